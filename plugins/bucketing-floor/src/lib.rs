@@ -19,7 +19,8 @@ thread_local! {
     static FLOOR: OnceCell<Floor> = const { OnceCell::new() };
 }
 
-struct Policy;
+/// The plugin.
+pub struct Policy;
 
 impl Guest for Policy {
     fn describe() -> About {
@@ -50,8 +51,6 @@ impl Guest for Policy {
     }
 }
 
-// Symbol names with an @ mean something else to native linkers.
+// The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
 bindings::export!(Policy with_types_in bindings);
-#[cfg(not(target_arch = "wasm32"))]
-const _: fn() -> About = Policy::describe;

@@ -1,0 +1,1 @@
+//! Every seam on local disk: one fjall database, no server.

@@ -1,0 +1,6 @@
+//! One folder per outside system. Each implements seams of the model and knows
+//! nothing of the others.
+
+pub mod embedded;
+pub mod memory;
+pub mod outbound;

@@ -1,0 +1,1 @@
+//! Every seam of the notifier in memory, for `simulate` and tests.

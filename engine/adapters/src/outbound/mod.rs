@@ -1,0 +1,1 @@
+//! Where deliveries leave: HTTP, SMTP, standard output.

@@ -1,0 +1,35 @@
+//! The words of pricedrop: plain types of every stage, and the traits of every
+//! seam between the core and the outside.
+//!
+//! ```text
+//!  Record ──▶ Update ──▶ ProductState ──▶ FanOut ──▶ Notification ──▶ Delivery
+//!  (bytes)   (parsed)   (what we know)   (who?)     (one user)       (one address)
+//! ```
+//!
+//! Parsing happens here, once, at the edge: past it every price, name and time
+//! is valid by its type. Nothing here does I/O or reads a clock, and nothing
+//! here knows an adapter or a plugin runtime.
+
+pub mod dispatch;
+pub mod fan_out;
+pub mod limits;
+pub mod names;
+pub mod notification;
+pub mod plugin;
+pub mod price;
+pub mod rules;
+pub mod seams;
+pub mod state;
+pub mod time;
+pub mod update;
+pub mod watch;
+
+pub use fan_out::{Cursor, FanOut, FanOutBlock, ReadPath};
+pub use names::{BucketId, Currency, Partition, Position, ProductId, UserId};
+pub use notification::{Notification, NotificationId};
+pub use price::Price;
+pub use rules::{FirstPrice, Hysteresis, Mode, Rules};
+pub use state::{Evaluated, Floor, LedgerEntry, OnceRange, Pending, ProductState, StateKey};
+pub use time::{Clock, EventTime, WallTime};
+pub use update::{Priced, Record, Unreadable, Update};
+pub use watch::{Removal, Watch, WatchPage, WatchRow, WriteTime};

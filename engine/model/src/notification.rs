@@ -1,0 +1,141 @@
+//! What one user is told, and how it is written on the wire.
+
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::{Currency, FanOutBlock, Position, Price, ProductId, UserId};
+
+/// A deterministic UUID (version 8) over user, product, price and source
+/// position: the same after any crash or replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NotificationId(pub Uuid);
+
+/// One record of `user_notifications`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notification {
+    /// Who is told.
+    pub user_id: UserId,
+    /// Of which product.
+    pub product_id: ProductId,
+    /// Its price.
+    pub new_price: Price,
+    /// Absent in the lean format and from other producers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<NotificationId>,
+    /// The lowest threshold of the user that fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch_price: Option<Price>,
+    /// Absent on a first price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_price: Option<Price>,
+    /// Of all three prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// RFC 3339, where the update had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
+    /// The product's title, where the update had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The product's page, where the update had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// The part of a notification's id that a whole fan-out shares.
+pub struct IdSource {
+    scratch: Vec<u8>,
+    common: usize,
+}
+
+impl IdSource {
+    /// For the fan-out of this product to this price from this record.
+    pub fn new(topic: &str, product: &ProductId, price: Price, position: Position) -> IdSource {
+        let mut common = Vec::new();
+        for part in [topic, product.as_str()] {
+            common.extend((part.len() as u32).to_be_bytes());
+            common.extend(part.as_bytes());
+        }
+        common.extend(price.sort_key());
+        common.extend(position.partition.0.to_be_bytes());
+        common.extend(position.offset.to_be_bytes());
+        let scratch = xxh3_128(&common).to_be_bytes().to_vec();
+        IdSource { common: scratch.len(), scratch }
+    }
+
+    /// The id of the notification to this user.
+    pub fn id(&mut self, user: &str) -> NotificationId {
+        self.scratch.truncate(self.common);
+        self.scratch.extend_from_slice(user.as_bytes());
+        let hash = xxh3_128(&self.scratch).to_be_bytes();
+        NotificationId(uuid::Builder::from_custom_bytes(hash).into_uuid())
+    }
+}
+
+/// Which fields a written notification has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// All that are known.
+    #[default]
+    Full,
+    /// userId, productId and newPrice alone.
+    Lean,
+}
+
+/// Writes the notifications of one block as JSON. Everything that is the same
+/// for the whole block is rendered once.
+pub struct Renderer {
+    product_and_price: String,
+    tail: String,
+    ids: IdSource,
+    format: Format,
+}
+
+impl Renderer {
+    /// For this block of updates from `topic`.
+    pub fn new(block: &FanOutBlock, topic: &str, format: Format) -> Renderer {
+        let quoted = |text: &str| serde_json::to_string(text).expect("strings are JSON");
+        let priced = &block.priced;
+        let mut tail = String::new();
+        if let Some(previous) = block.previous {
+            let _ = write!(tail, r#","previousPrice":{previous}"#);
+        }
+        let _ = write!(tail, r#","currency":"{}""#, block.currency);
+        if let Some(at) = priced.occurred_at {
+            let _ = write!(tail, r#","occurredAt":"{at}""#);
+        }
+        for (name, value) in [("title", &priced.title), ("url", &priced.url)] {
+            if let Some(value) = value {
+                let _ = write!(tail, r#","{name}":{}"#, quoted(value));
+            }
+        }
+        Renderer {
+            product_and_price: format!(
+                r#","productId":{},"newPrice":{}"#,
+                quoted(block.product.as_str()),
+                priced.price
+            ),
+            tail,
+            ids: IdSource::new(topic, &block.product, priced.price, priced.position),
+            format,
+        }
+    }
+
+    /// Appends the notification to this user, without a line end.
+    pub fn write(&mut self, out: &mut Vec<u8>, user: &str, watch_price: Price) {
+        use std::io::Write as _;
+        out.extend_from_slice(br#"{"userId":"#);
+        serde_json::to_writer(&mut *out, user).expect("strings are JSON");
+        out.extend_from_slice(self.product_and_price.as_bytes());
+        if self.format == Format::Full {
+            let id = self.ids.id(user).0;
+            let _ = write!(out, r#","id":"{id}","watchPrice":{watch_price}"#);
+            out.extend_from_slice(self.tail.as_bytes());
+        }
+        out.push(b'}');
+    }
+}

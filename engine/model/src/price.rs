@@ -1,0 +1,298 @@
+//! Exact prices: read digit by digit, never through a float.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::limits::{PRICE_SCALE, PRICE_UNITS};
+
+/// An exact decimal price, >= 0, with at most 9 decimals and fewer than 2^53
+/// units of its last decimal. Always normalised: `79.9` and `79.90` are one
+/// value, written `79.9`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Price(Decimal);
+
+/// Why a text is no price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not a JSON number.
+    #[error("not a plain number (digits, one point, an exponent; no blanks, no `+`, no commas)")]
+    NotANumber,
+    /// Below zero.
+    #[error("below zero")]
+    Negative,
+    /// More than nine decimals.
+    #[error("more than 9 decimals")]
+    TooFine,
+    /// Too many digits.
+    #[error("too large: the digits without the point must stay below 2^53")]
+    TooLarge,
+}
+
+impl Price {
+    /// Nothing costs less.
+    pub const ZERO: Price = Price(Decimal::ZERO);
+
+    /// The price `units / 10^scale`.
+    ///
+    /// # Errors
+    /// Outside the limits of a price.
+    pub fn new(units: i64, scale: u32) -> Result<Price, Error> {
+        if units < 0 {
+            return Err(Error::Negative);
+        }
+        let (mut units, mut scale) = (i128::from(units), scale);
+        while scale > 0 && units % 10 == 0 {
+            units /= 10;
+            scale -= 1;
+        }
+        if scale > PRICE_SCALE {
+            return Err(Error::TooFine);
+        }
+        if units >= PRICE_UNITS {
+            return Err(Error::TooLarge);
+        }
+        Ok(Price(Decimal::from_i128_with_scale(units, scale)))
+    }
+
+    /// Reads a JSON number, exponent included, digit by digit.
+    ///
+    /// # Errors
+    /// Not a JSON number, or outside the limits of a price.
+    pub fn parse(text: &str) -> Result<Price, Error> {
+        let number = JsonNumber::split(text).ok_or(Error::NotANumber)?;
+        number.into_price()
+    }
+
+    /// Its digits without the point, < 2^53.
+    pub fn units(self) -> i64 {
+        self.0.mantissa() as i64
+    }
+
+    /// How many of its digits stand after the point, <= 9.
+    pub fn scale(self) -> u8 {
+        self.0.scale() as u8
+    }
+
+    /// The same amount for arithmetic.
+    pub fn to_decimal(self) -> Decimal {
+        self.0
+    }
+
+    /// Twelve bytes that sort like the price: its value in billionths, big endian.
+    pub fn sort_key(self) -> [u8; 12] {
+        let billionths = self.0.mantissa() as u128 * 10u128.pow(PRICE_SCALE - self.0.scale());
+        let mut key = [0; 12];
+        key.copy_from_slice(&billionths.to_be_bytes()[4..]);
+        key
+    }
+
+    /// The price whose `sort_key` this is.
+    ///
+    /// # Errors
+    /// No price has this key.
+    pub fn from_sort_key(key: [u8; 12]) -> Result<Price, Error> {
+        let mut wide = [0; 16];
+        wide[4..].copy_from_slice(&key);
+        let (mut units, mut scale) = (u128::from_be_bytes(wide), PRICE_SCALE);
+        while scale > 0 && units.is_multiple_of(10) {
+            units /= 10;
+            scale -= 1;
+        }
+        Price::new(i64::try_from(units).map_err(|_| Error::TooLarge)?, scale)
+    }
+}
+
+/// A JSON number taken apart, nothing rounded.
+struct JsonNumber<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+}
+
+impl<'a> JsonNumber<'a> {
+    fn split(text: &'a str) -> Option<JsonNumber<'a>> {
+        let (negative, rest) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match rest.find(['e', 'E']) {
+            Some(at) => (&rest[..at], read_exponent(&rest[at + 1..])?),
+            None => (rest, 0),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) if is_digits(fraction) => (whole, fraction),
+            Some(_) => return None,
+            None => (mantissa, ""),
+        };
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        if !is_digits(whole) || leading_zero {
+            return None;
+        }
+        Some(JsonNumber { negative, whole, fraction, exponent })
+    }
+
+    fn into_price(self) -> Result<Price, Error> {
+        let digits: String = [self.whole, self.fraction].concat();
+        let significant = digits.trim_start_matches('0');
+        let kept = significant.trim_end_matches('0');
+        if kept.is_empty() {
+            return Ok(Price::ZERO);
+        }
+        if self.negative {
+            return Err(Error::Negative);
+        }
+        let dropped = (significant.len() - kept.len()) as i64;
+        let scale = self.fraction.len() as i64 - self.exponent - dropped;
+        if scale > i64::from(PRICE_SCALE) {
+            return Err(Error::TooFine);
+        }
+        if kept.len() as i64 + (-scale).max(0) > 16 {
+            return Err(Error::TooLarge);
+        }
+        let units: i64 = kept.parse().map_err(|_| Error::TooLarge)?;
+        match u32::try_from(scale) {
+            Ok(scale) => Price::new(units, scale),
+            Err(_) => Price::new(units * 10i64.pow(-scale as u32), 0),
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// An exponent beyond any price is cut to one that still is.
+fn read_exponent(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
+    };
+    is_digits(digits).then(|| sign * digits.parse::<i64>().unwrap_or(i64::MAX).min(1 << 40))
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Price {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Price, Error> {
+        Price::parse(text)
+    }
+}
+
+/// To people's formats a plain JSON number, to compact ones units and scale.
+impl Serialize for Price {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return (self.units() as u64, self.scale()).serialize(serializer);
+        }
+        RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// From people's formats a JSON number or a JSON string holding one.
+impl<'de> Deserialize<'de> for Price {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
+        use serde::de::Error as _;
+        if !deserializer.is_human_readable() {
+            let (units, scale) = <(u64, u8)>::deserialize(deserializer)?;
+            let units = i64::try_from(units).map_err(D::Error::custom)?;
+            return Price::new(units, scale.into()).map_err(D::Error::custom);
+        }
+        let raw = <Box<RawValue>>::deserialize(deserializer)?;
+        Price::from_json(raw.get()).map_err(D::Error::custom)
+    }
+}
+
+impl Price {
+    /// Reads the JSON text of a number, or of a string that holds one.
+    ///
+    /// # Errors
+    /// Neither, or outside the limits of a price.
+    pub fn from_json(json: &str) -> Result<Price, Error> {
+        if !json.starts_with('"') {
+            return Price::parse(json);
+        }
+        let text: std::borrow::Cow<'_, str> = serde_json::from_str(json).map_err(|_| Error::NotANumber)?;
+        Price::parse(&text)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_read_digit_by_digit_and_written_normalised() {
+        for (text, written) in [
+            ("79.90", "79.9"),
+            ("79.9", "79.9"),
+            ("0", "0"),
+            ("-0.0", "0"),
+            ("0e999999999999999999999", "0"),
+            ("1e2", "100"),
+            ("1E+2", "100"),
+            ("12.5e-1", "1.25"),
+            ("100000000000000000e-9", "100000000"),
+            ("9007199254740991", "9007199254740991"),
+            ("9007199.254740991", "9007199.254740991"),
+            ("0.000000001", "0.000000001"),
+            ("1.0000000000000000000000000000", "1"),
+            ("9e15", "9000000000000000"),
+        ] {
+            assert_eq!(Price::parse(text).unwrap().to_string(), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_price_says_why() {
+        for (text, error) in [
+            ("", Error::NotANumber),
+            (" 1", Error::NotANumber),
+            ("+1", Error::NotANumber),
+            ("01", Error::NotANumber),
+            ("1.", Error::NotANumber),
+            (".5", Error::NotANumber),
+            ("1,5", Error::NotANumber),
+            ("NaN", Error::NotANumber),
+            ("1e", Error::NotANumber),
+            ("-1", Error::Negative),
+            ("1e-10", Error::TooFine),
+            ("9007199254740992", Error::TooLarge),
+            ("900719925474099.21", Error::TooLarge),
+            ("1e16", Error::TooLarge),
+            ("1e99999999999999999999", Error::TooLarge),
+        ] {
+            assert_eq!(Price::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn sort_keys_sort_like_prices_and_lead_back() {
+        let mut prices: Vec<Price> = ["0", "0.000000001", "0.1", "9", "79.9", "80", "9007199254740991"]
+            .iter()
+            .map(|text| Price::parse(text).unwrap())
+            .collect();
+        prices.sort();
+        let keys: Vec<_> = prices.iter().map(|price| price.sort_key()).collect();
+        assert!(keys.is_sorted());
+        for (price, key) in prices.iter().zip(keys) {
+            assert_eq!(Price::from_sort_key(key), Ok(*price));
+        }
+    }
+}

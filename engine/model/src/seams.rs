@@ -1,0 +1,274 @@
+//! The seams of the notifier: input, watches, and the commit. Those of the
+//! dispatcher stand in [`crate::dispatch`].
+//!
+//! ```text
+//! UpdateSource ──records──▶ notifier ──Commit──▶ Committer ──▶ user_notifications
+//!      ▲                      │   ▲                 │
+//!      └────── outcomes ──────┘   └── WatchPage ◀── WatchStore (one View a batch)
+//! ```
+
+use async_trait::async_trait;
+
+use crate::plugin::PolicyIdentity;
+use crate::state::DecodeError;
+use crate::{
+    BucketId, Cursor, FanOutBlock, Floor, Hysteresis, Partition, Position, Price, ProductId, ProductState,
+    Record, Removal, StateKey, UserId, WallTime, Watch, WatchPage,
+};
+
+/// Why a store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Try again: nothing was lost, nothing was done.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Do not try again before somebody looked.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Error {
+        Error::Broken(error.to_string())
+    }
+}
+
+// ---------------------------------------------------------------- the input
+
+/// Where updates come from, in log order per partition.
+#[async_trait]
+pub trait UpdateSource: Send {
+    /// The next records: at least one, or none when `wait_ms` passed without
+    /// any. `None` when the input has ended for good.
+    ///
+    /// # Errors
+    /// The input is away; try again.
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
+
+    /// Tells what became of records, once it is committed. In log order.
+    fn settled(&mut self, outcomes: Vec<(Position, Outcome)>);
+
+    /// Forgets every record handed out but not settled, and goes on from
+    /// these offsets.
+    fn rewind(&mut self, offsets: &[(Partition, i64)]);
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was no update, for this reason.
+    Dead(String),
+    /// It forgot a product.
+    Tombstone,
+    /// It was older than one already seen.
+    Stale,
+    /// The throttle holds it.
+    Held,
+    /// The throttle skipped it.
+    Skipped,
+    /// It was evaluated, and no drop.
+    NotLower,
+    /// It was evaluated: a drop.
+    Drop {
+        /// How many users were told.
+        told: u64,
+        /// Whether the same price was told within the window.
+        told_before: bool,
+    },
+}
+
+// ---------------------------------------------------------------- watches
+
+/// Watches as the notifier reads them.
+#[async_trait]
+pub trait WatchStore: Send + Sync {
+    /// Opens a view: its wall time is such that every watch updated up to it
+    /// is visible, and every watch written from now on is updated later.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn view(&self) -> Result<Box<dyn WatchView>, Error>;
+}
+
+/// Watches as they were, or newer, at one wall time.
+#[async_trait]
+pub trait WatchView: Send {
+    /// The wall time of the view.
+    fn wall_time(&self) -> WallTime;
+
+    /// What is known of a product's watches without reading them.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn summary(&mut self, product: &ProductId) -> Result<Summary, Error>;
+
+    /// Fills `page` with the next rows of a scan; `Some` cursor: there may be
+    /// more behind it.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error>;
+}
+
+/// What is known of a product's watches without reading them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// How many there are, as far as is known.
+    pub watches: u64,
+    /// Whether there may be every-drop watches (rows without a mode, when that
+    /// is the rules' mode, included).
+    pub every_drop: bool,
+    /// Whether there may be crossing or once watches.
+    pub crossing: bool,
+    /// When one was last written, where that is known.
+    pub last_changed: Option<WallTime>,
+    /// Whether the active policy's index of this product is complete.
+    pub indexed: bool,
+}
+
+/// A range of one product's watches.
+#[derive(Debug, Clone)]
+pub struct Scan<'a> {
+    /// The product.
+    pub product: &'a ProductId,
+    /// Thresholds at or above this price.
+    pub from: Price,
+    /// Thresholds below this floor.
+    pub below: Floor,
+    /// How to read the floor.
+    pub hysteresis: Hysteresis,
+    /// By bucket of this policy, from this bucket on; none: the plain range.
+    pub buckets: Option<(&'a str, BucketId)>,
+    /// Rows behind this one.
+    pub after: Option<Cursor>,
+    /// At most this many rows a page.
+    pub page_rows: usize,
+}
+
+/// Watches as people write them. Every change is durable when it is answered.
+#[async_trait]
+pub trait WatchWriter: Send + Sync {
+    /// Writes watches; an existing one is replaced. `updated_at` is the
+    /// store's, whatever the watch carries.
+    ///
+    /// # Errors
+    /// Nothing is promised; writing again is safe.
+    async fn put(&self, watches: Vec<Watch>) -> Result<WallTime, Error>;
+
+    /// Deletes a watch; whether there was one.
+    ///
+    /// # Errors
+    /// Nothing is promised; deleting again is safe.
+    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<bool, Error>;
+
+    /// A page of watches in order of product, threshold, user, behind `after`:
+    /// of this product, or of all.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn list(
+        &self,
+        product: Option<&ProductId>,
+        after: Option<&Watch>,
+        most: usize,
+    ) -> Result<Vec<Watch>, Error>;
+
+    /// Deletes exactly the rows whose version is the one told.
+    ///
+    /// # Errors
+    /// Nothing is promised; removing again is safe.
+    async fn remove_told(&self, removals: &[Removal]) -> Result<(), Error>;
+}
+
+/// Which policy's buckets are being served, kept for the whole group.
+#[async_trait]
+pub trait PolicyRegistry: Send + Sync {
+    /// The active policy; none: no bucket was ever written.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn active(&self) -> Result<Option<PolicyIdentity>, Error>;
+
+    /// Makes a policy active that cuts as the active one does, or is the first.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error>;
+}
+
+// ---------------------------------------------------------------- the commit
+
+/// What one batch decided: all of it becomes true, or none.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Notifications.
+    pub fan_outs: Vec<FanOutBlock>,
+    /// The new states.
+    pub states: Vec<(StateKey, ProductState)>,
+    /// Once-watches told.
+    pub removals: Vec<Removal>,
+    /// Records that were no updates.
+    pub dead_letters: Vec<DeadLetter>,
+    /// The next offset to read, of every partition whose update, timer or
+    /// state the commit carries.
+    pub offsets: Vec<(Partition, i64)>,
+}
+
+/// A record that was no update.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The record.
+    pub record: Record,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a commit failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing happened: commit again.
+    #[error("nothing was committed: {0}")]
+    Nothing(String),
+    /// It may have happened: restore, and go on from the stored position.
+    #[error("the commit's outcome is unknown: {0}")]
+    Unknown(String),
+    /// The work belongs to somebody else now: restore.
+    #[error("fenced off: {0}")]
+    Fenced(String),
+}
+
+/// The heart: the one trait through which the notifier changes the world.
+#[async_trait]
+pub trait Committer: Send {
+    /// The offsets to go on from, and the states that have something pending:
+    /// a held update or an unfinished fan-out. Called first, and after every
+    /// commit whose outcome is unknown.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn restore(&mut self) -> Result<Restored, Error>;
+
+    /// The states of these products, in all their currencies.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn load(
+        &mut self,
+        products: &[(Partition, ProductId)],
+    ) -> Result<Vec<(StateKey, ProductState)>, Error>;
+
+    /// Makes all of it true, durably, or nothing.
+    ///
+    /// # Errors
+    /// Says whether anything happened.
+    async fn commit(&mut self, commit: Commit) -> Result<(), CommitError>;
+}
+
+/// Where to go on after a start or an unknown outcome.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The next offset of each partition.
+    pub offsets: Vec<(Partition, i64)>,
+    /// States with a held update or an unfinished fan-out.
+    pub unfinished: Vec<(StateKey, ProductState)>,
+}

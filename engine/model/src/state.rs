@@ -1,0 +1,204 @@
+//! What the engine remembers of a product: per currency and input partition,
+//! nothing per user.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::{Currency, EventTime, FanOut, Hysteresis, Partition, Price, Priced, ProductId, WallTime};
+
+/// Whose state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StateKey {
+    /// The input partition its updates come from.
+    pub partition: Partition,
+    /// The product.
+    pub product: ProductId,
+    /// Of its prices.
+    pub currency: Currency,
+}
+
+/// All that is remembered of one product in one currency.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductState {
+    /// The price it was last *evaluated* at, not merely seen.
+    pub last: Option<Evaluated>,
+    /// The last accepted sequence.
+    pub sequence: Option<i64>,
+    /// The latest accepted `occurredAt`.
+    pub occurred_at: Option<EventTime>,
+    /// Which crossing watches have fired.
+    pub floor: Floor,
+    /// The prices told to every-drop watches, the longest not set first.
+    pub ledger: Vec<LedgerEntry>,
+    /// Where once-watches fired, the oldest first.
+    pub once_ranges: Vec<OnceRange>,
+    /// Updates held by the throttle.
+    pub pending: Option<Pending>,
+    /// What the throttling plugin remembers.
+    pub throttle: Option<ThrottleBytes>,
+    /// A fan-out that is not through yet.
+    pub fan_out: Option<Box<FanOut>>,
+}
+
+/// A price that was evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// The price.
+    pub price: Price,
+    /// When, by the engine's clock.
+    pub at: WallTime,
+}
+
+/// The one number that says which crossing watches are spent: exactly those
+/// with a threshold at or above it.
+///
+/// A floor that came from a rise to q is q / (1 + hysteresis). The division is
+/// never carried out: q is kept and compared by multiplying, so nothing is
+/// rounded, and a change of hysteresis applies to floors already stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Floor {
+    /// No watch has fired.
+    #[default]
+    Infinite,
+    /// A drop to this price.
+    Drop(Price),
+    /// A rise to this price.
+    Rise(Price),
+}
+
+impl Floor {
+    /// Whether a crossing watch of this threshold is spent.
+    pub fn spends(self, threshold: Price, hysteresis: Hysteresis) -> bool {
+        match self {
+            Floor::Infinite => false,
+            Floor::Drop(price) => threshold >= price,
+            Floor::Rise(price) => hysteresis.above(threshold) >= price.to_decimal(),
+        }
+    }
+
+    /// After a drop to `price`: min(floor, price).
+    pub fn drop_to(self, price: Price, hysteresis: Hysteresis) -> Floor {
+        match self.spends(price, hysteresis) {
+            true => self,
+            false => Floor::Drop(price),
+        }
+    }
+
+    /// After a rise to `price`: max(floor, price / (1 + hysteresis)).
+    pub fn rise_to(self, price: Price, hysteresis: Hysteresis) -> Floor {
+        let risen = match self {
+            Floor::Infinite => false,
+            Floor::Drop(floor) => price.to_decimal() > hysteresis.above(floor),
+            Floor::Rise(floor) => price > floor,
+        };
+        if risen { Floor::Rise(price) } else { self }
+    }
+
+    /// Above this price a watch of this threshold is armed again; none when it
+    /// is armed now.
+    pub fn rearms_above(self, threshold: Price, hysteresis: Hysteresis) -> Option<Decimal> {
+        self.spends(threshold, hysteresis).then(|| hysteresis.above(threshold).normalize())
+    }
+}
+
+/// A price that every-drop watches were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// The price.
+    pub price: Price,
+    /// The event time of the last drop to it: the window counts from here.
+    pub event_time: EventTime,
+    /// The wall time of that drop: watches updated later were not told.
+    pub wall_time: WallTime,
+}
+
+/// Thresholds `[from, below)` whose once-watches fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceRange {
+    /// The price they were told.
+    pub from: Price,
+    /// The floor before that drop, read with `hysteresis`.
+    pub below: Floor,
+    /// The hysteresis of that drop.
+    pub hysteresis: Hysteresis,
+    /// When: watches updated later were not told.
+    pub wall_time: WallTime,
+}
+
+impl OnceRange {
+    /// Whether a threshold lies in the range.
+    pub fn contains(&self, threshold: Price) -> bool {
+        threshold >= self.from && !self.below.spends(threshold, self.hysteresis)
+    }
+}
+
+/// Updates held by the throttle, folded into one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The first price held.
+    pub first: Price,
+    /// The latest update held.
+    pub last: Priced,
+    /// The first update at the lowest price held.
+    pub lowest: Priced,
+    /// How many were held.
+    pub count: u32,
+    /// When the first was held.
+    pub since: WallTime,
+    /// When the plugin is asked about them.
+    pub due: WallTime,
+}
+
+/// Bytes of a throttling plugin, with whose they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThrottleBytes {
+    /// The plugin's id.
+    pub plugin: String,
+    /// The plugin's own format number.
+    pub format: u32,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The format `encode` writes. A reader refuses a newer one.
+pub const STATE_FORMAT: u8 = 1;
+
+/// Why stored bytes are no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A later release wrote it.
+    #[error(
+        "state format {0} is newer than {STATE_FORMAT}, the one this release reads; run the release that wrote it, or a later one"
+    )]
+    Newer(u8),
+    /// Broken bytes.
+    #[error("broken state: {0}")]
+    Broken(String),
+}
+
+impl ProductState {
+    /// The compact stored form: a format byte, then postcard.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![STATE_FORMAT]).expect("states hold only plain values")
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// The bytes are broken, or of a later release.
+    pub fn decode(bytes: &[u8]) -> Result<ProductState, DecodeError> {
+        match bytes.split_first() {
+            Some((&STATE_FORMAT, body)) => {
+                postcard::from_bytes(body).map_err(|error| DecodeError::Broken(error.to_string()))
+            }
+            Some((&format, _)) if format > STATE_FORMAT => Err(DecodeError::Newer(format)),
+            _ => Err(DecodeError::Broken("no format byte".into())),
+        }
+    }
+
+    /// What a tombstone leaves: the once-ranges.
+    pub fn forget(&mut self) {
+        let once_ranges = std::mem::take(&mut self.once_ranges);
+        *self = ProductState { once_ranges, ..ProductState::default() };
+    }
+}

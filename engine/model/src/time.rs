@@ -1,0 +1,64 @@
+//! The two times of the engine, kept apart by type, and the clock.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// When a price changed: an update's `occurredAt`, else its record's
+/// timestamp. Epoch milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventTime(pub i64);
+
+/// The engine's clock; what `updated_at` of a watch is compared with. Epoch
+/// milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WallTime(pub i64);
+
+/// Where wall time comes from; tests and `simulate` bring their own.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> WallTime;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> WallTime {
+        WallTime((OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000) as i64)
+    }
+}
+
+/// Reads an RFC 3339 time, to the millisecond.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(time.unix_timestamp_nanos().div_euclid(1_000_000) as i64)
+}
+
+/// Reads an RFC 3339 time or epoch milliseconds, as files hold them.
+pub fn parse_millis(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| parse_rfc3339(text))
+}
+
+/// Writes epoch milliseconds as RFC 3339 in UTC; beyond its years, as the number.
+pub fn write_rfc3339(millis: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| millis.to_string())
+}
+
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&write_rfc3339(self.0))
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&write_rfc3339(self.0))
+    }
+}
