@@ -1,0 +1,78 @@
+//! Sends every notification as a mail of plain text and HTML.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/channel",
+        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
+        generate_all,
+    });
+}
+mod letter;
+
+use bindings::exports::pricedrop::channel::channel::{Delivery, Guest, Outgoing, Refusal, Reply, Verdict};
+use letter::Letter;
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
+use pricedrop_plugin_support::{Settings, spec};
+use std::cell::OnceCell;
+
+thread_local! {
+    static LETTER: OnceCell<Letter> = const { OnceCell::new() };
+}
+
+/// The plugin.
+pub struct Channel;
+
+/// RFC 3463: the addresses that do not exist, no longer exist or cannot be read.
+const BAD_MAILBOX: [&str; 5] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
+
+impl Guest for Channel {
+    fn describe() -> About {
+        About {
+            id: "channel-email".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Sends every notification as a mail of plain text and HTML.".into(),
+            settings: vec![
+                spec("subject-prefix", "What every subject begins with.", Value::Text("Price drop:".into())),
+                spec(
+                    "footer",
+                    "The last line of every mail; empty: none.",
+                    Value::Text("You get this mail because you watch this product.".into()),
+                ),
+                spec(
+                    "link-hosts",
+                    "The hosts a product's link may lead to; none named: any.",
+                    Value::Words(Vec::new()),
+                ),
+            ],
+        }
+    }
+
+    fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+        let letter = Letter::new(&Settings::new(settings)).map_err(|wrong| vec![wrong])?;
+        LETTER.with(|cell| cell.set(letter).ok());
+        Ok(())
+    }
+
+    fn render(deliveries: Vec<Delivery>) -> Vec<Result<Outgoing, Refusal>> {
+        LETTER.with(|cell| {
+            let letter = cell.get().expect("the host configures first");
+            deliveries.iter().map(|delivery| letter.render(delivery).map(Outgoing::Mail)).collect()
+        })
+    }
+
+    fn judge(_delivery: Delivery, reply: Reply, _step: u32) -> Verdict {
+        match reply {
+            Reply::Smtp((500.., text)) if is_bad_mailbox(&text) => Verdict::BadRecipient(text),
+            _ => Verdict::Standard,
+        }
+    }
+}
+
+/// The bare code 550 also means "refused by policy", so only the enhanced one counts.
+fn is_bad_mailbox(text: &str) -> bool {
+    text.split_whitespace().next().is_some_and(|status| BAD_MAILBOX.contains(&status))
+}
+
+// The names of exports hold an @, which native linkers take for a version.
+#[cfg(target_arch = "wasm32")]
+bindings::export!(Channel with_types_in bindings);

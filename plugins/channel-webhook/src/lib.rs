@@ -1,0 +1,65 @@
+//! Posts every notification as JSON to the recipient's address or to one URL.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/channel",
+        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
+        generate_all,
+    });
+}
+mod body;
+mod webhook;
+
+use bindings::exports::pricedrop::channel::channel::{Delivery, Guest, Outgoing, Refusal, Reply, Verdict};
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
+use pricedrop_plugin_support::{Settings, spec};
+use std::cell::OnceCell;
+use webhook::Webhook;
+
+thread_local! {
+    static WEBHOOK: OnceCell<Webhook> = const { OnceCell::new() };
+}
+
+/// The plugin.
+pub struct Channel;
+
+impl Guest for Channel {
+    fn describe() -> About {
+        About {
+            id: "channel-webhook".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Sends every notification as JSON to a URL.".into(),
+            settings: vec![
+                spec("url", "Where to send; empty: the recipient's address is the URL.", Value::Text(String::new())),
+                spec("method", "How to send: post or put.", Value::Text("post".into())),
+                spec(
+                    "credential",
+                    "The credential of the sidecar that the host applies; empty: none.",
+                    Value::Credential(String::new()),
+                ),
+                spec("headers", "Further headers, each as \"name: value\".", Value::Words(Vec::new())),
+            ],
+        }
+    }
+
+    fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+        let webhook = Webhook::new(&Settings::new(settings)).map_err(|wrong| vec![wrong])?;
+        WEBHOOK.with(|cell| cell.set(webhook).ok());
+        Ok(())
+    }
+
+    fn render(deliveries: Vec<Delivery>) -> Vec<Result<Outgoing, Refusal>> {
+        WEBHOOK.with(|cell| {
+            let webhook = cell.get().expect("the host configures first");
+            deliveries.iter().map(|delivery| webhook.render(delivery).map(Outgoing::Http)).collect()
+        })
+    }
+
+    fn judge(_delivery: Delivery, _reply: Reply, _step: u32) -> Verdict {
+        Verdict::Standard
+    }
+}
+
+// The names of exports hold an @, which native linkers take for a version.
+#[cfg(target_arch = "wasm32")]
+bindings::export!(Channel with_types_in bindings);

@@ -1,0 +1,50 @@
+# Sourced by build and verify: which plugins there are, and what goes into each.
+# Callers stand in the checkout's root.
+
+rust_defaults=(bucketing-floor bucketing-log throttling-coalesce channel-console channel-webhook channel-email)
+rust_fixtures=(hostile throttle-hostile channel-hostile)
+js_examples=(bucketing-js)
+
+defaults_folder=plugins/dist
+fixtures_folder=engine/host/tests/fixtures
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/pricedrop/plugins"
+
+# source_folder NAME: the folder of a plugin's source.
+source_folder() {
+  local folder
+  for folder in "plugins/$1" "plugins/fixtures/$1" "plugins/examples/$1"; do
+    [ -d "$folder" ] && echo "$folder" && return
+  done
+  echo "no source of $1" >&2
+  return 1
+}
+
+# source_files NAME: every file that a plugin's bytes depend on.
+source_files() {
+  local folder
+  folder=$(source_folder "$1")
+  find wit -type f -name '*.wit'
+  case $folder in
+    plugins/examples/*)
+      echo dev/plugins/build-js
+      find "$folder" -type f \( -name '*.js' -o -name 'package*.json' \) -not -path '*/node_modules/*'
+      ;;
+    *)
+      echo dev/plugins/build-rust
+      echo plugins/Cargo.toml
+      echo plugins/Cargo.lock
+      find plugins/support "$folder" -type f \( -name '*.rs' -o -name Cargo.toml \)
+      ;;
+  esac
+}
+
+# source_digest NAME: SHA-256 over the sorted list of those files' digests and paths.
+source_digest() {
+  source_files "$1" | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum | cut -d' ' -f1
+}
+
+# file_digest FILE
+file_digest() {
+  sha256sum <"$1" | cut -d' ' -f1
+}

@@ -1,0 +1,81 @@
+//! The request.
+
+use crate::bindings::exports::pricedrop::channel::channel::{Body, Delivery, Http, Method, Refusal};
+use crate::body;
+use pricedrop_plugin_support::types::Problem;
+use pricedrop_plugin_support::{Settings, host_of, problem};
+
+/// The host sets these, and content-type is ours.
+const RESERVED: [&str; 5] = ["authorization", "content-length", "content-type", "host", "idempotency-key"];
+
+/// The settings.
+pub struct Webhook {
+    /// None: the recipient's address.
+    url: Option<String>,
+    method: Method,
+    credential: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+impl Webhook {
+    /// Reads the settings; the problem is the first one found.
+    pub fn new(settings: &Settings) -> Result<Self, Problem> {
+        let url = Some(settings.text("url")?).filter(|url| !url.is_empty());
+        if url.as_deref().is_some_and(|url| host_of(url).is_none()) {
+            return Err(problem("url", "must be an absolute http or https URL without a user name"));
+        }
+        let method = match settings.text("method")?.as_str() {
+            "post" => Method::Post,
+            "put" => Method::Put,
+            other => return Err(problem("method", format!("must be post or put, not {other}"))),
+        };
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        for line in settings.words("headers")? {
+            headers.push(header(&line).map_err(|message| problem("headers", message))?);
+        }
+        Ok(Self { url, method, credential: settings.credential("credential")?, headers })
+    }
+
+    /// One request for one delivery.
+    pub fn render(&self, delivery: &Delivery) -> Result<Http, Refusal> {
+        let address = delivery.to.address.as_str();
+        let url = self.url.as_deref().unwrap_or(address);
+        if host_of(url).is_none() {
+            return Err(Refusal::BadRecipient("the address is not an absolute http or https URL".into()));
+        }
+        Ok(Http {
+            method: self.method,
+            url: url.to_owned(),
+            headers: self.headers.clone(),
+            // A fixed URL serves many recipients and has to know which.
+            body: Body::Text(body::json(delivery, self.url.is_some())),
+            credential: self.credential.clone(),
+        })
+    }
+}
+
+fn header(line: &str) -> Result<(String, String), String> {
+    let (name, value) = line.split_once(':').ok_or_else(|| format!("{line:?} is not \"name: value\""))?;
+    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Err(format!("{line:?} is not a header of plain ASCII"));
+    }
+    if RESERVED.contains(&name.as_str()) {
+        return Err(format!("{name} is set by the engine; use a credential to authorise"));
+    }
+    Ok((name, value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_cannot_smuggle_another_or_replace_the_hosts() {
+        assert_eq!(header("X-Source: shop"), Ok(("x-source".into(), "shop".into())));
+        for line in ["x", ": y", "x y: z", "x: y\r\nz: w", "Authorization: Bearer z", "host: z", "x: \u{e9}"] {
+            assert!(header(line).is_err(), "{line:?}");
+        }
+    }
+}
