@@ -28,6 +28,8 @@ pub struct FanOut {
     pub path: ReadPath,
     /// The last watch considered in a committed chunk; none: not begun.
     pub cursor: Option<Cursor>,
+    /// How many users were told in committed chunks.
+    pub told: u64,
     /// Whether an every-drop watch was told.
     pub told_every_drop: bool,
     /// Whether a once-watch was told.

@@ -45,7 +45,9 @@ pub trait UpdateSource: Send {
     /// The input is away; try again.
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
 
-    /// Tells what became of records, once it is committed. In log order.
+    /// Tells what became of records, once it is committed: once each, not
+    /// always in log order, for a long fan-out lets others pass. Positions
+    /// from before a restart are ignored.
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>);
 
     /// Forgets every record handed out but not settled, and goes on from
@@ -115,11 +117,12 @@ pub trait WatchView: Send {
 pub struct Summary {
     /// How many there are, as far as is known.
     pub watches: u64,
-    /// Whether there may be every-drop watches (rows without a mode, when that
-    /// is the rules' mode, included).
+    /// Whether there may be every-drop watches.
     pub every_drop: bool,
     /// Whether there may be crossing or once watches.
     pub crossing: bool,
+    /// Whether there may be watches without a mode: they take the rules'.
+    pub modeless: bool,
     /// When one was last written, where that is known.
     pub last_changed: Option<WallTime>,
     /// Whether the active policy's index of this product is complete.
@@ -205,7 +208,9 @@ pub struct Commit {
     pub fan_outs: Vec<FanOutBlock>,
     /// The new states.
     pub states: Vec<(StateKey, ProductState)>,
-    /// Once-watches told.
+    /// Once-watches told. They are carried out soon, but not while a state of
+    /// their product holds an unfinished fan-out: a resumed one re-reads its
+    /// first rows to know whom it told.
     pub removals: Vec<Removal>,
     /// Records that were no updates.
     pub dead_letters: Vec<DeadLetter>,
