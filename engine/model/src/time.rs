@@ -38,6 +38,16 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(time.unix_timestamp_nanos().div_euclid(1_000_000) as i64)
 }
 
+/// Reads the date of an HTTP header (`Sun, 06 Nov 1994 08:49:37 GMT`), epoch
+/// milliseconds.
+pub fn parse_http_date(text: &str) -> Option<i64> {
+    const IMF_FIXDATE: &str =
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT";
+    let format = time::format_description::parse_borrowed::<2>(IMF_FIXDATE).ok()?;
+    let time = time::PrimitiveDateTime::parse(text.trim(), &format).ok()?;
+    Some(time.assume_utc().unix_timestamp() * 1000)
+}
+
 /// Reads an RFC 3339 time or epoch milliseconds, as files hold them.
 pub fn parse_millis(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| parse_rfc3339(text))
@@ -60,5 +70,16 @@ impl fmt::Display for EventTime {
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&write_rfc3339(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_http_date;
+
+    #[test]
+    fn the_date_of_an_http_header_is_read() {
+        assert_eq!(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        assert_eq!(parse_http_date("soon"), None);
     }
 }
