@@ -48,3 +48,15 @@ source_digest() {
 file_digest() {
   sha256sum <"$1" | cut -d' ' -f1
 }
+
+# recorded FOLDER NAME MEMBER: what the folder's manifest says of a plugin.
+recorded() {
+  sed -n "s/^ *\"$2\": .*\"$3\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/manifest.json" 2>/dev/null || true
+}
+
+# is_current FOLDER NAME: whether source and binary are those of the manifest.
+is_current() {
+  [ -f "$1/$2.wasm" ] \
+    && [ "$(recorded "$1" "$2" source_sha256)" = "$(source_digest "$2")" ] \
+    && [ "$(recorded "$1" "$2" wasm_sha256)" = "$(file_digest "$1/$2.wasm")" ]
+}

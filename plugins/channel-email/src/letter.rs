@@ -37,7 +37,7 @@ impl Letter {
         };
         let link_hosts = settings.words("link-hosts")?;
         if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host)) {
-            return Err(problem("link-hosts", format!("{wrong:?} is not the bare name of a host")));
+            return Err(problem("link-hosts", format!("not the bare name of a host: {wrong}")));
         }
         Ok(Self {
             subject_prefix: line("subject-prefix")?,

@@ -55,11 +55,11 @@ impl Webhook {
 }
 
 fn header(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once(':').ok_or_else(|| format!("{line:?} is not \"name: value\""))?;
+    let (name, value) = line.split_once(':').ok_or_else(|| format!("not of the form name: value: {line}"))?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-        return Err(format!("{line:?} is not a header of plain ASCII"));
+        return Err(format!("not a header of plain ASCII: {line}"));
     }
     if RESERVED.contains(&name.as_str()) {
         return Err(format!("{name} is set by the engine; use a credential to authorise"));

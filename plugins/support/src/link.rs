@@ -10,7 +10,8 @@ pub fn host_of(link: &str) -> Option<&str> {
     if link.len() > LENGTH_MAX || !link.chars().all(clean) {
         return None;
     }
-    let (scheme, rest) = link.split_once("://")?;
+    let (scheme, rest) = link.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
         return None;
     }
