@@ -147,6 +147,9 @@ pub struct Pending {
     pub since: WallTime,
     /// When the plugin is asked about them.
     pub due: WallTime,
+    /// Whether it has said "lowest": the latest is evaluated as soon as the
+    /// lowest has told its last user, without asking again.
+    pub released: bool,
 }
 
 /// Bytes of a throttling plugin, with whose they are.

@@ -1,1 +1,7 @@
 //! Every seam of the notifier in memory, for `simulate` and tests.
+
+mod commits;
+mod watches;
+
+pub use commits::{Committed, MemoryCommitter};
+pub use watches::MemoryWatches;

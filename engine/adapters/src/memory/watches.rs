@@ -1,0 +1,253 @@
+//! Watches in sorted maps, with a bucket index for products of many.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use pricedrop_model::plugin::Bucketing;
+use pricedrop_model::seams::{Error, Scan, Summary, WatchStore, WatchView};
+use pricedrop_model::{
+    BucketId, Clock, Cursor, Mode, Price, ProductId, Removal, UserId, WallTime, Watch, WatchPage, WatchRow,
+    WriteTime,
+};
+
+type RowKey = (Price, UserId);
+type Buckets = BTreeMap<BucketId, BTreeSet<RowKey>>;
+
+/// Watches in memory. Times of writes are the caller's.
+pub struct MemoryWatches {
+    inner: Arc<Mutex<Inner>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Inner {
+    products: HashMap<ProductId, Product>,
+    bucketing: Option<Arc<dyn Bucketing>>,
+    watchers_above: usize,
+    writes: i64,
+}
+
+#[derive(Default)]
+struct Product {
+    rows: BTreeMap<RowKey, Row>,
+    every_drop: u64,
+    crossing: u64,
+    modeless: u64,
+    last_changed: Option<WallTime>,
+    index: Option<Buckets>,
+}
+
+struct Row {
+    watch: Watch,
+    write_time: WriteTime,
+}
+
+impl MemoryWatches {
+    /// Empty. Products with more watches than `watchers_above` are read by
+    /// bucket, where there is a policy.
+    pub fn new(clock: Arc<dyn Clock>, bucketing: Option<Arc<dyn Bucketing>>, watchers_above: usize) -> Self {
+        let inner = Inner { products: HashMap::new(), bucketing, watchers_above, writes: 0 };
+        MemoryWatches { inner: Arc::new(Mutex::new(inner)), clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    /// Writes a watch with its own `updated_at`; whether there was one before.
+    pub fn put(&self, watch: Watch) -> bool {
+        let mut inner = self.lock();
+        inner.writes += 1;
+        let write_time = WriteTime(inner.writes);
+        let key = (watch.price_watch_value, watch.user_id.clone());
+        let bucket = inner.bucket_of(&watch.product_id, watch.price_watch_value);
+        let product = inner.products.entry(watch.product_id.clone()).or_default();
+        let replaced = product.remove(&key);
+        product.add(key, Row { watch, write_time }, bucket);
+        replaced
+    }
+
+    /// Deletes a watch; whether there was one.
+    pub fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> bool {
+        let mut inner = self.lock();
+        inner.products.get_mut(product).is_some_and(|product| product.remove(&(threshold, user.clone())))
+    }
+
+    /// Deletes exactly the rows whose version is the one told.
+    pub fn remove_told(&self, removals: &[Removal]) {
+        let mut inner = self.lock();
+        for removal in removals {
+            let Some(product) = inner.products.get_mut(&removal.product) else { continue };
+            let key = (removal.threshold, removal.user.clone());
+            if product.rows.get(&key).is_some_and(|row| row.write_time == removal.write_time) {
+                product.remove(&key);
+            }
+        }
+    }
+
+    /// How many buckets each indexed product has, and how many watches its
+    /// largest one holds.
+    pub fn buckets(&self) -> Vec<(ProductId, usize, usize)> {
+        let inner = self.lock();
+        let indexed = inner.products.iter().filter_map(|(id, product)| Some((id, product.index.as_ref()?)));
+        let largest = |index: &Buckets| index.values().map(BTreeSet::len).max().unwrap_or(0);
+        indexed.map(|(id, index)| (id.clone(), index.len(), largest(index))).collect()
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+impl Inner {
+    /// Only for a product that is indexed already.
+    fn bucket_of(&self, product: &ProductId, price: Price) -> Option<BucketId> {
+        self.products.get(product)?.index.as_ref()?;
+        self.bucketing.as_ref()?.buckets_of(product, &[price]).ok()?.first().copied()
+    }
+
+    /// Indexes a product that has grown past the bound. A policy that does not
+    /// answer leaves it to the plain scan.
+    fn index(&mut self, id: &ProductId) {
+        let (Some(bucketing), Some(product)) = (self.bucketing.clone(), self.products.get_mut(id)) else {
+            return;
+        };
+        if product.index.is_some() || product.rows.len() <= self.watchers_above {
+            return;
+        }
+        let prices: Vec<Price> = product.rows.keys().map(|(price, _)| *price).collect();
+        let Ok(buckets) = bucketing.buckets_of(id, &prices) else { return };
+        let mut index = Buckets::new();
+        for (bucket, key) in buckets.into_iter().zip(product.rows.keys()) {
+            index.entry(bucket).or_default().insert(key.clone());
+        }
+        product.index = Some(index);
+    }
+}
+
+impl Product {
+    fn add(&mut self, key: RowKey, row: Row, bucket: Option<BucketId>) {
+        *self.count(row.watch.mode) += 1;
+        self.last_changed = self.last_changed.max(row.watch.updated_at);
+        match (&mut self.index, bucket) {
+            (Some(index), Some(bucket)) => {
+                index.entry(bucket).or_default().insert(key.clone());
+            }
+            (index, _) => *index = None,
+        }
+        self.rows.insert(key, row);
+    }
+
+    fn remove(&mut self, key: &RowKey) -> bool {
+        let Some(row) = self.rows.remove(key) else { return false };
+        *self.count(row.watch.mode) -= 1;
+        if let Some(index) = &mut self.index {
+            index.retain(|_, rows| {
+                rows.remove(key);
+                !rows.is_empty()
+            });
+        }
+        true
+    }
+
+    fn count(&mut self, mode: Option<Mode>) -> &mut u64 {
+        match mode {
+            Some(Mode::EveryDrop) => &mut self.every_drop,
+            Some(Mode::Crossing | Mode::Once) => &mut self.crossing,
+            None => &mut self.modeless,
+        }
+    }
+
+    fn row<'a>(&'a self, key: &'a RowKey) -> Option<WatchRow<'a>> {
+        let row = self.rows.get(key)?;
+        Some(WatchRow {
+            threshold: key.0,
+            user: key.1.as_str(),
+            mode: row.watch.mode,
+            currency: row.watch.currency,
+            updated_at: row.watch.updated_at,
+            write_time: row.write_time,
+        })
+    }
+}
+
+#[async_trait]
+impl WatchStore for MemoryWatches {
+    async fn view(&self) -> Result<Box<dyn WatchView>, Error> {
+        Ok(Box::new(View { inner: self.inner.clone(), wall_time: self.clock.now() }))
+    }
+}
+
+struct View {
+    inner: Arc<Mutex<Inner>>,
+    wall_time: WallTime,
+}
+
+#[async_trait]
+impl WatchView for View {
+    fn wall_time(&self) -> WallTime {
+        self.wall_time
+    }
+
+    async fn summary(&mut self, id: &ProductId) -> Result<Summary, Error> {
+        let mut inner = lock(&self.inner);
+        inner.index(id);
+        let none = Product::default();
+        let product = inner.products.get(id).unwrap_or(&none);
+        Ok(Summary {
+            watches: product.rows.len() as u64,
+            every_drop: product.every_drop > 0,
+            crossing: product.crossing > 0,
+            modeless: product.modeless > 0,
+            last_changed: Some(product.last_changed.unwrap_or(WallTime(i64::MIN))),
+            indexed: product.index.is_some(),
+        })
+    }
+
+    async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
+        let inner = lock(&self.inner);
+        let Some(product) = inner.products.get(scan.product) else { return Ok(None) };
+        let Some((_, first)) = scan.buckets else {
+            let keys = product.rows.range(range(scan, None)).map(|(key, _)| key);
+            return Ok(fill(product, keys, None, scan, page));
+        };
+        let first = scan.after.as_ref().and_then(|after| after.bucket).unwrap_or(first);
+        for (bucket, rows) in product.index.iter().flat_map(|index| index.range(first..)) {
+            let full = fill(product, rows.range(range(scan, Some(*bucket))), Some(*bucket), scan, page);
+            if full.is_some() {
+                return Ok(full);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The keys of a scan: behind its cursor where that lies in this bucket.
+fn range(scan: &Scan<'_>, bucket: Option<BucketId>) -> (Bound<RowKey>, Bound<RowKey>) {
+    let first = match &scan.after {
+        Some(after) if after.bucket == bucket => Bound::Excluded((after.threshold, after.user.clone())),
+        _ => {
+            let lowest_name = UserId::new("\0").expect("one byte is a name");
+            Bound::Included((scan.from, lowest_name))
+        }
+    };
+    (first, Bound::Unbounded)
+}
+
+/// Adds rows up to the floor; the last one's place when the page is full.
+fn fill<'a>(
+    product: &'a Product,
+    keys: impl Iterator<Item = &'a RowKey>,
+    bucket: Option<BucketId>,
+    scan: &Scan<'_>,
+    page: &mut WatchPage,
+) -> Option<Cursor> {
+    for key in keys.take_while(|key| !scan.below.spends(key.0, scan.hysteresis)) {
+        page.push(product.row(key)?);
+        if page.len() >= scan.page_rows {
+            return Some(Cursor { bucket, threshold: key.0, user: key.1.clone() });
+        }
+    }
+    None
+}

@@ -1,0 +1,96 @@
+//! A price against the last one: is it a drop, and what is remembered of it.
+
+use pricedrop_model::limits::{LEDGER_ENTRIES, ONCE_RANGE_MS, ONCE_RANGES};
+use pricedrop_model::{
+    Evaluated, EventTime, FanOut, FirstPrice, LedgerEntry, OnceRange, Priced, ProductState, ReadPath, Rules,
+    WallTime,
+};
+
+/// What a price turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evaluation {
+    /// The first price ever seen, only remembered.
+    Baseline,
+    /// Equal or higher: remembered.
+    NotLower,
+    /// A drop: nothing is remembered before its fan-out is through.
+    Drop(Box<FanOut>),
+}
+
+/// Evaluates a price. `wall_time` is that of the view its watchers are read from.
+pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, wall_time: WallTime) -> Evaluation {
+    let price = priced.price;
+    let here = Evaluated { price, at: wall_time };
+    match state.last {
+        None if rules.first_price == FirstPrice::Baseline => {
+            state.last = Some(here);
+            state.floor = state.floor.drop_to(price, rules.hysteresis);
+            Evaluation::Baseline
+        }
+        Some(last) if price >= last.price => {
+            state.last = Some(here);
+            state.floor = state.floor.rise_to(price, rules.hysteresis);
+            Evaluation::NotLower
+        }
+        previous => Evaluation::Drop(Box::new(FanOut {
+            priced: priced.clone(),
+            previous: previous.map(|last| last.price),
+            floor: state.floor,
+            told_before: told_before(state, priced, rules.dedup_window_ms),
+            wall_time,
+            mode: rules.mode,
+            hysteresis: rules.hysteresis,
+            path: ReadPath::Plain,
+            cursor: None,
+            told: 0,
+            told_every_drop: false,
+            told_once: false,
+        })),
+    }
+}
+
+/// The ledger's entry of this price, unless it has expired.
+fn told_before(state: &ProductState, priced: &Priced, window_ms: i64) -> Option<LedgerEntry> {
+    let entry = state.ledger.iter().find(|entry| entry.price == priced.price)?;
+    (!expired(entry, priced.event_time, window_ms)).then_some(*entry)
+}
+
+fn expired(entry: &LedgerEntry, now: EventTime, window_ms: i64) -> bool {
+    now.0.saturating_sub(entry.event_time.0) >= window_ms
+}
+
+/// Remembers a fan-out that is through: its last chunk told its last user.
+pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) {
+    let priced = &fan_out.priced;
+    state.last = Some(Evaluated { price: priced.price, at: fan_out.wall_time });
+    state.floor = fan_out.floor.drop_to(priced.price, fan_out.hysteresis);
+    set_ledger(state, fan_out, dedup_window_ms);
+    add_once_range(state, fan_out);
+    state.fan_out = None;
+}
+
+/// The window counts from the last drop to a price, told or not; a first entry
+/// needs somebody who was told.
+fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) {
+    let (price, event_time) = (fan_out.priced.price, fan_out.priced.event_time);
+    state.ledger.retain(|entry| entry.price != price && !expired(entry, event_time, window_ms));
+    if fan_out.told_every_drop || fan_out.told_before.is_some() {
+        state.ledger.push(LedgerEntry { price, event_time, wall_time: fan_out.wall_time });
+    }
+    let over = state.ledger.len().saturating_sub(LEDGER_ENTRIES);
+    state.ledger.drain(..over);
+}
+
+fn add_once_range(state: &mut ProductState, fan_out: &FanOut) {
+    state.once_ranges.retain(|range| fan_out.wall_time.0.saturating_sub(range.wall_time.0) < ONCE_RANGE_MS);
+    if fan_out.told_once {
+        state.once_ranges.push(OnceRange {
+            from: fan_out.priced.price,
+            below: fan_out.floor,
+            hysteresis: fan_out.hysteresis,
+            wall_time: fan_out.wall_time,
+        });
+    }
+    let over = state.once_ranges.len().saturating_sub(ONCE_RANGES);
+    state.once_ranges.drain(..over);
+}

@@ -1,0 +1,266 @@
+//! What one commit holds, and how it comes about. Nothing here is true before
+//! the commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use pricedrop_decide::{Evaluation, Teller, accept, evaluate, finish};
+use pricedrop_model::plugin::{Bucketing, Plugins, Throttling};
+use pricedrop_model::seams::{Commit, DeadLetter, Outcome, Summary, WatchView};
+use pricedrop_model::{
+    FanOut, Partition, Position, Priced, ProductId, ProductState, StateKey, Update, WallTime,
+};
+
+use super::intake::{Incoming, Says};
+use super::reading::Reach;
+use super::throttle::FailOpen;
+use super::{Counters, Failure, Options};
+
+/// What a cycle has decided.
+#[derive(Default)]
+pub struct Work {
+    /// To be made true.
+    pub commit: Commit,
+    /// What became of records, to be told afterwards.
+    pub outcomes: Vec<(Position, Outcome)>,
+    /// Of each drop that is through: users told, and whether the price was told before.
+    pub drops: Vec<(u64, bool)>,
+    /// Whom unfinished fan-outs have told.
+    pub tellers: BTreeMap<StateKey, Teller>,
+}
+
+/// How far a partition's records were taken.
+pub struct Taken {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset after the last one.
+    pub next: i64,
+}
+
+/// How far each partition's records were taken.
+pub fn taken_up_to(taken: &[Incoming]) -> impl Iterator<Item = Taken> {
+    taken.iter().map(|incoming| {
+        let Position { partition, offset } = incoming.record.position;
+        Taken { partition, next: offset + 1 }
+    })
+}
+
+/// One cycle's working copies.
+pub struct Batch<'a> {
+    pub(super) options: &'a Options,
+    pub(super) view: &'a mut dyn WatchView,
+    pub(super) now: WallTime,
+    pub(super) bucketing: Option<Arc<dyn Bucketing>>,
+    pub(super) throttling: Option<Arc<dyn Throttling>>,
+    pub(super) counters: &'a Counters,
+    pub(super) states: HashMap<StateKey, Held>,
+    /// Watches this commit may still consider.
+    pub(super) budget: usize,
+    pub(super) work: Work,
+}
+
+/// A state in hand.
+#[derive(Default)]
+pub struct Held {
+    /// It, as this cycle leaves it.
+    pub state: ProductState,
+    changed: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Takes the plugins of this moment for the whole batch.
+    pub fn new(
+        options: &'a Options,
+        view: &'a mut dyn WatchView,
+        plugins: &dyn Plugins,
+        counters: &'a Counters,
+        states: Vec<(StateKey, ProductState)>,
+    ) -> Batch<'a> {
+        let held = |(key, state)| (key, Held { state, changed: false });
+        Batch {
+            now: view.wall_time(),
+            view,
+            bucketing: plugins.bucketing(),
+            throttling: plugins.throttling().filter(|throttling| !throttling.passes_everything()),
+            counters,
+            states: states.into_iter().map(held).collect(),
+            budget: options.commit_watches,
+            options,
+            work: Work::default(),
+        }
+    }
+
+    /// What to commit.
+    pub fn done(mut self) -> Work {
+        let changed = self.states.into_iter().filter(|(_, held)| held.changed);
+        self.work.commit.states = changed.map(|(key, held)| (key, held.state)).collect();
+        self.work
+    }
+
+    /// A state to change.
+    pub fn state(&mut self, key: &StateKey) -> &mut ProductState {
+        let held = self.states.entry(key.clone()).or_default();
+        held.changed = true;
+        &mut held.state
+    }
+
+    /// Goes on with unfinished fan-outs, as far as half the budget goes: the
+    /// other half is for the records of other products.
+    pub async fn go_on(&mut self, running: &mut BTreeMap<StateKey, Option<Teller>>) -> Result<(), Failure> {
+        let records_share = self.budget / 2;
+        self.budget -= records_share;
+        for (key, teller) in running.iter_mut() {
+            if self.budget == 0 {
+                break;
+            }
+            let Some(fan_out) = self.state(key).fan_out.take() else { continue };
+            let known = self.view.summary(&key.product).await?;
+            let teller = match teller.take() {
+                Some(teller) => teller,
+                None => self.rebuild(key, &fan_out, &known).await?,
+            };
+            self.advance(key, *fan_out, teller, &known).await?;
+        }
+        self.budget += records_share;
+        Ok(())
+    }
+
+    /// Takes records, in runs that hold a product at most once, while there is
+    /// room; says how many.
+    pub async fn take(&mut self, records: &[Incoming], fail_open: &mut FailOpen) -> Result<usize, Failure> {
+        let mut rest = records;
+        while self.budget > 0 {
+            let (run, behind) = rest.split_at(self.run_length(rest));
+            if run.is_empty() {
+                break;
+            }
+            rest = behind;
+            let updates = self.accept_run(run);
+            let decisions = self.ask_throttle(&updates, fail_open);
+            for ((key, position, priced), decision) in updates.into_iter().zip(decisions) {
+                self.apply(&key, position, priced, decision).await?;
+            }
+        }
+        Ok(records.len() - rest.len())
+    }
+
+    /// How many of the next records go together: only with a throttle, which
+    /// is asked about many products at once, more than one. A record whose
+    /// product is still telling waits, and all behind it.
+    fn run_length(&self, rest: &[Incoming]) -> usize {
+        let mut seen = std::collections::HashSet::new();
+        let goes_along = |incoming: &&Incoming| {
+            incoming.product().is_none_or(|product| {
+                !self.is_telling(incoming.record.position.partition, product) && seen.insert(product.clone())
+            })
+        };
+        let most = if self.throttling.is_some() { rest.len() } else { 1 };
+        rest.iter().take(most).take_while(goes_along).count()
+    }
+
+    /// Whether a fan-out of the product is unfinished.
+    fn is_telling(&self, partition: Partition, product: &ProductId) -> bool {
+        let of_product = |key: &StateKey| key.partition == partition && key.product == *product;
+        self.work.tellers.keys().any(of_product)
+    }
+
+    /// Settles what is no update, or stale; gives the rest.
+    fn accept_run(&mut self, run: &[Incoming]) -> Vec<(StateKey, Position, Priced)> {
+        let mut updates = Vec::with_capacity(run.len());
+        for incoming in run {
+            let position = incoming.record.position;
+            match &incoming.says {
+                Err(why) => {
+                    let reason = why.to_string();
+                    let letter = DeadLetter { record: incoming.record.clone(), reason: reason.clone() };
+                    self.work.commit.dead_letters.push(letter);
+                    self.settle(position, Outcome::Dead(reason));
+                }
+                Ok(Says::Tombstone(product)) => self.forget(position, product),
+                Ok(Says::Update(update)) => {
+                    let key = self.key(position.partition, update);
+                    if !self.accepts(&key, update) {
+                        self.settle(position, Outcome::Stale);
+                        continue;
+                    }
+                    updates.push((key, position, update.priced(position, incoming.record.timestamp)));
+                }
+            }
+        }
+        updates
+    }
+
+    fn key(&self, partition: Partition, update: &Update) -> StateKey {
+        let currency = update.currency.unwrap_or(self.options.rules.currency);
+        StateKey { partition, product: update.product.clone(), currency }
+    }
+
+    /// A stale update changes nothing, not even the stored state.
+    fn accepts(&mut self, key: &StateKey, update: &Update) -> bool {
+        let held = self.states.entry(key.clone()).or_default();
+        let accepted = accept(&mut held.state, update);
+        held.changed |= accepted;
+        accepted
+    }
+
+    fn forget(&mut self, position: Position, product: &ProductId) {
+        for (key, held) in &mut self.states {
+            if key.product == *product && key.partition == position.partition {
+                held.state.forget();
+                held.changed = true;
+            }
+        }
+        self.settle(position, Outcome::Tombstone);
+    }
+
+    pub(super) fn settle(&mut self, position: Position, outcome: Outcome) {
+        self.work.outcomes.push((position, outcome));
+    }
+
+    /// Evaluates a price now. `answer`: somebody waits to hear of this record.
+    pub(super) async fn evaluate(
+        &mut self,
+        key: &StateKey,
+        priced: &Priced,
+        answer: bool,
+    ) -> Result<(), Failure> {
+        let (rules, now) = (&self.options.rules, self.now);
+        match evaluate(self.state(key), priced, rules, now) {
+            Evaluation::Baseline | Evaluation::NotLower => {
+                if answer {
+                    self.settle(priced.position, Outcome::NotLower);
+                }
+                Ok(())
+            }
+            Evaluation::Drop(mut fan_out) => {
+                let known = self.view.summary(&key.product).await?;
+                self.choose_path(&key.product, &known, &mut fan_out);
+                self.advance(key, *fan_out, Teller::default(), &known).await
+            }
+        }
+    }
+
+    /// Tells as many watchers as the budget allows; the rest is for later commits.
+    async fn advance(
+        &mut self,
+        key: &StateKey,
+        mut fan_out: FanOut,
+        mut teller: Teller,
+        known: &Summary,
+    ) -> Result<(), Failure> {
+        match self.read_and_tell(key, &mut fan_out, &mut teller, known).await? {
+            Reach::Part => {
+                self.state(key).fan_out = Some(Box::new(fan_out));
+                self.work.tellers.insert(key.clone(), teller);
+            }
+            Reach::End => {
+                let window_ms = self.options.rules.dedup_window_ms;
+                finish(self.state(key), &fan_out, window_ms);
+                let told_before = fan_out.told_before.is_some();
+                self.work.drops.push((fan_out.told, told_before));
+                self.settle(fan_out.priced.position, Outcome::Drop { told: fan_out.told, told_before });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Records on their way in: read once, kept per partition in log order until
+//! a commit has taken them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pricedrop_model::{Partition, ProductId, Record, Unreadable, Update};
+
+/// A record with what it says.
+pub struct Incoming {
+    /// As it lies in the log.
+    pub record: Record,
+    /// What it says, or why it says nothing.
+    pub says: Result<Says, Unreadable>,
+}
+
+/// What a record says.
+pub enum Says {
+    /// A new price.
+    Update(Update),
+    /// Forget this product.
+    Tombstone(ProductId),
+}
+
+impl Incoming {
+    /// Reads a record.
+    pub fn read(record: Record) -> Incoming {
+        let says = match &record.value {
+            Some(value) => Update::parse(value).map(Says::Update),
+            None => read_tombstone(record.key.as_deref()).map(Says::Tombstone),
+        };
+        Incoming { record, says }
+    }
+
+    /// The product it is about.
+    pub fn product(&self) -> Option<&ProductId> {
+        match self.says.as_ref().ok()? {
+            Says::Update(update) => Some(&update.product),
+            Says::Tombstone(product) => Some(product),
+        }
+    }
+}
+
+fn read_tombstone(key: Option<&[u8]>) -> Result<ProductId, Unreadable> {
+    let text = key.and_then(|key| std::str::from_utf8(key).ok());
+    text.and_then(|text| ProductId::new(text).ok()).ok_or(Unreadable::TombstoneKey)
+}
+
+/// Records waiting for a commit to take them.
+#[derive(Default)]
+pub struct Waiting {
+    queues: BTreeMap<Partition, VecDeque<Incoming>>,
+    records: usize,
+}
+
+impl Waiting {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.records
+    }
+
+    /// Adds records behind those that wait.
+    pub fn push(&mut self, records: Vec<Record>) {
+        self.records += records.len();
+        for record in records {
+            self.queues.entry(record.position.partition).or_default().push_back(Incoming::read(record));
+        }
+    }
+
+    /// Takes the next records of every partition, until one that `must_wait`:
+    /// what stands behind it in its partition waits with it.
+    pub fn take(&mut self, most: usize, must_wait: impl Fn(Partition, &ProductId) -> bool) -> Vec<Incoming> {
+        let mut taken = Vec::new();
+        for (partition, queue) in &mut self.queues {
+            while taken.len() < most {
+                match queue
+                    .front()
+                    .map(|next| next.product().is_some_and(|product| must_wait(*partition, product)))
+                {
+                    Some(false) => taken.extend(queue.pop_front()),
+                    _ => break,
+                }
+            }
+        }
+        self.records -= taken.len();
+        taken
+    }
+
+    /// Puts records back in front, because their commit did not happen.
+    pub fn put_back(&mut self, records: Vec<Incoming>) {
+        self.records += records.len();
+        for incoming in records.into_iter().rev() {
+            self.queues.entry(incoming.record.position.partition).or_default().push_front(incoming);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Waiting::default();
+    }
+}

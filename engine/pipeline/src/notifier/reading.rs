@@ -1,0 +1,250 @@
+//! Reading the watchers of a drop, by bucket or plain, and telling them.
+
+use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
+use pricedrop_model::fan_out::ToldList;
+use pricedrop_model::seams::{Scan, Summary};
+use pricedrop_model::{
+    Cursor, FanOut, FanOutBlock, Floor, Mode, ProductId, ReadPath, Removal, StateKey, UserId, WatchPage,
+    WatchRow,
+};
+use std::sync::atomic::Ordering::Relaxed;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::Failure;
+use super::batch::Batch;
+
+/// How far a fan-out came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To its last watcher.
+    End,
+    /// As far as the commit had room.
+    Part,
+}
+
+/// Sums up which rows a scan gave, in any order.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Census {
+    rows: u64,
+    sum: u64,
+}
+
+impl Census {
+    fn count(&mut self, row: &WatchRow<'_>) {
+        let [a, b, c, d, e, f, g, h, ..] = row.threshold.sort_key()[4..] else { return };
+        let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(xxh3_64_with_seed(row.user.as_bytes(), seed));
+    }
+}
+
+impl Batch<'_> {
+    /// By bucket where the product's index is complete and the policy answers.
+    pub(super) fn choose_path(&self, product: &ProductId, known: &Summary, fan_out: &mut FanOut) {
+        let Some(bucketing) = self.bucketing.as_ref().filter(|_| known.indexed) else { return };
+        match bucketing.buckets_of(product, &[fan_out.priced.price]) {
+            Ok(buckets) if buckets.len() == 1 => {
+                let policy = bucketing.identity().name.clone();
+                fan_out.path = ReadPath::Buckets { policy, from: buckets[0] };
+            }
+            Ok(_) => bucketing.report_breach(product, "not one bucket for one price"),
+            Err(error) => tracing::warn!(%error, product = %product, "reading the plain range instead"),
+        }
+    }
+
+    /// Reads on from the fan-out's cursor and tells whom it must.
+    pub(super) async fn read_and_tell(
+        &mut self,
+        key: &StateKey,
+        fan_out: &mut FanOut,
+        teller: &mut Teller,
+        known: &Summary,
+    ) -> Result<Reach, Failure> {
+        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(Reach::End) };
+        self.count_path(fan_out);
+        let audit = self.audits(fan_out);
+        let mut census = Census::default();
+        let mut told = ToldList::default();
+        let mut page = WatchPage::default();
+        let reach = loop {
+            let next = self.scan(key, fan_out, below, self.budget, &mut page).await?;
+            for row in page.iter() {
+                self.consider(key, fan_out, teller, &row, &mut told);
+                if audit {
+                    census.count(&row);
+                }
+            }
+            let Some(next) = next else { break Reach::End };
+            fan_out.cursor = Some(next);
+            if self.budget == 0 {
+                break Reach::Part;
+            }
+        };
+        self.publish(key, fan_out, told);
+        if audit && reach == Reach::End {
+            self.compare_with_plain(key, fan_out, below, census).await?;
+        }
+        Ok(reach)
+    }
+
+    /// One page of at most `most` rows, charged to the budget.
+    async fn scan(
+        &mut self,
+        key: &StateKey,
+        fan_out: &FanOut,
+        below: Floor,
+        most: usize,
+        page: &mut WatchPage,
+    ) -> Result<Option<Cursor>, Failure> {
+        page.clear();
+        let buckets = match &fan_out.path {
+            ReadPath::Plain => None,
+            ReadPath::Buckets { policy, from } => Some((policy.as_str(), *from)),
+        };
+        let scan = Scan {
+            product: &key.product,
+            from: fan_out.priced.price,
+            below,
+            hysteresis: fan_out.hysteresis,
+            buckets,
+            after: fan_out.cursor.clone(),
+            page_rows: self.options.page_rows.min(most.max(1)),
+        };
+        let next = self.view.scan(&scan, page).await?;
+        self.budget = self.budget.saturating_sub(page.len());
+        self.counters.rows_read.fetch_add(page.len() as u64, Relaxed);
+        Ok(next)
+    }
+
+    fn consider(
+        &mut self,
+        key: &StateKey,
+        fan_out: &mut FanOut,
+        teller: &mut Teller,
+        row: &WatchRow<'_>,
+        told: &mut ToldList,
+    ) {
+        let rules_currency = self.options.rules.currency;
+        let once_ranges = self.states.get(key).map_or(&[][..], |held| &held.state.once_ranges);
+        match teller.consider(fan_out, once_ranges, key.currency, rules_currency, row) {
+            Verdict::Told => told.push(row.user, row.threshold),
+            Verdict::Covered => {}
+            Verdict::Silent(Silence::OtherCurrency) => {
+                self.counters.other_currency.fetch_add(1, Relaxed);
+                return;
+            }
+            Verdict::Silent(_) => return,
+        }
+        if row.mode.unwrap_or(fan_out.mode) == Mode::Once {
+            self.work.commit.removals.extend(removal(&key.product, row));
+        }
+    }
+
+    fn publish(&mut self, key: &StateKey, fan_out: &mut FanOut, told: ToldList) {
+        if told.is_empty() {
+            return;
+        }
+        fan_out.told += told.len() as u64;
+        self.work.commit.fan_outs.push(FanOutBlock {
+            product: key.product.clone(),
+            currency: key.currency,
+            priced: fan_out.priced.clone(),
+            previous: fan_out.previous,
+            told,
+        });
+    }
+
+    /// Finds out whom an interrupted fan-out has told, by reading its part again.
+    pub(super) async fn rebuild(
+        &mut self,
+        key: &StateKey,
+        fan_out: &FanOut,
+        known: &Summary,
+    ) -> Result<Teller, Failure> {
+        let mut teller = Teller::default();
+        let Some(end) = &fan_out.cursor else { return Ok(teller) };
+        let mut again = FanOut { cursor: None, ..fan_out.clone() };
+        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(teller) };
+        let mut page = WatchPage::default();
+        loop {
+            let (budget, most) = (self.budget, self.options.page_rows);
+            let next = self.scan(key, &again, below, most, &mut page).await?;
+            self.budget = budget;
+            let once_ranges = self.states.get(key).map_or(&[][..], |held| &held.state.once_ranges);
+            let rules_currency = self.options.rules.currency;
+            // A watch written since was not told, or its user may hear twice.
+            let was_there = |row: &WatchRow<'_>| row.updated_at.is_none_or(|at| at <= again.wall_time);
+            let told_part = page.iter().take_while(|row| is_told_part(row, end));
+            for row in told_part.filter(was_there).collect::<Vec<_>>() {
+                teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
+            }
+            match next {
+                Some(next) if place(&next) < place(end) => again.cursor = Some(next),
+                _ => return Ok(teller),
+            }
+        }
+    }
+
+    fn count_path(&self, fan_out: &FanOut) {
+        if fan_out.cursor.is_none() {
+            let reads = match fan_out.path {
+                ReadPath::Plain => &self.counters.plain_reads,
+                ReadPath::Buckets { .. } => &self.counters.bucket_reads,
+            };
+            reads.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Which bucketed drops are compared with the plain range.
+    fn audits(&self, fan_out: &FanOut) -> bool {
+        let one_in = self.options.audit_one_in;
+        let bucketed = matches!(fan_out.path, ReadPath::Buckets { .. });
+        let chosen = one_in > 0 && (fan_out.priced.position.offset as u64).is_multiple_of(one_in);
+        bucketed && chosen && fan_out.cursor.is_none()
+    }
+
+    async fn compare_with_plain(
+        &mut self,
+        key: &StateKey,
+        fan_out: &FanOut,
+        below: Floor,
+        by_bucket: Census,
+    ) -> Result<(), Failure> {
+        self.counters.audits.fetch_add(1, Relaxed);
+        let mut plain = FanOut { path: ReadPath::Plain, cursor: None, ..fan_out.clone() };
+        let (budget, mut census, mut page) = (self.budget, Census::default(), WatchPage::default());
+        loop {
+            plain.cursor = self.scan(key, &plain, below, self.options.page_rows, &mut page).await?;
+            page.iter().for_each(|row| census.count(&row));
+            if plain.cursor.is_none() {
+                break;
+            }
+        }
+        self.budget = budget;
+        if census != by_bucket {
+            let what = format!("{} watches by bucket, {} by plain scan", by_bucket.rows, census.rows);
+            if let Some(bucketing) = &self.bucketing {
+                bucketing.report_breach(&key.product, &what);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn removal(product: &ProductId, row: &WatchRow<'_>) -> Option<Removal> {
+    Some(Removal {
+        product: product.clone(),
+        threshold: row.threshold,
+        user: UserId::new(row.user).ok()?,
+        write_time: row.write_time,
+    })
+}
+
+/// Scans go up by threshold, then user; buckets do not change that order.
+fn place(cursor: &Cursor) -> (pricedrop_model::Price, &str) {
+    (cursor.threshold, cursor.user.as_str())
+}
+
+fn is_told_part(row: &WatchRow<'_>, end: &Cursor) -> bool {
+    (row.threshold, row.user) <= place(end)
+}
