@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn a_bucket_begins_at_a_multiple_of_the_width() {
         let floor = Floor::new(&Price { units: 10, scale: 0 }).unwrap();
-        for (units, scale, bucket) in [(0, 0, 0), (999, 2, 0), (10, 0, 1), (799, 1, 7), (80, 0, 8), (79999999999, 9, 7)] {
+        for (units, scale, bucket) in
+            [(0, 0, 0), (999, 2, 0), (10, 0, 1), (799, 1, 7), (80, 0, 8), (79999999999, 9, 7)]
+        {
             assert_eq!(floor.bucket_of(units, scale), bucket, "{units}e-{scale}");
         }
     }

@@ -38,7 +38,8 @@ impl Guest for Policy {
 
     fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
         let width = Settings::new(settings).decimal("width").map_err(|wrong| vec![wrong])?;
-        let floor = Floor::new(&width).ok_or_else(|| vec![problem("width", "must be above 0, for example 10")])?;
+        let floor =
+            Floor::new(&width).ok_or_else(|| vec![problem("width", "must be above 0, for example 10")])?;
         FLOOR.with(|cell| cell.set(floor).ok());
         Ok(())
     }

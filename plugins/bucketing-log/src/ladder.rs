@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn every_threshold_separates_its_neighbours() {
         let ladder = ladder((1, 2), (105, 2));
-        for (index, &threshold) in ladder.thresholds_nanos.iter().enumerate().take_while(|&(_, &t)| t < 1 << 53) {
+        for (index, &threshold) in
+            ladder.thresholds_nanos.iter().enumerate().take_while(|&(_, &t)| t < 1 << 53)
+        {
             let at = |nanos: u128| ladder.bucket_of(&Price { units: nanos as i64, scale: 9 });
             assert_eq!((at(threshold - 1), at(threshold)), (index as i64, index as i64 + 1));
         }

@@ -55,7 +55,11 @@ impl Guest for Policy {
     fn bucket_of(_product: String, units: Vec<i64>, scales: Vec<u8>) -> Vec<i64> {
         LADDER.with(|cell| {
             let ladder = cell.get().expect("the host configures first");
-            units.into_iter().zip(scales).map(|(units, scale)| ladder.bucket_of(&Price { units, scale })).collect()
+            units
+                .into_iter()
+                .zip(scales)
+                .map(|(units, scale)| ladder.bucket_of(&Price { units, scale }))
+                .collect()
         })
     }
 }

@@ -20,7 +20,8 @@ pub struct Channel;
 
 /// For example `u1 told about P7: $79.90 <= $80.00, was $95.00`.
 fn line(delivery: &Delivery) -> String {
-    let mut line = format!("{} told about {}: {}", delivery.to.user, delivery.product, delivery.new_price.text);
+    let mut line =
+        format!("{} told about {}: {}", delivery.to.user, delivery.product, delivery.new_price.text);
     if let Some(watch_price) = &delivery.watch_price {
         line += &format!(" <= {}", watch_price.text);
     }

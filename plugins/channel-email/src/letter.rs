@@ -36,7 +36,8 @@ impl Letter {
             if sound { Ok(text.trim().to_owned()) } else { Err(problem(name, "must be a single line")) }
         };
         let link_hosts = settings.words("link-hosts")?;
-        if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host)) {
+        if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host))
+        {
             return Err(problem("link-hosts", format!("not the bare name of a host: {wrong}")));
         }
         Ok(Self {
@@ -62,11 +63,19 @@ impl Letter {
     }
 
     fn parts<'a>(&self, delivery: &'a Delivery) -> Parts<'a> {
-        let attribute = |name| delivery.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let title = attribute("title").map(|title| one_line(title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty());
+        let attribute = |name| {
+            delivery.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        };
+        let title = attribute("title")
+            .map(|title| one_line(title, TITLE_CHARS_MAX))
+            .filter(|title| !title.is_empty());
         let money = |text: &str| one_line(text, MONEY_CHARS_MAX);
-        let told_at = delivery.watch_price.as_ref().map(|at| format!("You asked to be told at {} or less.", money(&at.text)));
-        let before = delivery.previous_price.as_ref().map(|was| format!("It cost {} before.", money(&was.text)));
+        let told_at = delivery
+            .watch_price
+            .as_ref()
+            .map(|at| format!("You asked to be told at {} or less.", money(&at.text)));
+        let before =
+            delivery.previous_price.as_ref().map(|was| format!("It cost {} before.", money(&was.text)));
         Parts {
             title: title.unwrap_or_else(|| one_line(&delivery.product, TITLE_CHARS_MAX)),
             price: money(&delivery.new_price.text),
@@ -119,7 +128,8 @@ fn is_address(address: &str) -> bool {
     let parts = address.split_once('@');
     address.len() <= ADDRESS_BYTES_MAX
         && !address.contains(unsound)
-        && parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
+        && parts
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
 /// Text for HTML, between tags or in double quotes.

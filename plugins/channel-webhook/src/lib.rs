@@ -30,7 +30,11 @@ impl Guest for Channel {
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Sends every notification as JSON to a URL.".into(),
             settings: vec![
-                spec("url", "Where to send; empty: the recipient's address is the URL.", Value::Text(String::new())),
+                spec(
+                    "url",
+                    "Where to send; empty: the recipient's address is the URL.",
+                    Value::Text(String::new()),
+                ),
                 spec("method", "How to send: post or put.", Value::Text("post".into())),
                 spec(
                     "credential",

@@ -1,6 +1,8 @@
 //! The policy itself.
 
-use crate::bindings::exports::pricedrop::throttling::policy::{Decision, Evaluated, Release, Subject, Update};
+use crate::bindings::exports::pricedrop::throttling::policy::{
+    Decision, Evaluated, Release, Subject, Update,
+};
 use pricedrop_plugin_support::nanos;
 use pricedrop_plugin_support::types::Price;
 
@@ -26,8 +28,12 @@ impl Coalesce {
     /// None where the percentage is above 100.
     pub fn new(interval_ms: i64, drop: &Price, drop_percent: &Price, released: Released) -> Option<Self> {
         let drop_percent_nanos = nanos(drop_percent);
-        (drop_percent_nanos <= HUNDRED_PERCENT_NANOS)
-            .then(|| Self { interval_ms, drop_nanos: nanos(drop), drop_percent_nanos, released })
+        (drop_percent_nanos <= HUNDRED_PERCENT_NANOS).then(|| Self {
+            interval_ms,
+            drop_nanos: nanos(drop),
+            drop_percent_nanos,
+            released,
+        })
     }
 
     /// A first price always passes.
@@ -137,14 +143,24 @@ mod tests {
         assert_eq!(decide(&policy, subject(Some((10, 5)), &[]), 9, 5), "Decision::Hold(1005)");
         assert_eq!(decide(&policy, subject(Some((10, 5)), &[9]), 8, 1_004), "Decision::Hold(1005)");
         assert_eq!(decide(&policy, subject(Some((10, 5)), &[]), 9, 1_005), "Decision::Pass");
-        assert_eq!(decide(&policy, subject(Some((10, 5)), &[]), 9, 4), "Decision::Pass", "a clock that went back");
+        assert_eq!(
+            decide(&policy, subject(Some((10, 5)), &[]), 9, 4),
+            "Decision::Pass",
+            "a clock that went back"
+        );
     }
 
     #[test]
     fn drops_below_either_limit_are_forgotten() {
         let policy = policy(0, 5, 10, Released::Last);
-        for (before, now, decision) in [(40, 36, "Skip"), (40, 35, "Pass"), (100, 91, "Skip"), (100, 90, "Pass"), (40, 41, "Pass")] {
-            assert_eq!(decide(&policy, subject(Some((before, 0)), &[]), now, 0), format!("Decision::{decision}"), "{before} to {now}");
+        for (before, now, decision) in
+            [(40, 36, "Skip"), (40, 35, "Pass"), (100, 91, "Skip"), (100, 90, "Pass"), (40, 41, "Pass")]
+        {
+            assert_eq!(
+                decide(&policy, subject(Some((before, 0)), &[]), now, 0),
+                format!("Decision::{decision}"),
+                "{before} to {now}"
+            );
         }
     }
 

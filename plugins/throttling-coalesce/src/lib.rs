@@ -33,8 +33,13 @@ fn read(settings: &Settings) -> Result<Coalesce, Problem> {
     };
     let interval_ms = i64::try_from(settings.millis("min-interval")?)
         .map_err(|_| problem("min-interval", "is longer than time can be counted"))?;
-    Coalesce::new(interval_ms, &settings.decimal("min-drop")?, &settings.decimal("min-drop-percent")?, release)
-        .ok_or_else(|| problem("min-drop-percent", "must be at most 100: no price drops by more"))
+    Coalesce::new(
+        interval_ms,
+        &settings.decimal("min-drop")?,
+        &settings.decimal("min-drop-percent")?,
+        release,
+    )
+    .ok_or_else(|| problem("min-drop-percent", "must be at most 100: no price drops by more"))
 }
 
 impl Guest for Policy {
