@@ -1,1 +1,257 @@
-//! Random histories.
+//! Random histories for the [reference](crate::reference) and the engine to
+//! agree on: small, and dense in collisions. A few products and users, prices
+//! and thresholds on one small lattice, times that repeat and go backwards.
+//!
+//! proptest makes and shrinks lists of [`Step`]s; a history follows from its
+//! steps alone.
+
+mod spelling;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use pricedrop_model::{Currency, Rules};
+
+use crate::reference::{Event, Times, read, who_is_told};
+
+pub use spelling::{MALFORMED, SPELLINGS, billionths_text};
+pub use steps::{Plot, Seq, Step, Watched, When, plots, rules};
+
+/// Products by number; their names need quoting.
+pub const PRODUCTS: [&str; 3] = ["P", "p\"1", "Ω"];
+/// Users by number: names that start alike and names that sort by bytes.
+pub const USERS: [&str; 6] = ["b", "a", "B", "ab", "é", "\u{10ffff}"];
+/// Prices and thresholds, the most likely first: with each hysteresis some
+/// lie exactly `1 + hysteresis` apart.
+pub const PRICES: [&str; 15] = [
+    "10",
+    "11",
+    "10.5",
+    "9.5",
+    "12",
+    "10.000000001",
+    "11.025",
+    "11.55",
+    "3",
+    "3.999999",
+    "4",
+    "0",
+    "0.000000001",
+    "9007199254740991",
+    "9007199.254740991",
+];
+
+/// How many prices a staircase goes down: more than a product's ledger holds.
+const STAIRS: i64 = 130;
+/// How many once-watches a queue of them tells: more than a product remembers.
+const ONCE_QUEUE: u8 = 18;
+
+/// Rules, and what happens under them.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The rules.
+    pub rules: Rules,
+    /// What its times mean.
+    pub times: Times,
+    /// What happens.
+    pub events: Vec<Event>,
+}
+
+impl History {
+    /// One without a clock, as files hold it: both times are the records'.
+    pub fn of_records(rules: Rules, plot: &Plot) -> History {
+        let mut teller = Teller::new(plot, Times::OfRecords);
+        let mut events = teller.tell(&plot.steps);
+        // Who has no occurredAt gets its time as the record's timestamp; on
+        // the others the timestamp must make no difference.
+        let answer = who_is_told(&rules, Times::OfRecords, &events);
+        let mut settled = answer.settled.iter();
+        for event in &mut events {
+            if let Event::Record { key, value, timestamp_ms, wall_ms } = event {
+                let settled = settled.next().expect("every record is settled");
+                *wall_ms = settled.wall_ms;
+                let says_when = match read::record(key.as_deref(), value.as_deref()) {
+                    read::Read::Update(update) => update.occurred_at.is_some(),
+                    _ => true,
+                };
+                *timestamp_ms = if says_when { 4_000_000_000_000 } else { settled.event_ms };
+            }
+        }
+        History { rules, times: Times::OfRecords, events }
+    }
+
+    /// One under a clock: wall time never goes backwards, and between a change
+    /// of the watches and a record it goes on; event times do as they like.
+    pub fn under_a_clock(rules: Rules, plot: &Plot) -> History {
+        let events = Teller::new(plot, Times::Given).tell(&plot.steps);
+        History { rules, times: Times::Given, events }
+    }
+}
+
+/// Turns steps into events.
+struct Teller<'a> {
+    plot: &'a Plot,
+    times: Times,
+    now_ms: i64,
+    wall_ms: i64,
+    changed: bool,
+    sequences: [i64; PRODUCTS.len()],
+    events: Vec<Event>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(plot: &'a Plot, times: Times) -> Teller<'a> {
+        let (now_ms, wall_ms) = (1_000, 1_000_000);
+        Teller { plot, times, now_ms, wall_ms, changed: false, sequences: [0; 3], events: Vec::new() }
+    }
+
+    fn tell(&mut self, steps: &[Step]) -> Vec<Event> {
+        for step in steps {
+            self.step(step);
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Update { product, price, currency, seq, when, spelling } => {
+                let price = spelling::spelt(self.price(*price), *spelling);
+                self.update(*product, &price, *currency, *seq, *when, *spelling);
+            }
+            Step::Malformed { product, kind, when } => {
+                let value = spelling::malformed(self.product(*product), *kind);
+                self.record(None, Some(value), *when);
+            }
+            Step::Tombstone { product, readable } => {
+                let key = if *readable { self.product(*product).into() } else { vec![0xff] };
+                self.record(Some(key), None, When::Same);
+            }
+            Step::Put(watched) => self.put(watched),
+            Step::Delete { product, user, threshold } => {
+                let at = self.change_time(0);
+                let (product, user) = (self.product(*product), self.user(*user));
+                let threshold = self.price(*threshold);
+                self.events.push(Event::Delete { product, user, threshold, at });
+            }
+            Step::ApplyRemovals => {
+                self.changed = true;
+                self.events.push(Event::ApplyRemovals);
+            }
+            Step::Staircase { product } => {
+                for stair in 0..STAIRS {
+                    let price = billionths_text(i128::from(STAIRS - stair) * 100_000_000);
+                    self.update(*product, &price, None, Seq::Next, When::Same, 0);
+                }
+            }
+            Step::OnceQueue { product, user } => self.once_queue(*product, *user),
+        }
+    }
+
+    /// One once-watch after the other is written and told.
+    fn once_queue(&mut self, product: u8, user: u8) {
+        for number in 0..ONCE_QUEUE {
+            let (threshold, mode) = (user.wrapping_add(number), Some(pricedrop_model::Mode::Once));
+            self.put(&Watched { product, user, threshold, mode, currency: None, at: Some(1) });
+            let (high, price) = (billionths_text(20_000_000_000), billionths_text(self.price(threshold)));
+            for price in [high, price] {
+                self.update(product, &price, None, Seq::Next, When::Forward(1), 0);
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        product: u8,
+        price: &str,
+        currency: Option<Currency>,
+        seq: Seq,
+        when: When,
+        spelling: u8,
+    ) {
+        let name = self.product(product);
+        let last = &mut self.sequences[usize::from(product) % PRODUCTS.len()];
+        let sequence = match seq {
+            Seq::Absent => None,
+            Seq::Next => Some(last.saturating_add(1)),
+            Seq::Repeated => Some(*last),
+            Seq::Older(by) => Some(last.saturating_sub(i64::from(by))),
+            Seq::Extreme(sequence) => Some(sequence),
+        };
+        // Once a history counts, it may also forget to.
+        let sequence = sequence.filter(|_| self.plot.counts);
+        *last = sequence.unwrap_or(*last);
+        let occurred_at = self.occurs(when);
+        let fields = spelling::Fields { product: &name, price, currency, sequence, occurred_at };
+        let value = fields.spelt(spelling);
+        self.record(None, Some(value), when);
+    }
+
+    /// When a step happens; the time goes on with it.
+    fn occurs(&mut self, when: When) -> Option<i64> {
+        match when {
+            When::Absent => None,
+            When::Same => Some(self.now_ms),
+            When::Forward(by) => {
+                self.now_ms = self.now_ms.saturating_add(by);
+                Some(self.now_ms)
+            }
+            When::Back(by) => Some(self.now_ms - by),
+            When::Extreme(at) => Some(at),
+        }
+    }
+
+    fn record(&mut self, key: Option<Vec<u8>>, value: Option<Vec<u8>>, when: When) {
+        if self.changed {
+            self.wall_ms += 1;
+            self.changed = false;
+        }
+        if let When::Forward(by) = when {
+            self.wall_ms += by / 2;
+        }
+        let (timestamp_ms, wall_ms) = match self.times {
+            Times::OfRecords => (0, 0),
+            Times::Given => (self.now_ms, self.wall_ms),
+        };
+        self.events.push(Event::Record { key, value, timestamp_ms, wall_ms });
+    }
+
+    fn put(&mut self, watched: &Watched) {
+        let at = match self.times {
+            Times::OfRecords => watched.at.map(|by| self.change_time(by)),
+            Times::Given => Some(self.change_time(0)),
+        };
+        self.events.push(Event::Put {
+            product: self.product(watched.product),
+            user: self.user(watched.user),
+            threshold: self.price(watched.threshold),
+            mode: watched.mode,
+            currency: watched.currency.map(|currency| currency.to_string()),
+            at,
+        });
+    }
+
+    /// Under a clock every change of a watch has a time of its own.
+    fn change_time(&mut self, by: i64) -> i64 {
+        match self.times {
+            Times::OfRecords => self.now_ms.saturating_add(by),
+            Times::Given => {
+                self.wall_ms += 1;
+                self.changed = true;
+                self.wall_ms
+            }
+        }
+    }
+
+    fn product(&self, number: u8) -> String {
+        PRODUCTS[usize::from(number % self.plot.products)].to_owned()
+    }
+
+    fn user(&self, number: u8) -> String {
+        USERS[usize::from(number % self.plot.users)].to_owned()
+    }
+
+    fn price(&self, number: u8) -> i128 {
+        let text = PRICES[usize::from(number % self.plot.prices)];
+        read::price(text).expect("the lattice holds prices")
+    }
+}
