@@ -1,0 +1,125 @@
+//! Who may ask: the token, the `Host` of requests, the `Origin` of browsers.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State as From};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::{Answer, Refusal};
+use crate::server::State;
+
+/// Runs before every route. `/livez` needs no token, so that whoever restarts
+/// the engine needs none.
+pub(crate) async fn guard(From(state): From<State>, request: Request, next: Next) -> Response {
+    let checked = check(&state, &request);
+    if let Err(refusal) = checked {
+        return refusal.into_response();
+    }
+    let Ok(_turn) = state.turns.try_acquire() else {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time");
+        return refusal.remedy("send it again, with fewer connections").into_response();
+    };
+    next.run(request).await
+}
+
+fn check(state: &State, request: &Request) -> Answer<()> {
+    let headers = request.headers();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        same_origin(headers)?;
+    }
+    match &state.options.token {
+        _ if request.uri().path() == "/livez" => Ok(()),
+        Some(token) => bears(headers, token),
+        None => known_host(headers, &state.host),
+    }
+}
+
+/// A page of another site may not write here through its visitor's browser.
+fn same_origin(headers: &HeaderMap) -> Answer<()> {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    match authority.is_some() && authority == host(headers) {
+        true => Ok(()),
+        false => {
+            Err(Refusal::new(StatusCode::FORBIDDEN, "a page of another site may not do this").at("Origin"))
+        }
+    }
+}
+
+fn bears(headers: &HeaderMap, token: &str) -> Answer<()> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer "));
+    match given.is_some_and(|given| same_secret(given.as_bytes(), token.as_bytes())) {
+        true => Ok(()),
+        false => Err(Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
+            .at("Authorization")
+            .remedy("send the header `Authorization: Bearer <token>` with the token of the engine's config")),
+    }
+}
+
+/// Takes as long for a wrong token as for the right one.
+fn same_secret(given: &[u8], right: &[u8]) -> bool {
+    let differences = given.iter().zip(right).fold(0, |sum, (a, b)| sum | std::hint::black_box(a ^ b));
+    given.len() == right.len() && differences == 0
+}
+
+/// Without a token a name that only points here could be a web page's own: its
+/// requests carry that name, and are refused.
+fn known_host(headers: &HeaderMap, listening: &str) -> Answer<()> {
+    let name = host(headers).map(without_port).unwrap_or_default();
+    let loopback = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match loopback || name == listening {
+        true => Ok(()),
+        false => Err(Refusal::new(StatusCode::FORBIDDEN, format!("unknown host {name:?}"))
+            .at("Host")
+            .remedy("ask 127.0.0.1 or localhost, or set a token (http.token_file or http.token_env)")),
+    }
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST)?.to_str().ok()
+}
+
+/// `name:port`, `[::1]:port`, or either without a port.
+pub(crate) fn without_port(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(address, _)| address);
+    }
+    authority.split_once(':').map_or(authority, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_and_the_own_name_are_known_hosts() {
+        for (host, known) in [
+            ("127.0.0.1:8080", true),
+            ("127.0.0.9", true),
+            ("localhost:1", true),
+            ("[::1]:8080", true),
+            ("prices.internal:8080", true),
+            ("attacker.example:8080", false),
+            ("localhost.attacker.example", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(host.parse().map(|value| (header::HOST, value)));
+            assert_eq!(known_host(&headers, "prices.internal").is_ok(), known, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_the_same_or_it_is_not() {
+        assert!(same_secret(b"abc", b"abc"));
+        for wrong in [&b""[..], b"ab", b"abcd", b"abd"] {
+            assert!(!same_secret(wrong, b"abc"));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `/v1/prices`: updates and tombstones in, current prices out.
+
+use axum::Json;
+use axum::extract::State as From;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use pricedrop_model::seams::Outcome;
+use pricedrop_model::{Currency, Floor, Price, ProductId, WallTime};
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Body, Entries, LineError};
+use crate::pages::{Asked, Named};
+use crate::problem::{Answer, Refusal};
+use crate::seams::{IntakeError, NewRecord, Posted};
+use crate::server::State;
+
+/// Most unreadable lines an answer lists; all of them are dead letters.
+const ERRORS_LISTED: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostQuery {
+    offset: Option<i64>,
+}
+
+/// What became of a post.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    records: u64,
+    evaluated: u64,
+    drops: u64,
+    told: u64,
+    suppressed: u64,
+    stale: u64,
+    held: u64,
+    skipped: u64,
+    forgotten: u64,
+    dead: u64,
+    already: u64,
+    /// Of the first record that was new.
+    offset: i64,
+    /// Where the input goes on.
+    next: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<LineError>,
+}
+
+impl Summary {
+    fn of(posted: Posted, lines: &[usize]) -> Summary {
+        let mut summary = Summary {
+            records: lines.len() as u64,
+            already: posted.already,
+            offset: posted.first,
+            next: posted.first + posted.outcomes.len() as i64,
+            ..Summary::default()
+        };
+        let new_lines = lines.iter().skip(posted.already as usize);
+        for (line, outcome) in new_lines.zip(posted.outcomes) {
+            summary.count(*line, outcome);
+        }
+        summary
+    }
+
+    fn count(&mut self, line: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Dead(reason) => {
+                self.dead += 1;
+                if self.errors.len() < ERRORS_LISTED {
+                    self.errors.push(LineError { line, reason });
+                }
+            }
+            Outcome::Tombstone => self.forgotten += 1,
+            Outcome::Stale => self.stale += 1,
+            Outcome::Held => self.held += 1,
+            Outcome::Skipped => self.skipped += 1,
+            Outcome::NotLower => self.evaluated += 1,
+            Outcome::Drop { told, told_before } => {
+                self.evaluated += 1;
+                self.drops += 1;
+                self.told += told;
+                self.suppressed += u64::from(told_before);
+            }
+        }
+    }
+}
+
+/// Takes updates. The answer comes when they are committed.
+pub(crate) async fn post(
+    From(state): From<State>,
+    Asked(query): Asked<PostQuery>,
+    Body(body): Body,
+) -> Answer<Json<Summary>> {
+    let Entries { entries, single } = Entries::of(&body)?;
+    let lines: Vec<usize> = entries.iter().map(|entry| entry.line).collect();
+    let records = entries.into_iter().map(|entry| NewRecord { key: None, value: Some(entry.bytes) });
+    let summary = submit(&state, records.collect(), &lines, query.offset).await?;
+    match (single, summary.errors.first()) {
+        (true, Some(error)) => Err(Refusal::bad(error.reason.clone()).at("the body").remedy(
+            "it was kept among the dead letters: see `pricedrop dlq list`; send it again when it is right",
+        )),
+        _ => Ok(Json(summary)),
+    }
+}
+
+/// A tombstone: forgets the price of a product, not its watches.
+pub(crate) async fn forget(
+    From(state): From<State>,
+    Named(product): Named<String>,
+    Asked(query): Asked<PostQuery>,
+) -> Answer<Json<Summary>> {
+    let product = ProductId::new(&product).map_err(|error| Refusal::bad(error.to_string()).at("the path"))?;
+    let key = Some(Bytes::copy_from_slice(product.as_str().as_bytes()));
+    submit(&state, vec![NewRecord { key, value: None }], &[1], query.offset).await.map(Json)
+}
+
+async fn submit(
+    state: &State,
+    records: Vec<NewRecord>,
+    lines: &[usize],
+    offset: Option<i64>,
+) -> Answer<Summary> {
+    if offset.is_some_and(|offset| offset < 0) {
+        return Err(Refusal::bad("offset must be 0 or more").at("offset"));
+    }
+    let posted = state.api.intake.post(records, offset).await.map_err(|error| match error {
+        IntakeError::Gap { next, .. } => Refusal::new(StatusCode::CONFLICT, error.to_string())
+            .at("offset")
+            .remedy(format!("go on from {next}")),
+        IntakeError::Unavailable(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            .remedy("it is not known what was taken: send it again with ?offset= to repeat nothing"),
+    })?;
+    Ok(Summary::of(posted, lines))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CurrentQuery {
+    currency: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CurrentPrice {
+    product_id: ProductId,
+    currency: Currency,
+    price: Price,
+    evaluated_at: WallTime,
+    /// Crossing watches at or above it have fired; none: no watch has.
+    floor: Option<FloorView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum FloorView {
+    Drop(Price),
+    Rise(Price),
+}
+
+/// The last evaluated price.
+pub(crate) async fn current(
+    From(state): From<State>,
+    Named(product): Named<String>,
+    Asked(query): Asked<CurrentQuery>,
+) -> Answer<Json<CurrentPrice>> {
+    let product_id =
+        ProductId::new(&product).map_err(|error| Refusal::bad(error.to_string()).at("the path"))?;
+    let asked = query.currency.as_deref().map(Currency::new).transpose();
+    let currency = asked
+        .map_err(|error| Refusal::bad(error.to_string()).at("currency"))?
+        .unwrap_or(state.api.rules.currency);
+    let Some((evaluated, floor)) = state.api.prices.of(&product_id, currency).await? else {
+        let error = format!("no price of {product_id} in {currency} was ever evaluated");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, error));
+    };
+    let floor = match floor {
+        Floor::Infinite => None,
+        Floor::Drop(price) => Some(FloorView::Drop(price)),
+        Floor::Rise(price) => Some(FloorView::Rise(price)),
+    };
+    let price = evaluated.price;
+    Ok(Json(CurrentPrice { product_id, currency, price, evaluated_at: evaluated.at, floor }))
+}

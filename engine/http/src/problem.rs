@@ -1,0 +1,71 @@
+//! What a caller did wrong, or the engine could not do, as JSON.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pricedrop_model::seams;
+use serde::{Deserialize, Serialize};
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong, in words.
+    pub error: String,
+    /// Where: a field, a line, a header.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    problem: Problem,
+}
+
+/// What every handler answers.
+pub(crate) type Answer<T> = Result<T, Refusal>;
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
+        Refusal { status, problem: Problem { error: error.into(), place: None, remedy: None } }
+    }
+
+    /// 400.
+    pub(crate) fn bad(error: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Refusal {
+        self.problem.place = Some(place.into());
+        self
+    }
+
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Refusal {
+        self.problem.remedy = Some(remedy.into());
+        self
+    }
+}
+
+impl From<seams::Error> for Refusal {
+    fn from(error: seams::Error) -> Refusal {
+        let remedy = match &error {
+            seams::Error::Unavailable(_) => "send the request again",
+            seams::Error::Broken(_) => "look at the engine's log and at /readyz",
+        };
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.problem)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

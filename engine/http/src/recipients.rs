@@ -1,0 +1,89 @@
+//! `/v1/recipients`.
+
+use axum::Json;
+use axum::extract::State as From;
+use pricedrop_model::UserId;
+use pricedrop_model::dispatch::Recipient;
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Body, Entries, LineError, read_recipient};
+use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
+use crate::problem::{Answer, Refusal};
+use crate::server::State;
+use crate::watches::Deleted;
+
+/// What became of recipients written.
+#[derive(Serialize)]
+pub(crate) struct Written {
+    written: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<LineError>,
+}
+
+/// Writes addresses. Of several, the good ones are written and the others listed.
+pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
+    let entries = Entries::of(&body)?;
+    let single = entries.single;
+    let (recipients, errors) = entries.read(read_recipient);
+    if let (true, Some(error)) = (single, errors.first()) {
+        return Err(Refusal::bad(error.reason.clone()).at("the body"));
+    }
+    let written = recipients.len();
+    if written > 0 {
+        state.api.recipients.put(recipients).await?;
+    }
+    Ok(Json(Written { written, errors }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    user: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Page {
+    recipients: Vec<Recipient>,
+    next: Option<String>,
+}
+
+/// All addresses of a user, or a page of everybody's.
+pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
+    if let Some(user) = &query.user {
+        let user = UserId::new(user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
+        let recipients = state.api.recipients.of(&[user]).await?.into_iter().flatten().collect();
+        return Ok(Json(Page { recipients, next: None }));
+    }
+    let most = page_entries(&state, query.limit)?;
+    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let recipients = state.api.recipients.list(after.as_ref(), most).await?;
+    let next = write_cursor(&recipients, most, |last| {
+        (last.user_id.clone(), last.channel.clone(), last.address.clone())
+    });
+    Ok(Json(Page { recipients, next }))
+}
+
+/// The entry a page ended with; only its key counts.
+fn behind((user_id, channel, address): (UserId, String, String)) -> Recipient {
+    Recipient { user_id, channel, address, locale: None, attributes: Vec::new() }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteQuery {
+    user: String,
+    channel: String,
+    address: String,
+}
+
+/// Deletes one address.
+pub(crate) async fn delete(
+    From(state): From<State>,
+    Asked(query): Asked<DeleteQuery>,
+) -> Answer<Json<Deleted>> {
+    let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
+    let deleted = state.api.recipients.delete(&user, &query.channel, &query.address).await?;
+    Ok(Json(Deleted { deleted }))
+}

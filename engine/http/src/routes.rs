@@ -1,0 +1,43 @@
+//! The list of routes.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::routing::{delete, get, post};
+
+use crate::problem::Refusal;
+use crate::server::State;
+use crate::{dead_letters, engine, guard, notifications, prices, recipients, watches};
+
+/// Every route behind the guard.
+pub(crate) fn router(state: State) -> Router {
+    Router::new()
+        .route("/v1/prices", post(prices::post))
+        .route("/v1/prices/{product}", delete(prices::forget).get(prices::current))
+        .route("/v1/watches", get(watches::list).put(watches::put).delete(watches::delete))
+        .route("/v1/recipients", get(recipients::list).put(recipients::put).delete(recipients::delete))
+        .route("/v1/notifications", get(notifications::list))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{number}", get(dead_letters::show))
+        .route("/v1/dead-letters/{number}/replay", post(dead_letters::replay))
+        .route("/v1/plugins", get(engine::plugins))
+        .route("/v1/buckets", get(engine::buckets))
+        .route("/v1/buckets/migrate", post(engine::migrate))
+        .route("/livez", get(engine::alive))
+        .route("/readyz", get(engine::ready))
+        .route("/metrics", get(engine::metrics))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+        .remedy("docs/http.md lists what there is")
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
+        .remedy("docs/http.md lists what it takes")
+}

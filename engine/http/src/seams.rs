@@ -1,0 +1,153 @@
+//! What the API asks of the engine behind it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Recipients, RetryQueue};
+use pricedrop_model::seams::{Error, Outcome, WatchWriter};
+use pricedrop_model::{Clock, Rules};
+use serde::Serialize;
+
+use crate::Measure;
+
+/// Everything the routes reach.
+#[derive(Clone)]
+pub struct Api {
+    /// The engine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// For whether a new watch is armed.
+    pub rules: Rules,
+    /// Takes prices.
+    pub intake: Arc<dyn PriceIntake>,
+    /// Watches.
+    pub watches: Arc<dyn WatchWriter>,
+    /// Addresses.
+    pub recipients: Arc<dyn Recipients>,
+    /// Where replayed deliveries go.
+    pub retries: Arc<dyn RetryQueue>,
+    /// What died.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What products cost.
+    pub prices: Arc<dyn CurrentPrices>,
+    /// What was told.
+    pub outbox: Arc<dyn Outbox>,
+    /// Health, plugins, buckets, metrics.
+    pub engine: Arc<dyn Engine>,
+}
+
+/// A record on its way into the input. Without a value it is a tombstone of
+/// the product that is its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    /// The product of a tombstone.
+    pub key: Option<Bytes>,
+    /// The update, as it was posted.
+    pub value: Option<Bytes>,
+}
+
+/// What became of posted records, all of it committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The offset of the first record that was new.
+    pub first: i64,
+    /// How many at the front had been taken before.
+    pub already: u64,
+    /// One for each record that was new, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Why records were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The position asked for lies ahead of the input.
+    #[error("offset {asked} lies ahead of the input, which goes on at {next}")]
+    Gap {
+        /// The position asked for.
+        asked: i64,
+        /// Where the input goes on.
+        next: i64,
+    },
+    /// It is not known whether they were taken: post again, with the offset.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The input, as a producer over HTTP sees it.
+#[async_trait]
+pub trait PriceIntake: Send + Sync {
+    /// Takes records in order and answers when all of them are committed.
+    /// With an offset, records before the input's end were taken earlier and
+    /// are only counted: so a producer that repeats a post repeats nothing.
+    ///
+    /// # Errors
+    /// Says whether posting again can help.
+    async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Posted, IntakeError>;
+}
+
+/// `user_notifications`, to look into.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Notifications as JSON with their offsets, from this offset on.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn read(&self, from: i64, most: usize) -> Result<Vec<(i64, String)>, Error>;
+}
+
+/// How bad a reason is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The engine does not do its work.
+    Error,
+    /// It does, and somebody should look.
+    Warning,
+}
+
+/// Why the engine is not ready, or not well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Which part.
+    pub part: String,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong, in words.
+    pub reason: String,
+}
+
+/// Why buckets were not migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// There is nothing to do, or it cannot be done now; in words.
+    #[error("{0}")]
+    Refused(String),
+    /// The store is away; try again.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// The engine as a whole.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Nothing worth saying: ready and well.
+    async fn reasons(&self) -> Vec<Reason>;
+
+    /// The plugins, loaded, staged and refused.
+    async fn plugins(&self) -> serde_json::Value;
+
+    /// The active bucketing policy and the staged one.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn buckets(&self) -> Result<serde_json::Value, Error>;
+
+    /// Rebuilds the buckets by the staged policy and makes it active.
+    ///
+    /// # Errors
+    /// Nothing to do, or the store is away.
+    async fn migrate_buckets(&self) -> Result<serde_json::Value, MigrateError>;
+
+    /// All that is counted.
+    async fn measures(&self) -> Vec<Measure>;
+}

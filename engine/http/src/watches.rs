@@ -1,0 +1,131 @@
+//! `/v1/watches`.
+
+use axum::Json;
+use axum::extract::State as From;
+use pricedrop_model::{Mode, Price, ProductId, UserId, WallTime, Watch};
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Body, Entries, LineError, read_watch};
+use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
+use crate::problem::{Answer, Refusal};
+use crate::server::State;
+
+/// What became of watches written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Written {
+    written: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<WallTime>,
+    #[serde(flatten)]
+    born: Option<Born>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<LineError>,
+}
+
+/// The state a single watch is born in.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Born {
+    armed: bool,
+    current_price: Option<Price>,
+    /// A JSON number, exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rearms_above: Option<Box<serde_json::value::RawValue>>,
+}
+
+/// Writes watches. Of several, the good ones are written and the others listed.
+pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
+    let entries = Entries::of(&body)?;
+    let single = entries.single;
+    let (watches, errors) = entries.read(read_watch);
+    if let (true, Some(error)) = (single, errors.first()) {
+        return Err(Refusal::bad(error.reason.clone()).at("the body"));
+    }
+    let written = watches.len();
+    let one = watches.first().filter(|_| single).cloned();
+    let updated_at = match written {
+        0 => None,
+        _ => Some(state.api.watches.put(watches).await?),
+    };
+    let born = match one {
+        Some(watch) => Some(born(&state, &watch).await?),
+        None => None,
+    };
+    Ok(Json(Written { written, updated_at, born, errors }))
+}
+
+/// A watch is born in the state of its threshold.
+async fn born(state: &State, watch: &Watch) -> Answer<Born> {
+    let rules = &state.api.rules;
+    let currency = watch.currency.unwrap_or(rules.currency);
+    let current = state.api.prices.of(&watch.product_id, currency).await?;
+    let crossing = watch.mode.unwrap_or(rules.mode) != Mode::EveryDrop;
+    let floor = current.filter(|_| crossing).map(|(_, floor)| floor);
+    let above = floor.and_then(|floor| floor.rearms_above(watch.price_watch_value, rules.hysteresis));
+    let number = above.map(|price| serde_json::value::RawValue::from_string(price.to_string()));
+    Ok(Born {
+        armed: above.is_none(),
+        current_price: current.map(|(evaluated, _)| evaluated.price),
+        rearms_above: number.transpose().expect("a decimal is a JSON number"),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    product: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Page {
+    watches: Vec<Watch>,
+    next: Option<String>,
+}
+
+/// A page in order of product, threshold, user.
+pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
+    let most = page_entries(&state, query.limit)?;
+    let product = query.product.as_deref().map(ProductId::new).transpose();
+    let product = product.map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
+    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let watches = state.api.watches.list(product.as_ref(), after.as_ref(), most).await?;
+    let next = write_cursor(&watches, most, |last| {
+        (last.product_id.clone(), last.price_watch_value, last.user_id.clone())
+    });
+    Ok(Json(Page { watches, next }))
+}
+
+/// The watch a page ended with; only its key counts.
+fn behind((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
+    Watch { product_id, price_watch_value, user_id, mode: None, currency: None, updated_at: None }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteQuery {
+    product: String,
+    user: String,
+    price: String,
+}
+
+/// Whether there was one.
+#[derive(Serialize)]
+pub(crate) struct Deleted {
+    pub(crate) deleted: bool,
+}
+
+/// Deletes one watch by its key.
+pub(crate) async fn delete(
+    From(state): From<State>,
+    Asked(query): Asked<DeleteQuery>,
+) -> Answer<Json<Deleted>> {
+    let product =
+        ProductId::new(&query.product).map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
+    let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
+    let price = Price::parse(&query.price).map_err(|error| Refusal::bad(error.to_string()).at("price"))?;
+    let deleted = state.api.watches.delete(&product, price, &user).await?;
+    Ok(Json(Deleted { deleted }))
+}
