@@ -169,16 +169,21 @@ fn read_currency(json: &str) -> Result<Currency, Unreadable> {
     text(json).and_then(|code| Currency::new(&code).ok()).ok_or(wrong)
 }
 
+/// A whole number as it stands: `-0` is one, which serde_json takes for a float.
+fn whole(json: &str) -> Option<i64> {
+    json.parse().ok()
+}
+
 fn read_sequence(json: &str) -> Result<i64, Unreadable> {
     let wrong = Unreadable::Kind { field: "sequence", expected: "a whole number of 64 bits" };
-    serde_json::from_str(json).map_err(|_| wrong)
+    whole(json).ok_or(wrong)
 }
 
 fn read_occurred_at(json: &str) -> Result<EventTime, Unreadable> {
     let wrong = Unreadable::Kind { field: "occurredAt", expected: "an RFC 3339 time or epoch milliseconds" };
     let millis = match text(json) {
         Some(text) => time::parse_rfc3339(&text),
-        None => serde_json::from_str(json).ok(),
+        None => whole(json),
     };
     millis.map(EventTime).ok_or(wrong)
 }
