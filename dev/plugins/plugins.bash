@@ -49,9 +49,14 @@ file_digest() {
   sha256sum <"$1" | cut -d' ' -f1
 }
 
-# recorded FOLDER NAME MEMBER: what the folder's manifest says of a plugin.
+# recorded FOLDER NAME MEMBER: what the folder's manifest says of a plugin, a text.
 recorded() {
-  sed -n "s/^ *\"$2\": .*\"$3\": \"\{0,1\}\([^\",]*\).*/\1/p" "$1/manifest.json" 2>/dev/null || true
+  sed -n "s/^ *\"$2\": .*\"$3\": \"\([^\"]*\)\".*/\1/p" "$1/manifest.json" 2>/dev/null || true
+}
+
+# rust_toolchain: what the Rust plugins are built with here.
+rust_toolchain() {
+  echo "$(/usr/bin/rustc --version | cut -d' ' -f1-2), $(wasm-ld-22 --version | grep -o 'LLD [0-9.]*')"
 }
 
 # is_current FOLDER NAME: whether source and binary are those of the manifest.
