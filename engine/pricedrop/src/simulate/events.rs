@@ -1,0 +1,228 @@
+//! A file of updates and watch changes as the input of a notifier: one record
+//! at a time, each with its own time on the clock.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use async_trait::async_trait;
+use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::{
+    Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId, WallTime,
+    Watch, time,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What the notifier waits when no timer runs: a wait any shorter is a timer.
+pub const NO_TIMER_MS: u64 = i64::MAX as u64;
+
+/// Shows the time of the record being worked on.
+#[derive(Default)]
+pub struct SimulatedClock(AtomicI64);
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> WallTime {
+        WallTime(self.0.load(Relaxed))
+    }
+}
+
+/// The lines of a file, in order.
+pub struct Events<R, C> {
+    lines: std::io::Lines<R>,
+    number: u64,
+    next: Option<Event>,
+    store: Arc<MemoryWatches>,
+    clock: Arc<SimulatedClock>,
+    complain: C,
+    offset: i64,
+    /// The record being worked on.
+    current: Option<Current>,
+    /// The time of each product's latest accepted update.
+    latest: HashMap<ProductId, EventTime>,
+}
+
+struct Current {
+    line: u64,
+    update: Option<(ProductId, EventTime)>,
+}
+
+enum Event {
+    Update { line: u64, value: String, update: Option<(ProductId, EventTime)> },
+    Watch { change: Change, at: WallTime },
+}
+
+enum Change {
+    Put(Watch),
+    Delete(ProductId, Price, UserId),
+}
+
+impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
+    /// Watch changes go to `store`, unreadable lines to `complain`.
+    pub fn new(input: R, store: Arc<MemoryWatches>, clock: Arc<SimulatedClock>, complain: C) -> Self {
+        Events {
+            lines: input.lines(),
+            number: 0,
+            next: None,
+            store,
+            clock,
+            complain,
+            offset: 0,
+            current: None,
+            latest: HashMap::new(),
+        }
+    }
+
+    /// The next line that says something; blank ones are passed over.
+    fn read(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let Some(line) = self.lines.next() else { return Ok(None) };
+            self.number += 1;
+            let line = match line {
+                Ok(line) => line,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
+                Err(error) => return Err(Error::Broken(format!("line {}: {error}", self.number))),
+            };
+            if line.trim().is_empty() {
+                continue;
+            }
+            match watch_change(&line) {
+                None => return Ok(Some(self.update(line))),
+                Some(Ok(event)) => return Ok(Some(event)),
+                Some(Err(why)) => (self.complain)(self.number, &why),
+            }
+        }
+    }
+
+    fn update(&mut self, value: String) -> Event {
+        let update = Update::parse(value.as_bytes()).ok().map(|update| {
+            let latest = self.latest.get(&update.product).copied().unwrap_or(EventTime(0));
+            (update.product, update.occurred_at.unwrap_or(latest))
+        });
+        Event::Update { line: self.number, value, update }
+    }
+
+    fn record(&mut self, line: u64, value: String, update: Option<(ProductId, EventTime)>) -> Record {
+        let timestamp = update.as_ref().map_or(EventTime(self.clock.now().0), |(_, at)| *at);
+        self.clock.0.store(timestamp.0, Relaxed);
+        self.current = Some(Current { line, update });
+        let position = Position { partition: Partition(0), offset: self.offset };
+        self.offset += 1;
+        Record { position, key: None, value: Some(value.into()), timestamp }
+    }
+
+    fn apply(&self, change: Change) {
+        match change {
+            Change::Put(watch) => self.store.put(watch),
+            Change::Delete(product, threshold, user) => self.store.delete(&product, threshold, &user),
+        };
+    }
+}
+
+impl Event {
+    fn at(&self) -> Option<i64> {
+        match self {
+            Event::Update { update, .. } => update.as_ref().map(|(_, at)| at.0),
+            Event::Watch { at, .. } => Some(at.0),
+        }
+    }
+}
+
+#[async_trait]
+impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C> {
+    async fn next_batch(&mut self, _most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
+        loop {
+            if self.next.is_none() {
+                self.next = self.read()?;
+            }
+            let timer = (wait_ms < NO_TIMER_MS).then(|| self.clock.now().0.saturating_add(wait_ms as i64));
+            let comes = self.next.as_ref().map(Event::at);
+            match (timer, comes) {
+                // Nothing comes before the timer: let it run out.
+                (Some(timer), None) => self.clock.0.store(timer, Relaxed),
+                (Some(timer), Some(Some(at))) if at > timer => self.clock.0.store(timer, Relaxed),
+                (None, None) => return Ok(None),
+                _ => match self.next.take() {
+                    Some(Event::Update { line, value, update }) => {
+                        return Ok(Some(vec![self.record(line, value, update)]));
+                    }
+                    Some(Event::Watch { change, .. }) => {
+                        self.apply(change);
+                        continue;
+                    }
+                    None => {}
+                },
+            }
+            return Ok(Some(Vec::new()));
+        }
+    }
+
+    fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
+        for (position, outcome) in outcomes {
+            let Some(current) = self.current.take_if(|_| position.offset == self.offset - 1) else { continue };
+            match (outcome, current.update) {
+                (Outcome::Dead(reason), _) => (self.complain)(current.line, &reason),
+                (Outcome::Stale, _) | (_, None) => {}
+                (_, Some((product, at))) => {
+                    let latest = self.latest.entry(product).or_insert(at);
+                    *latest = at.max(*latest);
+                }
+            }
+        }
+    }
+
+    fn rewind(&mut self, _offsets: &[(Partition, i64)]) {}
+}
+
+/// A watch change as a line holds it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangeLine<'a> {
+    #[serde(borrow, default)]
+    watch: Option<&'a RawValue>,
+    product_id: Option<ProductId>,
+    user_id: Option<UserId>,
+    price_watch_value: Option<Price>,
+    mode: Option<Mode>,
+    currency: Option<Currency>,
+    #[serde(borrow, default)]
+    at: Option<&'a RawValue>,
+}
+
+/// None: the line is an update.
+fn watch_change(line: &str) -> Option<Result<Event, String>> {
+    if !line.contains("\"watch\"") {
+        return None;
+    }
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow, default)]
+        watch: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Kind<'_>>(line).ok()?.watch?;
+    Some(serde_json::from_str(line).map_err(|error| error.to_string()).and_then(read_change))
+}
+
+fn read_change(line: ChangeLine<'_>) -> Result<Event, String> {
+    let missing = |name: &str| format!("a watch change needs {name}");
+    let product_id = line.product_id.ok_or_else(|| missing("productId"))?;
+    let user_id = line.user_id.ok_or_else(|| missing("userId"))?;
+    let price_watch_value = line.price_watch_value.ok_or_else(|| missing("priceWatchValue"))?;
+    let at = line.at.and_then(|raw| time::parse_millis(raw.get().trim_matches('"')));
+    let at = WallTime(at.ok_or_else(|| missing("at, an RFC 3339 time or epoch milliseconds"))?);
+    let change = match line.watch.map(RawValue::get) {
+        Some("\"put\"") => Change::Put(Watch {
+            product_id,
+            price_watch_value,
+            user_id,
+            mode: line.mode,
+            currency: line.currency,
+            updated_at: Some(at),
+        }),
+        Some("\"delete\"") => Change::Delete(product_id, price_watch_value, user_id),
+        _ => return Err("watch must be \"put\" or \"delete\"".into()),
+    };
+    Ok(Event::Watch { change, at })
+}

@@ -1,0 +1,171 @@
+//! The offline twin: the decision code and plugins of the live engine over two
+//! files, with the time of the records as the clock. Deterministic, no server.
+
+mod events;
+mod watches;
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_model::notification::{Format, Renderer};
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::seams::{Commit, CommitError, Committer, Error as SeamError, Restored};
+use pricedrop_model::{Partition, ProductId, ProductState, Rules, StateKey};
+use pricedrop_pipeline::notifier;
+
+use events::{Events, SimulatedClock};
+pub use watches::{Error as WatchError, WatchLine, WatchLines};
+
+/// The name of the input in notification ids, as on the live path.
+const TOPIC: &str = "price_updates";
+
+/// What to simulate.
+pub struct Simulation {
+    /// Who is told.
+    pub rules: Rules,
+    /// Bucketing and throttling.
+    pub plugins: Arc<dyn Plugins>,
+    /// Products with more watches are read by bucket, where there is a policy.
+    pub watchers_above: usize,
+}
+
+/// What a simulation counted.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Stats {
+    pub updates: u64,
+    pub stale: u64,
+    pub held: u64,
+    pub skipped: u64,
+    pub drops: u64,
+    pub notifications: u64,
+    /// Drops to a price that was told within the window.
+    pub suppressed: u64,
+    pub dead: u64,
+    /// Watches read to decide.
+    pub rows_read: u64,
+    pub bucket_reads: u64,
+    /// Products read by bucket, all their buckets, and the fullest of these.
+    pub bucketed_products: usize,
+    pub buckets: usize,
+    pub fullest_bucket: usize,
+}
+
+/// Why a simulation ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The watches are wrong.
+    #[error(transparent)]
+    Watches(#[from] WatchError),
+    /// Nothing more can be written, for instance because a pipe was closed.
+    #[error("cannot write the notifications: {0}")]
+    Output(String),
+    /// The engine stopped.
+    #[error(transparent)]
+    Stopped(#[from] notifier::Stop),
+}
+
+impl Simulation {
+    /// Runs the updates over the watches. Notifications go to `out`, a JSON
+    /// line each; unreadable lines to `complain`, with their number.
+    ///
+    /// # Errors
+    /// The watches are wrong, or the output is gone.
+    pub async fn run(
+        self,
+        watches: impl std::io::Read,
+        updates: impl BufRead + Send + 'static,
+        out: impl Write + Send + 'static,
+        complain: impl FnMut(u64, &str) + Send + 'static,
+    ) -> Result<Stats, Error> {
+        let clock = Arc::new(SimulatedClock::default());
+        let store = Arc::new(MemoryWatches::new(clock.clone(), self.plugins.bucketing(), self.watchers_above));
+        watches::load(watches, &store)?;
+        let committer =
+            Printing { inner: MemoryCommitter::default(), store: store.clone(), out, line: Vec::new() };
+        let events = Events::new(updates, store.clone(), clock.clone(), complain);
+        let options = notifier::Options {
+            rules: self.rules,
+            batch_records: 1,
+            commit_watches: usize::MAX,
+            idle_wait_ms: events::NO_TIMER_MS,
+            audit_one_in: 0,
+            ..notifier::Options::default()
+        };
+        let notifier =
+            options.build(Box::new(events), Box::new(committer), store.clone(), self.plugins, clock);
+        let counters = notifier.counters();
+        let (_keep, never) = tokio::sync::watch::channel(false);
+        notifier.run(never).await.map_err(|stop| match stop {
+            notifier::Stop::Broken(why) if why.starts_with(OUTPUT_GONE) => {
+                Error::Output(why[OUTPUT_GONE.len()..].to_string())
+            }
+            stop => Error::Stopped(stop),
+        })?;
+        Ok(stats(&counters, &store))
+    }
+}
+
+fn stats(counters: &notifier::Counters, store: &MemoryWatches) -> Stats {
+    let buckets = store.buckets();
+    Stats {
+        updates: counters.records.load(Relaxed),
+        stale: counters.stale.load(Relaxed),
+        held: counters.held.load(Relaxed),
+        skipped: counters.skipped.load(Relaxed),
+        drops: counters.drops.load(Relaxed),
+        notifications: counters.notifications.load(Relaxed),
+        suppressed: counters.suppressed.load(Relaxed),
+        dead: counters.dead.load(Relaxed),
+        rows_read: counters.rows_read.load(Relaxed),
+        bucket_reads: counters.bucket_reads.load(Relaxed),
+        bucketed_products: buckets.len(),
+        buckets: buckets.iter().map(|(_, count, _)| count).sum(),
+        fullest_bucket: buckets.iter().map(|(_, _, fullest)| *fullest).max().unwrap_or(0),
+    }
+}
+
+const OUTPUT_GONE: &str = "output: ";
+
+/// Commits in memory, and prints what each commit tells.
+struct Printing<W> {
+    inner: MemoryCommitter,
+    store: Arc<MemoryWatches>,
+    out: W,
+    line: Vec<u8>,
+}
+
+#[async_trait::async_trait]
+impl<W: Write + Send> Committer for Printing<W> {
+    async fn restore(&mut self) -> Result<Restored, SeamError> {
+        self.inner.restore().await
+    }
+
+    async fn load(
+        &mut self,
+        products: &[(Partition, ProductId)],
+    ) -> Result<Vec<(StateKey, ProductState)>, SeamError> {
+        // The output ending is the one failure here; it shows at the next load.
+        self.out.flush().map_err(|error| SeamError::Broken(format!("{OUTPUT_GONE}{error}")))?;
+        self.inner.load(products).await
+    }
+
+    async fn commit(&mut self, mut commit: Commit) -> Result<(), CommitError> {
+        for block in &commit.fan_outs {
+            let mut renderer = Renderer::new(block, TOPIC, Format::Full);
+            self.line.clear();
+            for (user, watch_price) in block.told.iter() {
+                renderer.write(&mut self.line, user, watch_price);
+                self.line.push(b'\n');
+            }
+            self.out.write_all(&self.line).map_err(|error| CommitError::Nothing(error.to_string()))?;
+        }
+        self.store.remove_told(&commit.removals);
+        commit.fan_outs.clear();
+        commit.dead_letters.clear();
+        commit.removals.clear();
+        self.inner.commit(commit).await
+    }
+}

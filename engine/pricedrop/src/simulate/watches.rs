@@ -1,0 +1,119 @@
+//! Files of watches: CSV with a header line.
+
+use std::io::Read;
+
+use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch, time};
+
+/// What is wrong with a file of watches.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The first line is no header.
+    #[error("line 1: the header must name {missing}; known columns: {}", COLUMNS.join(", "))]
+    Header {
+        /// The missing or unknown column.
+        missing: String,
+    },
+    /// A line is no watch.
+    #[error("line {line}: {reason}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+const COLUMNS: [&str; 6] = ["product_id", "price_watch_value", "user_id", "mode", "currency", "updated_at"];
+const REQUIRED: usize = 3;
+
+/// A watch with the number of its line.
+pub struct WatchLine {
+    /// From 1.
+    pub line: u64,
+    /// The watch, or why there is none.
+    pub watch: Result<Watch, String>,
+}
+
+/// Reads watches line by line.
+pub struct WatchLines<R> {
+    reader: csv::Reader<R>,
+    columns: [Option<usize>; COLUMNS.len()],
+}
+
+impl<R: Read> WatchLines<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// A column is missing or unknown.
+    pub fn new(input: R) -> Result<WatchLines<R>, Error> {
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(input);
+        let header = reader.headers().map_err(|error| Error::Header { missing: error.to_string() })?.clone();
+        let column = |name: &str| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
+        let columns = COLUMNS.map(column);
+        if let Some(missing) = (0..REQUIRED).find(|index| columns[*index].is_none()) {
+            return Err(Error::Header { missing: COLUMNS[missing].into() });
+        }
+        Ok(WatchLines { reader, columns })
+    }
+
+    fn read(&self, record: &csv::StringRecord) -> Result<Watch, String> {
+        let field = |index: usize| {
+            self.columns[index].and_then(|column| record.get(column)).filter(|text| !text.is_empty())
+        };
+        let required = |index: usize| field(index).ok_or(format!("{} is missing", COLUMNS[index]));
+        let price = required(1)?;
+        Ok(Watch {
+            product_id: ProductId::new(required(0)?).map_err(|error| error.to_string())?,
+            price_watch_value: Price::parse(price).map_err(|why| format!("price_watch_value {price:?}: {why}"))?,
+            user_id: UserId::new(required(2)?).map_err(|error| error.to_string())?,
+            mode: field(3).map(read_mode).transpose()?,
+            currency: field(4).map(Currency::new).transpose().map_err(|error| error.to_string())?,
+            updated_at: field(5).map(read_time).transpose()?,
+        })
+    }
+}
+
+impl<R: Read> Iterator for WatchLines<R> {
+    type Item = WatchLine;
+
+    fn next(&mut self) -> Option<WatchLine> {
+        let mut record = csv::StringRecord::new();
+        let line = |reader: &csv::Reader<R>| reader.position().line();
+        match self.reader.read_record(&mut record) {
+            Ok(false) => None,
+            Ok(true) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                Some(WatchLine { line, watch: self.read(&record) })
+            }
+            Err(error) => {
+                let line = error.position().map_or_else(|| line(&self.reader), csv::Position::line);
+                Some(WatchLine { line, watch: Err(error.to_string()) })
+            }
+        }
+    }
+}
+
+fn read_mode(name: &str) -> Result<Mode, String> {
+    let known = || Mode::ALL.map(|(name, _)| name).join(", ");
+    Mode::from_name(name).ok_or_else(|| format!("mode {name:?} is none of {}", known()))
+}
+
+fn read_time(text: &str) -> Result<WallTime, String> {
+    let why = || format!("updated_at {text:?} is neither an RFC 3339 time nor epoch milliseconds");
+    time::parse_millis(text).map(WallTime).ok_or_else(why)
+}
+
+/// Loads a whole file; one wrong line is an error.
+pub fn load(input: impl Read, store: &MemoryWatches) -> Result<(), Error> {
+    for WatchLine { line, watch } in WatchLines::new(input)? {
+        let watch = watch.map_err(|reason| Error::Line { line, reason })?;
+        let name = format!("{}, {}, {}", watch.product_id, watch.price_watch_value, watch.user_id);
+        if store.put(watch) {
+            let reason = format!("the watch {name} stands here a second time");
+            return Err(Error::Line { line, reason });
+        }
+    }
+    Ok(())
+}
