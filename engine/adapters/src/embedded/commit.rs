@@ -1,0 +1,214 @@
+//! The notifier's commit: notifications, states, removals, dead letters and
+//! offsets in one batch.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use pricedrop_model::dispatch::{DeadItem, DeadWhat};
+use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::{Partition, ProductId, ProductState, Removal, StateKey, WallTime};
+
+use super::intake::PARTITION;
+use super::limits::DEAD_TEXT_BYTES;
+use super::slot::ReadError;
+use super::store::{Store, Table};
+use super::txn::Txn;
+use super::writer::WriteError;
+use super::{Broken, Inner, Shared, dead_letters, keys, outbox};
+
+/// Commits what the notifier decided.
+pub struct EmbeddedCommitter {
+    inner: Arc<Inner>,
+    /// Keys of the stored states that have something pending.
+    unfinished: HashSet<StateKey>,
+}
+
+impl EmbeddedCommitter {
+    pub(super) fn new(inner: Arc<Inner>) -> EmbeddedCommitter {
+        EmbeddedCommitter { inner, unfinished: HashSet::new() }
+    }
+}
+
+const OFFSET: &[u8] = b"offset/";
+
+fn offset_key(partition: Partition) -> Vec<u8> {
+    [OFFSET, &partition.0.to_be_bytes()].concat()
+}
+
+/// The next offset to read of every partition that has one.
+pub(super) fn stored_offsets(store: &Store) -> Result<Vec<(Partition, i64)>, ReadError> {
+    let mut offsets = Vec::new();
+    for guard in store.prefix(Table::Meta, OFFSET) {
+        let (key, value) = guard.into_inner()?;
+        let partition = key[OFFSET.len()..]
+            .try_into()
+            .map_err(|_| Broken("an offset's key has another length".into()))?;
+        offsets.push((Partition(i32::from_be_bytes(partition)), keys::split_number(&value)?));
+    }
+    Ok(offsets)
+}
+
+/// What a state has pending, one bit each; the value of its unfinished row.
+fn pending(state: &ProductState) -> u8 {
+    u8::from(state.pending.is_some()) | (u8::from(state.fan_out.is_some()) << 1)
+}
+
+/// Whether a fan-out of this product is unfinished: its told watches must not
+/// be removed yet.
+pub(super) fn has_open_fan_out(txn: &Txn<'_>, product: &ProductId) -> Result<bool, ReadError> {
+    let prefix = keys::states_of(PARTITION, product);
+    let unfinished = txn.range(Table::Unfinished, &prefix, &prefix, usize::MAX)?;
+    Ok(unfinished.iter().any(|(_, flags)| flags.first().is_some_and(|flags| flags & 2 != 0)))
+}
+
+fn read_state(store: &Store, key: &[u8]) -> Result<Option<ProductState>, ReadError> {
+    let stored = store.get(Table::States, key)?;
+    let state = stored.map(|bytes| ProductState::decode(&bytes)).transpose();
+    Ok(state.map_err(|error| Broken(error.to_string()))?)
+}
+
+fn restore(store: &Store) -> Result<Restored, ReadError> {
+    let mut unfinished = Vec::new();
+    for guard in store.prefix(Table::Unfinished, &[]) {
+        let key = guard.key()?;
+        let state =
+            read_state(store, &key)?.ok_or_else(|| Broken("an unfinished state is missing".into()))?;
+        unfinished.push((keys::split_state(&key)?, state));
+    }
+    Ok(Restored { offsets: stored_offsets(store)?, unfinished })
+}
+
+fn load(
+    store: &Store,
+    products: &[(Partition, ProductId)],
+) -> Result<Vec<(StateKey, ProductState)>, ReadError> {
+    let mut states = Vec::with_capacity(products.len());
+    let snapshot = store.snapshot();
+    for (partition, product) in products {
+        let prefix = keys::states_of(*partition, product);
+        for guard in fjall::Readable::prefix(&snapshot, store.table(Table::States), &prefix) {
+            let (key, value) = guard.into_inner()?;
+            let state = ProductState::decode(&value).map_err(|error| Broken(error.to_string()))?;
+            states.push((keys::split_state(&key)?, state));
+        }
+    }
+    Ok(states)
+}
+
+/// A state as the batch carries it, encoded before it reaches the writer.
+struct StateRow {
+    key: Vec<u8>,
+    /// None: nothing is remembered.
+    value: Option<Vec<u8>>,
+    pending: u8,
+    was_pending: bool,
+}
+
+fn write(
+    txn: &mut Txn<'_>,
+    commit: Commit,
+    states: Vec<StateRow>,
+    shared: &Shared,
+) -> Result<i64, ReadError> {
+    let now = shared.times.now();
+    for row in states {
+        match row.pending {
+            0 if row.was_pending => txn.remove(Table::Unfinished, row.key.clone()),
+            0 => {}
+            flags => txn.put(Table::Unfinished, row.key.clone(), [flags]),
+        }
+        match row.value {
+            Some(value) => txn.append(Table::States, row.key, value),
+            None => txn.remove(Table::States, row.key),
+        }
+    }
+    for Removal { product, threshold, user, write_time } in &commit.removals {
+        let mut key = keys::watch(product, *threshold, user.as_str());
+        key.extend(write_time.0.to_be_bytes());
+        txn.put(Table::Removals, key, []);
+    }
+    let dead = commit.dead_letters.into_iter().map(|letter| dead_item(letter, now));
+    dead_letters::append(txn, dead);
+    for (partition, offset) in commit.offsets {
+        txn.append(Table::Meta, offset_key(partition), keys::number(offset));
+    }
+    if !commit.fan_outs.is_empty() {
+        outbox::append(txn, commit.fan_outs, now);
+    }
+    Ok(txn.counters.next_notification)
+}
+
+fn dead_item(letter: DeadLetter, at: WallTime) -> DeadItem {
+    let DeadLetter { record, reason } = letter;
+    let full = record.value.as_ref().map_or(0, |value| value.len());
+    let text = |bytes: &bytes::Bytes| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(DEAD_TEXT_BYTES)]).into_owned()
+    };
+    let what = DeadWhat::Update {
+        partition: record.position.partition.0,
+        offset: record.position.offset,
+        key: record.key.as_ref().map(text),
+        value: record.value.as_ref().map(text),
+        truncated: (full > DEAD_TEXT_BYTES).then_some(full as u64),
+    };
+    DeadItem { number: 0, at, reason, what }
+}
+
+#[async_trait]
+impl Committer for EmbeddedCommitter {
+    async fn restore(&mut self) -> Result<Restored, Error> {
+        let restored = self.inner.shared.slot.read(restore)?;
+        for &(partition, offset) in &restored.offsets {
+            if partition == PARTITION {
+                self.inner.shared.committed.fetch_max(offset, Ordering::AcqRel);
+            }
+        }
+        self.unfinished = restored.unfinished.iter().map(|(key, _)| key.clone()).collect();
+        Ok(restored)
+    }
+
+    async fn load(
+        &mut self,
+        products: &[(Partition, ProductId)],
+    ) -> Result<Vec<(StateKey, ProductState)>, Error> {
+        self.inner.shared.slot.read(|store| load(store, products))
+    }
+
+    async fn commit(&mut self, mut commit: Commit) -> Result<(), CommitError> {
+        let states = std::mem::take(&mut commit.states);
+        let mut rows = Vec::with_capacity(states.len());
+        let mut finished = Vec::new();
+        for (key, state) in states {
+            let pending = pending(&state);
+            let was_pending = match pending {
+                0 => self.unfinished.contains(&key),
+                _ => !self.unfinished.insert(key.clone()),
+            };
+            let value = (state != ProductState::default()).then(|| state.encode());
+            rows.push(StateRow { key: keys::state(&key), value, pending, was_pending });
+            finished.extend((pending == 0 && was_pending).then_some(key));
+        }
+        let wakes = !commit.removals.is_empty() || !finished.is_empty();
+        let offset = commit.offsets.iter().find(|(partition, _)| *partition == PARTITION);
+        let offset = offset.map(|(_, offset)| *offset);
+        let shared = self.inner.shared.clone();
+        let written = self.inner.writer().write(move |txn| write(txn, commit, rows, &shared)).await;
+        let next = written.map_err(|error| match error {
+            WriteError::Nothing(reason) => CommitError::Nothing(reason),
+            WriteError::Unknown(reason) | WriteError::Broken(reason) => CommitError::Unknown(reason),
+        })?;
+        for key in finished {
+            self.unfinished.remove(&key);
+        }
+        if let Some(offset) = offset {
+            self.inner.shared.committed.fetch_max(offset, Ordering::AcqRel);
+        }
+        self.inner.shared.announce(next);
+        if wakes {
+            self.inner.shared.work.wake_for_removals();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Bucket indexes as writes keep them, and the policies that cut them.
+//!
+//! An index belongs to one product and one mapping, and has a number of its
+//! own. A product's row names its indexes; an index nobody names is dead and
+//! deleted in the background. So an index can be dropped by one write: when
+//! its policy does not answer, the product is read by the plain range until
+//! the index is built anew.
+//!
+//! There is no table of live buckets: an ordered store finds the next one by
+//! seeking.
+
+use std::sync::Arc;
+
+use fjall::Slice;
+use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
+use pricedrop_model::{Price, ProductId};
+use serde::{Deserialize, Serialize};
+
+use super::rows::{self, IndexSlot, ProductRow};
+use super::slot::ReadError;
+use super::store::Table;
+use super::txn::{NEXT_INDEX, Txn};
+use super::{Broken, Shared, keys};
+
+/// The active policy, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ActivePolicy {
+    pub(super) name: String,
+    pub(super) fingerprint: String,
+    /// The number of its mapping: equal fingerprints share it.
+    pub(super) mapping: u32,
+}
+
+impl ActivePolicy {
+    pub(super) fn identity(self) -> PolicyIdentity {
+        PolicyIdentity { name: self.name, fingerprint: self.fingerprint }
+    }
+}
+
+/// Something policies can be read from: a snapshot, or a group of writes.
+pub(super) trait ReadPolicies {
+    /// One row.
+    fn policy_row(&self, key: &[u8]) -> Result<Option<Slice>, ReadError>;
+
+    /// The active policy.
+    fn active_policy(&self) -> Result<Option<ActivePolicy>, ReadError> {
+        Ok(self.policy_row(ACTIVE)?.map(|bytes| rows::decode(&bytes)).transpose()?)
+    }
+
+    /// The mapping of a policy that was active once.
+    fn mapping_named(&self, name: &str) -> Result<Option<u32>, ReadError> {
+        self.mapping_at(&[b"n/", name.as_bytes()].concat())
+    }
+
+    /// The mapping with this fingerprint.
+    fn mapping_like(&self, fingerprint: &str) -> Result<Option<u32>, ReadError> {
+        self.mapping_at(&[b"f/", fingerprint.as_bytes()].concat())
+    }
+
+    /// The number at a key.
+    fn mapping_at(&self, key: &[u8]) -> Result<Option<u32>, ReadError> {
+        let number = self.policy_row(key)?.map(|bytes| keys::split_number(&bytes)).transpose()?;
+        let fits = |number| u32::try_from(number).map_err(|_| Broken("a mapping's number".into()));
+        Ok(number.map(fits).transpose()?)
+    }
+}
+
+const ACTIVE: &[u8] = b"active";
+const NEXT_MAPPING: &[u8] = b"next-mapping";
+
+impl ReadPolicies for Txn<'_> {
+    fn policy_row(&self, key: &[u8]) -> Result<Option<Slice>, ReadError> {
+        self.get(Table::Policies, key)
+    }
+}
+
+/// Stores a policy as the active one, or as one being built; its mapping.
+pub(super) fn register(txn: &mut Txn<'_>, policy: &PolicyIdentity) -> Result<u32, ReadError> {
+    let mapping = match txn.mapping_like(&policy.fingerprint)? {
+        Some(mapping) => mapping,
+        None => {
+            let next = txn.mapping_at(NEXT_MAPPING)?.unwrap_or(1);
+            txn.put(Table::Policies, NEXT_MAPPING, keys::number(i64::from(next) + 1));
+            next
+        }
+    };
+    for key in [[b"n/", policy.name.as_bytes()].concat(), [b"f/", policy.fingerprint.as_bytes()].concat()] {
+        txn.put(Table::Policies, key, keys::number(mapping.into()));
+    }
+    Ok(mapping)
+}
+
+/// Makes a registered policy the active one.
+pub(super) fn set_active(txn: &mut Txn<'_>, policy: &PolicyIdentity, mapping: u32) {
+    let active = ActivePolicy { name: policy.name.clone(), fingerprint: policy.fingerprint.clone(), mapping };
+    txn.put(Table::Policies, ACTIVE, rows::encode(&active));
+}
+
+/// A change of one watch, as its indexes see it.
+pub(super) struct Changed {
+    pub(super) threshold: Price,
+    pub(super) user: String,
+    /// None: deleted.
+    pub(super) value: Option<Slice>,
+}
+
+/// Policies that can cut just now, by mapping.
+pub(super) struct Cutters(Vec<(u32, Arc<dyn Bucketing>)>);
+
+impl Cutters {
+    /// The loaded policy and one being migrated to.
+    pub(super) fn now(txn: &Txn<'_>, shared: &Shared) -> Result<Cutters, ReadError> {
+        let mut cutters = Vec::new();
+        for policy in [shared.plugins().bucketing(), shared.migrating()].into_iter().flatten() {
+            if let Some(mapping) = txn.mapping_like(&policy.identity().fingerprint)? {
+                cutters.push((mapping, policy));
+            }
+        }
+        Ok(Cutters(cutters))
+    }
+
+    /// The policy of a mapping.
+    pub(super) fn of(&self, mapping: u32) -> Option<&Arc<dyn Bucketing>> {
+        self.0.iter().find(|(known, _)| *known == mapping).map(|(_, policy)| policy)
+    }
+}
+
+/// Carries changes into every index of a product. An index whose policy gives
+/// no answer is dropped: better none than one with gaps.
+pub(super) fn follow(
+    txn: &mut Txn<'_>,
+    cutters: &Cutters,
+    product: &ProductId,
+    row: &mut ProductRow,
+    changes: &[Changed],
+) {
+    let slots = std::mem::take(&mut row.indexes);
+    for slot in slots {
+        match follow_one(txn, cutters, product, slot, changes) {
+            Ok(()) => row.indexes.push(slot),
+            Err(reason) => {
+                tracing::warn!(%product, reason, "a bucket index is dropped; the product is read by the plain range");
+                drop_index(txn, slot);
+            }
+        }
+    }
+}
+
+fn follow_one(
+    txn: &mut Txn<'_>,
+    cutters: &Cutters,
+    product: &ProductId,
+    slot: IndexSlot,
+    changes: &[Changed],
+) -> Result<(), String> {
+    let policy = cutters.of(slot.mapping).ok_or("its policy is not loaded")?;
+    let prices: Vec<Price> = changes.iter().map(|change| change.threshold).collect();
+    let buckets = policy.buckets_of(product, &prices).map_err(|error| error.to_string())?;
+    if buckets.len() != changes.len() {
+        return Err("its policy gave another number of buckets than prices".into());
+    }
+    for (change, bucket) in changes.iter().zip(buckets) {
+        let key = keys::indexed(slot.index, bucket, change.threshold, &change.user);
+        match &change.value {
+            Some(value) => txn.put(Table::Index, key, value.clone()),
+            None => txn.remove(Table::Index, key),
+        }
+    }
+    Ok(())
+}
+
+/// Leaves an index to be deleted in the background.
+pub(super) fn drop_index(txn: &mut Txn<'_>, slot: IndexSlot) {
+    txn.put(Table::DeadIndexes, slot.index.to_be_bytes(), []);
+}
+
+/// A new, empty index.
+pub(super) fn new_index(txn: &mut Txn<'_>, mapping: u32) -> IndexSlot {
+    let index = txn.counters.next_index;
+    txn.counters.next_index += 1;
+    let next = keys::number(txn.counters.next_index as i64);
+    txn.append(Table::Meta, NEXT_INDEX, next);
+    IndexSlot { mapping, index, complete: false }
+}

@@ -1,0 +1,377 @@
+//! Where prices come in: a bounded queue in memory, in front of the log that
+//! the committed offset describes. A post is answered when the notifier's
+//! commit has made its records durable, so nothing is written before that.
+//!
+//! Records stay here until their outcome is told. When the notifier goes back
+//! to a stored offset, those from there on are handed out again, and those
+//! below are known to be durable: so a failed commit fails no post.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::{EventTime, Partition, Position, Record};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Shared, commit};
+
+/// The embedded input has one partition.
+pub const PARTITION: Partition = Partition(0);
+
+/// What became of a posted record. Whatever it says, the record is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    /// It was evaluated now.
+    Now(Outcome),
+    /// It was taken before: by an earlier post of the same records, or in a
+    /// commit whose outcome was not known at first.
+    Already,
+}
+
+/// Why a post has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PostError {
+    /// Nothing was taken: post again later.
+    #[error("too many prices are waiting; try again")]
+    Busy,
+    /// Nothing was taken: post again when the store is back.
+    #[error("the store is away: {0}")]
+    Unavailable(String),
+    /// Nothing was taken: the records before these are missing.
+    #[error("the log is at {expected}; records between are missing")]
+    Gap {
+        /// The offset of the next record.
+        expected: i64,
+    },
+    /// The records may or may not be taken: post them again with the log
+    /// offset of the first, and none is taken twice.
+    #[error("the outcome is not known yet; the log is at {log_at}")]
+    Unknown {
+        /// Every record below is durable.
+        log_at: i64,
+    },
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Closed,
+}
+
+/// One record to post.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PostedRecord {
+    /// Names the product of a tombstone.
+    pub key: Option<Bytes>,
+    /// The update; none: a tombstone.
+    pub value: Option<Bytes>,
+}
+
+/// A record that was taken in and whose outcome was not told yet.
+struct Waiting {
+    record: Record,
+    /// The post it came with.
+    post: u64,
+    /// Posts that repeat it; told when it is durable.
+    repeats: Vec<u64>,
+}
+
+/// A post that waits.
+struct Post {
+    answers: Vec<(Position, Posted)>,
+    missing: usize,
+    reply: oneshot::Sender<Vec<(Position, Posted)>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The offset of the next record posted.
+    next: i64,
+    /// The offset of the next record handed out.
+    handed: i64,
+    /// Bytes of the records not handed out.
+    bytes: usize,
+    /// Every record without outcome, by offset.
+    waiting: BTreeMap<i64, Waiting>,
+    posts: HashMap<u64, Post>,
+    posts_so_far: u64,
+    closed: bool,
+}
+
+fn bytes_of(record: &Record) -> usize {
+    [&record.key, &record.value].into_iter().flatten().map(Bytes::len).sum()
+}
+
+impl State {
+    /// Takes records in behind `at`; none: behind all that are here.
+    fn admit(
+        &mut self,
+        records: &[PostedRecord],
+        at: Option<i64>,
+        now: EventTime,
+    ) -> Result<Admitted, PostError> {
+        let first = at.unwrap_or(self.next);
+        if first > self.next {
+            return Err(PostError::Gap { expected: self.next });
+        }
+        self.posts_so_far += 1;
+        let post = self.posts_so_far;
+        let (reply, answer) = oneshot::channel();
+        self.posts
+            .insert(post, Post { answers: Vec::with_capacity(records.len()), missing: records.len(), reply });
+        for (offset, record) in (first..).zip(records) {
+            match self.waiting.get_mut(&offset) {
+                Some(waiting) => waiting.repeats.push(post),
+                None if offset < self.next => self.tell(post, offset, Posted::Already),
+                None => self.push(offset, record, post, now),
+            }
+        }
+        self.answer_if_complete(post);
+        Ok(Admitted { post, behind: first + records.len() as i64, answer })
+    }
+
+    fn push(&mut self, offset: i64, record: &PostedRecord, post: u64, timestamp: EventTime) {
+        let position = Position { partition: PARTITION, offset };
+        let (key, value) = (record.key.clone(), record.value.clone());
+        let record = Record { position, key, value, timestamp };
+        self.bytes += bytes_of(&record);
+        self.waiting.insert(offset, Waiting { record, post, repeats: Vec::new() });
+        self.next = offset + 1;
+    }
+
+    /// The next records for the notifier.
+    fn hand_out(&mut self, most: usize) -> Vec<Record> {
+        let records: Vec<Record> =
+            self.waiting.range(self.handed..).take(most).map(|(_, waiting)| waiting.record.clone()).collect();
+        self.handed += records.len() as i64;
+        self.bytes -= records.iter().map(bytes_of).sum::<usize>();
+        records
+    }
+
+    fn tell(&mut self, post: u64, offset: i64, posted: Posted) {
+        if let Some(waiting) = self.posts.get_mut(&post) {
+            waiting.answers.push((Position { partition: PARTITION, offset }, posted));
+            waiting.missing -= 1;
+        }
+    }
+
+    fn answer_if_complete(&mut self, post: u64) {
+        if self.posts.get(&post).is_some_and(|post| post.missing == 0)
+            && let Some(mut post) = self.posts.remove(&post)
+        {
+            post.answers.sort_by_key(|(position, _)| *position);
+            // Whoever posted may have gone; the records stand all the same.
+            let _ = post.reply.send(post.answers);
+        }
+    }
+
+    /// A record is durable, with this outcome.
+    fn settle(&mut self, offset: i64, posted: Posted) {
+        let Some(waiting) = self.waiting.remove(&offset) else { return };
+        self.tell(waiting.post, offset, posted);
+        for &post in &waiting.repeats {
+            self.tell(post, offset, Posted::Already);
+        }
+        for post in waiting.repeats.into_iter().chain([waiting.post]) {
+            self.answer_if_complete(post);
+        }
+    }
+
+    /// Goes on from the stored offset: what is below it is durable, the rest
+    /// is handed out again.
+    fn rewind(&mut self, stored: i64) {
+        let durable: Vec<i64> = self.waiting.range(..stored).map(|(offset, _)| *offset).collect();
+        for offset in durable {
+            self.settle(offset, Posted::Already);
+        }
+        let first = self.waiting.keys().next().copied().unwrap_or(self.next);
+        if first == stored {
+            self.handed = stored;
+        } else {
+            // The store is not the one these records were counted for.
+            self.waiting.clear();
+            self.posts.clear();
+            (self.handed, self.next) = (stored, stored);
+        }
+        self.bytes = self.waiting.values().map(|waiting| bytes_of(&waiting.record)).sum();
+    }
+}
+
+/// A post that was taken in.
+struct Admitted {
+    post: u64,
+    /// The offset behind its last record.
+    behind: i64,
+    answer: oneshot::Receiver<Vec<(Position, Posted)>>,
+}
+
+struct Intake {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    /// Records were posted, or the intake was closed.
+    posted: Notify,
+    /// Records were handed out, or the intake was closed.
+    taken: Notify,
+}
+
+impl Intake {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a post in when there is room; a post is taken whole.
+    fn try_admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Option<Admitted>, PostError> {
+        if let Some(reason) = self.shared.slot.down() {
+            return Err(PostError::Unavailable(reason));
+        }
+        let options = &self.shared.options;
+        let mut state = self.lock();
+        if state.closed {
+            return Err(PostError::Closed);
+        }
+        let queued = (state.next - state.handed) as usize;
+        if queued >= options.intake_records || state.bytes >= options.intake_bytes {
+            return Ok(None);
+        }
+        let now = EventTime(self.shared.times.now().0);
+        let admitted = state.admit(records, at, now)?;
+        drop(state);
+        self.posted.notify_one();
+        Ok(Some(admitted))
+    }
+}
+
+/// Opens the intake behind the committed offset.
+pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource), Error> {
+    let offsets = shared.slot.read(commit::stored_offsets)?;
+    let next = offsets.iter().find(|(partition, _)| *partition == PARTITION).map_or(0, |(_, next)| *next);
+    let state = State { next, handed: next, ..State::default() };
+    shared.committed.fetch_max(next, Ordering::AcqRel);
+    let intake = Arc::new(Intake {
+        shared: shared.clone(),
+        state: Mutex::new(state),
+        posted: Notify::new(),
+        taken: Notify::new(),
+    });
+    Ok((PriceIntake(intake.clone()), EmbeddedSource(intake)))
+}
+
+/// Takes prices in. Clones share one queue.
+#[derive(Clone)]
+pub struct PriceIntake(Arc<Intake>);
+
+impl PriceIntake {
+    /// Posts records and waits until they are durable; their positions and
+    /// what became of them, in order. `at` is the log offset that the first
+    /// record has, or had when it was posted before: records the log already
+    /// has are not taken again.
+    ///
+    /// # Errors
+    /// Each says whether the records may have been taken.
+    pub async fn post(
+        &self,
+        records: Vec<PostedRecord>,
+        at: Option<i64>,
+    ) -> Result<Vec<(Position, Posted)>, PostError> {
+        let mut admitted = self.admit(&records, at).await?;
+        let limit = Duration::from_millis(self.0.shared.options.answer_wait_ms);
+        match timeout_at(Instant::now() + limit, &mut admitted.answer).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(_)) => Err(PostError::Unknown { log_at: self.log_at() }),
+            Err(_) => self.give_up(&admitted),
+        }
+    }
+
+    async fn admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Admitted, PostError> {
+        let until = Instant::now() + Duration::from_millis(self.0.shared.options.intake_wait_ms);
+        loop {
+            let taken = self.0.taken.notified();
+            tokio::pin!(taken);
+            taken.as_mut().enable();
+            if let Some(admitted) = self.0.try_admit(records, at)? {
+                return Ok(admitted);
+            }
+            timeout_at(until, taken).await.map_err(|_| PostError::Busy)?;
+        }
+    }
+
+    /// Stops waiting: a post whose offsets are committed is durable, though a
+    /// long fan-out may not be through.
+    fn give_up(&self, admitted: &Admitted) -> Result<Vec<(Position, Posted)>, PostError> {
+        let log_at = self.log_at();
+        let Some(mut post) = self.0.lock().posts.remove(&admitted.post) else {
+            return Err(PostError::Unknown { log_at });
+        };
+        if admitted.behind > log_at {
+            return Err(PostError::Unknown { log_at });
+        }
+        let told: HashSet<i64> = post.answers.iter().map(|(position, _)| position.offset).collect();
+        let first = admitted.behind - (post.answers.len() + post.missing) as i64;
+        for offset in (first..admitted.behind).filter(|offset| !told.contains(offset)) {
+            post.answers.push((Position { partition: PARTITION, offset }, Posted::Already));
+        }
+        post.answers.sort_by_key(|(position, _)| *position);
+        Ok(post.answers)
+    }
+
+    /// Every record below this offset is durable.
+    pub fn log_at(&self) -> i64 {
+        self.0.shared.committed.load(Ordering::Acquire)
+    }
+
+    /// Records that wait for the notifier.
+    pub fn waiting(&self) -> usize {
+        let state = self.0.lock();
+        (state.next - state.handed) as usize
+    }
+
+    /// Takes no more posts; the source ends behind those taken.
+    pub fn close(&self) {
+        self.0.lock().closed = true;
+        self.0.posted.notify_one();
+        self.0.taken.notify_waiters();
+    }
+}
+
+/// Hands prices to the notifier.
+pub struct EmbeddedSource(Arc<Intake>);
+
+#[async_trait]
+impl UpdateSource for EmbeddedSource {
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
+        let until = Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            let (records, closed) = {
+                let mut state = self.0.lock();
+                (state.hand_out(most.max(1)), state.closed)
+            };
+            if !records.is_empty() {
+                self.0.taken.notify_waiters();
+                return Ok(Some(records));
+            }
+            if closed {
+                return Ok(None);
+            }
+            // A permit left by an earlier post only makes it look once more.
+            if timeout_at(until, self.0.posted.notified()).await.is_err() {
+                return Ok(Some(Vec::new()));
+            }
+        }
+    }
+
+    fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
+        let mut state = self.0.lock();
+        for (position, outcome) in outcomes {
+            state.settle(position.offset, Posted::Now(outcome));
+        }
+    }
+
+    fn rewind(&mut self, offsets: &[(Partition, i64)]) {
+        let stored = offsets.iter().find(|(partition, _)| *partition == PARTITION);
+        self.0.lock().rewind(stored.map_or(0, |(_, offset)| *offset));
+        self.0.taken.notify_waiters();
+        self.0.posted.notify_one();
+    }
+}

@@ -1,0 +1,95 @@
+//! The times of watches. A view's wall time W parts them: every watch updated
+//! up to W is visible to the view, every later write is updated after W.
+//!
+//! Writes of watches are stamped once per group, under the lock that views are
+//! opened under, and no view is opened while a stamped group is on its way to
+//! disk. Views that wait go before the next group, so a stream of writes does
+//! not keep them out.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use pricedrop_model::{Clock, WallTime, WriteTime};
+
+/// What the rows of one group of writes carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) updated_at: WallTime,
+    pub(super) write_time: WriteTime,
+}
+
+pub(super) struct Times {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    turn: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    last_view: i64,
+    last_update: i64,
+    last_write: i64,
+    stamped: bool,
+    views_waiting: usize,
+}
+
+impl Times {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Times {
+        Times { clock, state: Mutex::default(), turn: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Now.
+    pub(super) fn now(&self) -> WallTime {
+        self.clock.now()
+    }
+
+    /// Starts behind what a store remembers.
+    pub(super) fn start_behind(&self, [update, write]: [i64; 2]) {
+        let mut state = self.lock();
+        state.last_view = state.last_view.max(update);
+        state.last_update = state.last_update.max(update);
+        state.last_write = state.last_write.max(write);
+    }
+
+    /// What a store must remember: the latest wall time and write time used.
+    pub(super) fn latest(&self) -> [i64; 2] {
+        let state = self.lock();
+        [state.last_view.max(state.last_update), state.last_write]
+    }
+
+    /// Stamps a group of writes; `land` must follow.
+    pub(super) fn stamp(&self) -> Stamp {
+        let mut state = self.lock();
+        while state.views_waiting > 0 {
+            state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let now = self.clock.now().0;
+        state.last_update = now.max(state.last_view + 1).max(state.last_update);
+        state.last_write = now.saturating_mul(1000).max(state.last_write + 1);
+        state.stamped = true;
+        Stamp { updated_at: WallTime(state.last_update), write_time: WriteTime(state.last_write) }
+    }
+
+    /// The stamped group is visible, or will never be.
+    pub(super) fn land(&self) {
+        self.lock().stamped = false;
+        self.turn.notify_all();
+    }
+
+    /// Opens a view: `open` runs while no stamped group is on its way.
+    pub(super) fn view<T>(&self, open: impl FnOnce() -> T) -> (WallTime, T) {
+        let mut state = self.lock();
+        state.views_waiting += 1;
+        while state.stamped {
+            state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.views_waiting -= 1;
+        state.last_view = self.clock.now().0.max(state.last_view).max(state.last_update);
+        let view = (WallTime(state.last_view), open());
+        self.turn.notify_all();
+        view
+    }
+}

@@ -1,0 +1,281 @@
+//! The one thread that writes. Writes that arrive while it syncs wait together
+//! and share the next sync; each sees those before it in its group.
+//!
+//! ```text
+//! write(..) ─▶ queue ─▶ group ─▶ one batch ─▶ one sync ─▶ answers
+//!                                    └─ failed: close, reopen when it can be
+//! ```
+//!
+//! A batch that fails may or may not be on disk. So the database is closed and
+//! read anew from disk before anything is written again.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pricedrop_model::seams;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Broken;
+use super::heal::Backoff;
+use super::limits::{CHECK_MS, CONGESTED_MS, GROUP_ROWS, WRITES_WAITING};
+use super::slot::{ReadError, Slot};
+use super::store::{Store, reason};
+use super::times::Times;
+use super::txn::{Counters, Txn, stored_times};
+
+/// How a write failed.
+#[derive(Debug, Clone)]
+pub(super) enum WriteError {
+    /// Nothing happened.
+    Nothing(String),
+    /// It may have happened.
+    Unknown(String),
+    /// Nothing happened, and nothing will before somebody looked.
+    Broken(String),
+}
+
+impl From<WriteError> for seams::Error {
+    fn from(error: WriteError) -> seams::Error {
+        match error {
+            WriteError::Nothing(reason) | WriteError::Unknown(reason) => seams::Error::Unavailable(reason),
+            WriteError::Broken(reason) => seams::Error::Broken(reason),
+        }
+    }
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> WriteError {
+        match error {
+            ReadError::Database(error) => WriteError::Nothing(reason(&error)),
+            ReadError::Broken(Broken(reason)) => WriteError::Broken(reason),
+        }
+    }
+}
+
+/// A write on its way.
+trait Job: Send {
+    /// Adds its changes to the group.
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), WriteError>;
+    /// Answers.
+    fn finish(self: Box<Self>, outcome: Result<(), WriteError>);
+}
+
+struct Call<F, T> {
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, WriteError>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl<F, T> Job for Call<F, T>
+where
+    F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send,
+    T: Send,
+{
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), WriteError> {
+        let work = self.work.take().expect("a job runs once");
+        self.value = Some(work(txn)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), WriteError>) {
+        let Call { value, reply, .. } = *self;
+        // Somebody who does not wait any more: the write stands all the same.
+        let _ = reply.send(outcome.map(|()| value.expect("a job that succeeded left its value")));
+    }
+}
+
+/// Takes writes.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: Sender<Box<dyn Job>>,
+    room: Arc<Semaphore>,
+}
+
+impl Writer {
+    /// Starts the thread; it ends when the last handle is dropped.
+    pub(super) fn start(slot: Arc<Slot>, times: Arc<Times>) -> std::io::Result<(Writer, JoinHandle<()>)> {
+        let (queue, jobs) = mpsc::channel();
+        let thread = Thread { jobs, slot, times, counters: None, backoff: Backoff::new() };
+        let handle =
+            std::thread::Builder::new().name("embedded-writer".into()).spawn(move || thread.run())?;
+        Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
+    }
+
+    /// Writes durably. The work runs on the writer's thread and must hold no
+    /// handle of the store.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, WriteError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let room = self.room.clone().acquire_owned().await;
+        let room = room.map_err(|_| WriteError::Nothing("the store is closing".into()))?;
+        let answer = self.send(work, Some(room))?;
+        answer.await.unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
+    }
+
+    /// The same from the keeper's thread; it has one write waiting at most.
+    pub(super) fn write_blocking<T, F>(&self, work: F) -> Result<T, WriteError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let answer = self.send(work, None)?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
+    }
+
+    fn send<T, F>(
+        &self,
+        work: F,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<oneshot::Receiver<Result<T, WriteError>>, WriteError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let call = Call { work: Some(work), value: None, reply, _room: room };
+        let ended = |_| WriteError::Nothing("the writer ended".into());
+        self.queue.send(Box::new(call)).map_err(ended)?;
+        Ok(answer)
+    }
+}
+
+struct Thread {
+    jobs: Receiver<Box<dyn Job>>,
+    slot: Arc<Slot>,
+    times: Arc<Times>,
+    /// None: to be read from the store before the next write.
+    counters: Option<Counters>,
+    backoff: Backoff,
+}
+
+/// What became of a group.
+enum Landed {
+    Committed,
+    /// The database failed; the whole group's outcome is unknown.
+    Failed(fjall::Error),
+    /// It never got as far.
+    Refused(WriteError),
+}
+
+impl Thread {
+    fn run(mut self) {
+        loop {
+            match self.jobs.recv_timeout(Duration::from_millis(CHECK_MS)) {
+                Ok(job) => self.group(job),
+                Err(RecvTimeoutError::Timeout) => self.look_after(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Finds a database whose background work failed, and heals a failed one.
+    fn look_after(&mut self) {
+        if self.slot.down().is_some() {
+            self.heal();
+        } else if let Ok(Err(error)) = self.slot.read(|store| Ok(store.check())) {
+            self.fail(&error);
+        }
+    }
+
+    fn heal(&mut self) {
+        if !self.backoff.is_due() {
+            return;
+        }
+        match self.slot.reopen() {
+            Ok(()) => tracing::info!("the store is open again"),
+            Err(_) => self.backoff.grow(),
+        }
+    }
+
+    fn fail(&mut self, error: &fjall::Error) -> String {
+        let reason = reason(error);
+        tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
+        self.slot.close(reason.clone());
+        self.counters = None;
+        self.backoff = Backoff::new();
+        reason
+    }
+
+    fn group(&mut self, first: Box<dyn Job>) {
+        if self.slot.down().is_some() {
+            self.heal();
+        }
+        let mut ran = Vec::new();
+        let mut waiting = Some(first);
+        let (slot, mut counters) = (self.slot.clone(), self.counters.take());
+        let landed = slot.read(|store| Ok(self.land(store, &mut counters, &mut waiting, &mut ran)));
+        self.counters = counters;
+        let outcome = match landed {
+            Ok(Landed::Committed) => Ok(()),
+            Ok(Landed::Refused(error)) => Err(error),
+            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(&error))),
+            Err(error) => Err(WriteError::Nothing(error.to_string())),
+        };
+        // Only now, and behind the closing: a view must not be opened on a
+        // store that may come back with more rows.
+        self.times.land();
+        ran.extend(waiting);
+        for job in ran {
+            job.finish(outcome.clone());
+        }
+    }
+
+    fn land(
+        &self,
+        store: &Store,
+        counters: &mut Option<Counters>,
+        next: &mut Option<Box<dyn Job>>,
+        ran: &mut Vec<Box<dyn Job>>,
+    ) -> Landed {
+        let before = match self.ready(store, counters) {
+            Ok(counters) => counters,
+            Err(error) => return Landed::Refused(error),
+        };
+        let mut after = before;
+        let mut txn = Txn::new(store, &self.times, &mut after);
+        while let Some(mut job) = next.take() {
+            let kept = txn.len();
+            match job.run(&mut txn) {
+                Ok(()) => ran.push(job),
+                Err(error) => {
+                    txn.undo_to(kept);
+                    job.finish(Err(error));
+                }
+            }
+            if txn.len() < GROUP_ROWS {
+                *next = self.jobs.try_recv().ok();
+            }
+        }
+        match txn.commit(self.times.latest()) {
+            Ok(()) => {
+                *counters = Some(after);
+                Landed::Committed
+            }
+            Err(error) => Landed::Failed(error),
+        }
+    }
+
+    /// Waits until a write cannot get stuck within the database.
+    fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, WriteError> {
+        let until = Instant::now() + Duration::from_millis(CONGESTED_MS);
+        while store.is_congested() {
+            if let Err(error) = store.check() {
+                return Err(WriteError::Nothing(reason(&error)));
+            }
+            if Instant::now() > until {
+                return Err(WriteError::Nothing("the store is busy writing tables".into()));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(counters) = *counters {
+            return Ok(counters);
+        }
+        self.times.start_behind(stored_times(store)?);
+        Ok(*counters.insert(Counters::read(store)?))
+    }
+}
