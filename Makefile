@@ -1,0 +1,49 @@
+# One profile for everything, one target folder outside the clone: a second
+# clone, or a clean one, finds its dependencies compiled.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pricedrop
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+CARGO := cargo
+RELEASE := $(CARGO_TARGET_DIR)/release
+
+.PHONY: demo run test check lint plugins bench deny
+.DEFAULT_GOAL := demo
+
+## demo: build, then see it work for less than a minute; needs Rust and a C compiler
+demo:
+	@echo "building pricedrop: about 6 minutes on 2 cores the first time, seconds afterwards"
+	@$(CARGO) build --release --quiet --locked -p pricedrop -p pricedrop-demo
+	@$(RELEASE)/pricedrop-demo $(RELEASE)/pricedrop
+
+## run: the engine, with its state in ./pricedrop-data
+run:
+	$(CARGO) run --release --locked -p pricedrop -- run
+
+## check: the quick loop
+check:
+	$(CARGO) fmt --all --check
+	dev/plugins/verify
+	$(CARGO) test --release --locked -p pricedrop-model -p pricedrop-decide -p pricedrop-pipeline
+	$(CARGO) test --release --locked -p pricedrop-testing --test tidy
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+## test: everything, nothing skipped; sets up all it needs
+test: lint
+	dev/peers/setup
+	dev/plugins/check
+	$(CARGO) test --release --locked --workspace
+
+## plugins: build every plugin of this repository and write the manifests
+plugins:
+	dev/plugins/toolchain
+	dev/plugins/build
+
+## bench: every figure the README quotes
+bench:
+	$(CARGO) run --release --locked -p pricedrop-bench
+
+## deny: licences, sources and duplicates of all dependencies
+deny:
+	cargo deny check licenses sources bans
