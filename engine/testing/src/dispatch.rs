@@ -1,0 +1,274 @@
+//! In-memory stores of the dispatcher. They survive a dispatcher that is killed
+//! as a disk would: a test keeps them and starts another one over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pricedrop_model::dispatch::{
+    Claim, CurrentPrices, DeadItem, DeadLetters, Leases, NotificationLog, Recipient, Recipients, Retry,
+    RetryQueue,
+};
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Currency, Evaluated, Floor, Notification, ProductId, UserId, WallTime};
+
+/// All stores of a dispatcher in memory.
+#[derive(Default)]
+pub struct Stores {
+    inner: Mutex<Inner>,
+    away: AtomicBool,
+    calls: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    log: Vec<Notification>,
+    committed: i64,
+    recipients: BTreeMap<(UserId, String, String), Recipient>,
+    leases: HashMap<String, Claim>,
+    retries: BTreeMap<String, Retry>,
+    dead: BTreeMap<i64, DeadItem>,
+    last_dead: i64,
+    prices: HashMap<(ProductId, Currency), Evaluated>,
+}
+
+impl Stores {
+    /// Appends notifications to the log.
+    pub fn notify(&self, notifications: impl IntoIterator<Item = Notification>) {
+        self.lock().log.extend(notifications);
+    }
+
+    /// A reader of the log, from the committed offset on.
+    pub fn reader(self: &Arc<Stores>) -> Box<dyn NotificationLog> {
+        let next = self.lock().committed;
+        Box::new(Reader { stores: Arc::clone(self), next })
+    }
+
+    /// The committed offset.
+    pub fn committed(&self) -> i64 {
+        self.lock().committed
+    }
+
+    /// How the store stands to a delivery key.
+    pub fn claim_of(&self, key: &str) -> Option<Claim> {
+        self.lock().leases.get(key).copied()
+    }
+
+    /// The entries of the retry queue by key.
+    pub fn retries(&self) -> Vec<Retry> {
+        self.lock().retries.values().cloned().collect()
+    }
+
+    /// The dead items in order.
+    pub fn dead(&self) -> Vec<DeadItem> {
+        self.lock().dead.values().cloned().collect()
+    }
+
+    /// Says what a product costs now.
+    pub fn set_price(&self, product: &ProductId, currency: Currency, evaluated: Evaluated) {
+        self.lock().prices.insert((product.clone(), currency), evaluated);
+    }
+
+    /// Whether every call fails from now on.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, SeqCst);
+    }
+
+    /// How many calls were made of all stores.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(SeqCst)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        self.calls.fetch_add(1, SeqCst);
+        match self.away.load(SeqCst) {
+            true => Err(Error::Unavailable("away, as the test wishes".into())),
+            false => Ok(self.lock()),
+        }
+    }
+}
+
+struct Reader {
+    stores: Arc<Stores>,
+    next: i64,
+}
+
+#[async_trait]
+impl NotificationLog for Reader {
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Vec<(i64, Notification)>, Error> {
+        const STEP_MS: u64 = 2;
+        let mut waited = 0;
+        loop {
+            let batch: Vec<_> = {
+                let inner = self.stores.open()?;
+                let offsets = self.next..;
+                offsets.zip(inner.log.iter().skip(self.next as usize).take(most).cloned()).collect()
+            };
+            if !batch.is_empty() || waited >= wait_ms {
+                self.next += batch.len() as i64;
+                return Ok(batch);
+            }
+            tokio::time::sleep(Duration::from_millis(STEP_MS)).await;
+            waited += STEP_MS;
+        }
+    }
+
+    async fn commit(&mut self, next_offset: i64) -> Result<(), Error> {
+        self.stores.open()?.committed = next_offset;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Recipients for Stores {
+    async fn of(&self, users: &[UserId]) -> Result<Vec<Vec<Recipient>>, Error> {
+        let inner = self.open()?;
+        let of = |user: &UserId| {
+            let from = (user.clone(), String::new(), String::new());
+            let own = inner.recipients.range(from..).take_while(|(key, _)| key.0 == *user);
+            own.map(|(_, recipient)| recipient.clone()).collect()
+        };
+        Ok(users.iter().map(of).collect())
+    }
+
+    async fn put(&self, recipients: Vec<Recipient>) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        for recipient in recipients {
+            let key = (recipient.user_id.clone(), recipient.channel.clone(), recipient.address.clone());
+            inner.recipients.insert(key, recipient);
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, user: &UserId, channel: &str, address: &str) -> Result<bool, Error> {
+        let key = (user.clone(), channel.to_owned(), address.to_owned());
+        Ok(self.open()?.recipients.remove(&key).is_some())
+    }
+
+    async fn list(&self, after: Option<&Recipient>, most: usize) -> Result<Vec<Recipient>, Error> {
+        let inner = self.open()?;
+        let after = after.map(|last| (last.user_id.clone(), last.channel.clone(), last.address.clone()));
+        let behind = inner.recipients.iter().filter(|(key, _)| after.as_ref().is_none_or(|last| *key > last));
+        Ok(behind.take(most).map(|(_, recipient)| recipient.clone()).collect())
+    }
+}
+
+#[async_trait]
+impl Leases for Stores {
+    async fn claim(&self, keys: &[String], now: WallTime, until: WallTime) -> Result<Vec<Claim>, Error> {
+        let mut inner = self.open()?;
+        let mut claim = |key: &String| match inner.leases.get(key) {
+            Some(Claim::Leased(end)) if *end > now => Claim::Leased(*end),
+            Some(Claim::Delivered) => Claim::Delivered,
+            _ => {
+                inner.leases.insert(key.clone(), Claim::Leased(until));
+                Claim::Yours
+            }
+        };
+        Ok(keys.iter().map(&mut claim).collect())
+    }
+
+    async fn confirm(&self, keys: &[String], _now: WallTime) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        inner.leases.extend(keys.iter().map(|key| (key.clone(), Claim::Delivered)));
+        Ok(())
+    }
+
+    async fn release(&self, keys: &[String]) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        for key in keys {
+            if matches!(inner.leases.get(key), Some(Claim::Leased(_))) {
+                inner.leases.remove(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RetryQueue for Stores {
+    async fn put(&self, retries: Vec<Retry>) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        inner.retries.extend(retries.into_iter().map(|retry| (retry.key.clone(), retry)));
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        channel: &str,
+        now: WallTime,
+        until: WallTime,
+        most: usize,
+    ) -> Result<Vec<Retry>, Error> {
+        let mut inner = self.open()?;
+        let mut due: Vec<_> = inner
+            .retries
+            .values_mut()
+            .filter(|retry| retry.to.channel == channel && retry.due <= now)
+            .collect();
+        due.sort_by_key(|retry| retry.due);
+        due.truncate(most);
+        Ok(due
+            .into_iter()
+            .map(|retry| std::mem::replace(retry, Retry { due: until, ..retry.clone() }))
+            .collect())
+    }
+
+    async fn remove(&self, retries: &[Retry]) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        for retry in retries {
+            inner.retries.remove(&retry.key);
+        }
+        Ok(())
+    }
+
+    async fn waiting(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut counts = BTreeMap::new();
+        for retry in self.open()?.retries.values() {
+            *counts.entry(retry.to.channel.clone()).or_insert(0) += 1;
+        }
+        Ok(counts.into_iter().collect())
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Stores {
+    async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
+        let mut inner = self.open()?;
+        for item in items {
+            inner.last_dead += 1;
+            let number = inner.last_dead;
+            inner.dead.insert(number, DeadItem { number, ..item });
+        }
+        Ok(())
+    }
+
+    async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
+        let inner = self.open()?;
+        let from = after.map_or(0, |after| after + 1);
+        Ok(inner.dead.range(from..).take(most).map(|(_, item)| item.clone()).collect())
+    }
+
+    async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error> {
+        Ok(self.open()?.dead.get(&number).cloned())
+    }
+
+    async fn remove(&self, number: i64) -> Result<(), Error> {
+        self.open()?.dead.remove(&number);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl CurrentPrices for Stores {
+    async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
+        let row = self.open()?.prices.get(&(product.clone(), currency)).copied();
+        Ok(row.map(|evaluated| (evaluated, Floor::Infinite)))
+    }
+}
