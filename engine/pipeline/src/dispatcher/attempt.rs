@@ -1,0 +1,147 @@
+//! One attempt: send, judge, and up to three follow-ups.
+
+use std::sync::Arc;
+
+use pricedrop_model::dispatch::{Channel, Delivery, Outgoing, Parcel, Reply, SendError, Verdict};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::backoff::{failed, jitter_ms, put_off};
+use super::breaker::{self, Admission};
+use super::counters::count;
+use super::job::{Job, Outcome, Settled};
+use super::judge::Judge;
+use super::key::idempotency_key;
+use super::options::{FOLLOW_UPS, later};
+use super::rate::Rate;
+use super::shared::{Outcomes, Shared};
+use super::verdict::standard;
+
+/// What the attempts of a lane share.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) shared: Arc<Shared>,
+    pub(super) judge: Judge,
+    pub(super) outcomes: Outcomes,
+    pub(super) sending: Arc<Semaphore>,
+    pub(super) rate: Arc<Rate>,
+}
+
+/// A claimed and rendered delivery.
+pub(super) struct Attempt {
+    pub(super) desk: Desk,
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) job: Job,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) outgoing: Outgoing,
+    /// Whether it is the plain template, which no plugin judges.
+    pub(super) plain: bool,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Attempt {
+    /// Runs to its outcome and hands that to the settler.
+    pub(super) async fn run(mut self) {
+        let sending = Arc::clone(&self.desk.sending);
+        let outcome = match sending.acquire().await {
+            Ok(_slot) => self.send_and_judge().await,
+            Err(_) => Outcome::Abandoned,
+        };
+        self.desk.outcomes.send(Settled { job: self.job, outcome, permit: Some(self.permit) });
+    }
+
+    async fn send_and_judge(&mut self) -> Outcome {
+        for step in 0..=FOLLOW_UPS {
+            let reply = match self.send(step).await {
+                Ok(reply) => reply,
+                Err(outcome) => return outcome,
+            };
+            let now = self.desk.shared.clock.now();
+            let verdict = match self.plain {
+                true => standard(&reply, now),
+                false => self.desk.judge.verdict(&self.channel, &self.delivery, reply, step, now).await,
+            };
+            match self.outcome(verdict) {
+                Ok(outcome) => return outcome,
+                Err(follow_up) => self.outgoing = follow_up,
+            }
+        }
+        self.dead(format!("the plugin asked for more than {FOLLOW_UPS} follow-ups"))
+    }
+
+    /// Sends once, if rate, lease and breaker allow it now.
+    async fn send(&self, step: u32) -> Result<Reply, Outcome> {
+        let shared = &self.desk.shared;
+        self.wait_for_rate().await?;
+        let access = self.channel.access();
+        let timeout_ms = access.timeout_ms.unwrap_or(shared.options.timeout_ms);
+        let now = shared.clock.now();
+        if self.job.lease.is_none_or(|until| later(now, timeout_ms) > until) {
+            return Err(self.put_off(now, "its lease was about to end before it was sent"));
+        }
+        let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
+        if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {
+            let spread = jitter_ms(shared.options.backoff_first_ms);
+            return Err(self.put_off(later(until, spread), &format!("waiting for {provider} to recover")));
+        }
+        let parcel = Parcel {
+            channel: &self.job.to.channel,
+            access,
+            to: &self.job.to,
+            outgoing: &self.outgoing,
+            idempotency_key: &idempotency_key(&self.job.key, step),
+            timeout_ms,
+        };
+        let sent = shared.sender.send(parcel).await;
+        if let Ok(reply) = &sent {
+            shared.breakers.record(&provider, breaker::failed(reply), shared.clock.now());
+        }
+        sent.map_err(|error| match error {
+            SendError::Refused(reason) => self.dead(reason),
+            SendError::BadRecipient(reason) => self.bad_recipient(reason),
+        })
+    }
+
+    async fn wait_for_rate(&self) -> Result<(), Outcome> {
+        let shared = &self.desk.shared;
+        if let Some(per_second) = self.channel.access().rate_per_second {
+            let start = self.desk.rate.reserve(per_second, Instant::now());
+            tokio::select! {
+                () = tokio::time::sleep_until(start) => {}
+                () = shared.stopped() => {}
+            }
+        }
+        if shared.stopping() { Err(Outcome::Abandoned) } else { Ok(()) }
+    }
+
+    /// What a verdict leads to; or the follow-up it asks for.
+    fn outcome(&self, verdict: Verdict) -> Result<Outcome, Outgoing> {
+        let shared = &self.desk.shared;
+        Ok(match verdict {
+            Verdict::Delivered(_) => Outcome::Delivered,
+            Verdict::Temporary { reason, retry_after_ms } => {
+                let (job, plugin, now) = (&self.job, self.channel.name(), shared.clock.now());
+                failed(&shared.options, job, reason, retry_after_ms, plugin, now)
+            }
+            Verdict::Permanent(reason) => self.dead(reason),
+            Verdict::BadRecipient(reason) => self.bad_recipient(reason),
+            Verdict::FollowUp(outgoing) => return Err(outgoing),
+            Verdict::Standard => self.dead("the standard table was asked for twice".into()),
+        })
+    }
+
+    fn put_off(&self, due: pricedrop_model::WallTime, reason: &str) -> Outcome {
+        let shared = &self.desk.shared;
+        let now = shared.clock.now();
+        put_off(&shared.options, &self.job, due, reason.to_owned(), self.channel.name(), now)
+    }
+
+    fn dead(&self, reason: String) -> Outcome {
+        Outcome::Dead { reason, plugin: self.channel.name().to_owned() }
+    }
+
+    fn bad_recipient(&self, reason: String) -> Outcome {
+        count(&self.desk.shared.counters.channel(&self.job.to.channel).bad_recipients);
+        self.dead(format!("bad recipient: {reason}"))
+    }
+}

@@ -1,0 +1,173 @@
+//! A breaker per provider: one that is down costs its own messages a wait, and
+//! nobody else anything.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use pricedrop_model::WallTime;
+use pricedrop_model::dispatch::{Access, Outgoing, Reply};
+
+use super::options::later;
+
+/// Most providers remembered as failing; beyond, new ones are not watched.
+const PROVIDERS: usize = 4_096;
+
+/// How a provider stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It fails now and then.
+    Failing,
+    /// Nothing is sent to it.
+    Open,
+    /// One request is finding out.
+    HalfOpen,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Breaker {
+    failures: u32,
+    /// Since the breaker opened, or its probe was let through.
+    until: Option<WallTime>,
+    probing: bool,
+}
+
+/// Whether to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    Send,
+    /// Ask again then.
+    Wait(WallTime),
+}
+
+/// The breakers of all providers that fail; a healthy provider has none.
+#[derive(Default)]
+pub(super) struct Breakers {
+    failing: Mutex<HashMap<String, Breaker>>,
+    failures: u32,
+    open_ms: u64,
+}
+
+impl Breakers {
+    pub(super) fn new(failures: u32, open_ms: u64) -> Breakers {
+        Breakers { failing: Mutex::default(), failures: failures.max(1), open_ms }
+    }
+
+    /// Whether a request to this provider may be sent now.
+    pub(super) fn admit(&self, provider: &str, now: WallTime) -> Admission {
+        let mut failing = self.lock();
+        let Some(breaker) = failing.get_mut(provider) else { return Admission::Send };
+        let Some(until) = breaker.until else { return Admission::Send };
+        // A clock that was set back must not hold a provider for longer.
+        if now < until && until <= later(now, self.open_ms) {
+            return Admission::Wait(until);
+        }
+        breaker.probing = true;
+        breaker.until = Some(later(now, self.open_ms));
+        Admission::Send
+    }
+
+    /// Tells how a request went.
+    pub(super) fn record(&self, provider: &str, failed: bool, now: WallTime) {
+        let mut failing = self.lock();
+        if !failed {
+            failing.remove(provider);
+            return;
+        }
+        if failing.len() >= PROVIDERS && !failing.contains_key(provider) {
+            return;
+        }
+        let fresh = Breaker { failures: 0, until: None, probing: false };
+        let breaker = failing.entry(provider.to_owned()).or_insert(fresh);
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.probing = false;
+        if breaker.failures >= self.failures {
+            breaker.until = Some(later(now, self.open_ms));
+        }
+    }
+
+    /// Every failing provider with its state.
+    pub(super) fn states(&self) -> Vec<(String, State)> {
+        let state = |breaker: &Breaker| match (breaker.until, breaker.probing) {
+            (None, _) => State::Failing,
+            (Some(_), true) => State::HalfOpen,
+            (Some(_), false) => State::Open,
+        };
+        let mut states: Vec<_> =
+            self.lock().iter().map(|(provider, breaker)| (provider.clone(), state(breaker))).collect();
+        states.sort_by(|a, b| a.0.cmp(&b.0));
+        states
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Breaker>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The provider a message goes to: its channel and host.
+pub(super) fn provider(channel: &str, access: &Access, outgoing: &Outgoing) -> String {
+    let host = match outgoing {
+        Outgoing::Http(request) => authority(&request.url),
+        Outgoing::Mail(_) => access.mail.as_ref().map_or("mail", |account| account.host.as_str()),
+        Outgoing::Line(_) => "stdout",
+    };
+    format!("{channel} {host}")
+}
+
+/// Host and port of a URL. Only a name to count by: what is connected to, the
+/// sending side decides.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest[..end].rsplit('@').next().unwrap_or_default()
+}
+
+/// Whether the provider itself failed, rather than this one message.
+pub(super) fn failed(reply: &Reply) -> bool {
+    match reply {
+        Reply::Unanswered(_) => true,
+        Reply::Http { status, .. } => *status >= 500,
+        // 421: the server is closing down.
+        Reply::Smtp(code, _) => *code == 421,
+        Reply::Done => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_keeps_failing_is_left_alone_until_a_probe_succeeds() {
+        let breakers = Breakers::new(2, 1_000);
+        let at = WallTime;
+        breakers.record("c a", true, at(0));
+        assert_eq!(breakers.admit("c a", at(1)), Admission::Send);
+        breakers.record("c a", true, at(1));
+        assert_eq!(breakers.admit("c a", at(2)), Admission::Wait(at(1_001)));
+        assert_eq!(breakers.admit("c b", at(2)), Admission::Send);
+        assert_eq!(breakers.states(), [("c a".to_string(), State::Open)]);
+        // One probe at a time.
+        assert_eq!(breakers.admit("c a", at(1_001)), Admission::Send);
+        assert_eq!(breakers.admit("c a", at(1_002)), Admission::Wait(at(2_001)));
+        assert_eq!(breakers.states(), [("c a".to_string(), State::HalfOpen)]);
+        breakers.record("c a", true, at(1_500));
+        assert_eq!(breakers.admit("c a", at(2_002)), Admission::Wait(at(2_500)));
+        assert_eq!(breakers.admit("c a", at(2_500)), Admission::Send);
+        breakers.record("c a", false, at(2_501));
+        assert_eq!(breakers.admit("c a", at(2_501)), Admission::Send);
+        assert_eq!(breakers.states(), []);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_hold_a_provider() {
+        let breakers = Breakers::new(1, 1_000);
+        breakers.record("c a", true, WallTime(1_000_000));
+        assert_eq!(breakers.admit("c a", WallTime(0)), Admission::Send);
+    }
+
+    #[test]
+    fn a_provider_is_the_channel_and_the_host() {
+        assert_eq!(authority("https://u:p@h.example:81/x?y@z"), "h.example:81");
+        assert_eq!(authority("http://[::1]:9?x"), "[::1]:9");
+    }
+}

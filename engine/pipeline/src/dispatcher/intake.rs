@@ -1,0 +1,190 @@
+//! Reads notifications, looks up who is reached where, and hands deliveries to
+//! the lanes of their channels. Owns the log: it also commits the offsets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use pricedrop_model::dispatch::{NotificationLog, Recipient};
+use pricedrop_model::{Notification, UserId, WallTime, seams};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::job::{Job, Outcome};
+use super::lane::Lane;
+use super::options::{STORE_PAUSE_MS, SURVEY_MS};
+use super::queue::LaneQueue;
+use super::shared::{Outcomes, Shared, Stopped};
+
+pub(super) struct Intake {
+    log: Box<dyn NotificationLog>,
+    shared: Arc<Shared>,
+    outcomes: Outcomes,
+    lanes: HashMap<String, (Arc<LaneQueue>, JoinHandle<()>)>,
+    next_survey: Instant,
+}
+
+impl Intake {
+    pub(super) fn new(log: Box<dyn NotificationLog>, shared: Arc<Shared>, outcomes: Outcomes) -> Intake {
+        Intake { log, shared, outcomes, lanes: HashMap::new(), next_survey: Instant::now() }
+    }
+
+    /// Reads until the dispatcher stops, then waits for the lanes.
+    pub(super) async fn run(mut self) -> Box<dyn NotificationLog> {
+        while !self.shared.stopping() {
+            if self.turn().await.is_err() {
+                break;
+            }
+        }
+        for (_, lane) in self.lanes.into_values() {
+            // A lane that panicked has settled nothing it should not have.
+            let _ = lane.await;
+        }
+        self.log
+    }
+
+    async fn turn(&mut self) -> Result<(), Stopped> {
+        commit(self.log.as_mut(), &self.shared).await?;
+        self.survey().await?;
+        let most = self.shared.window.room().min(self.shared.options.batch);
+        if most == 0 {
+            tokio::select! {
+                () = self.shared.window.changed() => {}
+                () = tokio::time::sleep(Duration::from_millis(self.shared.options.poll_ms)) => {}
+            }
+            return Ok(());
+        }
+        let batch = self.read(most).await?;
+        if batch.is_empty() { Ok(()) } else { self.take_in(batch).await }
+    }
+
+    async fn read(&mut self, most: usize) -> Result<Vec<(i64, Notification)>, Stopped> {
+        match self.log.next_batch(most, self.shared.options.poll_ms).await {
+            Ok(batch) => Ok(batch),
+            Err(seams::Error::Unavailable(reason)) => {
+                tracing::warn!(reason, "the notifications are away; they will be asked for again");
+                tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
+                Ok(Vec::new())
+            }
+            Err(seams::Error::Broken(reason)) => {
+                self.shared.fail(reason);
+                Err(Stopped)
+            }
+        }
+    }
+
+    async fn take_in(&mut self, batch: Vec<(i64, Notification)>) -> Result<(), Stopped> {
+        self.shared.counters.read.fetch_add(batch.len() as u64, Relaxed);
+        let mut users: Vec<UserId> =
+            batch.iter().map(|(_, notification)| notification.user_id.clone()).collect();
+        users.sort();
+        users.dedup();
+        let stores = &self.shared.stores;
+        let found = self.shared.ask(true, || stores.recipients.of(&users)).await?;
+        let reached: HashMap<UserId, Vec<Recipient>> = users.into_iter().zip(found).collect();
+        let now = self.shared.clock.now();
+        let mut by_channel: HashMap<String, Vec<Job>> = HashMap::new();
+        for (offset, notification) in batch {
+            let addresses = self.addresses(&notification.user_id, &reached);
+            self.shared.window.admit(offset, addresses.len());
+            let notification = Arc::new(notification);
+            for to in addresses {
+                let job = Job::first(&notification, to, offset, now);
+                by_channel.entry(job.to.channel.clone()).or_default().push(job);
+            }
+        }
+        for (channel, jobs) in by_channel {
+            self.hand_over(&channel, jobs, now).await;
+        }
+        Ok(())
+    }
+
+    /// Where a user is told of this: their addresses, else the default channels.
+    fn addresses(&self, user: &UserId, reached: &HashMap<UserId, Vec<Recipient>>) -> Vec<Recipient> {
+        let (options, counters) = (&self.shared.options, &self.shared.counters);
+        let mut own = reached.get(user).cloned().unwrap_or_default();
+        if own.is_empty() {
+            let default = |channel: &String| Recipient {
+                user_id: user.clone(),
+                channel: channel.clone(),
+                address: user.as_str().to_owned(),
+                locale: None,
+                attributes: Vec::new(),
+            };
+            own = options.default_channels.iter().map(default).collect();
+        }
+        if own.is_empty() {
+            counters.unreachable.fetch_add(1, Relaxed);
+        }
+        let left_out = own.len().saturating_sub(options.addresses_per_user);
+        counters.addresses_left_out.fetch_add(left_out as u64, Relaxed);
+        own.truncate(options.addresses_per_user);
+        own
+    }
+
+    async fn hand_over(&mut self, channel: &str, jobs: Vec<Job>, now: WallTime) {
+        let Some(queue) = self.lane(channel) else {
+            for job in jobs {
+                let reason = format!("more than {} channels", self.shared.options.channels);
+                self.outcomes.settle(job, Outcome::Dead { reason, plugin: channel.to_owned() });
+            }
+            return;
+        };
+        let patience = Duration::from_millis(self.shared.options.lane_patience_ms);
+        for job in queue.offer(jobs, patience).await {
+            let reason = "the channel is slower than its notifications".to_owned();
+            let attempt = job.attempt;
+            self.outcomes.settle(job, Outcome::Retry { due: now, attempt, reason });
+        }
+    }
+
+    /// The queue of a channel's lane, opened at need; `None`: too many.
+    fn lane(&mut self, channel: &str) -> Option<Arc<LaneQueue>> {
+        if let Some((queue, _)) = self.lanes.get(channel) {
+            return Some(Arc::clone(queue));
+        }
+        if self.lanes.len() >= self.shared.options.channels {
+            return None;
+        }
+        let queue = Arc::new(LaneQueue::new(self.shared.options.lane_queue));
+        let lane = Lane::new(channel, &self.shared, Arc::clone(&queue), self.outcomes.clone());
+        self.lanes.insert(channel.to_owned(), (Arc::clone(&queue), tokio::spawn(lane.run())));
+        Some(queue)
+    }
+
+    /// Opens lanes for channels that only have retries, and counts those.
+    async fn survey(&mut self) -> Result<(), Stopped> {
+        if Instant::now() < self.next_survey {
+            return Ok(());
+        }
+        self.next_survey = Instant::now() + Duration::from_millis(SURVEY_MS);
+        let stores = &self.shared.stores;
+        let waiting = self.shared.ask(true, || stores.retries.waiting()).await?;
+        for (name, counters) in self.shared.counters.channels() {
+            let entries = waiting.iter().find(|(channel, _)| *channel == name);
+            counters.waiting.store(entries.map_or(0, |(_, entries)| *entries), Relaxed);
+        }
+        for (channel, _) in &waiting {
+            self.lane(channel);
+        }
+        Ok(())
+    }
+}
+
+/// Commits up to the first unfinished notification.
+pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Result<(), Stopped> {
+    let Some(next) = shared.window.advance() else { return Ok(()) };
+    match log.commit(next).await {
+        Ok(()) => Ok(()),
+        // The next commit says the same and more.
+        Err(seams::Error::Unavailable(reason)) => {
+            tracing::warn!(reason, "offsets were not committed");
+            Ok(())
+        }
+        Err(seams::Error::Broken(reason)) => {
+            shared.fail(reason);
+            Err(Stopped)
+        }
+    }
+}

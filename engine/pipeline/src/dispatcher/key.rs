@@ -1,0 +1,67 @@
+//! The names of deliveries: what leases and confirmations go by, and what the
+//! provider gets.
+
+use pricedrop_model::Notification;
+use sha2::{Digest, Sha256};
+
+/// Longest idempotency key, bytes; a longer one is hashed.
+const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// The notification's id; of one without, what stands for it.
+pub fn notification_name(notification: &Notification) -> String {
+    match &notification.id {
+        Some(id) => id.0.to_string(),
+        None => {
+            format!("{}:{}:{}", notification.user_id, notification.product_id, notification.new_price)
+        }
+    }
+}
+
+/// The key of a delivery, the same at every attempt and after every crash:
+/// `id:channel:address`, or `userId:productId:newPrice:channel:address`.
+pub fn delivery_key(notification: &Notification, channel: &str, address: &str) -> String {
+    format!("{}:{channel}:{address}", notification_name(notification))
+}
+
+/// The key as a header's value: itself where it fits, else its hash. Follow-ups
+/// carry their step.
+pub fn idempotency_key(key: &str, step: u32) -> String {
+    let full = if step == 0 { key.to_owned() } else { format!("{key}:{step}") };
+    let fits = full.len() <= IDEMPOTENCY_KEY_BYTES && full.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { full } else { hashed(&full) }
+}
+
+fn hashed(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn notification(json: &str) -> Notification {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_message_without_an_id_goes_by_user_product_and_price() {
+        let lean = notification(r#"{"userId":"u1","productId":"P7","newPrice":79.90}"#);
+        assert_eq!(delivery_key(&lean, "channel-email", "a@b.c"), "u1:P7:79.9:channel-email:a@b.c");
+        let full = notification(
+            r#"{"userId":"u1","productId":"P7","newPrice":1,"id":"00000000-0000-8000-8000-000000000001"}"#,
+        );
+        assert_eq!(delivery_key(&full, "c", "a"), "00000000-0000-8000-8000-000000000001:c:a");
+    }
+
+    #[test]
+    fn an_idempotency_key_is_always_a_safe_header() {
+        assert_eq!(idempotency_key("id:c:a", 0), "id:c:a");
+        assert_eq!(idempotency_key("id:c:a", 2), "id:c:a:2");
+        for unsafe_key in ["id:c:a\r\nx: y", "id:c:ä", "id:c:a b", &"x".repeat(256)] {
+            let key = idempotency_key(unsafe_key, 0);
+            assert_eq!(key.len(), 64, "{unsafe_key}");
+            assert_ne!(key, idempotency_key(unsafe_key, 1));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One channel: takes its deliveries and due retries, claims and renders them
+//! in batches, and sets their attempts going.
+//!
+//! ```text
+//! LaneQueue ─┐                                         ┌▶ Attempt ─┐
+//!            ├▶ gather ▶ re-check ▶ claim ▶ render ────┼▶ Attempt ─┼▶ settler
+//! RetryQueue ┘  (while there is room in flight)        └▶ Attempt ─┘
+//! ```
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use pricedrop_model::WallTime;
+use pricedrop_model::dispatch::{Access, Channel, Claim, Delivery, Outgoing, Refusal};
+use pricedrop_model::plugin;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Desk};
+use super::backoff::{failed, put_off};
+use super::counters::{ChannelCounters, count};
+use super::job::{Job, Outcome, Settled};
+use super::judge::Judge;
+use super::options::Options;
+use super::plain::plain;
+use super::queue::LaneQueue;
+use super::rate::Rate;
+use super::recheck;
+use super::render::render;
+use super::shared::{Outcomes, Shared, Stopped};
+
+type Rendered = Result<Result<Outgoing, Refusal>, plugin::Error>;
+
+/// The running lane of one channel.
+pub(super) struct Lane {
+    name: String,
+    shared: Arc<Shared>,
+    queue: Arc<LaneQueue>,
+    counters: Arc<ChannelCounters>,
+    desk: Desk,
+    flow: Flow,
+    next_look: Instant,
+}
+
+/// How many deliveries may be on their way: those being sent, and a batch or
+/// two ahead. Built anew when the channel's access says otherwise.
+struct Flow {
+    concurrency: u32,
+    rate: Option<u32>,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Flow {
+    fn new(options: &Options, access: &Access) -> Flow {
+        let concurrency = access.concurrency.unwrap_or(options.concurrency).max(1);
+        // What a rate limit holds back must not be claimed long before its turn.
+        let ahead = access.rate_per_second.unwrap_or(u32::MAX).min(2 * options.batch as u32);
+        let most_in_flight = concurrency.saturating_add(ahead);
+        let in_flight = Arc::new(Semaphore::new(most_in_flight as usize));
+        Flow { concurrency, rate: access.rate_per_second, in_flight }
+    }
+
+    fn suits(&self, options: &Options, access: &Access) -> bool {
+        self.rate == access.rate_per_second
+            && self.concurrency == access.concurrency.unwrap_or(options.concurrency).max(1)
+    }
+}
+
+impl Lane {
+    pub(super) fn new(name: &str, shared: &Arc<Shared>, queue: Arc<LaneQueue>, outcomes: Outcomes) -> Lane {
+        let flow = Flow::new(&shared.options, &Access::default());
+        let desk = Desk {
+            judge: Judge::start(Arc::clone(shared)),
+            sending: Arc::new(Semaphore::new(flow.concurrency as usize)),
+            rate: Arc::new(Rate::default()),
+            shared: Arc::clone(shared),
+            outcomes,
+        };
+        Lane {
+            name: name.to_owned(),
+            counters: shared.counters.channel(name),
+            shared: Arc::clone(shared),
+            next_look: Instant::now(),
+            queue,
+            desk,
+            flow,
+        }
+    }
+
+    /// Runs until the dispatcher stops; attempts that are under way end by themselves.
+    pub(super) async fn run(mut self) {
+        while !self.shared.stopping() {
+            let channel = self.shared.plugins.channel(&self.name);
+            if let Some(channel) = &channel {
+                self.adapt(channel.access());
+            }
+            let Some(room) = self.room().await else { break };
+            let Ok(jobs) = self.gather(room.num_permits()).await else { break };
+            if jobs.is_empty() {
+                self.wait().await;
+                continue;
+            }
+            let jobs = self.board(jobs, room);
+            if self.prepare(jobs, channel).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    fn adapt(&mut self, access: &Access) {
+        if !self.flow.suits(&self.shared.options, access) {
+            self.flow = Flow::new(&self.shared.options, access);
+            self.desk.sending = Arc::new(Semaphore::new(self.flow.concurrency as usize));
+        }
+    }
+
+    /// Room for one delivery at least, and for a batch at most.
+    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        let first = tokio::select! {
+            first = Arc::clone(&self.flow.in_flight).acquire_owned() => first.ok()?,
+            () = self.shared.stopped() => return None,
+        };
+        let mut room = first;
+        let more = self.flow.in_flight.available_permits().min(self.shared.options.batch - 1);
+        if let Ok(more) = Arc::clone(&self.flow.in_flight).try_acquire_many_owned(more as u32) {
+            room.merge(more);
+        }
+        Some(room)
+    }
+
+    /// Due retries first, but not at the cost of all that is new.
+    async fn gather(&mut self, most: usize) -> Result<Vec<Job>, Stopped> {
+        let mut jobs = Vec::new();
+        if Instant::now() >= self.next_look {
+            let share = if self.queue.is_empty() { most } else { most.div_ceil(2) };
+            jobs = self.due(share).await?;
+            if jobs.len() < share {
+                self.queue.caught_up();
+                self.next_look = Instant::now() + Duration::from_millis(self.shared.options.poll_ms);
+            }
+        }
+        jobs.extend(self.queue.take(most - jobs.len()));
+        Ok(jobs)
+    }
+
+    async fn due(&self, most: usize) -> Result<Vec<Job>, Stopped> {
+        let now = self.shared.clock.now();
+        let until = self.shared.options.lease_until(now, self.timeout_ms());
+        let retries = &self.shared.stores.retries;
+        let taken = self.shared.ask(true, || retries.take(&self.name, now, until, most)).await?;
+        Ok(taken.into_iter().map(Job::from).collect())
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        let channel = self.shared.plugins.channel(&self.name);
+        let own = channel.and_then(|channel| channel.access().timeout_ms);
+        own.unwrap_or(self.shared.options.timeout_ms)
+    }
+
+    async fn wait(&self) {
+        tokio::select! {
+            () = self.queue.arrived() => {}
+            () = tokio::time::sleep_until(self.next_look) => {}
+            () = self.shared.stopped() => {}
+        }
+    }
+
+    /// Gives every job its place in flight.
+    fn board(&self, jobs: Vec<Job>, mut room: OwnedSemaphorePermit) -> Vec<(Job, OwnedSemaphorePermit)> {
+        self.counters.in_flight.fetch_add(jobs.len() as u64, Relaxed);
+        jobs.into_iter()
+            .map(|job| (job, room.split(1).expect("no more jobs than permits were gathered")))
+            .collect()
+    }
+
+    async fn prepare(
+        &self,
+        jobs: Vec<(Job, OwnedSemaphorePermit)>,
+        channel: Option<Arc<dyn Channel>>,
+    ) -> Result<(), Stopped> {
+        let Some(channel) = channel else {
+            self.plugin_missing(jobs);
+            return Ok(());
+        };
+        let (jobs, permits): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+        let mut permits = permits.into_iter();
+        let mut seat = |job: Job| (job, permits.next().expect("every job came with its permit"));
+        let (jobs, risen) = recheck::risen(&self.shared, jobs).await;
+        for job in risen {
+            self.settle(seat(job), Outcome::Risen);
+        }
+        let jobs = self.claim(jobs.into_iter().map(seat).collect(), channel.name()).await?;
+        let now = self.shared.clock.now();
+        let currency = self.shared.options.currency;
+        let deliveries: Vec<_> = jobs.iter().map(|(job, _)| job.delivery(currency, now)).collect();
+        let (deliveries, rendered) = render(&self.shared, &channel, deliveries).await;
+        for ((job, delivery), answer) in jobs.into_iter().zip(deliveries).zip(rendered) {
+            self.start(job, delivery, answer, &channel);
+        }
+        Ok(())
+    }
+
+    /// It may be being swapped: that is a failed attempt.
+    fn plugin_missing(&self, jobs: Vec<(Job, OwnedSemaphorePermit)>) {
+        let now = self.shared.clock.now();
+        for seated in jobs {
+            let reason = format!("there is no plugin {}", self.name);
+            let outcome = failed(&self.shared.options, &seated.0, reason, None, &self.name, now);
+            self.settle(seated, outcome);
+        }
+    }
+
+    /// Claims what may be sent now; settles the rest.
+    async fn claim(
+        &self,
+        jobs: Vec<(Job, OwnedSemaphorePermit)>,
+        plugin: &str,
+    ) -> Result<Vec<(Job, OwnedSemaphorePermit)>, Stopped> {
+        let now = self.shared.clock.now();
+        let until = self.shared.options.lease_until(now, self.timeout_ms());
+        let mut seen = HashSet::new();
+        let (jobs, twins): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|(job, _)| seen.insert(job.key.clone()));
+        for twin in twins {
+            self.wait_for_lease(twin, until, plugin, now);
+        }
+        let keys: Vec<_> = jobs.iter().map(|(job, _)| job.key.clone()).collect();
+        let leases = &self.shared.stores.leases;
+        let claims = self.shared.ask(!keys.is_empty(), || leases.claim(&keys, now, until)).await?;
+        let mut ours = Vec::with_capacity(jobs.len());
+        for (mut seated, claim) in jobs.into_iter().zip(claims) {
+            match claim {
+                Claim::Yours => {
+                    seated.0.lease = Some(until);
+                    ours.push(seated);
+                }
+                Claim::Leased(until) => self.wait_for_lease(seated, until, plugin, now),
+                Claim::Delivered => self.settle(seated, Outcome::DeliveredBefore),
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Somebody else has it, perhaps somebody dead: never done, only later.
+    fn wait_for_lease(
+        &self,
+        seated: (Job, OwnedSemaphorePermit),
+        until: WallTime,
+        plugin: &str,
+        now: WallTime,
+    ) {
+        let reason = "leased by somebody else".to_owned();
+        let outcome = put_off(&self.shared.options, &seated.0, until, reason, plugin, now);
+        self.settle(seated, outcome);
+    }
+
+    fn start(
+        &self,
+        (job, permit): (Job, OwnedSemaphorePermit),
+        delivery: Delivery,
+        answer: Rendered,
+        channel: &Arc<dyn Channel>,
+    ) {
+        let dead = |reason| Outcome::Dead { reason, plugin: channel.name().to_owned() };
+        let (outgoing, is_plain) = match answer {
+            Ok(Ok(outgoing)) => (outgoing, false),
+            Ok(Err(Refusal::Permanent(reason))) => return self.settle((job, permit), dead(reason)),
+            Ok(Err(Refusal::BadRecipient(reason))) => {
+                count(&self.counters.bad_recipients);
+                return self.settle((job, permit), dead(format!("bad recipient: {reason}")));
+            }
+            Err(error) => match self.fall_back(&job, &delivery, error, channel) {
+                Ok(outgoing) => (outgoing, true),
+                Err(outcome) => return self.settle((job, permit), outcome),
+            },
+        };
+        let attempt = Attempt {
+            desk: self.desk.clone(),
+            channel: Arc::clone(channel),
+            delivery: Arc::new(delivery),
+            plain: is_plain,
+            job,
+            outgoing,
+            permit,
+        };
+        tokio::spawn(attempt.run());
+    }
+
+    fn fall_back(
+        &self,
+        job: &Job,
+        delivery: &Delivery,
+        error: plugin::Error,
+        channel: &Arc<dyn Channel>,
+    ) -> Result<Outgoing, Outcome> {
+        count(&self.counters.plugin_failures);
+        tracing::warn!(%error, key = job.key, "falling back to the plain template");
+        plain(delivery, channel.access()).ok_or_else(|| {
+            let now = self.shared.clock.now();
+            failed(&self.shared.options, job, error.to_string(), None, channel.name(), now)
+        })
+    }
+
+    fn settle(&self, (job, permit): (Job, OwnedSemaphorePermit), outcome: Outcome) {
+        self.desk.outcomes.send(Settled { job, outcome, permit: Some(permit) });
+    }
+}

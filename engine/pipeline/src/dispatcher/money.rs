@@ -1,0 +1,141 @@
+//! Prices in words of the recipient's locale: exact digits, never rounded.
+
+use pricedrop_model::dispatch::Money;
+use pricedrop_model::{Currency, Price};
+
+/// How a language writes amounts.
+struct Style {
+    decimal: char,
+    group: &'static str,
+    symbol_first: bool,
+    /// Between symbol and amount.
+    space: &'static str,
+    /// Whether groups after the first three digits have two (lakh, crore).
+    pairs: bool,
+}
+
+const NARROW: &str = "\u{202f}";
+const NO_BREAK: &str = "\u{a0}";
+const ENGLISH: Style = Style { decimal: '.', group: ",", symbol_first: true, space: "", pairs: false };
+
+const fn behind(decimal: char, group: &'static str) -> Style {
+    Style { decimal, group, symbol_first: false, space: NO_BREAK, pairs: false }
+}
+
+const fn in_front(decimal: char, group: &'static str) -> Style {
+    Style { decimal, group, symbol_first: true, space: NO_BREAK, pairs: false }
+}
+
+/// The style of a BCP 47 tag: by region where that decides, else by language;
+/// anything unknown is written as in en-US.
+fn style(locale: &str) -> Style {
+    let tag = locale.replace('_', "-").to_ascii_lowercase();
+    let language = tag.split('-').next().unwrap_or_default();
+    match tag.as_str() {
+        "de-ch" | "de-li" | "it-ch" => return in_front('.', "’"),
+        "de-at" => return in_front(',', NO_BREAK),
+        "es-mx" | "es-us" => return ENGLISH,
+        "en-in" => return Style { pairs: true, ..ENGLISH },
+        "pt-br" => return in_front(',', "."),
+        _ => {}
+    }
+    match language {
+        "de" | "es" | "it" | "da" | "el" | "id" | "ro" | "sl" | "hr" | "sr" | "vi" => behind(',', "."),
+        "fr" => behind(',', NARROW),
+        "pt" | "pl" | "cs" | "sk" | "fi" | "sv" | "nb" | "no" | "ru" | "uk" | "hu" | "bg" | "lt" | "lv"
+        | "et" => behind(',', NO_BREAK),
+        "nl" | "tr" => in_front(',', "."),
+        "hi" => Style { pairs: true, ..ENGLISH },
+        _ => ENGLISH,
+    }
+}
+
+fn symbol(currency: Currency) -> Option<&'static str> {
+    Some(match currency.as_str() {
+        "USD" => "$",
+        "EUR" => "€",
+        "GBP" => "£",
+        "JPY" => "¥",
+        "CNY" => "CN¥",
+        "INR" => "₹",
+        "KRW" => "₩",
+        "BRL" => "R$",
+        "CAD" => "CA$",
+        "AUD" => "A$",
+        "MXN" => "MX$",
+        "PLN" => "zł",
+        "CZK" => "Kč",
+        "UAH" => "₴",
+        "TRY" => "₺",
+        _ => return None,
+    })
+}
+
+/// Fewest decimals shown; ISO 4217 knows currencies without smaller coins.
+fn decimals(currency: Currency) -> usize {
+    match currency.as_str() {
+        "CLP" | "ISK" | "JPY" | "KRW" | "PYG" | "UGX" | "VND" | "XAF" | "XOF" | "XPF" => 0,
+        _ => 2,
+    }
+}
+
+/// An amount, also as people of this locale write it.
+pub fn money(amount: Price, currency: Currency, locale: Option<&str>) -> Money {
+    Money { amount, currency, text: text(amount, currency, &style(locale.unwrap_or("en-US"))) }
+}
+
+fn text(amount: Price, currency: Currency, style: &Style) -> String {
+    let plain = amount.to_decimal().to_string();
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let mut number = grouped(whole, style);
+    let width = decimals(currency).max(fraction.len());
+    if width > 0 {
+        number.push(style.decimal);
+        number.push_str(&format!("{fraction:0<width$}"));
+    }
+    match (symbol(currency), style.symbol_first) {
+        (Some(symbol), true) => format!("{symbol}{}{number}", style.space),
+        (None, true) => format!("{currency}{NO_BREAK}{number}"),
+        (symbol, false) => format!("{number}{NO_BREAK}{}", symbol.unwrap_or(currency.as_str())),
+    }
+}
+
+fn grouped(whole: &str, style: &Style) -> String {
+    let mut out = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        let left = whole.len() - at;
+        let boundary = if style.pairs { left == 3 || (left > 3 && left % 2 == 1) } else { left % 3 == 0 };
+        if at > 0 && boundary {
+            out.push_str(style.group);
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_as_the_locale_writes_them() {
+        for (amount, currency, locale, expected) in [
+            ("79.9", "USD", None, "$79.90"),
+            ("1234567.5", "USD", Some("en-US"), "$1,234,567.50"),
+            ("1234567.5", "INR", Some("en-IN"), "₹12,34,567.50"),
+            ("1234.5", "EUR", Some("de-DE"), "1.234,50\u{a0}€"),
+            ("1234.5", "EUR", Some("de_AT"), "€\u{a0}1\u{a0}234,50"),
+            ("1234.5", "CHF", Some("de-CH"), "CHF\u{a0}1’234.50"),
+            ("1234.5", "EUR", Some("fr"), "1\u{202f}234,50\u{a0}€"),
+            ("1234.5", "BRL", Some("pt-BR"), "R$\u{a0}1.234,50"),
+            ("1234", "JPY", Some("ja-JP"), "¥1,234"),
+            ("0.123456789", "USD", Some("tlh"), "$0.123456789"),
+            ("0", "SEK", Some("sv"), "0,00\u{a0}SEK"),
+            ("9007199254740991", "USD", None, "$9,007,199,254,740,991.00"),
+        ] {
+            let currency = Currency::new(currency).unwrap();
+            assert_eq!(money(Price::parse(amount).unwrap(), currency, locale).text, expected);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Outcomes become durable here, in batches: confirmations and releases first,
+//! then the queue and the dead letters, and only then is a notification
+//! finished and its offset free to be committed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pricedrop_model::WallTime;
+use pricedrop_model::dispatch::{DeadItem, DeadWhat, Retry};
+use tokio::sync::mpsc;
+
+use super::counters::count;
+use super::job::{Job, Origin, Outcome, Settled};
+use super::options::SETTLE;
+use super::shared::{Shared, Stopped};
+
+/// What a batch of outcomes asks of the stores.
+#[derive(Default)]
+struct Writes {
+    confirm: Vec<String>,
+    release: Vec<String>,
+    put: Vec<Retry>,
+    dead: Vec<DeadItem>,
+    remove: Vec<Retry>,
+    finished: Vec<i64>,
+}
+
+/// Runs until every sender of outcomes is gone.
+pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiver<Settled>) {
+    let mut batch = Vec::with_capacity(SETTLE);
+    while outcomes.recv_many(&mut batch, SETTLE).await > 0 {
+        let mut writes = Writes::default();
+        let now = shared.clock.now();
+        for settled in &batch {
+            writes.add(&settled.job, &settled.outcome, now);
+        }
+        if write(&shared, &writes, now).await.is_err() {
+            return;
+        }
+        for settled in batch.drain(..) {
+            tally(&shared, &settled);
+        }
+        shared.window.finish(&writes.finished);
+    }
+}
+
+impl Writes {
+    fn add(&mut self, job: &Job, outcome: &Outcome, now: WallTime) {
+        let mut finished = true;
+        match outcome {
+            Outcome::Delivered => self.confirm.push(job.key.clone()),
+            Outcome::DeliveredBefore | Outcome::Risen => {}
+            Outcome::Retry { due, attempt, reason } => {
+                self.put.push(job.retry(*due, *attempt, reason));
+            }
+            Outcome::Dead { reason, plugin } => {
+                let retry = Box::new(job.retry(now, job.attempt, reason));
+                let what = DeadWhat::Delivery { retry, plugin: plugin.clone() };
+                self.dead.push(DeadItem { number: 0, at: now, reason: reason.clone(), what });
+            }
+            Outcome::Abandoned => {
+                finished = false;
+                self.put.extend(job.queued().map(|entry| Retry { due: now, ..entry }));
+            }
+        }
+        let moved = matches!(outcome, Outcome::Retry { .. } | Outcome::Abandoned);
+        if job.lease.is_some() && !matches!(outcome, Outcome::Delivered) {
+            self.release.push(job.key.clone());
+        }
+        match job.origin {
+            Origin::Log(offset) if finished => self.finished.push(offset),
+            Origin::Queue(..) if !moved => self.remove.extend(job.queued()),
+            _ => {}
+        }
+    }
+}
+
+/// A lease is released before its entry is due again, or the next attempt would
+/// wait for our own lease to end. A crash in between loses nothing: the log
+/// or the queue still has the delivery.
+async fn write(shared: &Shared, writes: &Writes, now: WallTime) -> Result<(), Stopped> {
+    let stores = &shared.stores;
+    let confirm = shared.ask(!writes.confirm.is_empty(), || stores.leases.confirm(&writes.confirm, now));
+    let release = shared.ask(!writes.release.is_empty(), || stores.leases.release(&writes.release));
+    futures::try_join!(confirm, release)?;
+    let put = shared.ask(!writes.put.is_empty(), || stores.retries.put(writes.put.clone()));
+    let dead = shared.ask(!writes.dead.is_empty(), || stores.dead_letters.add(writes.dead.clone()));
+    futures::try_join!(put, dead)?;
+    shared.ask(!writes.remove.is_empty(), || stores.retries.remove(&writes.remove)).await?;
+    Ok(())
+}
+
+fn tally(shared: &Shared, settled: &Settled) {
+    let counters = shared.counters.channel(&settled.job.to.channel);
+    match &settled.outcome {
+        Outcome::Delivered => count(&counters.delivered),
+        Outcome::DeliveredBefore => count(&counters.delivered_before),
+        Outcome::Risen => count(&counters.risen),
+        Outcome::Retry { attempt, .. } if *attempt > settled.job.attempt => count(&counters.retried),
+        Outcome::Retry { .. } => count(&counters.put_off),
+        Outcome::Dead { .. } => count(&counters.dead),
+        Outcome::Abandoned => {}
+    }
+    if settled.permit.is_some() {
+        counters.in_flight.fetch_sub(1, Relaxed);
+    }
+}
