@@ -10,6 +10,8 @@
 mod prices;
 pub mod read;
 #[cfg(test)]
+mod reading_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,81 @@
+//! Bucketing policies in plain Rust: any non-decreasing mapping will do.
+
+use std::sync::Arc;
+
+use pricedrop_model::plugin::{Bucketing, Channel, Error, Plugins, PolicyIdentity, Throttling};
+use pricedrop_model::{BucketId, Price, ProductId};
+
+use crate::harness::billionths;
+
+const MOST: i128 = (1 << 53) - 1;
+
+/// How prices fall into buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// FLOOR(price / 10).
+    Floor10,
+    /// Equal ratios.
+    Doubling,
+    /// All in one.
+    Constant,
+    /// Each price in its own, as far as buckets go.
+    Identity,
+}
+
+impl Mapping {
+    pub const ALL: [Mapping; 4] = [Mapping::Floor10, Mapping::Doubling, Mapping::Constant, Mapping::Identity];
+
+    fn bucket(self, price: Price) -> BucketId {
+        let billionths = billionths(price);
+        let bucket = match self {
+            Mapping::Floor10 => billionths / 10_000_000_000,
+            Mapping::Doubling => i128::from(128 - billionths.leading_zeros()) - 30,
+            Mapping::Constant => -7,
+            Mapping::Identity => billionths,
+        };
+        BucketId(bucket.min(MOST) as i64)
+    }
+}
+
+/// The plugins of a run.
+#[derive(Clone, Default)]
+pub struct Policies {
+    pub mapping: Option<Mapping>,
+    pub throttling: Option<Arc<dyn Throttling>>,
+}
+
+impl Plugins for Policies {
+    fn bucketing(&self) -> Option<Arc<dyn Bucketing>> {
+        let mapping = self.mapping?;
+        let identity =
+            PolicyIdentity { name: format!("{mapping:?}@1+0"), fingerprint: format!("{mapping:?}") };
+        Some(Arc::new(Native { mapping, identity }))
+    }
+
+    fn throttling(&self) -> Option<Arc<dyn Throttling>> {
+        self.throttling.clone()
+    }
+
+    fn channel(&self, _name: &str) -> Option<Arc<dyn Channel>> {
+        None
+    }
+}
+
+struct Native {
+    mapping: Mapping,
+    identity: PolicyIdentity,
+}
+
+impl Bucketing for Native {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    fn buckets_of(&self, _product: &ProductId, prices: &[Price]) -> Result<Vec<BucketId>, Error> {
+        Ok(prices.iter().map(|price| self.mapping.bucket(*price)).collect())
+    }
+
+    fn report_breach(&self, product: &ProductId, what: &str) {
+        panic!("{product}: {what}");
+    }
+}
