@@ -1,0 +1,51 @@
+//! Self-test cases: what a plugin answers to given questions, as its author
+//! wrote them down. They stand in a sidecar as `[[cases]]`, and as JSON files
+//! in a plugin's `cases/` folder, there with the settings they hold for.
+
+mod bucketing;
+mod channel;
+mod throttling;
+
+use serde::Deserialize;
+
+use crate::error::Kind;
+use crate::load::Loaded;
+
+/// A file of cases.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaseFile {
+    pub(crate) kind: Kind,
+    #[serde(default)]
+    pub(crate) settings: toml::Table,
+    pub(crate) cases: Vec<Case>,
+}
+
+/// One question with its answer. Which kind it is for shows in its fields.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Case {
+    Bucketing(bucketing::Case),
+    Throttling(Box<throttling::Case>),
+    Channel(Box<channel::Case>),
+}
+
+/// Runs cases through the real host; one line per failure.
+pub(crate) fn run(cases: &[Case], loaded: &Loaded) -> Vec<String> {
+    let numbered = cases.iter().enumerate();
+    let failed = numbered.filter_map(|(at, case)| {
+        let outcome = match (case, loaded) {
+            (Case::Bucketing(case), Loaded::Bucketing(policy)) => bucketing::run(case, policy.as_ref()),
+            (Case::Throttling(case), Loaded::Throttling(policy)) => throttling::run(case, policy.as_ref()),
+            (Case::Channel(case), Loaded::Channel(channel)) => channel::run(case, channel.as_ref()),
+            _ => Err(format!("is not a case of a {} plugin", loaded.kind())),
+        };
+        outcome.err().map(|problem| format!("case {}: {problem}", at + 1))
+    });
+    failed.collect()
+}
+
+/// The complaint about an answer that is not the expected one.
+fn differs(expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug) -> String {
+    format!("expected {expected:?}, got {got:?}")
+}

@@ -1,0 +1,37 @@
+//! What `wit/` says, as Rust. Nothing here is written by hand: the traits and
+//! conversions of the three contracts stand beside it.
+
+/// Bucketing; also the types that all contracts share.
+pub mod bucketing {
+    wasmtime::component::bindgen!({
+        path: "../../wit/bucketing",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+/// Throttling.
+pub mod throttling {
+    wasmtime::component::bindgen!({
+        path: "../../wit/throttling",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: {
+            "pricedrop:types/types": super::bucketing::pricedrop::types::types,
+            "pricedrop:host/log": super::bucketing::pricedrop::host::log,
+        },
+    });
+}
+
+/// Channels.
+pub mod channel {
+    wasmtime::component::bindgen!({
+        path: "../../wit/channel",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: {
+            "pricedrop:types/types": super::bucketing::pricedrop::types::types,
+            "pricedrop:host/log": super::bucketing::pricedrop::host::log,
+        },
+    });
+}
+
+pub use bucketing::pricedrop::host::log;
+pub use bucketing::pricedrop::types::types;

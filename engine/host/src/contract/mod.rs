@@ -1,0 +1,80 @@
+//! The three contracts: for each the same few steps over the generated
+//! bindings, and the model's trait implemented over them.
+
+#[allow(unsafe_code, missing_docs)]
+pub(crate) mod bindings;
+pub(crate) mod bucketing;
+pub(crate) mod channel;
+pub(crate) mod throttling;
+
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use self::bindings::types::{About, Problem, Setting};
+use crate::error::Kind;
+use crate::store::Data;
+
+/// What all kinds have in common.
+pub(crate) trait Contract: Send + Sync + 'static {
+    /// The kind.
+    const KIND: Kind;
+    /// The interface a plugin of this kind exports.
+    const INTERFACE: &'static str;
+    /// A plugin linked and type-checked, ready to be instantiated.
+    type Linked: Send + Sync;
+    /// The exports of one instance.
+    type Exports: Send;
+
+    fn link(pre: InstancePre<Data>) -> wasmtime::Result<Self::Linked>;
+    fn instantiate(linked: &Self::Linked, store: &mut Store<Data>) -> wasmtime::Result<Self::Exports>;
+    fn describe(exports: &Self::Exports, store: &mut Store<Data>) -> wasmtime::Result<About>;
+    fn configure(
+        exports: &Self::Exports,
+        store: &mut Store<Data>,
+        settings: &[Setting<'_>],
+    ) -> wasmtime::Result<Result<(), Vec<Problem>>>;
+}
+
+/// The steps of a [`Contract`] are the same but for the names in the bindings.
+macro_rules! contract {
+    ($name:ident, $kind:ident, $interface:literal, $module:ident, $pre:ident, $world:ident, $exports:ident) => {
+        /// The contract's steps over its bindings.
+        pub(crate) struct $name;
+
+        impl $crate::contract::Contract for $name {
+            const KIND: $crate::error::Kind = $crate::error::Kind::$kind;
+            const INTERFACE: &'static str = $interface;
+            type Linked = $crate::contract::bindings::$module::$pre<$crate::store::Data>;
+            type Exports = $crate::contract::bindings::$module::$world;
+
+            fn link(
+                pre: wasmtime::component::InstancePre<$crate::store::Data>,
+            ) -> wasmtime::Result<Self::Linked> {
+                $crate::contract::bindings::$module::$pre::new(pre)
+            }
+
+            fn instantiate(
+                linked: &Self::Linked,
+                store: &mut wasmtime::Store<$crate::store::Data>,
+            ) -> wasmtime::Result<Self::Exports> {
+                linked.instantiate(store)
+            }
+
+            fn describe(
+                exports: &Self::Exports,
+                store: &mut wasmtime::Store<$crate::store::Data>,
+            ) -> wasmtime::Result<$crate::contract::bindings::types::About> {
+                exports.$exports().call_describe(store)
+            }
+
+            fn configure(
+                exports: &Self::Exports,
+                store: &mut wasmtime::Store<$crate::store::Data>,
+                settings: &[$crate::contract::bindings::types::Setting<'_>],
+            ) -> wasmtime::Result<Result<(), Vec<$crate::contract::bindings::types::Problem>>> {
+                exports.$exports().call_configure(store, settings)
+            }
+        }
+    };
+}
+use contract;

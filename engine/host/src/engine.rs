@@ -1,0 +1,52 @@
+//! The WebAssembly engine: one configuration for every plugin, and the thread
+//! that makes running plugins look at their CPU time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Config, EngineWeak};
+
+use crate::error::Error;
+use crate::limits::{STACK_BYTES, TICK_MS};
+
+/// A shared engine. Its ticker ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    inner: Arc<wasmtime::Engine>,
+}
+
+impl Engine {
+    pub(crate) fn new() -> Result<Engine, Error> {
+        let inner = wasmtime::Engine::new(&config()).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let weak = inner.weak();
+        std::thread::Builder::new()
+            .name("plugin-ticker".into())
+            .spawn(move || tick(&weak))
+            .map_err(|error| Error::Engine(error.to_string()))?;
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+}
+
+fn tick(engine: &EngineWeak) {
+    while let Some(engine) = engine.upgrade() {
+        engine.increment_epoch();
+        drop(engine);
+        std::thread::sleep(Duration::from_millis(TICK_MS));
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        // Equal inputs give equal answers on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_component_model(true);
+    config
+}

@@ -1,0 +1,344 @@
+//! From a pair of files to a plugin that may serve: every step of the way can
+//! refuse it, and says in which file, in which function, and what to do.
+
+use std::sync::{Arc, Mutex};
+
+use pricedrop_model::plugin::{Bucketing as _, PolicyIdentity};
+use wasmtime::component::{Component, Linker};
+
+use crate::cache::Cache;
+use crate::cases;
+use crate::contract::bindings::types::About;
+use crate::contract::bucketing::{Bucketing, BucketingPolicy};
+use crate::contract::channel::{Channel, ChannelPlugin};
+use crate::contract::throttling::{Throttling, ThrottlingPolicy};
+use crate::contract::{Contract, bindings};
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::{Kind, Refusal};
+use crate::health::{Counters, Health};
+use crate::limits::Limits;
+use crate::load_check;
+use crate::log::LogLines;
+use crate::plugin::{Instance, Meta, Plugin};
+use crate::settings::{Settings, check_about, cut};
+use crate::sidecar::Sidecar;
+use crate::store::{Data, Logging, explain};
+use crate::wasi;
+use crate::wrap::to_component;
+
+/// A pair of files as read, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) stem: String,
+    pub(crate) wasm: Vec<u8>,
+    pub(crate) sidecar: Option<String>,
+}
+
+impl Pair {
+    /// Of both files.
+    pub(crate) fn digest(&self) -> Digest {
+        let sidecar = self.sidecar.as_deref().unwrap_or_default();
+        Digest::of(&[&self.wasm, sidecar.as_bytes()])
+    }
+
+    fn wasm_file(&self) -> String {
+        format!("{}.wasm", self.stem)
+    }
+
+    fn sidecar_file(&self) -> String {
+        format!("{}.toml", self.stem)
+    }
+}
+
+/// What loading needs besides the pair.
+pub(crate) struct Workshop {
+    pub(crate) engine: Engine,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) limits: Limits,
+    pub(crate) allow_digests: Option<Vec<String>>,
+}
+
+/// A plugin that passed every check.
+#[derive(Clone)]
+pub(crate) enum Loaded {
+    Bucketing(Arc<BucketingPolicy>),
+    Throttling(Arc<ThrottlingPolicy>),
+    Channel(Arc<ChannelPlugin>),
+}
+
+impl Loaded {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Loaded::Bucketing(_) => Kind::Bucketing,
+            Loaded::Throttling(_) => Kind::Throttling,
+            Loaded::Channel(_) => Kind::Channel,
+        }
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        match self {
+            Loaded::Bucketing(policy) => &policy.plugin.meta,
+            Loaded::Throttling(policy) => &policy.plugin.meta,
+            Loaded::Channel(channel) => &channel.plugin.meta,
+        }
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        match self {
+            Loaded::Bucketing(policy) => &policy.plugin.health,
+            Loaded::Throttling(policy) => &policy.plugin.health,
+            Loaded::Channel(channel) => &channel.plugin.health,
+        }
+    }
+
+    /// The identity of a bucketing policy.
+    pub(crate) fn policy(&self) -> Option<&PolicyIdentity> {
+        match self {
+            Loaded::Bucketing(policy) => Some(policy.identity()),
+            _ => None,
+        }
+    }
+
+    /// Lets go of idle instances: it does not serve any more.
+    pub(crate) fn cool_down(&self) {
+        match self {
+            Loaded::Bucketing(policy) => policy.plugin.cool_down(),
+            Loaded::Throttling(policy) => policy.plugin.cool_down(),
+            Loaded::Channel(channel) => channel.plugin.cool_down(),
+        }
+    }
+}
+
+impl Workshop {
+    /// Loads a pair with its own sidecar and runs the cases in it.
+    ///
+    /// # Errors
+    /// It may not serve, for this reason.
+    pub(crate) fn load(&self, pair: &Pair, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
+        let sidecar = match &pair.sidecar {
+            Some(text) => Sidecar::parse(&pair.sidecar_file(), text, &self.limits)?,
+            None => Sidecar { limits: self.limits.clone(), ..Sidecar::default() },
+        };
+        let loaded = self.load_with(pair, &sidecar, counters)?;
+        let problems = cases::run(&sidecar.cases, &loaded);
+        match problems.first() {
+            None => Ok(loaded),
+            Some(problem) => Err(Refusal::of_file(
+                pair.sidecar_file(),
+                format!("{} of {} cases failed: {problem}", problems.len(), sidecar.cases.len()),
+                "mend the plugin, or the case",
+            )),
+        }
+    }
+
+    /// Loads a pair with this sidecar instead of its own; no cases.
+    pub(crate) fn load_with(
+        &self,
+        pair: &Pair,
+        sidecar: &Sidecar,
+        counters: Arc<Counters>,
+    ) -> Result<Loaded, Refusal> {
+        let file = pair.wasm_file();
+        self.check_allowed(pair)?;
+        if pair.wasm.len() as u64 > sidecar.limits.wasm_bytes {
+            let reason = format!("{} bytes; at most {}", pair.wasm.len(), sidecar.limits.wasm_bytes);
+            return Err(Refusal::of_file(file, reason, "make it smaller, or raise the limit wasm_bytes"));
+        }
+        let component = self.compile(&file, &pair.wasm)?;
+        match self.kind_of(&file, &component)? {
+            Kind::Bucketing => {
+                let plugin: Plugin<Bucketing> = self.prepare(pair, sidecar, &component, counters)?;
+                let fingerprint = load_check::check(&plugin)
+                    .map_err(|failed| Refusal::of_function(&file, failed.function, failed.reason, failed.remedy))?;
+                let name = format!("{}+{}", plugin.meta.name, plugin.settings.digest());
+                let identity = PolicyIdentity { name, fingerprint };
+                Ok(Loaded::Bucketing(Arc::new(BucketingPolicy { plugin, identity })))
+            }
+            Kind::Throttling => {
+                let plugin: Plugin<Throttling> = self.prepare(pair, sidecar, &component, counters)?;
+                let formats =
+                    plugin.call(|exports, store| exports.pricedrop_throttling_policy().call_state_formats(store));
+                let (writes, reads) = formats
+                    .map_err(|failure| Refusal::of_function(&file, "state-formats", failure.reason(), MEND))?;
+                Ok(Loaded::Throttling(Arc::new(ThrottlingPolicy { plugin, writes, reads })))
+            }
+            Kind::Channel => {
+                let plugin: Plugin<Channel> = self.prepare(pair, sidecar, &component, counters)?;
+                Ok(Loaded::Channel(Arc::new(ChannelPlugin { plugin, access: sidecar.access.clone() })))
+            }
+        }
+    }
+
+    fn check_allowed(&self, pair: &Pair) -> Result<(), Refusal> {
+        let Some(allowed) = &self.allow_digests else { return Ok(()) };
+        let digest = Digest::of(&[&pair.wasm]);
+        if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(digest.as_str())) {
+            return Ok(());
+        }
+        let reason = format!("its digest {digest} is not on the list of allowed ones");
+        Err(Refusal::of_file(pair.wasm_file(), reason, "add it to the configuration's allow_digests"))
+    }
+
+    /// Compiles, or takes the compiled code of the same content.
+    fn compile(&self, file: &str, wasm: &[u8]) -> Result<Component, Refusal> {
+        let content = Digest::of(&[wasm]);
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &content)) {
+            return Ok(component);
+        }
+        let bytes = to_component(file, wasm)?;
+        let component = Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
+            Refusal::of_file(file, format!("cannot be compiled: {error:#}"), "build it again, and copy it whole")
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.keep(&content, &component);
+        }
+        Ok(component)
+    }
+
+    /// Which of our interfaces it exports.
+    fn kind_of(&self, file: &str, component: &Component) -> Result<Kind, Refusal> {
+        let kinds = [
+            (Bucketing::INTERFACE, Kind::Bucketing),
+            (Throttling::INTERFACE, Kind::Throttling),
+            (Channel::INTERFACE, Kind::Channel),
+        ];
+        let component_type = component.component_type();
+        let exports: Vec<&str> =
+            component_type.exports(self.engine.wasmtime()).map(|(name, _)| name).collect();
+        let found: Vec<Kind> =
+            kinds.iter().filter(|(name, _)| exports.contains(name)).map(|(_, kind)| *kind).collect();
+        match found[..] {
+            [kind] => Ok(kind),
+            [] => {
+                let exports = if exports.is_empty() { "nothing".to_owned() } else { cut(&exports.join(", ")) };
+                let ours = kinds.map(|(name, _)| name).join(", ");
+                let reason = format!("exports none of {ours}; it exports {exports}");
+                Err(Refusal::of_file(file, reason, "build it against a world in wit/ of this release"))
+            }
+            _ => Err(Refusal::of_file(
+                file,
+                "exports several of our interfaces",
+                "make it a plugin of one kind; put the others in files of their own",
+            )),
+        }
+    }
+
+    /// Links, introduces and configures a plugin; one instance is idle then.
+    fn prepare<C: Contract>(
+        &self,
+        pair: &Pair,
+        sidecar: &Sidecar,
+        component: &Component,
+        counters: Arc<Counters>,
+    ) -> Result<Plugin<C>, Refusal> {
+        let file = pair.wasm_file();
+        let (linked, wasi) = self.link::<C>(&file, component)?;
+        let log = LogLines::new(&pair.stem, sidecar.limits.log_lines_per_second);
+        let about = self.introduce::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
+        let is_credential = |name: &str| sidecar.access.credentials.contains_key(name);
+        let settings = Settings::read(&about, &sidecar.settings, is_credential)
+            .map_err(|problems| Refusal::of_file(pair.sidecar_file(), problems.join("; "), ""))?;
+        let meta = Meta {
+            stem: pair.stem.clone(),
+            name: format!("{}@{}", about.id, about.version),
+            id: about.id,
+            version: about.version,
+            summary: cut(&about.summary),
+            digest: pair.digest(),
+            wasm_digest: Digest::of(&[&pair.wasm]),
+        };
+        let plugin = Plugin {
+            meta: Arc::new(meta),
+            health: Arc::new(Health::new(counters)),
+            settings,
+            limits: sidecar.limits.clone(),
+            linked,
+            engine: self.engine.clone(),
+            log,
+            wasi,
+            idle: Mutex::default(),
+        };
+        let instance = plugin.fresh().map_err(|failure| {
+            Refusal::of_function(file, "configure", failure.reason(), "mend its settings, or the plugin")
+        })?;
+        plugin.keep_idle(instance);
+        Ok(plugin)
+    }
+
+    fn link<C: Contract>(&self, file: &str, component: &Component) -> Result<(C::Linked, bool), Refusal> {
+        let refuse = |error: wasmtime::Error| {
+            Refusal::of_file(
+                file,
+                format!("does not fit the {} contract: {error:#}", C::KIND),
+                "a plugin may import pricedrop:host/log, and WASI 0.2 where its runtime needs it; build it against wit/ of this release",
+            )
+        };
+        let engine = self.engine.wasmtime();
+        let mut linker: Linker<Data> = Linker::new(engine);
+        let logs: fn(&mut Data) -> &mut LogLines = |data| &mut data.log;
+        bindings::log::add_to_linker::<Data, Logging>(&mut linker, logs).map_err(refuse)?;
+        bindings::types::add_to_linker::<Data, Logging>(&mut linker, logs).map_err(refuse)?;
+        let wasi = component.component_type().imports(engine).any(|(name, _)| name.starts_with("wasi:"));
+        if wasi {
+            wasi::link(&mut linker).map_err(refuse)?;
+        }
+        let linked = linker.instantiate_pre(component).and_then(C::link).map_err(refuse)?;
+        Ok((linked, wasi))
+    }
+
+    fn introduce<C: Contract>(
+        &self,
+        file: &str,
+        linked: &C::Linked,
+        limits: &Limits,
+        log: &LogLines,
+        wasi: bool,
+    ) -> Result<About, Refusal> {
+        let mut instance: Instance<C> = Instance::bare(&self.engine, linked, limits, log, wasi)
+            .map_err(|error| Refusal::of_function(file, "instantiate", explain(&error), MEND))?;
+        let about = C::describe(&instance.exports, &mut instance.store)
+            .map_err(|error| Refusal::of_function(file, "describe", explain(&error), MEND))?;
+        check_about(&about).map_err(|reason| Refusal::of_function(file, "describe", reason, MEND))?;
+        Ok(about)
+    }
+}
+
+pub(crate) const MEND: &str = "mend the plugin";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cases::CaseFile;
+    use std::path::Path;
+
+    #[test]
+    fn the_cases_of_every_plugin_pass() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+        let workshop =
+            Workshop { engine: Engine::new().unwrap(), cache: None, limits: Limits::default(), allow_digests: None };
+        let mut ran = 0;
+        for entry in std::fs::read_dir(root.join("dist")).unwrap().flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != "wasm") {
+                continue;
+            }
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let pair = Pair { wasm: std::fs::read(&path).unwrap(), stem: stem.clone(), sidecar: None };
+            let Ok(cases) = std::fs::read_dir(root.join(&stem).join("cases")) else { continue };
+            for case in cases.flatten() {
+                let text = std::fs::read_to_string(case.path()).unwrap();
+                let file: CaseFile = serde_json::from_str(&text).unwrap();
+                let sidecar = Sidecar { settings: file.settings, ..Sidecar::default() };
+                let started = std::time::Instant::now();
+                let loaded = workshop.load_with(&pair, &sidecar, Arc::default()).unwrap();
+                eprintln!("{stem} {:?} {:?}", started.elapsed(), loaded.policy());
+                let problems = cases::run(&file.cases, &loaded);
+                assert!(problems.is_empty(), "{stem} {}: {problems:#?}", case.path().display());
+                ran += file.cases.len();
+            }
+        }
+        assert!(ran > 20, "{ran}");
+    }
+}

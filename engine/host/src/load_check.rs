@@ -1,0 +1,255 @@
+//! The check of a bucketing policy before it may serve: is it a pure,
+//! non-decreasing function of the price, and which one.
+//!
+//! It is asked about a fixed sample of prices and, around each decimal
+//! setting, about that one's multiples; then again on a fresh instance, in
+//! another order, cut differently. Where neighbours of the fixed sample lie in
+//! different buckets, the cut between them is found exactly by halving: the
+//! answers and the cuts make the fingerprint.
+
+use std::collections::BTreeSet;
+
+use pricedrop_model::limits::{PRICE_SCALE, PRICE_UNITS};
+use pricedrop_model::{BucketId, Price};
+
+use crate::contract::bucketing::Bucketing;
+use crate::digest::Digest;
+use crate::limits::CHECK_ITEMS;
+use crate::load::MEND;
+use crate::plugin::{Failure, Plugin};
+
+/// Why a policy failed its check.
+pub(crate) struct Failed {
+    pub(crate) function: &'static str,
+    pub(crate) reason: String,
+    pub(crate) remedy: &'static str,
+}
+
+const FUNCTION: &str = "bucket-of";
+/// Random prices of the fixed sample.
+const RANDOM_PRICES: usize = 6_000;
+/// Multiples of each decimal setting.
+const MULTIPLES: i128 = 150;
+/// Decimal settings looked at.
+const DECIMALS: usize = 8;
+/// Cuts found exactly.
+const CUTS: usize = 256;
+/// Prices a call.
+const CALL_ITEMS: usize = 2_048;
+/// The same prices cut differently.
+const OTHER_CALL_ITEMS: usize = 997;
+/// Products asked about; the second and third only in part.
+const PRODUCTS: [&str; 3] = ["P1", "another product", "\u{1F45F}"];
+
+/// Checks a policy and gives its fingerprint.
+///
+/// # Errors
+/// It is not pure, not non-decreasing, or does not answer.
+pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
+    let mut asker = Asker { plugin, left: CHECK_ITEMS };
+    let fixed = fixed_sample();
+    let around = multiples_of_settings(plugin);
+    let all: Vec<Price> = fixed.iter().chain(&around).copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let answers = asker.ask(PRODUCTS[0], &all, CALL_ITEMS)?;
+    non_decreasing(&all, &answers)?;
+    ask_again(&mut asker, &all, &answers)?;
+    for product in &PRODUCTS[1..] {
+        let some: Vec<Price> = all.iter().step_by(5).copied().collect();
+        let buckets = asker.ask(product, &some, OTHER_CALL_ITEMS)?;
+        non_decreasing(&some, &buckets)?;
+    }
+    fingerprint(&mut asker, &fixed)
+}
+
+/// Asks within the budget of the check.
+struct Asker<'a> {
+    plugin: &'a Plugin<Bucketing>,
+    left: usize,
+}
+
+impl Asker<'_> {
+    fn ask(&mut self, product: &str, prices: &[Price], cut: usize) -> Result<Vec<BucketId>, Failed> {
+        let mut buckets = Vec::with_capacity(prices.len());
+        for part in prices.chunks(cut) {
+            self.left = self.left.saturating_sub(part.len());
+            let answers = self.plugin.ask(product, part).map_err(|failure| failed(&failure))?;
+            buckets.extend(answers);
+        }
+        Ok(buckets)
+    }
+}
+
+fn failed(failure: &Failure) -> Failed {
+    let remedy = match failure {
+        Failure::Cpu(_) => "make it faster, or raise the limit cpu_ms",
+        Failure::Trap(_) | Failure::Breach(_) => MEND,
+    };
+    Failed { function: FUNCTION, reason: failure.reason().to_owned(), remedy }
+}
+
+fn breach(reason: String) -> Failed {
+    Failed { function: FUNCTION, reason, remedy: MEND }
+}
+
+fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> {
+    match (1..prices.len()).find(|&at| buckets[at] < buckets[at - 1]) {
+        None => Ok(()),
+        Some(at) => Err(breach(format!(
+            "price {} got bucket {}, but the higher price {} got bucket {}",
+            prices[at - 1],
+            buckets[at - 1].0,
+            prices[at],
+            buckets[at].0
+        ))),
+    }
+}
+
+/// The same prices of the same product, on a fresh instance, in another order,
+/// cut differently.
+fn ask_again(asker: &mut Asker<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
+    asker.plugin.cool_down();
+    let mut order: Vec<usize> = (0..prices.len()).collect();
+    let mut random = Random(0x6f72_6465_72);
+    for at in (1..order.len()).rev() {
+        order.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    let shuffled: Vec<Price> = order.iter().map(|&at| prices[at]).collect();
+    let again = asker.ask(PRODUCTS[0], &shuffled, OTHER_CALL_ITEMS)?;
+    match order.iter().zip(&again).find(|(at, bucket)| answers[**at] != **bucket) {
+        None => Ok(()),
+        Some((&at, bucket)) => Err(breach(format!(
+            "price {} got bucket {} once and bucket {} when asked again in another order: it must depend on the product and price alone",
+            prices[at], answers[at].0, bucket.0
+        ))),
+    }
+}
+
+/// The same for every policy, so that fingerprints can be compared.
+fn fixed_sample() -> Vec<Price> {
+    let mut prices = BTreeSet::new();
+    let mut add = |units: i128, scale: u32| {
+        if let Some(price) = i64::try_from(units).ok().and_then(|units| Price::new(units, scale).ok()) {
+            prices.insert(price);
+        }
+    };
+    for scale in 0..=PRICE_SCALE {
+        for power in 0..53 {
+            (-1..=1).for_each(|by| add((1 << power) + by, scale));
+        }
+        for power in 0..16 {
+            (-1..=1).for_each(|by| add(10i128.pow(power) + by, scale));
+        }
+        add(PRICE_UNITS - 1, scale);
+    }
+    let mut random = Random(0x7361_6d70_6c65);
+    for _ in 0..RANDOM_PRICES {
+        // Even in the logarithm: as many between 1 and 10 as between 10 and 100.
+        let bits = random.below(53) as u32 + 1;
+        add(i128::from(random.below(1 << bits)), random.below(u64::from(PRICE_SCALE) + 1) as u32);
+        // Most prices in shops have two decimals and at most five digits before them.
+        add(i128::from(random.below(1 << (bits % 24 + 1))), 2);
+    }
+    prices.into_iter().collect()
+}
+
+/// Multiples of each decimal setting, and their neighbours by one unit.
+fn multiples_of_settings(plugin: &Plugin<Bucketing>) -> Vec<Price> {
+    let mut prices = Vec::new();
+    for setting in plugin.settings.decimals().take(DECIMALS) {
+        let scale = u32::from(setting.scale());
+        for times in 0..MULTIPLES {
+            let units = i128::from(setting.units()) * times;
+            for (units, scale) in [(units, scale), (units * 100, scale + 2)] {
+                let near = (-1..=1).filter_map(|by| i64::try_from(units + by).ok());
+                prices.extend(near.filter_map(|units| Price::new(units, scale).ok()));
+            }
+        }
+    }
+    prices
+}
+
+/// A stretch between two prices with different buckets, halved until the cut
+/// is found. Ends are in billionths.
+struct Cut {
+    low: u128,
+    high: u128,
+    bucket: BucketId,
+}
+
+/// Of the answers to the fixed sample, and of where exactly some cuts lie.
+fn fingerprint(asker: &mut Asker<'_>, fixed: &[Price]) -> Result<String, Failed> {
+    let buckets = asker.ask(PRODUCTS[0], fixed, CALL_ITEMS)?;
+    let mut cuts = some_cuts(fixed, &buckets);
+    loop {
+        let open: Vec<usize> = (0..cuts.len()).filter(|&at| middle(&cuts[at]).is_some()).collect();
+        if open.is_empty() || asker.left < open.len() {
+            break;
+        }
+        let prices: Vec<Price> = open.iter().filter_map(|&at| middle(&cuts[at])).collect();
+        for ((&at, price), bucket) in open.iter().zip(&prices).zip(asker.ask(PRODUCTS[0], &prices, CALL_ITEMS)?) {
+            let cut = &mut cuts[at];
+            match bucket > cut.bucket {
+                true => cut.high = billionths(*price),
+                false => cut.low = billionths(*price),
+            }
+        }
+    }
+    let mut text = String::new();
+    for (price, bucket) in fixed.iter().zip(&buckets) {
+        text.push_str(&format!("{price}:{}\n", bucket.0));
+    }
+    for cut in &cuts {
+        text.push_str(&format!("{}-{}:{}\n", cut.low, cut.high, cut.bucket.0));
+    }
+    Ok(Digest::of(&[text.as_bytes()]).as_str()[..32].to_owned())
+}
+
+fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
+    let changes: Vec<usize> = (1..fixed.len()).filter(|&at| buckets[at] != buckets[at - 1]).collect();
+    let step = changes.len().div_ceil(CUTS).max(1);
+    changes
+        .into_iter()
+        .step_by(step)
+        .map(|at| Cut { low: billionths(fixed[at - 1]), high: billionths(fixed[at]), bucket: buckets[at - 1] })
+        .collect()
+}
+
+/// A price strictly between the ends of a cut; none: it is exact.
+fn middle(cut: &Cut) -> Option<Price> {
+    let middle = cut.low + (cut.high - cut.low) / 2;
+    // As fine as a price of this size can be.
+    let grain = (0..=PRICE_SCALE).map(|scale| 10u128.pow(scale)).find(|grain| cut.high / grain < PRICE_UNITS as u128)?;
+    let price = from_billionths(middle / grain * grain)?;
+    (cut.low < billionths(price) && billionths(price) < cut.high).then_some(price)
+}
+
+fn billionths(price: Price) -> u128 {
+    price.units().unsigned_abs() as u128 * 10u128.pow(PRICE_SCALE - u32::from(price.scale()))
+}
+
+fn from_billionths(value: u128) -> Option<Price> {
+    let (mut units, mut scale) = (value, PRICE_SCALE);
+    while scale > 0 && units.is_multiple_of(10) {
+        units /= 10;
+        scale -= 1;
+    }
+    Price::new(i64::try_from(units).ok()?, scale).ok()
+}
+
+/// SplitMix64: the same sample on every machine and in every release.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `bound`; the bias of the remainder does not matter here.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}

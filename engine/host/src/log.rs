@@ -1,0 +1,87 @@
+//! The one thing a plugin may do besides answering: write lines into the log,
+//! at a limited rate.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::contract::bindings::log::{Host, Level};
+use crate::limits::LOG_LINE_BYTES;
+
+/// Where the lines of one plugin go; shared by all its instances.
+#[derive(Clone)]
+pub(crate) struct LogLines {
+    plugin: Arc<str>,
+    rate: Arc<Mutex<Rate>>,
+}
+
+/// A bucket of permissions to write a line, refilled with time.
+struct Rate {
+    per_second: f64,
+    permits: f64,
+    refilled: Instant,
+    dropped: u64,
+}
+
+/// A burst may be this many seconds' worth of lines.
+const BURST_SECONDS: f64 = 5.0;
+
+impl LogLines {
+    pub(crate) fn new(plugin: &str, lines_per_second: u32) -> LogLines {
+        let per_second = f64::from(lines_per_second);
+        let rate =
+            Rate { per_second, permits: per_second * BURST_SECONDS, refilled: Instant::now(), dropped: 0 };
+        LogLines { plugin: plugin.into(), rate: Arc::new(Mutex::new(rate)) }
+    }
+
+    /// Writes one line, or counts it as dropped.
+    pub(crate) fn line(&self, level: Level, message: &str) {
+        let Some(dropped) = self.permit() else { return };
+        let plugin = &*self.plugin;
+        if dropped > 0 {
+            tracing::warn!(target: "plugin", plugin, "{dropped} lines dropped: more than its log rate");
+        }
+        let message = printable(message);
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", plugin, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, "{message}"),
+        }
+    }
+
+    /// How many lines were dropped before this permitted one; none: drop it too.
+    fn permit(&self) -> Option<u64> {
+        let mut rate = self.rate.lock().unwrap_or_else(|poison| poison.into_inner());
+        let now = Instant::now();
+        let earned = now.duration_since(rate.refilled).as_secs_f64() * rate.per_second;
+        rate.permits = (rate.permits + earned).min(rate.per_second * BURST_SECONDS);
+        rate.refilled = now;
+        if rate.permits < 1.0 {
+            rate.dropped += 1;
+            return None;
+        }
+        rate.permits -= 1.0;
+        Some(std::mem::take(&mut rate.dropped))
+    }
+}
+
+/// One line of at most the limit, nothing in it that could drive a terminal.
+fn printable(message: &str) -> String {
+    let mut line = String::with_capacity(message.len().min(LOG_LINE_BYTES));
+    for character in message.trim_end().chars() {
+        if line.len() + character.len_utf8() > LOG_LINE_BYTES {
+            line.push('…');
+            break;
+        }
+        line.push(if character.is_control() { ' ' } else { character });
+    }
+    line
+}
+
+impl Host for LogLines {
+    fn write(&mut self, level: Level, message: String) {
+        self.line(level, &message);
+    }
+}
+
+impl crate::contract::bindings::types::Host for LogLines {}

@@ -1,0 +1,294 @@
+//! One generation of a plugin: its compiled code with its settings, the idle
+//! instances that wait for the next call, and its health.
+//!
+//! ```text
+//!  call ─▶ admit ─▶ take an idle instance, or a fresh one ─▶ the guest
+//!            ▲                                                 │
+//!         health ◀── failed: the instance is dropped ◀─────────┤
+//!                    fine: it goes back to the idle ones ◀─────┘
+//! ```
+//!
+//! Invariant: an instance is used by one thread at a time, and never again
+//! after it trapped.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use pricedrop_model::plugin;
+use wasmtime::Store;
+
+use crate::contract::Contract;
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::health::Health;
+use crate::limits::{BISECT_FAILURES, IDLE_INSTANCES, Limits};
+use crate::log::LogLines;
+use crate::settings::{Settings, cut};
+use crate::store::{Data, allow_cpu, explain, is_cpu, new_store};
+
+/// Who a plugin is.
+#[derive(Debug, Clone)]
+pub(crate) struct Meta {
+    /// Its file stem.
+    pub(crate) stem: String,
+    /// Its own id.
+    pub(crate) id: String,
+    /// Its own version.
+    pub(crate) version: String,
+    /// `id@version`.
+    pub(crate) name: String,
+    /// What it says it does.
+    pub(crate) summary: String,
+    /// Of the pair of files.
+    pub(crate) digest: Digest,
+    /// Of the `.wasm` file alone.
+    pub(crate) wasm_digest: Digest,
+}
+
+/// What a plugin of contract `C` needs to run.
+pub(crate) struct Plugin<C: Contract> {
+    pub(crate) meta: Arc<Meta>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    pub(crate) linked: C::Linked,
+    pub(crate) engine: Engine,
+    pub(crate) log: LogLines,
+    pub(crate) wasi: bool,
+    pub(crate) idle: Mutex<Vec<Instance<C>>>,
+}
+
+/// One instance in its store.
+pub(crate) struct Instance<C: Contract> {
+    pub(crate) store: Store<Data>,
+    pub(crate) exports: C::Exports,
+    calls: u64,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It trapped, or ran into a limit.
+    Trap(String),
+    /// It ran out of CPU time: asking again would cost as much again.
+    Cpu(String),
+    /// It answered, but not by its contract.
+    Breach(String),
+}
+
+impl Failure {
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Failure::Trap(reason) | Failure::Cpu(reason) | Failure::Breach(reason) => reason,
+        }
+    }
+}
+
+impl<C: Contract> Instance<C> {
+    /// Instantiates, not yet configured.
+    pub(crate) fn bare(
+        engine: &Engine,
+        linked: &C::Linked,
+        limits: &Limits,
+        log: &LogLines,
+        wasi: bool,
+    ) -> wasmtime::Result<Instance<C>> {
+        let mut store = new_store(engine, limits, log, wasi);
+        allow_cpu(&mut store, limits.start_cpu_ms);
+        let exports = C::instantiate(linked, &mut store)?;
+        Ok(Instance { store, exports, calls: 0 })
+    }
+}
+
+impl<C: Contract> Plugin<C> {
+    /// A fresh instance, configured.
+    ///
+    /// # Errors
+    /// It trapped, or found problems with its settings.
+    pub(crate) fn fresh(&self) -> Result<Instance<C>, Failure> {
+        let trap = |error: wasmtime::Error| failure(&error);
+        let mut instance: Instance<C> =
+            Instance::bare(&self.engine, &self.linked, &self.limits, &self.log, self.wasi).map_err(trap)?;
+        let configured =
+            self.settings.lend(|settings| C::configure(&instance.exports, &mut instance.store, settings));
+        match configured.map_err(trap)? {
+            Ok(()) => Ok(instance),
+            Err(problems) => {
+                let words: Vec<String> = problems
+                    .iter()
+                    .map(|problem| match problem.name.is_empty() {
+                        true => cut(&problem.message),
+                        false => format!("setting {}: {}", cut(&problem.name), cut(&problem.message)),
+                    })
+                    .collect();
+                Err(Failure::Breach(words.join("; ")))
+            }
+        }
+    }
+
+    /// One call into an instance of its own; a failed one is dropped with it.
+    pub(crate) fn call<R>(
+        &self,
+        run: impl FnOnce(&C::Exports, &mut Store<Data>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        let idle = self.idle().pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.fresh()?,
+        };
+        allow_cpu(&mut instance.store, self.limits.cpu_ms);
+        let started = Instant::now();
+        let answer = run(&instance.exports, &mut instance.store);
+        self.health.called(&self.meta, started.elapsed());
+        let answer = answer.map_err(|error| failure(&error))?;
+        self.put_back(instance);
+        Ok(answer)
+    }
+
+    /// Keeps a fresh instance for the next call.
+    pub(crate) fn keep_idle(&self, instance: Instance<C>) {
+        self.idle().push(instance);
+    }
+
+    fn put_back(&self, mut instance: Instance<C>) {
+        instance.calls += 1;
+        if instance.calls >= self.limits.calls_per_instance {
+            return;
+        }
+        let mut idle = self.idle();
+        if idle.len() < IDLE_INSTANCES {
+            idle.push(instance);
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance<C>>> {
+        self.idle.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Lets go of every idle instance; the next call makes a fresh one.
+    pub(crate) fn cool_down(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        drop(idle);
+    }
+
+    /// Asks about a batch. One that fails is asked again in halves until the
+    /// items at fault are found, or too many calls have failed: what is left
+    /// then fails with them.
+    pub(crate) fn call_batch<T, R>(
+        &self,
+        function: &'static str,
+        items: &[T],
+        run: impl Fn(&C::Exports, &mut Store<Data>, &[T]) -> wasmtime::Result<Vec<R>>,
+    ) -> Vec<Result<R, plugin::Error>> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        if let Err(error) = self.admit(function) {
+            return items.iter().map(|_| Err(error.clone())).collect();
+        }
+        let mut hunt = Hunt { plugin: self, run, left: BISECT_FAILURES, first: None, answers: Vec::new() };
+        hunt.ask(items);
+        let (first, answers) = (hunt.first, hunt.answers);
+        match &first {
+            None => self.health.succeeded(),
+            Some(failure) => {
+                let any = answers.iter().any(Result::is_ok);
+                self.failed(function, failure, any);
+            }
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(|failure| self.error(function, failure.reason())))
+            .collect()
+    }
+
+    /// Whether the plugin may be asked now.
+    pub(crate) fn admit(&self, function: &'static str) -> Result<(), plugin::Error> {
+        self.health.admit().map_err(|reason| self.error(function, &reason))
+    }
+
+    /// Notes how a single call ended.
+    pub(crate) fn conclude<R>(
+        &self,
+        function: &'static str,
+        answer: Result<R, Failure>,
+    ) -> Result<R, plugin::Error> {
+        match answer {
+            Ok(answer) => {
+                self.health.succeeded();
+                Ok(answer)
+            }
+            Err(failure) => {
+                self.failed(function, &failure, false);
+                Err(self.error(function, failure.reason()))
+            }
+        }
+    }
+
+    /// Notes that an instance failed, though a fresh one then answered.
+    pub(crate) fn stumbled(&self, function: &'static str) {
+        self.health.trapped(&self.meta, function, "trapped once; a fresh instance answered", true);
+    }
+
+    fn failed(&self, function: &'static str, failure: &Failure, some_answered: bool) {
+        match failure {
+            Failure::Breach(reason) => self.breached(function, reason),
+            Failure::Trap(reason) | Failure::Cpu(reason) => {
+                self.health.trapped(&self.meta, function, reason, some_answered);
+            }
+        }
+    }
+
+    /// Notes an answer that broke the contract.
+    pub(crate) fn breached(&self, function: &'static str, reason: &str) {
+        self.health.breached(&self.meta, C::KIND, function, reason);
+    }
+
+    pub(crate) fn error(&self, function: &'static str, reason: &str) -> plugin::Error {
+        plugin::Error { plugin: self.meta.name.clone(), function, reason: reason.to_owned() }
+    }
+}
+
+pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
+    if is_cpu(error) { Failure::Cpu(explain(error)) } else { Failure::Trap(explain(error)) }
+}
+
+/// The search for the bad items of one batch.
+struct Hunt<'a, C: Contract, F, R> {
+    plugin: &'a Plugin<C>,
+    run: F,
+    left: u32,
+    first: Option<Failure>,
+    answers: Vec<Result<R, Failure>>,
+}
+
+impl<C: Contract, F, R> Hunt<'_, C, F, R> {
+    fn ask<T>(&mut self, items: &[T])
+    where
+        F: Fn(&C::Exports, &mut Store<Data>, &[T]) -> wasmtime::Result<Vec<R>>,
+    {
+        let failure = match self.plugin.call(|exports, store| (self.run)(exports, store, items)) {
+            Ok(answers) if answers.len() == items.len() => {
+                self.answers.extend(answers.into_iter().map(Ok));
+                return;
+            }
+            Ok(answers) => {
+                Failure::Breach(format!("{} answers for {} items; one each is due", answers.len(), items.len()))
+            }
+            Err(failure) => failure,
+        };
+        self.first.get_or_insert_with(|| failure.clone());
+        self.left = self.left.saturating_sub(1);
+        let breach = matches!(failure, Failure::Breach(_));
+        if items.len() == 1 || self.left == 0 || breach {
+            self.answers.extend(items.iter().map(|_| Err(failure.clone())));
+            return;
+        }
+        let (head, tail) = items.split_at(items.len() / 2);
+        self.ask(head);
+        match self.left {
+            0 => self.answers.extend(tail.iter().map(|_| Err(failure.clone()))),
+            _ => self.ask(tail),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What one instance of a plugin lives in: its memory ceiling, its CPU time,
+//! its log. Here a runaway plugin is stopped, and the reason put in words.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::component::HasData;
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
+
+use crate::engine::Engine;
+use crate::limits::{Limits, PARTS_PER_INSTANCE, STACK_BYTES};
+use crate::log::LogLines;
+use crate::wasi::Closed;
+
+/// The data of an instance's store.
+pub(crate) struct Data {
+    ceiling: Ceiling,
+    cpu: CpuTime,
+    pub(crate) log: LogLines,
+    pub(crate) wasi: Option<Closed>,
+}
+
+/// Gives imports their [`LogLines`].
+pub(crate) struct Logging;
+
+impl HasData for Logging {
+    type Data<'a> = &'a mut LogLines;
+}
+
+/// A limit that a plugin ran into.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Exceeded {
+    #[error("used more than {0} ms of CPU time (limit cpu_ms)")]
+    Cpu(u64),
+    #[error("wanted more than {0} bytes of memory (limit memory_bytes)")]
+    Memory(usize),
+}
+
+/// The CPU time of the running call, judged by the thread's own clock: a
+/// thread that does not get to run uses none.
+struct CpuTime {
+    limit: Duration,
+    /// The thread's clock when the call was first looked at.
+    since: Option<Duration>,
+}
+
+impl CpuTime {
+    /// Runs at most every tick, so a call that is over before costs no look at
+    /// the clock, and one that is not gets up to one tick for nothing.
+    fn look(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let now = thread_time();
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_sub(since) >= self.limit {
+            return Err(wasmtime::Error::new(Exceeded::Cpu(self.limit.as_millis() as u64)));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// Memories and tables together.
+struct Ceiling {
+    used: usize,
+    limit: usize,
+}
+
+/// What a table entry counts for.
+const TABLE_ENTRY_BYTES: usize = 16;
+
+impl Ceiling {
+    fn grow(&mut self, by: usize) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(by);
+        if used > self.limit {
+            return Err(wasmtime::Error::new(Exceeded::Memory(self.limit)));
+        }
+        self.used = used;
+        Ok(true)
+    }
+}
+
+impl ResourceLimiter for Ceiling {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ENTRY_BYTES))
+    }
+
+    fn instances(&self) -> usize {
+        PARTS_PER_INSTANCE
+    }
+
+    fn tables(&self) -> usize {
+        PARTS_PER_INSTANCE
+    }
+
+    fn memories(&self) -> usize {
+        PARTS_PER_INSTANCE
+    }
+}
+
+/// A store with every limit on, ready to instantiate in.
+pub(crate) fn new_store(engine: &Engine, limits: &Limits, log: &LogLines, wasi: bool) -> Store<Data> {
+    let data = Data {
+        ceiling: Ceiling { used: 0, limit: limits.memory_bytes },
+        cpu: CpuTime { limit: Duration::ZERO, since: None },
+        log: log.clone(),
+        wasi: wasi.then(|| Closed::new(log)),
+    };
+    let mut store = Store::new(engine.wasmtime(), data);
+    store.limiter(|data| &mut data.ceiling);
+    store.epoch_deadline_callback(|mut context| context.data_mut().cpu.look());
+    store.set_hostcall_fuel(limits.output_bytes);
+    store
+}
+
+/// Gives the store this much CPU time from now on.
+pub(crate) fn allow_cpu(store: &mut Store<Data>, milliseconds: u64) {
+    store.data_mut().cpu = CpuTime { limit: Duration::from_millis(milliseconds), since: None };
+    store.set_epoch_deadline(1);
+}
+
+/// What stopped a plugin, in words.
+pub(crate) fn explain(error: &wasmtime::Error) -> String {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return exceeded.to_string();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => format!("used more than {} KiB of stack", STACK_BYTES >> 10),
+        Some(Trap::UnreachableCodeReached) => {
+            "trapped: it ran into unreachable code, which is how a panic or a failed assertion ends".into()
+        }
+        Some(trap) => format!("trapped: {trap}"),
+        None => error.root_cause().to_string(),
+    }
+}
+
+/// Whether it was stopped for its CPU time: asking again would cost as much again.
+pub(crate) fn is_cpu(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<Exceeded>(), Some(Exceeded::Cpu(_)))
+}

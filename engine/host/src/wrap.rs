@@ -1,0 +1,91 @@
+//! From the bytes of a `.wasm` file to a component: components stay as they
+//! are, core modules that carry their component type are wrapped, and anything
+//! else is told what it is and how to make it right.
+
+use std::borrow::Cow;
+
+use wit_component::ComponentEncoder;
+
+use crate::error::Refusal;
+
+/// What the eight bytes at the head of a WebAssembly file say.
+enum Layer {
+    Core,
+    Component,
+    Unknown,
+}
+
+/// The component in these bytes.
+///
+/// # Errors
+/// They hold none; says what they are.
+pub(crate) fn to_component<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+    if !bytes.starts_with(b"\0asm") {
+        let (reason, remedy) = what_else(bytes);
+        return Err(Refusal::of_file(file, reason, remedy));
+    }
+    match layer(bytes) {
+        Layer::Component => Ok(bytes.into()),
+        Layer::Core => wrap(file, bytes).map(Cow::Owned),
+        Layer::Unknown => Err(Refusal::of_file(
+            file,
+            "WebAssembly of a version this engine does not know, or a file that is not whole",
+            "build a component with current tools, and put it in place by renaming a whole file",
+        )),
+    }
+}
+
+fn layer(bytes: &[u8]) -> Layer {
+    match bytes.get(4..8) {
+        Some([1, 0, 0, 0]) => Layer::Core,
+        Some([0x0d, 0, 1, 0]) => Layer::Component,
+        _ => Layer::Unknown,
+    }
+}
+
+fn wrap(file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let (_, metadata) = wit_component::metadata::decode(module).map_err(|error| {
+        Refusal::of_file(file, format!("a broken core module: {error:#}"), "build it again, and copy it whole")
+    })?;
+    if metadata.resolve.worlds[metadata.world].exports.is_empty() {
+        return Err(Refusal::of_file(
+            file,
+            "a core module without an embedded component type",
+            "build it with wit-bindgen, or embed the type: wasm-tools component embed wit/<contract> module.wasm -o plugin.wasm",
+        ));
+    }
+    let encoded = ComponentEncoder::default().validate(true).module(module).and_then(|mut it| it.encode());
+    encoded.map_err(|error| {
+        Refusal::of_file(
+            file,
+            format!("a core module that cannot be made a component: {error:#}"),
+            "build it for wasm32-unknown-unknown or wasm32-wasip2; wasm32-wasip1 needs an adapter: wasm-tools component new --adapt",
+        )
+    })
+}
+
+/// What a file without WebAssembly's head is, and what to do about it.
+fn what_else(bytes: &[u8]) -> (&'static str, &'static str) {
+    const REBUILD: &str = "build the plugin as a WebAssembly component";
+    let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
+    match (bytes, text) {
+        ([], _) => ("empty", "put it in place by renaming a whole file"),
+        (b"\0" | b"\0a" | b"\0as", _) => ("not whole", "put it in place by renaming a whole file"),
+        ([0x7f, b'E', b'L', b'F', ..], _) => (
+            "a program or compiled code for a machine, not WebAssembly",
+            "put the component itself here; the engine compiles it",
+        ),
+        ([0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'P', b'K', 3, 4, ..], _) => {
+            ("a compressed file", "unpack it first")
+        }
+        (_, Some(text)) if text.starts_with(['(', ';']) => {
+            ("WebAssembly as text", "translate it: wasm-tools parse plugin.wat -o plugin.wasm")
+        }
+        (_, Some(text)) if text.starts_with('<') => ("a web page, perhaps of a failed download", REBUILD),
+        (_, Some(_)) => (
+            "text, not WebAssembly",
+            "compile it: for JavaScript with componentize-js or componentize-qjs, for Rust with wit-bindgen",
+        ),
+        (_, None) => ("not WebAssembly", REBUILD),
+    }
+}
