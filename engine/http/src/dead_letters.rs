@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pages::{Asked, Named, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::seams::{IntakeError, NewRecord};
+use crate::seams::NewRecord;
 use crate::server::State;
 
 #[derive(Deserialize)]
@@ -78,14 +78,11 @@ async fn replay_delivery(state: &State, retry: Retry) -> Answer<String> {
 
 async fn replay_update(state: &State, key: Option<String>, value: Option<String>) -> Answer<String> {
     let record = NewRecord { key: key.map(Bytes::from), value: value.map(Bytes::from) };
-    let posted = state.api.intake.post(vec![record], None).await.map_err(|error| match error {
-        IntakeError::Unavailable(text) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
-        IntakeError::Gap { .. } => Refusal::new(StatusCode::CONFLICT, error.to_string()),
-    })?;
-    match posted.outcomes.into_iter().next() {
-        Some(Outcome::Dead(reason)) => Ok(format!("it is still no update, and a new dead letter: {reason}")),
-        Some(Outcome::Drop { told, .. }) => Ok(format!("a drop, {told} told")),
-        Some(_) => Ok("taken, no drop".into()),
-        None => Ok("taken".into()),
-    }
+    let posted = state.api.intake.post(vec![record], None).await?;
+    Ok(match posted.into_iter().next().and_then(|posted| posted.outcome) {
+        Some(Outcome::Dead(reason)) => format!("it is still no update, and a new dead letter: {reason}"),
+        Some(Outcome::Drop { told, .. }) => format!("a drop, {told} told"),
+        Some(_) => "taken, no drop".into(),
+        None => "taken".into(),
+    })
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, Entries, LineError};
 use crate::pages::{Asked, Named};
 use crate::problem::{Answer, Refusal};
-use crate::seams::{IntakeError, NewRecord, Posted};
+use crate::seams::{NewRecord, Posted};
 use crate::server::State;
 
 /// Most unreadable lines an answer lists; all of them are dead letters.
@@ -37,26 +37,27 @@ pub(crate) struct Summary {
     forgotten: u64,
     dead: u64,
     already: u64,
-    /// Of the first record that was new.
+    /// Of the first record.
     offset: i64,
-    /// Where the input goes on.
+    /// Behind the last record.
     next: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<LineError>,
 }
 
 impl Summary {
-    fn of(posted: Posted, lines: &[usize]) -> Summary {
+    fn of(posted: Vec<Posted>, lines: &[usize]) -> Summary {
         let mut summary = Summary {
-            records: lines.len() as u64,
-            already: posted.already,
-            offset: posted.first,
-            next: posted.first + posted.outcomes.len() as i64,
+            records: posted.len() as u64,
+            offset: posted.first().map_or(0, |first| first.offset),
+            next: posted.last().map_or(0, |last| last.offset + 1),
             ..Summary::default()
         };
-        let new_lines = lines.iter().skip(posted.already as usize);
-        for (line, outcome) in new_lines.zip(posted.outcomes) {
-            summary.count(*line, outcome);
+        for (posted, line) in posted.into_iter().zip(lines) {
+            match posted.outcome {
+                Some(outcome) => summary.count(*line, outcome),
+                None => summary.already += 1,
+            }
         }
         summary
     }
@@ -122,13 +123,7 @@ async fn submit(
     if offset.is_some_and(|offset| offset < 0) {
         return Err(Refusal::bad("offset must be 0 or more").at("offset"));
     }
-    let posted = state.api.intake.post(records, offset).await.map_err(|error| match error {
-        IntakeError::Gap { next, .. } => Refusal::new(StatusCode::CONFLICT, error.to_string())
-            .at("offset")
-            .remedy(format!("go on from {next}")),
-        IntakeError::Unavailable(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-            .remedy("it is not known what was taken: send it again with ?offset= to repeat nothing"),
-    })?;
+    let posted = state.api.intake.post(records, offset).await?;
     Ok(Summary::of(posted, lines))
 }
 

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use pricedrop_model::seams;
 use serde::{Deserialize, Serialize};
 
+use crate::seams::IntakeError;
+
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -57,6 +59,21 @@ impl From<seams::Error> for Refusal {
             seams::Error::Broken(_) => "look at the engine's log and at /readyz",
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
+    }
+}
+
+impl From<IntakeError> for Refusal {
+    fn from(error: IntakeError) -> Refusal {
+        let text = error.to_string();
+        match error {
+            IntakeError::Gap { next } => {
+                Refusal::new(StatusCode::CONFLICT, text).at("offset").remedy(format!("go on from {next}"))
+            }
+            IntakeError::NotTaken(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .remedy("nothing was taken: send the request again"),
+            IntakeError::Unknown(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .remedy("send it again with ?offset= of its first record, and nothing is taken twice"),
+        }
     }
 }
 

@@ -46,43 +46,44 @@ pub struct NewRecord {
     pub value: Option<Bytes>,
 }
 
-/// What became of posted records, all of it committed.
+/// What became of a posted record, which is durable in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// The offset of the first record that was new.
-    pub first: i64,
-    /// How many at the front had been taken before.
-    pub already: u64,
-    /// One for each record that was new, in order.
-    pub outcomes: Vec<Outcome>,
+    /// Where it stands in the input.
+    pub offset: i64,
+    /// None: it had been taken before.
+    pub outcome: Option<Outcome>,
 }
 
-/// Why records were not taken.
+/// Why records have no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// The position asked for lies ahead of the input.
-    #[error("offset {asked} lies ahead of the input, which goes on at {next}")]
+    /// Nothing was taken: the position asked for lies ahead of the input.
+    #[error("the input goes on at offset {next}; records before this post are missing")]
     Gap {
-        /// The position asked for.
-        asked: i64,
         /// Where the input goes on.
         next: i64,
     },
-    /// It is not known whether they were taken: post again, with the offset.
+    /// Nothing was taken: post again later.
     #[error("{0}")]
-    Unavailable(String),
+    NotTaken(String),
+    /// They may have been taken: post again with the offset of the first, and
+    /// none is taken twice.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// The input, as a producer over HTTP sees it.
 #[async_trait]
 pub trait PriceIntake: Send + Sync {
-    /// Takes records in order and answers when all of them are committed.
+    /// Takes records in order and answers for each of them, in order, when all
+    /// are committed.
     /// With an offset, records before the input's end were taken earlier and
     /// are only counted: so a producer that repeats a post repeats nothing.
     ///
     /// # Errors
     /// Says whether posting again can help.
-    async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Posted, IntakeError>;
+    async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Vec<Posted>, IntakeError>;
 }
 
 /// `user_notifications`, to look into.
