@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{self, IndexSlot, ProductRow};
 use super::slot::ReadError;
-use super::store::Table;
+use super::store::{Store, Table};
 use super::txn::{NEXT_INDEX, Txn};
 use super::{Broken, Shared, keys};
 
@@ -67,6 +67,12 @@ pub(super) trait ReadPolicies {
 
 const ACTIVE: &[u8] = b"active";
 const NEXT_MAPPING: &[u8] = b"next-mapping";
+
+impl ReadPolicies for Store {
+    fn policy_row(&self, key: &[u8]) -> Result<Option<Slice>, ReadError> {
+        Ok(self.get(Table::Policies, key)?)
+    }
+}
 
 impl ReadPolicies for Txn<'_> {
     fn policy_row(&self, key: &[u8]) -> Result<Option<Slice>, ReadError> {

@@ -7,14 +7,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::seams::Error;
-use pricedrop_model::{ProductId, Removal, WriteTime};
+use pricedrop_model::{ProductId, Removal, WallTime, WriteTime};
 
+use super::index::ReadPolicies as _;
+use super::indexing::{self, Step};
 use super::limits::{CHECK_MS, PRUNE_MS, STEP_ROWS};
 use super::slot::ReadError;
 use super::store::Table;
 use super::txn::Txn;
 use super::writer::Writer;
-use super::{Broken, Shared, commit, keys, watches};
+use super::{Broken, Shared, commit, keys, leases, outbox, watches};
 
 /// What waits to be done.
 #[derive(Default)]
@@ -25,6 +27,9 @@ pub(super) struct Work {
 
 struct State {
     removals: bool,
+    /// Products may have outgrown the plain range unnoticed.
+    rescan: bool,
+    /// These have.
     products: BTreeSet<ProductId>,
     stop: bool,
 }
@@ -32,7 +37,7 @@ struct State {
 /// A start finds what the last run left.
 impl Default for State {
     fn default() -> State {
-        State { removals: true, products: BTreeSet::new(), stop: false }
+        State { removals: true, rescan: true, products: BTreeSet::new(), stop: false }
     }
 }
 
@@ -53,6 +58,12 @@ impl Work {
         self.changed.notify_all();
     }
 
+    /// The policy, or what is loaded of it, has changed.
+    pub(super) fn rescan(&self) {
+        self.lock().rescan = true;
+        self.changed.notify_all();
+    }
+
     /// Ends the keeper.
     pub(super) fn stop(&self) {
         self.lock().stop = true;
@@ -66,6 +77,14 @@ pub(super) fn start(shared: Arc<Shared>, writer: Writer) -> std::io::Result<Join
     std::thread::Builder::new().name("embedded-keeper".into()).spawn(move || keeper.run())
 }
 
+/// Work taken to be done now.
+struct Todo {
+    removals: bool,
+    rescan: bool,
+    products: BTreeSet<ProductId>,
+    prune: bool,
+}
+
 struct Keeper {
     shared: Arc<Shared>,
     writer: Writer,
@@ -74,32 +93,42 @@ struct Keeper {
 impl Keeper {
     fn run(self) {
         let mut prune_at = Instant::now();
-        while let Some(removals) = self.wait() {
-            let mut done = Ok(());
-            if removals {
-                done = self.remove_told();
-            }
-            if Instant::now() >= prune_at {
-                prune_at = Instant::now() + Duration::from_millis(PRUNE_MS);
-            }
-            if let Err(error) = done {
-                tracing::debug!(%error, "background work waits for the store");
-                self.shared.work.lock().removals = true;
-                self.pause();
+        while let Some(mut todo) = self.wait() {
+            todo.prune = Instant::now() >= prune_at;
+            match self.carry_out(&mut todo) {
+                Ok(()) if todo.prune => prune_at = Instant::now() + Duration::from_millis(PRUNE_MS),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "background work waits for the store");
+                    self.put_back(todo);
+                    self.pause();
+                }
             }
         }
     }
 
-    /// Waits for work; none: the end. Whether removals wait.
-    fn wait(&self) -> Option<bool> {
+    /// Waits for work; none: the end.
+    fn wait(&self) -> Option<Todo> {
         let mut state = self.shared.work.lock();
-        if !state.stop && !state.removals {
+        if !state.stop && !state.removals && !state.rescan && state.products.is_empty() {
             let pause = Duration::from_millis(CHECK_MS);
             let waited = self.shared.work.changed.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let removals = std::mem::take(&mut state.removals);
-        (!state.stop).then_some(removals)
+        let todo = Todo {
+            removals: std::mem::take(&mut state.removals),
+            rescan: std::mem::take(&mut state.rescan),
+            products: std::mem::take(&mut state.products),
+            prune: false,
+        };
+        (!state.stop).then_some(todo)
+    }
+
+    fn put_back(&self, todo: Todo) {
+        let mut state = self.shared.work.lock();
+        state.removals |= todo.removals;
+        state.rescan |= todo.rescan;
+        state.products.extend(todo.products);
     }
 
     /// Waits a moment, or until the end.
@@ -109,6 +138,67 @@ impl Keeper {
             let pause = Duration::from_millis(CHECK_MS);
             drop(self.shared.work.changed.wait_timeout(state, pause));
         }
+    }
+
+    fn stopping(&self) -> bool {
+        self.shared.work.lock().stop
+    }
+
+    fn carry_out(&self, todo: &mut Todo) -> Result<(), Error> {
+        if todo.removals {
+            self.remove_told()?;
+        }
+        if todo.rescan {
+            todo.products.extend(indexing::big_products(&self.shared)?);
+        }
+        let reindexed = !todo.products.is_empty();
+        while let Some(product) = todo.products.pop_first() {
+            if let Err(error) = self.index(&product) {
+                todo.products.insert(product);
+                return Err(error);
+            }
+        }
+        if reindexed || todo.prune {
+            while !self.stopping() && self.writer.write_blocking(indexing::delete_step)? {}
+        }
+        if todo.prune {
+            self.prune()?;
+        }
+        Ok(())
+    }
+
+    /// Builds the active policy's index of a product, unless it has it or the
+    /// policy is not loaded.
+    fn index(&self, product: &ProductId) -> Result<(), Error> {
+        let Some(active) = self.shared.slot.read(|store| store.active_policy())? else { return Ok(()) };
+        let loaded = self.shared.plugins().bucketing();
+        if loaded.is_none_or(|policy| policy.identity().fingerprint != active.fingerprint) {
+            return Ok(());
+        }
+        let mut next = Some(Step::Begin);
+        while let Some(step) = next.filter(|_| !self.stopping()) {
+            let (shared, product, mapping) = (self.shared.clone(), product.clone(), active.mapping);
+            let built = self
+                .writer
+                .write_blocking(move |txn| indexing::build_step(txn, &shared, &product, mapping, step))?;
+            next = built.next;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is old enough.
+    fn prune(&self) -> Result<(), Error> {
+        let now = self.shared.times.now();
+        let options = &self.shared.options;
+        let older_than = WallTime(now.0.saturating_sub(options.outbox_retention_ms));
+        while !self.stopping()
+            && self.writer.write_blocking(move |txn| outbox::prune_step(txn, older_than))?
+        {}
+        let kept_ms = options.confirmation_ms;
+        while !self.stopping()
+            && self.writer.write_blocking(move |txn| leases::forget_step(txn, now, kept_ms))?
+        {}
+        Ok(())
     }
 
     /// Deletes the told watches, step by step.

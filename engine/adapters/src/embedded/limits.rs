@@ -43,6 +43,8 @@ pub const ANSWER_WAIT_MS: u64 = 30_000;
 
 /// Notifications of one row of the outbox.
 pub const BLOCK_NOTIFICATIONS: usize = 4096;
+/// Blocks deleted from the outbox in one step.
+pub const PRUNE_BLOCKS: usize = 256;
 /// How long the outbox keeps notifications that were dispatched, milliseconds:
 /// seven days.
 pub const OUTBOX_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;

@@ -20,12 +20,17 @@ mod commit;
 mod dead_letters;
 mod heal;
 mod index;
+mod indexing;
 mod intake;
 mod keeper;
 mod keys;
+mod leases;
 pub mod limits;
 mod outbox;
+mod policies;
 mod prices;
+mod recipients;
+mod retries;
 mod rows;
 mod slot;
 mod store;
@@ -42,13 +47,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
-use pricedrop_model::{Clock, time::SystemClock};
+use pricedrop_model::time::SystemClock;
+use pricedrop_model::{Clock, Notification, seams};
 use tokio::sync::watch;
 
 pub use commit::EmbeddedCommitter;
 pub use dead_letters::EmbeddedDeadLetters;
 pub use intake::{EmbeddedSource, PARTITION, PostError, Posted, PostedRecord, PriceIntake};
+pub use leases::EmbeddedLeases;
+pub use outbox::EmbeddedNotifications;
+pub use policies::{EmbeddedPolicies, Progress};
 pub use prices::EmbeddedPrices;
+pub use recipients::EmbeddedRecipients;
+pub use retries::EmbeddedRetries;
 pub use watches::EmbeddedWatches;
 
 use slot::Slot;
@@ -86,9 +97,9 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
-impl From<Broken> for pricedrop_model::seams::Error {
+impl From<Broken> for seams::Error {
     fn from(error: Broken) -> Self {
-        pricedrop_model::seams::Error::Broken(error.0)
+        seams::Error::Broken(error.0)
     }
 }
 
@@ -254,13 +265,14 @@ impl Embedded {
     /// active policy.
     pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
         *self.0.shared.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
+        self.0.shared.work.rescan();
     }
 
     /// Where prices come in, and where the notifier takes them. Once.
     ///
     /// # Errors
     /// The store is away; try again.
-    pub fn source(&self) -> Result<(PriceIntake, EmbeddedSource), pricedrop_model::seams::Error> {
+    pub fn source(&self) -> Result<(PriceIntake, EmbeddedSource), seams::Error> {
         intake::open(&self.0.shared)
     }
 
@@ -284,6 +296,53 @@ impl Embedded {
         EmbeddedPrices::new(self.0.clone())
     }
 
+    /// Which policy's buckets are served, and the move to another one.
+    pub fn policies(&self) -> EmbeddedPolicies {
+        EmbeddedPolicies::new(self.0.clone())
+    }
+
+    /// The outbox as this dispatcher reads it, from where it was last.
+    pub fn notifications(&self, dispatcher: &str) -> EmbeddedNotifications {
+        EmbeddedNotifications::new(self.0.clone(), dispatcher)
+    }
+
+    /// Where users can be reached.
+    pub fn recipients(&self) -> EmbeddedRecipients {
+        EmbeddedRecipients::new(self.0.clone())
+    }
+
+    /// Leases and confirmations of deliveries.
+    pub fn leases(&self) -> EmbeddedLeases {
+        EmbeddedLeases::new(self.0.clone())
+    }
+
+    /// Deliveries waiting for their next attempt.
+    pub fn retries(&self) -> EmbeddedRetries {
+        EmbeddedRetries::new(self.0.clone())
+    }
+
+    /// Notifications of the outbox from an offset on, at most so many.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, seams::Error> {
+        self.0.shared.slot.read(|store| outbox::read(store, from.max(0), most))
+    }
+
+    /// Appends notifications of the outbox from an offset on as JSON lines, at
+    /// most so many; the offset behind them.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    pub fn render_outbox(&self, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, seams::Error> {
+        self.0.shared.slot.read(|store| outbox::render(store, from.max(0), most, out))
+    }
+
+    /// The offset behind the last notification of the outbox.
+    pub fn outbox_end(&self) -> i64 {
+        *self.0.shared.written.borrow()
+    }
+
     /// Why nothing can be written or read just now, when that is so.
     pub fn down(&self) -> Option<String> {
         self.0.shared.slot.down()
@@ -293,7 +352,7 @@ impl Embedded {
     ///
     /// # Errors
     /// The store is away; try again.
-    pub fn disk_bytes(&self) -> Result<u64, pricedrop_model::seams::Error> {
+    pub fn disk_bytes(&self) -> Result<u64, seams::Error> {
         self.0.shared.slot.read(|store| Ok(store.disk_bytes()?))
     }
 }

@@ -2,15 +2,26 @@
 //! few thousand users of one fan-out, under the offset of its first one; so a
 //! notification's offset is that plus its place in the block.
 
-use pricedrop_model::fan_out::ToldList;
-use pricedrop_model::{Currency, FanOutBlock, Price, Priced, ProductId, WallTime};
-use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::limits::BLOCK_NOTIFICATIONS;
-use super::rows;
-use super::store::Table;
-use super::txn::{NEXT_NOTIFICATION, Txn};
-use super::{Broken, keys};
+use async_trait::async_trait;
+use fjall::Readable;
+use pricedrop_model::dispatch::NotificationLog;
+use pricedrop_model::fan_out::ToldList;
+use pricedrop_model::notification::{Format, IdSource, Renderer};
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Currency, FanOutBlock, Notification, Price, Priced, ProductId, UserId, WallTime};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::limits::{BLOCK_NOTIFICATIONS, PRUNE_BLOCKS};
+use super::slot::ReadError;
+use super::store::{Store, Table};
+use super::txn::{NEXT_NOTIFICATION, Txn, stored_number};
+use super::{Broken, INPUT_TOPIC, Inner, keys, rows};
 
 /// A block as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,4 +65,163 @@ fn append_row(txn: &mut Txn<'_>, block: &Block) {
 pub(super) fn read_block(value: &[u8]) -> Result<(WallTime, FanOutBlock), Broken> {
     let Block { at, product, currency, priced, previous, told } = rows::decode(value)?;
     Ok((at, FanOutBlock { product, currency, priced, previous, told }))
+}
+
+/// The notifications of a block, the first at `first`.
+fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notification)>, Broken> {
+    let priced = &block.priced;
+    let mut ids = IdSource::new(INPUT_TOPIC, &block.product, priced.price, priced.position);
+    let one = |(offset, (user, watch_price)): (i64, (&str, Price))| {
+        let notification = Notification {
+            user_id: UserId::new(user).map_err(|error| Broken(error.to_string()))?,
+            product_id: block.product.clone(),
+            new_price: priced.price,
+            id: Some(ids.id(user)),
+            watch_price: Some(watch_price),
+            previous_price: block.previous,
+            currency: Some(block.currency),
+            occurred_at: priced.occurred_at.map(|at| at.to_string()),
+            title: priced.title.clone(),
+            url: priced.url.clone(),
+        };
+        Ok((offset, notification))
+    };
+    (first..).zip(block.told.iter()).map(one).collect()
+}
+
+/// Blocks from the one that holds `from` on, with the offset of their first.
+fn blocks(
+    store: &Store,
+    from: i64,
+) -> Result<impl Iterator<Item = Result<(i64, FanOutBlock), ReadError>>, ReadError> {
+    let snapshot = store.snapshot();
+    let table = store.table(Table::Outbox);
+    let before = snapshot.range(table, ..=keys::number(from)).next_back();
+    let first = before.map(|guard| guard.key()).transpose()?;
+    let start = first.unwrap_or_else(|| keys::number(from).into());
+    Ok(snapshot.range(table, start..).map(|guard| {
+        let (key, value) = guard.into_inner()?;
+        Ok((keys::split_number(&key)?, read_block(&value)?.1))
+    }))
+}
+
+/// Notifications from an offset on, at most so many.
+pub(super) fn read(store: &Store, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, ReadError> {
+    let mut read = Vec::new();
+    for block in blocks(store, from)? {
+        let (first, block) = block?;
+        read.extend(notifications(first, &block)?.into_iter().filter(|(offset, _)| *offset >= from));
+        if read.len() >= most {
+            break;
+        }
+    }
+    read.truncate(most);
+    Ok(read)
+}
+
+/// Writes notifications from an offset on as JSON lines, at most so many; the
+/// offset behind them.
+pub(super) fn render(store: &Store, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, ReadError> {
+    let (mut next, mut left) = (from, most);
+    for block in blocks(store, from)? {
+        let (first, block) = block?;
+        let mut renderer = Renderer::new(&block, INPUT_TOPIC, Format::Full);
+        for (offset, (user, watch_price)) in (first..).zip(block.told.iter()) {
+            if left == 0 {
+                return Ok(next);
+            }
+            if offset >= from {
+                renderer.write(out, user, watch_price);
+                out.push(b'\n');
+                (next, left) = (offset + 1, left - 1);
+            }
+        }
+    }
+    Ok(next)
+}
+
+const CURSOR: &[u8] = b"cursor/";
+
+/// Deletes blocks that every dispatcher is past and that are old enough;
+/// whether there may be more. While no dispatcher ever read, all are kept.
+pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool, ReadError> {
+    let cursors = txn.range(Table::Meta, CURSOR, CURSOR, usize::MAX)?;
+    let cursors = cursors.iter().map(|(_, value)| keys::split_number(value));
+    let Some(done) = cursors.collect::<Result<Vec<i64>, _>>()?.into_iter().min() else { return Ok(false) };
+    let blocks = txn.range(Table::Outbox, &[], &[], PRUNE_BLOCKS + 1)?;
+    let firsts = blocks.iter().map(|(key, _)| keys::split_number(key)).collect::<Result<Vec<i64>, _>>()?;
+    let ends = firsts.iter().skip(1).copied().chain([txn.counters.next_notification]);
+    let mut pruned = 0;
+    for ((key, value), end) in blocks.iter().zip(ends).take(PRUNE_BLOCKS) {
+        let (at, _) =
+            postcard::take_from_bytes::<WallTime>(value).map_err(|error| Broken(error.to_string()))?;
+        if end > done || at >= older_than {
+            break;
+        }
+        txn.remove(Table::Outbox, key.clone());
+        pruned += 1;
+    }
+    Ok(pruned == PRUNE_BLOCKS)
+}
+
+/// The outbox as one dispatcher reads it.
+pub struct EmbeddedNotifications {
+    inner: Arc<Inner>,
+    cursor: Vec<u8>,
+    /// The next offset to read; none: where the stored cursor says.
+    next: Option<i64>,
+    /// What was read and not handed out.
+    read: VecDeque<(i64, Notification)>,
+    written: watch::Receiver<i64>,
+}
+
+impl EmbeddedNotifications {
+    pub(super) fn new(inner: Arc<Inner>, dispatcher: &str) -> EmbeddedNotifications {
+        let written = inner.shared.written.subscribe();
+        let cursor = [CURSOR, dispatcher.as_bytes()].concat();
+        EmbeddedNotifications { inner, cursor, next: None, read: VecDeque::new(), written }
+    }
+
+    fn fill(&mut self, most: usize) -> Result<(), Error> {
+        let (next, cursor) = (self.next, &self.cursor);
+        let (next, read) = self.inner.shared.slot.read(|store| {
+            let next = match next {
+                Some(next) => next,
+                None => stored_number(store, cursor)?,
+            };
+            Ok((next, read(store, next, most.max(BLOCK_NOTIFICATIONS))?))
+        })?;
+        self.next = Some(read.last().map_or(next, |(offset, _)| offset + 1));
+        self.read.extend(read);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl NotificationLog for EmbeddedNotifications {
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Vec<(i64, Notification)>, Error> {
+        let until = Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            self.written.mark_unchanged();
+            if self.read.is_empty() {
+                self.fill(most)?;
+            }
+            let most = most.min(self.read.len());
+            if most > 0 {
+                return Ok(self.read.drain(..most).collect());
+            }
+            if !matches!(timeout_at(until, self.written.changed()).await, Ok(Ok(()))) {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    async fn commit(&mut self, next_offset: i64) -> Result<(), Error> {
+        let cursor = self.cursor.clone();
+        let written = self.inner.writer().write(move |txn| {
+            txn.put(Table::Meta, cursor, keys::number(next_offset));
+            Ok(())
+        });
+        Ok(written.await?)
+    }
 }

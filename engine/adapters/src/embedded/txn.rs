@@ -61,11 +61,6 @@ impl<'a> Txn<'a> {
         *self.stamp.get_or_insert_with(|| self.times.stamp())
     }
 
-    /// Whether it carries watches, so that views wait for it.
-    pub(super) fn is_stamped(&self) -> bool {
-        self.stamp.is_some()
-    }
-
     /// A row as it will be.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, ReadError> {
         match self.latest[table as usize].get(key) {
