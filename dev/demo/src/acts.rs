@@ -1,12 +1,12 @@
 //! The play, act by act.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
+use pricedrop_harness::{Engine, Error, Home, repository, request, wait_for};
 use serde_json::Value;
 
-use crate::engine::{Engine, Error, Home, request, wait_for};
 use crate::market;
 use crate::stage::Stage;
 
@@ -17,17 +17,16 @@ const BATCH: usize = 50;
 /// Plays it all.
 pub fn play(binary: PathBuf) -> Result<(), Error> {
     let folder = tempfile::tempdir()?;
-    let home = Home { binary: std::path::absolute(binary)?, folder: folder.path().to_owned() };
     let mut stage = Stage::open("a price goes in, the right people are told");
     let updates = market::updates(UPDATES);
-    furnish(&home, &updates)?;
+    let home = furnish(binary, folder.path(), &updates)?;
 
     stage.act("Start the engine: no config needed, no server, a folder for its state");
-    let mut engine = home.start()?;
+    let engine = home.start()?;
     stage.say(&format!("listening on http://{}, ready after {:.1} s", engine.address, stage.seconds()));
 
     stage.act("Import watches");
-    let imported = home.run(&["watch", "import", "watches.csv", "--url", &url(&engine)])?;
+    let imported = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()])?;
     stage.say(String::from_utf8_lossy(&imported.stdout).trim());
 
     stage.act("Prices move, and people are told");
@@ -43,29 +42,15 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
     Ok(())
 }
 
-fn url(engine: &Engine) -> String {
-    format!("http://{}", engine.address)
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// A folder as a user would have it: config, plugins, data.
-fn furnish(home: &Home, updates: &[String]) -> Result<(), Error> {
-    let plugins = home.folder.join("plugins");
-    std::fs::create_dir(&plugins)?;
-    for (from, to) in [
-        ("bucketing-floor", "bucketing"),
-        ("throttling-coalesce", "throttling"),
-        ("channel-console", "channel-console"),
-    ] {
-        std::fs::copy(dist(from), plugins.join(to).with_extension("wasm"))?;
-    }
-    std::fs::write(home.folder.join("pricedrop.toml"), CONFIG)?;
-    std::fs::write(home.folder.join("watches.csv"), market::watches())?;
-    std::fs::write(home.folder.join("updates.jsonl"), updates.join("\n"))?;
-    Ok(())
+fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
+    let home = Home::furnish(binary, folder, CONFIG)?;
+    home.install("bucketing-floor", "bucketing")?;
+    home.install("throttling-coalesce", "throttling")?;
+    home.install("channel-console", "channel-console")?;
+    std::fs::write(folder.join("watches.csv"), market::watches())?;
+    std::fs::write(folder.join("updates.jsonl"), updates.join("\n"))?;
+    Ok(home)
 }
 
 /// Only what a demo wants otherwise than the defaults: a free port, and buckets
@@ -80,10 +65,6 @@ folder = "plugins"
 [bucketing]
 watchers_above = 100
 "#;
-
-fn dist(name: &str) -> PathBuf {
-    repository().join("plugins/dist").join(name).with_extension("wasm")
-}
 
 /// The updates, and how many of them are in.
 struct Feed {
@@ -139,15 +120,6 @@ fn show_told(stage: &Stage, engine: &Engine, posted: u64, shown: usize) -> Resul
     Ok(())
 }
 
-/// Puts a file into the plugin folder as a deployment should: whole, by rename.
-fn deploy(home: &Home, name: &str, bytes: &[u8]) -> Result<(), Error> {
-    let place = home.folder.join("plugins").join(name);
-    let aside = place.with_extension("new");
-    std::fs::write(&aside, bytes)?;
-    std::fs::rename(aside, place)?;
-    Ok(())
-}
-
 fn swap_policy(
     stage: &mut Stage,
     home: &Home,
@@ -156,7 +128,7 @@ fn swap_policy(
 ) -> Result<(), Error> {
     stage.act("Swap the bucketing policy under traffic: Rust out, JavaScript in");
     let posting = feed.post_aside(engine, UPDATES / 8);
-    deploy(home, "bucketing.wasm", &std::fs::read(dist("bucketing-js"))?)?;
+    home.install("bucketing-js", "bucketing")?;
     let id = wait_for("the new policy", || {
         engine.plugin("bucketing").filter(|plugin| plugin["id"] == "bucketing-js")
     })?;
@@ -177,7 +149,7 @@ fn swap_channel(
 ) -> Result<(), Error> {
     stage.act("Swap a channel under traffic: its settings are a file beside it");
     let before = engine.plugin("channel-console").map(|plugin| plugin["generation"].clone());
-    deploy(home, "channel-console.toml", b"[settings]\nprefix = \"[demo shop] \"\n")?;
+    home.deploy("channel-console.toml", b"[settings]\nprefix = \"[demo shop] \"\n")?;
     wait_for("the channel with its settings", || {
         let now = engine.plugin("channel-console").map(|plugin| plugin["generation"].clone());
         (now != before).then_some(())
@@ -194,8 +166,8 @@ fn break_plugin(
 ) -> Result<(), Error> {
     stage.act("Deploy a broken policy: refused, the old one serves on");
     let fixture = repository().join("engine/host/tests/fixtures/hostile.wasm");
-    deploy(home, "bucketing.toml", b"[settings]\nbehaviour = \"decreasing\"\n")?;
-    deploy(home, "bucketing.wasm", &std::fs::read(fixture)?)?;
+    home.deploy("bucketing.toml", b"[settings]\nbehaviour = \"decreasing\"\n")?;
+    home.deploy("bucketing.wasm", &std::fs::read(fixture)?)?;
     let refused = wait_for("the refusal", || {
         let plugin = engine.plugin("bucketing")?;
         let error = text(&plugin["refused"]["error"]).to_owned();
@@ -207,7 +179,7 @@ fn break_plugin(
     show_told(stage, engine, posted, 2)?;
     // Take the broken one away again, as its author would.
     std::fs::remove_file(home.folder.join("plugins/bucketing.toml"))?;
-    deploy(home, "bucketing.wasm", &std::fs::read(dist("bucketing-floor"))?)
+    home.install("bucketing-floor", "bucketing")
 }
 
 fn crash(
@@ -237,7 +209,7 @@ fn crash(
 /// Holds what was told against the offline twin.
 fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Result<(), Error> {
     stage.act("Add up: what was told against `pricedrop simulate` over the same two files");
-    let live = home.run(&["notifications", "list", "--limit", "0", "--json", "--url", &url(engine)])?;
+    let live = home.run(&["notifications", "list", "--limit", "0", "--json", "--url", &engine.url()])?;
     let twin = home.run(&[
         "simulate",
         "--watches",

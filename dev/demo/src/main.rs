@@ -4,7 +4,6 @@
 //! `pricedrop-demo PATH-TO-PRICEDROP`
 
 mod acts;
-mod engine;
 mod market;
 mod stage;
 

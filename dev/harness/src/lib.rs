@@ -1,0 +1,287 @@
+//! The engine as a user has it, a process with an API: start it, ask it, kill
+//! it. For the demo, the tests and the benchmarks.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Why something did not go as it should.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where an engine lives: a folder with a `pricedrop.toml`, which names `data`
+/// as its data folder and port 0.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The binary.
+    pub binary: PathBuf,
+    /// Everything it reads and writes.
+    pub folder: PathBuf,
+}
+
+impl Home {
+    /// A home with this configuration.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn furnish(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
+        std::fs::create_dir_all(folder.join("plugins"))?;
+        std::fs::write(folder.join("pricedrop.toml"), config)?;
+        Ok(Home { binary: std::path::absolute(binary.into())?, folder: folder.to_owned() })
+    }
+
+    /// Puts a plugin of this repository into the plugin folder.
+    ///
+    /// # Errors
+    /// There is no such plugin, or no room.
+    pub fn install(&self, plugin: &str, stem: &str) -> Result<(), Error> {
+        self.deploy(&format!("{stem}.wasm"), &std::fs::read(shipped(plugin))?)
+    }
+
+    /// Puts a file into the plugin folder as a deployment should: whole, by rename.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn deploy(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let place = self.folder.join("plugins").join(name);
+        let aside = place.with_extension("new");
+        std::fs::write(&aside, bytes)?;
+        std::fs::rename(aside, place)?;
+        Ok(())
+    }
+
+    /// A command of the binary, run in the home with its configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).arg("--config").arg("pricedrop.toml").current_dir(&self.folder);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the binary to its good end.
+    ///
+    /// # Errors
+    /// It failed: what it said.
+    pub fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
+        let output = self.command(arguments).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("pricedrop {}: {said}", arguments.join(" ")).into());
+        }
+        Ok(output)
+    }
+
+    /// Starts the engine and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start: what it said.
+    pub fn start(&self) -> Result<Engine, Error> {
+        let mut engine = self.launch()?;
+        engine.wait_until_ready()?;
+        Ok(engine)
+    }
+
+    /// Starts the engine and waits for its address alone.
+    ///
+    /// # Errors
+    /// It does not start: what it said.
+    pub fn launch(&self) -> Result<Engine, Error> {
+        let address_file = self.folder.join("data/http.addr");
+        let _ = std::fs::remove_file(&address_file);
+        let log_file = self.folder.join("engine.log");
+        let log = std::fs::File::options().create(true).append(true).open(&log_file)?;
+        let mut child = self.command(&["run"]).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                lock(&told).push(line);
+            }
+        });
+        let mut engine = Engine { child, address: String::new(), lines, log_file };
+        let address = wait_for("the engine's address", || {
+            let ended = engine.child.try_wait().ok().flatten().is_some();
+            let address = std::fs::read_to_string(&address_file).unwrap_or_default().trim().to_owned();
+            (ended || !address.is_empty()).then_some(address)
+        })?;
+        if address.is_empty() {
+            return Err(format!("the engine ended: {}", engine.last_words()).into());
+        }
+        engine.address = address;
+        Ok(engine)
+    }
+}
+
+/// A plugin of this repository, as it is shipped.
+pub fn shipped(plugin: &str) -> PathBuf {
+    repository().join("plugins/dist").join(plugin).with_extension("wasm")
+}
+
+/// The checkout this was built from.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// Asks again until there is an answer.
+///
+/// # Errors
+/// There was none for a minute.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    child: Child,
+    /// Where its API listens.
+    pub address: String,
+    lines: Arc<Mutex<Vec<String>>>,
+    log_file: PathBuf,
+}
+
+impl Engine {
+    /// Waits until `/readyz` says so.
+    ///
+    /// # Errors
+    /// It does not: what it said.
+    pub fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let ready = wait_for("the engine to be ready", || self.request("GET", "/readyz", b"").ok());
+        ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.last_words()).into())
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory, bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident_bytes(&self) -> Result<u64, Error> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+        let kib: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Lines on its standard output since the last look.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.lines))
+    }
+
+    /// Kills it as a power cut would.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn kill(&mut self) -> Result<(), Error> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// One request; the body of a good answer.
+    ///
+    /// # Errors
+    /// No answer, or another than 2xx.
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
+        request(&self.address, method, path, body)
+    }
+
+    /// What it says of the plugin of this file stem.
+    pub fn plugin(&self, stem: &str) -> Option<Value> {
+        let status: Value = serde_json::from_str(&self.request("GET", "/v1/plugins", b"").ok()?).ok()?;
+        let list = status["plugins"].as_array()?;
+        list.iter().find(|plugin| plugin["name"] == stem).cloned()
+    }
+
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// One request over a connection of its own.
+///
+/// # Errors
+/// No answer, or another than 2xx.
+pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let (head, body) = split(&answer).ok_or("the engine hung up")?;
+    match head.split(' ').nth(1) {
+        Some(status) if status.starts_with('2') => Ok(body),
+        status => Err(format!("{method} {path}: {}: {body}", status.unwrap_or("no status")).into()),
+    }
+}
+
+/// Head and body; a body cut short is no body.
+fn split(answer: &[u8]) -> Option<(String, String)> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8(answer[..end].to_vec()).ok()?;
+    let lower = head.to_ascii_lowercase();
+    let body = &answer[end + 4..];
+    if let Some(length) = lower.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        (body.len() == length.trim().parse::<usize>().ok()?).then_some(())?;
+        return Some((head, String::from_utf8(body.to_vec()).ok()?));
+    }
+    if lower.contains("transfer-encoding: chunked") {
+        return Some((head, String::from_utf8(unchunk(body)?).ok()?));
+    }
+    Some((head, String::from_utf8(body.to_vec()).ok()?))
+}
+
+fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let line = body.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..line]).ok()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.extend_from_slice(body.get(line + 2..line + 2 + size)?);
+        body = body.get(line + 2 + size + 2..)?;
+    }
+}
