@@ -9,19 +9,24 @@ mod bindings {
 }
 
 use bindings::exports::pricedrop::channel::channel::{Delivery, Guest, Outgoing, Refusal, Reply, Verdict};
-use pricedrop_plugin_support::one_line;
-use pricedrop_plugin_support::types::{About, Problem, Setting};
+use std::sync::OnceLock;
+
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
+use pricedrop_plugin_support::{Settings, one_line, spec};
 
 /// Longer lines help nobody at a terminal.
 const LINE_CHARS_MAX: usize = 1024;
+
+static PREFIX: OnceLock<String> = OnceLock::new();
 
 /// The plugin.
 pub struct Channel;
 
 /// For example `u1 told about P7: $79.90 <= $80.00, was $95.00`.
 fn line(delivery: &Delivery) -> String {
-    let mut line =
-        format!("{} told about {}: {}", delivery.to.user, delivery.product, delivery.new_price.text);
+    let prefix = PREFIX.get().map_or("", String::as_str);
+    let Delivery { to, product, new_price, .. } = delivery;
+    let mut line = format!("{prefix}{} told about {product}: {}", to.user, new_price.text);
     if let Some(watch_price) = &delivery.watch_price {
         line += &format!(" <= {}", watch_price.text);
     }
@@ -37,11 +42,13 @@ impl Guest for Channel {
             id: "channel-console".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Writes every notification as one line on standard output.".into(),
-            settings: Vec::new(),
+            settings: vec![spec("prefix", "What every line begins with.", Value::Text(String::new()))],
         }
     }
 
-    fn configure(_settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+    fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+        let prefix = Settings::new(settings).text("prefix").map_err(|problem| vec![problem])?;
+        PREFIX.get_or_init(|| prefix);
         Ok(())
     }
 
