@@ -10,7 +10,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use pricedrop_model::{Currency, Rules};
+use pricedrop_model::{Currency, Mode, Rules};
 
 use crate::reference::{Event, Times, read, who_is_told};
 
@@ -42,9 +42,12 @@ pub const PRICES: [&str; 15] = [
 ];
 
 /// How many prices a staircase goes down: more than a product's ledger holds.
-const STAIRS: i64 = 130;
-/// How many once-watches a queue of them tells: more than a product remembers.
-const ONCE_QUEUE: u8 = 18;
+const STAIRS: u8 = 130;
+/// Prices of staircases and queues, in billionths.
+const HIGH: i128 = 20_000_000_000;
+const MIDDLE: i128 = 10_000_000_000;
+const LOW: i128 = 3_000_000_000;
+const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Rules, and what happens under them.
 #[derive(Debug, Clone)]
@@ -137,26 +140,50 @@ impl<'a> Teller<'a> {
                 self.changed = true;
                 self.events.push(Event::ApplyRemovals);
             }
-            Step::Staircase { product } => {
-                for stair in 0..STAIRS {
-                    let price = billionths_text(i128::from(STAIRS - stair) * 100_000_000);
-                    self.update(*product, &price, None, Seq::Next, When::Same, 0);
-                }
+            Step::Staircase { product, user, back } => self.staircase(*product, *user, *back),
+            Step::OnceQueue { product, user, length, late } => {
+                self.once_queue(*product, *user, *length, *late);
             }
-            Step::OnceQueue { product, user } => self.once_queue(*product, *user),
         }
     }
 
-    /// One once-watch after the other is written and told.
-    fn once_queue(&mut self, product: u8, user: u8) {
-        for number in 0..ONCE_QUEUE {
-            let (threshold, mode) = (user.wrapping_add(number), Some(pricedrop_model::Mode::Once));
-            self.put(&Watched { product, user, threshold, mode, currency: None, at: Some(1) });
-            let (high, price) = (billionths_text(20_000_000_000), billionths_text(self.price(threshold)));
-            for price in [high, price] {
-                self.update(product, &price, None, Seq::Next, When::Forward(1), 0);
-            }
+    /// Down one by one, told each time, and back to one of the first stairs.
+    fn staircase(&mut self, product: u8, user: u8, back: u8) {
+        let stair = |number: u8| i128::from(1_000 - u32::from(number)) * 10_000_000;
+        self.put_exactly(product, user, stair(0), Mode::EveryDrop);
+        self.price_exactly(product, HIGH, When::Same);
+        for number in 0..STAIRS {
+            self.price_exactly(product, stair(number), When::Same);
         }
+        self.price_exactly(product, HIGH, When::Same);
+        self.price_exactly(product, stair(back), When::Same);
+    }
+
+    /// A low once-watch is told, then others above it, then its price comes
+    /// again: at once, or a week after it was told.
+    fn once_queue(&mut self, product: u8, user: u8, length: u8, late: Option<i64>) {
+        self.price_exactly(product, HIGH, When::Forward(1));
+        self.put_exactly(product, user, LOW, Mode::Once);
+        self.price_exactly(product, LOW, When::Forward(1));
+        let told_ms = self.now_ms;
+        for _ in 0..length {
+            self.price_exactly(product, HIGH, When::Forward(1));
+            self.put_exactly(product, user, MIDDLE, Mode::Once);
+            self.price_exactly(product, MIDDLE, When::Forward(1));
+        }
+        self.price_exactly(product, HIGH, When::Same);
+        let last = late.map_or(1, |late| told_ms + WEEK_MS + late - self.now_ms);
+        self.price_exactly(product, LOW, When::Forward(last));
+    }
+
+    fn price_exactly(&mut self, product: u8, price: i128, when: When) {
+        self.update(product, &billionths_text(price), None, Seq::Next, when, 0);
+    }
+
+    fn put_exactly(&mut self, product: u8, user: u8, threshold: i128, mode: Mode) {
+        let at = Some(self.change_time(0));
+        let (product, user) = (self.product(product), self.user(user));
+        self.events.push(Event::Put { product, user, threshold, mode: Some(mode), currency: None, at });
     }
 
     fn update(
@@ -206,7 +233,7 @@ impl<'a> Teller<'a> {
             self.changed = false;
         }
         if let When::Forward(by) = when {
-            self.wall_ms += by / 2;
+            self.wall_ms += by;
         }
         let (timestamp_ms, wall_ms) = match self.times {
             Times::OfRecords => (0, 0),

@@ -55,14 +55,18 @@ pub enum Step {
         threshold: u8,
     },
     ApplyRemovals,
-    /// Many drops in a row.
+    /// More drops in a row than are remembered.
     Staircase {
         product: u8,
+        user: u8,
+        back: u8,
     },
-    /// Many once-watches told one after the other.
+    /// Once-watches told one after the other, about as many as are remembered.
     OnceQueue {
         product: u8,
         user: u8,
+        length: u8,
+        late: Option<i64>,
     },
 }
 
@@ -147,8 +151,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(product, kind, when)| Step::Malformed { product, kind, when }),
         30 => (number(), weighted_bool(0.8))
             .prop_map(|(product, readable)| Step::Tombstone { product, readable }),
-        1 => number().prop_map(|product| Step::Staircase { product }),
-        2 => (number(), number()).prop_map(|(product, user)| Step::OnceQueue { product, user }),
+        2 => (number(), number(), 0..6u8)
+            .prop_map(|(product, user, back)| Step::Staircase { product, user, back }),
+        4 => (number(), number(), select(vec![0, 14, 15, 16]), weighted(0.4, -1..=1i64)).prop_map(
+            |(product, user, length, late)| Step::OnceQueue { product, user, length, late }
+        ),
     ]
 }
 
