@@ -19,6 +19,7 @@ use pricedrop_model::{Currency, Evaluated, Floor, Notification, ProductId, UserI
 pub struct Stores {
     inner: Mutex<Inner>,
     away: AtomicBool,
+    delay_ms: AtomicU64,
     calls: AtomicU64,
 }
 
@@ -76,6 +77,11 @@ impl Stores {
         self.away.store(away, SeqCst);
     }
 
+    /// How long every call takes from now on.
+    pub fn set_delay_ms(&self, ms: u64) {
+        self.delay_ms.store(ms, SeqCst);
+    }
+
     /// How many calls were made of all stores.
     pub fn calls(&self) -> u64 {
         self.calls.load(SeqCst)
@@ -85,8 +91,12 @@ impl Stores {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+    async fn open(&self) -> Result<MutexGuard<'_, Inner>, Error> {
         self.calls.fetch_add(1, SeqCst);
+        let delay_ms = self.delay_ms.load(SeqCst);
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
         match self.away.load(SeqCst) {
             true => Err(Error::Unavailable("away, as the test wishes".into())),
             false => Ok(self.lock()),
@@ -106,7 +116,7 @@ impl NotificationLog for Reader {
         let mut waited = 0;
         loop {
             let batch: Vec<_> = {
-                let inner = self.stores.open()?;
+                let inner = self.stores.open().await?;
                 let offsets = self.next..;
                 offsets.zip(inner.log.iter().skip(self.next as usize).take(most).cloned()).collect()
             };
@@ -120,7 +130,7 @@ impl NotificationLog for Reader {
     }
 
     async fn commit(&mut self, next_offset: i64) -> Result<(), Error> {
-        self.stores.open()?.committed = next_offset;
+        self.stores.open().await?.committed = next_offset;
         Ok(())
     }
 }
@@ -128,7 +138,7 @@ impl NotificationLog for Reader {
 #[async_trait]
 impl Recipients for Stores {
     async fn of(&self, users: &[UserId]) -> Result<Vec<Vec<Recipient>>, Error> {
-        let inner = self.open()?;
+        let inner = self.open().await?;
         let of = |user: &UserId| {
             let from = (user.clone(), String::new(), String::new());
             let own = inner.recipients.range(from..).take_while(|(key, _)| key.0 == *user);
@@ -138,7 +148,7 @@ impl Recipients for Stores {
     }
 
     async fn put(&self, recipients: Vec<Recipient>) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         for recipient in recipients {
             let key = (recipient.user_id.clone(), recipient.channel.clone(), recipient.address.clone());
             inner.recipients.insert(key, recipient);
@@ -148,11 +158,11 @@ impl Recipients for Stores {
 
     async fn delete(&self, user: &UserId, channel: &str, address: &str) -> Result<bool, Error> {
         let key = (user.clone(), channel.to_owned(), address.to_owned());
-        Ok(self.open()?.recipients.remove(&key).is_some())
+        Ok(self.open().await?.recipients.remove(&key).is_some())
     }
 
     async fn list(&self, after: Option<&Recipient>, most: usize) -> Result<Vec<Recipient>, Error> {
-        let inner = self.open()?;
+        let inner = self.open().await?;
         let after = after.map(|last| (last.user_id.clone(), last.channel.clone(), last.address.clone()));
         let behind = inner.recipients.iter().filter(|(key, _)| after.as_ref().is_none_or(|last| *key > last));
         Ok(behind.take(most).map(|(_, recipient)| recipient.clone()).collect())
@@ -162,7 +172,7 @@ impl Recipients for Stores {
 #[async_trait]
 impl Leases for Stores {
     async fn claim(&self, keys: &[String], now: WallTime, until: WallTime) -> Result<Vec<Claim>, Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         let mut claim = |key: &String| match inner.leases.get(key) {
             Some(Claim::Leased(end)) if *end > now => Claim::Leased(*end),
             Some(Claim::Delivered) => Claim::Delivered,
@@ -175,13 +185,13 @@ impl Leases for Stores {
     }
 
     async fn confirm(&self, keys: &[String], _now: WallTime) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         inner.leases.extend(keys.iter().map(|key| (key.clone(), Claim::Delivered)));
         Ok(())
     }
 
     async fn release(&self, keys: &[String]) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         for key in keys {
             if matches!(inner.leases.get(key), Some(Claim::Leased(_))) {
                 inner.leases.remove(key);
@@ -194,7 +204,7 @@ impl Leases for Stores {
 #[async_trait]
 impl RetryQueue for Stores {
     async fn put(&self, retries: Vec<Retry>) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         inner.retries.extend(retries.into_iter().map(|retry| (retry.key.clone(), retry)));
         Ok(())
     }
@@ -206,7 +216,7 @@ impl RetryQueue for Stores {
         until: WallTime,
         most: usize,
     ) -> Result<Vec<Retry>, Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         let mut due: Vec<_> = inner
             .retries
             .values_mut()
@@ -221,7 +231,7 @@ impl RetryQueue for Stores {
     }
 
     async fn remove(&self, retries: &[Retry]) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         for retry in retries {
             inner.retries.remove(&retry.key);
         }
@@ -230,7 +240,7 @@ impl RetryQueue for Stores {
 
     async fn waiting(&self) -> Result<Vec<(String, u64)>, Error> {
         let mut counts = BTreeMap::new();
-        for retry in self.open()?.retries.values() {
+        for retry in self.open().await?.retries.values() {
             *counts.entry(retry.to.channel.clone()).or_insert(0) += 1;
         }
         Ok(counts.into_iter().collect())
@@ -240,7 +250,7 @@ impl RetryQueue for Stores {
 #[async_trait]
 impl DeadLetters for Stores {
     async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
-        let mut inner = self.open()?;
+        let mut inner = self.open().await?;
         for item in items {
             inner.last_dead += 1;
             let number = inner.last_dead;
@@ -250,17 +260,17 @@ impl DeadLetters for Stores {
     }
 
     async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
-        let inner = self.open()?;
+        let inner = self.open().await?;
         let from = after.map_or(0, |after| after + 1);
         Ok(inner.dead.range(from..).take(most).map(|(_, item)| item.clone()).collect())
     }
 
     async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error> {
-        Ok(self.open()?.dead.get(&number).cloned())
+        Ok(self.open().await?.dead.get(&number).cloned())
     }
 
     async fn remove(&self, number: i64) -> Result<(), Error> {
-        self.open()?.dead.remove(&number);
+        self.open().await?.dead.remove(&number);
         Ok(())
     }
 }
@@ -268,7 +278,7 @@ impl DeadLetters for Stores {
 #[async_trait]
 impl CurrentPrices for Stores {
     async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
-        let row = self.open()?.prices.get(&(product.clone(), currency)).copied();
+        let row = self.open().await?.prices.get(&(product.clone(), currency)).copied();
         Ok(row.map(|evaluated| (evaluated, Floor::Infinite)))
     }
 }

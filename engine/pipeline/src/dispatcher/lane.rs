@@ -55,9 +55,11 @@ struct Flow {
 impl Flow {
     fn new(options: &Options, access: &Access) -> Flow {
         let concurrency = access.concurrency.unwrap_or(options.concurrency).max(1);
+        let ahead = concurrency.saturating_add(2 * options.batch as u32);
         // What a rate limit holds back must not be claimed long before its turn.
-        let ahead = access.rate_per_second.unwrap_or(u32::MAX).min(2 * options.batch as u32);
-        let most_in_flight = concurrency.saturating_add(ahead);
+        let seconds = access.timeout_ms.unwrap_or(options.timeout_ms).div_ceil(1000) as u32 + 1;
+        let by_rate = access.rate_per_second.map_or(u32::MAX, |rate| rate.max(1).saturating_mul(seconds));
+        let most_in_flight = ahead.min(by_rate);
         let in_flight = Arc::new(Semaphore::new(most_in_flight as usize));
         Flow { concurrency, rate: access.rate_per_second, in_flight }
     }

@@ -1,0 +1,156 @@
+"""An HTTP server that misbehaves by path, and writes down every request.
+
+Prints one JSON line {"port": N} when it listens, and appends one JSON line per
+request to the file named by --record: method, path, headers (names in lower
+case), body, connection (a number per connection).
+
+  /ok              200 "ok"                  /status/N        N
+  /slow-headers    never answers             /slow-body       200, then the body never ends
+  /reset           resets the connection     /half            200, half of the promised body, then closes
+  /giant           200 and 64 MiB            /garbage         not HTTP at all
+  /retry-seconds   429, Retry-After: 7       /retry-date      429, Retry-After: a date 7 s ahead
+  /flaky/N/NAME    503 N times, then 200     /redirect        302 to /ok
+"""
+
+import argparse
+import itertools
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HANG_S = 120
+connections = itertools.count(1)
+lock = threading.Lock()
+seen = Counter()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.number = next(connections)
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.record(body)
+        name, _, rest = self.path.lstrip("/").partition("/")
+        behave = getattr(self, "do_" + name.replace("-", "_").partition("?")[0], None)
+        if behave:
+            behave(rest)
+        else:
+            self.reply(404, b"no such behaviour")
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+    def record(self, body):
+        line = json.dumps({
+            "method": self.command,
+            "path": self.path,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": body.decode("utf-8", "replace"),
+            "connection": self.number,
+        })
+        with lock:
+            self.server.record.write(line + "\n")
+            self.server.record.flush()
+
+    def reply(self, status, body=b"", **headers):
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_ok(self, _):
+        self.reply(200, b"ok")
+
+    def do_status(self, code):
+        self.reply(int(code), b"as you wish")
+
+    def do_slow_headers(self, _):
+        time.sleep(HANG_S)
+
+    def do_slow_body(self, _):
+        self.send_response(200)
+        self.send_header("content-length", "100")
+        self.end_headers()
+        self.wfile.write(b"so far")
+        self.wfile.flush()
+        time.sleep(HANG_S)
+
+    def do_reset(self, _):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_now()
+
+    def do_half(self, _):
+        self.send_response(200)
+        self.send_header("content-length", "100")
+        self.end_headers()
+        self.wfile.write(b"x" * 50)
+        self.close_now()
+
+    def do_giant(self, _):
+        self.send_response(200)
+        self.send_header("content-length", str(64 << 20))
+        self.end_headers()
+        for _ in range(64):
+            self.wfile.write(b"x" * (1 << 20))
+
+    def do_garbage(self, _):
+        self.wfile.write(b"\x00\xffthis is no HTTP\r\n\r\n")
+        self.close_now()
+
+    def do_retry_seconds(self, _):
+        self.reply(429, b"slow down", retry_after="7")
+
+    def do_retry_date(self, _):
+        self.reply(429, b"slow down", retry_after=formatdate(time.time() + 7, usegmt=True))
+
+    def do_flaky(self, rest):
+        times, _, name = rest.partition("/")
+        with lock:
+            seen[name] += 1
+            failed = seen[name] <= int(times)
+        self.reply(503 if failed else 200, b"not yet" if failed else b"ok")
+
+    def do_redirect(self, _):
+        self.reply(302, b"", location=f"http://{self.headers['host']}/ok")
+
+    def close_now(self):
+        self.close_connection = True
+        self.wfile.flush()
+        self.connection.close()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def handle_error(self, request, client_address):
+        pass  # clients that hang up are what the tests are about
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--record", required=True, help="file to append requests to")
+    arguments = parser.parse_args()
+    server = Server(("127.0.0.1", 0), Handler)
+    server.record = open(arguments.record, "a", encoding="utf-8")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(json.dumps({"port": server.server_port}), flush=True)
+    sys.stdin.read()  # ends with whoever started it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+//! Names become addresses once, here, and what was checked is what is connected
+//! to: a name cannot lead elsewhere between the check and the connection.
+
+use std::net::SocketAddr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::address::is_public;
+
+/// A name whose every address is special.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} leads to a private address; list it as private:{0} to allow that")]
+pub(super) struct Private(pub(super) String);
+
+/// Resolves names to public addresses only.
+pub(super) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(Private(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
