@@ -113,13 +113,20 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 /// It is somebody else's, or cannot be made.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     let wrong = |reason: String| Error::DataDir { path: path.to_owned(), reason };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| wrong(error.to_string()))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| wrong(error.to_string()))?;
     let metadata = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(wrong("belongs to another user; compiled plugins are kept in a folder of one's own".into()));
+        return Err(wrong(
+            "belongs to another user; compiled plugins are kept in a folder of one's own".into(),
+        ));
     }
     if metadata.mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| wrong(error.to_string()))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| wrong(error.to_string()))?;
     }
     Ok(())
 }

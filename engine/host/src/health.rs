@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::Kind;
-use crate::limits::{
-    BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS,
-};
+use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
 use crate::plugin::Meta;
 
 /// What happened to the plugin of one file stem since the start, across its
@@ -127,7 +125,10 @@ impl Health {
             self.trip(reason);
         }
         if !self.is_proven() && traps > PROBATION_TRAPS {
-            self.give_way(meta, &format!("{function}: more than {PROBATION_TRAPS} failures on probation: {reason}"));
+            self.give_way(
+                meta,
+                &format!("{function}: more than {PROBATION_TRAPS} failures on probation: {reason}"),
+            );
         }
     }
 

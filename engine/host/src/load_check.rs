@@ -186,7 +186,9 @@ fn fingerprint(asker: &mut Asker<'_>, fixed: &[Price]) -> Result<String, Failed>
             break;
         }
         let prices: Vec<Price> = open.iter().filter_map(|&at| middle(&cuts[at])).collect();
-        for ((&at, price), bucket) in open.iter().zip(&prices).zip(asker.ask(PRODUCTS[0], &prices, CALL_ITEMS)?) {
+        for ((&at, price), bucket) in
+            open.iter().zip(&prices).zip(asker.ask(PRODUCTS[0], &prices, CALL_ITEMS)?)
+        {
             let cut = &mut cuts[at];
             match bucket > cut.bucket {
                 true => cut.high = billionths(*price),
@@ -210,7 +212,11 @@ fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
     changes
         .into_iter()
         .step_by(step)
-        .map(|at| Cut { low: billionths(fixed[at - 1]), high: billionths(fixed[at]), bucket: buckets[at - 1] })
+        .map(|at| Cut {
+            low: billionths(fixed[at - 1]),
+            high: billionths(fixed[at]),
+            bucket: buckets[at - 1],
+        })
         .collect()
 }
 
@@ -218,7 +224,9 @@ fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
 fn middle(cut: &Cut) -> Option<Price> {
     let middle = cut.low + (cut.high - cut.low) / 2;
     // As fine as a price of this size can be.
-    let grain = (0..=PRICE_SCALE).map(|scale| 10u128.pow(scale)).find(|grain| cut.high / grain < PRICE_UNITS as u128)?;
+    let grain = (0..=PRICE_SCALE)
+        .map(|scale| 10u128.pow(scale))
+        .find(|grain| cut.high / grain < PRICE_UNITS as u128)?;
     let price = from_billionths(middle / grain * grain)?;
     (cut.low < billionths(price) && billionths(price) < cut.high).then_some(price)
 }

@@ -33,8 +33,6 @@ pub(crate) struct Meta {
     pub(crate) stem: String,
     /// Its own id.
     pub(crate) id: String,
-    /// Its own version.
-    pub(crate) version: String,
     /// `id@version`.
     pub(crate) name: String,
     /// What it says it does.
@@ -272,9 +270,11 @@ impl<C: Contract, F, R> Hunt<'_, C, F, R> {
                 self.answers.extend(answers.into_iter().map(Ok));
                 return;
             }
-            Ok(answers) => {
-                Failure::Breach(format!("{} answers for {} items; one each is due", answers.len(), items.len()))
-            }
+            Ok(answers) => Failure::Breach(format!(
+                "{} answers for {} items; one each is due",
+                answers.len(),
+                items.len()
+            )),
             Err(failure) => failure,
         };
         self.first.get_or_insert_with(|| failure.clone());

@@ -52,7 +52,8 @@ impl Settings {
 
     /// Ten characters that differ where the settings do.
     pub(crate) fn digest(&self) -> String {
-        let text: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
+        let text: Vec<String> =
+            self.0.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
         let parts: Vec<&[u8]> = text.iter().map(String::as_bytes).collect();
         Digest::of(&parts).short()[..10].to_owned()
     }
@@ -114,7 +115,9 @@ fn read_one(
 /// Never through a float: `0.1` without quotes is refused.
 fn read_decimal(given: &Toml) -> Result<WirePrice, String> {
     let price = match given {
-        Toml::String(text) => Price::parse(text).map_err(|error| format!("\"{text}\" is no decimal: {error}"))?,
+        Toml::String(text) => {
+            Price::parse(text).map_err(|error| format!("\"{text}\" is no decimal: {error}"))?
+        }
         Toml::Integer(number) => {
             Price::new(*number, 0).map_err(|error| format!("{number} is no decimal: {error}"))?
         }
@@ -192,7 +195,10 @@ pub(crate) fn check_about(about: &About) -> Result<(), String> {
     let mut names = BTreeSet::new();
     for spec in &about.settings {
         if !is_name(&spec.name) || !names.insert(&spec.name) {
-            return Err(format!("setting name \"{}\" must be unique, 1 to 64 of a-z, 0-9 and -", cut(&spec.name)));
+            return Err(format!(
+                "setting name \"{}\" must be unique, 1 to 64 of a-z, 0-9 and -",
+                cut(&spec.name)
+            ));
         }
         if spec.summary.len() > STATEMENT_BYTES {
             return Err(format!("setting {}: summary longer than {STATEMENT_BYTES} bytes", spec.name));

@@ -145,8 +145,19 @@ pub(crate) fn explain(error: &wasmtime::Error) -> String {
         Some(Trap::UnreachableCodeReached) => {
             "trapped: it ran into unreachable code, which is how a panic or a failed assertion ends".into()
         }
+        Some(Trap::MemoryOutOfBounds) => {
+            "trapped: out of bounds memory access, which is also how too deep a recursion ends".into()
+        }
         Some(trap) => format!("trapped: {trap}"),
-        None => error.root_cause().to_string(),
+        None => explain_host(error.root_cause().to_string()),
+    }
+}
+
+/// The engine has no type for an exhausted budget of what may be handed over.
+fn explain_host(text: String) -> String {
+    match text.contains("fuel allocated for hostcalls") {
+        true => "handed more to the host than it may at once (limit output_bytes)".into(),
+        false => text,
     }
 }
 

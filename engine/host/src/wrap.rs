@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use wit_component::ComponentEncoder;
 
+use crate::engine::Engine;
 use crate::error::Refusal;
 
 /// What the eight bytes at the head of a WebAssembly file say.
@@ -19,14 +20,18 @@ enum Layer {
 ///
 /// # Errors
 /// They hold none; says what they are.
-pub(crate) fn to_component<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
+pub(crate) fn to_component<'a>(
+    engine: &Engine,
+    file: &str,
+    bytes: &'a [u8],
+) -> Result<Cow<'a, [u8]>, Refusal> {
     if !bytes.starts_with(b"\0asm") {
         let (reason, remedy) = what_else(bytes);
         return Err(Refusal::of_file(file, reason, remedy));
     }
     match layer(bytes) {
         Layer::Component => Ok(bytes.into()),
-        Layer::Core => wrap(file, bytes).map(Cow::Owned),
+        Layer::Core => wrap(engine, file, bytes).map(Cow::Owned),
         Layer::Unknown => Err(Refusal::of_file(
             file,
             "WebAssembly of a version this engine does not know, or a file that is not whole",
@@ -43,9 +48,21 @@ fn layer(bytes: &[u8]) -> Layer {
     }
 }
 
-fn wrap(file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> {
+    // What reads the component type below trusts the module to be whole.
+    wasmtime::Module::validate(engine.wasmtime(), module).map_err(|error| {
+        Refusal::of_file(
+            file,
+            format!("a broken core module: {error:#}"),
+            "build it again, and copy it whole",
+        )
+    })?;
     let (_, metadata) = wit_component::metadata::decode(module).map_err(|error| {
-        Refusal::of_file(file, format!("a broken core module: {error:#}"), "build it again, and copy it whole")
+        Refusal::of_file(
+            file,
+            format!("a broken core module: {error:#}"),
+            "build it again, and copy it whole",
+        )
     })?;
     if metadata.resolve.worlds[metadata.world].exports.is_empty() {
         return Err(Refusal::of_file(

@@ -18,7 +18,7 @@ pub(crate) struct Case {
 /// An exact price in a case, in quotes or a whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "NumberText")]
-pub(super) struct Number(pub(super) Price);
+pub(crate) struct Number(pub(super) Price);
 
 #[derive(Deserialize)]
 #[serde(untagged)]

@@ -10,7 +10,7 @@ use pricedrop_model::{Currency, UserId};
 use serde::Deserialize;
 
 use super::bucketing::Number;
-use super::differs;
+use super::{Yes, differs};
 
 /// A question about one delivery.
 #[derive(Debug, Clone, Deserialize)]
@@ -121,21 +121,21 @@ pub(crate) enum ReplyCase {
     },
     Smtp(u16, String),
     Unanswered(String),
-    Done(bool),
+    Done(Yes),
 }
 
 /// What it means.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Judged {
-    Standard(bool),
+    Standard(Yes),
     Delivered(Option<String>),
     Temporary {
         #[serde(default)]
         retry_after_ms: Option<u64>,
     },
-    Permanent(bool),
-    BadRecipient(bool),
+    Permanent(Yes),
+    BadRecipient(Yes),
     FollowUp(Box<Rendered>),
 }
 

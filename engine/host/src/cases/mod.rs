@@ -49,3 +49,16 @@ pub(crate) fn run(cases: &[Case], loaded: &Loaded) -> Vec<String> {
 fn differs(expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug) -> String {
     format!("expected {expected:?}, got {got:?}")
 }
+
+/// `true`, where a case can only affirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "bool")]
+pub(crate) struct Yes;
+
+impl TryFrom<bool> for Yes {
+    type Error = &'static str;
+
+    fn try_from(yes: bool) -> Result<Yes, &'static str> {
+        if yes { Ok(Yes) } else { Err("expected true") }
+    }
+}

@@ -2,12 +2,12 @@
 
 use pricedrop_model::plugin::{Answer, Arrival, Decision, Error, Release, Subject, Throttling};
 use pricedrop_model::{
-    Currency, EventTime, Evaluated, Partition, Pending, Position, Price, Priced, ProductId, WallTime,
+    Currency, Evaluated, EventTime, Partition, Pending, Position, Price, Priced, ProductId, WallTime,
 };
 use serde::Deserialize;
 
 use super::bucketing::Number;
-use super::differs;
+use super::{Yes, differs};
 
 /// A question about one product.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,12 +57,12 @@ struct PendingCase {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Expect {
-    Pass(bool),
-    Skip(bool),
+    Pass(Yes),
+    Skip(Yes),
     Hold(i64),
-    Last(bool),
-    Lowest(bool),
-    Discard(bool),
+    Last(Yes),
+    Lowest(Yes),
+    Discard(Yes),
 }
 
 fn priced(price: Price) -> Priced {
@@ -112,8 +112,8 @@ pub(super) fn run(case: &Case, policy: &dyn Throttling) -> Result<(), String> {
             let subject = subject.lend(pending.as_ref());
             let arrival = Arrival { subject, price: price.0, now: WallTime(*now_ms) };
             let got = match one(policy.decide(&[arrival]))? {
-                Decision::Pass => Expect::Pass(true),
-                Decision::Skip => Expect::Skip(true),
+                Decision::Pass => Expect::Pass(Yes),
+                Decision::Skip => Expect::Skip(Yes),
                 Decision::Hold(until) => Expect::Hold(until.0),
             };
             (got, expect)
@@ -121,9 +121,9 @@ pub(super) fn run(case: &Case, policy: &dyn Throttling) -> Result<(), String> {
         Case::Due { now_ms, subject, expect } => {
             let pending = subject.pending.as_ref().map(PendingCase::to_pending);
             let got = match one(policy.due(&[subject.lend(pending.as_ref())], WallTime(*now_ms)))? {
-                Release::Last => Expect::Last(true),
-                Release::Lowest => Expect::Lowest(true),
-                Release::Discard => Expect::Discard(true),
+                Release::Last => Expect::Last(Yes),
+                Release::Lowest => Expect::Lowest(Yes),
+                Release::Discard => Expect::Discard(Yes),
                 Release::Hold(until) => Expect::Hold(until.0),
             };
             (got, expect)

@@ -78,7 +78,9 @@ impl Policy for BucketingPolicy {
         plugin.admit(FUNCTION)?;
         let answer = match plugin.ask(product.as_str(), prices) {
             // What one instance stumbled over, a fresh one may not.
-            Err(Failure::Trap(_)) => plugin.ask(product.as_str(), prices).inspect(|_| plugin.stumbled(FUNCTION)),
+            Err(Failure::Trap(_)) => {
+                plugin.ask(product.as_str(), prices).inspect(|_| plugin.stumbled(FUNCTION))
+            }
             answer => answer,
         };
         plugin.conclude(FUNCTION, answer)

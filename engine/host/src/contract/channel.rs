@@ -132,10 +132,9 @@ fn read_verdict(verdict: wire::Verdict) -> Result<Verdict, String> {
     Ok(match verdict {
         wire::Verdict::Standard => Verdict::Standard,
         wire::Verdict::Delivered(name) => Verdict::Delivered(name.map(|name| cut(&name))),
-        wire::Verdict::Temporary(temporary) => Verdict::Temporary {
-            reason: cut(&temporary.reason),
-            retry_after_ms: temporary.retry_after_ms,
-        },
+        wire::Verdict::Temporary(temporary) => {
+            Verdict::Temporary { reason: cut(&temporary.reason), retry_after_ms: temporary.retry_after_ms }
+        }
         wire::Verdict::Permanent(reason) => Verdict::Permanent(cut(&reason)),
         wire::Verdict::BadRecipient(reason) => Verdict::BadRecipient(cut(&reason)),
         wire::Verdict::FollowUp(outgoing) => Verdict::FollowUp(read_outgoing(outgoing)?),

@@ -29,6 +29,9 @@ pub(crate) struct ThrottlingPolicy {
     pub(crate) reads: Vec<u32>,
 }
 
+const DECIDE: &str = "decide";
+const DUE: &str = "due";
+
 pub(super) fn wire_price(price: Price) -> WirePrice {
     WirePrice { units: price.units(), scale: price.scale() }
 }
@@ -38,9 +41,10 @@ impl ThrottlingPolicy {
         wire::Subject {
             product: subject.product.as_str(),
             currency: subject.currency.as_str(),
-            evaluated: subject
-                .evaluated
-                .map(|evaluated| wire::Evaluated { price: wire_price(evaluated.price), at_ms: evaluated.at.0 }),
+            evaluated: subject.evaluated.map(|evaluated| wire::Evaluated {
+                price: wire_price(evaluated.price),
+                at_ms: evaluated.at.0,
+            }),
             pending: subject.pending.map(|pending| wire::Pending {
                 first: wire_price(pending.first),
                 last: wire_price(pending.last.price),
@@ -56,7 +60,9 @@ impl ThrottlingPolicy {
         }
     }
 
-    /// Holds one answer against the contract.
+    /// Holds one answer against the contract. An arrival may be held until
+    /// now, to be asked about at once; what is due may not, or it would be
+    /// asked about for ever.
     fn answer<T>(
         &self,
         function: &'static str,
@@ -66,7 +72,7 @@ impl ThrottlingPolicy {
         now: WallTime,
     ) -> Result<Answer<T>, plugin::Error> {
         let breach = match (held, &bytes) {
-            (Some(until), _) if until <= now => {
+            (Some(until), _) if function == DUE && until <= now => {
                 Some(format!("held until {}, which is not after now, {}", until.0, now.0))
             }
             (Some(until), _) if until.0.saturating_sub(now.0) > HOLD_MS => {
@@ -94,7 +100,6 @@ impl ThrottlingPolicy {
 
 impl Policy for ThrottlingPolicy {
     fn decide(&self, arrivals: &[Arrival<'_>]) -> Vec<Result<Answer<Decision>, plugin::Error>> {
-        const FUNCTION: &str = "decide";
         let updates: Vec<wire::Update<'_>> = arrivals
             .iter()
             .map(|arrival| wire::Update {
@@ -103,7 +108,7 @@ impl Policy for ThrottlingPolicy {
                 now_ms: arrival.now.0,
             })
             .collect();
-        let answers = self.plugin.call_batch(FUNCTION, &updates, |exports, store, updates| {
+        let answers = self.plugin.call_batch(DECIDE, &updates, |exports, store, updates| {
             exports.pricedrop_throttling_policy().call_decide(store, updates)
         });
         let check = |(answer, arrival): (Result<wire::Decided, _>, &Arrival<'_>)| {
@@ -113,16 +118,15 @@ impl Policy for ThrottlingPolicy {
                 wire::Decision::Hold(until) => (Decision::Hold(WallTime(until)), Some(WallTime(until))),
                 wire::Decision::Skip => (Decision::Skip, None),
             };
-            self.answer(FUNCTION, decision, held, decided.bytes, arrival.now)
+            self.answer(DECIDE, decision, held, decided.bytes, arrival.now)
         };
         answers.into_iter().zip(arrivals).map(check).collect()
     }
 
     fn due(&self, subjects: &[Subject<'_>], now: WallTime) -> Vec<Result<Answer<Release>, plugin::Error>> {
-        const FUNCTION: &str = "due";
         let subjects: Vec<wire::Subject<'_>> =
             subjects.iter().map(|subject| self.wire_subject(subject)).collect();
-        let answers = self.plugin.call_batch(FUNCTION, &subjects, |exports, store, subjects| {
+        let answers = self.plugin.call_batch(DUE, &subjects, |exports, store, subjects| {
             exports.pricedrop_throttling_policy().call_due(store, subjects, now.0)
         });
         let check = |answer: Result<wire::Released, _>| {
@@ -133,7 +137,7 @@ impl Policy for ThrottlingPolicy {
                 wire::Release::Hold(until) => (Release::Hold(WallTime(until)), Some(WallTime(until))),
                 wire::Release::Discard => (Release::Discard, None),
             };
-            self.answer(FUNCTION, release, held, released.bytes, now)
+            self.answer(DUE, release, held, released.bytes, now)
         };
         answers.into_iter().map(check).collect()
     }

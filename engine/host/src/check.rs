@@ -1,0 +1,112 @@
+//! Checks one pair as the host would before letting it serve, and runs the
+//! cases of its author: what `pricedrop plugin check` says.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cases::{self, CaseFile};
+use crate::engine::Engine;
+use crate::error::{Error, Kind};
+use crate::limits::{Limits, SIDECAR_BYTES};
+use crate::load::{Loaded, Pair, Workshop};
+use crate::sidecar::Sidecar;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `id@version`; none where it could not be asked.
+    pub plugin: Option<String>,
+    /// Its kind.
+    pub kind: Option<Kind>,
+    /// A bucketing policy's identity with these settings.
+    pub policy: Option<String>,
+    /// SHA-256 of the `.wasm` file, as `allow_digests` wants it.
+    pub wasm_digest: Option<String>,
+    /// How many cases were run.
+    pub cases: usize,
+    /// Everything that is wrong, in words; empty: it may serve.
+    pub problems: Vec<String>,
+}
+
+/// Checks `name.wasm` with `name.toml` beside it, and every `*.json` in
+/// `cases`, or where that is none in a folder `cases` beside it.
+///
+/// # Errors
+/// The engine cannot start; whatever is wrong with the plugin is in the report.
+pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Report, Error> {
+    let workshop =
+        Workshop { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
+    let mut report = Report::default();
+    let pair = match read(wasm) {
+        Ok(pair) => pair,
+        Err(problem) => {
+            report.problems.push(problem);
+            return Ok(report);
+        }
+    };
+    match workshop.load(&pair, Arc::default()) {
+        Ok(loaded) => report.introduce(&loaded),
+        Err(refusal) => report.problems.push(refusal.to_string()),
+    }
+    let beside = wasm.with_file_name("cases");
+    for file in case_files(cases.unwrap_or(&beside)) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match run_file(&workshop, &pair, &file, &mut report.cases) {
+            Ok(problems) => {
+                report.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
+            }
+            Err(problem) => report.problems.push(format!("{name}: {problem}")),
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn introduce(&mut self, loaded: &Loaded) {
+        let meta = loaded.meta();
+        self.plugin = Some(meta.name.clone());
+        self.kind = Some(loaded.kind());
+        self.policy = loaded.policy().map(|policy| policy.name.clone());
+        self.wasm_digest = Some(meta.wasm_digest.to_string());
+    }
+}
+
+fn read(wasm: &Path) -> Result<Pair, String> {
+    let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = fs::read(wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
+    let beside = wasm.with_extension("toml");
+    let sidecar = match fs::metadata(&beside) {
+        Ok(metadata) if metadata.len() > SIDECAR_BYTES => {
+            return Err(format!("{}: too long", beside.display()));
+        }
+        Ok(_) => Some(fs::read_to_string(&beside).map_err(|error| format!("{}: {error}", beside.display()))?),
+        Err(_) => None,
+    };
+    Ok(Pair { stem, wasm: bytes, sidecar })
+}
+
+fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|it| it == "json")).collect();
+    files.sort();
+    files
+}
+
+/// Runs one file with the settings it names.
+fn run_file(workshop: &Workshop, pair: &Pair, file: &Path, count: &mut usize) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let cases: CaseFile =
+        serde_json::from_str(&text).map_err(|error| format!("not a file of cases: {error}"))?;
+    let own = pair.sidecar.as_deref().unwrap_or_default();
+    let own = Sidecar::parse(&format!("{}.toml", pair.stem), own, &workshop.limits).unwrap_or_default();
+    let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };
+    let loaded = workshop.load_with(pair, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
+    if loaded.kind() != cases.kind {
+        return Err(format!("cases of a {} plugin, but this is a {} plugin", cases.kind, loaded.kind()));
+    }
+    *count += cases.cases.len();
+    Ok(cases::run(&cases.cases, &loaded))
+}

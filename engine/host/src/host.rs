@@ -1,0 +1,489 @@
+//! The host: reads the folder, loads what changed, and swaps what serves.
+//!
+//! ```text
+//!  folder ─▶ visit ─▶ load and check ─▶ place in its slot ─▶ settle ─▶ the table
+//!                          │ refused          │ on probation             │
+//!                          ▼                  ▼                          ▼
+//!                    the old one        last-good store ◀─ gives way   callers
+//! ```
+//!
+//! Invariant: plugins are loaded without the slots' lock, and called without
+//! any. A caller that took a plugin keeps that generation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use arc_swap::ArcSwap;
+use pricedrop_model::channel::Channel;
+use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
+
+use crate::cache::Cache;
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Refusal, nearest};
+use crate::folder::{Listing, Unread, read_pair};
+use crate::health::{Counters, Reports};
+use crate::last_good::LastGood;
+use crate::limits::Limits;
+use crate::load::{Loaded, Pair, Workshop};
+use crate::plugin::Meta;
+use crate::slots::{Slots, Table};
+use crate::status::Status;
+
+/// How a host is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The plugin folder. It need not exist.
+    pub folder: PathBuf,
+    /// Where compiled code and last-good pairs are kept; none: nothing is
+    /// kept, and every start compiles anew.
+    pub data_dir: Option<PathBuf>,
+    /// The file stem of the bucketing policy to use; none: the only one there is.
+    pub bucketing: Option<String>,
+    /// The file stem of the throttling policy to use; none: the only one there is.
+    pub throttling: Option<String>,
+    /// The policy whose buckets are served; none: none was ever written.
+    pub active_policy: Option<PolicyIdentity>,
+    /// Whether [`Host::watch`] follows the folder.
+    pub reload: bool,
+    /// SHA-256 of the `.wasm` files that may be loaded; none: all may.
+    pub allow_digests: Option<Vec<String>>,
+    /// How long the folder must be quiet before it is read, milliseconds.
+    pub settle_ms: u64,
+    /// How often the folder is looked at without any hint, milliseconds.
+    pub poll_ms: u64,
+    /// The limits of every plugin whose sidecar names none.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            folder: "plugins".into(),
+            data_dir: None,
+            bucketing: None,
+            throttling: None,
+            active_policy: None,
+            reload: true,
+            allow_digests: None,
+            settle_ms: 150,
+            poll_ms: 5_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Loads the plugins of the folder.
+    ///
+    /// # Errors
+    /// Two of a kind and none named; a named one missing or unusable, with no
+    /// last-good pair to serve instead; no private data folder.
+    pub fn build(self) -> Result<Host, Error> {
+        let engine = Engine::new()?;
+        let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
+        let cache = subfolder("compiled").map(|folder| Cache::open(folder, &engine)).transpose()?;
+        let kept = LastGood::open(subfolder("last-good"))?;
+        let workshop = Workshop {
+            engine,
+            cache,
+            limits: self.limits.clone(),
+            allow_digests: self.allow_digests.clone(),
+        };
+        let named = [(Kind::Bucketing, &self.bucketing), (Kind::Throttling, &self.throttling)];
+        let named: BTreeMap<Kind, String> =
+            named.into_iter().filter_map(|(kind, stem)| Some((kind, stem.clone()?))).collect();
+        let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
+        let shared = Arc::new(Shared {
+            options: self,
+            workshop,
+            kept,
+            table: ArcSwap::default(),
+            slots: Mutex::new(slots),
+            loading: Mutex::new(()),
+        });
+        shared.start()?;
+        Ok(Host { shared })
+    }
+}
+
+/// The host of plugins. Clones share everything.
+#[derive(Clone)]
+pub struct Host {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Host {
+    /// Reads the folder now and swaps what changed; what follows the folder
+    /// does this by itself. Waits until it is done.
+    pub fn reload(&self) {
+        self.shared.read_folder();
+    }
+
+    /// How every plugin fares.
+    pub fn status(&self) -> Status {
+        Status::of(&self.shared.slots(), &self.shared.table.load())
+    }
+
+    /// The policy whose buckets are served: the one given, the first ever
+    /// loaded, or one with the same mapping that took over since.
+    pub fn active_policy(&self) -> Option<PolicyIdentity> {
+        self.shared.slots().active.clone()
+    }
+
+    /// After a migration of the buckets: from now on this policy's are served.
+    pub fn set_active_policy(&self, policy: PolicyIdentity) {
+        let mut slots = self.shared.slots();
+        slots.active = Some(policy);
+        self.shared.settle(&mut slots);
+    }
+
+    /// The policy that waits for a migration of the buckets.
+    pub fn staged_policy(&self) -> Option<Arc<dyn Bucketing>> {
+        let slots = self.shared.slots();
+        match slots.chosen_slot(Kind::Bucketing)?.current.clone()? {
+            Loaded::Bucketing(policy) if !slots.cuts_as_active(&policy.identity) => Some(policy),
+            _ => None,
+        }
+    }
+}
+
+impl Plugins for Host {
+    fn bucketing(&self) -> Option<Arc<dyn Bucketing>> {
+        self.shared.table.load().bucketing.clone().map(|policy| policy as Arc<dyn Bucketing>)
+    }
+
+    fn throttling(&self) -> Option<Arc<dyn Throttling>> {
+        self.shared.table.load().throttling.clone().map(|policy| policy as Arc<dyn Throttling>)
+    }
+
+    fn channel(&self, name: &str) -> Option<Arc<dyn Channel>> {
+        self.shared.table.load().channels.get(name).cloned().map(|channel| channel as Arc<dyn Channel>)
+    }
+}
+
+/// What the clones of a host, and its plugins, share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    workshop: Workshop,
+    kept: LastGood,
+    table: ArcSwap<Table>,
+    slots: Mutex<Slots>,
+    /// Held while the folder is read, so that this happens once at a time.
+    loading: Mutex<()>,
+}
+
+impl Shared {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    fn settle(&self, slots: &mut Slots) {
+        self.table.store(Arc::new(slots.settle()));
+    }
+
+    /// The first reading: what is broken is replaced by its last-good pair.
+    fn start(self: &Arc<Shared>) -> Result<(), Error> {
+        self.read_folder();
+        for stem in self.kept.stems() {
+            self.fall_back(&stem);
+        }
+        let mut slots = self.slots();
+        self.settle(&mut slots);
+        for kind in [Kind::Bucketing, Kind::Throttling] {
+            check_choice(&slots, kind, &self.options.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the last-good pairs of a stem where they are needed: nothing of
+    /// it serves, or what there is may have to give way to the one before.
+    fn fall_back(self: &Arc<Shared>, stem: &str) {
+        let entry = self.kept.entry(stem);
+        let wanted = {
+            let slots = self.slots();
+            let slot = slots.by_stem.get(stem);
+            let named = slots.named.values().any(|named| named == stem);
+            let needed = named || !slots.folder_problems.is_empty() || slot.is_some();
+            match slot.and_then(|slot| slot.current.as_ref()) {
+                None if needed => [entry.current.clone(), entry.previous.clone()],
+                None => [None, None],
+                Some(loaded) => {
+                    let digest = &loaded.meta().digest;
+                    [entry.current, entry.previous].map(|kept| kept.filter(|kept| kept != digest))
+                }
+            }
+        };
+        for digest in wanted.into_iter().flatten() {
+            let Some(loaded) = self.load_kept(stem, &digest) else { continue };
+            let mut slots = self.slots();
+            let slot = slots.by_stem.entry(stem.to_owned()).or_default();
+            loaded.health().serve(self.reporter(), entry.proven);
+            if slot.current.is_none() {
+                slot.removed = slot.seen.is_none();
+                slot.from_last_good = true;
+                slot.current = Some(loaded);
+            } else if slot.previous.is_none() {
+                slot.previous = Some(loaded);
+            }
+        }
+    }
+
+    fn load_kept(&self, stem: &str, digest: &Digest) -> Option<Loaded> {
+        if self.kept.rejected(stem, digest).is_some() {
+            return None;
+        }
+        let pair = self.kept.pair(stem, digest)?;
+        let counters = self.counters(stem);
+        self.workshop
+            .load(&pair, counters)
+            .inspect_err(|refusal| tracing::warn!("last-good pair {}: {refusal}", digest.short()))
+            .ok()
+    }
+
+    fn counters(&self, stem: &str) -> Arc<Counters> {
+        self.slots().by_stem.get(stem).map(|slot| Arc::clone(&slot.counters)).unwrap_or_default()
+    }
+
+    /// Reads the folder, loads what changed, swaps. Whether all of it could be
+    /// read; if not, try again when it has settled.
+    pub(crate) fn read_folder(self: &Arc<Shared>) -> bool {
+        let _once = self.loading.lock().unwrap_or_else(|poison| poison.into_inner());
+        let listing = Listing::of(&self.options.folder);
+        self.note_folder(&listing);
+        let mut whole = true;
+        for stem in listing.stems() {
+            whole &= self.visit(&listing, stem);
+        }
+        let mut slots = self.slots();
+        self.settle(&mut slots);
+        whole
+    }
+
+    /// What is wrong with the folder as a whole, and what is gone from it.
+    fn note_folder(&self, listing: &Listing) {
+        let folder = self.options.folder.display();
+        let mut slots = self.slots();
+        let mut problems = Vec::new();
+        if let Some(reason) = &listing.missing {
+            problems.push(format!("plugin folder {folder}: {reason}"));
+        }
+        if listing.crowded {
+            problems.push(format!("plugin folder {folder}: too many files; some were not looked at"));
+        }
+        for orphan in listing.orphans() {
+            problems.push(format!("{orphan}: there is no {} beside it", orphan.replace(".toml", ".wasm")));
+        }
+        for problem in problems.iter().filter(|problem| !slots.folder_problems.contains(problem)) {
+            tracing::warn!("{problem}");
+        }
+        slots.folder_problems = problems;
+        let present: Vec<&str> = listing.stems().collect();
+        slots.by_stem.retain(|stem, slot| present.contains(&stem.as_str()) || slot.current.is_some());
+        for (stem, slot) in &mut slots.by_stem {
+            if present.contains(&stem.as_str()) || slot.removed {
+                continue;
+            }
+            tracing::warn!("{stem}.wasm is gone from the plugin folder; its last good pair keeps serving");
+            (slot.removed, slot.seen, slot.problem) = (true, None, None);
+        }
+    }
+
+    /// Looks at one pair; whether it could be read whole.
+    fn visit(self: &Arc<Shared>, listing: &Listing, stem: &str) -> bool {
+        let most = self.options.limits.wasm_bytes.max(FILE_BYTES);
+        let pair = match read_pair(&self.options.folder, listing, stem, most) {
+            Ok(pair) => pair,
+            Err(Unread::Changing) => return false,
+            Err(Unread::Refused(refusal)) => {
+                self.refuse(stem, None, refusal);
+                return true;
+            }
+        };
+        let digest = pair.digest();
+        if self.is_known(stem, &digest) {
+            return true;
+        }
+        if let Some(reason) = self.kept.rejected(stem, &digest) {
+            let reason = format!("rejected in service before: {reason}");
+            let refusal =
+                Refusal::of_file(format!("{stem}.wasm"), reason, "change the file to have it tried again");
+            self.refuse(stem, Some(digest), refusal);
+            return true;
+        }
+        let loaded =
+            self.workshop.load(&pair, self.counters(stem)).and_then(|loaded| self.fits(stem, loaded));
+        match loaded {
+            Ok(loaded) => self.accept(&pair, loaded),
+            Err(refusal) => self.refuse(stem, Some(digest), refusal),
+        }
+        true
+    }
+
+    /// Whether this pair was looked at already, or serves.
+    fn is_known(&self, stem: &str, digest: &Digest) -> bool {
+        let mut slots = self.slots();
+        let slot = slots.by_stem.entry(stem.to_owned()).or_default();
+        slot.removed = false;
+        if slot.seen.as_ref() == Some(digest) {
+            return true;
+        }
+        let serves = slot.current.as_ref().is_some_and(|current| current.meta().digest == *digest);
+        if serves {
+            (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
+        }
+        serves
+    }
+
+    /// Whether a plugin fits what is known of its stem and its identity.
+    fn fits(&self, stem: &str, loaded: Loaded) -> Result<Loaded, Refusal> {
+        let slots = self.slots();
+        let before = slots.by_stem.get(stem).and_then(|slot| slot.kind());
+        let file = || format!("{stem}.wasm");
+        if let Some(before) = before.filter(|before| *before != loaded.kind()) {
+            let reason = format!("is a {} plugin, but {stem} was a {before} plugin", loaded.kind());
+            return Err(Refusal::of_file(file(), reason, "give it a file name of its own"));
+        }
+        let Some(policy) = loaded.policy() else { return Ok(loaded) };
+        let active = slots.active.as_ref().filter(|active| active.name == policy.name);
+        let other_active = active.is_some_and(|active| active.fingerprint != policy.fingerprint);
+        if other_active || self.kept.other_fingerprint(policy).is_some() {
+            let reason =
+                format!("maps prices otherwise than {} did before, under the same identity", policy.name);
+            return Err(Refusal::of_function(file(), "bucket-of", reason, "raise the version it describes"));
+        }
+        Ok(loaded)
+    }
+
+    fn accept(self: &Arc<Shared>, pair: &Pair, loaded: Loaded) {
+        let digest = pair.digest();
+        self.kept.keep(pair);
+        if let Some(policy) = loaded.policy() {
+            self.kept.remember_policy(policy);
+        }
+        let entry = self.kept.entry(&pair.stem);
+        let proven = entry.proven && entry.current.as_ref() == Some(&digest);
+        loaded.health().serve(self.reporter(), proven);
+        tracing::info!(plugin = %loaded.meta().name, kind = %loaded.kind(), file = %pair.stem, digest = digest.short(), "loaded");
+        let mut slots = self.slots();
+        slots.place(&pair.stem, loaded);
+        let slot = slots.by_stem.entry(pair.stem.clone()).or_default();
+        (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
+        slot.counters.reloads.fetch_add(1, Relaxed);
+        let in_memory = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
+        // At the start, the one before is not in memory yet.
+        let previous = in_memory.or(entry.current.filter(|before| *before != digest)).or(entry.previous);
+        self.kept.record(&pair.stem, Some(&digest), proven, previous.as_ref());
+        self.settle(&mut slots);
+    }
+
+    fn refuse(&self, stem: &str, digest: Option<Digest>, refusal: Refusal) {
+        let mut slots = self.slots();
+        let slot = slots.by_stem.entry(stem.to_owned()).or_default();
+        let serving = slot.current.as_ref().map(|current| format!("; {} keeps serving", current.meta().name));
+        let problem = format!("{refusal}{}", serving.unwrap_or_default());
+        if slot.problem.as_ref() != Some(&problem) {
+            tracing::error!("{problem}");
+            slot.counters.refusals.fetch_add(1, Relaxed);
+        }
+        (slot.problem, slot.seen, slot.removed) = (Some(problem), digest, false);
+    }
+}
+
+/// Longest file read at all, whatever a sidecar's limit says, bytes.
+const FILE_BYTES: u64 = 256 << 20;
+
+/// How a serving plugin reaches the host: weakly, for the host holds it.
+struct Reporter(Weak<Shared>);
+
+impl Reports for Reporter {
+    fn failed(&self, meta: &Meta, reason: &str) -> bool {
+        self.0.upgrade().is_some_and(|shared| shared.give_way(meta, reason))
+    }
+
+    fn proven(&self, meta: &Meta) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.prove(meta);
+        }
+    }
+}
+
+impl Shared {
+    fn reporter(self: &Arc<Shared>) -> Arc<dyn Reports> {
+        Arc::new(Reporter(Arc::downgrade(self)))
+    }
+
+    /// A generation failed in service; whether another one serves instead now.
+    fn give_way(&self, meta: &Meta, reason: &str) -> bool {
+        let mut slots = self.slots();
+        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return false };
+        if slot.current.as_ref().is_none_or(|current| current.meta().digest != meta.digest) {
+            // A caller still holds a generation that was replaced meanwhile.
+            return slot.current.is_some();
+        }
+        let fit = slot.previous.take_if(|previous| previous.health().condemned().is_none());
+        let Some(previous) = fit else {
+            slot.problem =
+                Some(format!("{}.wasm: {reason}; there is none before it to go back to", meta.stem));
+            self.settle(&mut slots);
+            return false;
+        };
+        let name = &previous.meta().name;
+        let problem = format!(
+            "{}.wasm: {reason}; rolled back to {name}; change the file to have it tried again",
+            meta.stem
+        );
+        tracing::error!("{problem}");
+        self.kept.reject(&meta.stem, &meta.digest, reason);
+        self.kept.record(&meta.stem, Some(&previous.meta().digest), previous.health().is_proven(), None);
+        slot.counters.rollbacks.fetch_add(1, Relaxed);
+        (slot.current, slot.problem, slot.from_last_good) = (Some(previous), Some(problem), true);
+        self.settle(&mut slots);
+        true
+    }
+
+    /// A generation is through its probation: the one before may go.
+    fn prove(&self, meta: &Meta) {
+        let mut slots = self.slots();
+        let active = slots.active.clone();
+        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return };
+        let Some(current) = slot.current.as_ref().filter(|current| current.meta().digest == meta.digest)
+        else {
+            return;
+        };
+        let fingerprint = |loaded: &Loaded| loaded.policy().map(|policy| policy.fingerprint.clone());
+        let active = active.map(|active| active.fingerprint);
+        let still_needed = fingerprint(current) != active;
+        if !still_needed || current.kind() != Kind::Bucketing {
+            slot.previous = None;
+        }
+        let previous = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
+        self.kept.record(&meta.stem, Some(&meta.digest), true, previous.as_ref());
+    }
+}
+
+/// Whether a start may go on with what was chosen.
+fn check_choice(slots: &Slots, kind: Kind, folder: &Path) -> Result<(), Error> {
+    let candidates = slots.candidates(kind);
+    let Some(named) = slots.named.get(&kind) else {
+        return match candidates.len() {
+            0 | 1 => Ok(()),
+            _ => Err(Error::TwoCandidates { kind, stems: candidates }),
+        };
+    };
+    match slots.by_stem.get(named) {
+        Some(slot) if slot.kind() == Some(kind) => Ok(()),
+        Some(slot) => {
+            let is = slot.kind().map(|is| format!("is a {is} plugin, but named as the {kind} one"));
+            let reason = slot.problem.clone().or(is).unwrap_or_else(|| "could not be read".into());
+            Err(Refusal::of_file(format!("{kind} = \"{named}\""), reason, "").into())
+        }
+        None => {
+            let stems = slots.by_stem.keys().map(String::as_str);
+            let nearest = nearest(named, stems).map(str::to_owned);
+            Err(Error::NamedMissing { kind, stem: named.clone(), folder: folder.to_owned(), nearest })
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The pairs that serve and the ones before them, kept by digest in the data
+//! folder, so that a broken file in the plugin folder never leaves the engine
+//! without a plugin, not even after a restart. Without a data folder the same
+//! is remembered in memory, without the pairs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+
+use pricedrop_model::plugin::PolicyIdentity;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{private_folder, write_whole};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::limits::REJECTED_DIGESTS;
+use crate::load::Pair;
+
+/// What is remembered of one file stem.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The pair that passed its checks last.
+    pub(crate) current: Option<Digest>,
+    /// Whether that one is through its probation.
+    pub(crate) proven: bool,
+    /// The one before, while it may still be needed.
+    pub(crate) previous: Option<Digest>,
+    /// Pairs that failed in service, with the reason, the latest last.
+    pub(crate) rejected: Vec<(Digest, String)>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Index {
+    stems: BTreeMap<String, Entry>,
+    /// The fingerprint of every policy that was ever accepted.
+    policies: BTreeMap<String, String>,
+}
+
+/// The store of last-good pairs.
+pub(crate) struct LastGood {
+    folder: Option<PathBuf>,
+    index: Mutex<Index>,
+}
+
+impl LastGood {
+    /// Opens the store, or makes it. A broken index is an empty one: it is a
+    /// safety net, not the truth.
+    ///
+    /// # Errors
+    /// Its folder cannot be made private.
+    pub(crate) fn open(folder: Option<PathBuf>) -> Result<LastGood, Error> {
+        let Some(folder) = folder else {
+            return Ok(LastGood { folder: None, index: Mutex::default() });
+        };
+        private_folder(&folder)?;
+        let text = fs::read_to_string(folder.join("index.json")).unwrap_or_else(|_| "{}".into());
+        let index = serde_json::from_str(&text).unwrap_or_else(|error| {
+            if text != "{}" {
+                tracing::warn!(folder = %folder.display(), "index of last-good plugins is broken: {error}");
+            }
+            Index::default()
+        });
+        Ok(LastGood { folder: Some(folder), index: Mutex::new(index) })
+    }
+
+    pub(crate) fn stems(&self) -> Vec<String> {
+        self.index().stems.keys().cloned().collect()
+    }
+
+    pub(crate) fn entry(&self, stem: &str) -> Entry {
+        self.index().stems.get(stem).cloned().unwrap_or_default()
+    }
+
+    /// Why this pair is not to be tried again, if so.
+    pub(crate) fn rejected(&self, stem: &str, digest: &Digest) -> Option<String> {
+        let index = self.index();
+        let rejected = &index.stems.get(stem)?.rejected;
+        rejected.iter().find(|(known, _)| known == digest).map(|(_, reason)| reason.clone())
+    }
+
+    /// The other fingerprint that a policy of this name is known by.
+    pub(crate) fn other_fingerprint(&self, policy: &PolicyIdentity) -> Option<String> {
+        self.index().policies.get(&policy.name).filter(|known| **known != policy.fingerprint).cloned()
+    }
+
+    pub(crate) fn remember_policy(&self, policy: &PolicyIdentity) {
+        let mut index = self.index();
+        index.policies.insert(policy.name.clone(), policy.fingerprint.clone());
+        self.write(&index);
+    }
+
+    /// Remembers which pairs a stem lives by now; others are forgotten.
+    pub(crate) fn record(
+        &self,
+        stem: &str,
+        current: Option<&Digest>,
+        proven: bool,
+        previous: Option<&Digest>,
+    ) {
+        let mut index = self.index();
+        let entry = index.stems.entry(stem.to_owned()).or_default();
+        (entry.current, entry.proven, entry.previous) = (current.cloned(), proven, previous.cloned());
+        self.write(&index);
+        self.forget_unused(&index);
+    }
+
+    pub(crate) fn reject(&self, stem: &str, digest: &Digest, reason: &str) {
+        let mut index = self.index();
+        let rejected = &mut index.stems.entry(stem.to_owned()).or_default().rejected;
+        rejected.retain(|(known, _)| known != digest);
+        rejected.push((digest.clone(), reason.to_owned()));
+        let surplus = rejected.len().saturating_sub(REJECTED_DIGESTS);
+        rejected.drain(..surplus);
+        self.write(&index);
+    }
+
+    /// Keeps the bytes of a pair.
+    pub(crate) fn keep(&self, pair: &Pair) {
+        let Some(folder) = &self.folder else { return };
+        let digest = pair.digest();
+        let sidecar = pair.sidecar.as_deref().unwrap_or_default();
+        let kept = write_whole(&folder.join(format!("{digest}.toml")), &[sidecar.as_bytes()])
+            .and_then(|()| write_whole(&folder.join(format!("{digest}.wasm")), &[&pair.wasm]));
+        if let Err(error) = kept {
+            tracing::warn!(plugin = pair.stem, "last-good pair not kept: {error}");
+        }
+    }
+
+    /// A kept pair, if it is still what its name says.
+    pub(crate) fn pair(&self, stem: &str, digest: &Digest) -> Option<Pair> {
+        let folder = self.folder.as_ref()?;
+        let wasm = fs::read(folder.join(format!("{digest}.wasm"))).ok()?;
+        let sidecar = fs::read_to_string(folder.join(format!("{digest}.toml"))).ok()?;
+        let sidecar = Some(sidecar).filter(|text| !text.is_empty());
+        let pair = Pair { stem: stem.to_owned(), wasm, sidecar };
+        (pair.digest() == *digest).then_some(pair)
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    fn write(&self, index: &Index) {
+        let Some(folder) = &self.folder else { return };
+        let text = serde_json::to_vec_pretty(index).expect("an index holds only texts");
+        if let Err(error) = write_whole(&folder.join("index.json"), &[&text]) {
+            tracing::warn!(folder = %folder.display(), "index of last-good plugins not written: {error}");
+        }
+    }
+
+    fn forget_unused(&self, index: &Index) {
+        let Some(Ok(entries)) = self.folder.as_ref().map(fs::read_dir) else { return };
+        let entries_of = index.stems.values();
+        let used: BTreeSet<&str> = entries_of
+            .flat_map(|entry| entry.current.iter().chain(&entry.previous))
+            .map(Digest::as_str)
+            .collect();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if stem != "index" && !used.contains(stem.as_str()) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}

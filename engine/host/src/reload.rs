@@ -1,0 +1,156 @@
+//! Follows the plugin folder. Events are hints to look soon; what changed is
+//! decided by listing the folder, when it has been quiet for a while. A slow
+//! poll finds what no event told.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use crate::error::Error;
+use crate::folder::{Listing, Mark};
+use crate::host::{Host, Shared};
+
+/// The folder is followed while this lives.
+pub struct Watching {
+    signals: Sender<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Signal {
+    Look,
+    Stop,
+}
+
+/// Looks at a folder that never comes to rest, before it is read all the same.
+const RESTLESS_LOOKS: u32 = 20;
+
+impl Host {
+    /// Starts to follow the folder, unless `reload` is off: then only
+    /// [`Host::reload`] reads it again.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn watch(&self) -> Result<Watching, Error> {
+        let (signals, received) = channel();
+        if !self.shared.options.reload {
+            return Ok(Watching { signals, thread: None });
+        }
+        let follower = Follower {
+            shared: Arc::clone(&self.shared),
+            signals: signals.clone(),
+            received,
+            eyes: None,
+            seen: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("plugin-reload".into())
+            .spawn(move || follower.run())
+            .map_err(|error| Error::Engine(error.to_string()))?;
+        Ok(Watching { signals, thread: Some(thread) })
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.signals.send(Signal::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Follower {
+    shared: Arc<Shared>,
+    signals: Sender<Signal>,
+    received: Receiver<Signal>,
+    /// The watcher, with the folder it was set on: a folder put in its place
+    /// needs a new one.
+    eyes: Option<(RecommendedWatcher, Option<(u64, u64)>)>,
+    /// The folder as it was last read.
+    seen: Option<Listing>,
+}
+
+/// It was told to stop.
+struct Stopped;
+
+impl Follower {
+    fn run(mut self) {
+        loop {
+            self.open_eyes();
+            if self.look().is_err() {
+                return;
+            }
+            if self.wait(self.shared.options.poll_ms).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads the folder if it changed, once it has settled.
+    fn look(&mut self) -> Result<(), Stopped> {
+        let mut listing = Listing::of(&self.shared.options.folder);
+        if self.seen.as_ref() == Some(&listing) {
+            return Ok(());
+        }
+        for _ in 0..RESTLESS_LOOKS {
+            self.rest(self.shared.options.settle_ms)?;
+            let again = Listing::of(&self.shared.options.folder);
+            if again == listing {
+                break;
+            }
+            listing = again;
+        }
+        self.seen = self.shared.read_folder().then_some(listing);
+        Ok(())
+    }
+
+    /// Waits for a hint, at most so long.
+    fn wait(&self, milliseconds: u64) -> Result<(), Stopped> {
+        let unread = self.seen.is_none();
+        let most = if unread { milliseconds.min(self.shared.options.settle_ms) } else { milliseconds };
+        match self.received.recv_timeout(Duration::from_millis(most)) {
+            Ok(Signal::Look) | Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+
+    /// Waits so long, whatever hints come.
+    fn rest(&self, milliseconds: u64) -> Result<(), Stopped> {
+        let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
+        loop {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            match self.received.recv_timeout(left) {
+                Ok(Signal::Look) => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
+            }
+        }
+    }
+
+    /// Watches the folder and the one it lies in, anew when it was replaced.
+    fn open_eyes(&mut self) {
+        let folder = &self.shared.options.folder;
+        let place = Mark::of(folder).ok().map(|mark| mark.identity());
+        if self.eyes.as_ref().is_some_and(|(_, watched)| *watched == place) {
+            return;
+        }
+        let signals = self.signals.clone();
+        let hint = move |_: notify::Result<notify::Event>| {
+            let _ = signals.send(Signal::Look);
+        };
+        match notify::recommended_watcher(hint) {
+            Ok(mut watcher) => {
+                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+                for path in [Some(folder.as_path()), parent].into_iter().flatten() {
+                    // What is not there cannot be watched; the poll finds it.
+                    let _ = watcher.watch(path, RecursiveMode::NonRecursive);
+                }
+                self.eyes = Some((watcher, place));
+            }
+            Err(error) => tracing::debug!("no events of the plugin folder, only polling: {error}"),
+        }
+    }
+}
