@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod conformance;
 pub mod dispatch;
 pub mod history;
 pub mod reference;

@@ -1,0 +1,68 @@
+//! The embedded adapters keep the promises of their seams.
+#![allow(clippy::unwrap_used)]
+
+use pricedrop_adapters::embedded::{
+    Embedded, EmbeddedCommitter, EmbeddedDeadLetters, EmbeddedLeases, EmbeddedNotifications,
+    EmbeddedPolicies, EmbeddedRecipients, EmbeddedRetries, EmbeddedWatches, Error, Options,
+};
+use tempfile::TempDir;
+
+fn open() -> (Embedded, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Options::new(folder.path()).build().unwrap(), folder)
+}
+
+macro_rules! suite {
+    ($suite:ident, $adapter:ty, $method:ident) => {
+        mod $suite {
+            use super::*;
+            async fn fresh() -> ($adapter, TempDir) {
+                let (embedded, folder) = open();
+                (embedded.$method(), folder)
+            }
+            pricedrop_testing::conform!(fresh, $suite);
+        }
+    };
+}
+
+suite!(watches, EmbeddedWatches, watches);
+suite!(commits, EmbeddedCommitter, committer);
+suite!(leases, EmbeddedLeases, leases);
+suite!(retries, EmbeddedRetries, retries);
+suite!(recipients, EmbeddedRecipients, recipients);
+suite!(dead_letters, EmbeddedDeadLetters, dead_letters);
+suite!(policies, EmbeddedPolicies, policies);
+
+mod log {
+    use super::*;
+
+    struct Log(Embedded);
+
+    impl pricedrop_testing::conformance::log::Log for Log {
+        type Committer = EmbeddedCommitter;
+        type Reader = EmbeddedNotifications;
+        fn committer(&self) -> EmbeddedCommitter {
+            self.0.committer()
+        }
+        fn reader(&self) -> EmbeddedNotifications {
+            self.0.notifications("dispatcher")
+        }
+    }
+
+    async fn fresh() -> (Log, TempDir) {
+        let (embedded, folder) = open();
+        (Log(embedded), folder)
+    }
+
+    pricedrop_testing::conform!(fresh, log);
+}
+
+#[test]
+fn a_folder_in_use_is_refused_by_name_and_free_after_closing() {
+    let (embedded, folder) = open();
+    let refused = Options::new(folder.path()).build().err().unwrap();
+    assert!(matches!(refused, Error::InUse(_)));
+    assert!(refused.to_string().contains(folder.path().to_str().unwrap()), "{refused}");
+    drop(embedded);
+    Options::new(folder.path()).build().unwrap();
+}

@@ -1,0 +1,83 @@
+//! What the log of notifications promises: what was committed is read once, in
+//! order, by a reader that goes on where it left.
+
+use pricedrop_model::Notification;
+use pricedrop_model::dispatch::NotificationLog;
+use pricedrop_model::notification::{Format, Renderer};
+use pricedrop_model::seams::{Commit, Committer};
+
+use super::commits::block;
+
+/// A committer, and readers of what it commits.
+pub trait Log {
+    /// The committer.
+    type Committer: Committer;
+    /// A reader.
+    type Reader: NotificationLog;
+    /// The committer; asked once.
+    fn committer(&self) -> Self::Committer;
+    /// A reader that goes on where the last one committed.
+    fn reader(&self) -> Self::Reader;
+}
+
+fn users(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("u{n}")).collect()
+}
+
+async fn read_all(reader: &mut impl NotificationLog, most: usize) -> Vec<(i64, Notification)> {
+    let mut all = Vec::new();
+    loop {
+        let batch = reader.next_batch(most, 0).await.expect("a batch");
+        assert!(batch.len() <= most);
+        if batch.is_empty() {
+            return all;
+        }
+        all.extend(batch);
+    }
+}
+
+/// Fields and ids are those the renderer writes; offsets ascend.
+pub async fn every_notification_is_read_once_in_order<L: Log>(log: L) {
+    let mut committer = log.committer();
+    committer.restore().await.expect("restored");
+    let mut written = Vec::new();
+    for offset in 0..5 {
+        let block = block("P", "79.9", offset, &users(3));
+        let mut renderer = Renderer::new(&block, "price_updates", Format::Full);
+        for (user, watch_price) in block.told.iter() {
+            let mut line = Vec::new();
+            renderer.write(&mut line, user, watch_price);
+            written.push(serde_json::from_slice::<Notification>(&line).expect("a notification"));
+        }
+        let commit = Commit { fan_outs: vec![block], ..Commit::default() };
+        committer.commit(commit).await.expect("committed");
+    }
+    let read = read_all(&mut log.reader(), 4).await;
+    assert!(read.is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(read.into_iter().map(|(_, notification)| notification).collect::<Vec<_>>(), written);
+}
+
+/// A new reader gets what the last one did not commit, again.
+pub async fn a_reader_goes_on_from_its_commit<L: Log>(log: L) {
+    let mut committer = log.committer();
+    committer.restore().await.expect("restored");
+    let commit = Commit { fan_outs: vec![block("P", "1", 0, &users(10))], ..Commit::default() };
+    committer.commit(commit).await.expect("committed");
+    let mut first = log.reader();
+    let all = read_all(&mut first, 3).await;
+    first.commit(all[6].0).await.expect("committed");
+    let rest = read_all(&mut log.reader(), 100).await;
+    assert_eq!(rest, all[6..]);
+}
+
+/// However it is stored.
+pub async fn a_long_fan_out_keeps_its_order<L: Log>(log: L) {
+    let mut committer = log.committer();
+    committer.restore().await.expect("restored");
+    let told = users(10_001);
+    let commit = Commit { fan_outs: vec![block("P", "1", 0, &told)], ..Commit::default() };
+    committer.commit(commit).await.expect("committed");
+    let read = read_all(&mut log.reader(), 1000).await;
+    let read: Vec<String> = read.into_iter().map(|(_, one)| one.user_id.to_string()).collect();
+    assert_eq!(read, told);
+}

@@ -1,0 +1,74 @@
+//! One suite per seam. Each promise is a function that takes a fresh adapter,
+//! so that every adapter of the seam is held to the same ones:
+//!
+//! ```ignore
+//! async fn open() -> (MyWatches, tempfile::TempDir) { .. }
+//! pricedrop_testing::conform!(open, watches);
+//! ```
+//!
+//! `open` gives the adapter and whatever must outlive it.
+
+pub mod commits;
+pub mod dead_letters;
+pub mod leases;
+pub mod log;
+pub mod policies;
+pub mod recipients;
+pub mod retries;
+pub mod watches;
+
+/// Makes one test of each promise of a suite.
+#[macro_export]
+macro_rules! conform {
+    ($open:path, watches) => {
+        $crate::promises!($open, watches: a_written_watch_is_visible_to_the_next_view,
+            a_write_behind_a_view_is_updated_after_it, writing_a_watch_again_replaces_it,
+            every_page_size_reads_the_same_rows_in_order, a_scan_ends_at_the_floor,
+            deleting_says_whether_there_was_one, a_told_row_is_removed_unless_written_anew,
+            a_list_goes_through_all_products_in_order, of_two_writes_in_one_put_the_later_stands);
+    };
+    ($open:path, commits) => {
+        $crate::promises!($open, commits: nothing_committed_restores_nothing,
+            committed_offsets_and_states_come_back, only_unfinished_states_are_restored,
+            a_forgotten_state_is_gone, every_currency_of_a_product_is_loaded);
+    };
+    ($open:path, log) => {
+        $crate::promises!($open, log: every_notification_is_read_once_in_order,
+            a_reader_goes_on_from_its_commit, a_long_fan_out_keeps_its_order);
+    };
+    ($open:path, leases) => {
+        $crate::promises!($open, leases: only_one_claim_of_many_is_yours,
+            a_lease_that_ended_can_be_claimed, a_confirmation_outlives_its_lease,
+            a_released_lease_can_be_claimed_at_once);
+    };
+    ($open:path, retries) => {
+        $crate::promises!($open, retries: the_longest_due_comes_first_and_only_when_due,
+            a_taken_entry_stays_until_removed, putting_again_moves_an_entry);
+    };
+    ($open:path, recipients) => {
+        $crate::promises!($open, recipients: addresses_come_back_by_user_in_order,
+            an_address_is_replaced_and_deleted);
+    };
+    ($open:path, dead_letters) => {
+        $crate::promises!($open, dead_letters: items_are_numbered_in_order,
+            a_removed_item_leaves_its_number_unused);
+    };
+    ($open:path, policies) => {
+        $crate::promises!($open, policies: the_first_policy_becomes_active,
+            a_policy_that_cuts_alike_takes_over, a_policy_that_cuts_otherwise_is_refused);
+    };
+}
+
+/// Makes one test of each function of a suite.
+#[macro_export]
+macro_rules! promises {
+    ($open:path, $suite:ident: $($promise:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() {
+                let (adapter, _keep) = $open().await;
+                $crate::conformance::$suite::$promise(adapter).await;
+            }
+        )+
+    };
+}
