@@ -1,0 +1,130 @@
+//! What the live tests share: files of watches and updates, feeding them to a
+//! running engine that may die at any moment, and reading what was told.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use pricedrop_harness::{Engine, Error, Home, request};
+use serde_json::Value;
+
+/// Without a console: what counts is the outbox.
+pub const CONFIG: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+max_body = "64MiB"
+[data]
+folder = "data"
+[plugins]
+folder = "plugins"
+[bucketing]
+watchers_above = 40
+[dispatch]
+enabled = false
+"#;
+
+/// A home with the default policies.
+pub fn home(folder: &Path) -> Home {
+    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, CONFIG).unwrap();
+    home.install("bucketing-floor", "bucketing").unwrap();
+    home.install("throttling-coalesce", "throttling").unwrap();
+    home
+}
+
+/// Numbers that look random; printed with what they made fail.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `sides` (xorshift64).
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// How large a run is.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub products: u64,
+    pub watches: u64,
+    pub updates: u64,
+}
+
+const MODES: [&str; 4] = ["", "every-drop", "crossing", "once"];
+
+/// Watches in all modes, their thresholds around the prices of `updates`.
+pub fn watches(dice: &mut Dice, size: Size) -> String {
+    let mut seen = std::collections::HashSet::new();
+    let mut csv = String::from("product_id,price_watch_value,user_id,mode\n");
+    while (seen.len() as u64) < size.watches {
+        let (product, cents, user) = (dice.roll(size.products), 5_000 + dice.roll(4_000), dice.roll(5_000));
+        if seen.insert((product, cents, user)) {
+            let mode = MODES[dice.roll(4) as usize];
+            writeln!(csv, "P{product},{}.{:02},u{user},{mode}", cents / 100, cents % 100).unwrap();
+        }
+    }
+    csv
+}
+
+/// The time of an update, and of a change right behind it: each is its own.
+pub fn time_of(update: usize) -> i64 {
+    1_700_000_000_000 + update as i64 * 1_000
+}
+
+/// One update a line, a second apart.
+pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
+    let update = |index: u64| {
+        let (product, cents) = (dice.roll(size.products), 4_900 + dice.roll(43) * 100);
+        let (price, at) = (format!("{}.{:02}", cents / 100, cents % 100), time_of(index as usize));
+        format!(r#"{{"productId":"P{product}","newPrice":{price},"occurredAt":{at}}}"#)
+    };
+    (0..size.updates).map(update).collect()
+}
+
+/// Notifications of the offline twin, in order of their ids.
+pub fn simulated(home: &Home) -> Vec<String> {
+    let output = home.run(&["simulate", "--watches", "watches.csv", "--updates", "updates.jsonl", "--stats"]);
+    let output = output.unwrap();
+    eprintln!("simulate: {}", String::from_utf8_lossy(&output.stderr).trim());
+    sorted(std::str::from_utf8(&output.stdout).unwrap().lines())
+}
+
+fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// The whole outbox, in order of the lines.
+pub fn told(engine: &Engine) -> Vec<String> {
+    let (mut from, mut lines) = (0, Vec::new());
+    loop {
+        let page = engine.request("GET", &format!("/v1/notifications?from={from}&limit=1000"), b"").unwrap();
+        let count = page.lines().count();
+        lines.extend(page.lines().map(str::to_owned));
+        from += count;
+        if count == 0 {
+            lines.sort();
+            return lines;
+        }
+    }
+}
+
+/// Fails with the first difference, not with both lists.
+pub fn assert_same(live: &[String], twin: &[String], what: &str) {
+    let missing: Vec<_> = twin.iter().filter(|line| live.binary_search(line).is_err()).take(3).collect();
+    let extra: Vec<_> = live.iter().filter(|line| twin.binary_search(line).is_err()).take(3).collect();
+    assert!(
+        live == twin,
+        "{what}: told {} live, {} by the twin; missing: {missing:#?}; too many: {extra:#?}",
+        live.len(),
+        twin.len()
+    );
+}
+
+/// One request, or why it may have to be repeated.
+pub fn post(address: &str, updates: &[String], offset: usize) -> Result<Value, Error> {
+    let path = format!("/v1/prices?offset={offset}");
+    Ok(serde_json::from_str(&request(address, "POST", &path, updates.join("\n").as_bytes())?)?)
+}

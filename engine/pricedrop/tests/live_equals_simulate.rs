@@ -1,0 +1,149 @@
+//! The running engine tells exactly what its offline twin prints, whatever is
+//! done to its process.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod live;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use live::{Dice, Size};
+use pricedrop_harness::{Engine, Home, request};
+
+const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
+
+#[test]
+fn the_outbox_holds_what_simulate_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = live::home(folder.path());
+    let mut dice = Dice(0xA11CE);
+    let updates = live::updates(&mut dice, SIZE);
+    std::fs::write(folder.path().join("watches.csv"), live::watches(&mut dice, SIZE)).unwrap();
+    std::fs::write(folder.path().join("updates.jsonl"), updates.join("\n")).unwrap();
+    let engine = home.start().unwrap();
+    home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+
+    let begun = Instant::now();
+    for (index, batch) in updates.chunks(500).enumerate() {
+        live::post(&engine.address, batch, index * 500).unwrap();
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+
+    let told = live::told(&engine);
+    eprintln!("live: {} updates, {} notifications, {seconds:.2} s", updates.len(), told.len());
+    live::assert_same(&told, &live::simulated(&home), "undisturbed");
+}
+
+/// What stands in the twin's file: updates, and watch changes where the live
+/// engine had acknowledged them.
+#[derive(Default)]
+struct Script {
+    lines: Vec<String>,
+}
+
+/// An engine that somebody else kills now and then.
+struct Mortal {
+    home: Home,
+    engine: Arc<Mutex<Engine>>,
+}
+
+impl Mortal {
+    fn address(&self) -> String {
+        self.engine.lock().unwrap().address.clone()
+    }
+
+    /// Asks until the engine, or the one after it, has answered.
+    fn insist(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
+        let begun = Instant::now();
+        loop {
+            match ask(&self.address()) {
+                Ok(()) => return,
+                Err(error) => {
+                    let patient = begun.elapsed() < Duration::from_secs(60);
+                    let words = || self.engine.lock().unwrap().last_words();
+                    assert!(patient, "no answer for a minute: {error}; the engine said: {}", words());
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
+    const KILLS: u64 = 50;
+    let seed = std::env::var("PRICEDROP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0xDEAD);
+    eprintln!("PRICEDROP_TEST_SEED={seed}");
+    let mut dice = Dice(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let home = live::home(folder.path());
+    let updates = live::updates(&mut dice, SIZE);
+    std::fs::write(folder.path().join("watches.csv"), live::watches(&mut dice, SIZE)).unwrap();
+    let engine = home.start().unwrap();
+    home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+    let mortal = Mortal { home, engine: Arc::new(Mutex::new(engine)) };
+
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let killer = {
+        let (engine, home, done) = (mortal.engine.clone(), mortal.home.clone(), done.clone());
+        let mut dice = Dice(seed ^ 0xFFFF_0000);
+        std::thread::spawn(move || {
+            let mut kills = 0;
+            while kills < KILLS && !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // From its first moments on to well into its work.
+                std::thread::park_timeout(Duration::from_millis(dice.roll(120)));
+                let mut engine = engine.lock().unwrap();
+                engine.kill().unwrap();
+                kills += 1;
+                *engine = home.launch().unwrap();
+            }
+            kills
+        })
+    };
+
+    let mut script = Script::default();
+    let mut sent = 0;
+    while sent < updates.len() {
+        change_watches(&mortal, &mut dice, sent, &mut script);
+        let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
+        mortal.insist(|address| live::post(address, &updates[sent..upto], sent).map(|_| ()));
+        script.lines.extend_from_slice(&updates[sent..upto]);
+        sent = upto;
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let kills = killer.join().unwrap();
+    assert_eq!(kills, KILLS, "the updates ran out before the kills");
+
+    std::fs::write(folder.path().join("updates.jsonl"), script.lines.join("\n")).unwrap();
+    let mut engine = mortal.engine.lock().unwrap();
+    engine.wait_until_ready().unwrap();
+    let told = live::told(&engine);
+    eprintln!("{kills} kills, {} lines, {} notifications", script.lines.len(), told.len());
+    live::assert_same(&told, &live::simulated(&mortal.home), &format!("seed {seed}"));
+}
+
+/// A few watches come and go; each change stands in the script where it was
+/// acknowledged, so every later drop must honour it.
+fn change_watches(mortal: &Mortal, dice: &mut Dice, sent: usize, script: &mut Script) {
+    for change in 0..dice.roll(3) {
+        let (product, cents, user) = (dice.roll(SIZE.products), 5_000 + dice.roll(40) * 100, dice.roll(300));
+        let price = format!("{}.{:02}", cents / 100, cents % 100);
+        let at = live::time_of(sent) - 500 + change as i64;
+        if dice.roll(4) == 0 {
+            let path = format!("/v1/watches?product=P{product}&user=c{user}&price={price}");
+            mortal.insist(|address| request(address, "DELETE", &path, b"").map(|_| ()));
+            script.lines.push(format!(
+                r#"{{"watch":"delete","productId":"P{product}","userId":"c{user}","priceWatchValue":{price},"at":{at}}}"#
+            ));
+        } else {
+            let mode = ["every-drop", "crossing", "once"][dice.roll(3) as usize];
+            let watch = format!(
+                r#""productId":"P{product}","userId":"c{user}","priceWatchValue":{price},"mode":"{mode}""#
+            );
+            let body = format!("{{{watch}}}");
+            mortal.insist(|address| request(address, "PUT", "/v1/watches", body.as_bytes()).map(|_| ()));
+            script.lines.push(format!(r#"{{"watch":"put",{watch},"at":{at}}}"#));
+        }
+    }
+}
