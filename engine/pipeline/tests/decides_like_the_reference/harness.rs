@@ -89,7 +89,12 @@ async fn run_to_the_end(history: &History, setup: &Setup) -> Run {
     let committed = MemoryCommitter::default();
     let journal = Arc::new(Mutex::new(Journal::default()));
     let throttle = || -> Arc<dyn Throttling> { Arc::new(RandomThrottle::new(journal.clone(), setup.seed)) };
-    let policies = Policies { mapping: setup.mapping, throttling: setup.throttled.then(throttle) };
+    let fails_one_in = match setup.faults {
+        Faults::OneIn(one_in, _) => Some(one_in),
+        _ => None,
+    };
+    let throttling = setup.throttled.then(throttle);
+    let policies = Policies { mapping: setup.mapping, fails_one_in, throttling };
     let bucketing = policies.bucketing();
     let watches = Arc::new(MemoryWatches::new(clock.clone(), bucketing, setup.watchers_above));
     let faulty_committer = FaultyCommitter::new(committed.clone(), setup.faults.clone(), journal.clone());

@@ -1,11 +1,11 @@
 //! Bucketing policies in plain Rust: any non-decreasing mapping will do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pricedrop_model::plugin::{Bucketing, Channel, Error, Plugins, PolicyIdentity, Throttling};
 use pricedrop_model::{BucketId, Price, ProductId};
 
-use crate::harness::billionths;
+use crate::harness::{Dice, billionths};
 
 const MOST: i128 = (1 << 53) - 1;
 
@@ -41,6 +41,8 @@ impl Mapping {
 #[derive(Clone, Default)]
 pub struct Policies {
     pub mapping: Option<Mapping>,
+    /// The mapping does not answer one in so many times.
+    pub fails_one_in: Option<u64>,
     pub throttling: Option<Arc<dyn Throttling>>,
 }
 
@@ -49,7 +51,8 @@ impl Plugins for Policies {
         let mapping = self.mapping?;
         let identity =
             PolicyIdentity { name: format!("{mapping:?}@1+0"), fingerprint: format!("{mapping:?}") };
-        Some(Arc::new(Native { mapping, identity }))
+        let fails = self.fails_one_in.map(|one_in| (one_in, Mutex::new(Dice(one_in))));
+        Some(Arc::new(Native { mapping, identity, fails }))
     }
 
     fn throttling(&self) -> Option<Arc<dyn Throttling>> {
@@ -64,6 +67,7 @@ impl Plugins for Policies {
 struct Native {
     mapping: Mapping,
     identity: PolicyIdentity,
+    fails: Option<(u64, Mutex<Dice>)>,
 }
 
 impl Bucketing for Native {
@@ -72,6 +76,11 @@ impl Bucketing for Native {
     }
 
     fn buckets_of(&self, _product: &ProductId, prices: &[Price]) -> Result<Vec<BucketId>, Error> {
+        let fails = self.fails.as_ref();
+        if fails.is_some_and(|(one_in, dice)| dice.lock().unwrap().roll(*one_in) == 0) {
+            let (plugin, reason) = (self.identity.name.clone(), "a fault".to_owned());
+            return Err(Error { plugin, function: "bucket-of", reason });
+        }
         Ok(prices.iter().map(|price| self.mapping.bucket(*price)).collect())
     }
 
