@@ -4,13 +4,14 @@ use axum::Json;
 use axum::extract::State as From;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use pricedrop_model::dispatch::{DeadItem, DeadWhat, Retry};
+use pricedrop_model::dispatch::{DeadItem, DeadWhat};
 use pricedrop_model::seams::Outcome;
+use pricedrop_pipeline::dispatcher::{self, ReplayError};
 use serde::{Deserialize, Serialize};
 
 use crate::pages::{Asked, Named, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::seams::NewRecord;
+use crate::seams::{Api, NewRecord};
 use crate::server::State;
 
 #[derive(Deserialize)]
@@ -52,15 +53,22 @@ pub(crate) struct Replayed {
 /// the engine dies between the two it is there still: an update posted again
 /// at the same price tells nobody twice, a delivery keeps its key.
 pub(crate) async fn replay(From(state): From<State>, Named(number): Named<i64>) -> Answer<Json<Replayed>> {
-    let outcome = match find(&state, number).await?.what {
-        DeadWhat::Delivery { retry, .. } => replay_delivery(&state, *retry).await?,
+    let item = find(&state, number).await?;
+    let outcome = match &item.what {
+        DeadWhat::Delivery { retry, .. } => {
+            replay_delivery(&state, &item).await?;
+            format!("queued for {} on {}", retry.to.user_id, retry.to.channel)
+        }
         DeadWhat::Update { truncated: Some(bytes), .. } => {
             let error = format!("the update had {bytes} bytes, and only its beginning was kept");
             return Err(Refusal::new(StatusCode::CONFLICT, error).remedy("send a shorter update"));
         }
-        DeadWhat::Update { key, value, .. } => replay_update(&state, key, value).await?,
+        DeadWhat::Update { key, value, .. } => {
+            let outcome = replay_update(&state, key.clone(), value.clone()).await?;
+            state.api.dead_letters.remove(number).await?;
+            outcome
+        }
     };
-    state.api.dead_letters.remove(number).await?;
     Ok(Json(Replayed { replayed: number, outcome }))
 }
 
@@ -69,11 +77,13 @@ async fn find(state: &State, number: i64) -> Answer<DeadItem> {
     state.api.dead_letters.get(number).await?.ok_or_else(missing)
 }
 
-async fn replay_delivery(state: &State, retry: Retry) -> Answer<String> {
-    let now = state.api.clock.now();
-    let outcome = format!("queued for {} on {}", retry.to.user_id, retry.to.channel);
-    state.api.retries.put(vec![Retry { due: now, since: now, attempt: 1, ..retry }]).await?;
-    Ok(outcome)
+async fn replay_delivery(state: &State, item: &DeadItem) -> Answer<()> {
+    let Api { leases, retries, dead_letters, clock, .. } = &state.api;
+    let replayed = dispatcher::replay(item, &**leases, &**retries, &**dead_letters, clock.now()).await;
+    replayed.map_err(|error| match error {
+        ReplayError::Store(error) => error.into(),
+        ReplayError::NotADelivery(_) => Refusal::new(StatusCode::CONFLICT, error.to_string()),
+    })
 }
 
 async fn replay_update(state: &State, key: Option<String>, value: Option<String>) -> Answer<String> {

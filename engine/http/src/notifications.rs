@@ -29,9 +29,7 @@ pub(crate) async fn list(
     if from < 0 {
         return Err(Refusal::bad("from must be 0 or more").at("from"));
     }
-    let page = state.api.outbox.read(from, most).await?;
-    let next = page.last().map_or(from, |(offset, _)| offset + 1);
-    let lines: String = page.iter().flat_map(|(_, json)| [json.as_str(), "\n"]).collect();
+    let (lines, next) = state.api.outbox.read(from, most).await?;
     let headers =
         [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (NEXT_OFFSET, next.to_string())];
     Ok((headers, lines))

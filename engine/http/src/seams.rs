@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Recipients, RetryQueue};
+use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Leases, Recipients, RetryQueue};
 use pricedrop_model::seams::{Error, Outcome, WatchWriter};
 use pricedrop_model::{Clock, Rules};
 use serde::Serialize;
@@ -24,6 +24,8 @@ pub struct Api {
     pub watches: Arc<dyn WatchWriter>,
     /// Addresses.
     pub recipients: Arc<dyn Recipients>,
+    /// Whose delivery is whose.
+    pub leases: Arc<dyn Leases>,
     /// Where replayed deliveries go.
     pub retries: Arc<dyn RetryQueue>,
     /// What died.
@@ -89,11 +91,12 @@ pub trait PriceIntake: Send + Sync {
 /// `user_notifications`, to look into.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Notifications as JSON with their offsets, from this offset on.
+    /// Notifications as JSON lines from this offset on, at most so many; and
+    /// the offset to go on from.
     ///
     /// # Errors
     /// The store is away; try again.
-    async fn read(&self, from: i64, most: usize) -> Result<Vec<(i64, String)>, Error>;
+    async fn read(&self, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error>;
 }
 
 /// How bad a reason is.

@@ -1,1 +1,17 @@
-//! placeholder
+//! The `pricedrop` binary: command line, configuration, wiring. The only place
+//! that names an adapter.
+//!
+//! ```text
+//! cli.rs (what can be asked) ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine
+//!    │                      ├──▶ simulate/    files in, notifications out
+//!    ▼                      └──▶ run/         the engine itself: adapters behind seams
+//! config/ (one table of fields)
+//! ```
+
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod report;
+pub mod run;
+pub mod simulate;

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use pricedrop_adapters::memory::MemoryWatches;
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
 use pricedrop_model::{
-    Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId, WallTime,
-    Watch, time,
+    Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId,
+    WallTime, Watch, time,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -161,7 +161,9 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
 
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
         for (position, outcome) in outcomes {
-            let Some(current) = self.current.take_if(|_| position.offset == self.offset - 1) else { continue };
+            let Some(current) = self.current.take_if(|_| position.offset == self.offset - 1) else {
+                continue;
+            };
             match (outcome, current.update) {
                 (Outcome::Dead(reason), _) => (self.complain)(current.line, &reason),
                 (Outcome::Stale, _) | (_, None) => {}

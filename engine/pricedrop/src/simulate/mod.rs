@@ -81,7 +81,8 @@ impl Simulation {
         complain: impl FnMut(u64, &str) + Send + 'static,
     ) -> Result<Stats, Error> {
         let clock = Arc::new(SimulatedClock::default());
-        let store = Arc::new(MemoryWatches::new(clock.clone(), self.plugins.bucketing(), self.watchers_above));
+        let store =
+            Arc::new(MemoryWatches::new(clock.clone(), self.plugins.bucketing(), self.watchers_above));
         watches::load(watches, &store)?;
         let committer =
             Printing { inner: MemoryCommitter::default(), store: store.clone(), out, line: Vec::new() };

@@ -47,10 +47,10 @@ impl<R: Read> WatchLines<R> {
     /// # Errors
     /// A column is missing or unknown.
     pub fn new(input: R) -> Result<WatchLines<R>, Error> {
-        let mut reader =
-            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(input);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(input);
         let header = reader.headers().map_err(|error| Error::Header { missing: error.to_string() })?.clone();
-        let column = |name: &str| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
+        let column =
+            |name: &str| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
         let columns = COLUMNS.map(column);
         if let Some(missing) = (0..REQUIRED).find(|index| columns[*index].is_none()) {
             return Err(Error::Header { missing: COLUMNS[missing].into() });
@@ -66,7 +66,8 @@ impl<R: Read> WatchLines<R> {
         let price = required(1)?;
         Ok(Watch {
             product_id: ProductId::new(required(0)?).map_err(|error| error.to_string())?,
-            price_watch_value: Price::parse(price).map_err(|why| format!("price_watch_value {price:?}: {why}"))?,
+            price_watch_value: Price::parse(price)
+                .map_err(|why| format!("price_watch_value {price:?}: {why}"))?,
             user_id: UserId::new(required(2)?).map_err(|error| error.to_string())?,
             mode: field(3).map(read_mode).transpose()?,
             currency: field(4).map(Currency::new).transpose().map_err(|error| error.to_string())?,

@@ -1,0 +1,158 @@
+//! Asks the running engine over its API. The store belongs to that process
+//! alone, so commands go through it.
+
+use std::time::Duration;
+
+use pricedrop_http::Problem;
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+
+use crate::cli::Remote;
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// How long an engine is waited for to take a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take; a batch of writes waits for the disk.
+const ANSWER: Duration = Duration::from_secs(120);
+/// Below the folder of the store: the address of the engine that owns it.
+pub const ADDRESS_FILE: &str = "http.addr";
+
+/// A connection to one engine.
+pub struct Client {
+    runtime: Runtime,
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+/// An answer with what its headers said.
+pub struct Answered {
+    /// The body.
+    pub body: Vec<u8>,
+    /// `pricedrop-next-offset`.
+    pub next_offset: Option<i64>,
+}
+
+impl Client {
+    /// For the engine named on the command line, else the configuration's.
+    ///
+    /// # Errors
+    /// The address or the token is wrong.
+    pub fn new(config: &Config, remote: &Remote) -> Result<Client, Stopped> {
+        let text = remote.url.clone().unwrap_or_else(|| configured_url(config));
+        let base = Url::parse(&text).ok().filter(|url| url.has_host()).ok_or_else(|| {
+            Stopped::usage(
+                format!("{text:?} is no address of an engine"),
+                "write it as http://127.0.0.1:8080",
+            )
+        })?;
+        // The first one in a process is kept; any of them will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let http = http.map_err(|error| Stopped::failed(error, ""))?;
+        Ok(Client { runtime, http, base, token: config.token()? })
+    }
+
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// No engine answers, or it refuses.
+    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Stopped> {
+        self.json(Method::GET, path, query, None)
+    }
+
+    /// Sends a request and reads the answer as JSON.
+    ///
+    /// # Errors
+    /// No engine answers, or it refuses.
+    pub fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<T, Stopped> {
+        let answered = self.send(method, path, query, body)?;
+        serde_json::from_slice(&answered.body).map_err(|error| {
+            let remedy = "is this the address of a pricedrop engine of the same release?";
+            Stopped::failed(format!("{} answered in another language: {error}", self.base), remedy)
+        })
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// No engine answers, or it refuses.
+    pub fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answered, Stopped> {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(|error| self.away(&error))?;
+            self.read(response).await
+        })
+    }
+
+    async fn read(&self, response: Response) -> Result<Answered, Stopped> {
+        let status = response.status();
+        let next_offset = response.headers().get("pricedrop-next-offset");
+        let next_offset = next_offset.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.bytes().await.map_err(|error| self.away(&error))?.to_vec();
+        match status.is_success() {
+            true => Ok(Answered { body, next_offset }),
+            false => Err(refused(status, &body)),
+        }
+    }
+
+    fn away(&self, error: &reqwest::Error) -> Stopped {
+        if error.is_timeout() && !error.is_connect() {
+            let what = format!("the engine at {} took longer than {}", self.base, spell(ANSWER));
+            return Stopped::failed(what, "ask again; see the engine's log and /readyz");
+        }
+        let remedy = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
+                      The store belongs to the running engine alone, so this command needs one";
+        Stopped::failed(format!("no engine answers at {}", self.base), remedy)
+    }
+}
+
+fn spell(span: Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
+/// With port 0 the engine says in its folder where it listens.
+fn configured_url(config: &Config) -> String {
+    let listen = config.text("http.listen").unwrap_or_default();
+    let bound = match listen.ends_with(":0") {
+        true => std::fs::read_to_string(config.data_folder().join(ADDRESS_FILE)).ok(),
+        false => None,
+    };
+    let address = bound.as_deref().map_or(listen, str::trim);
+    let reachable = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    format!("http://{reachable}")
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Stopped {
+    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
+        return Stopped::failed(format!("the engine answered {status}"), "see its log");
+    };
+    let place = problem.place.map(|place| format!("{place}: ")).unwrap_or_default();
+    Stopped::failed(format!("{place}{}", problem.error), problem.remedy.unwrap_or_default())
+}

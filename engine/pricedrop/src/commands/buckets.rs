@@ -1,0 +1,25 @@
+//! `pricedrop buckets`.
+
+use std::io::Write;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::cli;
+use crate::client::Client;
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Does what was asked.
+///
+/// # Errors
+/// No engine answers, or it refuses.
+pub fn execute(config: &Config, asked: cli::Buckets) -> Result<(), Stopped> {
+    let answer: Value = match asked {
+        cli::Buckets::Status { remote } => Client::new(config, &remote)?.get("/v1/buckets", &[])?,
+        cli::Buckets::Migrate { remote } => {
+            Client::new(config, &remote)?.json(Method::POST, "/v1/buckets/migrate", &[], None)?
+        }
+    };
+    Ok(writeln!(anstream::stdout(), "{answer:#}")?)
+}

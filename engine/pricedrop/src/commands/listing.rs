@@ -1,0 +1,96 @@
+//! Lists that come page by page and are printed as a table or JSON lines.
+
+use std::io::Write;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::Listing;
+use crate::client::Client;
+use crate::report::Stopped;
+
+/// A list of the API.
+pub struct Source<'a> {
+    /// Where it is asked for.
+    pub path: &'a str,
+    /// What it is asked.
+    pub query: Vec<(&'a str, String)>,
+    /// The field of the answer that holds the entries.
+    pub field: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    next: Option<Value>,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+/// Hands over every entry, within the limit; how many there were.
+///
+/// # Errors
+/// No engine answers, or `each` fails.
+pub fn pages(
+    client: &Client,
+    source: &Source<'_>,
+    limit: usize,
+    mut each: impl FnMut(Value) -> Result<(), Stopped>,
+) -> Result<usize, Stopped> {
+    let (mut seen, mut after) = (0, None);
+    loop {
+        let mut query = source.query.clone();
+        query.extend(after.take().map(|after| ("after", after)));
+        if limit > 0 {
+            query.push(("limit", (limit - seen).to_string()));
+        }
+        let mut page: Page = client.get(source.path, &query)?;
+        let Some(Value::Array(entries)) = page.rest.remove(source.field) else {
+            return Ok(seen);
+        };
+        for entry in entries {
+            each(entry)?;
+            seen += 1;
+        }
+        after = page.next.filter(|next| !next.is_null()).map(as_text);
+        if after.is_none() || (limit > 0 && seen >= limit) {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Prints a list.
+///
+/// # Errors
+/// No engine answers, or nobody reads.
+pub fn print(
+    client: &Client,
+    source: &Source<'_>,
+    listing: &Listing,
+    line: impl Fn(&Value) -> String,
+) -> Result<(), Stopped> {
+    let mut out = anstream::stdout();
+    let seen = pages(client, source, listing.limit, |entry| {
+        let text = if listing.json { entry.to_string() } else { line(&entry) };
+        Ok(writeln!(out, "{text}")?)
+    })?;
+    if seen == 0 && !listing.json {
+        eprintln!("none");
+    }
+    if listing.limit > 0 && seen == listing.limit {
+        eprintln!("the first {seen}; --limit 0 prints all");
+    }
+    Ok(())
+}
+
+/// A field as people write it: texts without quotes.
+pub fn field(entry: &Value, name: &str) -> String {
+    entry.get(name).cloned().map(as_text).unwrap_or_default()
+}
+
+fn as_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,71 @@
+//! `pricedrop notifications`.
+
+use std::io::Write;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::listing::field;
+use crate::cli::{self, Listing};
+use crate::client::Client;
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Does what was asked.
+///
+/// # Errors
+/// No engine answers, or it refuses.
+pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped> {
+    let cli::Notifications::List { from, listing, remote } = asked;
+    let client = Client::new(config, &remote)?;
+    let (mut from, mut seen) = (from, 0);
+    loop {
+        let page = page(&client, from, seen, &listing)?;
+        let next = page.next_offset.unwrap_or(from);
+        for line in String::from_utf8_lossy(&page.body).lines() {
+            print(line, listing.json)?;
+            seen += 1;
+        }
+        if next == from || (listing.limit > 0 && seen >= listing.limit) {
+            if listing.limit > 0 && seen == listing.limit {
+                eprintln!("the first {seen}; go on with --from {next}, or print all with --limit 0");
+            }
+            return Ok(());
+        }
+        from = next;
+    }
+}
+
+fn page(
+    client: &Client,
+    from: i64,
+    seen: usize,
+    listing: &Listing,
+) -> Result<crate::client::Answered, Stopped> {
+    let mut query = vec![("from", from.to_string())];
+    if listing.limit > 0 {
+        query.push(("limit", (listing.limit - seen).to_string()));
+    }
+    client.send(Method::GET, "/v1/notifications", &query, None)
+}
+
+fn print(line: &str, json: bool) -> Result<(), Stopped> {
+    let mut out = anstream::stdout();
+    match serde_json::from_str(line) {
+        Ok(notification) if !json => Ok(writeln!(out, "{}", in_words(&notification))?),
+        _ => Ok(writeln!(out, "{line}")?),
+    }
+}
+
+/// Who was told what, and why.
+fn in_words(notification: &Value) -> String {
+    let get = |name| field(notification, name);
+    let mut text = format!("{} told about {}: {}", get("userId"), get("productId"), get("newPrice"));
+    for (name, before) in [("watchPrice", " <= "), ("previousPrice", ", was "), ("currency", " ")] {
+        if notification.get(name).is_some() {
+            text += before;
+            text += &get(name);
+        }
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! `pricedrop plugin`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cli;
+use crate::client::Client;
+use crate::config::Config;
+use crate::report::Stopped;
+use crate::run::refused;
+
+/// Does what was asked.
+///
+/// # Errors
+/// No engine answers, or the plugin is refused.
+pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
+    match asked {
+        cli::Plugin::Check { file } => check(config, &file),
+        cli::Plugin::List { remote } => {
+            let plugins: Value = Client::new(config, &remote)?.get("/v1/plugins", &[])?;
+            Ok(writeln!(anstream::stdout(), "{plugins:#}")?)
+        }
+    }
+}
+
+/// Says what it is, and everything that is wrong with it.
+fn check(config: &Config, file: &Path) -> Result<(), Stopped> {
+    let report = pricedrop_host::check(file, None, &config.host().limits).map_err(refused)?;
+    let mut out = anstream::stdout();
+    if let (Some(plugin), Some(kind)) = (&report.plugin, report.kind) {
+        writeln!(out, "{plugin}, a {kind} plugin, {} cases", report.cases)?;
+    }
+    for (name, value) in [("policy", &report.policy), ("sha256", &report.wasm_digest)] {
+        if let Some(value) = value {
+            writeln!(out, "{name} {value}")?;
+        }
+    }
+    for problem in &report.problems {
+        eprintln!("{problem}");
+    }
+    match report.problems.is_empty() {
+        true => Ok(writeln!(out, "it may serve")?),
+        false => Err(Stopped::No),
+    }
+}

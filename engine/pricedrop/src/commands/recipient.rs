@@ -1,0 +1,129 @@
+//! `pricedrop recipient`.
+
+use std::io::{BufRead, Write};
+
+use pricedrop_http::read_recipient;
+use pricedrop_model::UserId;
+use pricedrop_model::dispatch::Recipient;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::import::{Kind, Rows, import};
+use super::listing::{Source, field, print};
+use super::watch::removed;
+use crate::cli;
+use crate::client::Client;
+use crate::config::Config;
+use crate::report::Stopped;
+
+const PATH: &str = "/v1/recipients";
+
+/// Does what was asked.
+///
+/// # Errors
+/// No engine answers, it refuses, or the answer is no.
+pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
+    match asked {
+        cli::Recipient::Add { user, channel, address, locale, attributes, remote } => {
+            let recipient = recipient(&user, &channel, &address, locale.as_deref(), &attributes);
+            let recipient =
+                recipient.map_err(|error| Stopped::usage(error, "see `pricedrop recipient add --help`"))?;
+            add(&Client::new(config, &remote)?, &recipient)
+        }
+        cli::Recipient::List { user, listing, remote } => {
+            let query = user.into_iter().map(|user| ("user", user)).collect();
+            let source = Source { path: PATH, query, field: "recipients" };
+            print(&Client::new(config, &remote)?, &source, &listing, line)
+        }
+        cli::Recipient::Remove { user, channel, address, remote } => {
+            let query = [("user", user), ("channel", channel), ("address", address)];
+            removed(&Client::new(config, &remote)?, PATH, &query, "address")
+        }
+        cli::Recipient::Import { file, remote } => import(&Client::new(config, &remote)?, &file, &KIND),
+    }
+}
+
+const KIND: Kind<Recipient> = Kind { name: "recipients", path: PATH, from_csv, from_json: read_recipient };
+
+/// A row of a CSV file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    user_id: UserId,
+    channel: String,
+    address: String,
+    #[serde(default)]
+    locale: Option<String>,
+}
+
+fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(input);
+    let columns = reader.headers().map_err(|error| error.to_string())?;
+    for required in ["user_id", "channel", "address"] {
+        if !columns.iter().any(|column| column == required) {
+            return Err(format!("the first line names no column {required}"));
+        }
+    }
+    Ok(Box::new(reader.into_deserialize::<Row>().zip(2..).map(|(row, guessed)| match row {
+        Ok(row) => (guessed, Ok(row.into())),
+        Err(error) => {
+            let line = error.position().map_or(guessed, csv::Position::line);
+            (line, Err(in_words(&error)))
+        }
+    })))
+}
+
+/// Without the place, which stands before it.
+fn in_words(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields, and the first line names {expected_len}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl From<Row> for Recipient {
+    fn from(Row { user_id, channel, address, locale }: Row) -> Recipient {
+        let locale = locale.filter(|locale| !locale.is_empty());
+        Recipient { user_id, channel, address, locale, attributes: Vec::new() }
+    }
+}
+
+fn recipient(
+    user: &str,
+    channel: &str,
+    address: &str,
+    locale: Option<&str>,
+    attributes: &[String],
+) -> Result<Recipient, String> {
+    let pairs = attributes.iter().map(|pair| {
+        let split =
+            pair.split_once('=').ok_or_else(|| format!("--attribute must be name=value, not {pair:?}"));
+        split.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    });
+    Ok(Recipient {
+        user_id: UserId::new(user).map_err(|error| error.to_string())?,
+        channel: channel.to_owned(),
+        address: address.to_owned(),
+        locale: locale.map(str::to_owned),
+        attributes: pairs.collect::<Result<_, _>>()?,
+    })
+}
+
+fn add(client: &Client, recipient: &Recipient) -> Result<(), Stopped> {
+    let body = serde_json::to_vec(recipient).expect("recipients are plain text");
+    let _: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
+    let Recipient { user_id, channel, address, .. } = recipient;
+    Ok(writeln!(anstream::stdout(), "{user_id} is reached on {channel} at {address}")?)
+}
+
+fn line(recipient: &Value) -> String {
+    ["userId", "channel", "address", "locale"]
+        .map(|name| field(recipient, name))
+        .join("\t")
+        .trim_end()
+        .to_owned()
+}

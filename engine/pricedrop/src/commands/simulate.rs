@@ -1,0 +1,90 @@
+//! `pricedrop simulate`.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::Path;
+use std::sync::Arc;
+
+use pricedrop_model::plugin::{NoPlugins, Plugins};
+
+use crate::cli;
+use crate::config::Config;
+use crate::report::Stopped;
+use crate::run::refused;
+use crate::simulate::{Error, Simulation, Stats};
+
+/// Prints every notification as a JSON line.
+///
+/// # Errors
+/// A file or a plugin is wrong, or nobody reads.
+pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
+    let watches = open(&asked.watches)?;
+    let updates = open(&asked.updates)?;
+    let simulation = Simulation {
+        rules: config.rules(),
+        plugins: plugins(config, asked)?,
+        watchers_above: config.number("bucketing.watchers_above") as usize,
+    };
+    let out = BufWriter::new(std::io::stdout());
+    let complain = |line: u64, reason: &str| eprintln!("line {line}: {reason}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = simulation.run(watches, BufReader::new(updates), out, complain);
+    let (thread, ended) = {
+        let _runtime = runtime.enter();
+        crate::run::spawn("simulation", run)?
+    };
+    let stats = runtime.block_on(ended);
+    let _ = thread.join();
+    let stats = stats.map_err(|error| Stopped::failed(error, ""))?.map_err(|error| stopped(asked, &error))?;
+    if asked.stats {
+        eprintln!("{}", in_words(&stats));
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<File, Stopped> {
+    File::open(path).map_err(|error| {
+        Stopped::usage(format!("{} cannot be read: {error}", path.display()), "name an existing file")
+    })
+}
+
+/// Those of `--plugins`, else of a folder that the configuration names.
+fn plugins(config: &Config, asked: &cli::Simulate) -> Result<Arc<dyn Plugins>, Stopped> {
+    let named = config.text("plugins.folder").map(Into::into);
+    let Some(folder) = asked.plugins.clone().or(named) else {
+        return Ok(Arc::new(NoPlugins));
+    };
+    if !folder.is_dir() {
+        let what = format!("{} is no folder", folder.display());
+        return Err(Stopped::usage(what, "name the folder of the plugins with --plugins"));
+    }
+    let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host() };
+    Ok(Arc::new(options.build().map_err(refused)?))
+}
+
+fn stopped(asked: &cli::Simulate, error: &Error) -> Stopped {
+    match error {
+        Error::Watches(error) => {
+            let what = format!("{}: {error}", asked.watches.display());
+            Stopped::failed(what, "mend the line; nothing was simulated")
+        }
+        Error::Output(_) => Stopped::NobodyReads,
+        Error::Stopped(stop) => Stopped::failed(stop, ""),
+    }
+}
+
+fn in_words(stats: &Stats) -> String {
+    let Stats { updates, stale, held, skipped, drops, notifications, suppressed, dead, .. } = stats;
+    let Stats { rows_read, bucket_reads, bucketed_products, buckets, fullest_bucket, .. } = stats;
+    let mut text = format!(
+        "updates {updates}, stale {stale}, held {held}, skipped {skipped}, drops {drops}, \
+         notifications {notifications}, suppressed {suppressed}, dead {dead}, rows read {rows_read}"
+    );
+    if *bucketed_products > 0 {
+        text += &format!(
+            "\nreads by bucket {bucket_reads}, products in buckets {bucketed_products}, \
+             buckets {buckets}, watches in the fullest {fullest_bucket}"
+        );
+    }
+    text
+}

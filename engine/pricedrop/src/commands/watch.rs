@@ -1,0 +1,113 @@
+//! `pricedrop watch`.
+
+use std::io::{BufRead, Write};
+
+use pricedrop_http::read_watch;
+use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, Watch};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::import::{Kind, Rows, import};
+use super::listing::{Source, field, print};
+use crate::cli;
+use crate::client::Client;
+use crate::config::Config;
+use crate::report::Stopped;
+use crate::simulate::{WatchLine, WatchLines};
+
+const PATH: &str = "/v1/watches";
+
+/// Does what was asked.
+///
+/// # Errors
+/// No engine answers, it refuses, or the answer is no.
+pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
+    match asked {
+        cli::Watch::Add { product, price, user, mode, currency, remote } => {
+            let watch = watch(&product, &price, &user, mode.as_deref(), currency.as_deref());
+            let watch = watch.map_err(|error| Stopped::usage(error, "see `pricedrop watch add --help`"))?;
+            add(&Client::new(config, &remote)?, &watch)
+        }
+        cli::Watch::List { product, listing, remote } => {
+            let query = product.into_iter().map(|product| ("product", product)).collect();
+            let source = Source { path: PATH, query, field: "watches" };
+            print(&Client::new(config, &remote)?, &source, &listing, line)
+        }
+        cli::Watch::Remove { product, price, user, remote } => {
+            let query = [("product", product), ("price", price), ("user", user)];
+            removed(&Client::new(config, &remote)?, PATH, &query, "watch")
+        }
+        cli::Watch::Import { file, remote } => import(&Client::new(config, &remote)?, &file, &KIND),
+    }
+}
+
+/// The watches of a file.
+const KIND: Kind<Watch> = Kind { name: "watches", path: PATH, from_csv, from_json: read_watch };
+
+/// The same files as `simulate` reads; the store sets `updated_at` itself.
+fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Watch>, String> {
+    let lines = WatchLines::new(input).map_err(|error| error.to_string())?;
+    Ok(Box::new(lines.map(|WatchLine { line, watch }| (line, watch))))
+}
+
+/// Reads a watch from texts.
+fn watch(
+    product: &str,
+    price: &str,
+    user: &str,
+    mode: Option<&str>,
+    currency: Option<&str>,
+) -> Result<Watch, String> {
+    let in_words = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    let unknown_mode = |name: &str| format!("mode must be every-drop, crossing or once, not {name:?}");
+    Ok(Watch {
+        product_id: ProductId::new(product).map_err(|error| error.to_string())?,
+        price_watch_value: Price::parse(price).map_err(|error| in_words("the price", &error))?,
+        user_id: UserId::new(user).map_err(|error| error.to_string())?,
+        mode: mode.map(|name| Mode::from_name(name).ok_or_else(|| unknown_mode(name))).transpose()?,
+        currency: currency.map(Currency::new).transpose().map_err(|error| error.to_string())?,
+        updated_at: None,
+    })
+}
+
+fn add(client: &Client, watch: &Watch) -> Result<(), Stopped> {
+    let body = serde_json::to_vec(watch).expect("watches are plain text and numbers");
+    let answer: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
+    let now = match answer.get("currentPrice") {
+        Some(Value::Null) | None => "has no price yet".to_owned(),
+        Some(price) => format!("costs {price} now"),
+    };
+    let armed = match answer.get("rearmsAbove") {
+        Some(above) => format!("; it fires once the price was above {above}"),
+        None => String::new(),
+    };
+    let Watch { product_id, price_watch_value, user_id, .. } = watch;
+    Ok(writeln!(
+        anstream::stdout(),
+        "{user_id} is told when {product_id} is at or below {price_watch_value}; it {now}{armed}"
+    )?)
+}
+
+fn line(watch: &Value) -> String {
+    let mut line = ["productId", "priceWatchValue", "userId"].map(|name| field(watch, name)).join("\t");
+    for name in ["mode", "currency"] {
+        line.push('\t');
+        line.push_str(&Some(field(watch, name)).filter(|text| !text.is_empty()).unwrap_or("-".into()));
+    }
+    line
+}
+
+/// Deletes one entry; the answer is no when there was none.
+pub(super) fn removed(
+    client: &Client,
+    path: &str,
+    query: &[(&str, String)],
+    what: &str,
+) -> Result<(), Stopped> {
+    let answer: Value = client.json(Method::DELETE, path, query, None)?;
+    if answer.get("deleted") == Some(&Value::Bool(true)) {
+        return Ok(writeln!(anstream::stdout(), "deleted")?);
+    }
+    eprintln!("there is no such {what}");
+    Err(Stopped::No)
+}

@@ -1,0 +1,155 @@
+//! The complete example file and the reference page, from the table of fields.
+
+use std::fmt::Write as _;
+
+use super::field::Field;
+use super::fields::{FIELDS, TABLES};
+
+const WIDTH: usize = 78;
+
+/// A complete file with every field at its default, commented out.
+pub fn example() -> String {
+    let mut out = String::from(
+        "# pricedrop.toml: every key with its default. Uncomment what you change;\n\
+         # an environment variable PRICEDROP_<TABLE>__<KEY> goes before the file.\n",
+    );
+    for (table, doc) in TABLES {
+        let _ = writeln!(out);
+        comment(&mut out, doc);
+        let _ = writeln!(out, "[{table}]");
+        for field in FIELDS.iter().filter(|field| field.table() == *table) {
+            let _ = writeln!(out);
+            comment(&mut out, field.doc);
+            let _ = match field.default {
+                Some(default) => writeln!(out, "# {} = {default}", field.key()),
+                None => writeln!(out, "# {} = ...   # {}; not set", field.key(), field.kind.label()),
+            };
+        }
+    }
+    out.push_str(SIDECAR);
+    out
+}
+
+/// What may stand beside a plugin's `name.wasm`.
+const SIDECAR: &str = r#"
+# ---------------------------------------------------------------------------
+# A plugin's sidecar, `name.toml` beside `name.wasm`. It is a file of its own.
+#
+# hosts = ["hooks.example.com", "127.0.0.1:9000"]   # channels: nothing else is reached
+# rate_per_second = 50        # deliveries of this channel
+# concurrency = 16            # its requests in flight
+# timeout_ms = 10000          # of one request
+#
+# [settings]                  # what the plugin declares; see its README
+# width = "10"
+#
+# [limits]                    # of this plugin alone
+# cpu_ms = 200
+# memory_bytes = 67108864
+#
+# [credentials.hook]          # by name; the secret never enters the plugin
+# hosts = ["hooks.example.com"]
+# scheme = "bearer"           # or "basic" (username, password), "hmac" (key, header)
+# token = { env = "HOOK_TOKEN" }   # or { file = "/run/secrets/hook" }
+#
+# [mail]                      # the account of a channel that answers with mail
+# from = "Prices <prices@example.com>"
+# host = "smtp.example.com"
+# port = 587
+# tls = "starttls"            # or "implicit", "none"
+# username = "prices"
+# password = { file = "/run/secrets/smtp" }
+"#;
+
+fn comment(out: &mut String, text: &str) {
+    let mut line = String::from("#");
+    for word in text.split_whitespace() {
+        if line.len() + 1 + word.len() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+/// `docs/config.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         <!-- Generated from the table of fields in engine/pricedrop/src/config/fields.rs. -->\n\n\
+         `pricedrop` needs no configuration. Everything below has a default; a TOML file given with\n\
+         `--config` (or `PRICEDROP_CONFIG`) changes it, and an environment variable named\n\
+         `PRICEDROP_<TABLE>__<KEY>` goes before the file. Unknown keys are refused.\n\
+         `pricedrop config example` prints a complete file, `pricedrop config check` reads yours and\n\
+         says what is wrong and where.\n\n\
+         Durations are written `\"500ms\"`, `\"90s\"`, `\"24h\"`; sizes `\"64MiB\"`, `\"1GB\"`; lists in a\n\
+         variable as `a,b`. Paths are relative to the working directory.\n",
+    );
+    for (table, doc) in TABLES {
+        let _ = write!(
+            out,
+            "\n## [{table}]\n\n{doc}\n\n| Key | Type | Default | What it does |\n|---|---|---|---|\n"
+        );
+        for field in FIELDS.iter().filter(|field| field.table() == *table) {
+            row(&mut out, field);
+        }
+    }
+    out.push_str("\n## A plugin's sidecar\n\n`name.toml` beside `name.wasm`:\n\n```toml\n");
+    for line in SIDECAR.lines().skip(4) {
+        let _ = writeln!(out, "{}", line.trim_start_matches('#').strip_prefix(' ').unwrap_or(""));
+    }
+    out.push_str("```\n");
+    out
+}
+
+fn row(out: &mut String, field: &Field) {
+    let default = field.default.map_or("not set".into(), |text| format!("`{text}`"));
+    let expected = field.kind.expected().replace('|', "\\|");
+    let _ = writeln!(
+        out,
+        "| `{}` | {} | {default} | {} Must be {expected}. `{}` |",
+        field.key(),
+        field.kind.label(),
+        field.doc.replace('|', "\\|"),
+        field.variable()
+    );
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_example_with_every_default_uncommented_is_accepted() {
+        let body = example();
+        let (config, _) = body.split_once("# -----").unwrap();
+        let uncommented: String = config
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.contains(" = ") && !rest.contains("...") => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let nothing = Config::read(None, std::iter::empty()).unwrap();
+        let all = Config::read(Some((Path::new("x.toml"), &uncommented)), std::iter::empty()).unwrap();
+        for field in FIELDS {
+            assert_eq!(all.get(field.name), nothing.get(field.name), "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn every_table_has_fields_and_every_field_a_table() {
+        for (table, _) in TABLES {
+            assert!(FIELDS.iter().any(|field| field.table() == *table), "{table}");
+        }
+        for field in FIELDS {
+            assert!(TABLES.iter().any(|(table, _)| *table == field.table()), "{}", field.name);
+            assert!(field.doc.ends_with('.'), "{}", field.name);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `pricedrop`: see [`pricedrop::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pricedrop::cli::main()
+}

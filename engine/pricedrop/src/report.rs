@@ -1,0 +1,97 @@
+//! How a command ends, and how that is said to the person at the terminal.
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Report};
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The answer is no, and everything about it was said: exit code 1.
+    No,
+    /// It failed: exit code 1.
+    Failed(Report),
+    /// It was asked wrongly, or the configuration is wrong: exit code 2.
+    Usage(Report),
+    /// Nobody reads what it prints: as a program ends that was told so.
+    NobodyReads,
+}
+
+/// A failure in two sentences.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{what}")]
+pub struct Failure {
+    what: String,
+    #[help]
+    remedy: Option<String>,
+}
+
+impl Failure {
+    fn new(what: impl Display, remedy: impl Display) -> Failure {
+        let remedy = remedy.to_string();
+        Failure { what: what.to_string(), remedy: Some(remedy).filter(|remedy| !remedy.is_empty()) }
+    }
+}
+
+impl Stopped {
+    /// It failed: what happened, and how to mend it.
+    pub fn failed(what: impl Display, remedy: impl Display) -> Stopped {
+        Stopped::Failed(Failure::new(what, remedy).into())
+    }
+
+    /// It was asked wrongly: what is wrong, and how to mend it.
+    pub fn usage(what: impl Display, remedy: impl Display) -> Stopped {
+        Stopped::Usage(Failure::new(what, remedy).into())
+    }
+
+    /// Says what is left to say; the exit code.
+    pub fn exit(self) -> ExitCode {
+        let (report, code) = match self {
+            Stopped::No => return ExitCode::from(1),
+            Stopped::NobodyReads => return ExitCode::SUCCESS,
+            Stopped::Failed(report) => (report, 1),
+            Stopped::Usage(report) => (report, 2),
+        };
+        let text = match std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            true => render(&*report, GraphicalTheme::unicode()),
+            false => plain(&*report),
+        };
+        eprint!("{text}");
+        ExitCode::from(code)
+    }
+}
+
+impl From<crate::config::Refused> for Stopped {
+    fn from(refused: crate::config::Refused) -> Stopped {
+        Stopped::Usage(refused.into())
+    }
+}
+
+/// Of writing to standard output.
+impl From<std::io::Error> for Stopped {
+    fn from(error: std::io::Error) -> Stopped {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Stopped::NobodyReads,
+            _ => Stopped::failed(error, ""),
+        }
+    }
+}
+
+/// A report for a file or a pipe: no colour, no line drawing.
+pub fn plain(report: &dyn Diagnostic) -> String {
+    render(report, GraphicalTheme::none())
+}
+
+/// Columns of a report.
+const WIDTH: usize = 100;
+
+fn render(report: &dyn Diagnostic, theme: GraphicalTheme) -> String {
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(WIDTH);
+    let mut out = String::new();
+    match handler.render_report(&mut out, report) {
+        Ok(()) => out,
+        Err(_) => format!("{report}\n"),
+    }
+}

@@ -1,0 +1,28 @@
+//! The engine's log, on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Starts it as `[log]` says.
+///
+/// # Errors
+/// The level is no level.
+pub fn start(config: &Config) -> Result<(), Stopped> {
+    let level = config.text("log.level").unwrap_or_default();
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
+    })?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colours);
+    // In a process that logs already, that log is kept.
+    let _ = match config.text("log.format") {
+        Some("json") => log.json().try_init(),
+        _ => log.try_init(),
+    };
+    Ok(())
+}

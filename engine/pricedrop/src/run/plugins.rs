@@ -1,0 +1,219 @@
+//! The plugin host beside the store: which policy is active is written there,
+//! and moved with the buckets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pricedrop_adapters::embedded::{Embedded, Progress};
+use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
+use pricedrop_http::{Measure, MeasureKind, MigrateError, Reason, Severity};
+use pricedrop_model::plugin::{Bucketing, Plugins};
+use pricedrop_model::seams::{Error, PolicyRegistry};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::threads;
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// How often the store is told which policy is active, where that changed.
+const SYNC: Duration = Duration::from_millis(500);
+
+/// The host while the engine runs. Clones share it.
+#[derive(Clone)]
+pub struct Loaded {
+    host: Host,
+    watching: Arc<Mutex<Option<Watching>>>,
+    sync: Arc<JoinHandle<()>>,
+    /// Held while the buckets move; says how far they are.
+    moving: Arc<Mutex<Option<String>>>,
+}
+
+/// Loads the folder and starts to follow it.
+///
+/// # Errors
+/// The folder does not fit the configuration, or the store is away.
+pub async fn load(config: &Config, store: &Embedded) -> Result<Loaded, Stopped> {
+    let stored = store.policies().active().await;
+    let active = stored.map_err(|error| Stopped::failed(error, "start again when the disk is well"))?;
+    let mut options = config.host();
+    options.active_policy = active;
+    let host = tokio::task::spawn_blocking(move || options.build()).await;
+    let host = host.map_err(|error| Stopped::failed(error, ""))?.map_err(refused)?;
+    let watching = host.watch().map_err(refused)?;
+    tell(&host, store).await;
+    let sync = tokio::spawn(keep_telling(host.clone(), store.clone()));
+    Ok(Loaded {
+        host,
+        watching: Arc::new(Mutex::new(Some(watching))),
+        sync: Arc::new(sync),
+        moving: Arc::default(),
+    })
+}
+
+/// What the host refuses at the start is for the operator to mend.
+pub fn refused(error: HostError) -> Stopped {
+    let remedy = match &error {
+        HostError::Refused(_) => "`pricedrop plugin check FILE` says the same without an engine",
+        HostError::TwoCandidates { .. } => "set it under [plugins]",
+        HostError::NamedMissing { .. } => "mend the name under [plugins], or put the file there",
+        HostError::DataDir { .. } => "make the folder private and writable, or name another data.folder",
+        HostError::Engine(_) => "",
+    };
+    Stopped::usage(&error, remedy)
+}
+
+/// Writes down which policy is active, where the store does not know yet.
+async fn tell(host: &Host, store: &Embedded) {
+    let Some(policy) = host.active_policy() else { return };
+    let policies = store.policies();
+    let told = match policies.active().await {
+        Ok(active) if active.as_ref() == Some(&policy) => return,
+        Ok(_) => policies.activate(&policy).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = told {
+        tracing::warn!(policy = policy.name, "the active policy was not written down yet: {error}");
+    }
+}
+
+async fn keep_telling(host: Host, store: Embedded) {
+    let mut turns = tokio::time::interval(SYNC);
+    loop {
+        turns.tick().await;
+        tell(&host, &store).await;
+    }
+}
+
+impl Loaded {
+    /// Where the core takes plugins from.
+    pub fn plugins(&self) -> Arc<dyn Plugins> {
+        Arc::new(self.host.clone())
+    }
+
+    /// Those that serve, for the banner.
+    pub fn summary(&self) -> String {
+        let status = self.host.status();
+        let serving: Vec<&str> = status
+            .plugins
+            .iter()
+            .filter(|plugin| plugin.state == State::Active)
+            .map(|plugin| plugin.name.as_str())
+            .collect();
+        if serving.is_empty() { "none".into() } else { serving.join(", ") }
+    }
+
+    /// What somebody should look at.
+    pub fn warnings(&self) -> Vec<Reason> {
+        let warnings = self.host.status().warnings.into_iter();
+        let reason = |reason| Reason { part: "plugins".into(), severity: Severity::Warning, reason };
+        warnings.map(reason).collect()
+    }
+
+    /// Everything about every plugin.
+    pub fn status(&self) -> Value {
+        serde_json::to_value(self.host.status()).expect("a status is plain text and numbers")
+    }
+
+    /// What the host counted.
+    pub fn measures(&self) -> Vec<Measure> {
+        let plugins = self.host.status().plugins;
+        let by = |name, help, pick: fn(&PluginStatus) -> u64| {
+            let values = plugins.iter().map(|plugin| (plugin.name.clone(), pick(plugin)));
+            Measure::by(name, help, MeasureKind::Counter, "plugin", values)
+        };
+        let seconds = plugins.iter();
+        let seconds =
+            seconds.map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.counts.call_seconds));
+        vec![
+            by("plugin_calls", "Calls of a plugin", |plugin| plugin.counts.calls),
+            Measure {
+                name: "plugin_call_seconds",
+                help: "Time spent in calls of a plugin",
+                kind: MeasureKind::Counter,
+                samples: seconds.collect(),
+            },
+            by("plugin_traps", "Calls that failed", |plugin| plugin.counts.traps),
+            by("plugin_breaches", "Answers that broke the contract", |plugin| plugin.counts.breaches),
+            by("plugin_reloads", "New generations that passed the checks", |plugin| plugin.counts.reloads),
+            by("plugin_refusals", "New generations that did not", |plugin| plugin.counts.refusals),
+            by("plugin_rollbacks", "Generations that gave way to the one before", |plugin| {
+                plugin.counts.rollbacks
+            }),
+        ]
+    }
+
+    /// The active policy, the staged one, and a move on its way.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn buckets(&self, store: &Embedded) -> Result<Value, Error> {
+        let active = store.policies().active().await?;
+        let moving = self.moving().clone();
+        Ok(json!({
+            "active": active.map(|policy| policy.name),
+            "staged": self.host.staged_policy().map(|policy| policy.identity().name.clone()),
+            "migration": moving,
+        }))
+    }
+
+    /// Moves the buckets to the staged policy. It goes on when nobody waits
+    /// for it any more.
+    ///
+    /// # Errors
+    /// Nothing is staged, a move is on its way, or it failed.
+    pub async fn migrate(&self, store: &Embedded) -> Result<Value, MigrateError> {
+        let Some(policy) = self.host.staged_policy() else {
+            return Err(MigrateError::Refused(
+                "no policy is staged: put one with another mapping into the plugin folder first".into(),
+            ));
+        };
+        let name = policy.identity().name.clone();
+        if let Some(progress) = self.moving().as_ref() {
+            return Err(MigrateError::Refused(format!("the buckets are being moved already: {progress}")));
+        }
+        *self.moving() = Some("starting".into());
+        let moved = threads::spawn("bucket-migration", self.clone().carry_out(store.clone(), policy));
+        let away = |error: &dyn std::fmt::Display| MigrateError::Store(Error::Unavailable(error.to_string()));
+        let (_, ended) = moved.map_err(|error| {
+            *self.moving() = None;
+            away(&error)
+        })?;
+        ended.await.map_err(|error| away(&error))??;
+        Ok(json!({ "active": name }))
+    }
+
+    async fn carry_out(self, store: Embedded, policy: Arc<dyn Bucketing>) -> Result<(), Error> {
+        let identity = policy.identity().clone();
+        let told = |progress| *self.moving() = Some(in_words(progress));
+        let moved = store.policies().migrate(policy, told).await;
+        if moved.is_ok() {
+            self.host.set_active_policy(identity);
+        }
+        *self.moving() = None;
+        moved
+    }
+
+    fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the folder no longer.
+    pub async fn stop(&self) {
+        self.sync.abort();
+        let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Waits for a thread that may be compiling.
+        let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
+    }
+}
+
+fn in_words(progress: Progress) -> String {
+    match progress {
+        Progress::Building { products, of, watches } => {
+            format!("building: {products} of {of} products, {watches} watches")
+        }
+        Progress::Verifying { products, of } => format!("comparing: {products} of {of} products"),
+        Progress::CutOver => "the new policy is active; the old buckets are dropped".into(),
+        Progress::Done => "done".into(),
+    }
+}
