@@ -1,6 +1,7 @@
 """An HTTP server that misbehaves by path, and writes down every request.
 
-Prints one JSON line {"port": N} when it listens, and appends one JSON line per
+Prints one JSON line {"port": N} when it listens (with --tls FOLDER also "ca": the
+certificate of the authority made for this run, for localhost), and appends one JSON line per
 request to the file named by --record: method, path, headers (names in lower
 case), body, connection (a number per connection).
 
@@ -15,6 +16,7 @@ case), body, connection (a number per connection).
 import argparse
 import itertools
 import json
+import os
 import socket
 import struct
 import sys
@@ -141,14 +143,32 @@ class Server(ThreadingHTTPServer):
         pass  # clients that hang up are what the tests are about
 
 
+def speak_tls(server, folder):
+    import ssl
+
+    import trustme
+
+    authority = trustme.CA()
+    path = os.path.join(folder, "ca.pem")
+    authority.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return path
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", required=True, help="file to append requests to")
+    parser.add_argument("--tls", metavar="FOLDER", help="speak TLS; where to put the authority's certificate")
     arguments = parser.parse_args()
     server = Server(("127.0.0.1", 0), Handler)
     server.record = open(arguments.record, "a", encoding="utf-8")
+    hello = {"port": server.server_port}
+    if arguments.tls:
+        hello["ca"] = speak_tls(server, arguments.tls)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps({"port": server.server_port}), flush=True)
+    print(json.dumps(hello), flush=True)
     sys.stdin.read()  # ends with whoever started it
 
 

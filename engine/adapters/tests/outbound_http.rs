@@ -159,6 +159,19 @@ async fn a_name_that_leads_to_a_private_address_is_refused_unless_listed_as_priv
 }
 
 #[tokio::test]
+async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
+    let peer = Peer::https();
+    let access = access(&[&format!("private:localhost:{}", peer.port)]);
+    let request = || Outgoing::Http(get(&format!("https://localhost:{}/ok", peer.port)));
+    let reply = send(&outbound(), &access, "u1", request()).await;
+    assert!(matches!(&reply, Ok(Reply::Unanswered(reason)) if reason.contains("certificate")), "{reply:?}");
+    let ca_file = Some(peer.hello["ca"].as_str().unwrap().into());
+    let trusting = Outbound::new(Options { ca_file, ..Options::default() }).unwrap();
+    assert_eq!(status(send(&trusting, &access, "u1", request()).await).0, 200);
+    assert_eq!(peer.records().len(), 1);
+}
+
+#[tokio::test]
 async fn what_breaks_a_rule_is_not_sent() {
     let peer = Peer::http();
     let host = format!("127.0.0.1:{}", peer.port);

@@ -133,7 +133,7 @@ mod tests {
             ("127.0.0.1:8080", "http://127.0.0.1:8081/", None),
             ("[::1]:9000", "http://[::1]:9000/", Some(Reach::Anywhere)),
             ("[::1]", "http://[::1]/", Some(Reach::Anywhere)),
-            ("localhost:80", "http://localhost/", None),
+            ("localhost:80", "http://localhost/", public),
             ("private:hooks.internal:9000", "http://hooks.internal:9000/", Some(Reach::Anywhere)),
             ("*.example.com", "http://127.0.0.1/", None),
         ] {

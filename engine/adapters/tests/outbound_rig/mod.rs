@@ -33,18 +33,22 @@ impl Peer {
         Peer::start("http_peer.py", &[])
     }
 
+    pub fn https() -> Peer {
+        Peer::start("http_peer.py", &["--tls", "FOLDER"])
+    }
+
     pub fn smtp(arguments: &[&str]) -> Peer {
-        Peer::start("smtp_peer.py", arguments)
+        Peer::start("smtp_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
     }
 
     fn start(script: &str, arguments: &[&str]) -> Peer {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(python());
         command.arg(peers().join(script)).arg("--record").arg(folder.path().join("record"));
-        if script == "smtp_peer.py" {
-            command.arg("--folder").arg(folder.path());
-        }
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // An argument FOLDER stands for the peer's own folder.
+        let own = folder.path().to_str().unwrap();
+        command.args(arguments.iter().map(|argument| if *argument == "FOLDER" { own } else { argument }));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{script}: {error}"));
         let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
