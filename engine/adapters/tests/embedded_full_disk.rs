@@ -3,7 +3,7 @@
 //! the kernel enforces alike.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,24 +13,76 @@ use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey, Wa
 use pricedrop_testing::conformance::commits::block;
 use pricedrop_testing::conformance::watches::watch;
 
-/// In which world the test's own child runs.
-const INSIDE: &str = "PRICEDROP_FULL_DISK_TEST";
+/// The folder of a child on a small disk.
+const SMALL_DISK: &str = "PRICEDROP_TEST_SMALL_DISK";
+/// The folder of a child whose files are limited.
+const LIMITED: &str = "PRICEDROP_TEST_LIMITED";
 const DISK_BYTES: u64 = 48 << 20;
 
-/// Runs this test again in a mount namespace of its own, on a small disk.
-fn on_a_small_disk(test: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size={DISK_BYTES} pricedrop '{0}' && exec \"$0\" {test} --exact --nocapture",
-        folder.path().display()
-    );
-    let status = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .env(INSIDE, folder.path())
-        .status()
-        .unwrap();
-    assert!(status.success(), "on the small disk: {status}");
+fn run(mut command: Command) -> bool {
+    command.status().unwrap().success()
+}
+
+/// Whether a file system can be mounted in a namespace of our own.
+fn can_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "mount", "-t", "tmpfs", "pricedrop", "/tmp"]);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Runs a test again on a small disk of its own.
+fn on_a_small_disk(test: &str, folder: &Path) -> bool {
+    let mount = format!("mount -t tmpfs -o size={DISK_BYTES} pricedrop '{}'", folder.display());
+    let script = format!("{mount} && exec \"$0\" {test} --exact --nocapture");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", &script]);
+    command.arg(std::env::current_exe().unwrap()).env(SMALL_DISK, folder);
+    run(command)
+}
+
+/// Runs a test again where a file beyond its limit is an error and no signal.
+fn with_limited_files(test: &str, folder: &Path) -> bool {
+    let script = format!("trap '' XFSZ; exec \"$0\" {test} --exact --nocapture");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(std::env::current_exe().unwrap()).env(LIMITED, folder);
+    run(command)
+}
+
+/// How the disk is filled and freed.
+enum Disk<'a> {
+    Small(&'a Path),
+    Limited,
+}
+
+impl Disk<'_> {
+    fn fill(&self) {
+        match self {
+            Disk::Small(folder) => fill(folder),
+            Disk::Limited => limit_files("4096"),
+        }
+    }
+
+    fn free(&self) {
+        match self {
+            Disk::Small(folder) => std::fs::remove_file(folder.join("ballast")).unwrap(),
+            Disk::Limited => limit_files("unlimited"),
+        }
+    }
+
+    /// What the system says of a full one.
+    fn words(&self) -> &'static str {
+        match self {
+            Disk::Small(_) => "No space left",
+            Disk::Limited => "File too large",
+        }
+    }
+}
+
+/// Sets this process's own limit, which it may raise again.
+fn limit_files(bytes: &str) {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--pid={}", std::process::id())).arg(format!("--fsize={bytes}:"));
+    assert!(run(command));
 }
 
 fn key() -> StateKey {
@@ -50,13 +102,11 @@ fn commit_of(offset: i64) -> Commit {
 }
 
 /// Fills what is left of the disk.
-fn fill(folder: &Path) -> PathBuf {
+fn fill(folder: &Path) {
     use std::io::Write as _;
-    let path = folder.join("ballast");
-    let mut file = std::fs::File::create(&path).unwrap();
+    let mut file = std::fs::File::create(folder.join("ballast")).unwrap();
     let block = [0x5A; 4096];
     while file.write_all(&block).is_ok() {}
-    path
 }
 
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -83,7 +133,7 @@ async fn commit_until_full(embedded: &Embedded, mut next: i64) -> (i64, String) 
     }
 }
 
-async fn fills_and_heals(folder: &Path) {
+async fn fills_and_heals(folder: &Path, disk: Disk<'_>) {
     let embedded = Options::new(folder.join("data")).build().unwrap();
     let watches = embedded.watches();
     let mut answered: Vec<Watch> = Vec::new();
@@ -98,13 +148,13 @@ async fn fills_and_heals(folder: &Path) {
             embedded.committer().commit(commit_of(next)).await.unwrap();
             next += 1;
         }
-        let ballast = fill(folder);
+        disk.fill();
         let (acknowledged, reason) = commit_until_full(&embedded, next).await;
         assert!(!reason.is_empty());
         let refused = watches.put(vec![watch("W", "20", "refused")]).await;
         let said = embedded.down().or(refused.err().map(|error| error.to_string()));
-        assert!(said.is_some_and(|said| said.contains("No space left")), "the reason is the system's");
-        std::fs::remove_file(ballast).unwrap();
+        assert!(said.as_ref().is_some_and(|said| said.contains(disk.words())), "{said:?}");
+        disk.free();
         next = until("the store to heal", async || {
             let restored = embedded.committer().restore().await.ok()?;
             let (_, next) = restored.offsets[0];
@@ -135,8 +185,22 @@ async fn check(embedded: &Embedded, next: i64, answered: &[Watch]) {
 
 #[tokio::test]
 async fn a_disk_that_fills_and_is_freed_loses_and_repeats_nothing() {
-    match std::env::var(INSIDE) {
-        Ok(folder) => fills_and_heals(Path::new(&folder)).await,
-        Err(_) => on_a_small_disk("a_disk_that_fills_and_is_freed_loses_and_repeats_nothing"),
+    if let Ok(folder) = std::env::var(SMALL_DISK) {
+        let folder = Path::new(&folder);
+        return fills_and_heals(folder, Disk::Small(folder)).await;
     }
+    let folder = tempfile::tempdir().unwrap();
+    // Where nothing can be mounted, the other test fills the disk alone.
+    let test = "a_disk_that_fills_and_is_freed_loses_and_repeats_nothing";
+    assert!(!can_mount() || on_a_small_disk(test, folder.path()));
+}
+
+#[tokio::test]
+async fn writes_the_system_refuses_for_a_while_lose_and_repeat_nothing() {
+    if let Ok(folder) = std::env::var(LIMITED) {
+        return fills_and_heals(Path::new(&folder), Disk::Limited).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let test = "writes_the_system_refuses_for_a_while_lose_and_repeat_nothing";
+    assert!(with_limited_files(test, folder.path()));
 }
