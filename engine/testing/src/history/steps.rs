@@ -151,9 +151,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(product, kind, when)| Step::Malformed { product, kind, when }),
         30 => (number(), weighted_bool(0.8))
             .prop_map(|(product, readable)| Step::Tombstone { product, readable }),
-        2 => (number(), number(), 0..6u8)
+        1 => (number(), number(), 0..6u8)
             .prop_map(|(product, user, back)| Step::Staircase { product, user, back }),
-        4 => (number(), number(), select(vec![0, 14, 15, 16]), weighted(0.4, -1..=1i64)).prop_map(
+        3 => (number(), number(), select(vec![0, 14, 15, 16]), weighted(0.4, -1..=1i64)).prop_map(
             |(product, user, length, late)| Step::OnceQueue { product, user, length, late }
         ),
     ]
