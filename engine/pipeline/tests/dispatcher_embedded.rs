@@ -211,7 +211,7 @@ async fn every_request_arrives_and_what_failed_is_tried_again_under_its_key() {
     );
     let took = dispatch(&embedded, &plugins, &Output::default(), WEB, u64::from(USERS)).await;
     report("requests, a tenth of them twice", USERS, took);
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), USERS as usize);
     assert!(asked.iter().all(|(key, times)| *times == if key.ends_with('7') { 2 } else { 1 }));
     assert_eq!(embedded.retries().waiting().await.unwrap(), []);

@@ -104,7 +104,8 @@ fn grouped(whole: &str, style: &Style) -> String {
     let mut out = String::new();
     for (at, digit) in whole.chars().enumerate() {
         let left = whole.len() - at;
-        let boundary = if style.pairs { left == 3 || (left > 3 && left % 2 == 1) } else { left % 3 == 0 };
+        let boundary =
+            if style.pairs { left == 3 || (left > 3 && left % 2 == 1) } else { left.is_multiple_of(3) };
         if at > 0 && boundary {
             out.push_str(style.group);
         }
