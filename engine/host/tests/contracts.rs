@@ -29,6 +29,26 @@ fn the_cases_of_every_plugin_pass() {
 }
 
 #[test]
+fn a_policy_in_javascript_cuts_exactly_as_the_one_in_rust() {
+    let folder = built("").with_file_name("").join("../examples/bucketing-js/cases");
+    let report = check(&built("bucketing-js"), Some(&folder), &Limits::default()).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(report.cases > 0);
+    let fingerprint = |name: &str, width: &str| {
+        let place = Place::new();
+        place.put("policy.toml", format!("[settings]\nwidth = \"{width}\"\n"));
+        place.put_plugin("policy", &built(name));
+        let host = place.host();
+        assert_eq!(problem(&host, "policy"), "");
+        host.active_policy().unwrap().fingerprint
+    };
+    for width in ["10", "0.07"] {
+        assert_eq!(fingerprint("bucketing-js", width), fingerprint("bucketing-floor", width), "{width}");
+    }
+    assert_ne!(fingerprint("bucketing-floor", "10"), fingerprint("bucketing-floor", "10.000000001"));
+}
+
+#[test]
 fn a_core_module_with_its_component_type_serves() {
     let place = Place::new();
     place.put_floor("floor", "10");
