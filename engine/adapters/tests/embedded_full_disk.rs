@@ -17,7 +17,10 @@ use pricedrop_testing::conformance::watches::watch;
 const SMALL_DISK: &str = "PRICEDROP_TEST_SMALL_DISK";
 /// The folder of a child whose files are limited.
 const LIMITED: &str = "PRICEDROP_TEST_LIMITED";
-const DISK_BYTES: u64 = 48 << 20;
+const DISK_BYTES: u64 = 160 << 20;
+/// Room left in the last round: less than a journal and the table written from
+/// it need, so that background work fails too.
+const ROOM_BYTES: u64 = 24 << 20;
 
 fn run(mut command: Command) -> bool {
     command.status().unwrap().success()
@@ -59,6 +62,15 @@ impl Disk<'_> {
         match self {
             Disk::Small(folder) => fill(folder),
             Disk::Limited => limit_files("4096"),
+        }
+    }
+
+    /// Leaves too little room for background work.
+    fn leave_a_little(&self) {
+        self.fill();
+        if let Disk::Small(folder) = self {
+            let ballast = std::fs::File::options().write(true).open(folder.join("ballast")).unwrap();
+            ballast.set_len(ballast.metadata().unwrap().len() - ROOM_BYTES).unwrap();
         }
     }
 
@@ -148,7 +160,10 @@ async fn fills_and_heals(folder: &Path, disk: Disk<'_>) {
             embedded.committer().commit(commit_of(next)).await.unwrap();
             next += 1;
         }
-        disk.fill();
+        match round {
+            3 => disk.leave_a_little(),
+            _ => disk.fill(),
+        }
         let (acknowledged, reason) = commit_until_full(&embedded, next).await;
         assert!(!reason.is_empty());
         let refused = watches.put(vec![watch("W", "20", "refused")]).await;

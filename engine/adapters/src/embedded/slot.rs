@@ -84,6 +84,15 @@ impl Slot {
         self.state.read().unwrap_or_else(PoisonError::into_inner).store.as_ref().err().cloned()
     }
 
+    /// Why the database failed. One that failed in the background does not say;
+    /// a write beside it mostly fails alike.
+    pub(super) fn why(&self, error: &fjall::Error) -> String {
+        match (error, super::heal::probe(&self.folder)) {
+            (fjall::Error::Poisoned, Err(error)) => error.to_string(),
+            _ => reason(error),
+        }
+    }
+
     /// Closes the store because of this.
     pub(super) fn close(&self, reason: String) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

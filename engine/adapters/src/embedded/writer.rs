@@ -193,7 +193,7 @@ impl Thread {
     }
 
     fn fail(&mut self, error: &fjall::Error) -> String {
-        let reason = reason(error);
+        let reason = self.slot.why(error);
         tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
         self.slot.close(reason.clone());
         self.counters = None;
@@ -234,7 +234,7 @@ impl Thread {
     ) -> Landed {
         let before = match self.ready(store, counters) {
             Ok(counters) => counters,
-            Err(error) => return Landed::Refused(error),
+            Err(landed) => return landed,
         };
         let mut after = before;
         let mut txn = Txn::new(store, &self.times, &mut after);
@@ -261,21 +261,21 @@ impl Thread {
     }
 
     /// Waits until a write cannot get stuck within the database.
-    fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, WriteError> {
+    fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, Landed> {
         let until = Instant::now() + Duration::from_millis(CONGESTED_MS);
         while store.is_congested() {
-            if let Err(error) = store.check() {
-                return Err(WriteError::Nothing(reason(&error)));
-            }
+            store.check().map_err(Landed::Failed)?;
             if Instant::now() > until {
-                return Err(WriteError::Nothing("the store is busy writing tables".into()));
+                let busy = "the store is busy writing tables";
+                return Err(Landed::Refused(WriteError::Nothing(busy.into())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         if let Some(counters) = *counters {
             return Ok(counters);
         }
-        self.times.start_behind(stored_times(store)?);
-        Ok(*counters.insert(Counters::read(store)?))
+        let refused = |error: ReadError| Landed::Refused(error.into());
+        self.times.start_behind(stored_times(store).map_err(refused)?);
+        Ok(*counters.insert(Counters::read(store).map_err(refused)?))
     }
 }
