@@ -16,6 +16,8 @@ use crate::report::Stopped;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take; a batch of writes waits for the disk.
 const ANSWER: Duration = Duration::from_secs(120);
+const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
+                        The store belongs to the running engine alone, so this command needs one";
 /// Below the folder of the store: the address of the engine that owns it.
 pub const ADDRESS_FILE: &str = "http.addr";
 
@@ -41,7 +43,10 @@ impl Client {
     /// # Errors
     /// The address or the token is wrong.
     pub fn new(config: &Config, remote: &Remote) -> Result<Client, Stopped> {
-        let text = remote.url.clone().unwrap_or_else(|| configured_url(config));
+        let text = match &remote.url {
+            Some(url) => url.clone(),
+            None => configured_url(config)?,
+        };
         let base = Url::parse(&text).ok().filter(|url| url.has_host()).ok_or_else(|| {
             Stopped::usage(
                 format!("{text:?} is no address of an engine"),
@@ -127,9 +132,7 @@ impl Client {
             let what = format!("the engine at {} took longer than {}", self.base, spell(ANSWER));
             return Stopped::failed(what, "ask again; see the engine's log and /readyz");
         }
-        let remedy = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
-                      The store belongs to the running engine alone, so this command needs one";
-        Stopped::failed(format!("no engine answers at {}", self.base), remedy)
+        Stopped::failed(format!("no engine answers at {}", self.base), START_IT)
     }
 }
 
@@ -138,15 +141,20 @@ fn spell(span: Duration) -> String {
 }
 
 /// With port 0 the engine says in its folder where it listens.
-fn configured_url(config: &Config) -> String {
-    let listen = config.text("http.listen").unwrap_or_default();
-    let bound = match listen.ends_with(":0") {
-        true => std::fs::read_to_string(config.data_folder().join(ADDRESS_FILE)).ok(),
-        false => None,
+fn configured_url(config: &Config) -> Result<String, Stopped> {
+    let listen = config.text("http.listen").unwrap_or_default().to_owned();
+    let address = match listen.ends_with(":0") {
+        true => bound_address(config)?,
+        false => listen,
     };
-    let address = bound.as_deref().map_or(listen, str::trim);
-    let reachable = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    format!("http://{reachable}")
+    let reachable = address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    Ok(format!("http://{reachable}"))
+}
+
+fn bound_address(config: &Config) -> Result<String, Stopped> {
+    let folder = config.data_folder();
+    std::fs::read_to_string(folder.join(ADDRESS_FILE))
+        .map_err(|_| Stopped::failed(format!("no engine runs over {}", folder.display()), START_IT))
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Stopped {

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod cli;
+pub mod cli_reference;
 pub mod client;
 pub mod commands;
 pub mod config;

@@ -58,7 +58,7 @@ impl Stopped {
             true => render(&*report, GraphicalTheme::unicode()),
             false => plain(&*report),
         };
-        eprint!("{text}");
+        eprintln!("{}", text.trim_end());
         ExitCode::from(code)
     }
 }

@@ -155,7 +155,7 @@ impl<T: Serialize> Import<'_, T> {
             eprintln!("... and {} more bad lines", self.bad - LISTED);
         }
         let Import { written, bad, .. } = self;
-        writeln!(anstream::stdout(), "{written} {} written, {bad} bad lines", self.kind.name)?;
+        writeln!(anstream::stdout(), "{} written: {written}, bad lines: {bad}", self.kind.name)?;
         if self.bad == 0 { Ok(()) } else { Err(Stopped::No) }
     }
 }

@@ -79,7 +79,7 @@ fn in_words(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields, and the first line names {expected_len}")
+            format!("the number of fields is {len}, and the first line names {expected_len}")
         }
         _ => error.to_string(),
     }

@@ -53,7 +53,11 @@ pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
     logging::start(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stopped = runtime.block_on(Running::until_stopped(config));
+    // Tasks hold the store: behind this it is closed, and its folder free.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if stopped.is_ok() {
+        tracing::info!("stopped");
+    }
     stopped
 }
 
@@ -98,10 +102,7 @@ impl Running {
             (Ended::Signal(_), Err(_)) => {
                 Err(Stopped::failed("stopping took longer than limits.stop", WHAT_IS_OPEN))
             }
-            (Ended::Signal(_), Ok(Ok(()))) => {
-                tracing::info!("stopped");
-                Ok(())
-            }
+            (Ended::Signal(_), Ok(Ok(()))) => Ok(()),
         }
     }
 

@@ -1,0 +1,134 @@
+//! What the API takes and answers.
+
+use serde_json::json;
+
+use crate::support::{delete, get, home, post, put};
+
+#[test]
+fn a_price_goes_in_and_the_answer_says_who_was_told() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let watch = put(&engine, "/v1/watches", r#"{"productId":"P7","userId":"u1","priceWatchValue":80}"#);
+    assert_eq!((watch.status, watch.json()["armed"].clone()), (200, json!(true)));
+    let summary = post(&engine, "/v1/prices", r#"{"productId":"P7","newPrice":79.90}"#).json();
+    assert_eq!((summary["drops"].clone(), summary["told"].clone()), (json!(1), json!(1)));
+    assert_eq!((summary["offset"].clone(), summary["next"].clone()), (json!(0), json!(1)));
+    let told = get(&engine, "/v1/notifications?from=0");
+    assert!(told.head.contains("pricedrop-next-offset: 1"), "{}", told.head);
+    assert!(told.body.starts_with(r#"{"userId":"u1","productId":"P7","newPrice":79.9,"#), "{}", told.body);
+    let price = get(&engine, "/v1/prices/P7").json();
+    assert_eq!((price["price"].to_string(), price["floor"].clone()), ("79.9".into(), json!({"drop": 79.9})));
+    assert_eq!(get(&engine, "/v1/prices/P8").status, 404);
+}
+
+#[test]
+fn a_post_repeated_with_its_offset_is_taken_once() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
+    let lines = "{\"productId\":\"P\",\"newPrice\":8}\n{\"productId\":\"P\",\"newPrice\":7}\n";
+    let first = post(&engine, "/v1/prices?offset=0", lines).json();
+    assert_eq!((first["told"].clone(), first["already"].clone()), (json!(2), json!(0)));
+    let again = post(&engine, "/v1/prices?offset=0", lines).json();
+    assert_eq!((again["told"].clone(), again["already"].clone()), (json!(0), json!(2)));
+    let ahead = post(&engine, "/v1/prices?offset=5", lines);
+    assert_eq!((ahead.status, ahead.json()["remedy"].clone()), (409, json!("go on from 2")));
+    assert_eq!(post(&engine, "/v1/prices?offset=-1", lines).status, 400);
+}
+
+#[test]
+fn an_unreadable_update_is_a_dead_letter_and_can_be_replayed() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let alone = post(&engine, "/v1/prices", "nonsense");
+    assert_eq!(alone.status, 400);
+    assert!(alone.json()["remedy"].as_str().unwrap().contains("dead letters"));
+    let many = post(&engine, "/v1/prices", "{\"productId\":\"P\",\"newPrice\":1}\n\n{\"productId\":\"P\"}\n");
+    let errors = many.json()["errors"].clone();
+    assert_eq!((many.status, errors), (200, json!([{"line": 3, "reason": "newPrice is missing"}])));
+    let dead = get(&engine, "/v1/dead-letters").json();
+    assert_eq!(dead["deadLetters"].as_array().unwrap().len(), 2);
+    let number = dead["deadLetters"][1]["number"].as_i64().unwrap();
+    assert_eq!(post(&engine, &format!("/v1/dead-letters/{number}/replay"), "").status, 200);
+    assert_eq!(get(&engine, &format!("/v1/dead-letters/{number}")).status, 404);
+}
+
+#[test]
+fn a_tombstone_forgets_the_price_and_keeps_the_watches() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9,"mode":"crossing"}"#);
+    let price = r#"{"productId":"P","newPrice":8}"#;
+    assert_eq!(post(&engine, "/v1/prices", price).json()["told"], 1);
+    assert_eq!(post(&engine, "/v1/prices", price).json()["told"], 0);
+    assert_eq!(delete(&engine, "/v1/prices/P").json()["forgotten"], 1);
+    assert_eq!(post(&engine, "/v1/prices", price).json()["told"], 1);
+}
+
+#[test]
+fn watches_are_written_listed_page_by_page_and_deleted() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let lines: String = (1..=5)
+        .map(|price| format!("{{\"productId\":\"P\",\"userId\":\"u\",\"priceWatchValue\":{price}}}\n"))
+        .collect();
+    let written = put(&engine, "/v1/watches", &format!("{lines}{{\"productId\":\"P\"}}\n")).json();
+    assert_eq!((written["written"].clone(), written["errors"][0]["line"].clone()), (json!(5), json!(6)));
+    let page = get(&engine, "/v1/watches?product=P&limit=3").json();
+    assert_eq!(page["watches"].as_array().unwrap().len(), 3);
+    let after = page["next"].as_str().unwrap().replace('"', "%22");
+    let rest = get(&engine, &format!("/v1/watches?product=P&limit=3&after={after}")).json();
+    assert_eq!(rest["watches"][0]["priceWatchValue"], 4);
+    assert_eq!(rest["next"], json!(null));
+    assert_eq!(delete(&engine, "/v1/watches?product=P&user=u&price=4.0").json()["deleted"], true);
+    assert_eq!(delete(&engine, "/v1/watches?product=P&user=u&price=4").json()["deleted"], false);
+}
+
+#[test]
+fn a_spent_watch_says_above_which_price_it_is_armed_again() {
+    let (_folder, home) = home("[rules]\nhysteresis = 0.05\nmode = \"crossing\"\n");
+    let engine = home.start().unwrap();
+    post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":50}"#);
+    let spent = put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":60}"#).json();
+    assert_eq!(spent["armed"], false);
+    assert_eq!((spent["currentPrice"].clone(), spent["rearmsAbove"].clone()), (json!(50), json!(63)));
+    let armed = put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":40}"#).json();
+    assert_eq!((armed["armed"].clone(), armed["rearmsAbove"].clone()), (json!(true), json!(null)));
+}
+
+#[test]
+fn malformed_requests_are_answered_in_words() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    for (answer, status, error) in [
+        (put(&engine, "/v1/watches", "{}"), 400, "missing field `productId`"),
+        (put(&engine, "/v1/watches", " "), 400, "the body is empty"),
+        (get(&engine, "/v1/watches?prodct=1"), 400, "unknown field `prodct`"),
+        (get(&engine, "/v1/watches?after=1"), 400, "after must be the `next` of the page before"),
+        (get(&engine, "/v1/watches?limit=0"), 400, "limit must be at least 1"),
+        (get(&engine, "/v1/dead-letters/x"), 400, ""),
+        (get(&engine, "/v1/dead-letters/7"), 404, "there is no dead letter 7"),
+        (get(&engine, "/nowhere"), 404, "there is nothing at /nowhere"),
+        (put(&engine, "/v1/prices", "{}"), 405, "/v1/prices does not take PUT"),
+        (post(&engine, "/v1/buckets/migrate", ""), 409, "no policy is staged"),
+    ] {
+        assert_eq!(answer.status, status, "{answer:?}");
+        let said = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(said.starts_with(error), "{said}");
+    }
+}
+
+#[test]
+fn health_plugins_and_figures_are_shown() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":1}"#);
+    assert_eq!(get(&engine, "/livez").body, "alive\n");
+    assert_eq!(get(&engine, "/readyz").json()["ready"], true);
+    let plugins = get(&engine, "/v1/plugins").json();
+    assert_eq!(plugins["plugins"][0]["name"], "channel-console");
+    let metrics = get(&engine, "/metrics").body;
+    for line in ["pricedrop_records_total 1.0\n", "pricedrop_input_offset 1.0\n", "# EOF\n"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Who may ask.
+
+use crate::support::{ask, get, home};
+
+#[test]
+fn without_a_token_only_loopback_names_are_answered_and_no_foreign_page_writes() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let own = format!("Origin: http://{}\r\nHost: {}\r\n", engine.address, engine.address);
+    for (headers, status) in [
+        ("Host: attacker.example\r\n", 403),
+        ("Host: 127.0.0.1\r\n", 200),
+        ("Origin: http://attacker.example\r\n", 403),
+        ("Origin: null\r\n", 403),
+        (own.as_str(), 200),
+    ] {
+        let answer = ask(&engine, "POST", "/v1/prices", headers, r#"{"productId":"P","newPrice":1}"#);
+        assert_eq!(answer.status, status, "{headers} {answer:?}");
+    }
+}
+
+#[test]
+fn a_token_is_asked_for_everywhere_but_at_livez() {
+    let (folder, home) = home("");
+    std::fs::write(folder.path().join("token"), "s3cret\n").unwrap();
+    let config = folder.path().join("pricedrop.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[http]", "[http]\ntoken_file = \"token\"")).unwrap();
+    let mut engine = home.launch().unwrap();
+    assert_eq!(get(&engine, "/livez").status, 200);
+    assert_eq!(get(&engine, "/metrics").status, 401);
+    let wrong = ask(&engine, "GET", "/v1/watches", "Authorization: Bearer s3creT\r\n", "");
+    assert_eq!(wrong.status, 401);
+    assert!(wrong.json()["remedy"].as_str().unwrap().contains("Authorization: Bearer"));
+    let right = "Authorization: Bearer s3cret\r\nHost: prices.example\r\n";
+    assert_eq!(ask(&engine, "GET", "/v1/watches", right, "").status, 200);
+    // The commands find the same token.
+    home.run(&["watch", "list"]).unwrap();
+    engine.kill().unwrap();
+}
+
+#[test]
+fn it_does_not_listen_beyond_loopback_without_a_token() {
+    let (_folder, home) = home("");
+    let refused = home.command(&["run"]).env("PRICEDROP_HTTP__LISTEN", "0.0.0.0:0").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("reachable from other machines") && said.contains("http.token_file"), "{said}");
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_refused() {
+    let (folder, home) = home("");
+    let config = folder.path().join("pricedrop.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[http]", "[http]\nmax_body = \"1KiB\"")).unwrap();
+    let engine = home.start().unwrap();
+    let answer = ask(&engine, "POST", "/v1/prices", "", &" ".repeat(1025));
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert!(answer.json()["remedy"].as_str().unwrap().contains("http.max_body"));
+}

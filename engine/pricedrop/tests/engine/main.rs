@@ -1,0 +1,8 @@
+//! The binary as a user has it: a running engine, its API, its commands.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod commands;
+mod guarding;
+mod stopping;
+mod support;

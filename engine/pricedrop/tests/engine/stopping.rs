@@ -1,0 +1,54 @@
+//! How an engine ends, and what the next one finds.
+
+use std::process::Command;
+
+use pricedrop_harness::wait_for;
+
+use crate::support::{get, home, post, put};
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &process.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
+    for name in ["-TERM", "-INT"] {
+        let (folder, home) = home("");
+        let engine = home.start().unwrap();
+        put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
+        assert_eq!(post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":8}"#).json()["told"], 1);
+        signal(engine.pid(), name);
+        let file = folder.path().join("data/http.addr");
+        wait_for("the engine to end", || (!file.exists()).then_some(())).unwrap();
+        wait_for("its last words", || engine.last_words().contains("stopped").then_some(())).unwrap();
+        let again = home.start().unwrap();
+        assert_eq!(get(&again, "/v1/prices/P").json()["price"], 8);
+        assert_eq!(
+            post(&again, "/v1/prices?offset=0", r#"{"productId":"P","newPrice":8}"#).json()["already"],
+            1
+        );
+    }
+}
+
+#[test]
+fn a_killed_engine_has_kept_all_it_acknowledged() {
+    let (_folder, home) = home("");
+    let mut engine = home.start().unwrap();
+    put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
+    assert_eq!(post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":8}"#).json()["told"], 1);
+    engine.kill().unwrap();
+    let again = home.start().unwrap();
+    assert_eq!(post(&again, "/v1/prices", r#"{"productId":"P","newPrice":7}"#).json()["told"], 1);
+    assert_eq!(get(&again, "/v1/notifications").body.lines().count(), 2);
+}
+
+#[test]
+fn a_second_engine_on_the_same_folder_is_refused() {
+    let (_folder, home) = home("");
+    let _engine = home.start().unwrap();
+    let second = home.command(&["run"]).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+}
