@@ -10,104 +10,23 @@
 //! Invariant: plugins are loaded without the slots' lock, and called without
 //! any. A caller that took a plugin keeps that generation.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use pricedrop_model::channel::Channel;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
 
-use crate::cache::Cache;
 use crate::digest::Digest;
-use crate::engine::Engine;
 use crate::error::{Error, Kind, Refusal, nearest};
 use crate::folder::{Listing, Unread, read_pair};
-use crate::health::{Counters, Reports};
+use crate::health::Counters;
 use crate::last_good::LastGood;
-use crate::limits::Limits;
 use crate::load::{Loaded, Pair, Workshop};
-use crate::plugin::Meta;
+use crate::options::Options;
 use crate::slots::{Slots, Table};
 use crate::status::Status;
-
-/// How a host is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The plugin folder. It need not exist.
-    pub folder: PathBuf,
-    /// Where compiled code and last-good pairs are kept; none: nothing is
-    /// kept, and every start compiles anew.
-    pub data_dir: Option<PathBuf>,
-    /// The file stem of the bucketing policy to use; none: the only one there is.
-    pub bucketing: Option<String>,
-    /// The file stem of the throttling policy to use; none: the only one there is.
-    pub throttling: Option<String>,
-    /// The policy whose buckets are served; none: none was ever written.
-    pub active_policy: Option<PolicyIdentity>,
-    /// Whether [`Host::watch`] follows the folder.
-    pub reload: bool,
-    /// SHA-256 of the `.wasm` files that may be loaded; none: all may.
-    pub allow_digests: Option<Vec<String>>,
-    /// How long the folder must be quiet before it is read, milliseconds.
-    pub settle_ms: u64,
-    /// How often the folder is looked at without any hint, milliseconds.
-    pub poll_ms: u64,
-    /// The limits of every plugin whose sidecar names none.
-    pub limits: Limits,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            folder: "plugins".into(),
-            data_dir: None,
-            bucketing: None,
-            throttling: None,
-            active_policy: None,
-            reload: true,
-            allow_digests: None,
-            settle_ms: 150,
-            poll_ms: 5_000,
-            limits: Limits::default(),
-        }
-    }
-}
-
-impl Options {
-    /// Loads the plugins of the folder.
-    ///
-    /// # Errors
-    /// Two of a kind and none named; a named one missing or unusable, with no
-    /// last-good pair to serve instead; no private data folder.
-    pub fn build(self) -> Result<Host, Error> {
-        let engine = Engine::new()?;
-        let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
-        let cache = subfolder("compiled").map(|folder| Cache::open(folder, &engine)).transpose()?;
-        let kept = LastGood::open(subfolder("last-good"))?;
-        let workshop = Workshop {
-            engine,
-            cache,
-            limits: self.limits.clone(),
-            allow_digests: self.allow_digests.clone(),
-        };
-        let named = [(Kind::Bucketing, &self.bucketing), (Kind::Throttling, &self.throttling)];
-        let named: BTreeMap<Kind, String> =
-            named.into_iter().filter_map(|(kind, stem)| Some((kind, stem.clone()?))).collect();
-        let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
-        let shared = Arc::new(Shared {
-            options: self,
-            workshop,
-            kept,
-            table: ArcSwap::default(),
-            slots: Mutex::new(slots),
-            loading: Mutex::new(()),
-        });
-        shared.start()?;
-        Ok(Host { shared })
-    }
-}
 
 /// The host of plugins. Clones share everything.
 #[derive(Clone)]
@@ -167,25 +86,25 @@ impl Plugins for Host {
 /// What the clones of a host, and its plugins, share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    workshop: Workshop,
-    kept: LastGood,
-    table: ArcSwap<Table>,
-    slots: Mutex<Slots>,
+    pub(crate) workshop: Workshop,
+    pub(crate) kept: LastGood,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) slots: Mutex<Slots>,
     /// Held while the folder is read, so that this happens once at a time.
-    loading: Mutex<()>,
+    pub(crate) loading: Mutex<()>,
 }
 
 impl Shared {
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
-    fn settle(&self, slots: &mut Slots) {
+    pub(crate) fn settle(&self, slots: &mut Slots) {
         self.table.store(Arc::new(slots.settle()));
     }
 
     /// The first reading: what is broken is replaced by its last-good pair.
-    fn start(self: &Arc<Shared>) -> Result<(), Error> {
+    pub(crate) fn start(self: &Arc<Shared>) -> Result<(), Error> {
         self.read_folder();
         for stem in self.kept.stems() {
             self.fall_back(&stem);
@@ -394,75 +313,6 @@ impl Shared {
 
 /// Longest file read at all, whatever a sidecar's limit says, bytes.
 const FILE_BYTES: u64 = 256 << 20;
-
-/// How a serving plugin reaches the host: weakly, for the host holds it.
-struct Reporter(Weak<Shared>);
-
-impl Reports for Reporter {
-    fn failed(&self, meta: &Meta, reason: &str) -> bool {
-        self.0.upgrade().is_some_and(|shared| shared.give_way(meta, reason))
-    }
-
-    fn proven(&self, meta: &Meta) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.prove(meta);
-        }
-    }
-}
-
-impl Shared {
-    fn reporter(self: &Arc<Shared>) -> Arc<dyn Reports> {
-        Arc::new(Reporter(Arc::downgrade(self)))
-    }
-
-    /// A generation failed in service; whether another one serves instead now.
-    fn give_way(&self, meta: &Meta, reason: &str) -> bool {
-        let mut slots = self.slots();
-        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return false };
-        if slot.current.as_ref().is_none_or(|current| current.meta().digest != meta.digest) {
-            // A caller still holds a generation that was replaced meanwhile.
-            return slot.current.is_some();
-        }
-        let fit = slot.previous.take_if(|previous| previous.health().condemned().is_none());
-        let Some(previous) = fit else {
-            slot.problem =
-                Some(format!("{}.wasm: {reason}; there is none before it to go back to", meta.stem));
-            self.settle(&mut slots);
-            return false;
-        };
-        let name = &previous.meta().name;
-        let problem = format!(
-            "{}.wasm: {reason}; rolled back to {name}; change the file to have it tried again",
-            meta.stem
-        );
-        tracing::error!("{problem}");
-        self.kept.reject(&meta.stem, &meta.digest, reason);
-        self.kept.record(&meta.stem, Some(&previous.meta().digest), previous.health().is_proven(), None);
-        slot.counters.rollbacks.fetch_add(1, Relaxed);
-        (slot.current, slot.problem, slot.from_last_good) = (Some(previous), Some(problem), true);
-        self.settle(&mut slots);
-        true
-    }
-
-    /// A generation is through its probation: the one before may go.
-    fn prove(&self, meta: &Meta) {
-        let mut slots = self.slots();
-        let active = slots.active.clone();
-        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return };
-        let Some(current) = slot.current.as_ref().filter(|current| current.meta().digest == meta.digest)
-        else {
-            return;
-        };
-        let fingerprint = |loaded: &Loaded| loaded.policy().map(|policy| policy.fingerprint.clone());
-        let active = active.map(|active| active.fingerprint);
-        let still_needed = fingerprint(current) != active;
-        if !still_needed || current.kind() != Kind::Bucketing {
-            slot.previous = None;
-        }
-        let previous = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
-        self.kept.record(&meta.stem, Some(&meta.digest), true, previous.as_ref());
-    }
-}
 
 /// Whether a start may go on with what was chosen.
 fn check_choice(slots: &Slots, kind: Kind, folder: &Path) -> Result<(), Error> {

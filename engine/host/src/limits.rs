@@ -76,7 +76,7 @@ pub const STATEMENT_BYTES: usize = 1_024;
 pub const LINE_BYTES: usize = 8 << 10;
 /// Most headers of a request or mail.
 pub const HEADERS: usize = 64;
-/// Longest time a throttling plugin may hold an update, milliseconds: a year.
+/// Longest time a plugin may put anything off, milliseconds: a year.
 pub const HOLD_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 /// Failing calls spent on finding the bad items of one batch.
 pub const BISECT_FAILURES: u32 = 16;

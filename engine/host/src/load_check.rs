@@ -109,7 +109,7 @@ fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> 
 fn ask_again(asker: &mut Asker<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
     asker.plugin.cool_down();
     let mut order: Vec<usize> = (0..prices.len()).collect();
-    let mut random = Random(0x6f72_6465_72);
+    let mut random = Random(0x006f_7264_6572);
     for at in (1..order.len()).rev() {
         order.swap(at, random.below(at as u64 + 1) as usize);
     }

@@ -155,3 +155,33 @@ impl OutputStream for Lines {
 impl Pollable for Lines {
     async fn ready(&mut self) {}
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::limits::Limits;
+    use crate::store::new_store;
+    use monotonic_clock::Host as _;
+    use wasmtime_wasi::p2::bindings::random::random::Host as _;
+    use wasmtime_wasi::p2::bindings::sync::io::poll::HostPollable as _;
+    use wasmtime_wasi::random::WasiRandomView as _;
+
+    #[test]
+    fn waiting_is_over_at_once_and_everything_is_the_same_every_time() {
+        let engine = Engine::new().unwrap();
+        let log = LogLines::new("test", 1);
+        let seen = || {
+            let mut store = new_store(&engine, &Limits::default(), &log, true);
+            let data = store.data_mut();
+            let forever = AtOnce(data).subscribe_duration(u64::MAX).unwrap();
+            data.ctx().table.block(forever).unwrap();
+            let far = AtOnce(data).subscribe_instant(u64::MAX).unwrap();
+            data.ctx().table.block(far).unwrap();
+            let random = data.random().get_random_bytes(32).unwrap();
+            (AtOnce(data).now().unwrap(), random)
+        };
+        assert_eq!(seen(), seen());
+    }
+}

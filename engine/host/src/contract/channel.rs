@@ -9,7 +9,7 @@ use pricedrop_model::plugin;
 use super::bindings::channel::exports::pricedrop::channel::channel as wire;
 use super::contract;
 use super::throttling::wire_price;
-use crate::limits::{HEADERS, LINE_BYTES, STATEMENT_BYTES};
+use crate::limits::{HEADERS, HOLD_MS, LINE_BYTES, STATEMENT_BYTES};
 use crate::plugin::{Failure, Plugin};
 use crate::settings::cut;
 
@@ -132,9 +132,10 @@ fn read_verdict(verdict: wire::Verdict) -> Result<Verdict, String> {
     Ok(match verdict {
         wire::Verdict::Standard => Verdict::Standard,
         wire::Verdict::Delivered(name) => Verdict::Delivered(name.map(|name| cut(&name))),
-        wire::Verdict::Temporary(temporary) => {
-            Verdict::Temporary { reason: cut(&temporary.reason), retry_after_ms: temporary.retry_after_ms }
-        }
+        wire::Verdict::Temporary(temporary) => Verdict::Temporary {
+            reason: cut(&temporary.reason),
+            retry_after_ms: temporary.retry_after_ms.map(|wait| wait.min(HOLD_MS.unsigned_abs())),
+        },
         wire::Verdict::Permanent(reason) => Verdict::Permanent(cut(&reason)),
         wire::Verdict::BadRecipient(reason) => Verdict::BadRecipient(cut(&reason)),
         wire::Verdict::FollowUp(outgoing) => Verdict::FollowUp(read_outgoing(outgoing)?),

@@ -2,6 +2,7 @@
 //! what is pending and when it is due; the plugin's own bytes pass through
 //! here, and only bytes that it can read reach it.
 
+use pricedrop_model::limits::THROTTLE_STATE_BYTES;
 use pricedrop_model::plugin::{self, Answer, Arrival, Decision, Release, Subject, Throttling as Policy};
 use pricedrop_model::state::ThrottleBytes;
 use pricedrop_model::{Price, WallTime};
@@ -71,6 +72,7 @@ impl ThrottlingPolicy {
         bytes: Option<Vec<u8>>,
         now: WallTime,
     ) -> Result<Answer<T>, plugin::Error> {
+        let most_bytes = self.plugin.limits.state_bytes.min(THROTTLE_STATE_BYTES);
         let breach = match (held, &bytes) {
             (Some(until), _) if function == DUE && until <= now => {
                 Some(format!("held until {}, which is not after now, {}", until.0, now.0))
@@ -78,11 +80,9 @@ impl ThrottlingPolicy {
             (Some(until), _) if until.0.saturating_sub(now.0) > HOLD_MS => {
                 Some(format!("held until {}, more than a year from now", until.0))
             }
-            (_, Some(bytes)) if bytes.len() > self.plugin.limits.state_bytes => Some(format!(
-                "{} bytes of state; at most {} (limit state_bytes)",
-                bytes.len(),
-                self.plugin.limits.state_bytes
-            )),
+            (_, Some(bytes)) if bytes.len() > most_bytes => {
+                Some(format!("{} bytes of state; at most {most_bytes} (limit state_bytes)", bytes.len()))
+            }
             _ => None,
         };
         if let Some(breach) = breach {
@@ -115,7 +115,10 @@ impl Policy for ThrottlingPolicy {
             let decided = answer?;
             let (decision, held) = match decided.decision {
                 wire::Decision::Pass => (Decision::Pass, None),
-                wire::Decision::Hold(until) => (Decision::Hold(WallTime(until)), Some(WallTime(until))),
+                wire::Decision::Hold(until) => {
+                    let until = WallTime(until).max(arrival.now);
+                    (Decision::Hold(until), Some(until))
+                }
                 wire::Decision::Skip => (Decision::Skip, None),
             };
             self.answer(DECIDE, decision, held, decided.bytes, arrival.now)

@@ -1,0 +1,81 @@
+//! What becomes of a generation in service: through its probation, the one
+//! before it may go; failed, the one before serves again, and the failed pair
+//! is not tried again until its content changes.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+
+use crate::error::Kind;
+use crate::health::Reports;
+use crate::host::Shared;
+use crate::load::Loaded;
+use crate::plugin::Meta;
+
+/// How a serving plugin reaches the host: weakly, for the host holds it.
+struct Reporter(Weak<Shared>);
+
+impl Reports for Reporter {
+    fn failed(&self, meta: &Meta, reason: &str) -> bool {
+        self.0.upgrade().is_some_and(|shared| shared.give_way(meta, reason))
+    }
+
+    fn proven(&self, meta: &Meta) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.prove(meta);
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn reporter(self: &Arc<Shared>) -> Arc<dyn Reports> {
+        Arc::new(Reporter(Arc::downgrade(self)))
+    }
+
+    /// A generation failed in service; whether another one serves instead now.
+    fn give_way(&self, meta: &Meta, reason: &str) -> bool {
+        let mut slots = self.slots();
+        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return false };
+        if slot.current.as_ref().is_none_or(|current| current.meta().digest != meta.digest) {
+            // A caller still holds a generation that was replaced meanwhile.
+            return slot.current.is_some();
+        }
+        let fit = slot.previous.take_if(|previous| previous.health().condemned().is_none());
+        let Some(previous) = fit else {
+            slot.problem =
+                Some(format!("{}.wasm: {reason}; there is none before it to go back to", meta.stem));
+            self.settle(&mut slots);
+            return false;
+        };
+        let name = &previous.meta().name;
+        let problem = format!(
+            "{}.wasm: {reason}; rolled back to {name}; change the file to have it tried again",
+            meta.stem
+        );
+        tracing::error!("{problem}");
+        self.kept.reject(&meta.stem, &meta.digest, reason);
+        self.kept.record(&meta.stem, Some(&previous.meta().digest), previous.health().is_proven(), None);
+        slot.counters.rollbacks.fetch_add(1, Relaxed);
+        (slot.current, slot.problem, slot.from_last_good) = (Some(previous), Some(problem), true);
+        self.settle(&mut slots);
+        true
+    }
+
+    /// A generation is through its probation: the one before may go.
+    fn prove(&self, meta: &Meta) {
+        let mut slots = self.slots();
+        let active = slots.active.clone();
+        let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return };
+        let Some(current) = slot.current.as_ref().filter(|current| current.meta().digest == meta.digest)
+        else {
+            return;
+        };
+        let fingerprint = |loaded: &Loaded| loaded.policy().map(|policy| policy.fingerprint.clone());
+        let active = active.map(|active| active.fingerprint);
+        let still_needed = fingerprint(current) != active;
+        if !still_needed || current.kind() != Kind::Bucketing {
+            slot.previous = None;
+        }
+        let previous = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
+        self.kept.record(&meta.stem, Some(&meta.digest), true, previous.as_ref());
+    }
+}

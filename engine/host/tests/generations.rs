@@ -1,0 +1,52 @@
+//! Who keeps what while generations change: callers, and the host itself.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, built, prices, product};
+use pricedrop_model::plugin::Plugins;
+
+#[test]
+fn a_caller_keeps_the_generation_it_took() {
+    let place = Place::new();
+    place.put_floor("floor", "10");
+    let host = place.host();
+    let taken = host.bucketing().unwrap();
+    let first = taken.identity().name.clone();
+    place.put_hostile("floor", "fine", 1);
+    host.reload();
+    assert_ne!(host.bucketing().unwrap().identity().name, first);
+    assert_eq!(taken.identity().name, first);
+    assert_eq!(taken.buckets_of(&product(), &prices(&["100"])).unwrap()[0].0, 10);
+}
+
+#[test]
+fn a_plugin_outlives_its_host_and_the_host_is_gone_when_dropped() {
+    let place = Place::new();
+    place.put_floor("floor", "10");
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let host = place.host();
+    let watching = host.watch().unwrap();
+    let taken = host.bucketing().unwrap();
+    drop(watching);
+    drop(host);
+    assert_eq!(taken.buckets_of(&product(), &prices(&["100"])).unwrap()[0].0, 10);
+    drop(taken);
+    // Nothing holds an engine any more: no ticker is left behind by many hosts.
+    let before = threads();
+    for _ in 0..50 {
+        drop(place.host());
+    }
+    common::eventually("their threads end", || threads() <= before + 5);
+}
+
+#[test]
+fn a_renamed_policy_file_goes_on_under_its_new_name() {
+    let place = Place::new();
+    place.put_plugin("old", &built("bucketing-floor"));
+    let host = place.host();
+    std::fs::rename(place.file("old.wasm"), place.file("new.wasm")).unwrap();
+    host.reload();
+    assert_eq!(host.status().plugin("new").unwrap().state, pricedrop_host::State::Active);
+    assert_eq!(host.status().warnings, Vec::<String>::new());
+}
