@@ -16,6 +16,8 @@ use crate::report::Stopped;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take; a batch of writes waits for the disk.
 const ANSWER: Duration = Duration::from_secs(120);
+/// How long a move of all buckets may take.
+const MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
                         The store belongs to the running engine alone, so this command needs one";
 /// Below the folder of the store: the address of the engine that owns it.
@@ -27,6 +29,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    answer: Duration,
 }
 
 /// An answer with what its headers said.
@@ -55,10 +58,15 @@ impl Client {
         })?;
         // The first one in a process is kept; any of them will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = http.map_err(|error| Stopped::failed(error, ""))?;
-        Ok(Client { runtime, http, base, token: config.token()? })
+        Ok(Client { runtime, http, base, token: config.token()?, answer: ANSWER })
+    }
+
+    /// Waits as long as a move of all buckets may take.
+    pub fn patient(self) -> Client {
+        Client { answer: MOVE, ..self }
     }
 
     /// Reads JSON.
@@ -103,7 +111,7 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.request(method, url).timeout(self.answer);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -129,7 +137,7 @@ impl Client {
 
     fn away(&self, error: &reqwest::Error) -> Stopped {
         if error.is_timeout() && !error.is_connect() {
-            let what = format!("the engine at {} took longer than {}", self.base, spell(ANSWER));
+            let what = format!("the engine at {} took longer than {}", self.base, spell(self.answer));
             return Stopped::failed(what, "ask again; see the engine's log and /readyz");
         }
         Stopped::failed(format!("no engine answers at {}", self.base), START_IT)

@@ -18,7 +18,7 @@ pub fn execute(config: &Config, asked: cli::Buckets) -> Result<(), Stopped> {
     let answer: Value = match asked {
         cli::Buckets::Status { remote } => Client::new(config, &remote)?.get("/v1/buckets", &[])?,
         cli::Buckets::Migrate { remote } => {
-            Client::new(config, &remote)?.json(Method::POST, "/v1/buckets/migrate", &[], None)?
+            Client::new(config, &remote)?.patient().json(Method::POST, "/v1/buckets/migrate", &[], None)?
         }
     };
     Ok(writeln!(anstream::stdout(), "{answer:#}")?)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod buckets;
 mod commands;
 mod guarding;
 mod stopping;
