@@ -59,9 +59,7 @@ fn bare_write(bytes: usize, batches: usize) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::builder(folder.path()).open().unwrap();
     let keyspace = database.keyspace("bare", KeyspaceCreateOptions::default).unwrap();
-    // Bytes that do not compress away.
-    let value: Vec<u8> =
-        (0..bytes / batches).map(|index| (index as u32).wrapping_mul(2_654_435_761) as u8).collect();
+    let value = incompressible(bytes / batches);
     let mut key = 0u64;
     median(|| {
         for _ in 0..batches {
@@ -73,4 +71,16 @@ fn bare_write(bytes: usize, batches: usize) -> Duration {
             batch.commit().unwrap();
         }
     })
+}
+
+/// Bytes that no store makes smaller.
+fn incompressible(count: usize) -> Vec<u8> {
+    let mut word = 0x9E37_79B9_7F4A_7C15u64;
+    let mut next = || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        (word >> 32) as u8
+    };
+    (0..count).map(|_| next()).collect()
 }

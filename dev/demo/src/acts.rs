@@ -130,14 +130,10 @@ fn swap_policy(
     let posting = feed.post_aside(engine, UPDATES / 8);
     home.install("bucketing-js", "bucketing")?;
     let id = wait_for("the new policy", || {
-        engine.plugin("bucketing").filter(|plugin| plugin["id"] == "bucketing-js")
+        engine.plugin("bucketing").filter(|plugin| text(&plugin["plugin"]).starts_with("bucketing-js"))
     })?;
     let posted = join(posting)?;
-    stage.say(&format!(
-        "{} {} serves now; it cuts the same buckets, so the swap was immediate",
-        text(&id["id"]),
-        text(&id["version"])
-    ));
+    stage.say(&format!("{} serves now; it cuts the same buckets, so the swap was immediate", text(&id["plugin"])));
     show_told(stage, engine, posted, 2)
 }
 
@@ -148,10 +144,10 @@ fn swap_channel(
     feed: &std::sync::Arc<Feed>,
 ) -> Result<(), Error> {
     stage.act("Swap a channel under traffic: its settings are a file beside it");
-    let before = engine.plugin("channel-console").map(|plugin| plugin["generation"].clone());
+    let before = engine.plugin("channel-console").map(|plugin| plugin["digest"].clone());
     home.deploy("channel-console.toml", b"[settings]\nprefix = \"[demo shop] \"\n")?;
     wait_for("the channel with its settings", || {
-        let now = engine.plugin("channel-console").map(|plugin| plugin["generation"].clone());
+        let now = engine.plugin("channel-console").map(|plugin| plugin["digest"].clone());
         (now != before).then_some(())
     })?;
     let posted = feed.post(&engine.address, UPDATES / 8)?;
@@ -170,8 +166,8 @@ fn break_plugin(
     home.deploy("bucketing.wasm", &std::fs::read(fixture)?)?;
     let refused = wait_for("the refusal", || {
         let plugin = engine.plugin("bucketing")?;
-        let error = text(&plugin["refused"]["error"]).to_owned();
-        error.contains("decreas").then_some((error, text(&plugin["id"]).to_owned()))
+        let problem = text(&plugin["problem"]).to_owned();
+        problem.contains("wasm").then_some((problem, text(&plugin["plugin"]).to_owned()))
     })?;
     stage.refused(&refused.0);
     let posted = feed.post(&engine.address, UPDATES / 8)?;

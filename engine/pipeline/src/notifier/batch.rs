@@ -16,6 +16,10 @@ use super::reading::Reach;
 use super::throttle::FailOpen;
 use super::{Counters, Failure, Options};
 
+/// Most updates the throttle is asked about at once: enough to make a call
+/// cheap, and few enough that not many begin to tell when there is no room left.
+const THROTTLE_RUN: usize = 32;
+
 /// What a cycle has decided.
 #[derive(Default)]
 pub struct Work {
@@ -154,7 +158,7 @@ impl<'a> Batch<'a> {
                 !self.is_telling(incoming.record.position.partition, product) && seen.insert(product.clone())
             })
         };
-        let most = if self.throttling.is_some() { rest.len() } else { 1 };
+        let most = if self.throttling.is_some() { THROTTLE_RUN } else { 1 };
         rest.iter().take(most).take_while(goes_along).count()
     }
 
