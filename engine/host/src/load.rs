@@ -117,14 +117,6 @@ impl Workshop {
     /// # Errors
     /// It may not serve, for this reason.
     pub(crate) fn load(&self, pair: &Pair, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
-        // A file that makes a compiler panic is one more kind of bad file.
-        catch_unwind(AssertUnwindSafe(|| self.load_with_own_sidecar(pair, counters))).unwrap_or_else(|_| {
-            let reason = "reading or compiling it failed in an unforeseen way; standard error says where";
-            Err(Refusal::of_file(pair.wasm_file(), reason, "build it again with current tools"))
-        })
-    }
-
-    fn load_with_own_sidecar(&self, pair: &Pair, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
         let sidecar = match &pair.sidecar {
             Some(text) => Sidecar::parse(&pair.sidecar_file(), text, &self.limits)?,
             None => Sidecar { limits: self.limits.clone(), ..Sidecar::default() },
@@ -197,18 +189,24 @@ impl Workshop {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &content)) {
             return Ok(component);
         }
-        let bytes = to_component(&self.engine, file, wasm)?;
-        let component = Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
-            Refusal::of_file(
-                file,
-                format!("cannot be compiled: {error:#}"),
-                "build it again, and copy it whole",
-            )
-        })?;
+        // A file that makes a compiler panic is one more kind of bad file.
+        let component =
+            catch_unwind(AssertUnwindSafe(|| self.compile_anew(file, wasm))).unwrap_or_else(|_| {
+                let reason = "reading or compiling it failed in an unforeseen way; standard error says where";
+                Err(Refusal::of_file(file, reason, "build it again with current tools"))
+            })?;
         if let Some(cache) = &self.cache {
             cache.keep(&content, &component);
         }
         Ok(component)
+    }
+
+    fn compile_anew(&self, file: &str, wasm: &[u8]) -> Result<Component, Refusal> {
+        let bytes = to_component(&self.engine, file, wasm)?;
+        Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
+            let reason = format!("cannot be compiled: {error:#}");
+            Refusal::of_file(file, reason, "build it again, and copy it whole")
+        })
     }
 
     /// Which of our interfaces it exports.
