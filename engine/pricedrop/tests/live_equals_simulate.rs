@@ -5,11 +5,12 @@
 
 mod live;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use live::{Dice, Size};
-use pricedrop_harness::{Engine, Home, request};
+use pricedrop_harness::{Engine, Home, request, wait_for};
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 
@@ -34,6 +35,8 @@ fn the_outbox_holds_what_simulate_prints() {
     eprintln!("live: {} updates, {} notifications, {seconds:.2} s", updates.len(), told.len());
     live::assert_same(&told, &live::simulated(&home), "undisturbed");
 }
+
+const KILLS: u64 = 50;
 
 /// What stands in the twin's file: updates, and watch changes where the live
 /// engine had acknowledged them.
@@ -72,7 +75,6 @@ impl Mortal {
 
 #[test]
 fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
-    const KILLS: u64 = 50;
     let seed = std::env::var("PRICEDROP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0xDEAD);
     eprintln!("PRICEDROP_TEST_SEED={seed}");
     let mut dice = Dice(seed);
@@ -84,23 +86,8 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
     let mortal = Mortal { home, engine: Arc::new(Mutex::new(engine)) };
 
-    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let killer = {
-        let (engine, home, done) = (mortal.engine.clone(), mortal.home.clone(), done.clone());
-        let mut dice = Dice(seed ^ 0xFFFF_0000);
-        std::thread::spawn(move || {
-            let mut kills = 0;
-            while kills < KILLS && !done.load(std::sync::atomic::Ordering::Relaxed) {
-                // From its first moments on to well into its work.
-                std::thread::park_timeout(Duration::from_millis(dice.roll(120)));
-                let mut engine = engine.lock().unwrap();
-                engine.kill().unwrap();
-                kills += 1;
-                *engine = home.launch().unwrap();
-            }
-            kills
-        })
-    };
+    let sent_so_far = Arc::new(AtomicUsize::new(0));
+    let killer = kill_now_and_then(&mortal, seed, &sent_so_far);
 
     let mut script = Script::default();
     let mut sent = 0;
@@ -110,17 +97,34 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
         mortal.insist(|address| live::post(address, &updates[sent..upto], sent).map(|_| ()));
         script.lines.extend_from_slice(&updates[sent..upto]);
         sent = upto;
+        sent_so_far.store(sent, Relaxed);
     }
-    done.store(true, std::sync::atomic::Ordering::Relaxed);
-    let kills = killer.join().unwrap();
-    assert_eq!(kills, KILLS, "the updates ran out before the kills");
+    killer.join().unwrap();
 
     std::fs::write(folder.path().join("updates.jsonl"), script.lines.join("\n")).unwrap();
     let mut engine = mortal.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
     let told = live::told(&engine);
-    eprintln!("{kills} kills, {} lines, {} notifications", script.lines.len(), told.len());
+    eprintln!("{KILLS} kills, {} lines, {} notifications", script.lines.len(), told.len());
     live::assert_same(&told, &live::simulated(&mortal.home), &format!("seed {seed}"));
+}
+
+/// Kills and restarts it when so many updates are in, each time after a random
+/// moment more: between requests, within one, while it starts.
+fn kill_now_and_then(mortal: &Mortal, seed: u64, sent: &Arc<AtomicUsize>) -> std::thread::JoinHandle<()> {
+    let (engine, home, sent) = (mortal.engine.clone(), mortal.home.clone(), sent.clone());
+    let mut dice = Dice(seed ^ 0xFFFF_0000);
+    let mut moments: Vec<usize> = (0..KILLS).map(|_| dice.roll(SIZE.updates - 500) as usize).collect();
+    moments.sort();
+    std::thread::spawn(move || {
+        for moment in moments {
+            wait_for("the updates to go on", || (sent.load(Relaxed) >= moment).then_some(())).unwrap();
+            std::thread::park_timeout(Duration::from_micros(dice.roll(20_000)));
+            let mut engine = engine.lock().unwrap();
+            engine.kill().unwrap();
+            *engine = home.launch().unwrap();
+        }
+    })
 }
 
 /// A few watches come and go; each change stands in the script where it was
