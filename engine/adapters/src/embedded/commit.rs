@@ -1,7 +1,7 @@
 //! The notifier's commit: notifications, states, removals, dead letters and
 //! offsets in one batch.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, 
 use pricedrop_model::{Partition, ProductId, ProductState, Removal, StateKey, WallTime};
 
 use super::intake::PARTITION;
-use super::limits::DEAD_TEXT_BYTES;
+use super::limits::{DEAD_TEXT_BYTES, KNOWN_PRODUCTS};
 use super::slot::ReadError;
 use super::store::{Store, Table};
 use super::txn::Txn;
@@ -23,11 +23,35 @@ pub struct EmbeddedCommitter {
     inner: Arc<Inner>,
     /// Keys of the stored states that have something pending.
     unfinished: HashSet<StateKey>,
+    /// States as committed, of products at work. A row that is rewritten with
+    /// every update is dear to look for among its own old versions.
+    known: HashMap<(Partition, ProductId), Vec<(StateKey, ProductState)>>,
 }
 
 impl EmbeddedCommitter {
     pub(super) fn new(inner: Arc<Inner>) -> EmbeddedCommitter {
-        EmbeddedCommitter { inner, unfinished: HashSet::new() }
+        EmbeddedCommitter { inner, unfinished: HashSet::new(), known: HashMap::new() }
+    }
+
+    /// Reads the states of products not known yet.
+    fn learn(&mut self, products: &[(Partition, ProductId)]) -> Result<(), Error> {
+        if self.known.len() + products.len() > KNOWN_PRODUCTS {
+            self.known.clear();
+        }
+        let new: Vec<_> = products.iter().filter(|place| !self.known.contains_key(*place)).cloned().collect();
+        let states = self.inner.shared.slot.read(|store| load(store, &new))?;
+        self.known.extend(new.into_iter().map(|place| (place, Vec::new())));
+        for (key, state) in states {
+            self.known.entry((key.partition, key.product.clone())).or_default().push((key, state));
+        }
+        Ok(())
+    }
+
+    /// Remembers a state as it will be committed.
+    fn remember(&mut self, key: &StateKey, state: &ProductState) {
+        let Some(states) = self.known.get_mut(&(key.partition, key.product.clone())) else { return };
+        states.retain(|(known, _)| known != key);
+        states.push((key.clone(), state.clone()));
     }
 }
 
@@ -159,6 +183,7 @@ fn dead_item(letter: DeadLetter, at: WallTime) -> DeadItem {
 #[async_trait]
 impl Committer for EmbeddedCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
+        self.known.clear();
         let restored = self.inner.shared.slot.read(restore)?;
         for &(partition, offset) in &restored.offsets {
             if partition == PARTITION {
@@ -173,7 +198,8 @@ impl Committer for EmbeddedCommitter {
         &mut self,
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, Error> {
-        self.inner.shared.slot.read(|store| load(store, products))
+        self.learn(products)?;
+        Ok(products.iter().filter_map(|place| self.known.get(place)).flatten().cloned().collect())
     }
 
     async fn commit(&mut self, mut commit: Commit) -> Result<(), CommitError> {
@@ -186,6 +212,7 @@ impl Committer for EmbeddedCommitter {
                 0 => self.unfinished.contains(&key),
                 _ => !self.unfinished.insert(key.clone()),
             };
+            self.remember(&key, &state);
             let value = (state != ProductState::default()).then(|| state.encode());
             rows.push(StateRow { key: keys::state(&key), value, pending, was_pending });
             finished.extend((pending == 0 && was_pending).then_some(key));
@@ -195,9 +222,13 @@ impl Committer for EmbeddedCommitter {
         let offset = offset.map(|(_, offset)| *offset);
         let shared = self.inner.shared.clone();
         let written = self.inner.writer().write(move |txn| write(txn, commit, rows, &shared)).await;
-        let next = written.map_err(|error| match error {
-            WriteError::Nothing(reason) => CommitError::Nothing(reason),
-            WriteError::Unknown(reason) | WriteError::Broken(reason) => CommitError::Unknown(reason),
+        let next = written.map_err(|error| {
+            // What was remembered is not what is stored.
+            self.known.clear();
+            match error {
+                WriteError::Nothing(reason) => CommitError::Nothing(reason),
+                WriteError::Unknown(reason) | WriteError::Broken(reason) => CommitError::Unknown(reason),
+            }
         })?;
         for key in finished {
             self.unfinished.remove(&key);

@@ -54,3 +54,6 @@ pub const CONFIRMATION_MS: i64 = 8 * 24 * 60 * 60 * 1000;
 pub const PRUNE_MS: u64 = 60_000;
 /// Longest text of a dead letter's key or value, bytes; longer ones are cut.
 pub const DEAD_TEXT_BYTES: usize = 64 << 10;
+
+/// Products whose states are kept in memory beside the store.
+pub const KNOWN_PRODUCTS: usize = 50_000;
