@@ -1,0 +1,107 @@
+//! Who may depend on whom.
+
+use crate::none;
+use crate::tree::{self, Manifest};
+
+/// The engine's crates from the top down; each depends only on those below.
+const LEVELS: [(&str, usize); 7] = [
+    ("pricedrop", 0),
+    ("pricedrop-http", 1),
+    ("pricedrop-pipeline", 2),
+    ("pricedrop-adapters", 3),
+    ("pricedrop-host", 3),
+    ("pricedrop-decide", 4),
+    ("pricedrop-model", 5),
+];
+
+/// Libraries that only some crates may know.
+const KEPT_APART: [(&str, &[&str]); 5] = [
+    ("wasmtime", &["pricedrop-host"]),
+    ("wasmtime-wasi", &["pricedrop-host"]),
+    ("fjall", &["pricedrop-adapters", "pricedrop-bench"]),
+    ("lettre", &["pricedrop-adapters"]),
+    ("axum", &["pricedrop-http"]),
+];
+
+fn level(name: &str) -> Option<usize> {
+    LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+}
+
+/// Arrows of one crate that do not point down.
+fn upward(manifest: &Manifest, dependencies: &[String]) -> Vec<String> {
+    let Some(own) = level(&manifest.name) else { return Vec::new() };
+    let wrong = dependencies.iter().filter(|name| level(name).is_some_and(|level| level <= own));
+    wrong.map(|name| format!("{}: {} must not depend on {name}", manifest.file, manifest.name)).collect()
+}
+
+#[test]
+fn every_crate_of_the_engine_has_its_level() {
+    let engine = tree::manifests().into_iter().filter(|manifest| manifest.file.starts_with("engine/"));
+    let unknown = engine.filter(|it| it.name != "pricedrop-testing" && level(&it.name).is_none());
+    none("a crate without a level", unknown.map(|it| format!("{}: {}", it.file, it.name)).collect());
+}
+
+#[test]
+fn every_arrow_between_crates_points_down() {
+    let of = |it: Manifest| [upward(&it, &it.dependencies()), upward(&it, &it.dev_dependencies())].concat();
+    none("arrows that do not point down", tree::manifests().into_iter().flat_map(of).collect());
+}
+
+#[test]
+fn only_the_binary_names_adapters_and_the_plugin_host() {
+    const NAMED: [&str; 2] = ["pricedrop-adapters", "pricedrop-host"];
+    let engine = tree::manifests().into_iter().filter(|it| it.file.starts_with("engine/"));
+    let others = engine.filter(|it| it.name != "pricedrop");
+    let wrong = others.filter(|it| it.dependencies().iter().any(|name| NAMED.contains(&name.as_str())));
+    none("only `pricedrop` may depend on an adapter or the host", wrong.map(|it| it.file).collect());
+}
+
+#[test]
+fn the_model_knows_nothing_of_ours_and_testing_only_the_model() {
+    for manifest in tree::manifests() {
+        let mut ours = manifest.dependencies();
+        ours.retain(|name| name.starts_with("pricedrop"));
+        match manifest.name.as_str() {
+            "pricedrop-model" | "pricedrop-harness" => assert_eq!(ours, [""; 0], "{}", manifest.file),
+            "pricedrop-testing" => assert_eq!(ours, ["pricedrop-model"], "{}", manifest.file),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_serves_tests_is_built_into_nothing_else() {
+    let built_in = |it: &Manifest| it.dependencies().iter().any(|name| name == "pricedrop-testing");
+    let wrong = tree::manifests().into_iter().filter(built_in);
+    none("`pricedrop-testing` belongs into [dev-dependencies]", wrong.map(|it| it.file).collect());
+}
+
+#[test]
+fn each_outside_library_is_known_in_its_place_only() {
+    let mut findings = Vec::new();
+    for manifest in tree::manifests() {
+        let all = [manifest.dependencies(), manifest.dev_dependencies()].concat();
+        for (library, places) in KEPT_APART {
+            if all.iter().any(|name| name == library) && !places.contains(&manifest.name.as_str()) {
+                findings.push(format!("{}: {library} belongs into {}", manifest.file, places.join(", ")));
+            }
+        }
+    }
+    none("libraries out of their place", findings);
+}
+
+#[test]
+fn decisions_know_no_clock_no_task_and_no_outside() {
+    const IMPURE: [&str; 8] =
+        ["async ", "tokio", "SystemTime", "Instant", "Clock", "std::fs", "std::net", "std::env"];
+    let mut findings = Vec::new();
+    for file in tree::ending(&[".rs"]).iter().filter(|file| file.starts_with("engine/decide/src")) {
+        for (at, line) in (1..).zip(tree::read(file).lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(word) = IMPURE.iter().find(|word| code.contains(**word)) {
+                findings.push(format!("{file}:{at}: {word}"));
+            }
+        }
+    }
+    none("decisions are pure", findings);
+}

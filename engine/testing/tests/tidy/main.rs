@@ -1,0 +1,15 @@
+//! Reads the tree and holds it to what its documents promise: arrows between
+//! crates, licences, shapes, references. Compiles nothing of it.
+#![allow(clippy::unwrap_used)]
+
+mod arrows;
+mod licences;
+mod quotes;
+mod shapes;
+mod text;
+mod tree;
+
+/// Fails with every finding, one a line.
+fn none(promise: &str, findings: Vec<String>) {
+    assert!(findings.is_empty(), "{promise}:\n  {}\n", findings.join("\n  "));
+}
