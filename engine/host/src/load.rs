@@ -180,7 +180,7 @@ impl Workshop {
             return Ok(());
         }
         let reason = format!("its digest {digest} is not on the list of allowed ones");
-        Err(Refusal::of_file(pair.wasm_file(), reason, "add it to the configuration's allow_digests"))
+        Err(Refusal::of_file(pair.wasm_file(), reason, "add it to plugins.allow in the configuration"))
     }
 
     /// Compiles, or takes the compiled code of the same content.

@@ -1,15 +1,11 @@
 //! A thousand reloads while prices come in: nobody is missed or told twice, the
 //! engine does not grow, and updates hardly notice.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod live;
-
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use live::{Dice, Size};
+use crate::files::{self, Dice, Size};
 use pricedrop_harness::{Engine, Home, wait_for};
 
 const RELOADS: usize = 1_000;
@@ -27,7 +23,7 @@ struct Poster {
 impl Poster {
     fn post(&mut self, engine: &Engine) -> Duration {
         let begun = Instant::now();
-        live::post(&engine.address, &self.updates[self.sent..self.sent + 1], self.sent).unwrap();
+        files::post(&engine.address, &self.updates[self.sent..self.sent + 1], self.sent).unwrap();
         self.sent += 1;
         begun.elapsed()
     }
@@ -36,12 +32,12 @@ impl Poster {
 #[test]
 fn a_thousand_reloads_lose_nothing_repeat_nothing_and_grow_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let home = live::home(folder.path());
-    let config = live::CONFIG.replace("folder = \"plugins\"", "folder = \"plugins\"\nsettle = \"1ms\"");
+    let home = files::home(folder.path());
+    let config = files::CONFIG.replace("folder = \"plugins\"", "folder = \"plugins\"\nsettle = \"1ms\"");
     std::fs::write(folder.path().join("pricedrop.toml"), config).unwrap();
     let mut dice = Dice(0x5EA);
-    let updates = live::updates(&mut dice, SIZE);
-    std::fs::write(folder.path().join("watches.csv"), live::watches(&mut dice, SIZE)).unwrap();
+    let updates = files::updates(&mut dice, SIZE);
+    std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = Arc::new(home.start().unwrap());
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
 
@@ -69,7 +65,7 @@ fn a_thousand_reloads_lose_nothing_repeat_nothing_and_grow_nothing() {
     reloading.join().unwrap();
 
     std::fs::write(folder.path().join("updates.jsonl"), poster.updates[..poster.sent].join("\n")).unwrap();
-    live::assert_same(&live::told(&engine), &live::simulated(&home), "after a thousand reloads");
+    files::assert_same(&files::told(&engine), &files::simulated(&home), "after a thousand reloads");
     let memory = memory.lock().unwrap();
     let (first, most) = (memory[0], *memory.iter().max().unwrap());
     let (quiet, loud) = (tail(quiet), tail(loud));

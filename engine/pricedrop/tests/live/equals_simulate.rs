@@ -1,15 +1,11 @@
 //! The running engine tells exactly what its offline twin prints, whatever is
 //! done to its process.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod live;
-
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use live::{Dice, Size};
+use crate::files::{self, Dice, Size};
 use pricedrop_harness::{Engine, Home, request, wait_for};
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
@@ -17,23 +13,23 @@ const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 #[test]
 fn the_outbox_holds_what_simulate_prints() {
     let folder = tempfile::tempdir().unwrap();
-    let home = live::home(folder.path());
+    let home = files::home(folder.path());
     let mut dice = Dice(0xA11CE);
-    let updates = live::updates(&mut dice, SIZE);
-    std::fs::write(folder.path().join("watches.csv"), live::watches(&mut dice, SIZE)).unwrap();
+    let updates = files::updates(&mut dice, SIZE);
+    std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     std::fs::write(folder.path().join("updates.jsonl"), updates.join("\n")).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
 
     let begun = Instant::now();
     for (index, batch) in updates.chunks(500).enumerate() {
-        live::post(&engine.address, batch, index * 500).unwrap();
+        files::post(&engine.address, batch, index * 500).unwrap();
     }
     let seconds = begun.elapsed().as_secs_f64();
 
-    let told = live::told(&engine);
+    let told = files::told(&engine);
     eprintln!("live: {} updates, {} notifications, {seconds:.2} s", updates.len(), told.len());
-    live::assert_same(&told, &live::simulated(&home), "undisturbed");
+    files::assert_same(&told, &files::simulated(&home), "undisturbed");
 }
 
 const KILLS: u64 = 50;
@@ -79,9 +75,9 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     eprintln!("PRICEDROP_TEST_SEED={seed}");
     let mut dice = Dice(seed);
     let folder = tempfile::tempdir().unwrap();
-    let home = live::home(folder.path());
-    let updates = live::updates(&mut dice, SIZE);
-    std::fs::write(folder.path().join("watches.csv"), live::watches(&mut dice, SIZE)).unwrap();
+    let home = files::home(folder.path());
+    let updates = files::updates(&mut dice, SIZE);
+    std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
     let mortal = Mortal { home, engine: Arc::new(Mutex::new(engine)) };
@@ -94,7 +90,7 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     while sent < updates.len() {
         change_watches(&mortal, &mut dice, sent, &mut script);
         let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
-        mortal.insist(|address| live::post(address, &updates[sent..upto], sent).map(|_| ()));
+        mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
         script.lines.extend_from_slice(&updates[sent..upto]);
         sent = upto;
         sent_so_far.store(sent, Relaxed);
@@ -104,9 +100,9 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     std::fs::write(folder.path().join("updates.jsonl"), script.lines.join("\n")).unwrap();
     let mut engine = mortal.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
-    let told = live::told(&engine);
+    let told = files::told(&engine);
     eprintln!("{KILLS} kills, {} lines, {} notifications", script.lines.len(), told.len());
-    live::assert_same(&told, &live::simulated(&mortal.home), &format!("seed {seed}"));
+    files::assert_same(&told, &files::simulated(&mortal.home), &format!("seed {seed}"));
 }
 
 /// Kills and restarts it when so many updates are in, each time after a random
@@ -133,7 +129,7 @@ fn change_watches(mortal: &Mortal, dice: &mut Dice, sent: usize, script: &mut Sc
     for change in 0..dice.roll(3) {
         let (product, cents, user) = (dice.roll(SIZE.products), 5_000 + dice.roll(40) * 100, dice.roll(300));
         let price = format!("{}.{:02}", cents / 100, cents % 100);
-        let at = live::time_of(sent) - 500 + change as i64;
+        let at = files::time_of(sent) - 500 + change as i64;
         if dice.roll(4) == 0 {
             let path = format!("/v1/watches?product=P{product}&user=c{user}&price={price}");
             mortal.insist(|address| request(address, "DELETE", &path, b"").map(|_| ()));
