@@ -133,7 +133,10 @@ fn swap_policy(
         engine.plugin("bucketing").filter(|plugin| text(&plugin["plugin"]).starts_with("bucketing-js"))
     })?;
     let posted = join(posting)?;
-    stage.say(&format!("{} serves now; it cuts the same buckets, so the swap was immediate", text(&id["plugin"])));
+    stage.say(&format!(
+        "{} serves now; it cuts the same buckets, so the swap was immediate",
+        text(&id["plugin"])
+    ));
     show_told(stage, engine, posted, 2)
 }
 
