@@ -208,7 +208,8 @@ impl WatchView for View {
     async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
         let inner = lock(&self.inner);
         let Some(product) = inner.products.get(scan.product) else { return Ok(None) };
-        let Some((_, first)) = scan.buckets else {
+        // Without an index the plain range gives the same rows in the same order.
+        let Some((_, first)) = scan.buckets.filter(|_| product.index.is_some()) else {
             let keys = product.rows.range(range(scan, None)).map(|(key, _)| key);
             return Ok(fill(product, keys, None, scan, page));
         };
@@ -226,7 +227,7 @@ impl WatchView for View {
 /// The keys of a scan: behind its cursor where that lies in this bucket.
 fn range(scan: &Scan<'_>, bucket: Option<BucketId>) -> (Bound<RowKey>, Bound<RowKey>) {
     let first = match &scan.after {
-        Some(after) if after.bucket == bucket => Bound::Excluded((after.threshold, after.user.clone())),
+        Some(after) if bucket.is_none() || after.bucket == bucket => Bound::Excluded((after.threshold, after.user.clone())),
         _ => {
             let lowest_name = UserId::new("\0").expect("one byte is a name");
             Bound::Included((scan.from, lowest_name))
