@@ -227,7 +227,9 @@ impl WatchView for View {
 /// The keys of a scan: behind its cursor where that lies in this bucket.
 fn range(scan: &Scan<'_>, bucket: Option<BucketId>) -> (Bound<RowKey>, Bound<RowKey>) {
     let first = match &scan.after {
-        Some(after) if bucket.is_none() || after.bucket == bucket => Bound::Excluded((after.threshold, after.user.clone())),
+        Some(after) if bucket.is_none() || after.bucket == bucket => {
+            Bound::Excluded((after.threshold, after.user.clone()))
+        }
         _ => {
             let lowest_name = UserId::new("\0").expect("one byte is a name");
             Bound::Included((scan.from, lowest_name))
