@@ -48,7 +48,8 @@ impl Batch<'_> {
                 fan_out.path = ReadPath::Buckets { policy, from: buckets[0] };
             }
             Ok(_) => bucketing.report_breach(product, "not one bucket for one price"),
-            Err(error) => tracing::warn!(%error, product = %product, "reading the plain range instead"),
+            // The host has warned of the failure itself, once and not per drop.
+            Err(error) => tracing::debug!(%error, product = %product, "reading the plain range instead"),
         }
     }
 

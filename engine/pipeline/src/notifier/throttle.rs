@@ -80,7 +80,8 @@ impl Batch<'_> {
                     decision
                 }
                 Err(error) => {
-                    tracing::warn!(%error, product = %key.product, "passing without the throttle");
+                    // The host has warned of the failure itself, once and not per update.
+                    tracing::debug!(%error, product = %key.product, "passing without the throttle");
                     self.counters.failed_open.fetch_add(1, Relaxed);
                     fail_open.decide(self.now)
                 }
@@ -172,7 +173,7 @@ impl Batch<'_> {
                     later_than(decision, now)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, product = %key.product, "releasing without the throttle");
+                    tracing::debug!(%error, product = %key.product, "releasing without the throttle");
                     Release::Last
                 }
             });
