@@ -20,7 +20,13 @@ impl FromRequest<State> for Body {
 
     async fn from_request(request: Request, state: &State) -> Result<Body, Refusal> {
         let most = state.options.max_body;
-        let read = axum::body::to_bytes(request.into_body(), most).await;
+        let wait = state.options.body_wait;
+        let read = axum::body::to_bytes(request.into_body(), most);
+        let Ok(read) = tokio::time::timeout(wait, read).await else {
+            let error = format!("the body did not arrive within {wait:?}");
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
+                .remedy("nothing was taken: send it in parts, or raise http.body_wait"));
+        };
         read.map(Body).map_err(|error| match is_too_long(&error) {
             true => {
                 Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most} bytes"))
@@ -57,16 +63,22 @@ pub(crate) struct Entries {
 
 impl Entries {
     /// Takes a body apart without judging its entries. A body that is not
-    /// JSON as a whole is taken line by line.
-    pub(crate) fn of(body: &Bytes) -> Answer<Entries> {
+    /// JSON as a whole is taken line by line. More than `most` are refused: a
+    /// post is taken whole, and others wait behind it.
+    pub(crate) fn of(body: &Bytes, most: usize) -> Answer<Entries> {
         let entries = match whole_value(body) {
             Some(value) if value.starts_with('[') => array(body, value),
             Some(value) => vec![Entry { line: 1, bytes: body.slice_ref(value.as_bytes()) }],
-            None => lines(body),
+            None => lines(body, most.saturating_add(1)),
         };
         if entries.is_empty() {
             return Err(Refusal::bad("the body is empty")
                 .remedy("send one JSON object, an array of them, or one object a line"));
+        }
+        if entries.len() > most {
+            let error = format!("the body has more than {most} entries");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+                .remedy("nothing was taken: send it in parts, or raise http.body_entries"));
         }
         let single = entries.len() == 1;
         Ok(Entries { entries, single })
@@ -107,9 +119,10 @@ fn array(body: &Bytes, value: &str) -> Vec<Entry> {
     numbered.map(|(line, item)| Entry { line, bytes: body.slice_ref(item.get().as_bytes()) }).collect()
 }
 
-fn lines(body: &Bytes) -> Vec<Entry> {
+fn lines(body: &Bytes, most: usize) -> Vec<Entry> {
     let numbered = (1..).zip(body.split(|byte| *byte == b'\n'));
     let filled = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
+    let filled = filled.take(most);
     filled.map(|(line, bytes)| Entry { line, bytes: body.slice_ref(bytes.trim_ascii()) }).collect()
 }
 
@@ -194,7 +207,7 @@ mod tests {
     use super::*;
 
     fn split(body: &'static str) -> (Vec<(usize, String)>, bool) {
-        let entries = Entries::of(&Bytes::from_static(body.as_bytes())).unwrap();
+        let entries = Entries::of(&Bytes::from_static(body.as_bytes()), 3).unwrap();
         let texts = entries.entries.iter();
         let texts = texts.map(|entry| (entry.line, String::from_utf8_lossy(&entry.bytes).into_owned()));
         (texts.collect(), entries.single)
@@ -207,7 +220,15 @@ mod tests {
         let lines = vec![(1, "{}".into()), (3, "nonsense".into()), (4, "{}".into())];
         assert_eq!(split("{}\r\n\nnonsense\n{}"), (lines, false));
         assert_eq!(split("nonsense"), (vec![(1, "nonsense".into())], true));
-        assert!(Entries::of(&Bytes::from_static(b" \n ")).is_err());
+        assert!(Entries::of(&Bytes::from_static(b" \n "), 3).is_err());
+    }
+
+    #[test]
+    fn a_body_of_too_many_entries_is_refused_whole() {
+        for body in ["{}\n{}\n{}\n{}", "[1,2,3,4]"] {
+            assert!(Entries::of(&Bytes::from_static(body.as_bytes()), 3).is_err(), "{body}");
+            assert!(Entries::of(&Bytes::from_static(body.as_bytes()), 4).is_ok(), "{body}");
+        }
     }
 
     #[test]

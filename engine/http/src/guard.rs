@@ -17,6 +17,10 @@ pub(crate) async fn guard(From(state): From<State>, request: Request, next: Next
     if let Err(refusal) = checked {
         return refusal.into_response();
     }
+    // Whoever asks whether it is alive must hear so, however busy it is.
+    if request.uri().path() == "/livez" {
+        return next.run(request).await;
+    }
     let Ok(_turn) = state.turns.try_acquire() else {
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time");
         return refusal.remedy("send it again, with fewer connections").into_response();
@@ -72,8 +76,9 @@ fn same_secret(given: &[u8], right: &[u8]) -> bool {
 /// requests carry that name, and are refused.
 fn known_host(headers: &HeaderMap, listening: &str) -> Answer<()> {
     let name = host(headers).map(without_port).unwrap_or_default();
-    let loopback = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    match loopback || name == listening {
+    let loopback = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match loopback || name.eq_ignore_ascii_case(listening) {
         true => Ok(()),
         false => Err(Refusal::new(StatusCode::FORBIDDEN, format!("unknown host {name:?}"))
             .at("Host")
@@ -103,6 +108,7 @@ mod tests {
             ("127.0.0.1:8080", true),
             ("127.0.0.9", true),
             ("localhost:1", true),
+            ("LOCALHOST:1", true),
             ("[::1]:8080", true),
             ("prices.internal:8080", true),
             ("attacker.example:8080", false),

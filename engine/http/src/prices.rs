@@ -91,7 +91,7 @@ pub(crate) async fn post(
     Asked(query): Asked<PostQuery>,
     Body(body): Body,
 ) -> Answer<Json<Summary>> {
-    let Entries { entries, single } = Entries::of(&body)?;
+    let Entries { entries, single } = Entries::of(&body, state.options.body_entries)?;
     let lines: Vec<usize> = entries.iter().map(|entry| entry.line).collect();
     let records = entries.into_iter().map(|entry| NewRecord { key: None, value: Some(entry.bytes) });
     let summary = submit(&state, records.collect(), &lines, query.offset).await?;

@@ -22,7 +22,7 @@ pub(crate) struct Written {
 
 /// Writes addresses. Of several, the good ones are written and the others listed.
 pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
-    let entries = Entries::of(&body)?;
+    let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (recipients, errors) = entries.read(read_recipient);
     if let (true, Some(error)) = (single, errors.first()) {

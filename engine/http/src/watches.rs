@@ -36,7 +36,7 @@ struct Born {
 
 /// Writes watches. Of several, the good ones are written and the others listed.
 pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
-    let entries = Entries::of(&body)?;
+    let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (watches, errors) = entries.read(read_watch);
     if let (true, Some(error)) = (single, errors.first()) {

@@ -16,9 +16,10 @@ pub fn example() -> Result<(), Stopped> {
 /// Says that a configuration that was read is right, and what it leads to.
 ///
 /// # Errors
-/// The token cannot be read.
+/// The token cannot be read, or one is missing.
 pub fn check(config: &Config) -> Result<(), Stopped> {
-    let token = config.token()?;
+    let http = config.http()?;
+    http.check().map_err(|error| Stopped::usage(&error, error.remedy()))?;
     let mut out = anstream::stdout();
     match config.file() {
         Some(file) => writeln!(out, "{} is right", file.display())?,
@@ -27,7 +28,7 @@ pub fn check(config: &Config) -> Result<(), Stopped> {
     writeln!(out, "rules     {} watches", config.rules().mode)?;
     writeln!(out, "plugins   {}", config.plugin_folder().display())?;
     writeln!(out, "data      {}", config.data_folder().display())?;
-    let guarded = if token.is_some() { "with a token" } else { "without a token, loopback only" };
+    let guarded = if http.token.is_some() { "with a token" } else { "without a token, loopback only" };
     writeln!(out, "http      {} {guarded}", config.text("http.listen").unwrap_or_default())?;
     Ok(())
 }

@@ -167,6 +167,18 @@ pub static FIELDS: &[Field] = &[
         "Longest body of a request. A longer one is refused with 413.",
     ),
     field(
+        "http.body_entries",
+        Kind::Count(1, 10_000_000),
+        "100000",
+        "Most entries of one body. More are refused with 413: a post is taken whole, and others wait for it.",
+    ),
+    field(
+        "http.body_wait",
+        Kind::Millis(100, HOUR),
+        "\"20s\"",
+        "Longest a body may take to arrive. A slower one is refused with 408.",
+    ),
+    field(
         "http.requests",
         Kind::Count(1, 100_000),
         "256",

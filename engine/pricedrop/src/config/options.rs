@@ -150,6 +150,8 @@ impl Config {
             listen: self.text("http.listen").unwrap_or_default().to_owned(),
             token: self.token()?,
             max_body: self.size("http.max_body"),
+            body_entries: self.size("http.body_entries"),
+            body_wait: std::time::Duration::from_millis(self.number("http.body_wait")),
             requests: self.size("http.requests"),
             page_entries: self.size("http.page_entries"),
         })

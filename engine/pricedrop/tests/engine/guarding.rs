@@ -1,5 +1,11 @@
 //! Who may ask.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use pricedrop_harness::{Engine, wait_for};
+use tempfile::TempDir;
+
 use crate::support::{ask, get, home};
 
 #[test]
@@ -46,16 +52,53 @@ fn it_does_not_listen_beyond_loopback_without_a_token() {
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("reachable from other machines") && said.contains("http.token_file"), "{said}");
+    let checked =
+        home.command(&["config", "check"]).env("PRICEDROP_HTTP__LISTEN", "0.0.0.0:0").output().unwrap();
+    assert_eq!(checked.status.code(), Some(2), "what would not start is not right");
+}
+
+/// A running engine whose `[http]` has this line too.
+fn with_http(line: &str) -> (TempDir, Engine) {
+    let (folder, home) = home("");
+    let config = folder.path().join("pricedrop.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[http]", &format!("[http]\n{line}"))).unwrap();
+    let engine = home.start().unwrap();
+    (folder, engine)
 }
 
 #[test]
 fn a_body_beyond_the_limit_is_refused() {
-    let (folder, home) = home("");
-    let config = folder.path().join("pricedrop.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("[http]", "[http]\nmax_body = \"1KiB\"")).unwrap();
-    let engine = home.start().unwrap();
+    let (_folder, engine) = with_http("max_body = \"1KiB\"");
     let answer = ask(&engine, "POST", "/v1/prices", "", &" ".repeat(1025));
     assert_eq!(answer.status, 413, "{answer:?}");
     assert!(answer.json()["remedy"].as_str().unwrap().contains("http.max_body"));
+}
+
+#[test]
+fn a_body_of_too_many_entries_is_refused_whole() {
+    let (_folder, engine) = with_http("body_entries = 2");
+    let line = r#"{"productId":"P","newPrice":1}"#;
+    assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["records"], 2);
+    let answer = ask(&engine, "POST", "/v1/prices", "", &[line; 3].join("\n"));
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert!(answer.json()["remedy"].as_str().unwrap().contains("http.body_entries"));
+    assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["offset"], 2);
+}
+
+#[test]
+fn slow_bodies_hold_neither_livez_nor_the_others_for_long() {
+    let (_folder, engine) = with_http("requests = 2\nbody_wait = \"1s\"");
+    let begin = || {
+        let mut stream = TcpStream::connect(&engine.address).unwrap();
+        write!(stream, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{").unwrap();
+        stream
+    };
+    let mut slow = [begin(), begin()];
+    wait_for("both turns to be taken", || (get(&engine, "/v1/watches").status == 503).then_some(())).unwrap();
+    assert_eq!(get(&engine, "/livez").status, 200);
+    wait_for("a turn", || (get(&engine, "/v1/watches").status == 200).then_some(())).unwrap();
+    let mut answer = [0; 12];
+    slow[0].read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
