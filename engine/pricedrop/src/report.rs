@@ -1,7 +1,7 @@
 //! How a command ends, and how that is said to the person at the terminal.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Report};
@@ -58,7 +58,8 @@ impl Stopped {
             true => render(&*report, GraphicalTheme::unicode()),
             false => plain(&*report),
         };
-        eprintln!("{}", text.trim_end());
+        // A closed standard error must not turn a refusal into a panic.
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
         ExitCode::from(code)
     }
 }

@@ -1,7 +1,7 @@
 //! `pricedrop simulate`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,7 +27,10 @@ pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
         watchers_above: 0,
     };
     let out = BufWriter::new(std::io::stdout());
-    let complain = |line: u64, reason: &str| eprintln!("line {line}: {reason}");
+    // Whoever cut the output off does not read complaints either.
+    let complain = |line: u64, reason: &str| {
+        let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = simulation.run(watches, BufReader::new(updates), out, complain);
     let (thread, ended) = {

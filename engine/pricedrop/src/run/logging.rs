@@ -17,8 +17,13 @@ pub fn start(config: &Config) -> Result<(), Stopped> {
         Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
     })?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colours);
+    // A log that cannot be written, on a disk that is full perhaps, must not end
+    // the thread that logs: the failure would be printed where printing fails.
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .log_internal_errors(false);
     // In a process that logs already, that log is kept.
     let _ = match config.text("log.format") {
         Some("json") => log.json().try_init(),

@@ -261,7 +261,13 @@ fn start_dispatcher(
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Heard and not heeded: at a limit on the size of files a write then fails,
+    /// as on a full disk, where the signal would kill.
+    _file_size: tokio::signal::unix::Signal,
 }
+
+/// `SIGXFSZ`, the same number on the systems this runs on.
+const FILE_SIZE: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Signals> {
@@ -269,6 +275,7 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 

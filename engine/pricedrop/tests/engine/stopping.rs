@@ -1,5 +1,7 @@
 //! How an engine ends, and what the next one finds.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 
 use pricedrop_harness::wait_for;
@@ -29,6 +31,36 @@ fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
             1
         );
     }
+}
+
+#[test]
+fn a_request_that_is_never_finished_does_not_keep_it_from_ending() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let mut half = TcpStream::connect(&engine.address).unwrap();
+    write!(half, "POST /v1/prices HTTP/1.1\r\nHost").unwrap();
+    assert_eq!(get(&engine, "/livez").status, 200);
+    signal(engine.pid(), "-TERM");
+    let stopped = || engine.last_words().contains("pricedrop::run: stopped").then_some(());
+    wait_for("its last words", stopped).unwrap();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
+    let (_folder, home) = home("");
+    let engine = home.start().unwrap();
+    let limit = |bytes: &str| {
+        let pid = engine.pid().to_string();
+        let fsize = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new("prlimit").args(["--pid", &pid, &fsize]).status().unwrap().success());
+    };
+    let update = r#"{"productId":"P","newPrice":8}"#;
+    limit("0");
+    assert_eq!(post(&engine, "/v1/prices?offset=0", update).status, 503);
+    limit("unlimited");
+    let taken = || (post(&engine, "/v1/prices?offset=0", update).status == 200).then_some(());
+    wait_for("the store to heal", taken).unwrap();
+    assert_eq!(get(&engine, "/v1/prices/P").json()["price"], 8);
 }
 
 #[test]
