@@ -85,6 +85,11 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
                 Err(error) => return Err(Error::Broken(format!("line {}: {error}", self.number))),
             };
+            // Some editors begin a file with a mark that is no text.
+            let line = match line.strip_prefix('\u{feff}') {
+                Some(rest) if self.number == 1 => rest.to_owned(),
+                _ => line,
+            };
             if line.trim().is_empty() {
                 continue;
             }

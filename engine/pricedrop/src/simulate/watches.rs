@@ -39,6 +39,8 @@ pub struct WatchLine {
 pub struct WatchLines<R> {
     reader: csv::Reader<R>,
     columns: [Option<usize>; COLUMNS.len()],
+    /// Fields of the header: a line with more, perhaps a decimal comma, is misread.
+    header: usize,
 }
 
 impl<R: Read> WatchLines<R> {
@@ -55,13 +57,16 @@ impl<R: Read> WatchLines<R> {
         if let Some(missing) = (0..REQUIRED).find(|index| columns[*index].is_none()) {
             return Err(Error::Header { missing: COLUMNS[missing].into() });
         }
-        Ok(WatchLines { reader, columns })
+        Ok(WatchLines { reader, columns, header: header.len() })
     }
 
     fn read(&self, record: &csv::StringRecord) -> Result<Watch, String> {
         let field = |index: usize| {
             self.columns[index].and_then(|column| record.get(column)).filter(|text| !text.is_empty())
         };
+        if record.len() > self.header {
+            return Err(format!("{} fields, and the header has {}", record.len(), self.header));
+        }
         let required = |index: usize| field(index).ok_or(format!("{} is missing", COLUMNS[index]));
         let price = required(1)?;
         Ok(Watch {
@@ -117,4 +122,18 @@ pub fn load(input: impl Read, store: &MemoryWatches) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_more_fields_than_the_header_is_no_watch() {
+        let file = "product_id,price_watch_value,user_id\nP,79,90,u1\nP,79,u1\n";
+        let lines: Vec<_> = WatchLines::new(file.as_bytes()).unwrap().map(|line| line.watch).collect();
+        assert_eq!(lines[0].as_ref().unwrap_err(), "4 fields, and the header has 3");
+        assert!(lines[1].is_ok());
+    }
 }
