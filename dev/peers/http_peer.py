@@ -3,7 +3,7 @@
 Prints one JSON line {"port": N} when it listens (with --tls FOLDER also "ca": the
 certificate of the authority made for this run, for localhost), and appends one JSON line per
 request to the file named by --record: method, path, headers (names in lower
-case), body, connection (a number per connection).
+case), body, connection (a number per connection), at (epoch seconds).
 
   /ok              200 "ok"                  /status/N        N
   /slow-headers    never answers             /slow-body       200, then the body never ends
@@ -11,6 +11,7 @@ case), body, connection (a number per connection).
   /giant           200 and 64 MiB            /garbage         not HTTP at all
   /retry-seconds   429, Retry-After: 7       /retry-date      429, Retry-After: a date 7 s ahead
   /flaky/N/NAME    503 N times, then 200     /redirect        302 to /ok
+  /wait/S/NAME     429, Retry-After: S, once; then 200
 """
 
 import argparse
@@ -58,6 +59,7 @@ class Handler(BaseHTTPRequestHandler):
             "headers": {name.lower(): value for name, value in self.headers.items()},
             "body": body.decode("utf-8", "replace"),
             "connection": self.number,
+            "at": time.time(),
         })
         with lock:
             self.server.record.write(line + "\n")
@@ -122,6 +124,16 @@ class Handler(BaseHTTPRequestHandler):
             seen[name] += 1
             failed = seen[name] <= int(times)
         self.reply(503 if failed else 200, b"not yet" if failed else b"ok")
+
+    def do_wait(self, rest):
+        seconds, _, name = rest.partition("/")
+        with lock:
+            seen[name] += 1
+            early = seen[name] == 1
+        if early:
+            self.reply(429, b"slow down", retry_after=seconds)
+        else:
+            self.reply(200, b"ok")
 
     def do_redirect(self, _):
         self.reply(302, b"", location=f"http://{self.headers['host']}/ok")

@@ -7,6 +7,7 @@ accepted mail to the file named by --record: from, to, user, tls, headers, text.
 
 The recipient's local part says what happens:
   busy-N-NAME   451 N times, then accepted
+  moving-N-NAME 550 N times, then accepted
   full          452 at RCPT       nobody       550 at RCPT
   refused       554 after DATA    drop         the connection is cut after DATA
   hang          no answer to DATA closing      421 at RCPT
@@ -37,10 +38,12 @@ class Handler:
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         name = address.partition("@")[0]
-        if name.startswith("busy-"):
+        passing = {"busy": "451 4.3.0 busy, try again", "moving": "550 5.1.1 no such mailbox yet"}
+        kind, *times = name.split("-")
+        if kind in passing:
             self.seen[name] += 1
-            if self.seen[name] <= int(name.split("-")[1]):
-                return "451 4.3.0 busy, try again"
+            if self.seen[name] <= int(times[0]):
+                return passing[kind]
         answers = {
             "full": "452 4.2.2 mailbox full",
             "nobody": "550 5.1.1 no such mailbox",

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod peers;
+
 /// Why something did not go as it should.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -24,6 +26,8 @@ pub struct Home {
     pub binary: PathBuf,
     /// Everything it reads and writes.
     pub folder: PathBuf,
+    /// Variables of its environment, beside those it inherits.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Home {
@@ -34,7 +38,11 @@ impl Home {
     pub fn furnish(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
         std::fs::create_dir_all(folder.join("plugins"))?;
         std::fs::write(folder.join("pricedrop.toml"), config)?;
-        Ok(Home { binary: std::path::absolute(binary.into())?, folder: folder.to_owned() })
+        Ok(Home {
+            binary: std::path::absolute(binary.into())?,
+            folder: folder.to_owned(),
+            environment: Vec::new(),
+        })
     }
 
     /// Puts a plugin of this repository into the plugin folder.
@@ -61,6 +69,7 @@ impl Home {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--config").arg("pricedrop.toml").current_dir(&self.folder);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }

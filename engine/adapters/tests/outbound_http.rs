@@ -27,7 +27,7 @@ fn status(reply: Result<Reply, SendError>) -> (u16, String, bool) {
 
 #[tokio::test]
 async fn a_request_arrives_with_the_key_the_credential_and_its_body() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "s3cret\n").unwrap();
@@ -78,7 +78,7 @@ async fn a_request_arrives_with_the_key_the_credential_and_its_body() {
 
 #[tokio::test]
 async fn a_credential_goes_to_its_hosts_only() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let host = format!("127.0.0.1:{}", peer.port);
     let scheme = CredentialScheme::Bearer { token: Secret::Env("PATH".into()) };
     let credential = Credential { hosts: vec!["api.example.com".into()], scheme };
@@ -91,7 +91,7 @@ async fn a_credential_goes_to_its_hosts_only() {
 
 #[tokio::test]
 async fn silence_resets_and_garbage_are_no_answer() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let started = std::time::Instant::now();
     for path in ["slow-headers", "reset", "garbage"] {
         let reply = fetch(&peer, path).await;
@@ -111,7 +111,7 @@ async fn silence_resets_and_garbage_are_no_answer() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_keeps_its_status() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     assert_eq!(status(fetch(&peer, "slow-body").await), (200, "so far".into(), true));
     let (code, body, truncated) = status(fetch(&peer, "half").await);
     assert_eq!((code, truncated), (200, true));
@@ -120,21 +120,21 @@ async fn an_answer_that_breaks_off_keeps_its_status() {
 
 #[tokio::test]
 async fn a_giant_body_is_cut() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let (code, body, truncated) = status(fetch(&peer, "giant").await);
     assert_eq!((code, body.len(), truncated), (200, Options::default().response_bytes, true));
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_not_followed() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     assert_eq!(status(fetch(&peer, "redirect").await).0, 302);
     assert_eq!(peer.records().len(), 1);
 }
 
 #[tokio::test]
 async fn a_request_to_be_slower_comes_with_its_wait() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     for path in ["retry-seconds", "retry-date"] {
         let Ok(Reply::Http { status: 429, headers, .. }) = fetch(&peer, path).await else { panic!("{path}") };
         assert!(headers.iter().any(|(name, _)| name == "retry-after"), "{headers:?}");
@@ -146,7 +146,7 @@ async fn a_request_to_be_slower_comes_with_its_wait() {
 
 #[tokio::test]
 async fn a_name_that_leads_to_a_private_address_is_refused_unless_listed_as_private() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let url = format!("http://localhost:{}/ok", peer.port);
     let listed = format!("localhost:{}", peer.port);
     let reply = send(&outbound(), &access(&[&listed]), "u1", Outgoing::Http(get(&url))).await;
@@ -160,7 +160,7 @@ async fn a_name_that_leads_to_a_private_address_is_refused_unless_listed_as_priv
 
 #[tokio::test]
 async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
-    let peer = Peer::https();
+    let peer = Peer::https().unwrap();
     let access = access(&[&format!("private:localhost:{}", peer.port)]);
     let request = || Outgoing::Http(get(&format!("https://localhost:{}/ok", peer.port)));
     let reply = send(&outbound(), &access, "u1", request()).await;
@@ -173,7 +173,7 @@ async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
 
 #[tokio::test]
 async fn what_breaks_a_rule_is_not_sent() {
-    let peer = Peer::http();
+    let peer = Peer::http().unwrap();
     let host = format!("127.0.0.1:{}", peer.port);
     let url = format!("http://{host}/ok");
     let header = |name: &str| vec![(name.to_string(), "x".to_string())];

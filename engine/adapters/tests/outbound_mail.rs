@@ -38,7 +38,7 @@ fn code(reply: Result<Reply, SendError>) -> u16 {
 
 #[tokio::test]
 async fn a_mail_goes_through_starttls_and_auth_and_arrives_as_written() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     let written = Mail {
         html: Some("<b>79,90</b>".into()),
@@ -69,7 +69,7 @@ async fn a_mail_goes_through_starttls_and_auth_and_arrives_as_written() {
 
 #[tokio::test]
 async fn a_wrong_password_is_no_answer_until_the_file_is_mended() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, wrong) = (outbound(), access(&peer, "wrong"));
     let Ok(Reply::Unanswered(reason)) = post(&outbound, &wrong, "ann@example.test").await else { panic!() };
     assert!(reason.contains("535") && !reason.contains("wrong"), "{reason}");
@@ -81,7 +81,7 @@ async fn a_wrong_password_is_no_answer_until_the_file_is_mended() {
 
 #[tokio::test]
 async fn refusals_keep_their_codes_and_the_next_mail_goes_through() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     for (to, expected) in [
         ("busy-1-a@example.test", 451),
@@ -99,7 +99,7 @@ async fn refusals_keep_their_codes_and_the_next_mail_goes_through() {
 
 #[tokio::test]
 async fn a_server_that_hangs_or_drops_is_no_answer_and_its_connection_is_not_used_again() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     for to in ["drop@example.test", "hang@example.test"] {
         let started = std::time::Instant::now();
@@ -113,7 +113,7 @@ async fn a_server_that_hangs_or_drops_is_no_answer_and_its_connection_is_not_use
 
 #[tokio::test]
 async fn many_mails_share_a_few_connections() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     for round in 0..3 {
         let mails = (0..8).map(|_| post(&outbound, &access, "ann@example.test"));
@@ -125,12 +125,12 @@ async fn many_mails_share_a_few_connections() {
 
 #[tokio::test]
 async fn without_starttls_or_a_trusted_certificate_nothing_is_sent() {
-    let peer = Peer::smtp(&["--no-starttls"]);
+    let peer = Peer::smtp(&["--no-starttls"]).unwrap();
     let reply = post(&outbound(), &access(&peer, "s3cret"), "ann@example.test").await;
     assert!(matches!(&reply, Ok(Reply::Unanswered(reason)) if reason.contains("STARTTLS")), "{reply:?}");
     assert!(peer.records().is_empty());
 
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let mut untrusting = access(&peer, "s3cret");
     untrusting.mail.as_mut().unwrap().ca_file = None;
     let reply = post(&outbound(), &untrusting, "ann@example.test").await;
@@ -140,7 +140,7 @@ async fn without_starttls_or_a_trusted_certificate_nothing_is_sent() {
 
 #[tokio::test]
 async fn an_address_cannot_carry_a_command() {
-    let peer = Peer::smtp(&AUTH);
+    let peer = Peer::smtp(&AUTH).unwrap();
     let access = access(&peer, "s3cret");
     for to in ["ann@example.test>\r\nRCPT TO:<all@example.test", "ann", "", "a@b@c", "Ann <ann@example.test>"]
     {

@@ -57,11 +57,7 @@ pub(super) async fn send(
     secrets: &Secrets,
 ) -> Result<Reply, SendError> {
     let url = read_url(parcel, request)?;
-    let host = url.host_str().unwrap_or_default();
-    let reach = channel
-        .hosts
-        .permit(&url)
-        .ok_or_else(|| SendError::Refused(format!("{host} is not among the hosts of {}", parcel.channel)))?;
+    let reach = channel.hosts.permit(&url).ok_or_else(|| not_listed(&url, parcel.channel))?;
     if request.body.len() > options.request_bytes {
         let (bytes, most) = (request.body.len(), options.request_bytes);
         return Err(SendError::Refused(format!("a body of {bytes} bytes; a request has at most {most}")));
@@ -85,6 +81,15 @@ pub(super) async fn send(
         Ok(Err(error)) => unanswered(&error),
         Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", parcel.timeout_ms))),
     }
+}
+
+/// Says how to list it.
+fn not_listed(url: &Url, channel: &str) -> SendError {
+    let host = url.host_str().unwrap_or_default();
+    let entry = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    SendError::Refused(format!(
+        "{entry} is not among the hosts of {channel}: if it may be reached, add it to `hosts` in {channel}.toml"
+    ))
 }
 
 fn read_url(parcel: &Parcel<'_>, request: &HttpRequest) -> Result<Url, SendError> {

@@ -1,0 +1,106 @@
+//! The test servers of dev/peers, as processes.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Error, repository};
+
+/// A running test server; it ends with this value.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
+    /// What it said when it was ready.
+    pub hello: Value,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Peer {
+    /// An HTTP server that misbehaves by path.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn http() -> Result<Peer, Error> {
+        Peer::start("http_peer.py", &[])
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn https() -> Result<Peer, Error> {
+        Peer::start("http_peer.py", &["--tls", "FOLDER"])
+    }
+
+    /// An SMTP server that fails by recipient.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn smtp(arguments: &[&str]) -> Result<Peer, Error> {
+        Peer::start("smtp_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
+    }
+
+    fn start(script: &str, arguments: &[&str]) -> Result<Peer, Error> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(python()?);
+        command.arg(repository().join("dev/peers").join(script));
+        command.arg("--record").arg(folder.path().join("record"));
+        // An argument FOLDER stands for the peer's own folder.
+        for argument in arguments {
+            match *argument {
+                "FOLDER" => command.arg(folder.path()),
+                other => command.arg(other),
+            };
+        }
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().ok_or("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let unwell = || format!("{script} did not start; run dev/peers/setup and look at its output");
+        let hello: Value = serde_json::from_str(&line).map_err(|_| unwell())?;
+        let port = hello["port"].as_u64().and_then(|port| u16::try_from(port).ok()).ok_or_else(unwell)?;
+        Ok(Peer { port, hello, folder, process })
+    }
+
+    /// What it wrote down, in order; a line it is just writing is left out.
+    pub fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("record")).unwrap_or_default();
+        text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Its own folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its address, as the `hosts` of a sidecar name it.
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// The Python that dev/peers/setup has made.
+fn python() -> Result<PathBuf, Error> {
+    let cache = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?).join(".cache"),
+    };
+    let python = cache.join("pricedrop/peers/bin/python3");
+    if python.exists() {
+        Ok(python)
+    } else {
+        Err(format!("{} is missing: run dev/peers/setup", python.display()).into())
+    }
+}
