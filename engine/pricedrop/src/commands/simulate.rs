@@ -41,7 +41,7 @@ pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
     let _ = thread.join();
     let stats = stats.map_err(|error| Stopped::failed(error, ""))?.map_err(|error| stopped(asked, &error))?;
     if asked.stats {
-        eprintln!("{}", in_words(&stats));
+        let _ = writeln!(std::io::stderr(), "{}", in_words(&stats));
     }
     Ok(())
 }

@@ -121,3 +121,13 @@ fn a_configuration_is_checked() {
     std::fs::remove_file(folder.path().join("pricedrop.toml")).unwrap();
     insta::assert_snapshot!(told(&home, &["config", "check"]));
 }
+
+#[test]
+fn a_simulation_reads_files_that_begin_with_a_mark() {
+    let (folder, home) = home("");
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file("w.csv", "\u{feff}product_id,price_watch_value,user_id\r\nP,80,u1\r\n");
+    file("u.jsonl", "\u{feff}{\"productId\":\"P\",\"newPrice\":79}\r\n");
+    let output = home.run(&["simulate", "--watches", "w.csv", "--updates", "u.jsonl"]).unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with(r#"{"userId":"u1""#), "{output:?}");
+}
