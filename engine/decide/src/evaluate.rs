@@ -60,18 +60,21 @@ fn expired(entry: &LedgerEntry, now: EventTime, window_ms: i64) -> bool {
 }
 
 /// Remembers a fan-out that is through: its last chunk told its last user.
-pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) {
+/// Says how many told prices had to be forgotten before their window ended:
+/// drops to those may tell the same again.
+pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) -> usize {
     let priced = &fan_out.priced;
     state.last = Some(Evaluated { price: priced.price, at: fan_out.wall_time });
     state.floor = fan_out.floor.drop_to(priced.price, fan_out.hysteresis);
-    set_ledger(state, fan_out, dedup_window_ms);
+    let forgotten = set_ledger(state, fan_out, dedup_window_ms);
     add_once_range(state, fan_out);
     state.fan_out = None;
+    forgotten
 }
 
 /// The window counts from the last drop to a price, told or not; a first entry
 /// needs somebody who was told.
-fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) {
+fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) -> usize {
     let (price, event_time) = (fan_out.priced.price, fan_out.priced.event_time);
     state.ledger.retain(|entry| entry.price != price && !expired(entry, event_time, window_ms));
     if fan_out.told_every_drop || fan_out.told_before.is_some() {
@@ -79,6 +82,7 @@ fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) {
     }
     let over = state.ledger.len().saturating_sub(LEDGER_ENTRIES);
     state.ledger.drain(..over);
+    over
 }
 
 fn add_once_range(state: &mut ProductState, fan_out: &FanOut) {

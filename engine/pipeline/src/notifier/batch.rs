@@ -29,6 +29,8 @@ pub struct Work {
     pub outcomes: Vec<(Position, Outcome)>,
     /// Of each drop that is through: users told, and whether the price was told before.
     pub drops: Vec<(u64, bool)>,
+    /// Told prices that left a full ledger before their window ended.
+    pub forgotten: u64,
     /// Whom unfinished fan-outs have told.
     pub tellers: BTreeMap<StateKey, Teller>,
 }
@@ -259,7 +261,7 @@ impl<'a> Batch<'a> {
             }
             Reach::End => {
                 let window_ms = self.options.rules.dedup_window_ms;
-                finish(self.state(key), &fan_out, window_ms);
+                self.work.forgotten += finish(self.state(key), &fan_out, window_ms) as u64;
                 let told_before = fan_out.told_before.is_some();
                 self.work.drops.push((fan_out.told, told_before));
                 self.settle(fan_out.priced.position, Outcome::Drop { told: fan_out.told, told_before });

@@ -21,6 +21,9 @@ pub struct Counters {
     /// Drops to a price that was told within the window.
     pub suppressed: AtomicU64,
     pub notifications: AtomicU64,
+    /// Told prices that left a full ledger before their window ended: drops to
+    /// them may tell the same again.
+    pub ledger_overflows: AtomicU64,
     /// Watches read to decide.
     pub rows_read: AtomicU64,
     /// Watches read that wait for another currency.

@@ -307,6 +307,7 @@ impl Notifier {
             update(&mut self.running, &key, fan_out.then_some(teller));
             update(&mut self.timers, &key, due);
         }
+        self.counters.ledger_overflows.fetch_add(work.forgotten, Relaxed);
         work.outcomes.iter().for_each(|(_, outcome)| self.counters.count(outcome));
         for (told, told_before) in work.drops {
             self.counters.count_drop(told, told_before);

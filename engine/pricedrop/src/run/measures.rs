@@ -40,6 +40,11 @@ pub fn of_notifier(counters: &notifier::Counters) -> Vec<Measure> {
             "Drops to a price told within the window",
             at(&counters.suppressed),
         ),
+        Measure::counter(
+            "ledger_overflows",
+            "Told prices forgotten before their window ended",
+            at(&counters.ledger_overflows),
+        ),
         Measure::by("lookups", "Drops by how their watchers were read", Counter, "path", lookups),
         Measure::counter("rows_read", "Watches read to decide", at(&counters.rows_read)),
         Measure::counter(

@@ -11,8 +11,14 @@ pub enum Error {
     /// The first line is no header.
     #[error("line 1: the header must name {missing}; known columns: {}", COLUMNS.join(", "))]
     Header {
-        /// The missing or unknown column.
+        /// The missing column.
         missing: String,
+    },
+    /// The first line names something else.
+    #[error("line 1: the column {column:?} is unknown or stands there twice; known columns: {}", COLUMNS.join(", "))]
+    Column {
+        /// The column.
+        column: String,
     },
     /// A line is no watch.
     #[error("line {line}: {reason}")]
@@ -51,11 +57,14 @@ impl<R: Read> WatchLines<R> {
     pub fn new(input: R) -> Result<WatchLines<R>, Error> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(input);
         let header = reader.headers().map_err(|error| Error::Header { missing: error.to_string() })?.clone();
-        let column =
-            |name: &str| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
-        let columns = COLUMNS.map(column);
+        let names: Vec<&str> = header.iter().map(|column| column.trim_start_matches('\u{feff}')).collect();
+        let columns = COLUMNS.map(|name| names.iter().position(|column| *column == name));
         if let Some(missing) = (0..REQUIRED).find(|index| columns[*index].is_none()) {
             return Err(Error::Header { missing: COLUMNS[missing].into() });
+        }
+        // A column that is passed over, say `modes`, would quietly change what is watched.
+        if let Some(index) = (0..names.len()).find(|index| !columns.contains(&Some(*index))) {
+            return Err(Error::Column { column: names[index].into() });
         }
         Ok(WatchLines { reader, columns, header: header.len() })
     }

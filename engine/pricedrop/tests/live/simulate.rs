@@ -52,6 +52,10 @@ fn a_wrong_file_of_watches_is_an_error_that_names_the_line() {
             "line 3: the watch P1, 80, u1 stands here a second time",
         ),
         ("P1,80,u1\n".to_owned(), "line 1: the header"),
+        (
+            "product_id,price_watch_value,user_id,modes\n".to_owned(),
+            "line 1: the column \"modes\" is unknown",
+        ),
     ] {
         std::fs::write(folder.path().join("watches.csv"), watches).unwrap();
         let output = simulate(&home, &[]);
