@@ -1,0 +1,9 @@
+//! What people get: the binary with the channels as they are shipped, and
+//! servers that fail.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod console;
+mod crashes;
+mod mail;
+mod support;
+mod webhook;

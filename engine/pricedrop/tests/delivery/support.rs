@@ -1,0 +1,93 @@
+//! An engine that delivers for real, only more impatiently.
+
+use std::fmt::Write as _;
+
+use pricedrop_harness::peers::Peer;
+use pricedrop_harness::{Engine, Home, wait_for};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// One failing address must not hold up the others of the same server, hence
+/// the breaker that hardly opens.
+const CONFIG: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[data]
+folder = "data"
+[plugins]
+folder = "plugins"
+settle = "1ms"
+[dispatch]
+backoff_first = "20ms"
+backoff_longest = "100ms"
+lease = "1s"
+timeout = "1s"
+breaker_failures = 10000
+"#;
+
+/// A home with this channel and its sidecar.
+pub fn home(channel: &str, sidecar: &str) -> (TempDir, Home) {
+    home_with(channel, sidecar, "")
+}
+
+/// The same with these lines of configuration too.
+pub fn home_with(channel: &str, sidecar: &str, more: &str) -> (TempDir, Home) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("{CONFIG}{more}");
+    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &config).unwrap();
+    home.deploy(&format!("{channel}.toml"), sidecar.as_bytes()).unwrap();
+    home.install(channel, channel).unwrap();
+    (folder, home)
+}
+
+/// A user who watches P7 at 80 and is reached there.
+pub fn join(home: &Home, engine: &Engine, user: &str, channel: &str, address: &str) {
+    home.run(&["recipient", "add", user, channel, address]).unwrap();
+    watch(engine, "P7", &[user]);
+}
+
+/// Users who watch a product at 80.
+pub fn watch(engine: &Engine, product: &str, users: &[impl AsRef<str>]) {
+    let mut lines = String::new();
+    for user in users.iter().map(AsRef::as_ref) {
+        let line = serde_json::json!({"productId": product, "userId": user, "priceWatchValue": 80});
+        writeln!(lines, "{line}").unwrap();
+    }
+    engine.request("PUT", "/v1/watches", lines.as_bytes()).unwrap();
+}
+
+/// Posts an update and says how many users it told.
+pub fn post(engine: &Engine, update: &Value) -> u64 {
+    let answer = engine.request("POST", "/v1/prices", update.to_string().as_bytes()).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    answer["told"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Waits until the peer has written down this many.
+pub fn arrived(peer: &Peer, count: usize) -> Vec<Value> {
+    wait_for(&format!("{count} arrivals"), || Some(peer.records()).filter(|all| all.len() >= count)).unwrap()
+}
+
+/// Everything among the dead letters, once there are this many.
+pub fn dead_letters(home: &Home, count: usize) -> Vec<Value> {
+    wait_for(&format!("{count} dead letters"), || {
+        let listed = home.run(&["dlq", "list", "--limit", "0", "--json"]).unwrap().stdout;
+        let listed = String::from_utf8(listed).unwrap();
+        let items: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (items.len() >= count).then_some(items)
+    })
+    .unwrap()
+}
+
+/// What a command prints.
+pub fn said(home: &Home, arguments: &[&str]) -> String {
+    String::from_utf8(home.run(arguments).unwrap().stdout).unwrap()
+}
+
+/// The sum of the samples that begin like this.
+pub fn metric(engine: &Engine, begin: &str) -> u64 {
+    let metrics = engine.request("GET", "/metrics", b"").unwrap();
+    let mut samples = metrics.lines().filter(|line| line.starts_with(begin)).peekable();
+    assert!(samples.peek().is_some(), "{begin}: {metrics}");
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
