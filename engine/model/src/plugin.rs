@@ -111,11 +111,6 @@ pub struct Answer<T> {
 
 /// A throttling policy. A batch holds a product at most once per call.
 pub trait Throttling: Send + Sync {
-    /// Whether it passes everything whatever it is asked, so that it need not be.
-    fn passes_everything(&self) -> bool {
-        false
-    }
-
     /// One answer per arrival, in order.
     fn decide(&self, arrivals: &[Arrival<'_>]) -> Vec<Result<Answer<Decision>, Error>>;
 

@@ -87,7 +87,7 @@ impl<'a> Batch<'a> {
             now: view.wall_time(),
             view,
             bucketing: plugins.bucketing(),
-            throttling: plugins.throttling().filter(|throttling| !throttling.passes_everything()),
+            throttling: plugins.throttling(),
             counters,
             states: states.into_iter().map(held).collect(),
             budget: options.commit_watches,
