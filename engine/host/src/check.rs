@@ -22,7 +22,7 @@ pub struct Report {
     pub kind: Option<Kind>,
     /// A bucketing policy's identity with these settings.
     pub policy: Option<String>,
-    /// SHA-256 of the `.wasm` file, as `allow_digests` wants it.
+    /// SHA-256 of the `.wasm` file, as `plugins.allow` wants it.
     pub wasm_digest: Option<String>,
     /// How many cases were run.
     pub cases: usize,

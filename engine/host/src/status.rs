@@ -39,7 +39,7 @@ pub struct PluginStatus {
     pub summary: Option<String>,
     /// SHA-256 of that generation's pair of files.
     pub digest: Option<String>,
-    /// SHA-256 of its `.wasm` file, as `allow_digests` wants it.
+    /// SHA-256 of its `.wasm` file, as `plugins.allow` wants it.
     pub wasm_digest: Option<String>,
     /// A bucketing policy's identity.
     pub policy: Option<String>,

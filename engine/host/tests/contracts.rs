@@ -160,5 +160,5 @@ fn only_allowed_digests_are_loaded() {
     assert!(options.clone().build().unwrap().bucketing().is_some());
     options.allow_digests = Some(vec!["00".into()]);
     let problem = problem(&options.build().unwrap(), "floor");
-    assert!(problem.contains(&digest) && problem.contains("allow_digests"), "{problem}");
+    assert!(problem.contains(&digest) && problem.contains("plugins.allow"), "{problem}");
 }
