@@ -1,7 +1,7 @@
 //! One suite per seam. Each promise is a function that takes a fresh adapter,
 //! so that every adapter of the seam is held to the same ones:
 //!
-//! ```ignore
+//! ```text
 //! async fn open() -> (MyWatches, tempfile::TempDir) { .. }
 //! pricedrop_testing::conform!(open, watches);
 //! ```
