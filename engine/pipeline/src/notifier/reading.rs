@@ -4,8 +4,8 @@ use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::seams::{Scan, Summary};
 use pricedrop_model::{
-    Cursor, FanOut, FanOutBlock, Floor, Mode, ProductId, ReadPath, Removal, StateKey, UserId, WatchPage,
-    WatchRow,
+    Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, ProductId, ReadPath, Removal, StateKey, UserId,
+    WatchPage, WatchRow,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -31,8 +31,8 @@ struct Census {
 
 impl Census {
     fn count(&mut self, row: &WatchRow<'_>) {
-        let [a, b, c, d, e, f, g, h, ..] = row.threshold.sort_key()[4..] else { return };
-        let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        // Fewer than 2^53 units and at most 9 decimals: one number holds both.
+        let seed = (row.threshold.units() as u64) << 4 | u64::from(row.threshold.scale());
         self.rows += 1;
         self.sum = self.sum.wrapping_add(xxh3_64_with_seed(row.user.as_bytes(), seed));
     }
@@ -64,13 +64,15 @@ impl Batch<'_> {
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(Reach::End) };
         self.count_path(fan_out);
         let audit = self.audits(fan_out);
+        let once_ranges = self.once_ranges(key);
         let mut census = Census::default();
         let mut told = ToldList::default();
         let mut page = WatchPage::default();
         let reach = loop {
             let next = self.scan(key, fan_out, below, self.budget, &mut page).await?;
+            self.budget = self.budget.saturating_sub(page.len());
             for row in page.iter() {
-                self.consider(key, fan_out, teller, &row, &mut told);
+                self.consider(key, fan_out, &once_ranges, teller, &row, &mut told);
                 if audit {
                     census.count(&row);
                 }
@@ -88,7 +90,12 @@ impl Batch<'_> {
         Ok(reach)
     }
 
-    /// One page of at most `most` rows, charged to the budget.
+    /// The once-ranges a fan-out is decided by; they change only with its end.
+    fn once_ranges(&self, key: &StateKey) -> Vec<OnceRange> {
+        self.states.get(key).map_or_else(Vec::new, |held| held.state.once_ranges.clone())
+    }
+
+    /// One page of at most `most` rows.
     async fn scan(
         &mut self,
         key: &StateKey,
@@ -112,7 +119,6 @@ impl Batch<'_> {
             page_rows: self.options.page_rows.min(most.max(1)),
         };
         let next = self.view.scan(&scan, page).await?;
-        self.budget = self.budget.saturating_sub(page.len());
         self.counters.rows_read.fetch_add(page.len() as u64, Relaxed);
         Ok(next)
     }
@@ -121,12 +127,12 @@ impl Batch<'_> {
         &mut self,
         key: &StateKey,
         fan_out: &mut FanOut,
+        once_ranges: &[OnceRange],
         teller: &mut Teller,
         row: &WatchRow<'_>,
         told: &mut ToldList,
     ) {
         let rules_currency = self.options.rules.currency;
-        let once_ranges = self.states.get(key).map_or(&[][..], |held| &held.state.once_ranges);
         match teller.consider(fan_out, once_ranges, key.currency, rules_currency, row) {
             Verdict::Told => told.push(row.user, row.threshold),
             Verdict::Covered => {}
@@ -166,18 +172,15 @@ impl Batch<'_> {
         let Some(end) = &fan_out.cursor else { return Ok(teller) };
         let mut again = FanOut { cursor: None, ..fan_out.clone() };
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(teller) };
+        let (once_ranges, rules_currency) = (self.once_ranges(key), self.options.rules.currency);
+        // A watch written since was not told, or its user may hear twice.
+        let was_there = |row: &WatchRow<'_>| row.updated_at.is_none_or(|at| at <= fan_out.wall_time);
         let mut page = WatchPage::default();
         loop {
-            let (budget, most) = (self.budget, self.options.page_rows);
-            let next = self.scan(key, &again, below, most, &mut page).await?;
-            self.budget = budget;
-            let once_ranges = self.states.get(key).map_or(&[][..], |held| &held.state.once_ranges);
-            let rules_currency = self.options.rules.currency;
-            // A watch written since was not told, or its user may hear twice.
-            let was_there = |row: &WatchRow<'_>| row.updated_at.is_none_or(|at| at <= again.wall_time);
+            let next = self.scan(key, &again, below, self.options.page_rows, &mut page).await?;
             let told_part = page.iter().take_while(|row| is_told_part(row, end));
-            for row in told_part.filter(was_there).collect::<Vec<_>>() {
-                teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
+            for row in told_part.filter(was_there) {
+                teller.consider(&mut again, &once_ranges, key.currency, rules_currency, &row);
             }
             match next {
                 Some(next) if place(&next) < place(end) => again.cursor = Some(next),
@@ -213,7 +216,7 @@ impl Batch<'_> {
     ) -> Result<(), Failure> {
         self.counters.audits.fetch_add(1, Relaxed);
         let mut plain = FanOut { path: ReadPath::Plain, cursor: None, ..fan_out.clone() };
-        let (budget, mut census, mut page) = (self.budget, Census::default(), WatchPage::default());
+        let (mut census, mut page) = (Census::default(), WatchPage::default());
         loop {
             plain.cursor = self.scan(key, &plain, below, self.options.page_rows, &mut page).await?;
             page.iter().for_each(|row| census.count(&row));
@@ -221,7 +224,6 @@ impl Batch<'_> {
                 break;
             }
         }
-        self.budget = budget;
         if census != by_bucket {
             let what = format!("{} watches by bucket, {} by plain scan", by_bucket.rows, census.rows);
             if let Some(bucketing) = &self.bucketing {
