@@ -55,7 +55,7 @@ impl Refusal {
 impl From<seams::Error> for Refusal {
     fn from(error: seams::Error) -> Refusal {
         let remedy = match &error {
-            seams::Error::Unavailable(_) => "send the request again",
+            seams::Error::Unavailable(_) | seams::Error::Moved(_) => "send the request again",
             seams::Error::Broken(_) => "look at the engine's log and at /readyz",
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)

@@ -85,5 +85,5 @@ pub(crate) async fn delete(
 ) -> Answer<Json<Deleted>> {
     let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
     let deleted = state.api.recipients.delete(&user, &query.channel, &query.address).await?;
-    Ok(Json(Deleted { deleted }))
+    Ok(Json(Deleted { deleted, effective_by: None }))
 }

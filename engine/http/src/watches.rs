@@ -17,6 +17,9 @@ pub(crate) struct Written {
     written: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<WallTime>,
+    /// Present when the cache could not be told: the change is seen by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_by: Option<WallTime>,
     #[serde(flatten)]
     born: Option<Born>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -44,7 +47,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
     }
     let written = watches.len();
     let one = watches.first().filter(|_| single).cloned();
-    let updated_at = match written {
+    let stored = match written {
         0 => None,
         _ => Some(state.api.watches.put(watches).await?),
     };
@@ -52,7 +55,13 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
         Some(watch) => Some(born(&state, &watch).await?),
         None => None,
     };
-    Ok(Json(Written { written, updated_at, born, errors }))
+    Ok(Json(Written {
+        written,
+        updated_at: stored.map(|stored| stored.updated_at),
+        effective_by: stored.and_then(|stored| stored.effective_by),
+        born,
+        errors,
+    }))
 }
 
 /// A watch is born in the state of its threshold.
@@ -113,8 +122,12 @@ pub(crate) struct DeleteQuery {
 
 /// Whether there was one.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Deleted {
     pub(crate) deleted: bool,
+    /// Present when the cache could not be told: the change is seen by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_by: Option<WallTime>,
 }
 
 /// Deletes one watch by its key.
@@ -127,5 +140,5 @@ pub(crate) async fn delete(
     let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
     let price = Price::parse(&query.price).map_err(|error| Refusal::bad(error.to_string()).at("price"))?;
     let deleted = state.api.watches.delete(&product, price, &user).await?;
-    Ok(Json(Deleted { deleted }))
+    Ok(Json(Deleted { deleted: deleted.existed, effective_by: deleted.effective_by }))
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::seams::Error;
-use crate::{Currency, Notification, UserId, WallTime};
+use crate::{Currency, Notification, Partition, Position, UserId, WallTime};
 
 pub use crate::channel::*;
 
@@ -22,14 +22,17 @@ pub trait NotificationLog: Send {
     /// without any.
     ///
     /// # Errors
-    /// The log is away; try again.
-    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Vec<(i64, Notification)>, Error>;
+    /// The log is away; try again. Or partitions came or went: forget what is
+    /// not finished; it is handed out again, by this log or by somebody else's.
+    async fn next_batch(&mut self, most: usize, wait_ms: u64)
+    -> Result<Vec<(Position, Notification)>, Error>;
 
-    /// Every notification below this offset is confirmed, safely queued, or dead.
+    /// Every notification below these offsets is confirmed, safely queued, or
+    /// dead. Partitions that went away meanwhile are passed over.
     ///
     /// # Errors
     /// Nothing is promised; committing again is safe.
-    async fn commit(&mut self, next_offset: i64) -> Result<(), Error>;
+    async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error>;
 }
 
 /// Where users can be reached.
@@ -100,6 +103,9 @@ pub trait Leases: Send + Sync {
 pub struct Retry {
     /// The delivery's key.
     pub key: String,
+    /// The partition its notification came from, whose owner tries again.
+    #[serde(default)]
+    pub partition: Partition,
     /// When.
     pub due: WallTime,
     /// The attempt that will be, from 1.

@@ -10,6 +10,7 @@
 //! is valid by its type. Nothing here does I/O or reads a clock, and nothing
 //! here knows an adapter or a plugin runtime.
 
+pub mod cache;
 pub mod channel;
 pub mod dispatch;
 pub mod fan_out;

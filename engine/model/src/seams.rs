@@ -25,6 +25,9 @@ pub enum Error {
     /// Do not try again before somebody looked.
     #[error("{0}")]
     Broken(String),
+    /// Partitions came or went: restore, and go on with those there are now.
+    #[error("{0}")]
+    Moved(String),
 }
 
 impl From<DecodeError> for Error {
@@ -42,7 +45,7 @@ pub trait UpdateSource: Send {
     /// any. `None` when the input has ended for good.
     ///
     /// # Errors
-    /// The input is away; try again.
+    /// The input is away; try again. Or partitions came or went.
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
 
     /// Tells what became of records, once it is committed: once each, not
@@ -156,13 +159,13 @@ pub trait WatchWriter: Send + Sync {
     ///
     /// # Errors
     /// Nothing is promised; writing again is safe.
-    async fn put(&self, watches: Vec<Watch>) -> Result<WallTime, Error>;
+    async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error>;
 
-    /// Deletes a watch; whether there was one.
+    /// Deletes a watch.
     ///
     /// # Errors
     /// Nothing is promised; deleting again is safe.
-    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<bool, Error>;
+    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error>;
 
     /// A page of watches in order of product, threshold, user, behind `after`:
     /// of this product, or of all.
@@ -183,6 +186,24 @@ pub trait WatchWriter: Send + Sync {
     async fn remove_told(&self, removals: &[Removal]) -> Result<(), Error>;
 }
 
+/// Watches that were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// When, by the store.
+    pub updated_at: WallTime,
+    /// Drops see them from here on at the latest; none: the next one does.
+    pub effective_by: Option<WallTime>,
+}
+
+/// A watch that was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether there was one.
+    pub existed: bool,
+    /// Drops miss it from here on at the latest; none: the next one does.
+    pub effective_by: Option<WallTime>,
+}
+
 /// Which policy's buckets are being served, kept for the whole group.
 #[async_trait]
 pub trait PolicyRegistry: Send + Sync {
@@ -197,6 +218,27 @@ pub trait PolicyRegistry: Send + Sync {
     /// # Errors
     /// The store is away; try again.
     async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error>;
+}
+
+// ---------------------------------------------------------------- current prices
+
+/// The last evaluated price of a product, as it was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceRow {
+    /// Whose price.
+    pub key: StateKey,
+    /// The offset its commit went on from: later rows have higher ones.
+    pub next_offset: i64,
+    /// The price and when; none: it was forgotten.
+    pub last: Option<crate::Evaluated>,
+    /// Which crossing watches are spent.
+    pub floor: Floor,
+}
+
+/// Where committed prices are shown to the API and to re-checks.
+pub trait PriceSink: Send + Sync {
+    /// Writes rows soon, the latest of each key; never waits.
+    fn show(&self, rows: Vec<PriceRow>);
 }
 
 // ---------------------------------------------------------------- the commit
@@ -250,7 +292,7 @@ pub trait Committer: Send {
     /// commit whose outcome is unknown.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is away; try again. Or partitions came or went meanwhile.
     async fn restore(&mut self) -> Result<Restored, Error>;
 
     /// The states of these products, in all their currencies.

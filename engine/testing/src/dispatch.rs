@@ -12,7 +12,9 @@ use pricedrop_model::dispatch::{
     RetryQueue,
 };
 use pricedrop_model::seams::Error;
-use pricedrop_model::{Currency, Evaluated, Floor, Notification, ProductId, UserId, WallTime};
+use pricedrop_model::{
+    Currency, Evaluated, Floor, Notification, Partition, Position, ProductId, UserId, WallTime,
+};
 
 /// All stores of a dispatcher in memory.
 #[derive(Default)]
@@ -111,14 +113,20 @@ struct Reader {
 
 #[async_trait]
 impl NotificationLog for Reader {
-    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Vec<(i64, Notification)>, Error> {
+    async fn next_batch(
+        &mut self,
+        most: usize,
+        wait_ms: u64,
+    ) -> Result<Vec<(Position, Notification)>, Error> {
         const STEP_MS: u64 = 2;
         let mut waited = 0;
         loop {
             let batch: Vec<_> = {
                 let inner = self.stores.open().await?;
                 let offsets = self.next..;
-                offsets.zip(inner.log.iter().skip(self.next as usize).take(most).cloned()).collect()
+                let at = |offset| Position { partition: Partition(0), offset };
+                let entries = inner.log.iter().skip(self.next as usize).take(most);
+                offsets.map(at).zip(entries.cloned()).collect()
             };
             if !batch.is_empty() || waited >= wait_ms {
                 self.next += batch.len() as i64;
@@ -129,8 +137,11 @@ impl NotificationLog for Reader {
         }
     }
 
-    async fn commit(&mut self, next_offset: i64) -> Result<(), Error> {
-        self.stores.open().await?.committed = next_offset;
+    async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error> {
+        let mut inner = self.stores.open().await?;
+        for (_, next_offset) in next {
+            inner.committed = *next_offset;
+        }
         Ok(())
     }
 }

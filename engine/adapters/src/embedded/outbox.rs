@@ -12,11 +12,14 @@ use pricedrop_model::dispatch::NotificationLog;
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::notification::{Format, IdSource, Renderer};
 use pricedrop_model::seams::Error;
-use pricedrop_model::{Currency, FanOutBlock, Notification, Price, Priced, ProductId, UserId, WallTime};
+use pricedrop_model::{
+    Currency, FanOutBlock, Notification, Partition, Position, Price, Priced, ProductId, UserId, WallTime,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::intake::PARTITION;
 use super::limits::{BLOCK_NOTIFICATIONS, PRUNE_BLOCKS};
 use super::slot::ReadError;
 use super::store::{Store, Table};
@@ -199,7 +202,11 @@ impl EmbeddedNotifications {
 
 #[async_trait]
 impl NotificationLog for EmbeddedNotifications {
-    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Vec<(i64, Notification)>, Error> {
+    async fn next_batch(
+        &mut self,
+        most: usize,
+        wait_ms: u64,
+    ) -> Result<Vec<(Position, Notification)>, Error> {
         let until = Instant::now() + Duration::from_millis(wait_ms);
         loop {
             self.written.mark_unchanged();
@@ -208,7 +215,9 @@ impl NotificationLog for EmbeddedNotifications {
             }
             let most = most.min(self.read.len());
             if most > 0 {
-                return Ok(self.read.drain(..most).collect());
+                let at = |offset| Position { partition: PARTITION, offset };
+                let batch = self.read.drain(..most);
+                return Ok(batch.map(|(offset, notification)| (at(offset), notification)).collect());
             }
             if !matches!(timeout_at(until, self.written.changed()).await, Ok(Ok(()))) {
                 return Ok(Vec::new());
@@ -216,7 +225,8 @@ impl NotificationLog for EmbeddedNotifications {
         }
     }
 
-    async fn commit(&mut self, next_offset: i64) -> Result<(), Error> {
+    async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error> {
+        let Some((_, next_offset)) = next.first().copied() else { return Ok(()) };
         let cursor = self.cursor.clone();
         let written = self.inner.writer().write(move |txn| {
             txn.put(Table::Meta, cursor, keys::number(next_offset));

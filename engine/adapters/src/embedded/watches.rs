@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fjall::Slice;
-use pricedrop_model::seams::{Error, WatchStore, WatchView, WatchWriter};
+use pricedrop_model::seams::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
 use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch};
 
 use super::index::{self, Changed, Cutters, ReadPolicies as _};
@@ -195,17 +195,18 @@ impl WatchStore for EmbeddedWatches {
 
 #[async_trait]
 impl WatchWriter for EmbeddedWatches {
-    async fn put(&self, watches: Vec<Watch>) -> Result<WallTime, Error> {
+    async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error> {
         let shared = self.0.shared.clone();
-        Ok(self.0.writer().write(move |txn| put(txn, &shared, watches)).await?)
+        let updated_at = self.0.writer().write(move |txn| put(txn, &shared, watches)).await?;
+        Ok(Written { updated_at, effective_by: None })
     }
 
-    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<bool, Error> {
+    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
         let (shared, product, user) = (self.0.shared.clone(), product.clone(), user.clone());
         let deleted = self.0.writer().write(move |txn| {
             change(txn, &shared, &product, std::iter::once(Change::Delete(threshold, &user)))
         });
-        Ok(deleted.await? > 0)
+        Ok(Deleted { existed: deleted.await? > 0, effective_by: None })
     }
 
     async fn list(

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::dispatch::{NotificationLog, Recipient};
-use pricedrop_model::{Notification, UserId, WallTime, seams};
+use pricedrop_model::{Notification, Partition, Position, UserId, WallTime, seams};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -59,10 +59,10 @@ impl Intake {
         if batch.is_empty() { Ok(()) } else { self.take_in(batch).await }
     }
 
-    async fn read(&mut self, most: usize) -> Result<Vec<(i64, Notification)>, Stopped> {
+    async fn read(&mut self, most: usize) -> Result<Vec<(Position, Notification)>, Stopped> {
         match self.log.next_batch(most, self.shared.options.poll_ms).await {
             Ok(batch) => Ok(batch),
-            Err(seams::Error::Unavailable(reason)) => {
+            Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
                 tracing::warn!(reason, "the notifications are away; they will be asked for again");
                 tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 Ok(Vec::new())
@@ -74,7 +74,7 @@ impl Intake {
         }
     }
 
-    async fn take_in(&mut self, batch: Vec<(i64, Notification)>) -> Result<(), Stopped> {
+    async fn take_in(&mut self, batch: Vec<(Position, Notification)>) -> Result<(), Stopped> {
         self.shared.counters.read.fetch_add(batch.len() as u64, Relaxed);
         let mut users: Vec<UserId> =
             batch.iter().map(|(_, notification)| notification.user_id.clone()).collect();
@@ -85,7 +85,8 @@ impl Intake {
         let reached: HashMap<UserId, Vec<Recipient>> = users.into_iter().zip(found).collect();
         let now = self.shared.clock.now();
         let mut by_channel: HashMap<String, Vec<Job>> = HashMap::new();
-        for (offset, notification) in batch {
+        for (position, notification) in batch {
+            let offset = position.offset;
             let addresses = self.addresses(&notification.user_id, &reached);
             self.shared.window.admit(offset, addresses.len());
             let notification = Arc::new(notification);
@@ -175,10 +176,10 @@ impl Intake {
 /// Commits up to the first unfinished notification.
 pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Result<(), Stopped> {
     let Some(next) = shared.window.advance() else { return Ok(()) };
-    match log.commit(next).await {
+    match log.commit(&[(Partition(0), next)]).await {
         Ok(()) => Ok(()),
         // The next commit says the same and more.
-        Err(seams::Error::Unavailable(reason)) => {
+        Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
             tracing::warn!(reason, "offsets were not committed");
             Ok(())
         }

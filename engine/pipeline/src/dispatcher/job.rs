@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pricedrop_model::dispatch::{Delivery, Recipient, Retry};
-use pricedrop_model::{Currency, Notification, WallTime, time};
+use pricedrop_model::{Currency, Notification, Partition, WallTime, time};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::key::{delivery_key, notification_name};
@@ -57,6 +57,7 @@ impl Job {
     /// An entry for another attempt.
     pub(super) fn retry(&self, due: WallTime, attempt: u32, reason: &str) -> Retry {
         Retry {
+            partition: Partition(0),
             key: self.key.clone(),
             due,
             attempt,

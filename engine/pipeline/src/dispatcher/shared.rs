@@ -83,7 +83,7 @@ impl Shared {
         loop {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(seams::Error::Unavailable(reason)) => {
+                Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
                     tracing::warn!(reason, "a store of the dispatcher is away; it will be asked again");
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }

@@ -121,6 +121,7 @@ impl From<Error> for Failure {
         match error {
             Error::Unavailable(why) => Failure::Again(why),
             Error::Broken(why) => Failure::Stop(Stop::Broken(why)),
+            Error::Moved(why) => Failure::Restore(why),
         }
     }
 }

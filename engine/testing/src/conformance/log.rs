@@ -1,10 +1,10 @@
 //! What the log of notifications promises: what was committed is read once, in
 //! order, by a reader that goes on where it left.
 
-use pricedrop_model::Notification;
 use pricedrop_model::dispatch::NotificationLog;
 use pricedrop_model::notification::{Format, Renderer};
 use pricedrop_model::seams::{Commit, Committer};
+use pricedrop_model::{Notification, Position};
 
 use super::commits::block;
 
@@ -24,7 +24,7 @@ fn users(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("u{n}")).collect()
 }
 
-async fn read_all(reader: &mut impl NotificationLog, most: usize) -> Vec<(i64, Notification)> {
+async fn read_all(reader: &mut impl NotificationLog, most: usize) -> Vec<(Position, Notification)> {
     let mut all = Vec::new();
     loop {
         let batch = reader.next_batch(most, 0).await.expect("a batch");
@@ -65,7 +65,7 @@ pub async fn a_reader_goes_on_from_its_commit<L: Log>(log: L) {
     committer.commit(commit).await.expect("committed");
     let mut first = log.reader();
     let all = read_all(&mut first, 3).await;
-    first.commit(all[6].0).await.expect("committed");
+    first.commit(&[(all[6].0.partition, all[6].0.offset)]).await.expect("committed");
     let rest = read_all(&mut log.reader(), 100).await;
     assert_eq!(rest, all[6..]);
 }

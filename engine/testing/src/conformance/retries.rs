@@ -1,12 +1,13 @@
 //! What the retry queue promises.
 
 use pricedrop_model::dispatch::{Recipient, Retry, RetryQueue};
-use pricedrop_model::{Notification, Price, ProductId, UserId, WallTime};
+use pricedrop_model::{Notification, Partition, Price, ProductId, UserId, WallTime};
 
 /// A delivery that failed once.
 pub fn retry(key: &str, channel: &str, due: i64) -> Retry {
     let user_id = UserId::new("u").expect("a short name");
     Retry {
+        partition: Partition(0),
         key: key.into(),
         due: WallTime(due),
         attempt: 2,

@@ -69,7 +69,7 @@ async fn all<S: WatchStore>(store: &S, name: &str) -> Vec<Row> {
 pub async fn a_written_watch_is_visible_to_the_next_view<S: WatchStore + WatchWriter>(store: S) {
     for turn in 0..20 {
         let name = format!("P{turn}");
-        let written = store.put(vec![watch(&name, "79.90", "u1")]).await.expect("written");
+        let written = store.put(vec![watch(&name, "79.90", "u1")]).await.expect("written").updated_at;
         let mut view = store.view().await.expect("a view");
         assert!(view.wall_time() >= written, "the view is older than what it shows");
         let product = product(&name);
@@ -86,7 +86,8 @@ pub async fn a_written_watch_is_visible_to_the_next_view<S: WatchStore + WatchWr
 pub async fn a_write_behind_a_view_is_updated_after_it<S: WatchStore + WatchWriter>(store: S) {
     for turn in 0..20 {
         let view = store.view().await.expect("a view");
-        let written = store.put(vec![watch("P", "10", &format!("u{turn}"))]).await.expect("written");
+        let written =
+            store.put(vec![watch("P", "10", &format!("u{turn}"))]).await.expect("written").updated_at;
         assert!(written > view.wall_time(), "{written} is not after the view of {}", view.wall_time());
     }
 }
@@ -174,8 +175,8 @@ pub async fn a_scan_ends_at_the_floor<S: WatchStore + WatchWriter>(store: S) {
 pub async fn deleting_says_whether_there_was_one<S: WatchStore + WatchWriter>(store: S) {
     store.put(vec![watch("P", "10", "u"), watch("P", "20", "u")]).await.expect("written");
     let (product, user) = (product("P"), UserId::new("u").expect("a short name"));
-    assert!(store.delete(&product, price("10.0"), &user).await.expect("deleted"));
-    assert!(!store.delete(&product, price("10"), &user).await.expect("answered"));
+    assert!(store.delete(&product, price("10.0"), &user).await.expect("deleted").existed);
+    assert!(!store.delete(&product, price("10"), &user).await.expect("answered").existed);
     assert_eq!(all(&store, "P").await.len(), 1);
     let mut view = store.view().await.expect("a view");
     assert_eq!(view.summary(&product).await.expect("a summary").watches, 1);
