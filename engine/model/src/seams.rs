@@ -107,6 +107,17 @@ pub trait WatchView: Send {
     /// The store is away; try again.
     async fn summary(&mut self, product: &ProductId) -> Result<Summary, Error>;
 
+    /// Reads ahead what is probably scanned soon, many products at once: their
+    /// summaries and first pages are then answered without a wait. A hint, and
+    /// no more: there may be scans that were not announced, and announced ones
+    /// that never come, with another range, or by another path.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn prefetch(&mut self, _scans: &[Scan<'_>]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Fills `page` with the next rows of a scan; `Some` cursor: there may be
     /// more behind it.
     ///
