@@ -27,8 +27,8 @@ pub struct Stores {
 
 #[derive(Default)]
 struct Inner {
-    log: Vec<Notification>,
-    committed: i64,
+    log: BTreeMap<Partition, Vec<Notification>>,
+    committed: BTreeMap<Partition, i64>,
     recipients: BTreeMap<(UserId, String, String), Recipient>,
     leases: HashMap<String, Claim>,
     retries: BTreeMap<String, Retry>,
@@ -38,20 +38,42 @@ struct Inner {
 }
 
 impl Stores {
-    /// Appends notifications to the log.
+    /// Appends notifications to the first partition of the log.
     pub fn notify(&self, notifications: impl IntoIterator<Item = Notification>) {
-        self.lock().log.extend(notifications);
+        self.notify_in(Partition(0), notifications);
     }
 
-    /// A reader of the log, from the committed offset on.
+    /// Appends notifications to a partition of the log.
+    pub fn notify_in(&self, partition: Partition, notifications: impl IntoIterator<Item = Notification>) {
+        self.lock().log.entry(partition).or_default().extend(notifications);
+    }
+
+    /// A reader of the first partition, from the committed offset on.
     pub fn reader(self: &Arc<Stores>) -> Box<dyn NotificationLog> {
-        let next = self.lock().committed;
-        Box::new(Reader { stores: Arc::clone(self), next })
+        self.reader_of(&Arc::new(Assignment::of([Partition(0)])))
     }
 
-    /// The committed offset.
+    /// A reader of the partitions that are assigned to it, from the committed
+    /// offsets on.
+    pub fn reader_of(self: &Arc<Stores>, assignment: &Arc<Assignment>) -> Box<dyn NotificationLog> {
+        let mut reader = Reader {
+            stores: Arc::clone(self),
+            assignment: Arc::clone(assignment),
+            epoch: 0,
+            next: BTreeMap::new(),
+        };
+        reader.go_back();
+        Box::new(reader)
+    }
+
+    /// The committed offset of the first partition.
     pub fn committed(&self) -> i64 {
-        self.lock().committed
+        self.committed_in(Partition(0))
+    }
+
+    /// The committed offset of a partition.
+    pub fn committed_in(&self, partition: Partition) -> i64 {
+        self.lock().committed.get(&partition).copied().unwrap_or(0)
     }
 
     /// How the store stands to a delivery key.
@@ -106,9 +128,47 @@ impl Stores {
     }
 }
 
+/// Which partitions a reader has, for a test to change under it.
+#[derive(Default)]
+pub struct Assignment(Mutex<(u64, Vec<Partition>)>);
+
+impl Assignment {
+    /// These partitions to begin with.
+    pub fn of(partitions: impl IntoIterator<Item = Partition>) -> Assignment {
+        Assignment(Mutex::new((0, partitions.into_iter().collect())))
+    }
+
+    /// These partitions from now on.
+    pub fn change(&self, partitions: impl IntoIterator<Item = Partition>) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner = (inner.0 + 1, partitions.into_iter().collect());
+    }
+
+    fn now(&self) -> (u64, Vec<Partition>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 struct Reader {
     stores: Arc<Stores>,
-    next: i64,
+    assignment: Arc<Assignment>,
+    /// Of the assignment this reads by.
+    epoch: u64,
+    next: BTreeMap<Partition, i64>,
+}
+
+impl Reader {
+    /// To what is assigned now, and committed.
+    fn go_back(&mut self) {
+        let (epoch, partitions) = self.assignment.now();
+        self.epoch = epoch;
+        let offset = |partition| (partition, self.stores.committed_in(partition));
+        self.next = partitions.into_iter().map(offset).collect();
+    }
+
+    fn moved(&self) -> bool {
+        self.assignment.now().0 != self.epoch
+    }
 }
 
 #[async_trait]
@@ -121,15 +181,24 @@ impl NotificationLog for Reader {
         const STEP_MS: u64 = 2;
         let mut waited = 0;
         loop {
+            if self.moved() {
+                self.go_back();
+                return Err(Error::Moved("partitions moved, as the test wishes".into()));
+            }
             let batch: Vec<_> = {
                 let inner = self.stores.open().await?;
-                let offsets = self.next..;
-                let at = |offset| Position { partition: Partition(0), offset };
-                let entries = inner.log.iter().skip(self.next as usize).take(most);
-                offsets.map(at).zip(entries.cloned()).collect()
+                let behind = |(partition, next): (&Partition, &i64)| {
+                    let (partition, next) = (*partition, *next);
+                    let at = move |offset| Position { partition, offset };
+                    let entries = inner.log.get(&partition).into_iter().flatten().skip(next as usize);
+                    (next..).map(at).zip(entries.cloned()).collect::<Vec<_>>()
+                };
+                self.next.iter().flat_map(behind).take(most).collect()
             };
             if !batch.is_empty() || waited >= wait_ms {
-                self.next += batch.len() as i64;
+                for (position, _) in &batch {
+                    self.next.insert(position.partition, position.offset + 1);
+                }
                 return Ok(batch);
             }
             tokio::time::sleep(Duration::from_millis(STEP_MS)).await;
@@ -139,8 +208,8 @@ impl NotificationLog for Reader {
 
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error> {
         let mut inner = self.stores.open().await?;
-        for (_, next_offset) in next {
-            inner.committed = *next_offset;
+        if !self.moved() {
+            inner.committed.extend(next.iter().copied());
         }
         Ok(())
     }

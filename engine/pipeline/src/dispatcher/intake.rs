@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::dispatch::{NotificationLog, Recipient};
-use pricedrop_model::{Notification, Partition, Position, UserId, WallTime, seams};
+use pricedrop_model::{Notification, Position, UserId, WallTime, seams};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -62,7 +62,12 @@ impl Intake {
     async fn read(&mut self, most: usize) -> Result<Vec<(Position, Notification)>, Stopped> {
         match self.log.next_batch(most, self.shared.options.poll_ms).await {
             Ok(batch) => Ok(batch),
-            Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
+            Err(seams::Error::Moved(reason)) => {
+                tracing::info!(reason, "going on with the partitions there are now");
+                self.forget();
+                Ok(Vec::new())
+            }
+            Err(seams::Error::Unavailable(reason)) => {
                 tracing::warn!(reason, "the notifications are away; they will be asked for again");
                 tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 Ok(Vec::new())
@@ -71,6 +76,15 @@ impl Intake {
                 self.shared.fail(reason);
                 Err(Stopped)
             }
+        }
+    }
+
+    /// All that was read and is not finished will be read again, here or by
+    /// somebody else. Requests in flight go on, under their leases.
+    fn forget(&self) {
+        self.shared.window.forget();
+        for (queue, _) in self.lanes.values() {
+            queue.forget();
         }
     }
 
@@ -86,12 +100,11 @@ impl Intake {
         let now = self.shared.clock.now();
         let mut by_channel: HashMap<String, Vec<Job>> = HashMap::new();
         for (position, notification) in batch {
-            let offset = position.offset;
             let addresses = self.addresses(&notification.user_id, &reached);
-            self.shared.window.admit(offset, addresses.len());
+            let place = self.shared.window.admit(position, addresses.len());
             let notification = Arc::new(notification);
             for to in addresses {
-                let job = Job::first(&notification, to, offset, now);
+                let job = Job::first(&notification, to, place, now);
                 by_channel.entry(job.to.channel.clone()).or_default().push(job);
             }
         }
@@ -175,9 +188,15 @@ impl Intake {
 
 /// Commits up to the first unfinished notification.
 pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Result<(), Stopped> {
-    let Some(next) = shared.window.advance() else { return Ok(()) };
-    match log.commit(&[(Partition(0), next)]).await {
-        Ok(()) => Ok(()),
+    let next = shared.window.advance();
+    if next.is_empty() {
+        return Ok(());
+    }
+    match log.commit(&next).await {
+        Ok(()) => {
+            shared.window.committed(&next);
+            Ok(())
+        }
         // The next commit says the same and more.
         Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
             tracing::warn!(reason, "offsets were not committed");

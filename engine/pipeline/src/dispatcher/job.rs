@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::key::{delivery_key, notification_name};
 use super::money::money;
 use super::options::REASON_BYTES;
+use super::window::Place;
 
 /// One notification for one address.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(super) struct Job {
     /// The attempt this is, from 1.
     pub(super) attempt: u32,
     pub(super) since: WallTime,
+    /// The partition of its notification, whose owner delivers it.
+    pub(super) partition: Partition,
+    /// The window's, when it was taken up.
+    pub(super) generation: u64,
     pub(super) origin: Origin,
     /// Where our lease on it ends, once we have one.
     pub(super) lease: Option<WallTime>,
@@ -27,21 +32,38 @@ pub(super) struct Job {
 /// Where a job came from, and so what must be told of its end.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// This offset of the log.
-    Log(i64),
+    /// This place in the log.
+    Log(Place),
     /// The retry queue, with the entry's due time and reason.
     Queue(WallTime, String),
 }
 
 impl Job {
-    pub(super) fn first(notification: &Arc<Notification>, to: Recipient, offset: i64, now: WallTime) -> Job {
+    pub(super) fn first(notification: &Arc<Notification>, to: Recipient, place: Place, now: WallTime) -> Job {
         Job {
             key: delivery_key(notification, &to.channel, &to.address),
             to,
             notification: Arc::clone(notification),
             attempt: 1,
             since: now,
-            origin: Origin::Log(offset),
+            partition: place.position.partition,
+            generation: place.generation,
+            origin: Origin::Log(place),
+            lease: None,
+        }
+    }
+
+    /// An entry of the queue.
+    pub(super) fn again(retry: Retry, generation: u64) -> Job {
+        Job {
+            key: retry.key,
+            to: retry.to,
+            notification: Arc::new(retry.notification),
+            attempt: retry.attempt,
+            since: retry.since,
+            partition: retry.partition,
+            generation,
+            origin: Origin::Queue(retry.due, retry.reason),
             lease: None,
         }
     }
@@ -57,7 +79,7 @@ impl Job {
     /// An entry for another attempt.
     pub(super) fn retry(&self, due: WallTime, attempt: u32, reason: &str) -> Retry {
         Retry {
-            partition: Partition(0),
+            partition: self.partition,
             key: self.key.clone(),
             due,
             attempt,
@@ -90,20 +112,6 @@ impl Job {
                 .into_iter()
                 .flatten()
                 .collect(),
-        }
-    }
-}
-
-impl From<Retry> for Job {
-    fn from(retry: Retry) -> Job {
-        Job {
-            key: retry.key,
-            to: retry.to,
-            notification: Arc::new(retry.notification),
-            attempt: retry.attempt,
-            since: retry.since,
-            origin: Origin::Queue(retry.due, retry.reason),
-            lease: None,
         }
     }
 }

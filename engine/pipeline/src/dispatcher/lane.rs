@@ -148,11 +148,13 @@ impl Lane {
     }
 
     async fn due(&self, most: usize) -> Result<Vec<Job>, Stopped> {
+        // Before they are taken: what moves meanwhile is of an older generation.
+        let generation = self.shared.window.generation();
         let now = self.shared.clock.now();
         let until = self.shared.options.lease_until(now, self.timeout_ms());
         let retries = &self.shared.stores.retries;
         let taken = self.shared.ask(true, || retries.take(&self.name, now, until, most)).await?;
-        Ok(taken.into_iter().map(Job::from).collect())
+        Ok(taken.into_iter().map(|retry| Job::again(retry, generation)).collect())
     }
 
     fn timeout_ms(&self) -> u64 {

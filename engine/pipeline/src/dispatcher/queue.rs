@@ -61,6 +61,12 @@ impl LaneQueue {
         taken
     }
 
+    /// Forgets what waits: the log hands it out again.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+        self.room.notify_one();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

@@ -13,6 +13,7 @@ use super::counters::count;
 use super::job::{Job, Origin, Outcome, Settled};
 use super::options::SETTLE;
 use super::shared::{Shared, Stopped};
+use super::window::Place;
 
 /// What a batch of outcomes asks of the stores.
 #[derive(Default)]
@@ -22,7 +23,7 @@ struct Writes {
     put: Vec<Retry>,
     dead: Vec<DeadItem>,
     remove: Vec<Retry>,
-    finished: Vec<i64>,
+    finished: Vec<Place>,
 }
 
 /// Runs until every sender of outcomes is gone.
@@ -31,8 +32,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiv
     while outcomes.recv_many(&mut batch, SETTLE).await > 0 {
         let mut writes = Writes::default();
         let now = shared.clock.now();
+        let generation = shared.window.generation();
         for settled in &batch {
-            writes.add(&settled.job, &settled.outcome, now);
+            match settled.job.generation == generation {
+                true => writes.add(&settled.job, &settled.outcome, now),
+                false => writes.add_moved(&settled.job, &settled.outcome),
+            }
         }
         if write(&shared, &writes, now).await.is_err() {
             return;
@@ -68,8 +73,18 @@ impl Writes {
             self.release.push(job.key.clone());
         }
         match job.origin {
-            Origin::Log(offset) if finished => self.finished.push(offset),
+            Origin::Log(place) if finished => self.finished.push(place),
             Origin::Queue(..) if !moved => self.remove.extend(job.queued()),
+            _ => {}
+        }
+    }
+
+    /// Partitions came or went meanwhile: the log and the queue still have the
+    /// delivery, for whoever owns them now. Only what was sent must be known.
+    fn add_moved(&mut self, job: &Job, outcome: &Outcome) {
+        match outcome {
+            Outcome::Delivered => self.confirm.push(job.key.clone()),
+            _ if job.lease.is_some() => self.release.push(job.key.clone()),
             _ => {}
         }
     }

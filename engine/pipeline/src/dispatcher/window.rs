@@ -1,14 +1,19 @@
-//! Which notifications are finished: the offset to commit is that of the first
-//! one that is not.
+//! Which notifications are finished: the offset to commit in a partition is
+//! that of the first one that is not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use pricedrop_model::{Partition, Position};
 use tokio::sync::Notify;
 
 use super::options::SPAN;
 
 /// Notifications read, in order, with how many of their deliveries are open.
+///
+/// When partitions come or go, all of it is forgotten and a new generation
+/// begins: the log hands out again whatever was not finished, so what still
+/// ends of an older generation counts for nothing here.
 pub(super) struct Window {
     inner: Mutex<Inner>,
     room: Notify,
@@ -17,8 +22,18 @@ pub(super) struct Window {
 
 #[derive(Default)]
 struct Inner {
-    entries: VecDeque<Entry>,
+    generation: u64,
+    tracks: BTreeMap<Partition, Track>,
+    entries: usize,
     open: usize,
+}
+
+/// One partition.
+#[derive(Default)]
+struct Track {
+    entries: VecDeque<Entry>,
+    /// Where to go on, while that is not committed.
+    next: Option<i64>,
 }
 
 struct Entry {
@@ -26,47 +41,80 @@ struct Entry {
     deliveries: u32,
 }
 
+/// A notification as its deliveries know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: Position,
+    pub(super) generation: u64,
+}
+
 impl Window {
     pub(super) fn new(most_open: usize) -> Window {
         Window { inner: Mutex::default(), room: Notify::new(), most_open }
     }
 
-    /// Adds a notification behind all others; one without deliveries is
-    /// finished at once.
-    pub(super) fn admit(&self, offset: i64, deliveries: usize) {
+    /// Adds a notification behind all others of its partition; one without
+    /// deliveries is finished at once.
+    pub(super) fn admit(&self, position: Position, deliveries: usize) -> Place {
         let mut inner = self.lock();
+        inner.entries += 1;
         inner.open += usize::from(deliveries > 0);
-        inner.entries.push_back(Entry { offset, deliveries: deliveries as u32 });
+        let entry = Entry { offset: position.offset, deliveries: deliveries as u32 };
+        inner.tracks.entry(position.partition).or_default().entries.push_back(entry);
+        Place { position, generation: inner.generation }
     }
 
     /// One delivery of each of these notifications is finished.
-    pub(super) fn finish(&self, offsets: &[i64]) {
+    pub(super) fn finish(&self, places: &[Place]) {
         let mut inner = self.lock();
-        for offset in offsets {
-            let Ok(at) = inner.entries.binary_search_by_key(offset, |entry| entry.offset) else { continue };
-            let entry = &mut inner.entries[at];
-            entry.deliveries -= 1;
-            inner.open -= usize::from(inner.entries[at].deliveries == 0);
+        for place in places {
+            inner.finish(*place);
         }
         drop(inner);
         self.room.notify_one();
     }
 
-    /// Forgets the finished ones in front; where to go on behind them.
-    pub(super) fn advance(&self) -> Option<i64> {
+    /// Forgets the finished ones in front; where to go on behind them, in every
+    /// partition where that is not committed.
+    pub(super) fn advance(&self) -> Vec<(Partition, i64)> {
         let mut inner = self.lock();
-        let mut next = None;
-        while inner.entries.front().is_some_and(|entry| entry.deliveries == 0) {
-            next = inner.entries.pop_front().map(|entry| entry.offset + 1);
+        let Inner { tracks, entries, .. } = &mut *inner;
+        for track in tracks.values_mut() {
+            while track.entries.front().is_some_and(|entry| entry.deliveries == 0) {
+                track.next = track.entries.pop_front().map(|entry| entry.offset + 1);
+                *entries -= 1;
+            }
         }
-        next
+        tracks.iter().filter_map(|(partition, track)| Some((*partition, track.next?))).collect()
+    }
+
+    /// These are committed.
+    pub(super) fn committed(&self, next: &[(Partition, i64)]) {
+        let mut inner = self.lock();
+        for (partition, next) in next {
+            let Some(track) = inner.tracks.get_mut(partition) else { continue };
+            track.next = track.next.filter(|waiting| waiting > next);
+        }
+    }
+
+    /// Forgets everything; a new generation begins.
+    pub(super) fn forget(&self) {
+        let mut inner = self.lock();
+        *inner = Inner { generation: inner.generation + 1, ..Inner::default() };
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// The generation of what is admitted now.
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
     }
 
     /// How many more may be read.
     pub(super) fn room(&self) -> usize {
         let inner = self.lock();
         let open = self.most_open.saturating_sub(inner.open);
-        open.min((self.most_open * SPAN).saturating_sub(inner.entries.len()))
+        open.min((self.most_open * SPAN).saturating_sub(inner.entries))
     }
 
     /// Returns after something was finished.
@@ -79,29 +127,83 @@ impl Window {
     }
 }
 
+impl Inner {
+    fn finish(&mut self, place: Place) {
+        if place.generation != self.generation {
+            return;
+        }
+        let Some(track) = self.tracks.get_mut(&place.position.partition) else { return };
+        let offset = place.position.offset;
+        let Ok(at) = track.entries.binary_search_by_key(&offset, |entry| entry.offset) else { return };
+        let entry = &mut track.entries[at];
+        entry.deliveries -= 1;
+        self.open -= usize::from(entry.deliveries == 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(partition: i32, offset: i64) -> Position {
+        Position { partition: Partition(partition), offset }
+    }
+
     #[test]
     fn offsets_never_pass_an_unfinished_notification() {
         let window = Window::new(2);
-        window.admit(10, 2);
-        window.admit(12, 1);
+        let first = window.admit(at(0, 10), 2);
+        let second = window.admit(at(0, 12), 1);
         assert_eq!(window.room(), 0);
-        window.finish(&[12, 10]);
-        assert_eq!(window.advance(), None);
+        window.finish(&[second, first]);
+        assert_eq!(window.advance(), []);
         assert_eq!(window.room(), 1);
-        window.finish(&[10]);
-        assert_eq!(window.advance(), Some(13));
-        assert_eq!(window.advance(), None);
+        window.finish(&[first]);
+        assert_eq!(window.advance(), [(Partition(0), 13)]);
+        window.committed(&[(Partition(0), 13)]);
+        assert_eq!(window.advance(), []);
     }
 
     #[test]
     fn a_notification_nobody_gets_is_passed() {
         let window = Window::new(2);
-        window.admit(7, 0);
+        window.admit(at(0, 7), 0);
         assert_eq!(window.room(), 2);
-        assert_eq!(window.advance(), Some(8));
+        assert_eq!(window.advance(), [(Partition(0), 8)]);
+    }
+
+    #[test]
+    fn a_partition_does_not_wait_for_another() {
+        let window = Window::new(9);
+        let places = [at(0, 5), at(1, 5), at(1, 6)].map(|position| window.admit(position, 1));
+        window.finish(&places[1..]);
+        assert_eq!(window.advance(), [(Partition(1), 7)]);
+        window.finish(&places[..1]);
+        assert_eq!(window.advance(), [(Partition(0), 6), (Partition(1), 7)]);
+    }
+
+    #[test]
+    fn an_offset_is_offered_until_it_is_committed() {
+        let window = Window::new(9);
+        window.admit(at(3, 0), 0);
+        assert_eq!(window.advance(), [(Partition(3), 1)]);
+        window.admit(at(3, 1), 0);
+        assert_eq!(window.advance(), [(Partition(3), 2)]);
+        window.committed(&[(Partition(3), 1)]);
+        assert_eq!(window.advance(), [(Partition(3), 2)]);
+    }
+
+    #[test]
+    fn what_ends_of_an_older_generation_counts_for_nothing() {
+        let window = Window::new(2);
+        let old = window.admit(at(0, 7), 1);
+        window.admit(at(1, 7), 0);
+        window.forget();
+        assert_eq!((window.room(), window.advance()), (2, vec![]));
+        let new = window.admit(at(0, 7), 1);
+        window.finish(&[old]);
+        assert_eq!(window.advance(), []);
+        window.finish(&[new]);
+        assert_eq!(window.advance(), [(Partition(0), 8)]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Notification;
-use pricedrop_model::dispatch::{Recipient, Recipients, Reply, SendError};
+use pricedrop_model::dispatch::{NotificationLog, Recipient, Recipients, Reply, SendError};
 use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, FakeSender, Sent};
 use pricedrop_testing::clock::TestClock;
@@ -64,11 +64,16 @@ impl Rig {
     }
 
     pub fn start_with(&self, options: Options) -> Running {
+        self.start_over(self.stores.reader(), options)
+    }
+
+    /// Another dispatcher of the group: it shares all but the log's partitions.
+    pub fn start_over(&self, log: Box<dyn NotificationLog>, options: Options) -> Running {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let dispatcher = Dispatcher {
             options,
-            log: self.stores.reader(),
+            log,
             recipients: self.stores.clone(),
             leases: self.stores.clone(),
             retries: self.stores.clone(),

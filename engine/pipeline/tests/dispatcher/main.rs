@@ -2,15 +2,16 @@
 //! as each test says.
 #![allow(clippy::unwrap_used)]
 
-mod dispatcher_rig;
+mod moves;
+mod rig;
 
-use dispatcher_rig::{CHANNEL, LEASE_MS, Rig, key, notification, recipient};
 use pricedrop_model::dispatch::{
     Access, Claim, DeadWhat, Leases, Refusal, Reply, RetryQueue, SendError, Verdict,
 };
 use pricedrop_model::{Clock, Currency, Evaluated, Price, ProductId, WallTime};
 use pricedrop_pipeline::dispatcher::{BreakerState, Options, replay};
 use pricedrop_testing::channel::{FakeChannel, NEVER, http, post, trap};
+use rig::{CHANNEL, LEASE_MS, Rig, key, notification, recipient};
 
 #[test]
 fn every_notification_reaches_every_address_once_and_its_offset_is_committed() {
