@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub mod peers;
+pub mod servers;
 
 /// Why something did not go as it should.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
