@@ -2,5 +2,6 @@
 //! nothing of the others.
 
 pub mod embedded;
+pub mod kafka;
 pub mod memory;
 pub mod outbound;

@@ -136,7 +136,9 @@ async fn a_big_product_is_indexed_and_reads_the_same_by_bucket() {
     until("the index", async || is_indexed(&embedded).await).await;
     assert_same(&embedded, &policy).await;
     for gone in crowd(300, 100) {
-        assert!(watches.delete(&gone.product_id, gone.price_watch_value, &gone.user_id).await.unwrap().existed);
+        assert!(
+            watches.delete(&gone.product_id, gone.price_watch_value, &gone.user_id).await.unwrap().existed
+        );
     }
     watches.put(crowd(900, 300)).await.unwrap();
     assert!(is_indexed(&embedded).await);

@@ -1,0 +1,41 @@
+//! Every bound of the Kafka adapter.
+
+/// How long a transaction may be open, milliseconds: a worker that dies hides
+/// later records from readers for that long.
+pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
+/// First wait of the client before it repeats a request, milliseconds.
+pub const RETRY_BACKOFF_MS: u64 = 1;
+/// Longest wait of the client before it repeats a request, milliseconds.
+pub const RETRY_BACKOFF_MAX_MS: u64 = 5;
+/// Records in a producer's queue.
+pub const PRODUCER_QUEUE_RECORDS: usize = 500_000;
+/// KiB in a producer's queue.
+pub const PRODUCER_QUEUE_KIB: usize = 128 * 1024;
+/// KiB a consumer fetches ahead.
+pub const FETCH_QUEUE_KIB: usize = 16 * 1024;
+/// Largest record, bytes, as is the client's and the broker's default.
+pub const RECORD_BYTES: usize = 1_000_000;
+/// Room for headers and framing beside a cut record, bytes.
+pub const RECORD_OVERHEAD_BYTES: usize = 4_096;
+/// Longest reason in a header, bytes.
+pub const REASON_BYTES: usize = 512;
+/// Records handed to a producer at once.
+pub const SEND_RECORDS: usize = 4_096;
+/// Longest wait for one answer of the cluster, milliseconds.
+pub const CALL_MS: u64 = 10_000;
+/// Longest wait for the first answer of a producer, milliseconds: an earlier
+/// one's transaction may have to end first.
+pub const INIT_MS: u64 = 30_000;
+/// Longest wait for a marker to come back, milliseconds: other instances'
+/// open transactions may have to end first.
+pub const TAKE_OVER_MS: u64 = 60_000;
+/// How often a partition that needs a person is looked at again, milliseconds.
+pub const LOOK_AGAIN_MS: u64 = 5_000;
+/// How often events of a consumer are looked for, milliseconds.
+pub const EVENT_POLL_MS: u64 = 100;
+/// Removals carried out at once.
+pub const REMOVALS: usize = 1_000;
+/// How often the remover looks for removals it had to put off, milliseconds.
+pub const REMOVAL_POLL_MS: u64 = 200;
+/// Workers of one instance.
+pub const WORKERS: usize = 64;

@@ -1,0 +1,376 @@
+//! A member of a consumer group: which partitions are ours, since when, and
+//! the records in them.
+//!
+//! ```text
+//! events thread ── rebalance ──▶ Assignment (epochs) ◀── fence ── transactions
+//! partitions ──▶ RecordQueue ──▶ read                (the same lock)
+//! ```
+//!
+//! Each assignment of a partition has an epoch. A new one is assigned paused:
+//! it is read only after it was taken over, from the offset that is then known.
+//!
+//! Invariant: while `fenced` runs, no rebalance callback returns. So a
+//! transaction sends its offsets and commits as a member that still owns its
+//! partitions, or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::limits::{CALL_MS, EVENT_POLL_MS};
+use super::log::write_line;
+use super::raw::{Fetched, GroupMetadata, RecordQueue};
+use super::settings::Settings;
+
+/// A partition as it was assigned once.
+pub type Held = (Partition, u64);
+
+/// A member of a group that reads one topic.
+pub struct Member {
+    topic: String,
+    stop: Arc<AtomicBool>,
+    events: Option<JoinHandle<()>>,
+    // Dropped in this order: the queue must not outlive its consumer.
+    queue: Option<Arc<RecordQueue>>,
+    consumer: Arc<BaseConsumer<Group>>,
+}
+
+/// What rebalances change.
+#[derive(Default)]
+struct Assignment {
+    epochs: BTreeMap<Partition, u64>,
+    last_epoch: u64,
+}
+
+/// The consumer's context: it carries rebalances out.
+pub struct Group {
+    topic: String,
+    assignment: Mutex<Assignment>,
+    version: AtomicU64,
+    queue: Mutex<Option<Arc<RecordQueue>>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        write_line(level as i32, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+        *lock(&self.trouble) = Some(format!("{error}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Group>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        // Waits for a transaction that has sent its offsets: it is finished first.
+        let mut assignment = lock(&self.assignment);
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let moved: Vec<i32> = partitions.elements().iter().map(|one| one.partition()).collect();
+        let done = if event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            for partition in &moved {
+                assignment.last_epoch += 1;
+                let epoch = assignment.last_epoch;
+                assignment.epochs.insert(Partition(*partition), epoch);
+            }
+            self.assign(consumer, &moved, cooperative)
+        } else {
+            let lost = consumer.assignment_lost();
+            moved.iter().for_each(|partition| {
+                assignment.epochs.remove(&Partition(*partition));
+            });
+            tracing::info!(topic = self.topic, partitions = ?moved, lost, "partitions revoked");
+            if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
+        }
+        self.version.fetch_add(1, Ordering::SeqCst);
+        drop(assignment);
+        if let Some(queue) = lock(&self.queue).as_ref() {
+            queue.wake();
+        }
+    }
+}
+
+impl Group {
+    /// Assigns partitions without reading them yet.
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Group>,
+        partitions: &[i32],
+        cooperative: bool,
+    ) -> KafkaResult<()> {
+        tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition_offset(&self.topic, *partition, Offset::End)?;
+        }
+        if cooperative {
+            consumer.incremental_assign(&list)?
+        } else {
+            consumer.assign(&list)?
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        consumer.pause(&list)?;
+        if let Some(queue) = lock(&self.queue).as_ref() {
+            partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a fenced call was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOurs {
+    /// A partition is somebody else's, or ours anew.
+    #[error("partition {} was reassigned", .0.0)]
+    Moved(Partition),
+    /// The group does not know us at the moment.
+    #[error("not a member of a generation of the group")]
+    NoMember,
+}
+
+impl Member {
+    /// Joins a group to read a topic.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<Member, Error> {
+        let refused = |error: KafkaError| Error::Broken(format!("the Kafka consumer: {error}"));
+        let context = Group {
+            topic: topic.to_owned(),
+            assignment: Mutex::default(),
+            version: AtomicU64::new(1),
+            queue: Mutex::default(),
+            trouble: Mutex::default(),
+        };
+        let consumer = BaseConsumer::from_config_and_context(&settings.member(group), context);
+        let consumer = Arc::new(consumer.map_err(refused)?);
+        let queue = Arc::new(RecordQueue::of(&consumer));
+        *lock(&consumer.context().queue) = Some(queue.clone());
+        consumer.subscribe(&[topic]).map_err(refused)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let events = {
+            let (consumer, stop) = (consumer.clone(), stop.clone());
+            let run = move || serve_events(&consumer, &stop);
+            std::thread::Builder::new().name("kafka-events".into()).spawn(run)
+        };
+        let events =
+            events.map_err(|error| Error::Broken(format!("no thread for Kafka's events: {error}")))?;
+        Ok(Member { topic: topic.to_owned(), stop, events: Some(events), queue: Some(queue), consumer })
+    }
+
+    /// The topic it reads.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A number that changes with every rebalance.
+    pub fn version(&self) -> u64 {
+        self.consumer.context().version.load(Ordering::SeqCst)
+    }
+
+    /// What is ours now.
+    pub fn held(&self) -> Vec<Held> {
+        lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
+    }
+
+    /// What the client complained of last.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.consumer.context().trouble).take()
+    }
+
+    /// Calls while all of these are ours, as a known member; no rebalance
+    /// comes in between.
+    ///
+    /// # Errors
+    /// One is not ours, or we are nobody.
+    pub fn fenced<T>(&self, held: &[Held], call: impl FnOnce(&GroupMetadata) -> T) -> Result<T, NotOurs> {
+        let assignment = lock(&self.consumer.context().assignment);
+        if let Some((moved, _)) = held.iter().find(|(p, epoch)| assignment.epochs.get(p) != Some(epoch)) {
+            return Err(NotOurs::Moved(*moved));
+        }
+        let metadata = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_member);
+        let answer = call(&metadata.ok_or(NotOurs::NoMember)?);
+        drop(assignment);
+        Ok(answer)
+    }
+
+    /// Records that are there; what is paused or was revoked gives none.
+    pub fn read(&self, most: usize) -> Vec<Fetched> {
+        self.queue.as_ref().map_or_else(Vec::new, |queue| queue.read(most))
+    }
+
+    /// Returns when records or a rebalance came, or this time passed.
+    pub async fn wait(&self, wait: Duration) {
+        if let Some(queue) = &self.queue {
+            let _ = tokio::time::timeout(wait, queue.filled()).await;
+        }
+    }
+
+    /// The group's committed offsets of these partitions, where there are any;
+    /// waits for transactions that are about to commit others.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, partition.0);
+        }
+        let wait = Duration::from_millis(CALL_MS);
+        let committed = self.consumer.committed_offsets(list, wait).map_err(away)?;
+        let mut offsets = BTreeMap::new();
+        for one in committed.elements() {
+            one.error().map_err(away)?;
+            if let Offset::Offset(offset) = one.offset() {
+                offsets.insert(Partition(one.partition()), offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Commits offsets outside of any transaction.
+    ///
+    /// # Errors
+    /// The cluster is away, or the group does not know us.
+    pub fn commit(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync).map_err(away)
+    }
+
+    /// The first offset of a partition, and the one behind its last stable record.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn watermarks(&self, partition: Partition) -> Result<(i64, i64), Error> {
+        let wait = Duration::from_millis(CALL_MS);
+        self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)
+    }
+
+    /// How many partitions the topic has.
+    ///
+    /// # Errors
+    /// The cluster is away, or the topic is missing.
+    pub fn partitions(&self) -> Result<usize, Error> {
+        partitions_of(&self.consumer, &self.topic)
+    }
+
+    /// Reads these partitions on from these offsets; those that are no longer
+    /// ours are passed over.
+    ///
+    /// # Errors
+    /// The client refuses.
+    pub fn go_on(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        let assignment = lock(&self.consumer.context().assignment);
+        let ours = offsets.iter().filter(|(partition, _)| assignment.epochs.contains_key(partition));
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in ours {
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.pause(&list).map_err(away)?;
+        let until = Instant::now() + Duration::from_millis(CALL_MS);
+        while let Err(error) = self.seek(list.clone()) {
+            // A partition that was only just assigned cannot be sought in yet.
+            if Instant::now() >= until {
+                return Err(away(error));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.consumer.resume(&list).map_err(away)
+    }
+
+    fn seek(&self, list: TopicPartitionList) -> KafkaResult<()> {
+        let sought = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS))?;
+        sought.elements().iter().try_for_each(|one| one.error())
+    }
+}
+
+impl Drop for Member {
+    /// Leaves the group.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(events) = self.events.take() {
+            let _ = events.join();
+        }
+        lock(&self.consumer.context().queue).take();
+        self.queue.take();
+    }
+}
+
+/// Callbacks run here, and nothing else: so no work of ours ever keeps the
+/// group waiting longer than a transaction takes.
+fn serve_events(consumer: &BaseConsumer<Group>, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
+            // Records come by their own queue; one that slipped in before a
+            // partition was paused is read again from the offset taken over.
+            None | Some(Ok(_)) => {}
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                *lock(&consumer.context().trouble) = Some(format!("the consumer ended: {code}"));
+                tracing::error!(%code, "the Kafka consumer ended");
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the Kafka consumer said");
+                *lock(&consumer.context().trouble) = Some(error.to_string());
+            }
+        }
+    }
+}
+
+/// How many partitions a topic has.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<usize, Error> {
+    let wait = Duration::from_millis(CALL_MS);
+    let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(away)?;
+    let found = metadata.topics().iter().find(|one| one.name() == topic);
+    match found.map(|one| (one.error(), one.partitions().len())) {
+        Some((None, partitions)) if partitions > 0 => Ok(partitions),
+        Some((Some(code), _))
+            if RDKafkaErrorCode::from(code) != RDKafkaErrorCode::UnknownTopicOrPartition =>
+        {
+            let code = RDKafkaErrorCode::from(code);
+            Err(Error::Unavailable(format!("topic {topic}: {code}")))
+        }
+        _ => Err(Error::Unavailable(format!(
+            "topic {topic} is missing: make it with `pricedrop topics apply`"
+        ))),
+    }
+}
+
+/// Everything the library says of a cluster that does not answer.
+pub(super) fn away(error: KafkaError) -> Error {
+    Error::Unavailable(format!("Kafka: {error}"))
+}

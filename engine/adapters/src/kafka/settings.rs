@@ -1,0 +1,192 @@
+//! How clients are configured: what the operator passes through, what suits
+//! this engine better than the library's defaults, and what the protocol needs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+
+use super::limits::{
+    FETCH_QUEUE_KIB, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
+};
+
+/// The names of all topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// Where prices come in.
+    pub prices: String,
+    /// Where notifications go.
+    pub notifications: String,
+    /// Records of `prices` that were no updates.
+    pub dead_updates: String,
+    /// Product states; compacted.
+    pub state: String,
+    /// Once-watches told, to be removed.
+    pub removals: String,
+    /// Deliveries to be tried again; compacted.
+    pub retries: String,
+    /// Deliveries that failed for good.
+    pub dead_deliveries: String,
+}
+
+impl Default for Topics {
+    fn default() -> Topics {
+        Topics {
+            prices: "price_updates".into(),
+            notifications: "user_notifications".into(),
+            dead_updates: "price_updates.dlq".into(),
+            state: "pricedrop.state".into(),
+            removals: "pricedrop.removals".into(),
+            retries: "user_notifications.retry".into(),
+            dead_deliveries: "user_notifications.dlq".into(),
+        }
+    }
+}
+
+/// Where the cluster is, and under which names we work there.
+#[derive(Clone)]
+pub struct Settings {
+    /// The library's own properties, as the operator wrote them.
+    pub properties: BTreeMap<String, String>,
+    /// The topics.
+    pub topics: Topics,
+    /// The consumer group of the notifier; others are named after it.
+    pub group: String,
+    /// How long a transaction may be open, milliseconds.
+    pub transaction_timeout_ms: u64,
+}
+
+impl fmt::Debug for Settings {
+    /// Values may be secrets: only the properties' names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("Settings")
+            .field("properties", &names)
+            .field("topics", &self.topics)
+            .field("group", &self.group)
+            .finish()
+    }
+}
+
+/// Properties that the protocol depends on; whoever sets one is told so.
+pub const RESERVED: &[(&str, &str)] = &[
+    ("group.id", "set stream.group"),
+    ("enable.auto.commit", "offsets are committed with what they led to"),
+    ("enable.auto.offset.store", "offsets are committed with what they led to"),
+    ("isolation.level", "aborted records must not be read"),
+    ("auto.offset.reset", "set stream.start"),
+    ("transactional.id", "each worker has its own"),
+    ("transaction.timeout.ms", "set stream.transaction_timeout"),
+    ("enable.idempotence", "exactly once needs it"),
+    ("acks", "exactly once needs all"),
+    ("enable.partition.eof", "ends mean nothing to a reader of committed records"),
+    ("partitioner", "users keep their partition as with the Java client"),
+];
+
+impl Settings {
+    /// Settings of a cluster at these addresses, with the default names.
+    pub fn new(bootstrap: &str) -> Settings {
+        Settings {
+            properties: BTreeMap::from([("bootstrap.servers".into(), bootstrap.into())]),
+            topics: Topics::default(),
+            group: "pricedrop".into(),
+            transaction_timeout_ms: super::limits::TRANSACTION_TIMEOUT_MS,
+        }
+    }
+
+    /// The defaults, then the operator's own, then what must be.
+    fn config(&self, defaults: &[(&str, String)], fixed: &[(&str, String)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "pricedrop");
+        for (name, value) in defaults {
+            config.set(*name, value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        for (name, value) in fixed {
+            config.set(*name, value);
+        }
+        config
+    }
+
+    /// A client that asks about the cluster, or reads without a group.
+    pub fn reader(&self) -> ClientConfig {
+        self.config(&fetching(), &reading("pricedrop.reader".into(), "error"))
+    }
+
+    /// A member of this group.
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut defaults = fetching();
+        if self.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+            defaults.push(("partition.assignment.strategy", "cooperative-sticky".into()));
+        }
+        self.config(&defaults, &reading(group.into(), "error"))
+    }
+
+    /// A producer whose records come in transactions.
+    pub fn transactional(&self, id: &str) -> ClientConfig {
+        let timeout = self.transaction_timeout_ms.to_string();
+        let mut fixed = producing();
+        fixed.extend([
+            ("transactional.id", id.to_owned()),
+            ("transaction.timeout.ms", timeout.clone()),
+            ("message.timeout.ms", timeout),
+        ]);
+        self.config(&sending(), &fixed)
+    }
+
+    /// A producer whose records are each their own.
+    pub fn idempotent(&self) -> ClientConfig {
+        self.config(&sending(), &producing())
+    }
+
+    /// The largest record the producer takes, bytes.
+    pub fn record_bytes(&self) -> usize {
+        let set = self.properties.get("message.max.bytes").and_then(|text| text.parse().ok());
+        set.unwrap_or(super::limits::RECORD_BYTES)
+    }
+}
+
+fn fetching() -> Vec<(&'static str, String)> {
+    vec![
+        ("queued.max.messages.kbytes", FETCH_QUEUE_KIB.to_string()),
+        ("fetch.wait.max.ms", "100".into()),
+        ("fetch.error.backoff.ms", "50".into()),
+        ("reconnect.backoff.max.ms", "2000".into()),
+        ("check.crcs", "true".into()),
+    ]
+}
+
+fn reading(group: String, reset: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("group.id", group),
+        ("enable.auto.commit", "false".into()),
+        ("enable.auto.offset.store", "false".into()),
+        ("isolation.level", "read_committed".into()),
+        ("auto.offset.reset", reset.into()),
+        ("enable.partition.eof", "false".into()),
+    ]
+}
+
+/// A broker still ending the last transaction answers "later"; with the
+/// library's default that later is 100 ms away.
+fn sending() -> Vec<(&'static str, String)> {
+    vec![
+        ("linger.ms", "0".into()),
+        ("compression.type", "lz4".into()),
+        ("retry.backoff.ms", RETRY_BACKOFF_MS.to_string()),
+        ("retry.backoff.max.ms", RETRY_BACKOFF_MAX_MS.to_string()),
+        ("reconnect.backoff.max.ms", "2000".into()),
+        ("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS.to_string()),
+        ("queue.buffering.max.kbytes", PRODUCER_QUEUE_KIB.to_string()),
+    ]
+}
+
+fn producing() -> Vec<(&'static str, String)> {
+    vec![
+        ("enable.idempotence", "true".into()),
+        ("acks", "all".into()),
+        ("partitioner", "murmur2_random".into()),
+    ]
+}

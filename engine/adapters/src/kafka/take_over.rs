@@ -1,0 +1,356 @@
+//! Taking over partitions, so that what is done from then on follows from
+//! everything that was committed before, by whomever.
+//!
+//! 1. the group's stable committed offset O
+//! 2. a transaction writes a marker with a fresh token, and sends O
+//! 3. the states are read until that token appears
+//! 4. the position stored with them must be O
+//! 5. the input is read from O
+//!
+//! Step 2 fences off whoever had the partition before: his transactions carry
+//! offsets too, and the group no longer knows him. So nothing of his can come
+//! to lie behind the marker.
+
+use std::collections::BTreeMap;
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::{CommitError, Error, PriceRow};
+use rdkafka::consumer::BaseConsumer;
+
+use super::commit::Options;
+use super::log::Logged;
+use super::marked_log::{Logline, Read, read_stable, read_to_markers, reader};
+use super::member::{Held, Member, partitions_of};
+use super::raw::{Records, Value};
+use super::state_log::{self, ACCEPTED, Entry, MARKER, Marker, POSITION};
+use super::states::{Owned, PartitionStates};
+use super::transactions::{Fence, Part, Transactions};
+use super::{Start, fresh_token};
+
+/// What became of partitions that are ours now.
+#[derive(Default)]
+pub struct TakenOver {
+    /// They can be read on.
+    pub owned: BTreeMap<Partition, Owned>,
+    /// They wait for a person, and why.
+    pub stopped: BTreeMap<Partition, String>,
+}
+
+/// What a state partition says.
+#[derive(Default)]
+struct Told {
+    states: PartitionStates,
+    position: Option<i64>,
+    /// Accepted after the position was written.
+    accepted: Option<i64>,
+    /// How many partitions the input had at the last take-over.
+    input_partitions: Option<u32>,
+}
+
+/// One take-over.
+pub struct TakeOver<'a> {
+    /// How the worker works.
+    pub options: &'a Options,
+    /// The member of the group.
+    pub member: &'a Member,
+    /// Its producer.
+    pub transactions: &'a mut Transactions,
+}
+
+impl TakeOver<'_> {
+    /// Takes these partitions over.
+    ///
+    /// # Errors
+    /// The cluster is away; partitions moved meanwhile; or somebody has to look.
+    pub fn run(&mut self, held: &[Held]) -> Result<TakenOver, Error> {
+        let began = std::time::Instant::now();
+        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        let reader = reader(&self.options.settings)?;
+        let input_partitions = self.compare_topics(&reader)?;
+        let committed = self.member.committed(&partitions)?;
+        let (fresh, lost) = self.first_offsets(&reader, &partitions, &committed)?;
+        let ours: Vec<Held> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
+        let offsets: Vec<(Partition, i64)> = ours
+            .iter()
+            .map(|(p, _)| (*p, *committed.get(p).or(fresh.get(p)).expect("one of both")))
+            .collect();
+        let mut taken = TakenOver { stopped: lost, ..TakenOver::default() };
+        if ours.is_empty() {
+            return Ok(taken);
+        }
+        let marker = Marker { token: fresh_token(), partitions: input_partitions };
+        self.write_markers(&ours, &offsets, &fresh, marker)?;
+        let told = self.read_states(&reader, &ours, marker)?;
+        let mut accepted = Vec::new();
+        for ((partition, epoch), (told, (_, offset))) in ours.iter().zip(told.into_iter().zip(offsets)) {
+            self.compare_counts(&told, input_partitions)?;
+            let fresh = fresh.contains_key(partition);
+            match self.agree(*partition, offset, fresh, &told)? {
+                Ok(next) => {
+                    if next != offset {
+                        accepted.push((*partition, next));
+                    }
+                    taken.owned.insert(*partition, Owned { epoch: *epoch, next, states: told.states });
+                }
+                Err(why) => {
+                    tracing::error!(partition = partition.0, "{why}");
+                    taken.stopped.insert(*partition, why);
+                }
+            }
+        }
+        self.adopt(&ours, &accepted)?;
+        self.show_prices(&taken);
+        let products: usize = taken.owned.values().map(|owned| owned.states.len()).sum();
+        let took_ms = began.elapsed().as_millis() as u64;
+        self.options.figures.took_over(took_ms);
+        tracing::info!(?partitions, products, took_ms, "partitions taken over");
+        Ok(taken)
+    }
+
+    /// Topics that fit each other; how many partitions the input has.
+    fn compare_topics(&self, reader: &BaseConsumer<Logged>) -> Result<u32, Error> {
+        let topics = &self.options.settings.topics;
+        let input = self.member.partitions()?;
+        for topic in [&topics.state, &topics.removals] {
+            let count = partitions_of(reader, topic)?;
+            if count != input {
+                return Err(Error::Broken(format!(
+                    "{topic} has {count} partitions and {} has {input}: they must be as many; \
+                     `pricedrop topics check` says what to do",
+                    topics.prices
+                )));
+            }
+        }
+        Ok(u32::try_from(input).unwrap_or(u32::MAX))
+    }
+
+    /// Where partitions begin that the group has no offset of; and those whose
+    /// offset was lost, with why.
+    #[expect(clippy::type_complexity, reason = "two maps by partition")]
+    fn first_offsets(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        partitions: &[Partition],
+        committed: &BTreeMap<Partition, i64>,
+    ) -> Result<(BTreeMap<Partition, i64>, BTreeMap<Partition, String>), Error> {
+        let without: Vec<Partition> =
+            partitions.iter().filter(|p| !committed.contains_key(p)).copied().collect();
+        let (mut first, mut lost) = (BTreeMap::new(), BTreeMap::new());
+        if without.is_empty() {
+            return Ok((first, lost));
+        }
+        let state = &self.options.settings.topics.state;
+        let (mut positions, mut accepted) = (BTreeMap::new(), BTreeMap::new());
+        read_stable(reader, state, &without, |line| {
+            match self.read_line(&line)? {
+                Entry::Position(next) => {
+                    positions.insert(line.partition, next);
+                    accepted.remove(&line.partition);
+                }
+                Entry::Accepted(next) => {
+                    accepted.insert(line.partition, next);
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let known = !committed.is_empty() || self.group_has_offsets()?;
+        for partition in without {
+            if let Some(next) = accepted.get(&partition) {
+                first.insert(partition, *next);
+            } else if let Some(next) = positions.get(&partition) {
+                lost.insert(partition, self.say_lost(partition, *next));
+            } else {
+                first.insert(partition, self.first_offset(partition, known)?);
+            }
+        }
+        Ok((first, lost))
+    }
+
+    fn say_lost(&self, partition: Partition, next: i64) -> String {
+        format!(
+            "group {} has no offset of {}[{}], whose states were stored at offset {next}: it expired, or was \
+             deleted; look at what was lost, then say where to go on with `pricedrop offsets accept --partition {}`",
+            self.options.settings.group, self.options.settings.topics.prices, partition.0, partition.0
+        )
+    }
+
+    fn group_has_offsets(&self) -> Result<bool, Error> {
+        let all = (0..self.member.partitions()?).map(|partition| Partition(partition as i32));
+        Ok(!self.member.committed(&all.collect::<Vec<_>>())?.is_empty())
+    }
+
+    /// The first offset ever: nobody mails every user by switching it on.
+    fn first_offset(&self, partition: Partition, known: bool) -> Result<i64, Error> {
+        let (low, high) = self.member.watermarks(partition)?;
+        if known || low == high {
+            return Ok(low);
+        }
+        let (settings, asked) = (&self.options.settings, self.options.start);
+        match asked {
+            Some(start) if self.options.first_price_is_set => Ok(match start {
+                Start::Earliest => low,
+                Start::Latest => high,
+            }),
+            _ => Err(Error::Broken(format!(
+                "group {} reads {} for the first time, and it holds records already: say where to start with \
+                 stream.start = \"latest\" or \"earliest\", and what the first price of a product does with \
+                 rules.first_price = \"notify\" or \"baseline\"",
+                settings.group, settings.topics.prices
+            ))),
+        }
+    }
+
+    fn write_markers(
+        &mut self,
+        held: &[Held],
+        offsets: &[(Partition, i64)],
+        fresh: &BTreeMap<Partition, i64>,
+        marker: Marker,
+    ) -> Result<(), Error> {
+        let mut records = Records::default();
+        for (partition, offset) in offsets {
+            push(&mut records, *partition, MARKER, &marker.encode());
+            if fresh.contains_key(partition) {
+                push(&mut records, *partition, POSITION, &offset.to_be_bytes());
+            }
+        }
+        self.write(held, offsets, records)
+    }
+
+    fn write(
+        &mut self,
+        held: &[Held],
+        offsets: &[(Partition, i64)],
+        mut records: Records,
+    ) -> Result<(), Error> {
+        let fence = Fence { member: self.member, held, offsets };
+        let state = &self.options.settings.topics.state;
+        let written = self.transactions.commit(&fence, |producer, part| match part {
+            Part::Told => Ok(()),
+            Part::Remembered => producer.send(state, &mut records),
+        });
+        written.map_err(|error| match error {
+            CommitError::Fenced(why) => Error::Moved(why),
+            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
+        })
+    }
+
+    fn read_line<'l>(&self, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
+        let state = &self.options.settings.topics.state;
+        state_log::read(line.partition, line.key, line.value).map_err(|why| {
+            Error::Broken(format!(
+                "{state}[{}] holds {why} at offset {}: is it really the topic of product states?",
+                line.partition.0, line.offset
+            ))
+        })
+    }
+
+    fn read_states(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        held: &[Held],
+        marker: Marker,
+    ) -> Result<Vec<Told>, Error> {
+        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        let mut told: BTreeMap<Partition, Told> = BTreeMap::new();
+        read_to_markers(reader, &self.options.settings.topics.state, &partitions, |line| {
+            let entry = self.read_line(&line)?;
+            let told = told.entry(line.partition).or_default();
+            match entry {
+                Entry::State(key, bytes) => told.states.store(&key, bytes)?,
+                Entry::Position(next) => {
+                    told.position = Some(next);
+                    told.accepted = None;
+                }
+                Entry::Accepted(next) => told.accepted = Some(next),
+                Entry::Marker(found) if found == marker => return Ok(Read::Done),
+                Entry::Marker(found) => told.input_partitions = Some(found.partitions),
+            }
+            Ok(Read::On)
+        })?;
+        Ok(partitions.iter().map(|partition| told.remove(partition).unwrap_or_default()).collect())
+    }
+
+    fn compare_counts(&self, told: &Told, now: u32) -> Result<(), Error> {
+        let topics = &self.options.settings.topics;
+        match told.input_partitions {
+            Some(then) if then != now => Err(Error::Broken(format!(
+                "{} had {then} partitions when its products' states were stored and has {now} now, so products \
+                 may have moved to partitions that do not know them: name new topics under topics.state and \
+                 topics.removals, make them with `pricedrop topics apply`, and begin with \
+                 rules.first_price = \"baseline\"",
+                topics.prices
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where to go on, or why somebody has to look.
+    fn agree(
+        &self,
+        partition: Partition,
+        offset: i64,
+        fresh: bool,
+        told: &Told,
+    ) -> Result<Result<i64, String>, Error> {
+        if let Some(accepted) = told.accepted {
+            return Ok(Ok(accepted));
+        }
+        let (low, high) = self.member.watermarks(partition)?;
+        let (topic, number) = (&self.options.settings.topics.prices, partition.0);
+        let remedy = format!("then say where to go on with `pricedrop offsets accept --partition {number}`");
+        let exact = self.options.delivery.is_exact();
+        Ok(match told.position {
+            Some(position) if exact && position != offset => Err(format!(
+                "{topic}[{number}]: the group is at offset {offset}, and the states were stored at {position}: \
+                 somebody changed one of them; look which is right, {remedy}"
+            )),
+            None if exact && !fresh => Err(format!(
+                "{topic}[{number}]: the group is at offset {offset}, and there are no states: was the topic of \
+                 states made anew? Look what happened, {remedy}"
+            )),
+            _ if offset < low => Err(format!(
+                "{topic}[{number}]: the group is at offset {offset}, and the log begins at {low}: {} records were \
+                 deleted before they were read; {remedy}",
+                low - offset
+            )),
+            _ if offset > high => Err(format!(
+                "{topic}[{number}]: the group is at offset {offset}, and the log ends at {high}: was the topic \
+                 made anew? Look what happened, {remedy}"
+            )),
+            _ => Ok(offset),
+        })
+    }
+
+    /// Makes accepted offsets the group's own.
+    fn adopt(&mut self, held: &[Held], accepted: &[(Partition, i64)]) -> Result<(), Error> {
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        let held: Vec<Held> =
+            held.iter().filter(|(p, _)| accepted.iter().any(|(one, _)| one == p)).copied().collect();
+        let mut records = Records::default();
+        for (partition, offset) in accepted {
+            push(&mut records, *partition, POSITION, &offset.to_be_bytes());
+            records.push(partition.0, ACCEPTED, |_| Value::Tombstone);
+        }
+        self.write(&held, accepted, records)
+    }
+
+    /// Prices committed by a worker that died before it showed them.
+    fn show_prices(&self, taken: &TakenOver) {
+        let Some(prices) = &self.options.prices else { return };
+        for (partition, owned) in &taken.owned {
+            let rows = owned.states.prices(*partition, owned.next);
+            prices.show(rows.collect::<Vec<PriceRow>>());
+        }
+    }
+}
+
+fn push(records: &mut Records, partition: Partition, key: &[u8], value: &[u8]) {
+    records.push(partition.0, key, |out| {
+        out.extend_from_slice(value);
+        Value::Written
+    });
+}

@@ -1,0 +1,213 @@
+//! One transactional producer, and what its errors mean.
+//!
+//! ```text
+//! begin ─▶ records ─▶ [ fence: still ours? ─▶ send offsets ─▶ commit ]
+//!                          no: abort                │unknown
+//!                                                   ▼
+//!                            destroy, make anew with the same id, restore
+//! ```
+//!
+//! Invariant: there is one producer at a time. After a call whose outcome is
+//! unknown it is destroyed, and its successor's `init_transactions` settles
+//! what it left open before anything is read or written again.
+
+use std::time::{Duration, Instant};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::{CommitError, Error};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Delivery;
+use super::limits::{CALL_MS, INIT_MS};
+use super::member::{Held, Member, NotOurs};
+use super::raw::{GroupMetadata, RawProducer, Refusal};
+use super::settings::Settings;
+
+/// What a transaction is made of, beside its records.
+pub struct Fence<'a> {
+    /// Whose offsets they are.
+    pub member: &'a Member,
+    /// All partitions whose update, timer or state the transaction carries.
+    pub held: &'a [Held],
+    /// The next offset of each of them: real ones, or the broker would not
+    /// check who sends them.
+    pub offsets: &'a [(Partition, i64)],
+}
+
+/// The parts of what is sent, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What others are told.
+    Told,
+    /// What we remember of it.
+    Remembered,
+}
+
+/// The producer of one worker.
+pub struct Transactions {
+    settings: Settings,
+    id: String,
+    delivery: Delivery,
+    producer: Option<RawProducer>,
+}
+
+impl Transactions {
+    /// A producer with this transactional id; made when it is first needed.
+    pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
+        Transactions { settings: settings.clone(), id, delivery, producer: None }
+    }
+
+    /// Whether the producer is ready; if not, states must be read again.
+    pub fn is_ready(&self) -> bool {
+        self.producer.is_some()
+    }
+
+    /// Makes the producer ready, ending what an earlier one left open.
+    ///
+    /// # Errors
+    /// The cluster is away, or does not allow it.
+    pub fn prepare(&mut self) -> Result<(), Error> {
+        if self.producer.is_some() {
+            return Ok(());
+        }
+        let broken = |error: Refusal| Error::Broken(format!("the Kafka producer: {error}"));
+        if !self.delivery.is_exact() {
+            self.producer = Some(RawProducer::new(&self.settings.idempotent()).map_err(broken)?);
+            return Ok(());
+        }
+        let producer = RawProducer::new(&self.settings.transactional(&self.id)).map_err(broken)?;
+        producer.init_transactions(Duration::from_millis(INIT_MS)).map_err(|error| {
+            Error::Unavailable(format!("Kafka does not begin transactions of {}: {error}", self.id))
+        })?;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    /// One transaction: the records that `fill` sends, and the offsets.
+    ///
+    /// # Errors
+    /// Says whether anything happened.
+    pub fn commit(
+        &mut self,
+        fence: &Fence<'_>,
+        mut fill: impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+    ) -> Result<(), CommitError> {
+        let Some(producer) = self.producer.as_mut() else {
+            return Err(CommitError::Unknown("the producer was given up".into()));
+        };
+        let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
+        if !self.delivery.is_exact() {
+            return deliver(producer, fence, wait, fill).inspect_err(|_| self.producer = None);
+        }
+        let done = match producer.begin() {
+            Ok(()) => transact(producer, fence, wait, &mut fill),
+            Err(refusal) => Err(Failed::Unknown(refusal.to_string())),
+        };
+        let (error, give_up) = match done {
+            Ok(()) => return Ok(()),
+            Err(Failed::Before(error)) => match producer.abort(wait) {
+                Ok(()) => (error, false),
+                Err(refusal) => (CommitError::Unknown(format!("{error}; not aborted: {refusal}")), true),
+            },
+            Err(Failed::Unknown(text)) => (CommitError::Unknown(text), true),
+        };
+        if give_up {
+            self.producer = None;
+        }
+        Err(error)
+    }
+}
+
+/// How a transaction failed.
+enum Failed {
+    /// It is open still, and can be aborted.
+    Before(CommitError),
+    /// Nobody knows.
+    Unknown(String),
+}
+
+fn transact(
+    producer: &mut RawProducer,
+    fence: &Fence<'_>,
+    wait: Duration,
+    fill: &mut impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+) -> Result<(), Failed> {
+    debug_assert!(fence.offsets.iter().all(|(_, offset)| *offset >= 0));
+    fill(producer, Part::Told).and_then(|()| fill(producer, Part::Remembered)).map_err(before)?;
+    let fenced = fence.member.fenced(fence.held, |group| {
+        send_offsets(producer, fence, group, wait)?;
+        commit(producer, wait)
+    });
+    match fenced {
+        Ok(done) => done,
+        Err(error @ (NotOurs::Moved(_) | NotOurs::NoMember)) => {
+            Err(Failed::Before(CommitError::Fenced(error.to_string())))
+        }
+    }
+}
+
+/// At least once: what others are told is theirs before we remember it, and
+/// remembered before the offset moves. A crash in between tells again; it
+/// never forgets to tell.
+fn deliver(
+    producer: &mut RawProducer,
+    fence: &Fence<'_>,
+    wait: Duration,
+    mut fill: impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+) -> Result<(), CommitError> {
+    let unknown = |refusal: Refusal| CommitError::Unknown(refusal.to_string());
+    for part in [Part::Told, Part::Remembered] {
+        fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown)?;
+    }
+    let fenced = fence.member.fenced(fence.held, |_| fence.member.commit(fence.offsets));
+    match fenced {
+        Ok(done) => done.map_err(|error| CommitError::Unknown(error.to_string())),
+        Err(not_ours) => Err(CommitError::Fenced(not_ours.to_string())),
+    }
+}
+
+fn send_offsets(
+    producer: &RawProducer,
+    fence: &Fence<'_>,
+    group: &GroupMetadata,
+    wait: Duration,
+) -> Result<(), Failed> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in fence.offsets {
+        list.add_partition_offset(fence.member.topic(), partition.0, Offset::Offset(*offset))
+            .expect("an offset that is not negative");
+    }
+    let until = Instant::now() + wait.min(Duration::from_millis(CALL_MS));
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match producer.send_offsets(&list, group, left) {
+            Ok(()) => return Ok(()),
+            Err(refusal) if refusal.retriable && !refusal.is_stale_member() && !left.is_zero() => {}
+            Err(refusal) => return Err(before(refusal)),
+        }
+    }
+}
+
+/// A commit that was cut short is asked for again: it goes on where it was.
+fn commit(producer: &RawProducer, wait: Duration) -> Result<(), Failed> {
+    let until = Instant::now() + wait;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match producer.commit(left) {
+            Ok(()) => return Ok(()),
+            Err(refusal) if refusal.retriable && !left.is_zero() => {}
+            Err(refusal) if refusal.must_abort => return Err(before(refusal)),
+            Err(refusal) => return Err(Failed::Unknown(refusal.to_string())),
+        }
+    }
+}
+
+fn before(refusal: Refusal) -> Failed {
+    if refusal.fatal {
+        return Failed::Unknown(refusal.to_string());
+    }
+    Failed::Before(match refusal.is_stale_member() {
+        true => CommitError::Fenced(refusal.to_string()),
+        false => CommitError::Nothing(refusal.to_string()),
+    })
+}
