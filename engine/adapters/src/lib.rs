@@ -5,3 +5,4 @@ pub mod embedded;
 pub mod kafka;
 pub mod memory;
 pub mod outbound;
+pub mod redis;

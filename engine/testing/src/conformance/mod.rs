@@ -8,6 +8,7 @@
 //!
 //! `open` gives the adapter and whatever must outlive it.
 
+pub mod cache;
 pub mod commits;
 pub mod dead_letters;
 pub mod leases;
@@ -35,6 +36,12 @@ macro_rules! conform {
     ($open:path, log) => {
         $crate::promises!($open, log: every_notification_is_read_once_in_order,
             a_reader_goes_on_from_its_commit, a_long_fan_out_keeps_its_order);
+    };
+    ($open:path, cache) => {
+        $crate::promises!($open, cache: a_filled_shelf_is_found, one_asker_fills_a_shelf,
+            a_shelf_being_written_is_passed_over, a_fill_begun_before_a_write_is_refused,
+            of_two_writers_the_other_still_stands, shelves_are_told_apart,
+            many_shelves_are_answered_in_their_order, a_shelf_of_ten_megabytes_is_found);
     };
     ($open:path, leases) => {
         $crate::promises!($open, leases: only_one_claim_of_many_is_yours,

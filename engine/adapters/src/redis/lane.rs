@@ -1,0 +1,183 @@
+//! One shared connection with a breaker: reconnects by itself, and never lets
+//! a call wait longer than its patience.
+//!
+//! A call that was given up may still be carried out, later and after calls
+//! made since: everything sent must be harmless then. Tokens see to that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pricedrop_model::seams::Error;
+use redis::{RedisError, RedisResult};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::breaker::Breaker;
+use super::figures::{Counters, count};
+use super::options::Options;
+use super::session::{Servers, Session, is_lost, refusal};
+
+#[derive(Clone)]
+enum Link {
+    Down(Option<Arc<Error>>),
+    Connecting,
+    Up(Session),
+}
+
+/// One shared connection.
+#[derive(Clone)]
+pub(super) struct Lane(Arc<Inner>);
+
+struct Inner {
+    servers: Arc<Servers>,
+    counters: Arc<Counters>,
+    breaker: Breaker,
+    link: watch::Sender<Link>,
+    connections: AtomicU64,
+    /// Connections live on the runtime that made the lane, whoever calls.
+    runtime: Handle,
+}
+
+enum Failure {
+    NoSession(Error),
+    Refused(u64, RedisError),
+}
+
+impl Lane {
+    pub(super) fn new(options: &Options, servers: Arc<Servers>, counters: Arc<Counters>, on: Handle) -> Lane {
+        let breaker = Breaker::new(options.breaker_failures, Duration::from_millis(options.breaker_open_ms));
+        let link = watch::Sender::new(Link::Down(None));
+        Lane(Arc::new(Inner {
+            servers,
+            counters,
+            breaker,
+            link,
+            connections: AtomicU64::new(0),
+            runtime: on,
+        }))
+    }
+
+    /// Asks the server, and waits as long as `patience` for its answer.
+    ///
+    /// # Errors
+    /// It did not answer in time, is away, or refused.
+    pub(super) async fn call<T, F>(
+        &self,
+        patience: Duration,
+        ask: impl FnOnce(Session) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let counters = &self.0.counters;
+        if !self.0.breaker.admits(Instant::now()) {
+            count(&counters.not_tried, 1);
+            return Err(Error::Unavailable(
+                "Redis did not answer lately, and is left alone for a while".into(),
+            ));
+        }
+        let asked = async {
+            let session = self.session().await.map_err(Failure::NoSession)?;
+            let number = session.number;
+            ask(session).await.map_err(|error| Failure::Refused(number, error))
+        };
+        match tokio::time::timeout(patience, asked).await {
+            Ok(Ok(answer)) => {
+                count(&counters.answered, 1);
+                self.0.breaker.succeeded();
+                Ok(answer)
+            }
+            Ok(Err(failure)) => {
+                count(&counters.failed, 1);
+                Err(self.failed(failure))
+            }
+            Err(_) => {
+                count(&counters.timed_out, 1);
+                self.missed();
+                Err(Error::Unavailable(format!("Redis did not answer within {} ms", patience.as_millis())))
+            }
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::NoSession(error) => {
+                self.0.breaker.failed(Instant::now());
+                error
+            }
+            Failure::Refused(number, error) => {
+                if is_lost(&error) {
+                    self.0.breaker.failed(Instant::now());
+                    self.discard(|session| session.number == number);
+                } else {
+                    self.0.breaker.succeeded();
+                }
+                refusal(&error, "Redis")
+            }
+        }
+    }
+
+    /// A connection on which answers stay out may lead nowhere any more.
+    fn missed(&self) {
+        if self.0.breaker.failed(Instant::now()) {
+            self.discard(|_| true);
+        }
+    }
+
+    fn discard(&self, which: impl Fn(&Session) -> bool) {
+        self.0.link.send_if_modified(|link| match link {
+            Link::Up(session) if which(session) => {
+                *link = Link::Down(None);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    async fn session(&self) -> Result<Session, Error> {
+        let mut links = self.0.link.subscribe();
+        self.connect_if_down();
+        loop {
+            let link = links.borrow_and_update().clone();
+            match link {
+                Link::Up(session) => return Ok(session),
+                Link::Down(Some(why)) => return Err(copy(&why)),
+                Link::Down(None) => self.connect_if_down(),
+                Link::Connecting => {}
+            }
+            if links.changed().await.is_err() {
+                return Err(Error::Unavailable("the engine is stopping".into()));
+            }
+        }
+    }
+
+    fn connect_if_down(&self) {
+        let starts = self.0.link.send_if_modified(|link| {
+            let down = matches!(link, Link::Down(_));
+            if down {
+                *link = Link::Connecting;
+            }
+            down
+        });
+        if starts {
+            let lane = self.0.clone();
+            self.0.runtime.spawn(async move {
+                let number = lane.connections.fetch_add(1, Ordering::Relaxed);
+                let made = lane.servers.connect(number).await;
+                if made.is_ok() {
+                    count(&lane.counters.connected, 1);
+                }
+                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(Arc::new(error))), Link::Up));
+            });
+        }
+    }
+}
+
+fn copy(error: &Error) -> Error {
+    match error {
+        Error::Unavailable(why) => Error::Unavailable(why.clone()),
+        Error::Broken(why) => Error::Broken(why.clone()),
+        Error::Moved(why) => Error::Moved(why.clone()),
+    }
+}

@@ -1,0 +1,11 @@
+-- KEYS: a partition's owner. ARGV: whose it must be, what its queues begin with, then channel and
+-- delivery of each retry. Answers whether it is.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+for i = 3, #ARGV, 2 do
+  local queue = ARGV[2] .. ARGV[i]
+  redis.call('ZREM', queue .. ':due', ARGV[i + 1])
+  redis.call('HDEL', queue .. ':bodies', ARGV[i + 1])
+end
+return 1

@@ -1,0 +1,13 @@
+-- KEYS: owner and channels of each partition. ARGV: for each whose it must be and what its queues
+-- begin with. Answers which partitions are another's or incomplete, then how many wait by channel.
+local lost, waiting = {}, {}
+for i = 1, #KEYS, 2 do
+  if redis.call('GET', KEYS[i]) ~= ARGV[i] then
+    lost[#lost + 1] = (i + 1) / 2
+  else
+    for _, channel in ipairs(redis.call('SMEMBERS', KEYS[i + 1])) do
+      waiting[#waiting + 1] = { channel, redis.call('ZCARD', ARGV[i + 1] .. channel .. ':due') }
+    end
+  end
+end
+return { lost, waiting }

@@ -1,0 +1,143 @@
+//! How Redis is reached, with every limit and its default.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// How Redis is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where it listens. Of several, the first that is a primary serves.
+    pub addresses: Vec<Address>,
+    /// Who connects; none: the server's default user.
+    pub user: Option<String>,
+    /// With this password.
+    pub password: Option<String>,
+    /// The number of the database.
+    pub database: i64,
+    /// Encrypts connections, and checks the server's name.
+    pub tls: Option<Tls>,
+    /// What every key begins with; a colon follows it.
+    pub prefix: String,
+    /// How long a reader of watches waits for the cache, milliseconds. Large
+    /// shelves may take longer, by their size.
+    pub cache_timeout_ms: u64,
+    /// How long everything else waits for an answer, milliseconds.
+    pub timeout_ms: u64,
+    /// How long making a connection may take, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// So many failures in a row, and nobody waits for the server any more.
+    pub breaker_failures: u32,
+    /// For so long; then one call tries again. Milliseconds.
+    pub breaker_open_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            addresses: vec![Address::Tcp { host: "127.0.0.1".into(), port: 6379 }],
+            user: None,
+            password: None,
+            database: 0,
+            tls: None,
+            prefix: "pricedrop".into(),
+            cache_timeout_ms: 50,
+            timeout_ms: 500,
+            connect_timeout_ms: 2_000,
+            breaker_failures: 5,
+            breaker_open_ms: 1_000,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("addresses", &self.addresses)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "(secret)"))
+            .field("database", &self.database)
+            .field("tls", &self.tls)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file of the certificate authorities to trust; none: the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of our own certificate and its key, where the server asks.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// `host:port`.
+    Tcp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix:/path/of/the.sock`.
+    Unix(PathBuf),
+}
+
+/// A text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither host:port nor unix:/path")]
+pub struct NoAddress(String);
+
+impl FromStr for Address {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Address, NoAddress> {
+        let wrong = || NoAddress(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(wrong()) } else { Ok(Address::Unix(path.into())) };
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bracketed.unwrap_or(host);
+        if host.is_empty() || (bracketed.is_none() && host.contains(':')) {
+            return Err(wrong());
+        }
+        Ok(Address::Tcp { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_they_are_written() {
+        for text in ["redis.example.com:6379", "127.0.0.1:1", "[::1]:6379", "unix:/run/redis.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "redis", ":6379", "redis:x", "::1:6379", "unix:", "redis:70000"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let options = Options { password: Some("hunter2".into()), ..Options::default() };
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,202 @@
+//! One connection to one server: how it is made, and what the server says of
+//! itself.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pricedrop_model::seams::Error;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates,
+};
+
+use super::options::{Address, Options, Tls};
+
+/// How many bytes of the run id make part of keys.
+const RUN_BYTES: usize = 16;
+
+/// A connection, and which run of which server it leads to.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) link: MultiplexedConnection,
+    /// Random per start of the server process: what a restarted server, or
+    /// another that took over, remembers may be older than what was answered.
+    pub(super) run: String,
+    /// Which connection of its lane this is.
+    pub(super) number: u64,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Its version.
+    pub version: String,
+    /// Whether it accepts writes.
+    pub primary: bool,
+    /// What it evicts when memory is full; leases must not be.
+    pub eviction: String,
+    /// Random per start of its process.
+    pub run: String,
+}
+
+impl Facts {
+    fn read(info: &str) -> Facts {
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let own = field("valkey_version");
+        Facts {
+            version: if own.is_empty() { field("redis_version") } else { own },
+            primary: field("role") == "master",
+            eviction: field("maxmemory_policy"),
+            run: field("run_id").chars().take(RUN_BYTES).collect(),
+        }
+    }
+}
+
+/// Servers in the order in which they are tried.
+pub(super) struct Servers {
+    clients: Vec<(Address, Client)>,
+    timeout: Duration,
+}
+
+impl Servers {
+    /// # Errors
+    /// A certificate cannot be read.
+    pub(super) fn new(options: &Options) -> Result<Servers, Error> {
+        let client = |address: &Address| Ok((address.clone(), client(address, options)?));
+        let clients = options.addresses.iter().map(client).collect::<Result<Vec<_>, Error>>()?;
+        if clients.is_empty() {
+            return Err(Error::Broken("no address of Redis is given".into()));
+        }
+        Ok(Servers { clients, timeout: Duration::from_millis(options.connect_timeout_ms) })
+    }
+
+    /// The first server that answers and is a primary.
+    ///
+    /// # Errors
+    /// There is none; what the last one said.
+    pub(super) async fn connect(&self, number: u64) -> Result<Session, Error> {
+        let mut failed = None;
+        for (address, client) in &self.clients {
+            match tokio::time::timeout(self.timeout, open(client)).await {
+                Err(_) => failed = Some(Error::Unavailable(format!("Redis at {address} does not answer"))),
+                Ok(Err(error)) => failed = Some(refusal(&error, &format!("Redis at {address}"))),
+                Ok(Ok((_, facts))) if !facts.primary => {
+                    failed = Some(Error::Unavailable(format!("Redis at {address} is a replica")));
+                }
+                Ok(Ok((link, facts))) => return Ok(Session { link, run: facts.run, number }),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::Broken("no address of Redis is given".into())))
+    }
+}
+
+async fn open(client: &Client) -> Result<(MultiplexedConnection, Facts), RedisError> {
+    // Every call has its own timeout, so the library needs none.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let mut link = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let facts = facts(&mut link).await?;
+    Ok((link, facts))
+}
+
+pub(super) async fn facts(link: &mut MultiplexedConnection) -> Result<Facts, RedisError> {
+    let sections = ["server", "replication", "memory"];
+    let mut ask = redis::pipe();
+    sections.iter().for_each(|section| {
+        ask.cmd("INFO").arg(section);
+    });
+    let told: Vec<String> = ask.query_async(link).await?;
+    Ok(Facts::read(&told.join("\n")))
+}
+
+fn client(address: &Address, options: &Options) -> Result<Client, Error> {
+    let wrong = |error: RedisError| Error::Broken(format!("Redis at {address}: {error}"));
+    let addr = match (address, &options.tls) {
+        (Address::Unix(path), _) => ConnectionAddr::Unix(path.clone()),
+        (Address::Tcp { host, port }, None) => ConnectionAddr::Tcp(host.clone(), *port),
+        (Address::Tcp { host, port }, Some(_)) => {
+            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
+        }
+    };
+    // RESP2 is what every version of Redis and Valkey speaks.
+    let mut who = RedisConnectionInfo::default()
+        .set_db(options.database)
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name();
+    if let Some(user) = &options.user {
+        who = who.set_username(user);
+    }
+    if let Some(password) = &options.password {
+        who = who.set_password(password);
+    }
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let info = addr.into_connection_info().map_err(wrong)?.set_redis_settings(who).set_tcp_settings(tcp);
+    match (address, &options.tls) {
+        (Address::Tcp { .. }, Some(tls)) => Client::build_with_tls(info, certificates(tls)?).map_err(wrong),
+        _ => Client::open(info).map_err(wrong),
+    }
+}
+
+fn certificates(tls: &Tls) -> Result<TlsCertificates, Error> {
+    let client_tls = match &tls.client {
+        Some((cert, key)) => Some(ClientTlsConfig { client_cert: pem(cert)?, client_key: pem(key)? }),
+        None => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert: tls.ca_file.as_deref().map(pem).transpose()? })
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>, Error> {
+    let text = fs::read(path).map_err(|error| Error::Broken(format!("{}: {error}", path.display())))?;
+    if !text.windows(11).any(|part| part == b"-----BEGIN ") {
+        return Err(Error::Broken(format!("{}: holds no PEM block", path.display())));
+    }
+    Ok(text)
+}
+
+/// What an error of the library means to a caller.
+pub(super) fn refusal(error: &RedisError, whom: &str) -> Error {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
+            Error::Broken(format!("{whom} does not let us in: {error}"))
+        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            Error::Broken(format!("{whom} does not let our user do this, see schema/redis.md: {error}"))
+        }
+        _ => Error::Unavailable(format!("{whom}: {error}")),
+    }
+}
+
+/// Whether the connection, or the server behind it, is of no use any more.
+pub(super) fn is_lost(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
+    matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly))
+        || error.is_io_error()
+        || error.is_unrecoverable_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_and_valkey_say_who_they_are() {
+        let redis = "redis_version:7.0.15\r\nrun_id:0123456789abcdef0123\r\nrole:master\r\n";
+        let facts = Facts::read(redis);
+        assert_eq!(
+            (facts.version.as_str(), facts.run.as_str(), facts.primary),
+            ("7.0.15", "0123456789abcdef", true)
+        );
+        let valkey =
+            "redis_version:7.2.4\r\nvalkey_version:8.1.0\r\nrole:slave\r\nmaxmemory_policy:noeviction\r\n";
+        let facts = Facts::read(valkey);
+        assert_eq!(
+            (facts.version.as_str(), facts.eviction.as_str(), facts.primary),
+            ("8.1.0", "noeviction", false)
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! Watches, cached by shelf.
+//!
+//! Three keys a shelf: what is *stored*, the *marks* of writers on their way,
+//! and the token of the one who may *fill* it. Every change is one script.
+//!
+//! ```text
+//! reader   get ─ stored? ─▶ hit
+//!               └ marked, or somebody fills ─▶ pass: read the store
+//!               └ else: take the fill token ─▶ read the store ─▶ fill, if the token still stands
+//! writer   mark: take away stored and fill, add a mark ─▶ write the store
+//!               ─▶ drop: take away stored, fill and one's own mark ─▶ answer
+//! ```
+//!
+//! Invariant: while a mark stands nothing is stored and nobody may fill. `mark`
+//! takes both away, `get` gives no token, and `fill` needs one.
+//!
+//! Invariant: what is stored was read from the store after the last mark and
+//! the last drop before it, for both take the fill token away.
+//!
+//! So a `get` that begins after a `drop` was answered finds that write, and one
+//! between `mark` and `drop` reads the store. What may go wrong in between:
+//!
+//! - *The writer dies*, or its `drop` fails: its mark ends by itself, later
+//!   than its write can; nothing was stored meanwhile. If the server also lost
+//!   the mark, a filler may have stored the old shelf: `drop` answers with the
+//!   time to live.
+//! - *`mark` fails*: readers find the old shelf until `drop`, or if that fails
+//!   too, until its time to live is over. `mark` answers with that.
+//! - *The server lost the mark* (flushed, restarted, failed over, evicted, or
+//!   the write outlasted it): `drop` sees that and answers 0: from now on all
+//!   is well, but a reader may have had the old shelf since the write.
+//! - *The server came back with old data*: shelves carry its run id.
+//! - *A command is carried out late*, after its caller gave up: a late mark
+//!   stands until it ends, a late drop costs a refill, a late fill has a token
+//!   that stands only if nothing was written since.
+//! - *The token of a filler ends* before it fills: somebody else's is another.
+//! - *Two primaries at once*, each believed by some: shelves of the one that
+//!   writers do not reach may be as old as their time to live. Redis itself
+//!   promises no more.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::seams::Error;
+use redis::{Script, Value};
+
+use super::Redis;
+use super::figures::{Counters, count};
+use super::lane::Lane;
+use super::limits::{
+    FILL_LEASE_MS, LARGE_BYTES, MARK_TTL_MS, SCRIPT_KEYS, SHELF_BYTES, SHELF_TTL_MS, WIRE_BYTES_PER_MS,
+};
+use super::marks::{Mark, Marks};
+use super::names::Names;
+
+static GET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/get.lua")));
+static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/fill.lua")));
+static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+static DROP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/drop.lua")));
+
+/// A cache of shelves in Redis. Cheap to clone; writers of one process share
+/// what they marked.
+#[derive(Clone)]
+pub struct RedisShelves {
+    lane: Lane,
+    names: Names,
+    counters: Arc<Counters>,
+    marks: Arc<Marks>,
+    read_timeout: Duration,
+    timeout: Duration,
+    ttl_ms: u64,
+    mark_ttl_ms: u64,
+}
+
+/// What one script found.
+enum Found {
+    Cached(Cached),
+    Large(usize),
+}
+
+impl RedisShelves {
+    /// A cache with the default times to live.
+    pub fn new(redis: &Redis) -> RedisShelves {
+        RedisShelves::with_ttl(redis, SHELF_TTL_MS, MARK_TTL_MS)
+    }
+
+    /// A cache that keeps shelves and marks for so many milliseconds. A mark
+    /// must outlast every write and every fill.
+    pub fn with_ttl(redis: &Redis, ttl_ms: u64, mark_ttl_ms: u64) -> RedisShelves {
+        RedisShelves {
+            lane: redis.lane(),
+            names: redis.names(),
+            counters: redis.counters.clone(),
+            marks: Arc::default(),
+            read_timeout: Duration::from_millis(redis.options.cache_timeout_ms),
+            timeout: redis.timeout(),
+            ttl_ms,
+            mark_ttl_ms,
+        }
+    }
+
+    async fn look(&self, shelves: &[Shelf]) -> Result<Vec<Cached>, Error> {
+        let token: u64 = rand::random();
+        let asked = self.lane.call(self.read_timeout, |mut session| async move {
+            let mut ask = GET.prepare_invoke();
+            for shelf in shelves {
+                ask.key(self.names.shelf(&session.run, shelf));
+            }
+            ask.arg(token).arg(FILL_LEASE_MS.min(self.mark_ttl_ms)).arg(LARGE_BYTES);
+            ask.invoke_async::<Vec<Value>>(&mut session.link).await
+        });
+        let answers = asked.await?;
+        if answers.len() != shelves.len() {
+            return Err(Error::Unavailable("Redis answered for another number of shelves".into()));
+        }
+        let mut found = Vec::with_capacity(shelves.len());
+        for (shelf, answer) in shelves.iter().zip(answers) {
+            found.push(match read(answer, token) {
+                Found::Cached(cached) => cached,
+                Found::Large(length) => self.fetch(shelf, length).await,
+            });
+        }
+        Ok(found)
+    }
+
+    /// A large shelf has the time that its size takes.
+    async fn fetch(&self, shelf: &Shelf, length: usize) -> Cached {
+        let patience = self.read_timeout + on_the_wire(length);
+        let asked = self.lane.call(patience, |mut session| async move {
+            let key = self.names.shelf(&session.run, shelf);
+            redis::cmd("GET").arg(key).query_async::<Option<Bytes>>(&mut session.link).await
+        });
+        asked.await.ok().flatten().map_or(Cached::Pass, Cached::Hit)
+    }
+
+    fn count_found(&self, found: &[Cached]) {
+        let of = |is: fn(&Cached) -> bool| found.iter().filter(|cached| is(cached)).count();
+        count(&self.counters.hits, of(|cached| matches!(cached, Cached::Hit(_))));
+        count(&self.counters.misses, of(|cached| matches!(cached, Cached::Fill(_))));
+        count(&self.counters.passes, of(|cached| matches!(cached, Cached::Pass)));
+    }
+
+    async fn store(&self, shelf: &Shelf, token: u64, bytes: &Bytes) -> Result<bool, Error> {
+        let stored = self.lane.call(self.timeout + on_the_wire(bytes.len()), |mut session| async move {
+            let mut ask = FILL.key(self.names.shelf(&session.run, shelf));
+            ask.arg(token).arg(&bytes[..]).arg(self.ttl_ms);
+            ask.invoke_async::<bool>(&mut session.link).await
+        });
+        stored.await
+    }
+
+    async fn set_marks(&self, shelves: &[Shelf], token: u64) -> Result<(), Error> {
+        let marked = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = MARK.prepare_invoke();
+            for shelf in shelves {
+                ask.key(self.names.shelf(&session.run, shelf));
+            }
+            ask.arg(token).arg(self.mark_ttl_ms).invoke_async::<usize>(&mut session.link).await
+        });
+        marked.await.map(|_| ())
+    }
+
+    /// Whether each of the marks still stood.
+    async fn take_marks(&self, shelves: &[Shelf], marks: &[Option<Mark>]) -> Result<Vec<bool>, Error> {
+        let dropped = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = DROP.prepare_invoke();
+            for (shelf, mark) in shelves.iter().zip(marks) {
+                ask.key(self.names.shelf(&session.run, shelf));
+                ask.arg(mark.map_or_else(String::new, |mark| mark.token.to_string()));
+            }
+            ask.invoke_async::<Vec<bool>>(&mut session.link).await
+        });
+        dropped.await
+    }
+
+    async fn mark_some(&self, shelves: &[Shelf]) -> Option<u64> {
+        let (token, now) = (rand::random(), Instant::now());
+        let marked = self.set_marks(shelves, token).await;
+        // A mark that failed may stand all the same, so it is dropped like any other.
+        let ends = now + Duration::from_millis(self.mark_ttl_ms);
+        self.marks.add(shelves, Mark { token, ends, doubtful: false }, now);
+        marked.is_err().then_some(self.ttl_ms)
+    }
+
+    async fn drop_some(&self, shelves: &[Shelf]) -> Option<u64> {
+        let now = Instant::now();
+        let marks: Vec<Option<Mark>> = shelves.iter().map(|shelf| self.marks.take(shelf, now)).collect();
+        let Ok(stood) = self.take_marks(shelves, &marks).await else { return Some(self.ttl_ms) };
+        let lost = shelves.iter().zip(&stood).filter(|(_, stood)| !**stood).map(|(shelf, _)| shelf);
+        lost.for_each(|shelf| self.marks.doubt(shelf));
+        let all_stood = stood.len() == shelves.len() && stood.iter().all(|stood| *stood);
+        let doubtful = marks.iter().flatten().any(|mark| mark.doubtful);
+        (!all_stood || doubtful).then_some(0)
+    }
+
+    fn count_lost(&self, until: Option<u64>) -> Option<u64> {
+        count(&self.counters.marks_lost, usize::from(until.is_some()));
+        until
+    }
+}
+
+fn on_the_wire(bytes: usize) -> Duration {
+    Duration::from_millis((bytes / WIRE_BYTES_PER_MS) as u64)
+}
+
+fn read(answer: Value, token: u64) -> Found {
+    match answer {
+        Value::BulkString(bytes) => Found::Cached(Cached::Hit(bytes.into())),
+        Value::Int(-1) => Found::Cached(Cached::Fill(token)),
+        Value::Int(length) if length > 0 => Found::Large(usize::try_from(length).unwrap_or(usize::MAX)),
+        _ => Found::Cached(Cached::Pass),
+    }
+}
+
+/// Each once: a shelf named twice has one mark.
+fn distinct(shelves: &[Shelf]) -> Vec<Shelf> {
+    shelves.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[async_trait]
+impl ShelfCache for RedisShelves {
+    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached> {
+        let mut found = Vec::with_capacity(shelves.len());
+        for some in shelves.chunks(SCRIPT_KEYS) {
+            let passed = |_| vec![Cached::Pass; some.len()];
+            found.extend(self.look(some).await.unwrap_or_else(passed));
+        }
+        self.count_found(&found);
+        found
+    }
+
+    async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes) {
+        let fits = bytes.len() <= SHELF_BYTES;
+        let stored = fits && self.store(shelf, token, &bytes).await.unwrap_or(false);
+        count(if stored { &self.counters.fills } else { &self.counters.fills_refused }, 1);
+    }
+
+    async fn mark(&self, shelves: &[Shelf]) -> Option<u64> {
+        let mut until = None;
+        for some in distinct(shelves).chunks(SCRIPT_KEYS) {
+            until = until.max(self.mark_some(some).await);
+        }
+        self.count_lost(until)
+    }
+
+    async fn drop(&self, shelves: &[Shelf]) -> Option<u64> {
+        let mut until = None;
+        for some in distinct(shelves).chunks(SCRIPT_KEYS) {
+            until = until.max(self.drop_some(some).await);
+        }
+        self.count_lost(until)
+    }
+}

@@ -1,0 +1,156 @@
+//! What a cache of shelves promises.
+
+use bytes::Bytes;
+use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::{BucketId, ProductId};
+
+/// More shelves than an adapter asks for in one go.
+const MANY: i64 = 2_500;
+
+fn product(name: &str) -> ProductId {
+    ProductId::new(name).expect("a short name")
+}
+
+fn plain(name: &str) -> Shelf {
+    Shelf::Plain(product(name))
+}
+
+fn bucket(number: i64) -> Shelf {
+    Shelf::Bucket { product: product("P"), policy: "steps@1+ab".into(), bucket: BucketId(number) }
+}
+
+async fn get<C: ShelfCache>(cache: &C, shelf: &Shelf) -> Cached {
+    let mut found = cache.get(std::slice::from_ref(shelf)).await;
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
+async fn token<C: ShelfCache>(cache: &C, shelf: &Shelf) -> u64 {
+    match get(cache, shelf).await {
+        Cached::Fill(token) => token,
+        other => panic!("{shelf:?} is to be filled, not {other:?}"),
+    }
+}
+
+async fn fill<C: ShelfCache>(cache: &C, shelf: &Shelf, bytes: &'static str) {
+    let token = token(cache, shelf).await;
+    cache.fill(shelf, token, bytes.into()).await;
+}
+
+fn hit(bytes: &'static str) -> Cached {
+    Cached::Hit(bytes.into())
+}
+
+/// An empty one too: that nobody watches is worth knowing.
+pub async fn a_filled_shelf_is_found<C: ShelfCache>(cache: C) {
+    fill(&cache, &plain("P"), "rows").await;
+    fill(&cache, &plain("Q"), "").await;
+    assert_eq!(cache.get(&[plain("Q"), plain("P")]).await, [hit(""), hit("rows")]);
+}
+
+/// The others read the store and fill nothing.
+pub async fn one_asker_fills_a_shelf<C: ShelfCache>(cache: C) {
+    let shelf = plain("P");
+    let token = token(&cache, &shelf).await;
+    assert_eq!(get(&cache, &shelf).await, Cached::Pass);
+    cache.fill(&shelf, token.wrapping_add(1), "another's".into()).await;
+    assert_eq!(get(&cache, &shelf).await, Cached::Pass);
+    cache.fill(&shelf, token, "rows".into()).await;
+    assert_eq!(get(&cache, &shelf).await, hit("rows"));
+}
+
+/// From the mark on readers read the store; after the drop one of them fills.
+pub async fn a_shelf_being_written_is_passed_over<C: ShelfCache>(cache: C) {
+    let shelf = plain("P");
+    fill(&cache, &shelf, "old").await;
+    assert_eq!(cache.mark(std::slice::from_ref(&shelf)).await, None);
+    assert_eq!(get(&cache, &shelf).await, Cached::Pass);
+    assert_eq!(get(&cache, &shelf).await, Cached::Pass);
+    assert_eq!(cache.drop(std::slice::from_ref(&shelf)).await, None);
+    fill(&cache, &shelf, "new").await;
+    assert_eq!(get(&cache, &shelf).await, hit("new"));
+}
+
+/// What was read before a write is not stored after it.
+pub async fn a_fill_begun_before_a_write_is_refused<C: ShelfCache>(cache: C) {
+    let shelf = [plain("P")];
+    let early = token(&cache, &shelf[0]).await;
+    assert_eq!(cache.mark(&shelf).await, None);
+    cache.fill(&shelf[0], early, "old".into()).await;
+    assert_eq!(get(&cache, &shelf[0]).await, Cached::Pass);
+    assert_eq!(cache.drop(&shelf).await, None);
+    cache.fill(&shelf[0], early, "old".into()).await;
+    let late = token(&cache, &shelf[0]).await;
+    cache.fill(&shelf[0], early, "old".into()).await;
+    assert_eq!(get(&cache, &shelf[0]).await, Cached::Pass);
+    cache.fill(&shelf[0], late, "new".into()).await;
+    assert_eq!(get(&cache, &shelf[0]).await, hit("new"));
+}
+
+/// A writer takes away no mark but its own.
+pub async fn of_two_writers_the_other_still_stands<C: ShelfCache>(cache: C) {
+    let (both, one) = ([plain("P"), plain("Q")], [plain("P")]);
+    assert_eq!(cache.mark(&both).await, None);
+    assert_eq!(cache.mark(&one).await, None);
+    assert_eq!(cache.drop(&both).await, None);
+    assert_eq!(get(&cache, &both[0]).await, Cached::Pass);
+    assert!(matches!(get(&cache, &both[1]).await, Cached::Fill(_)));
+    assert_eq!(cache.drop(&one).await, None);
+    assert!(matches!(get(&cache, &both[0]).await, Cached::Fill(_)));
+}
+
+/// Names may hold whatever a key is made of.
+pub async fn shelves_are_told_apart<C: ShelfCache>(cache: C) {
+    let live = |name: &str, policy: &str| Shelf::Live { product: product(name), policy: policy.into() };
+    let shelves = [
+        plain("P"),
+        plain("P:steps@1+ab:live"),
+        plain("P\r\n{}*?%00é"),
+        live("P", "steps@1+ab"),
+        live("P:steps@1+ab", "x"),
+        live("P", "steps@1+ab:x"),
+        bucket(0),
+        bucket(-1),
+        bucket((1 << 53) - 1),
+    ];
+    for (number, shelf) in shelves.iter().enumerate() {
+        let token = token(&cache, shelf).await;
+        cache.fill(shelf, token, number.to_string().into()).await;
+    }
+    let all: Vec<Cached> = (0..shelves.len()).map(|number| Cached::Hit(number.to_string().into())).collect();
+    assert_eq!(cache.get(&shelves).await, all);
+    assert_eq!(cache.drop(&shelves[3..4]).await.unwrap_or(0), 0);
+    let found = cache.get(&shelves).await;
+    let hits = found.iter().filter(|cached| matches!(cached, Cached::Hit(_))).count();
+    assert_eq!((hits, matches!(found[3], Cached::Fill(_))), (shelves.len() - 1, true));
+}
+
+/// Answers come in the order of the question, however many there are.
+pub async fn many_shelves_are_answered_in_their_order<C: ShelfCache>(cache: C) {
+    let shelves: Vec<Shelf> = (0..MANY).map(bucket).collect();
+    for (number, found) in cache.get(&shelves).await.into_iter().enumerate() {
+        let Cached::Fill(token) = found else { panic!("{number} is to be filled, not {found:?}") };
+        if number % 2 == 0 {
+            cache.fill(&shelves[number], token, Bytes::from(number.to_string())).await;
+        }
+    }
+    for (number, found) in cache.get(&shelves).await.into_iter().enumerate() {
+        let expected = if number % 2 == 0 { Cached::Hit(number.to_string().into()) } else { Cached::Pass };
+        assert_eq!(found, expected, "{number}");
+    }
+    assert_eq!(cache.mark(&shelves).await, None);
+    assert!(cache.get(&shelves).await.iter().all(|cached| *cached == Cached::Pass));
+    assert_eq!(cache.drop(&shelves).await, None);
+    assert!(cache.get(&shelves).await.iter().all(|cached| matches!(cached, Cached::Fill(_))));
+}
+
+/// Large shelves come back whole.
+pub async fn a_shelf_of_ten_megabytes_is_found<C: ShelfCache>(cache: C) {
+    let bytes: Bytes = (0..10 * 1024 * 1024_u32).map(|at| (at % 251) as u8).collect::<Vec<u8>>().into();
+    let token = token(&cache, &plain("P")).await;
+    cache.fill(&plain("P"), token, bytes.clone()).await;
+    fill(&cache, &plain("Q"), "small").await;
+    let found = cache.get(&[plain("P"), plain("Q")]).await;
+    assert!(found[0] == Cached::Hit(bytes), "not the bytes that were stored");
+    assert_eq!(found[1], hit("small"));
+}
