@@ -62,6 +62,12 @@ impl HeldLeases {
         }
     }
 
+    fn forget(&mut self, deliveries: &[String]) {
+        for delivery in deliveries {
+            self.by_delivery.remove(delivery);
+        }
+    }
+
     /// The token of a claim of ours that was never answered.
     fn unanswered(&self, delivery: &str) -> Option<u64> {
         self.by_delivery.get(delivery).filter(|held| !held.answered).map(|held| held.token)
@@ -132,7 +138,7 @@ impl RedisLeases {
             .lane
             .call(self.timeout, |mut session| async move { ask.query_async::<()>(&mut session.link).await });
         confirmed.await?;
-        self.held(|held| deliveries.iter().for_each(|delivery| drop(held.by_delivery.remove(delivery))));
+        self.held(|held| held.forget(deliveries));
         Ok(())
     }
 

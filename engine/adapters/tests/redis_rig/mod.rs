@@ -27,5 +27,5 @@ pub fn at(address: &str, options: Options) -> Options {
 }
 
 fn shared() -> String {
-    "127.0.0.1:16379".to_owned()
+    pricedrop_harness::servers::redis()
 }
