@@ -394,8 +394,37 @@ impl RawProducer {
             // SAFETY: reads a number of this thread.
             return Err(Refusal::of_code(unsafe { rd::rd_kafka_last_error() }, name));
         }
+        if let Err(refusal) = self.meet(handle, name) {
+            // SAFETY: the handle is ours.
+            unsafe { rd::rd_kafka_topic_destroy(handle) };
+            return Err(refusal);
+        }
         self.topics.push((name.to_owned(), handle));
         Ok(handle)
+    }
+
+    /// Learns the partitions of a topic before anything is sent there: a
+    /// record for a partition not known yet would enter the transaction as one
+    /// of no partition, and hang.
+    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<(), Refusal> {
+        let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
+        let wait = c_int::try_from(super::limits::CALL_MS).unwrap_or(c_int::MAX);
+        // SAFETY: client and handle live; what is handed over is destroyed once.
+        let code = unsafe { rd::rd_kafka_metadata(self.client, 0, handle, &mut metadata, wait) };
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(Refusal::of_code(code, name));
+        }
+        // SAFETY: the call succeeded, so the answer has the topic asked for.
+        let code = unsafe {
+            let topics = std::slice::from_raw_parts((*metadata).topics, (*metadata).topic_cnt as usize);
+            let code = topics.first().map_or(Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, |topic| topic.err);
+            rd::rd_kafka_metadata_destroy(metadata);
+            code
+        };
+        match code {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(Refusal::of_code(code, name)),
+        }
     }
 }
 

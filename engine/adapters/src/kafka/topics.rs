@@ -104,6 +104,9 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
         .filter(|topic| found.contains_key(topic.name))
         .map(|topic| ResourceSpecifier::Topic(topic.name))
         .collect();
+    if asked.is_empty() {
+        return Ok(found);
+    }
     for resource in admin.describe_configs(&asked, &patience()).await.map_err(away)?.into_iter().flatten() {
         let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
         if let Some(topic) = found.get_mut(&name) {

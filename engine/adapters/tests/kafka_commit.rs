@@ -1,0 +1,250 @@
+//! The promises of the commit on a real broker.
+
+mod kafka_rig;
+
+use kafka_rig::{P0, PATIENCE, Rig, committed, fresh, grow, move_group, options, produce, worker};
+use pricedrop_adapters::kafka::{Accepted, Delivery, KafkaCommitter, Options, Settings, Start, accept};
+use pricedrop_harness::servers;
+use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
+use pricedrop_model::{Currency, EventTime, Partition, Position, ProductId, ProductState, Record, StateKey};
+use pricedrop_testing::conformance::commits::block;
+
+fn bootstrap() -> String {
+    servers::kafka()
+}
+
+/// A committer that owns its one partition, and what must outlive it.
+async fn open() -> (KafkaCommitter, impl Sized) {
+    let settings = fresh(&bootstrap(), 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    (rig.committer, (rig.source, rig.slot, folder))
+}
+
+pricedrop_testing::conform!(open, commits);
+
+fn state(partition: i32, sequence: i64) -> (StateKey, ProductState) {
+    let product = ProductId::new("P").unwrap();
+    let key = StateKey { partition: Partition(partition), product, currency: Currency::USD };
+    (key, ProductState { sequence: Some(sequence), ..ProductState::default() })
+}
+
+fn told(settings: &Settings) -> Vec<String> {
+    let mut users: Vec<String> = committed(settings, &settings.topics.notifications)
+        .into_iter()
+        .filter_map(|(_, key, _)| key)
+        .collect();
+    users.sort();
+    users
+}
+
+fn commit_of(offset: i64, users: &[&str]) -> Commit {
+    let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
+    Commit {
+        fan_outs: vec![block("P", "79.9", offset, &users)],
+        states: vec![state(0, offset)],
+        offsets: vec![(P0, offset + 1)],
+        ..Commit::default()
+    }
+}
+
+async fn take(rig: &mut Rig, most: usize) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    let until = std::time::Instant::now() + PATIENCE;
+    while offsets.len() < most {
+        assert!(std::time::Instant::now() < until, "records did not come");
+        let batch = rig.source.next_batch(most, 1000).await.unwrap().unwrap();
+        offsets.extend(batch.into_iter().map(|record| record.position.offset));
+    }
+    offsets
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_from_the_commit_with_its_states() {
+    let settings = fresh(&bootstrap(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
+        let mut options = options(&settings);
+        options.settings.group = format!("{}-{delivery:?}", settings.group);
+        options.settings.topics.state = format!("{}.{delivery:?}", settings.topics.state);
+        let new = pricedrop_adapters::kafka::topics::NewTopics { partitions: 1, replication: 1 };
+        pricedrop_adapters::kafka::topics::apply(&options.settings, new).await.unwrap();
+        let mine = folder.path().join(format!("{delivery:?}"));
+        options.delivery = delivery;
+        let mut rig = {
+            let mut rig = worker(options.clone(), &mine);
+            assert_eq!(rig.own(1).await.offsets, [(P0, 0)]);
+            assert_eq!(take(&mut rig, 3).await, [0, 1, 2]);
+            rig.committer.commit(commit_of(0, &["u1", "u2"])).await.unwrap();
+            drop(rig);
+            let elsewhere = folder.path().join(format!("{delivery:?}-2"));
+            worker(options, &elsewhere)
+        };
+        assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
+        let loaded = rig.committer.load(&[(P0, ProductId::new("P").unwrap())]).await.unwrap();
+        assert_eq!(loaded, [state(0, 0)]);
+        assert_eq!(take(&mut rig, 2).await, [1, 2]);
+    }
+    assert_eq!(told(&settings), ["u1", "u1", "u2", "u2"]);
+}
+
+#[tokio::test]
+async fn whoever_lost_a_partition_commits_nothing() {
+    let settings = fresh(&bootstrap(), 2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = worker(options(&settings), &folder.path().join("1"));
+    first.own(2).await;
+    let mut second = worker(options(&settings), &folder.path().join("2"));
+    second.own(1).await;
+    let lost = if first.status.serving().is_empty() { P0 } else { second.status.serving()[0].0 };
+    let mut commit = commit_of(0, &["u"]);
+    commit.offsets = vec![(lost, 1)];
+    commit.states = vec![state(lost.0, 0)];
+    let refused = first.committer.commit(commit).await;
+    assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
+    assert!(matches!(first.source.next_batch(1, 0).await, Err(Error::Moved(_))));
+    assert_eq!(first.own(1).await.offsets.len(), 1);
+    assert_eq!(told(&settings), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_filled_topic_is_not_begun_without_being_asked() {
+    let settings = fresh(&bootstrap(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    for (start, first_price_is_set) in [(None, true), (Some(Start::Latest), false)] {
+        let mut rig = worker(Options { start, first_price_is_set, ..options(&settings) }, folder.path());
+        let refused = rig.fails().await;
+        assert!(refused.contains("stream.start") && refused.contains("rules.first_price"), "{refused}");
+    }
+    let mut rig = worker(Options { start: Some(Start::Latest), ..options(&settings) }, folder.path());
+    assert_eq!(rig.own(1).await.offsets, [(P0, 2)]);
+}
+
+#[tokio::test]
+async fn an_empty_topic_is_begun_without_being_asked() {
+    let settings = fresh(&bootstrap(), 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Options { start: None, first_price_is_set: false, ..options(&settings) };
+    assert_eq!(worker(asked, folder.path()).own(1).await.offsets, [(P0, 0)]);
+}
+
+#[tokio::test]
+async fn states_of_another_offset_wait_for_a_person() {
+    let settings = fresh(&bootstrap(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    rig.committer.commit(commit_of(0, &["u"])).await.unwrap();
+    drop(rig);
+    // Somebody moves the group's offset with a tool.
+    move_group(&settings, 2);
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(0).await;
+    rig.stops().await;
+    let (_, why) = &rig.status.stopped()[0];
+    assert!(why.contains("at offset 2") && why.contains("stored at 1"), "{why}");
+    assert!(why.contains("pricedrop offsets accept --partition 0"), "{why}");
+    accept(&settings, None, Accepted::Offset(1)).unwrap();
+    assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
+    assert!(rig.status.stopped().is_empty());
+    drop(rig);
+    assert_eq!(worker(options(&settings), folder.path()).own(1).await.offsets, [(P0, 1)]);
+}
+
+#[tokio::test]
+async fn an_input_with_other_partitions_is_refused() {
+    let settings = fresh(&bootstrap(), 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    worker(options(&settings), folder.path()).own(1).await;
+    for topic in [&settings.topics.prices, &settings.topics.state, &settings.topics.removals] {
+        grow(&settings, topic, 2).await;
+    }
+    let refused = worker(options(&settings), folder.path()).fails().await;
+    assert!(refused.contains("had 1 partitions") && refused.contains("has 2 now"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
+    let settings = fresh(&bootstrap(), 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    let record = Record {
+        position: Position { partition: P0, offset: 0 },
+        key: Some("k".into()),
+        value: Some(vec![b'x'; 1_048_000].into()),
+        timestamp: EventTime(0),
+    };
+    let letter = DeadLetter { record, reason: "no price".into() };
+    let commit = Commit { dead_letters: vec![letter], offsets: vec![(P0, 1)], ..Commit::default() };
+    rig.committer.commit(commit).await.unwrap();
+    let letters = committed(&settings, &settings.topics.dead_updates);
+    assert_eq!(letters.len(), 1);
+    let kept = letters[0].2.as_ref().unwrap().len();
+    assert!((900_000..1_000_000).contains(&kept), "{kept}");
+}
+
+#[tokio::test]
+async fn every_group_protocol_hands_partitions_over() {
+    let protocols: [&[(&str, &str)]; 3] = [
+        &[("partition.assignment.strategy", "range")],
+        &[("partition.assignment.strategy", "cooperative-sticky")],
+        &[("group.protocol", "consumer")],
+    ];
+    for protocol in protocols {
+        let mut settings = fresh(&bootstrap(), 4).await;
+        for (name, value) in protocol {
+            settings.properties.insert((*name).into(), (*value).into());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = worker(options(&settings), &folder.path().join("1"));
+        first.own(4).await;
+        let mut second = worker(options(&settings), &folder.path().join("2"));
+        futures::join!(first.own(2), second.own(2));
+        let commit = |partition: Partition| Commit {
+            states: vec![state(partition.0, 5)],
+            offsets: vec![(partition, 0)],
+            ..Commit::default()
+        };
+        for rig in [&mut first, &mut second] {
+            for (partition, _) in rig.status.serving() {
+                rig.committer.commit(commit(partition)).await.unwrap();
+            }
+        }
+        drop(second);
+        let restored = first.own(4).await;
+        assert_eq!(restored.offsets.len(), 4);
+        for partition in 0..4 {
+            let product = ProductId::new("P").unwrap();
+            let loaded = first.committer.load(&[(Partition(partition), product)]).await.unwrap();
+            assert_eq!(loaded, [state(partition, 5)], "{protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_a_broker_restart_cut_short_happens_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
+    let settings = fresh(broker.address(), 1).await;
+    let mut rig = worker(options(&settings), &folder.path().join("engine"));
+    rig.own(1).await;
+    let mut next = 0;
+    for turn in 0..4 {
+        for _ in 0..5 {
+            let user = format!("u{next}");
+            next = rig.insist(next, |offset| commit_of(offset, &[&user])).await;
+        }
+        if turn < 3 {
+            broker.kill().unwrap();
+            broker.restart().unwrap();
+        }
+    }
+    let mut expected: Vec<String> = (0..next).map(|offset| format!("u{offset}")).collect();
+    expected.sort();
+    assert_eq!(told(&settings), expected);
+}
