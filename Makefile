@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO := cargo
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: demo run test check lint plugins bench deny
+.PHONY: demo run test check lint plugins bench deny servers servers-stop
 .DEFAULT_GOAL := demo
 
 ## demo: build, then see it work for less than a minute; needs Rust and a C compiler
@@ -32,6 +32,7 @@ lint:
 ## test: everything, nothing skipped; sets up all it needs
 test: lint
 	dev/peers/setup
+	dev/servers/setup
 	dev/plugins/check
 	$(CARGO) test --release --locked --workspace
 
@@ -39,6 +40,17 @@ test: lint
 plugins:
 	dev/plugins/toolchain
 	dev/plugins/build
+
+## servers: Kafka, Cassandra and Redis to try things with; needs Java 17 and Maven
+servers:
+	@address=$$(dev/servers/start kafka --port 19092) && echo 'Kafka      '$$address
+	@address=$$(dev/servers/start cassandra --port 19042) && echo 'Cassandra  '$$address
+	@address=$$(dev/servers/start redis --port 16379) && echo 'Redis      '$$address
+	@echo 'make servers-stop ends them; their data stays'
+
+## servers-stop: ends those, and the ones that tests share
+servers-stop:
+	dev/servers/stop
 
 ## bench: every figure the README quotes
 bench:

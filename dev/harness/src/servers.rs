@@ -103,6 +103,16 @@ impl Own {
         Own::with(Kind::Redis, folder, &[])
     }
 
+    /// With users, rights and TLS, as the `secure` file of its kind in dev/servers
+    /// says. Kafka speaks SCRAM on [`Own::listener`] 1, and over TLS on 2; Redis
+    /// TLS on 1; Cassandra all on its one port.
+    ///
+    /// # Errors
+    /// It does not start: what it said.
+    pub fn secure(kind: Kind, folder: &Path) -> Result<Own, Error> {
+        Own::with(kind, folder, &["--secure"])
+    }
+
     /// With further options of dev/servers/start, such as `--nodes 3`,
     /// `--extra FILE` or `--user NAME:PASSWORD`.
     ///
@@ -135,6 +145,23 @@ impl Own {
     /// comma between. Stays the same over restarts.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where another of its listeners is, or its first node's: 1, 2 or 3 stand
+    /// for `{spare1}` and so on of its settings.
+    ///
+    /// # Panics
+    /// There is no such listener.
+    pub fn listener(&self, number: u16) -> String {
+        assert!((1..=3).contains(&number), "listeners are 1, 2 and 3");
+        let first = self.address.split(',').next().unwrap_or_default();
+        let port = first.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+        format!("127.0.0.1:{}", port.expect("the script prints addresses with a port") + 5 + number)
+    }
+
+    /// The certificate of the authority that a secure one's is from, PEM.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("tls/ca.pem")
     }
 
     /// What it is.

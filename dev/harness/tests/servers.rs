@@ -31,11 +31,19 @@ fn redis(address: &str, words: &[&str], length: usize) -> String {
 fn query(address: &str, text: &str) -> String {
     const STARTUP: &[u8] = b"\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0";
     const READY: u8 = 0x02;
+    const AUTHENTICATE: u8 = 0x03;
+    const AUTH_SUCCESS: u8 = 0x10;
     const RESULT: u8 = 0x08;
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(STARTUP).unwrap();
-    assert_eq!(frame(&mut stream).0, READY);
+    match frame(&mut stream).0 {
+        AUTHENTICATE => {
+            stream.write_all(b"\x04\0\0\0\x0f\0\0\0\x18\0\0\0\x14\0cassandra\0cassandra").unwrap();
+            assert_eq!(frame(&mut stream).0, AUTH_SUCCESS);
+        }
+        operation => assert_eq!(operation, READY),
+    }
     let body = [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes(), b"\0\x01\0"].concat();
     let head = [&b"\x04\0\0\0\x07"[..], &u32::try_from(body.len()).unwrap().to_be_bytes()].concat();
     stream.write_all(&[head, body].concat()).unwrap();
@@ -69,6 +77,12 @@ fn create_topic(address: &str) -> u16 {
     let length = u32::try_from(question.len()).unwrap().to_be_bytes();
     let answer = ask(address, &[&length[..], question].concat(), 21).unwrap();
     u16::from_be_bytes([answer[19], answer[20]])
+}
+
+/// Whether a Kafka takes this way to log in: a handshake of version 1.
+fn offers_scram(address: &str) -> bool {
+    let question = b"\0\0\0\x19\0\x11\0\x01\0\0\0\0\xff\xff\0\x0dSCRAM-SHA-256";
+    ask(address, question, 10).unwrap()[8..] == [0, 0]
 }
 
 const CREATED: u16 = 0;
@@ -105,6 +119,16 @@ fn an_own_redis_keeps_its_data_when_it_is_killed() {
 }
 
 #[test]
+fn a_secure_redis_wants_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = Own::secure(Kind::Redis, folder.path()).unwrap();
+    assert_eq!(redis(own.address(), &["PING"], 7), "-NOAUTH");
+    assert_eq!(redis(own.address(), &["AUTH", "pricedrop", "pricedrop-secret"], 5), "+OK\r\n");
+    assert!(TcpStream::connect(own.listener(1)).is_ok(), "TLS");
+    assert!(own.authority().is_file());
+}
+
+#[test]
 fn a_paused_server_answers_when_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let own = Own::redis(folder.path()).unwrap();
@@ -130,9 +154,9 @@ fn an_own_server_ends_with_its_value() {
 }
 
 #[test]
-fn an_own_cassandra_keeps_its_data_when_it_is_killed() {
+fn a_secure_cassandra_keeps_its_data_when_it_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut own = Own::cassandra(folder.path()).unwrap();
+    let mut own = Own::secure(Kind::Cassandra, folder.path()).unwrap();
     let address = own.address().to_owned();
     for statement in [
         "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
@@ -150,10 +174,13 @@ fn an_own_cassandra_keeps_its_data_when_it_is_killed() {
 #[test]
 fn one_broker_of_three_is_killed_and_comes_back_and_all_keep_their_topics() {
     let folder = tempfile::tempdir().unwrap();
-    let mut own = Own::with(Kind::Kafka, folder.path(), &["--nodes", "3", "--heap", "256m"]).unwrap();
+    let mut own =
+        Own::with(Kind::Kafka, folder.path(), &["--nodes", "3", "--heap", "256m", "--secure"]).unwrap();
     let brokers: Vec<String> = own.address().split(',').map(str::to_owned).collect();
     assert_eq!(brokers.len(), 3);
     assert_eq!(create_topic(&brokers[0]), CREATED);
+    assert!(offers_scram(&own.listener(1)));
+    assert!(TcpStream::connect(own.listener(2)).is_ok(), "TLS");
     own.node(2).kill().unwrap();
     assert!(TcpStream::connect(&brokers[1]).is_err());
     assert_eq!(api_versions(&brokers[0]), VERSIONS);
@@ -172,4 +199,16 @@ fn what_stands_in_the_way_of_a_start_is_said() {
     let port = held.local_addr().unwrap().port().to_string();
     let said = Own::with(Kind::Redis, folder.path(), &["--port", &port]).unwrap_err().to_string();
     assert!(said.contains("taken by another program"), "{said}");
+}
+
+#[test]
+fn the_images_for_containers_are_of_the_same_versions() {
+    let read = |file: &str| std::fs::read_to_string(pricedrop_harness::repository().join(file)).unwrap();
+    let (versions, compose) = (read("dev/servers/versions.bash"), read("docker-compose.yml"));
+    let version = |name: &str| versions.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    assert!(compose.contains(&format!("image: apache/kafka:{}\n", version("kafka_version="))));
+    // Its images carry two numbers of three.
+    let cassandra = version("cassandra_version=");
+    let (minor, _) = cassandra.rsplit_once('.').unwrap();
+    assert!(compose.contains(&format!("image: cassandra:{minor}\n")));
 }

@@ -24,6 +24,7 @@ controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$controller
 advertised.listeners=PLAINTEXT://127.0.0.1:$client
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$1/data
 
@@ -67,6 +68,7 @@ kafka_java() {
 prepare() {
   local user scram=()
   [ ! -e "$1/data/meta.properties" ] || return 0
+  [ -z "$secure" ] || users+=(admin:admin-secret pricedrop:pricedrop-secret)
   for user in "${users[@]}"; do
     scram+=(--add-scram "SCRAM-SHA-256=[name=${user%%:*},password=${user#*:}]")
     scram+=(--add-scram "SCRAM-SHA-512=[name=${user%%:*},password=${user#*:}]")
