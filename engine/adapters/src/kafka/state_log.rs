@@ -28,8 +28,8 @@ pub enum Entry<'a> {
     Position(i64),
     /// Somebody took over.
     Marker(Marker),
-    /// A person accepted this offset.
-    Accepted(i64),
+    /// A person accepted this offset; none: it was made the position.
+    Accepted(Option<i64>),
 }
 
 /// A take-over, as it is written down.
@@ -79,7 +79,8 @@ pub fn read<'a>(
     };
     match key {
         POSITION => Ok(Entry::Position(offset()?)),
-        ACCEPTED => Ok(Entry::Accepted(offset()?)),
+        ACCEPTED if value.is_none() => Ok(Entry::Accepted(None)),
+        ACCEPTED => Ok(Entry::Accepted(Some(offset()?))),
         MARKER => {
             let marker = value.and_then(Marker::decode).ok_or("a marker of another length")?;
             Ok(Entry::Marker(marker))
@@ -113,6 +114,8 @@ mod tests {
         let marker = Marker { token: u64::MAX - 1, partitions: 12 };
         assert_eq!(read(at, Some(MARKER), Some(&marker.encode())), Ok(Entry::Marker(marker)));
         assert_eq!(read(at, Some(POSITION), Some(&7i64.to_be_bytes())), Ok(Entry::Position(7)));
+        assert_eq!(read(at, Some(ACCEPTED), Some(&7i64.to_be_bytes())), Ok(Entry::Accepted(Some(7))));
+        assert_eq!(read(at, Some(ACCEPTED), None), Ok(Entry::Accepted(None)));
         for key in [&b"US"[..], b"usdP", b"USD", b"\0other"] {
             assert!(read(at, Some(key), Some(b"x")).is_err());
         }

@@ -147,7 +147,7 @@ impl TakeOver<'_> {
                     positions.insert(line.partition, next);
                     accepted.remove(&line.partition);
                 }
-                Entry::Accepted(next) => {
+                Entry::Accepted(Some(next)) => {
                     accepted.insert(line.partition, next);
                 }
                 _ => {}
@@ -263,7 +263,7 @@ impl TakeOver<'_> {
                     told.position = Some(next);
                     told.accepted = None;
                 }
-                Entry::Accepted(next) => told.accepted = Some(next),
+                Entry::Accepted(next) => told.accepted = next,
                 Entry::Marker(found) if found == marker => return Ok(Read::Done),
                 Entry::Marker(found) => told.input_partitions = Some(found.partitions),
             }
