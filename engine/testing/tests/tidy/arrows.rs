@@ -15,12 +15,15 @@ const LEVELS: [(&str, usize); 7] = [
 ];
 
 /// Libraries that only some crates may know.
-const KEPT_APART: [(&str, &[&str]); 5] = [
+const KEPT_APART: [(&str, &[&str]); 8] = [
     ("wasmtime", &["pricedrop-host"]),
     ("wasmtime-wasi", &["pricedrop-host"]),
     ("fjall", &["pricedrop-adapters", "pricedrop-bench"]),
     ("lettre", &["pricedrop-adapters"]),
     ("axum", &["pricedrop-http"]),
+    ("rdkafka", &["pricedrop-adapters"]),
+    ("scylla", &["pricedrop-adapters"]),
+    ("redis", &["pricedrop-adapters"]),
 ];
 
 fn level(name: &str) -> Option<usize> {

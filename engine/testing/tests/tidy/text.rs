@@ -3,8 +3,8 @@
 use crate::{none, tree};
 
 /// Files that people write.
-const WRITTEN: [&str; 11] =
-    [".rs", ".md", ".toml", ".wit", ".yml", ".js", ".py", ".json", ".bash", "Makefile", "Dockerfile"];
+const WRITTEN: [&str; 12] =
+    [".rs", ".md", ".toml", ".wit", ".yml", ".js", ".lua", ".py", ".json", ".bash", "Makefile", "Dockerfile"];
 
 /// Most lines of a file of Rust.
 const LINES: usize = 500;
