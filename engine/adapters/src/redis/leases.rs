@@ -24,6 +24,7 @@ use super::limits::{CONFIRMATION_TTL_MS, SCRIPT_KEYS};
 use super::names::Names;
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
+static CONFIRM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/confirm.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
 
 /// Leases in Redis. Cheap to clone; clones share what they hold.
@@ -129,14 +130,13 @@ impl RedisLeases {
     }
 
     async fn confirm_some(&self, deliveries: &[String]) -> Result<(), Error> {
-        let mut ask = redis::pipe();
+        let mut ask = CONFIRM.arg(self.confirmation_ttl_ms);
         for delivery in deliveries {
-            let key = self.names.delivery(delivery);
-            ask.cmd("SET").arg(key).arg("D").arg("PX").arg(self.confirmation_ttl_ms).ignore();
+            ask.key(self.names.delivery(delivery));
         }
-        let confirmed = self
-            .lane
-            .call(self.timeout, |mut session| async move { ask.query_async::<()>(&mut session.link).await });
+        let confirmed = self.lane.call(self.timeout, |mut session| async move {
+            ask.invoke_async::<u64>(&mut session.link).await
+        });
         confirmed.await?;
         self.held(|held| held.forget(deliveries));
         Ok(())

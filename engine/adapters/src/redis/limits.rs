@@ -15,8 +15,9 @@ pub const CONFIRMATION_TTL_MS: u64 = 14 * 24 * 3_600_000;
 
 /// Most keys that one script goes through: the server does nothing else then.
 pub(super) const SCRIPT_KEYS: usize = 1_000;
-/// Shelves beyond this many bytes are fetched one by one.
-pub(super) const LARGE_BYTES: usize = 256 * 1024;
+/// How many bytes of shelves come in one answer: those that are longer, or do
+/// not fit in any more, are fetched by their length.
+pub(super) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// So many bytes a millisecond come over a slow wire: large shelves have the
 /// more time.
 pub(super) const WIRE_BYTES_PER_MS: usize = 16 * 1024;

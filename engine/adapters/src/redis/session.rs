@@ -105,13 +105,8 @@ async fn open(client: &Client) -> Result<(MultiplexedConnection, Facts), RedisEr
 }
 
 pub(super) async fn facts(link: &mut MultiplexedConnection) -> Result<Facts, RedisError> {
-    let sections = ["server", "replication", "memory"];
-    let mut ask = redis::pipe();
-    sections.iter().for_each(|section| {
-        ask.cmd("INFO").arg(section);
-    });
-    let told: Vec<String> = ask.query_async(link).await?;
-    Ok(Facts::read(&told.join("\n")))
+    let told: String = redis::cmd("INFO").query_async(link).await?;
+    Ok(Facts::read(&told))
 }
 
 fn client(address: &Address, options: &Options) -> Result<Client, Error> {
@@ -164,6 +159,7 @@ pub(super) fn refusal(error: &RedisError, whom: &str) -> Error {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
             Error::Broken(format!("{whom} does not let us in: {error}"))
         }
+        _ if error.code() == Some("NOAUTH") => Error::Broken(format!("{whom} asks for a password: {error}")),
         ErrorKind::Server(ServerErrorKind::NoPerm) => {
             Error::Broken(format!("{whom} does not let our user do this, see schema/redis.md: {error}"))
         }

@@ -25,7 +25,8 @@
 //!   the mark, a filler may have stored the old shelf: `drop` answers with the
 //!   time to live.
 //! - *`mark` fails*: readers find the old shelf until `drop`, or if that fails
-//!   too, until its time to live is over. `mark` answers with that.
+//!   too, until its time to live is over. `mark` answers with that. It began
+//!   when the fill token was given, so a fill on its way makes it no longer.
 //! - *The server lost the mark* (flushed, restarted, failed over, evicted, or
 //!   the write outlasted it): `drop` sees that and answers 0: from now on all
 //!   is well, but a reader may have had the old shelf since the write.
@@ -52,7 +53,7 @@ use super::Redis;
 use super::figures::{Counters, count};
 use super::lane::Lane;
 use super::limits::{
-    FILL_LEASE_MS, LARGE_BYTES, MARK_TTL_MS, SCRIPT_KEYS, SHELF_BYTES, SHELF_TTL_MS, WIRE_BYTES_PER_MS,
+    ANSWER_BYTES, FILL_LEASE_MS, MARK_TTL_MS, SCRIPT_KEYS, SHELF_BYTES, SHELF_TTL_MS, WIRE_BYTES_PER_MS,
 };
 use super::marks::{Mark, Marks};
 use super::names::Names;
@@ -74,12 +75,14 @@ pub struct RedisShelves {
     timeout: Duration,
     ttl_ms: u64,
     mark_ttl_ms: u64,
+    fill_lease_ms: u64,
 }
 
 /// What one script found.
 enum Found {
     Cached(Cached),
-    Large(usize),
+    /// There, but the answer would have been too long.
+    Left(usize),
 }
 
 impl RedisShelves {
@@ -100,6 +103,7 @@ impl RedisShelves {
             timeout: redis.timeout(),
             ttl_ms,
             mark_ttl_ms,
+            fill_lease_ms: FILL_LEASE_MS.min(mark_ttl_ms),
         }
     }
 
@@ -110,31 +114,39 @@ impl RedisShelves {
             for shelf in shelves {
                 ask.key(self.names.shelf(&session.run, shelf));
             }
-            ask.arg(token).arg(FILL_LEASE_MS.min(self.mark_ttl_ms)).arg(LARGE_BYTES);
+            ask.arg(token).arg(self.fill_lease_ms).arg(ANSWER_BYTES);
             ask.invoke_async::<Vec<Value>>(&mut session.link).await
         });
         let answers = asked.await?;
         if answers.len() != shelves.len() {
             return Err(Error::Unavailable("Redis answered for another number of shelves".into()));
         }
-        let mut found = Vec::with_capacity(shelves.len());
-        for (shelf, answer) in shelves.iter().zip(answers) {
-            found.push(match read(answer, token) {
-                Found::Cached(cached) => cached,
-                Found::Large(length) => self.fetch(shelf, length).await,
-            });
+        let mut left = Vec::new();
+        let read = |(at, answer)| match read(answer, token) {
+            Found::Cached(cached) => cached,
+            Found::Left(length) => {
+                left.push((at, length));
+                Cached::Pass
+            }
+        };
+        let mut found: Vec<Cached> = answers.into_iter().enumerate().map(read).collect();
+        for some in by_length(left) {
+            let fetched = self.fetch(shelves, &some).await.unwrap_or_default();
+            for ((at, _), bytes) in some.into_iter().zip(fetched) {
+                found[at] = bytes.map_or(Cached::Pass, Cached::Hit);
+            }
         }
         Ok(found)
     }
 
-    /// A large shelf has the time that its size takes.
-    async fn fetch(&self, shelf: &Shelf, length: usize) -> Cached {
-        let patience = self.read_timeout + on_the_wire(length);
+    /// Long answers have the time that their length takes.
+    async fn fetch(&self, shelves: &[Shelf], some: &[(usize, usize)]) -> Result<Vec<Option<Bytes>>, Error> {
+        let patience = self.read_timeout + on_the_wire(some.iter().map(|(_, length)| length).sum());
         let asked = self.lane.call(patience, |mut session| async move {
-            let key = self.names.shelf(&session.run, shelf);
-            redis::cmd("GET").arg(key).query_async::<Option<Bytes>>(&mut session.link).await
+            let keys = some.iter().map(|(at, _)| self.names.shelf(&session.run, &shelves[*at]));
+            redis::cmd("MGET").arg(keys.collect::<Vec<_>>()).query_async(&mut session.link).await
         });
-        asked.await.ok().flatten().map_or(Cached::Pass, Cached::Hit)
+        asked.await
     }
 
     fn count_found(&self, found: &[Cached]) {
@@ -147,7 +159,7 @@ impl RedisShelves {
     async fn store(&self, shelf: &Shelf, token: u64, bytes: &Bytes) -> Result<bool, Error> {
         let stored = self.lane.call(self.timeout + on_the_wire(bytes.len()), |mut session| async move {
             let mut ask = FILL.key(self.names.shelf(&session.run, shelf));
-            ask.arg(token).arg(&bytes[..]).arg(self.ttl_ms);
+            ask.arg(token).arg(&bytes[..]).arg(self.ttl_ms).arg(self.fill_lease_ms);
             ask.invoke_async::<bool>(&mut session.link).await
         });
         stored.await
@@ -211,9 +223,26 @@ fn read(answer: Value, token: u64) -> Found {
     match answer {
         Value::BulkString(bytes) => Found::Cached(Cached::Hit(bytes.into())),
         Value::Int(-1) => Found::Cached(Cached::Fill(token)),
-        Value::Int(length) if length > 0 => Found::Large(usize::try_from(length).unwrap_or(usize::MAX)),
+        Value::Int(length) if length > 0 => Found::Left(usize::try_from(length).unwrap_or(usize::MAX)),
         _ => Found::Cached(Cached::Pass),
     }
+}
+
+/// Places and lengths in parts that are no longer than one answer, or one shelf.
+fn by_length(left: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
+    let mut parts: Vec<Vec<(usize, usize)>> = Vec::new();
+    let mut room = 0;
+    for (at, length) in left {
+        match parts.last_mut().filter(|_| length <= room) {
+            Some(part) => part.push((at, length)),
+            None => {
+                parts.push(vec![(at, length)]);
+                room = ANSWER_BYTES;
+            }
+        }
+        room = room.saturating_sub(length);
+    }
+    parts
 }
 
 /// Each once: a shelf named twice has one mark.

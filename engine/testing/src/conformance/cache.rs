@@ -144,13 +144,17 @@ pub async fn many_shelves_are_answered_in_their_order<C: ShelfCache>(cache: C) {
     assert!(cache.get(&shelves).await.iter().all(|cached| matches!(cached, Cached::Fill(_))));
 }
 
-/// Large shelves come back whole.
-pub async fn a_shelf_of_ten_megabytes_is_found<C: ShelfCache>(cache: C) {
-    let bytes: Bytes = (0..10 * 1024 * 1024_u32).map(|at| (at % 251) as u8).collect::<Vec<u8>>().into();
-    let token = token(&cache, &plain("P")).await;
-    cache.fill(&plain("P"), token, bytes.clone()).await;
-    fill(&cache, &plain("Q"), "small").await;
-    let found = cache.get(&[plain("P"), plain("Q")]).await;
-    assert!(found[0] == Cached::Hit(bytes), "not the bytes that were stored");
-    assert_eq!(found[1], hit("small"));
+/// Long shelves come back whole, alone and beside others.
+pub async fn shelves_of_megabytes_are_found<C: ShelfCache>(cache: C) {
+    const MEGABYTE: u32 = 1024 * 1024;
+    let lengths = [10 * MEGABYTE, 1, 3 * MEGABYTE, 3 * MEGABYTE, 0, 2 * MEGABYTE, MEGABYTE, 5 * MEGABYTE];
+    let bytes = |length| -> Bytes { (0..length).map(|at| (at % 251) as u8).collect::<Vec<u8>>().into() };
+    let shelves: Vec<Shelf> = (0..lengths.len() as i64).map(bucket).collect();
+    for (shelf, length) in shelves.iter().zip(lengths) {
+        let token = token(&cache, shelf).await;
+        cache.fill(shelf, token, bytes(length)).await;
+    }
+    for (found, length) in cache.get(&shelves).await.into_iter().zip(lengths) {
+        assert!(found == Cached::Hit(bytes(length)), "not the {length} bytes that were stored");
+    }
 }

@@ -41,7 +41,7 @@ macro_rules! conform {
         $crate::promises!($open, cache: a_filled_shelf_is_found, one_asker_fills_a_shelf,
             a_shelf_being_written_is_passed_over, a_fill_begun_before_a_write_is_refused,
             of_two_writers_the_other_still_stands, shelves_are_told_apart,
-            many_shelves_are_answered_in_their_order, a_shelf_of_ten_megabytes_is_found);
+            many_shelves_are_answered_in_their_order, shelves_of_megabytes_are_found);
     };
     ($open:path, leases) => {
         $crate::promises!($open, leases: only_one_claim_of_many_is_yours,

@@ -1,15 +1,18 @@
--- KEYS: shelves. ARGV: a token, how long a fill may take, the size of a large shelf.
--- Answers each with its bytes, its length if it is large, -1 to fill it, or -2 to pass it over.
+-- KEYS: shelves. ARGV: a token, how long a fill may take, how many bytes to answer.
+-- Answers each with its bytes, or its length once they are too many, -1 to fill it, or -2 to pass
+-- it over.
 local answers = {}
+local room = tonumber(ARGV[3])
 local now
 for i, shelf in ipairs(KEYS) do
   local length = redis.call('STRLEN', shelf)
-  local large = length > tonumber(ARGV[3])
-  local bytes = not large and redis.call('GET', shelf)
-  if large then
+  local fits = length <= room
+  local bytes = fits and redis.call('GET', shelf)
+  if not fits then
     answers[i] = length
   elseif bytes then
     answers[i] = bytes
+    room = room - length
   else
     local marked = false
     if redis.call('EXISTS', shelf .. ':marks') == 1 then
