@@ -42,11 +42,17 @@ impl From<DecodeError> for Error {
 #[async_trait]
 pub trait UpdateSource: Send {
     /// The next records: at least one, or none when `wait_ms` passed without
-    /// any. `None` when the input has ended for good.
+    /// any; without a wait: those at hand. `None` when the input has ended for
+    /// good. It is called all the time, and with `most` 0 where no record is
+    /// wanted: then it only looks after the input.
     ///
     /// # Errors
     /// The input is away; try again. Or partitions came or went.
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
+
+    /// Hands out nothing more of these partitions, and of the others again:
+    /// enough of theirs wait. They take no room from others meanwhile.
+    fn hold_back(&mut self, _partitions: &[Partition]) {}
 
     /// Tells what became of records, once it is committed: once each, not
     /// always in log order, for a long fan-out lets others pass. Positions
@@ -110,7 +116,9 @@ pub trait WatchView: Send {
     /// Reads ahead what is probably scanned soon, many products at once: their
     /// summaries and first pages are then answered without a wait. A hint, and
     /// no more: there may be scans that were not announced, and announced ones
-    /// that never come, with another range, or by another path.
+    /// that never come, with another range, or by another path. `below` is the
+    /// product's floor, and every-drop watches are read above it too; without
+    /// buckets it is not known yet whether the product is read by them.
     ///
     /// # Errors
     /// The store is away; try again.

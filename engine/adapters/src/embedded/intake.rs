@@ -345,14 +345,17 @@ impl UpdateSource for EmbeddedSource {
         loop {
             let (records, closed) = {
                 let mut state = self.0.lock();
-                (state.hand_out(most.max(1)), state.closed)
+                (state.hand_out(most), state.closed)
             };
             if !records.is_empty() {
                 self.0.taken.notify_waiters();
                 return Ok(Some(records));
             }
-            if closed {
+            if closed && most > 0 {
                 return Ok(None);
+            }
+            if wait_ms == 0 {
+                return Ok(Some(Vec::new()));
             }
             // A permit left by an earlier post only makes it look once more.
             if timeout_at(until, self.0.posted.notified()).await.is_err() {

@@ -1,7 +1,7 @@
 //! What one commit holds, and how it comes about. Nothing here is true before
 //! the commit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use pricedrop_decide::{Evaluation, Teller, accept, evaluate, finish};
@@ -11,6 +11,7 @@ use pricedrop_model::{
     FanOut, Partition, Position, Priced, ProductId, ProductState, StateKey, Update, WallTime,
 };
 
+use super::ahead::{Ahead, FAN_OUTS_AHEAD, RECORDS_AHEAD};
 use super::intake::{Incoming, Says};
 use super::reading::Reach;
 use super::throttle::FailOpen;
@@ -19,6 +20,8 @@ use super::{Counters, Failure, Options};
 /// Most updates the throttle is asked about at once: enough to make a call
 /// cheap, and few enough that not many begin to tell when there is no room left.
 const THROTTLE_RUN: usize = 32;
+/// Records decided between two looks at what runs beside.
+const BREATH_RECORDS: usize = 32;
 
 /// What a cycle has decided.
 #[derive(Default)]
@@ -35,20 +38,12 @@ pub struct Work {
     pub tellers: BTreeMap<StateKey, Teller>,
 }
 
-/// How far a partition's records were taken.
-pub struct Taken {
-    /// The partition.
-    pub partition: Partition,
-    /// The offset after the last one.
-    pub next: i64,
-}
-
-/// How far each partition's records were taken.
-pub fn taken_up_to(taken: &[Incoming]) -> impl Iterator<Item = Taken> {
-    taken.iter().map(|incoming| {
-        let Position { partition, offset } = incoming.record.position;
-        Taken { partition, next: offset + 1 }
-    })
+/// What was decided, and which of the records that were given it took.
+pub struct Decided {
+    /// To be committed.
+    pub work: Work,
+    /// One for each record.
+    pub took: Vec<bool>,
 }
 
 /// One cycle's working copies.
@@ -63,6 +58,44 @@ pub struct Batch<'a> {
     /// Watches this commit may still consider.
     pub(super) budget: usize,
     pub(super) work: Work,
+    /// Records decided since the last look at what runs beside.
+    breath: usize,
+}
+
+/// Records on offer, in order.
+struct Queue<'a> {
+    records: &'a [Incoming],
+    at: usize,
+    /// Which were taken.
+    took: Vec<bool>,
+    /// Partitions that wait.
+    waiting: BTreeSet<Partition>,
+}
+
+impl<'a> Queue<'a> {
+    fn of(records: &'a [Incoming]) -> Queue<'a> {
+        Queue { records, at: 0, took: vec![false; records.len()], waiting: BTreeSet::new() }
+    }
+
+    /// The next record of a partition that does not wait.
+    fn next(&mut self) -> Option<&'a Incoming> {
+        while let Some(incoming) = self.records.get(self.at) {
+            if !self.waiting.contains(&incoming.record.position.partition) {
+                return Some(incoming);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn take(&mut self) {
+        self.took[self.at] = true;
+        self.at += 1;
+    }
+
+    fn pass_over(&mut self, partition: Partition) {
+        self.waiting.insert(partition);
+    }
 }
 
 /// A state in hand.
@@ -93,6 +126,7 @@ impl<'a> Batch<'a> {
             budget: options.commit_watches,
             options,
             work: Work::default(),
+            breath: 0,
         }
     }
 
@@ -115,9 +149,14 @@ impl<'a> Batch<'a> {
     pub async fn go_on(&mut self, running: &mut BTreeMap<StateKey, Option<Teller>>) -> Result<(), Failure> {
         let records_share = self.budget / 2;
         self.budget -= records_share;
-        for (key, teller) in running.iter_mut() {
+        let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
+        let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
+        for (at, (key, teller)) in running.iter_mut().enumerate() {
             if self.budget == 0 {
                 break;
+            }
+            if let Some(range) = ahead.at(at, order.len()) {
+                self.announce_running(&order[range]).await?;
             }
             let Some(fan_out) = self.state(key).fan_out.take() else { continue };
             let known = self.view.summary(&key.product).await?;
@@ -132,36 +171,66 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes records, in runs that hold a product at most once, while there is
-    /// room; says how many.
-    pub async fn take(&mut self, records: &[Incoming], fail_open: &mut FailOpen) -> Result<usize, Failure> {
-        let mut rest = records;
+    /// room; says of each whether it took it.
+    pub async fn take(
+        &mut self,
+        records: &[Incoming],
+        fail_open: &mut FailOpen,
+    ) -> Result<Vec<bool>, Failure> {
+        let mut queue = Queue::of(records);
+        let mut ahead = Ahead::new(RECORDS_AHEAD);
         while self.budget > 0 {
-            let (run, behind) = rest.split_at(self.run_length(rest));
+            if self.throttling.is_none()
+                && let Some(range) = ahead.at(queue.at, records.len())
+            {
+                self.announce_records(&records[range]).await?;
+            }
+            let run = self.next_run(&mut queue);
             if run.is_empty() {
                 break;
             }
-            rest = behind;
-            let updates = self.accept_run(run);
+            let updates = self.accept_run(&run);
             let decisions = self.ask_throttle(&updates, fail_open);
+            if self.throttling.is_some() {
+                self.announce_passed(&updates, &decisions).await?;
+            }
             for ((key, position, priced), decision) in updates.into_iter().zip(decisions) {
                 self.apply(&key, position, priced, decision).await?;
             }
+            self.breathe(run.len()).await;
         }
-        Ok(records.len() - rest.len())
+        Ok(queue.took)
     }
 
-    /// How many of the next records go together: only with a throttle, which
-    /// is asked about many products at once, more than one. A record whose
-    /// product is still telling waits, and all behind it.
-    fn run_length(&self, rest: &[Incoming]) -> usize {
-        let mut seen = std::collections::HashSet::new();
-        let goes_along = |incoming: &&Incoming| {
-            incoming.product().is_none_or(|product| {
-                !self.is_telling(incoming.record.position.partition, product) && seen.insert(product.clone())
-            })
-        };
+    /// The next records that go together: only with a throttle, which is asked
+    /// about many products at once, more than one. A record whose product is
+    /// still telling waits, and all behind it in its partition.
+    fn next_run<'r>(&self, queue: &mut Queue<'r>) -> Vec<&'r Incoming> {
         let most = if self.throttling.is_some() { THROTTLE_RUN } else { 1 };
-        rest.iter().take(most).take_while(goes_along).count()
+        let (mut run, mut seen) = (Vec::with_capacity(most), HashSet::new());
+        while run.len() < most
+            && let Some(incoming) = queue.next()
+        {
+            let partition = incoming.record.position.partition;
+            if incoming.product().is_some_and(|product| self.is_telling(partition, product)) {
+                queue.pass_over(partition);
+            } else if incoming.product().is_none_or(|product| seen.insert(product)) {
+                queue.take();
+                run.push(incoming);
+            } else {
+                break;
+            }
+        }
+        run
+    }
+
+    /// Lets a commit that runs beside be heard, every so many records.
+    pub(super) async fn breathe(&mut self, records: usize) {
+        self.breath += records;
+        if self.breath >= BREATH_RECORDS {
+            self.breath = 0;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Whether a fan-out of the product is unfinished.
@@ -171,7 +240,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Settles what is no update, or stale; gives the rest.
-    fn accept_run(&mut self, run: &[Incoming]) -> Vec<(StateKey, Position, Priced)> {
+    fn accept_run(&mut self, run: &[&Incoming]) -> Vec<(StateKey, Position, Priced)> {
         let mut updates = Vec::with_capacity(run.len());
         for incoming in run {
             let position = incoming.record.position;
@@ -196,7 +265,7 @@ impl<'a> Batch<'a> {
         updates
     }
 
-    fn key(&self, partition: Partition, update: &Update) -> StateKey {
+    pub(super) fn key(&self, partition: Partition, update: &Update) -> StateKey {
         let currency = update.currency.unwrap_or(self.options.rules.currency);
         StateKey { partition, product: update.product.clone(), currency }
     }

@@ -50,12 +50,20 @@ fn read_tombstone(key: Option<&[u8]>) -> Result<ProductId, Unreadable> {
 pub struct Waiting {
     queues: BTreeMap<Partition, VecDeque<Incoming>>,
     records: usize,
+    /// The partition that went first the last time.
+    first: Option<Partition>,
 }
 
 impl Waiting {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.records
+    }
+
+    /// Partitions of which this many wait, or more.
+    pub fn full(&self, records: usize) -> Vec<Partition> {
+        let full = self.queues.iter().filter(|(_, queue)| queue.len() >= records);
+        full.map(|(partition, _)| *partition).collect()
     }
 
     /// Adds records behind those that wait.
@@ -66,20 +74,23 @@ impl Waiting {
         }
     }
 
-    /// Takes the next records of every partition, until one that `must_wait`:
-    /// what stands behind it in its partition waits with it.
+    /// Takes the next records, of every partition in turn and until one that
+    /// `must_wait`: what stands behind it in its partition waits with it.
     pub fn take(&mut self, most: usize, must_wait: impl Fn(Partition, &ProductId) -> bool) -> Vec<Incoming> {
+        let mut queues: Vec<_> = self.queues.iter_mut().filter(|(_, queue)| !queue.is_empty()).collect();
+        // Another one goes first each time: there may be no room for all.
+        let turn = queues.iter().position(|(partition, _)| Some(**partition) > self.first).unwrap_or(0);
+        queues.rotate_left(turn);
+        self.first = queues.first().map(|(partition, _)| **partition);
         let mut taken = Vec::new();
-        for (partition, queue) in &mut self.queues {
-            while taken.len() < most {
-                match queue
-                    .front()
-                    .map(|next| next.product().is_some_and(|product| must_wait(*partition, product)))
-                {
-                    Some(false) => taken.extend(queue.pop_front()),
-                    _ => break,
-                }
-            }
+        while !queues.is_empty() && taken.len() < most {
+            queues.retain_mut(|(partition, queue)| {
+                let waits =
+                    |next: &Incoming| next.product().is_some_and(|product| must_wait(**partition, product));
+                let goes = taken.len() < most && queue.front().is_some_and(|next| !waits(next));
+                taken.extend(goes.then(|| queue.pop_front()).flatten());
+                goes
+            });
         }
         self.records -= taken.len();
         taken

@@ -2,37 +2,47 @@
 //! commits, answers.
 //!
 //! ```text
-//!          ┌─────────────── one cycle, one commit ────────────────┐
-//! source ─▶ waiting ─▶ stale? ─▶ throttle ─▶ evaluate ─▶ read, tell ─▶ commit ─▶ settled
-//!             ▲                      │                      │
-//!             │         pending, due timers      unfinished fan-outs
-//!             └── put back ◀──── nothing happened ◀─────────┤
-//!                 restore  ◀──── outcome unknown  ◀─────────┘
+//! source ─▶ waiting ─▶ stale? ─▶ throttle ─▶ evaluate ─▶ read, tell ─▶ prepared ─▶ commit ─▶ settled
+//!             ▲                      │                      │                        │
+//!             │         pending, due timers      unfinished fan-outs                 │
+//!             └── put back, both batches ◀── nothing happened ◀──────────────────────┤
+//!                 restore  ◀──── outcome unknown, partitions moved ◀─────────────────┘
 //! ```
 //!
-//! Invariant: what a cycle changes lives in its [`batch::Batch`] until the
-//! commit has it; a cycle that fails leaves nothing behind but records put back.
+//! While one batch commits, the next is decided, from the states as the first
+//! leaves them. Both run in one task and share nothing: no lock, no thread.
+//!
+//! Invariant: what a cycle changes lives in its [`batch::Batch`] until it is
+//! decided, and in one prepared batch until the commit has it. At most one batch
+//! is prepared. A cycle that fails leaves nothing behind but records put back;
+//! a commit that fails takes the batch decided beside it along.
+//!
+//! Invariant: nothing is told of a record before its commit, and nothing waits
+//! but for its own: a prepared batch is committed as soon as the input has
+//! nothing more at hand, and answered while the next is still being decided.
 
+mod ahead;
 mod batch;
 mod counters;
+mod cycle;
 mod intake;
 mod reading;
+mod standing;
 mod throttle;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pricedrop_decide::Teller;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::{CommitError, Committer, Error, UpdateSource, WatchStore};
-use pricedrop_model::{Clock, Partition, Rules, StateKey, WallTime};
+use pricedrop_model::{Clock, Partition, Rules};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
-use batch::{Batch, Taken};
 pub use counters::Counters;
+use cycle::{Cycle, Prepared};
 use intake::Waiting;
+use standing::Standing;
 use throttle::FailOpen;
 
 /// How the notifier works; the defaults are its limits.
@@ -54,6 +64,9 @@ pub struct Options {
     pub audit_one_in: u64,
     /// Most updates a second that a failing throttle lets pass.
     pub fail_open_per_second: u32,
+    /// Whether the next batch is decided while one commits. Not for an input
+    /// whose next record depends on what became of the last.
+    pub look_ahead: bool,
 }
 
 impl Default for Options {
@@ -67,6 +80,7 @@ impl Default for Options {
             pause_ms: (10, 5_000),
             audit_one_in: 1_000,
             fail_open_per_second: 1_000,
+            look_ahead: true,
         }
     }
 }
@@ -91,9 +105,11 @@ impl Options {
             options: self,
             counters: Arc::default(),
             waiting: Waiting::default(),
-            running: BTreeMap::new(),
-            timers: BTreeMap::new(),
-            offsets: BTreeMap::new(),
+            held_back: Vec::new(),
+            standing: Standing::default(),
+            prepared: None,
+            view_behind_ms: 0,
+            fenced: false,
         }
     }
 }
@@ -107,12 +123,22 @@ pub enum Stop {
 }
 
 /// Why a cycle failed.
+#[derive(Debug, thiserror::Error)]
 enum Failure {
     /// Nothing happened: again, after a pause.
+    #[error("{0}")]
     Again(String),
     /// Something may have happened: restore, then go on.
+    #[error("{0}")]
     Restore(String),
+    /// Partitions came or went: restore at once.
+    #[error("{0}")]
+    Moved(String),
+    /// The work belongs to somebody else: most likely partitions went.
+    #[error("{0}")]
+    Fenced(String),
     /// Stop.
+    #[error(transparent)]
     Stop(Stop),
 }
 
@@ -121,7 +147,7 @@ impl From<Error> for Failure {
         match error {
             Error::Unavailable(why) => Failure::Again(why),
             Error::Broken(why) => Failure::Stop(Stop::Broken(why)),
-            Error::Moved(why) => Failure::Restore(why),
+            Error::Moved(why) => Failure::Moved(why),
         }
     }
 }
@@ -130,7 +156,8 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Failure {
         match error {
             CommitError::Nothing(_) => Failure::Again(error.to_string()),
-            CommitError::Unknown(_) | CommitError::Fenced(_) => Failure::Restore(error.to_string()),
+            CommitError::Unknown(_) => Failure::Restore(error.to_string()),
+            CommitError::Fenced(_) => Failure::Fenced(error.to_string()),
         }
     }
 }
@@ -145,14 +172,18 @@ pub struct Notifier {
     options: Options,
     counters: Arc<Counters>,
     fail_open: FailOpen,
-    /// Records read and not yet committed.
+    /// Records read and not yet taken by a batch.
     waiting: Waiting,
-    /// Unfinished fan-outs; without a teller it is rebuilt by reading again.
-    running: BTreeMap<StateKey, Option<Teller>>,
-    /// When the throttle is asked about held updates.
-    timers: BTreeMap<StateKey, WallTime>,
-    /// The next offset of each partition, as committed.
-    offsets: BTreeMap<Partition, i64>,
+    /// Partitions of which no more records are asked for.
+    held_back: Vec<Partition>,
+    /// Up to and with the batch that is prepared.
+    standing: Standing,
+    /// The batch that is decided and goes to the committer next.
+    prepared: Option<Prepared>,
+    /// How far the last view's wall time was behind the clock, milliseconds.
+    view_behind_ms: i64,
+    /// Whether it was fenced off since its last commit.
+    fenced: bool,
 }
 
 impl Notifier {
@@ -170,170 +201,62 @@ impl Notifier {
         let mut restored = false;
         let mut pause = Pause::new(self.options.pause_ms);
         while !*shutdown.borrow() {
-            let step = if restored { self.cycle().await } else { self.restore().await.map(|()| true) };
-            match step {
-                Ok(true) => {
-                    restored = true;
+            let step =
+                if restored { self.cycle().await } else { self.restore().await.map(|()| Cycle::Begun) };
+            restored = match step {
+                Ok(Cycle::Ended) => break,
+                Ok(Cycle::Begun) => true,
+                Ok(Cycle::Done) => {
                     pause.reset();
+                    self.fenced = false;
                     self.counters.set_trouble(None);
+                    true
                 }
-                Ok(false) => break,
-                Err(Failure::Stop(stop)) => {
-                    self.counters.set_trouble(Some(stop.to_string()));
-                    return Err(stop);
-                }
-                Err(Failure::Again(why)) => self.trouble(why, &mut pause).await,
-                Err(Failure::Restore(why)) => {
-                    restored = false;
-                    self.trouble(why, &mut pause).await;
-                }
-            }
+                Err(failure) => self.mend(failure, &mut pause).await? && restored,
+            };
+        }
+        if let Err(failure) = self.land().await {
+            tracing::warn!(reason = %failure, "stopping; what was begun is done after the next start");
         }
         Ok(())
     }
 
-    async fn trouble(&mut self, why: String, pause: &mut Pause) {
+    /// After a failure; false: what is stored must be restored.
+    async fn mend(&mut self, failure: Failure, pause: &mut Pause) -> Result<bool, Stop> {
+        self.standing.forget_tellers();
+        let (why, restored) = match failure {
+            Failure::Stop(stop) => {
+                self.counters.set_trouble(Some(stop.to_string()));
+                return Err(stop);
+            }
+            Failure::Moved(why) => return Ok(moved(&why)),
+            // Partitions moved; but twice with no commit in between is no move.
+            Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => return Ok(moved(&why)),
+            Failure::Again(why) => (why, true),
+            Failure::Fenced(why) | Failure::Restore(why) => (why, false),
+        };
         tracing::warn!(reason = %why, "paused");
         self.counters.set_trouble(Some(why));
-        // A teller may have gone further than what was committed.
-        self.running.values_mut().for_each(|teller| *teller = None);
         tokio::time::sleep(pause.next()).await;
+        Ok(restored)
     }
 
     /// Goes back to what is stored.
     async fn restore(&mut self) -> Result<(), Failure> {
         self.counters.restores.fetch_add(1, Relaxed);
-        let restored = self.committer.restore().await?;
+        self.prepared = None;
         self.waiting.clear();
-        self.running.clear();
-        self.timers.clear();
-        self.offsets = restored.offsets.iter().copied().collect();
-        for (key, state) in &restored.unfinished {
-            self.remember_unfinished(key, state);
-        }
+        self.standing = Standing::default();
+        let restored = self.committer.restore().await?;
+        self.standing = Standing::restored(&restored);
         self.source.rewind(&restored.offsets);
         Ok(())
     }
-
-    /// One commit's worth of work; false when the input has ended.
-    async fn cycle(&mut self) -> Result<bool, Failure> {
-        if self.waiting.len() < self.options.batch_records {
-            match self.source.next_batch(self.options.batch_records, self.wait_ms()).await? {
-                Some(records) => self.waiting.push(records),
-                None if self.waiting.len() == 0 && self.running.is_empty() => return Ok(false),
-                None => {}
-            }
-        }
-        let mut taken = self.take_records();
-        let worked = self.work(&taken).await;
-        self.waiting.put_back(taken.split_off(*worked.as_ref().unwrap_or(&0)));
-        worked.map(|_| true)
-    }
-
-    /// No wait while there is work; else until the next timer.
-    fn wait_ms(&self) -> u64 {
-        if self.waiting.len() > 0 || !self.running.is_empty() {
-            return 0;
-        }
-        let now = self.clock.now().0;
-        let due = self.timers.values().min().map(|due| due.0.saturating_sub(now).max(0) as u64);
-        due.unwrap_or(u64::MAX).min(self.options.idle_wait_ms)
-    }
-
-    /// The next records, but none of a product whose fan-out is unfinished.
-    fn take_records(&mut self) -> Vec<intake::Incoming> {
-        let running: std::collections::BTreeSet<_> =
-            self.running.keys().map(|key| (key.partition, key.product.clone())).collect();
-        self.waiting.take(self.options.batch_records, |partition, product| {
-            !running.is_empty() && running.contains(&(partition, product.clone()))
-        })
-    }
-
-    /// Decides and commits; says how many of the records that took.
-    async fn work(&mut self, taken: &[intake::Incoming]) -> Result<usize, Failure> {
-        let mut view = self.watches.view().await?;
-        let now = view.wall_time();
-        let due: Vec<StateKey> =
-            self.timers.iter().filter(|(_, due)| **due <= now).map(|(key, _)| key.clone()).collect();
-        if taken.is_empty() && due.is_empty() && self.running.is_empty() {
-            return Ok(0);
-        }
-        let states = self.load(taken, &due).await?;
-        let mut batch = Batch::new(&self.options, &mut *view, &*self.plugins, &self.counters, states);
-        batch.go_on(&mut self.running).await?;
-        batch.release_due(&due).await?;
-        let count = batch.take(taken, &mut self.fail_open).await?;
-        let work = batch.done();
-        self.commit(&taken[..count], work).await?;
-        Ok(count)
-    }
-
-    /// The states of every product this cycle may touch.
-    async fn load(
-        &mut self,
-        taken: &[intake::Incoming],
-        due: &[StateKey],
-    ) -> Result<Vec<(StateKey, pricedrop_model::ProductState)>, Failure> {
-        let from_records = taken
-            .iter()
-            .filter_map(|incoming| Some((incoming.record.position.partition, incoming.product()?.clone())));
-        let from_keys = due.iter().chain(self.running.keys()).map(|key| (key.partition, key.product.clone()));
-        let products: std::collections::BTreeSet<_> = from_records.chain(from_keys).collect();
-        Ok(self.committer.load(&products.into_iter().collect::<Vec<_>>()).await?)
-    }
-
-    async fn commit(&mut self, taken: &[intake::Incoming], mut work: batch::Work) -> Result<(), Failure> {
-        let mut offsets = self.offsets.clone();
-        for Taken { partition, next } in batch::taken_up_to(taken) {
-            offsets.insert(partition, next);
-        }
-        let touched = |partition: &Partition| {
-            work.commit.states.iter().any(|(key, _)| key.partition == *partition)
-                || self.offsets.get(partition) != offsets.get(partition)
-        };
-        let touched = offsets.iter().filter(|(partition, _)| touched(partition));
-        work.commit.offsets = touched.map(|(partition, next)| (*partition, *next)).collect();
-        let unfinished: Vec<_> =
-            work.commit.states.iter().map(|(key, state)| (key.clone(), unfinished(state))).collect();
-        let begun = Instant::now();
-        if !work.commit.offsets.is_empty() {
-            self.committer.commit(work.commit).await?;
-            self.counters.commits.fetch_add(1, Relaxed);
-            self.counters.commit_micros.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
-        }
-        self.offsets = offsets;
-        self.counters.records.fetch_add(taken.len() as u64, Relaxed);
-        for (key, (fan_out, due)) in unfinished {
-            let teller = work.tellers.remove(&key);
-            update(&mut self.running, &key, fan_out.then_some(teller));
-            update(&mut self.timers, &key, due);
-        }
-        self.counters.ledger_overflows.fetch_add(work.forgotten, Relaxed);
-        work.outcomes.iter().for_each(|(_, outcome)| self.counters.count(outcome));
-        for (told, told_before) in work.drops {
-            self.counters.count_drop(told, told_before);
-        }
-        self.source.settled(work.outcomes);
-        Ok(())
-    }
-
-    fn remember_unfinished(&mut self, key: &StateKey, state: &pricedrop_model::ProductState) {
-        let (fan_out, due) = unfinished(state);
-        update(&mut self.running, key, fan_out.then_some(None));
-        update(&mut self.timers, key, due);
-    }
 }
 
-/// Whether a fan-out is unfinished, and when the throttle is asked.
-fn unfinished(state: &pricedrop_model::ProductState) -> (bool, Option<WallTime>) {
-    (state.fan_out.is_some(), state.pending.as_ref().map(|pending| pending.due))
-}
-
-fn update<V>(map: &mut BTreeMap<StateKey, V>, key: &StateKey, value: Option<V>) {
-    match value {
-        Some(value) => map.insert(key.clone(), value),
-        None => map.remove(key),
-    };
+fn moved(why: &str) -> bool {
+    tracing::info!(reason = %why, "partitions moved; going on with those there are now");
+    false
 }
 
 /// A pause that doubles.

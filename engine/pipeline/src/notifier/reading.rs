@@ -82,6 +82,7 @@ impl Batch<'_> {
             if self.budget == 0 {
                 break Reach::Part;
             }
+            tokio::task::yield_now().await;
         };
         self.publish(key, fan_out, told);
         if audit && reach == Reach::End {
@@ -105,19 +106,7 @@ impl Batch<'_> {
         page: &mut WatchPage,
     ) -> Result<Option<Cursor>, Failure> {
         page.clear();
-        let buckets = match &fan_out.path {
-            ReadPath::Plain => None,
-            ReadPath::Buckets { policy, from } => Some((policy.as_str(), *from)),
-        };
-        let scan = Scan {
-            product: &key.product,
-            from: fan_out.priced.price,
-            below,
-            hysteresis: fan_out.hysteresis,
-            buckets,
-            after: fan_out.cursor.clone(),
-            page_rows: self.options.page_rows.min(most.max(1)),
-        };
+        let scan = scan_of(key, fan_out, below, self.options.page_rows.min(most.max(1)));
         let next = self.view.scan(&scan, page).await?;
         self.counters.rows_read.fetch_add(page.len() as u64, Relaxed);
         Ok(next)
@@ -231,6 +220,28 @@ impl Batch<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The next page of a fan-out.
+pub(super) fn scan_of<'a>(
+    key: &'a StateKey,
+    fan_out: &'a FanOut,
+    below: Floor,
+    page_rows: usize,
+) -> Scan<'a> {
+    let buckets = match &fan_out.path {
+        ReadPath::Plain => None,
+        ReadPath::Buckets { policy, from } => Some((policy.as_str(), *from)),
+    };
+    Scan {
+        product: &key.product,
+        from: fan_out.priced.price,
+        below,
+        hysteresis: fan_out.hysteresis,
+        buckets,
+        after: fan_out.cursor.clone(),
+        page_rows,
     }
 }
 

@@ -8,10 +8,12 @@ use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Failure;
+use super::ahead::MOST_AHEAD;
 use super::batch::Batch;
 
 /// A failing throttle lets updates pass, but only so many a second: beyond,
 /// they are held. So neither a broken plugin nor a flickering price floods.
+#[derive(Debug, Clone, Copy)]
 pub struct FailOpen {
     per_second: u32,
     second: i64,
@@ -140,19 +142,27 @@ impl Batch<'_> {
 
     /// A run holds a product at most once.
     async fn release_run(&mut self, run: &[StateKey]) -> Result<(), Failure> {
-        for (key, decision) in run.iter().zip(self.ask_release(run)) {
-            let mut decision = decision;
-            // Lowest leaves the latest behind: evaluated at once unless the
-            // lowest is still telling.
-            while let Some(priced) = release(self.state(key), decision) {
-                self.evaluate(key, &priced, false).await?;
-                let state = self.state(key);
-                let follows = state.pending.as_ref().is_some_and(|pending| pending.released);
-                if !follows || state.fan_out.is_some() {
-                    break;
-                }
-                decision = Release::Last;
+        let released: Vec<_> = run.iter().zip(self.ask_release(run)).collect();
+        for part in released.chunks(MOST_AHEAD) {
+            self.announce_released(part).await?;
+            for (key, decision) in part {
+                self.release_one(key, *decision).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lowest leaves the latest behind: evaluated at once unless the lowest is
+    /// still telling.
+    async fn release_one(&mut self, key: &StateKey, mut decision: Release) -> Result<(), Failure> {
+        while let Some(priced) = release(self.state(key), decision) {
+            self.evaluate(key, &priced, false).await?;
+            let state = self.state(key);
+            let follows = state.pending.as_ref().is_some_and(|pending| pending.released);
+            if !follows || state.fan_out.is_some() {
+                break;
+            }
+            decision = Release::Last;
         }
         Ok(())
     }

@@ -24,31 +24,60 @@ pub enum Entry {
 /// All of it, in order.
 #[derive(Debug, Default)]
 pub struct Journal {
-    entries: Vec<Entry>,
-    committed: usize,
+    parts: Vec<Part>,
+    /// Views that are open: while there is one, a batch is being decided.
+    views: usize,
 }
 
+/// What one batch did, or how watches changed.
+#[derive(Debug)]
+struct Part {
+    entries: Vec<Entry>,
+    batch: bool,
+    came_true: bool,
+}
+
+/// The part that a commit makes true.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried(usize);
+
 impl Journal {
-    /// A cycle begins: the one before either committed or left nothing behind.
+    /// A batch is decided now: its states are loaded.
     pub fn begin(&mut self) {
-        self.entries.truncate(self.committed);
+        self.parts.push(Part { entries: Vec::new(), batch: true, came_true: false });
     }
 
-    /// What the cycle did is true now.
-    pub fn commit(&mut self) {
-        self.committed = self.entries.len();
+    /// A view opens, or closes.
+    pub fn view(&mut self, opens: bool) {
+        self.views = if opens { self.views + 1 } else { self.views - 1 };
     }
 
-    /// Between two cycles watches change.
+    /// A commit begins: of the batch before the one that is being decided, or
+    /// of the last one.
+    pub fn carried(&self) -> Carried {
+        let batches = self.parts.iter().enumerate().filter(|(_, part)| part.batch);
+        let last = batches.rev().map(|(index, _)| index).nth(self.views).unwrap();
+        Carried(last)
+    }
+
+    /// What a batch did is true now.
+    pub fn commit(&mut self, Carried(index): Carried) {
+        self.parts[index].came_true = true;
+    }
+
+    /// Watches change while nothing is being decided.
     pub fn changed(&mut self, event: &Event) {
-        self.begin();
-        self.entries.push(Entry::Changed(event.clone()));
-        self.commit();
+        self.parts.push(Part { entries: vec![Entry::Changed(event.clone())], batch: false, came_true: true });
     }
 
     /// What came true.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries[..self.committed]
+    pub fn entries(&self) -> Vec<Entry> {
+        let parts = self.parts.iter().filter(|part| part.came_true);
+        parts.flat_map(|part| part.entries.clone()).collect()
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.parts.last_mut().unwrap().entries.push(entry);
     }
 }
 
@@ -81,7 +110,7 @@ impl Throttling for RandomThrottle {
                 3..7 => Decision::Hold(self.later(arrival.now)),
                 _ => Decision::Skip,
             };
-            self.journal.lock().unwrap().entries.push(Entry::Arrived {
+            self.journal.lock().unwrap().push(Entry::Arrived {
                 product: arrival.subject.product.clone(),
                 currency: arrival.subject.currency,
                 price: arrival.price,
@@ -102,7 +131,7 @@ impl Throttling for RandomThrottle {
                 6 => Release::Hold(self.later(now)),
                 _ => Release::Discard,
             };
-            self.journal.lock().unwrap().entries.push(Entry::Due {
+            self.journal.lock().unwrap().push(Entry::Due {
                 product: subject.product.clone(),
                 currency: subject.currency,
                 pending: subject.pending.expect("something is due").clone(),

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod fairness;
 mod faults;
+mod group;
 mod harness;
 mod journal;
 mod policies;
+mod script;
 mod throttled;
 
 use std::sync::atomic::AtomicU64;
@@ -61,6 +64,9 @@ fn plain() -> Setup {
         watchers_above: usize::MAX,
         mapping: None,
         throttled: false,
+        partitions: 1,
+        members: 1,
+        moves_one_in: None,
         faults: Faults::None,
         seed: 0,
     }
@@ -77,6 +83,9 @@ fn cut_small(seed: u64) -> Setup {
         watchers_above: dice.roll(4) as usize,
         mapping,
         throttled: false,
+        partitions: 1,
+        members: 1,
+        moves_one_in: None,
         faults: Faults::None,
         seed,
     }
@@ -177,6 +186,30 @@ fn a_fan_out_interrupted_at_any_commit_goes_on_as_if_it_had_not_been() {
             }
         }
     });
+}
+
+#[test]
+fn partitions_that_move_between_notifiers_tell_whom_the_reference_tells() {
+    let strategy =
+        || histories(40).prop_map(|(rules, plot, seed)| (History::under_a_clock(rules, &plot), seed));
+    let moves = AtomicU64::new(0);
+    hold(10_000, strategy, |(history, seed)| {
+        let mut dice = Dice(seed ^ 4);
+        let answer = expected(&history);
+        let faults = if dice.roll(2) == 0 { Faults::None } else { Faults::OneIn(2 + seed % 20, seed) };
+        let setup = Setup {
+            partitions: 1 + dice.roll(4) as usize,
+            members: 1 + dice.roll(3) as usize,
+            moves_one_in: Some(2 + dice.roll(20)),
+            faults,
+            ..cut_small(seed)
+        };
+        let run = run(&history, &setup);
+        moves.fetch_add(run.moves as u64, Relaxed);
+        assert_told(&run, &answer);
+        assert_settled(&run, &answer);
+    });
+    assert!(moves.load(Relaxed) > 10_000, "partitions hardly moved");
 }
 
 #[test]

@@ -137,7 +137,10 @@ impl Event {
 
 #[async_trait]
 impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C> {
-    async fn next_batch(&mut self, _most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
+        if most == 0 {
+            return Ok(Some(Vec::new()));
+        }
         loop {
             if self.next.is_none() {
                 self.next = self.read()?;

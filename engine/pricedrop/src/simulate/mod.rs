@@ -93,6 +93,7 @@ impl Simulation {
             commit_watches: usize::MAX,
             idle_wait_ms: events::NO_TIMER_MS,
             audit_one_in: 0,
+            look_ahead: false,
             ..notifier::Options::default()
         };
         let notifier =

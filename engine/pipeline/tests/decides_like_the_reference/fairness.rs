@@ -1,0 +1,184 @@
+//! Partitions and products beside each other: none waits for another's fan-out,
+//! and not much more is read ahead than is told.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_model::seams::{Error, Outcome, Scan, Summary, UpdateSource, WatchStore, WatchView};
+use pricedrop_model::{
+    Cursor, EventTime, Partition, Position, Price, ProductId, Record, UserId, WallTime, Watch, WatchPage,
+};
+use pricedrop_pipeline::notifier::Options;
+
+use crate::harness::SetClock;
+use crate::policies::Policies;
+
+/// Hands out the first partition's records for as long as they are wanted.
+struct Greedy {
+    partitions: Vec<VecDeque<Record>>,
+    held_back: Vec<Partition>,
+    settled: Arc<Mutex<Vec<Position>>>,
+}
+
+#[async_trait]
+impl UpdateSource for Greedy {
+    async fn next_batch(&mut self, most: usize, _: u64) -> Result<Option<Vec<Record>>, Error> {
+        if self.partitions.iter().all(VecDeque::is_empty) {
+            return Ok(None);
+        }
+        let wanted = |place: &usize| !self.held_back.contains(&Partition(*place as i32));
+        let mut places = (0..self.partitions.len()).filter(wanted);
+        let first = places.find(|place| !self.partitions[*place].is_empty());
+        let records = first.map(|place| {
+            let queue = &mut self.partitions[place];
+            queue.drain(..most.min(queue.len())).collect()
+        });
+        Ok(Some(records.unwrap_or_default()))
+    }
+
+    fn hold_back(&mut self, partitions: &[Partition]) {
+        self.held_back = partitions.to_vec();
+    }
+
+    fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
+        self.settled.lock().unwrap().extend(outcomes.into_iter().map(|(position, _)| position));
+    }
+
+    fn rewind(&mut self, _: &[(Partition, i64)]) {}
+}
+
+/// Counts what is read ahead, and what is read.
+struct Counting {
+    inner: MemoryWatches,
+    ahead: Arc<AtomicUsize>,
+    read: Arc<AtomicUsize>,
+}
+
+struct CountingView {
+    inner: Box<dyn WatchView>,
+    ahead: Arc<AtomicUsize>,
+    read: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl WatchStore for Counting {
+    async fn view(&self) -> Result<Box<dyn WatchView>, Error> {
+        let (ahead, read) = (self.ahead.clone(), self.read.clone());
+        Ok(Box::new(CountingView { inner: self.inner.view().await?, ahead, read }))
+    }
+}
+
+#[async_trait]
+impl WatchView for CountingView {
+    fn wall_time(&self) -> WallTime {
+        self.inner.wall_time()
+    }
+
+    async fn prefetch(&mut self, scans: &[Scan<'_>]) -> Result<(), Error> {
+        self.ahead.fetch_add(scans.len(), Relaxed);
+        Ok(())
+    }
+
+    async fn summary(&mut self, product: &ProductId) -> Result<Summary, Error> {
+        self.read.fetch_add(1, Relaxed);
+        self.inner.summary(product).await
+    }
+
+    async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
+        self.inner.scan(scan, page).await
+    }
+}
+
+/// What became of the records of these partitions, in the order it was told.
+struct Done {
+    settled: Vec<Position>,
+    ahead: usize,
+    read: usize,
+}
+
+/// Each product has so many watches; each record is a product and its price.
+fn work(watches: &[(&str, usize)], partitions: &[Vec<(String, i64)>], options: Options) -> Done {
+    let clock = Arc::new(SetClock::default());
+    let store = MemoryWatches::new(clock.clone(), None, usize::MAX);
+    for (product, count) in watches {
+        (0..*count).for_each(|user| {
+            store.put(watch(product, user));
+        });
+    }
+    let committer = MemoryCommitter::default();
+    let places = (0..partitions.len()).map(|place| (Partition(place as i32), 0));
+    committer.with(|committed| committed.offsets.extend(places));
+    let settled = Arc::<Mutex<Vec<Position>>>::default();
+    let (ahead, read) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let source = Greedy {
+        partitions: partitions.iter().zip(0..).map(|(updates, place)| records(place, updates)).collect(),
+        held_back: Vec::new(),
+        settled: settled.clone(),
+    };
+    let store = Arc::new(Counting { inner: store, ahead: ahead.clone(), read: read.clone() });
+    let plugins = Arc::new(Policies::default());
+    let notifier = options.build(Box::new(source), Box::new(committer), store, plugins, clock);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (_keep, shutdown) = tokio::sync::watch::channel(false);
+    runtime.block_on(notifier.run(shutdown)).unwrap();
+    let settled = std::mem::take(&mut *settled.lock().unwrap());
+    Done { settled, ahead: ahead.load(Relaxed), read: read.load(Relaxed) }
+}
+
+fn watch(product: &str, user: usize) -> Watch {
+    Watch {
+        product_id: ProductId::new(product).unwrap(),
+        price_watch_value: Price::new(1_000, 0).unwrap(),
+        user_id: UserId::new(&format!("user{user}")).unwrap(),
+        mode: None,
+        currency: None,
+        updated_at: None,
+    }
+}
+
+fn records(place: i32, updates: &[(String, i64)]) -> VecDeque<Record> {
+    let record = |((product, price), offset): (&(String, i64), i64)| Record {
+        position: Position { partition: Partition(place), offset },
+        key: None,
+        value: Some(format!(r#"{{"productId":"{product}","newPrice":{price}}}"#).into()),
+        timestamp: EventTime(0),
+    };
+    updates.iter().zip(0..).map(record).collect()
+}
+
+#[test]
+fn an_update_of_a_product_that_is_telling_makes_only_its_own_partition_wait() {
+    let drops = |product: &str| (0..50).map(|step| (product.to_owned(), 900 - step)).collect::<Vec<_>>();
+    let options = Options { batch_records: 4, commit_watches: 10, page_rows: 10, ..Options::default() };
+    let done = work(&[("many", 1_000), ("few", 1)], &[drops("many"), drops("few")], options);
+    assert_eq!(done.settled.len(), 100);
+    let first_of_many = done.settled.iter().position(|position| position.partition == Partition(0));
+    assert_eq!(first_of_many, Some(50), "{:?}", done.settled);
+}
+
+#[test]
+fn a_partition_with_more_work_than_a_commit_holds_leaves_room_for_others() {
+    let busy = (0..200).map(|number| (format!("busy{number}"), 900)).collect();
+    let quiet = (0..20).map(|step| ("quiet".to_owned(), 900 - step)).collect();
+    let names: Vec<String> = (0..200).map(|number| format!("busy{number}")).collect();
+    let mut watches: Vec<_> = names.iter().map(|name| (name.as_str(), 5)).collect();
+    watches.push(("quiet", 1));
+    let options = Options { batch_records: 10, commit_watches: 20, page_rows: 10, ..Options::default() };
+    let done = work(&watches, &[busy, quiet], options);
+    assert_eq!(done.settled.len(), 220);
+    let last_of_quiet = done.settled.iter().rposition(|position| position.partition == Partition(1));
+    assert!(last_of_quiet.unwrap() < 150, "{:?}", done.settled);
+}
+
+#[test]
+fn not_much_more_is_read_ahead_than_is_told() {
+    let names: Vec<String> = (0..1_000).map(|number| format!("product{number}")).collect();
+    let watches: Vec<_> = names.iter().map(|name| (name.as_str(), 100)).collect();
+    let drops = names.iter().map(|name| (name.clone(), 900)).collect();
+    let done = work(&watches, &[drops], Options::default());
+    assert!(done.read >= 1_000 && done.ahead >= done.read, "{} of {}", done.read, done.ahead);
+    assert!(done.ahead <= 2 * done.read, "{} read ahead, {} read", done.ahead, done.read);
+}
