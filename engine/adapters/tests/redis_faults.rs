@@ -324,10 +324,8 @@ async fn the_documented_rights_suffice() {
         assert_eq!(index.restore(owned[0], std::slice::from_ref(&entry)).await.unwrap(), Kept::Done);
         assert_eq!(index.seed(owned[0]).await.unwrap(), Kept::Done);
     }
-    assert_eq!(
-        index.take(&owned, "mail", WallTime(20), WallTime(30), 9).await.unwrap().retries,
-        [entry.clone()]
-    );
+    let taken = index.take(&owned, "mail", WallTime(20), WallTime(30), 9).await.unwrap();
+    assert_eq!(taken.retries, std::slice::from_ref(&entry));
     assert_eq!(index.remove(&owned, &[entry]).await.unwrap(), []);
     assert_eq!(index.waiting(&owned).await.unwrap().by_channel, [("mail".into(), 0)]);
     let stranger = RedisLeases::new(&rig.redis(Options { prefix: "other".into(), ..as_user }));

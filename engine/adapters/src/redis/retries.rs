@@ -202,7 +202,7 @@ impl RedisRetryIndex {
     async fn put_some(&self, owned: Owned, rebuilds: bool, retries: Vec<&Retry>) -> Result<Kept, Error> {
         let bodies: Vec<Vec<u8>> = retries
             .iter()
-            .map(|retry| serde_json::to_vec(retry))
+            .map(serde_json::to_vec)
             .collect::<Result<_, _>>()
             .map_err(|error| Error::Broken(format!("a retry cannot be written: {error}")))?;
         let done = self.lane.call(self.timeout, |mut session| async move {
