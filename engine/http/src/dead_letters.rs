@@ -59,6 +59,10 @@ pub(crate) async fn replay(From(state): From<State>, Named(number): Named<i64>) 
             replay_delivery(&state, &item).await?;
             format!("queued for {} on {}", retry.to.user_id, retry.to.channel)
         }
+        DeadWhat::Notification { .. } => {
+            let error = "it was no notification, and there is nothing to send".to_owned();
+            return Err(Refusal::new(StatusCode::CONFLICT, error).remedy("let its producer write it again"));
+        }
         DeadWhat::Update { truncated: Some(bytes), .. } => {
             let error = format!("the update had {bytes} bytes, and only its beginning was kept");
             return Err(Refusal::new(StatusCode::CONFLICT, error).remedy("send a shorter update"));

@@ -188,6 +188,20 @@ pub enum DeadWhat {
         /// Its full length, when it was cut.
         truncated: Option<u64>,
     },
+    /// A record of the notifications that was none.
+    #[serde(rename_all = "camelCase")]
+    Notification {
+        /// Where it stood.
+        partition: i32,
+        /// Where it stood.
+        offset: i64,
+        /// Its key as text, invalid UTF-8 replaced.
+        key: Option<String>,
+        /// Its value as text, invalid UTF-8 replaced, cut at a limit.
+        value: Option<String>,
+        /// Its full length, when it was cut.
+        truncated: Option<u64>,
+    },
     /// A delivery that failed for good.
     #[serde(rename_all = "camelCase")]
     Delivery {

@@ -39,3 +39,21 @@ pub const REMOVALS: usize = 1_000;
 pub const REMOVAL_POLL_MS: u64 = 200;
 /// Workers of one instance.
 pub const WORKERS: usize = 64;
+/// How often the dispatcher's worker looks for rebalances and replays, milliseconds.
+pub const DISPATCH_TICK_MS: u64 = 50;
+/// Requests of the dispatcher that share a transaction at most.
+pub const WRITES: usize = 1_024;
+/// Retries brought into a new index at once.
+pub const INDEX_PAGE: usize = 1_000;
+/// Pause before an index or a partition that failed is tried again, milliseconds.
+pub const INDEX_PAUSE_MS: u64 = 500;
+/// Records of the retry topic looked at in one tick.
+pub const REPLAYS: usize = 4_096;
+/// Largest notification that is delivered, bytes.
+pub const NOTIFICATION_BYTES: usize = 64 * 1024;
+/// Longest text of a record that is kept with a dead letter, bytes.
+pub const DEAD_TEXT_BYTES: usize = 64 * 1024;
+/// How long a single record may take to be acknowledged, milliseconds.
+pub const ACK_MS: u64 = 30_000;
+/// How often a full producer is looked at again, milliseconds.
+pub const ROOM_POLL_MS: u64 = 5;

@@ -14,14 +14,26 @@
 //! not know.
 
 mod accept;
+mod acked;
 mod commit;
+mod dead_letters;
+mod dispatch;
+mod dispatch_ledger;
+mod dispatch_replays;
 mod figures;
+mod intake;
 pub mod limits;
 mod log;
+mod log_reader;
 mod marked_log;
 mod member;
+mod notifications;
+mod outbox;
 mod raw;
 mod removals;
+mod retries;
+mod retries_index;
+mod retries_topic;
 mod settings;
 mod slot;
 mod source;
@@ -37,9 +49,18 @@ use std::sync::{Arc, Mutex};
 use pricedrop_model::seams::WatchWriter;
 
 pub use accept::{Accepted, accept};
+pub use acked::Acked;
 pub use commit::{KafkaCommitter, Options};
+pub use dead_letters::KafkaDeadLetters;
+pub use dispatch::{DispatchOptions, KafkaDispatch};
+pub use dispatch_replays::KafkaReplays;
 pub use figures::Figures;
+pub use intake::{KafkaIntake, PostError, PostedRecord};
+pub use notifications::KafkaNotifications;
+pub use outbox::KafkaOutbox;
 pub use removals::Remover;
+pub use retries::KafkaRetries;
+pub use retries_index::{MemoryRetryIndex, RetryIndex};
 pub use settings::{RESERVED, Settings, Topics};
 pub use slot::{Slot, SlotError};
 pub use source::KafkaSource;

@@ -8,7 +8,7 @@ use pricedrop_model::seams;
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// There is nothing to send: mend the producer and let it write again.
-    #[error("item {0} is a record of the input that was no update; only deliveries are replayed")]
+    #[error("item {0} is a record that could not be read; only deliveries are replayed")]
     NotADelivery(i64),
     /// A store is away; replaying again is safe.
     #[error(transparent)]

@@ -42,6 +42,9 @@ fn line(item: &Value) -> String {
         Ok(DeadItem { what: DeadWhat::Update { partition, offset, .. }, .. }) => {
             format!("update {partition}/{offset}")
         }
+        Ok(DeadItem { what: DeadWhat::Notification { partition, offset, .. }, .. }) => {
+            format!("notification {partition}/{offset}")
+        }
         Ok(DeadItem { what: DeadWhat::Delivery { retry, .. }, .. }) => {
             format!("{} to {} by {}", retry.notification.product_id, retry.to.user_id, retry.to.channel)
         }

@@ -14,6 +14,8 @@ pub trait Log {
     type Committer: Committer;
     /// A reader.
     type Reader: NotificationLog;
+    /// How long a reader may wait for what is committed already, milliseconds.
+    const WAIT_MS: u64 = 0;
     /// The committer; asked once.
     fn committer(&self) -> Self::Committer;
     /// A reader that goes on where the last one committed.
@@ -24,10 +26,10 @@ fn users(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("u{n}")).collect()
 }
 
-async fn read_all(reader: &mut impl NotificationLog, most: usize) -> Vec<(Position, Notification)> {
+async fn read_all<L: Log>(reader: &mut L::Reader, most: usize) -> Vec<(Position, Notification)> {
     let mut all = Vec::new();
     loop {
-        let batch = reader.next_batch(most, 0).await.expect("a batch");
+        let batch = reader.next_batch(most, L::WAIT_MS).await.expect("a batch");
         assert!(batch.len() <= most);
         if batch.is_empty() {
             return all;
@@ -52,7 +54,7 @@ pub async fn every_notification_is_read_once_in_order<L: Log>(log: L) {
         let commit = Commit { fan_outs: vec![block], ..Commit::default() };
         committer.commit(commit).await.expect("committed");
     }
-    let read = read_all(&mut log.reader(), 4).await;
+    let read = read_all::<L>(&mut log.reader(), 4).await;
     assert!(read.is_sorted_by(|a, b| a.0 < b.0));
     assert_eq!(read.into_iter().map(|(_, notification)| notification).collect::<Vec<_>>(), written);
 }
@@ -64,9 +66,10 @@ pub async fn a_reader_goes_on_from_its_commit<L: Log>(log: L) {
     let commit = Commit { fan_outs: vec![block("P", "1", 0, &users(10))], ..Commit::default() };
     committer.commit(commit).await.expect("committed");
     let mut first = log.reader();
-    let all = read_all(&mut first, 3).await;
+    let all = read_all::<L>(&mut first, 3).await;
     first.commit(&[(all[6].0.partition, all[6].0.offset)]).await.expect("committed");
-    let rest = read_all(&mut log.reader(), 100).await;
+    drop(first);
+    let rest = read_all::<L>(&mut log.reader(), 100).await;
     assert_eq!(rest, all[6..]);
 }
 
@@ -77,7 +80,7 @@ pub async fn a_long_fan_out_keeps_its_order<L: Log>(log: L) {
     let told = users(10_001);
     let commit = Commit { fan_outs: vec![block("P", "1", 0, &told)], ..Commit::default() };
     committer.commit(commit).await.expect("committed");
-    let read = read_all(&mut log.reader(), 1000).await;
+    let read = read_all::<L>(&mut log.reader(), 1000).await;
     let read: Vec<String> = read.into_iter().map(|(_, one)| one.user_id.to_string()).collect();
     assert_eq!(read, told);
 }

@@ -1,0 +1,79 @@
+//! The compacted topic of retries: what its records mean. It has the
+//! partitions of the notifications; an entry lies in the partition that its
+//! notification came from.
+//!
+//! | Key | Value |
+//! |---|---|
+//! | delivery key | the entry as JSON; none: confirmed or dead |
+//! | `\0marker` | a token, by whoever took over last |
+//!
+//! An entry with the header `pricedrop.replay` was written by somebody who may
+//! not own the partition; its owner looks for those.
+
+use pricedrop_model::Partition;
+use pricedrop_model::dispatch::Retry;
+
+use super::raw::{Records, Value};
+
+/// The reserved key of the marker: no delivery's key begins with a zero byte.
+pub const MARKER: &[u8] = b"\0marker";
+/// The header of an entry from elsewhere.
+pub const REPLAY: &str = "pricedrop.replay";
+
+/// What a record of the topic says.
+#[derive(Debug)]
+pub enum Entry {
+    /// To be tried again.
+    Waits(Box<Retry>),
+    /// Confirmed or dead: its key.
+    Done(String),
+    /// Somebody took over.
+    Marker(u64),
+    /// None of ours; why.
+    Unreadable(String),
+}
+
+/// Appends an entry.
+pub fn push(records: &mut Records, retry: &Retry) {
+    records.push(retry.partition.0, retry.key.as_bytes(), |out| {
+        out.extend(encode(retry));
+        Value::Written
+    });
+}
+
+/// Appends that an entry is done.
+pub fn push_done(records: &mut Records, retry: &Retry) {
+    records.push(retry.partition.0, retry.key.as_bytes(), |_| Value::Tombstone);
+}
+
+/// Appends a marker.
+pub fn push_marker(records: &mut Records, partition: Partition, token: u64) {
+    records.push(partition.0, MARKER, |out| {
+        out.extend(token.to_be_bytes());
+        Value::Written
+    });
+}
+
+/// An entry as it is stored.
+pub fn encode(retry: &Retry) -> Vec<u8> {
+    serde_json::to_vec(retry).expect("an entry has only text keys")
+}
+
+/// Reads a record; the partition is where it lies, whatever it says.
+pub fn read(partition: Partition, key: Option<&[u8]>, value: Option<&[u8]>) -> Entry {
+    let Some(key) = key else { return Entry::Unreadable("a record without a key".into()) };
+    match value {
+        Some(value) if key == MARKER => match value.try_into() {
+            Ok(token) => Entry::Marker(u64::from_be_bytes(token)),
+            Err(_) => Entry::Unreadable("a marker of another length".into()),
+        },
+        Some(value) => match serde_json::from_slice::<Retry>(value) {
+            Ok(retry) => Entry::Waits(Box::new(Retry { partition, ..retry })),
+            Err(error) => Entry::Unreadable(error.to_string()),
+        },
+        None => match std::str::from_utf8(key) {
+            Ok(key) => Entry::Done(key.to_owned()),
+            Err(error) => Entry::Unreadable(error.to_string()),
+        },
+    }
+}
