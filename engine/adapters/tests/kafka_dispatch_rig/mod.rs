@@ -138,6 +138,19 @@ pub fn due(key: &str, at: i64) -> Retry {
     retry(key, "mail", at)
 }
 
+/// The same inside of a task of its own.
+macro_rules! ask {
+    ($call:expr) => {
+        loop {
+            match $call.await {
+                Ok(value) => break value,
+                Err(Error::Broken(reason)) => panic!("{reason}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+}
+
 /// A small dispatcher: claims, sends, confirms; what is leased goes to the
 /// retry queue.
 pub struct Office {
@@ -200,7 +213,7 @@ impl Office {
         let now = SystemClock.now();
         let keys: Vec<String> = jobs.iter().map(|job| job.key.clone()).collect();
         let until = WallTime(now.0 + LEASE_MS);
-        let claims = patiently(async || self.leases.claim(&keys, now, until).await).await;
+        let claims = ask!(self.leases.claim(&keys, now, until));
         let (mut ours, mut wait, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for (job, claim) in jobs.into_iter().zip(claims) {
             match claim {
@@ -213,12 +226,12 @@ impl Office {
                 Claim::Delivered => done.push(job),
             }
         }
-        patiently(async || self.leases.confirm(&ours, now).await).await;
+        ask!(self.leases.confirm(&ours, now));
         if !wait.is_empty() {
-            patiently(async || self.retries.put(wait.clone()).await).await;
+            ask!(self.retries.put(wait.clone()));
         }
         if queued && !done.is_empty() {
-            patiently(async || self.retries.remove(&done).await).await;
+            ask!(self.retries.remove(&done));
         }
     }
 }
