@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod decision;
 mod memory;
 mod native;
@@ -11,11 +12,12 @@ mod throughput;
 
 use std::time::{Duration, Instant};
 
-const SECTIONS: [(&str, fn()); 4] = [
+const SECTIONS: [(&str, fn()); 5] = [
     ("throughput", throughput::run),
     ("plugins", plugins::run),
     ("decision", decision::run),
     ("memory", memory::run),
+    ("cluster", cluster::run),
 ];
 
 fn main() {
