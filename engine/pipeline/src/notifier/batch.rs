@@ -144,10 +144,14 @@ impl<'a> Batch<'a> {
         &mut held.state
     }
 
-    /// Goes on with unfinished fan-outs, as far as half the budget goes: the
-    /// other half is for the records of other products.
-    pub async fn go_on(&mut self, running: &mut BTreeMap<StateKey, Option<Teller>>) -> Result<(), Failure> {
-        let records_share = self.budget / 2;
+    /// Goes on with unfinished fan-outs, as far as the budget goes: half of it,
+    /// where the other half is for records of other products.
+    pub async fn go_on(
+        &mut self,
+        running: &mut BTreeMap<StateKey, Option<Teller>>,
+        others_wait: bool,
+    ) -> Result<(), Failure> {
+        let records_share = if others_wait { self.budget / 2 } else { 0 };
         self.budget -= records_share;
         let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);

@@ -275,7 +275,7 @@ impl Plan {
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);
         let mut batch = Batch::new(options, &mut *self.view, plugins, counters, states);
-        batch.go_on(running).await?;
+        batch.go_on(running, !self.taken.is_empty()).await?;
         batch.release_due(&self.due).await?;
         let took = batch.take(&self.taken, fail_open).await?;
         Ok(Decided { work: batch.done(), took })

@@ -21,7 +21,7 @@ const KEPT_APART: [(&str, &[&str]); 8] = [
     ("fjall", &["pricedrop-adapters", "pricedrop-bench"]),
     ("lettre", &["pricedrop-adapters"]),
     ("axum", &["pricedrop-http"]),
-    ("rdkafka", &["pricedrop-adapters"]),
+    ("rdkafka", &["pricedrop-adapters", "pricedrop-bench"]),
     ("scylla", &["pricedrop-adapters"]),
     ("redis", &["pricedrop-adapters"]),
 ];

@@ -1,103 +1,16 @@
-//! What the crate's producer lacks, straight on librdkafka: a commit that
-//! does not wait out a poll, whole batches of records, group metadata whose
-//! member and generation can be looked at, and a queue of records apart from
-//! the queue of events.
-//!
-//! The one place of this adapter with unsafe code. Nothing is decided here.
-#![allow(unsafe_code)]
+//! The producer: whole batches in, one commit that returns when it is done.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use pricedrop_model::{EventTime, Partition, Position};
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::{ClientConfig, TopicPartitionList};
-use tokio::sync::Notify;
 
-use super::log::write_line;
-
-/// Why librdkafka refused, and what may be done about it.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{text}")]
-pub struct Refusal {
-    /// What happened.
-    pub code: Code,
-    /// In words.
-    pub text: String,
-    /// The same call may succeed.
-    pub retriable: bool,
-    /// The transaction has to be aborted.
-    pub must_abort: bool,
-    /// The producer is of no use any more.
-    pub fatal: bool,
-}
-
-impl Refusal {
-    /// Whether the member is no longer of the group's current generation.
-    pub fn is_stale_member(&self) -> bool {
-        use Code::*;
-        matches!(
-            self.code,
-            RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION
-                | RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
-                | RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                | RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH
-                | RD_KAFKA_RESP_ERR_FENCED_MEMBER_EPOCH
-                | RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS
-        )
-    }
-
-    fn of_code(code: Code, what: &str) -> Refusal {
-        // SAFETY: the name is a static string of the library.
-        let name = unsafe { CStr::from_ptr(rd::rd_kafka_err2str(code)) }.to_string_lossy();
-        let text = format!("{what}: {name}");
-        Refusal { code, text, retriable: false, must_abort: false, fatal: false }
-    }
-}
-
-/// Takes an error object, if there is one.
-///
-/// # Safety
-/// `error` is null or an error object that nobody else destroys.
-unsafe fn taken(error: *mut rd::rd_kafka_error_t) -> Result<(), Refusal> {
-    if error.is_null() {
-        return Ok(());
-    }
-    unsafe {
-        let refusal = Refusal {
-            code: rd::rd_kafka_error_code(error),
-            text: CStr::from_ptr(rd::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
-            retriable: rd::rd_kafka_error_is_retriable(error) != 0,
-            must_abort: rd::rd_kafka_error_txn_requires_abort(error) != 0,
-            fatal: rd::rd_kafka_error_is_fatal(error) != 0,
-        };
-        rd::rd_kafka_error_destroy(error);
-        Err(refusal)
-    }
-}
-
-fn millis(wait: Duration) -> c_int {
-    c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
-}
-
-fn c_string(text: &str) -> CString {
-    CString::new(text.replace('\0', "")).expect("no zero byte is left")
-}
-
-unsafe extern "C" fn log_line(
-    _client: *const rd::rd_kafka_t,
-    level: c_int,
-    facility: *const c_char,
-    line: *const c_char,
-) {
-    // SAFETY: the library hands over two strings that live during the call.
-    let (facility, line) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(line)) };
-    write_line(level, &facility.to_string_lossy(), &line.to_string_lossy());
-}
+use super::{GroupMetadata, Refusal, c_string, millis, taken};
+use crate::kafka::limits::CALL_MS;
+use crate::kafka::log::write_line;
 
 /// A producer without delivery reports: what was not delivered fails the
 /// transaction, or the flush.
@@ -268,7 +181,12 @@ impl RawProducer {
     ) -> Result<(), Refusal> {
         // SAFETY: all three live during the call.
         unsafe {
-            taken(rd::rd_kafka_send_offsets_to_transaction(self.client, offsets.ptr(), group.0, millis(wait)))
+            taken(rd::rd_kafka_send_offsets_to_transaction(
+                self.client,
+                offsets.ptr(),
+                group.ptr(),
+                millis(wait),
+            ))
         }
     }
 
@@ -408,7 +326,7 @@ impl RawProducer {
     /// of no partition, and hang.
     fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<(), Refusal> {
         let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
-        let wait = c_int::try_from(super::limits::CALL_MS).unwrap_or(c_int::MAX);
+        let wait = c_int::try_from(CALL_MS).unwrap_or(c_int::MAX);
         // SAFETY: client and handle live; what is handed over is destroyed once.
         let code = unsafe { rd::rd_kafka_metadata(self.client, 0, handle, &mut metadata, wait) };
         if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -445,155 +363,13 @@ impl Drop for RawProducer {
     }
 }
 
-/// Who a consumer is in its group, at one moment.
-pub struct GroupMetadata(*mut rd::rd_kafka_consumer_group_metadata_t);
-
-impl GroupMetadata {
-    /// Of this consumer, now; none: it has no group.
-    pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupMetadata> {
-        // SAFETY: the client lives; the object is ours.
-        let metadata = unsafe { rd::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
-        (!metadata.is_null()).then_some(GroupMetadata(metadata))
-    }
-
-    /// Whether it is a member of a generation: the broker would not check
-    /// the offsets of one that is not.
-    pub fn is_member(&self) -> bool {
-        // SAFETY: the object lives, and so does its string.
-        unsafe {
-            let member = rd::rd_kafka_consumer_group_metadata_member_id(self.0);
-            let named = !member.is_null() && !CStr::from_ptr(member).is_empty();
-            named && rd::rd_kafka_consumer_group_metadata_generation_id(self.0) >= 0
-        }
-    }
-}
-
-impl Drop for GroupMetadata {
-    fn drop(&mut self) {
-        // SAFETY: the object is ours.
-        unsafe { rd::rd_kafka_consumer_group_metadata_destroy(self.0) }
-    }
-}
-
-/// Where the records of assigned partitions go, apart from the events of
-/// their consumer.
-pub struct RecordQueue {
-    queue: *mut rd::rd_kafka_queue_t,
-    filled: Box<Notify>,
-}
-
-// SAFETY: the library's queues may be used from any thread.
-unsafe impl Send for RecordQueue {}
-unsafe impl Sync for RecordQueue {}
-
-/// A record, or that a partition cannot be read.
-pub enum Fetched {
-    /// A record.
-    Record(FetchedRecord),
-    /// What is wrong with this partition, or with all.
-    Trouble(Partition, Code),
-}
-
-/// A record as it came, timestamp included.
-pub struct FetchedRecord {
-    /// Where it stands.
-    pub position: Position,
-    /// Its key.
-    pub key: Option<Bytes>,
-    /// Its value.
-    pub value: Option<Bytes>,
-    /// The log's time.
-    pub timestamp: EventTime,
-}
-
-impl RecordQueue {
-    /// A queue of this consumer; it must not outlive it.
-    pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> RecordQueue {
-        let filled = Box::new(Notify::new());
-        // SAFETY: the client lives; the signal is told of only until the queue
-        // is dropped, which owns it.
-        let queue = unsafe {
-            let queue = rd::rd_kafka_queue_new(consumer.client().native_ptr());
-            rd::rd_kafka_queue_cb_event_enable(queue, Some(signal), (&raw const *filled) as *mut c_void);
-            queue
-        };
-        RecordQueue { queue, filled }
-    }
-
-    /// Returns soon after the queue got its first record.
-    pub async fn filled(&self) {
-        self.filled.notified().await;
-    }
-
-    /// Makes whoever waits for records look again.
-    pub fn wake(&self) {
-        self.filled.notify_one();
-    }
-
-    /// Sends the records of an assigned partition here from now on.
-    pub fn take_over<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) {
-        // SAFETY: the client and the name live during the calls.
-        unsafe {
-            let client = consumer.client().native_ptr();
-            let queue = rd::rd_kafka_queue_get_partition(client, c_string(topic).as_ptr(), partition);
-            if !queue.is_null() {
-                rd::rd_kafka_queue_forward(queue, self.queue);
-                rd::rd_kafka_queue_destroy(queue);
-            }
-        }
-    }
-
-    /// Up to so many records that are there already.
-    pub fn read(&self, most: usize) -> Vec<Fetched> {
-        let mut messages: Vec<*mut rd::rd_kafka_message_t> = Vec::with_capacity(most);
-        // SAFETY: there is room for `most` pointers; those filled in are ours.
-        unsafe {
-            let count = rd::rd_kafka_consume_batch_queue(self.queue, 0, messages.as_mut_ptr(), most);
-            messages.set_len(usize::try_from(count).unwrap_or(0));
-        }
-        // SAFETY: each message is ours and is destroyed once.
-        messages.into_iter().map(|message| unsafe { read_message(message) }).collect()
-    }
-}
-
-impl Drop for RecordQueue {
-    fn drop(&mut self) {
-        // SAFETY: the queue is ours; behind the first call nobody signals.
-        unsafe {
-            rd::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
-            rd::rd_kafka_queue_destroy(self.queue);
-        }
-    }
-}
-
-unsafe extern "C" fn signal(_client: *mut rd::rd_kafka_t, filled: *mut c_void) {
-    // SAFETY: it is the signal of a queue that still lives.
-    unsafe { (*filled.cast::<Notify>()).notify_one() };
-}
-
-/// # Safety
-/// The message is ours; it is destroyed.
-unsafe fn read_message(message: *mut rd::rd_kafka_message_t) -> Fetched {
-    unsafe {
-        let one = &*message;
-        let partition = Partition(one.partition);
-        let bytes = |start: *mut c_void, len: usize| {
-            (!start.is_null()).then(|| Bytes::copy_from_slice(std::slice::from_raw_parts(start.cast(), len)))
-        };
-        let fetched = match one.err {
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-                let timestamp = rd::rd_kafka_message_timestamp(message, &mut kind);
-                Fetched::Record(FetchedRecord {
-                    position: Position { partition, offset: one.offset },
-                    key: bytes(one.key, one.key_len),
-                    value: bytes(one.payload, one.len),
-                    timestamp: EventTime(timestamp.max(0)),
-                })
-            }
-            code => Fetched::Trouble(partition, code),
-        };
-        rd::rd_kafka_message_destroy(message);
-        fetched
-    }
+unsafe extern "C" fn log_line(
+    _client: *const rd::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    line: *const c_char,
+) {
+    // SAFETY: the library hands over two strings that live during the call.
+    let (facility, line) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(line)) };
+    write_line(level, &facility.to_string_lossy(), &line.to_string_lossy());
 }

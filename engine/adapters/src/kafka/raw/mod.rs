@@ -1,0 +1,87 @@
+//! What the crate's clients lack, straight on librdkafka: a commit that does
+//! not wait out a poll, whole batches of records, group metadata whose member
+//! and generation can be looked at, and a queue of records apart from the
+//! queue of events.
+//!
+//! The one place of this adapter with unsafe code. Nothing is decided here.
+#![allow(unsafe_code)]
+
+mod consumer;
+mod producer;
+
+use std::ffi::{CStr, CString, c_int};
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+
+pub use consumer::{Fetched, FetchedRecord, GroupMetadata, RecordQueue};
+pub use producer::{BY_KEY, Letter, RawProducer, Records, Value};
+
+/// Why librdkafka refused, and what may be done about it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// What happened.
+    pub code: Code,
+    /// In words.
+    pub text: String,
+    /// The same call may succeed.
+    pub retriable: bool,
+    /// The transaction has to be aborted.
+    pub must_abort: bool,
+    /// The producer is of no use any more.
+    pub fatal: bool,
+}
+
+impl Refusal {
+    /// Whether the member is no longer of the group's current generation.
+    pub fn is_stale_member(&self) -> bool {
+        use Code::*;
+        matches!(
+            self.code,
+            RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION
+                | RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
+                | RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                | RD_KAFKA_RESP_ERR_STALE_MEMBER_EPOCH
+                | RD_KAFKA_RESP_ERR_FENCED_MEMBER_EPOCH
+                | RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS
+        )
+    }
+
+    fn of_code(code: Code, what: &str) -> Refusal {
+        // SAFETY: the name is a static string of the library.
+        let name = unsafe { CStr::from_ptr(rd::rd_kafka_err2str(code)) }.to_string_lossy();
+        let text = format!("{what}: {name}");
+        Refusal { code, text, retriable: false, must_abort: false, fatal: false }
+    }
+}
+
+/// Takes an error object, if there is one.
+///
+/// # Safety
+/// `error` is null or an error object that nobody else destroys.
+unsafe fn taken(error: *mut rd::rd_kafka_error_t) -> Result<(), Refusal> {
+    if error.is_null() {
+        return Ok(());
+    }
+    unsafe {
+        let refusal = Refusal {
+            code: rd::rd_kafka_error_code(error),
+            text: CStr::from_ptr(rd::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            retriable: rd::rd_kafka_error_is_retriable(error) != 0,
+            must_abort: rd::rd_kafka_error_txn_requires_abort(error) != 0,
+            fatal: rd::rd_kafka_error_is_fatal(error) != 0,
+        };
+        rd::rd_kafka_error_destroy(error);
+        Err(refusal)
+    }
+}
+
+fn millis(wait: Duration) -> c_int {
+    c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text.replace('\0', "")).expect("no zero byte is left")
+}
