@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pages::{Asked, Named, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::seams::{Api, NewRecord};
+use crate::seams::{Api, NewRecord, Posted};
 use crate::server::State;
 
 #[derive(Deserialize)]
@@ -93,10 +93,15 @@ async fn replay_delivery(state: &State, item: &DeadItem) -> Answer<()> {
 async fn replay_update(state: &State, key: Option<String>, value: Option<String>) -> Answer<String> {
     let record = NewRecord { key: key.map(Bytes::from), value: value.map(Bytes::from) };
     let posted = state.api.intake.post(vec![record], None).await?;
-    Ok(match posted.into_iter().next().and_then(|posted| posted.outcome) {
-        Some(Outcome::Dead(reason)) => format!("it is still no update, and a new dead letter: {reason}"),
-        Some(Outcome::Drop { told, .. }) => format!("a drop, {told} told"),
-        Some(_) => "taken, no drop".into(),
-        None => "taken".into(),
+    Ok(match posted.into_iter().next() {
+        Some(Posted::Decided { outcome: Outcome::Dead(reason), .. }) => {
+            format!("it is still no update, and a new dead letter: {reason}")
+        }
+        Some(Posted::Decided { outcome: Outcome::Drop { told, .. }, .. }) => format!("a drop, {told} told"),
+        Some(Posted::Decided { .. }) => "taken, no drop".into(),
+        Some(Posted::Queued(position)) => {
+            format!("written at offset {} of partition {}", position.offset, position.partition.0)
+        }
+        Some(Posted::Already { .. }) | None => "taken".into(),
     })
 }

@@ -4,10 +4,12 @@ use axum::Json;
 use axum::extract::State as From;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde::Serialize;
+use pricedrop_model::ProductId;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::metrics;
+use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
 use crate::seams::{MigrateError, Reason, Severity};
 use crate::server::State;
@@ -43,7 +45,27 @@ pub(crate) async fn buckets(From(state): From<State>) -> Answer<Json<Value>> {
 
 /// Makes the staged policy active.
 pub(crate) async fn migrate(From(state): From<State>) -> Answer<Json<Value>> {
-    match state.api.engine.migrate_buckets().await {
+    moved(state.api.engine.migrate_buckets().await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RepairQuery {
+    product: Option<String>,
+}
+
+/// Builds the buckets of a product, or of all, from their watches.
+pub(crate) async fn repair(
+    From(state): From<State>,
+    Asked(query): Asked<RepairQuery>,
+) -> Answer<Json<Value>> {
+    let product = query.product.as_deref().map(ProductId::new).transpose();
+    let product = product.map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
+    moved(state.api.engine.repair_buckets(product).await)
+}
+
+fn moved(done: Result<Value, MigrateError>) -> Answer<Json<Value>> {
+    match done {
         Ok(done) => Ok(Json(done)),
         Err(MigrateError::Refused(why)) => Err(Refusal::new(StatusCode::CONFLICT, why)),
         Err(MigrateError::Store(error)) => Err(error.into()),

@@ -27,7 +27,7 @@ mod server;
 mod watches;
 
 pub use body::{read_recipient, read_watch};
-pub use metrics::{Measure, MeasureKind};
+pub use metrics::{Figure, Measure, MeasureKind};
 pub use problem::Problem;
 pub use seams::{
     Api, Engine, IntakeError, MigrateError, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity,

@@ -3,6 +3,7 @@
 use axum::extract::State as From;
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
+use pricedrop_model::Partition;
 use serde::Deserialize;
 
 use crate::pages::{Asked, page_entries};
@@ -12,14 +13,18 @@ use crate::server::State;
 /// The offset to ask from next.
 pub(crate) const NEXT_OFFSET: HeaderName = HeaderName::from_static("pricedrop-next-offset");
 
+/// How many partitions there are to ask for.
+pub(crate) const PARTITIONS: HeaderName = HeaderName::from_static("pricedrop-partitions");
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    partition: Option<i32>,
     from: Option<i64>,
     limit: Option<usize>,
 }
 
-/// A page of notifications from an offset on, one a line.
+/// A page of a partition's notifications from an offset on, one a line.
 pub(crate) async fn list(
     From(state): From<State>,
     Asked(query): Asked<ListQuery>,
@@ -29,8 +34,17 @@ pub(crate) async fn list(
     if from < 0 {
         return Err(Refusal::bad("from must be 0 or more").at("from"));
     }
-    let (lines, next) = state.api.outbox.read(from, most).await?;
-    let headers =
-        [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (NEXT_OFFSET, next.to_string())];
+    let partitions = state.api.outbox.partitions().await?;
+    let partition = Partition(query.partition.unwrap_or(0));
+    if !usize::try_from(partition.0).is_ok_and(|number| number < partitions) {
+        let error = format!("there are partitions 0 to {}", partitions.saturating_sub(1));
+        return Err(Refusal::bad(error).at("partition"));
+    }
+    let (lines, next) = state.api.outbox.read(partition, from, most).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+        (NEXT_OFFSET, next.to_string()),
+        (PARTITIONS, partitions.to_string()),
+    ];
     Ok((headers, lines))
 }

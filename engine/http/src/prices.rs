@@ -37,10 +37,15 @@ pub(crate) struct Summary {
     forgotten: u64,
     dead: u64,
     already: u64,
-    /// Of the first record.
-    offset: i64,
+    /// Written, and decided elsewhere.
+    #[serde(skip_serializing_if = "is_zero")]
+    queued: u64,
+    /// Of the first record, where the input has one partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
     /// Behind the last record.
-    next: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<LineError>,
 }
@@ -49,14 +54,15 @@ impl Summary {
     fn of(posted: Vec<Posted>, lines: &[usize]) -> Summary {
         let mut summary = Summary {
             records: posted.len() as u64,
-            offset: posted.first().map_or(0, |first| first.offset),
-            next: posted.last().map_or(0, |last| last.offset + 1),
+            offset: posted.first().map_or(Some(0), Posted::offset),
+            next: posted.last().map_or(Some(0), |last| last.offset().map(|offset| offset + 1)),
             ..Summary::default()
         };
         for (posted, line) in posted.into_iter().zip(lines) {
-            match posted.outcome {
-                Some(outcome) => summary.count(*line, outcome),
-                None => summary.already += 1,
+            match posted {
+                Posted::Decided { outcome, .. } => summary.count(*line, outcome),
+                Posted::Already { .. } => summary.already += 1,
+                Posted::Queued(_) => summary.queued += 1,
             }
         }
         summary
@@ -83,6 +89,10 @@ impl Summary {
             }
         }
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Takes updates. The answer comes when they are committed.

@@ -22,6 +22,7 @@ pub(crate) fn router(state: State) -> Router {
         .route("/v1/dead-letters/{number}/replay", post(dead_letters::replay))
         .route("/v1/plugins", get(engine::plugins))
         .route("/v1/buckets", get(engine::buckets))
+        .route("/v1/buckets/repair", post(engine::repair))
         .route("/v1/buckets/migrate", post(engine::migrate))
         .route("/livez", get(engine::alive))
         .route("/readyz", get(engine::ready))

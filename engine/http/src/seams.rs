@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Leases, Recipients, RetryQueue};
 use pricedrop_model::seams::{Error, Outcome, WatchWriter};
-use pricedrop_model::{Clock, Rules};
+use pricedrop_model::{Clock, Partition, Position, ProductId, Rules};
 use serde::Serialize;
 
 use crate::Measure;
@@ -50,11 +50,31 @@ pub struct NewRecord {
 
 /// What became of a posted record, which is durable in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Posted {
-    /// Where it stands in the input.
-    pub offset: i64,
-    /// None: it had been taken before.
-    pub outcome: Option<Outcome>,
+pub enum Posted {
+    /// It was decided now.
+    Decided {
+        /// Where it stands in the input.
+        offset: i64,
+        /// What it led to.
+        outcome: Outcome,
+    },
+    /// It had been taken before.
+    Already {
+        /// Where it stands in the input.
+        offset: i64,
+    },
+    /// It stands in the input, and whoever owns its partition decides.
+    Queued(Position),
+}
+
+impl Posted {
+    /// Where it stands, if the input has one partition.
+    pub(crate) fn offset(&self) -> Option<i64> {
+        match self {
+            Posted::Decided { offset, .. } | Posted::Already { offset } => Some(*offset),
+            Posted::Queued(_) => None,
+        }
+    }
 }
 
 /// Why records have no answer.
@@ -73,13 +93,19 @@ pub enum IntakeError {
     /// none is taken twice.
     #[error("{0}")]
     Unknown(String),
+    /// Some may have been taken: post again; the same price tells nobody twice.
+    #[error("{0}")]
+    Partly(String),
+    /// Nothing was taken: this input has no offset to post from.
+    #[error("{0}")]
+    NoOffset(String),
 }
 
 /// The input, as a producer over HTTP sees it.
 #[async_trait]
 pub trait PriceIntake: Send + Sync {
     /// Takes records in order and answers for each of them, in order, when all
-    /// are committed.
+    /// are durable; decided as well where this engine is the one to decide.
     /// With an offset, records before the input's end were taken earlier and
     /// are only counted: so a producer that repeats a post repeats nothing.
     ///
@@ -91,12 +117,18 @@ pub trait PriceIntake: Send + Sync {
 /// `user_notifications`, to look into.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Notifications as JSON lines from this offset on, at most so many; and
-    /// the offset to go on from.
+    /// Notifications of a partition as JSON lines from this offset on, at most
+    /// so many; and the offset to go on from.
     ///
     /// # Errors
     /// The store is away; try again.
-    async fn read(&self, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error>;
+    async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error>;
+
+    /// How many partitions there are; each has offsets of its own.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn partitions(&self) -> Result<usize, Error>;
 }
 
 /// How bad a reason is.
@@ -120,7 +152,7 @@ pub struct Reason {
     pub reason: String,
 }
 
-/// Why buckets were not migrated.
+/// Why buckets were not migrated, or not repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// There is nothing to do, or it cannot be done now; in words.
@@ -151,6 +183,13 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Nothing to do, or the store is away.
     async fn migrate_buckets(&self) -> Result<serde_json::Value, MigrateError>;
+
+    /// Builds and compares the buckets of a product, or of all that are large,
+    /// from their watches.
+    ///
+    /// # Errors
+    /// Nothing to do, or the store is away.
+    async fn repair_buckets(&self, product: Option<ProductId>) -> Result<serde_json::Value, MigrateError>;
 
     /// All that is counted.
     async fn measures(&self) -> Vec<Measure>;
