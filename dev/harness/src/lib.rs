@@ -93,7 +93,15 @@ impl Home {
     /// # Errors
     /// It does not start: what it said.
     pub fn start(&self) -> Result<Engine, Error> {
-        let mut engine = self.launch()?;
+        self.start_with(&[])
+    }
+
+    /// The same with these arguments, such as `--role notifier`.
+    ///
+    /// # Errors
+    /// It does not start: what it said.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Engine, Error> {
+        let mut engine = self.launch_with(arguments)?;
         engine.wait_until_ready()?;
         Ok(engine)
     }
@@ -103,11 +111,15 @@ impl Home {
     /// # Errors
     /// It does not start: what it said.
     pub fn launch(&self) -> Result<Engine, Error> {
+        self.launch_with(&[])
+    }
+
+    fn launch_with(&self, arguments: &[&str]) -> Result<Engine, Error> {
         let address_file = self.folder.join("data/http.addr");
         let _ = std::fs::remove_file(&address_file);
         let log_file = self.folder.join("engine.log");
         let log = std::fs::File::options().create(true).append(true).open(&log_file)?;
-        let mut child = self.command(&["run"]).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child = self.command(&[&["run"], arguments].concat()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = lines.clone();
@@ -179,6 +191,11 @@ impl Engine {
     pub fn wait_until_ready(&mut self) -> Result<(), Error> {
         let ready = wait_for("the engine to be ready", || self.request("GET", "/readyz", b"").ok());
         ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.last_words()).into())
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Its base URL.

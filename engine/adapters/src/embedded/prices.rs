@@ -1,10 +1,13 @@
-//! Current prices: read off the states of the one input partition.
+//! Current prices: read off the states of the one input partition. Where the
+//! log is another, they are shown here, each as a state that holds nothing else.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::CurrentPrices;
-use pricedrop_model::seams::Error;
+use pricedrop_model::seams::{Error, PriceRow, PriceSink};
 use pricedrop_model::{Currency, Evaluated, Floor, ProductId, ProductState, StateKey};
 
 use super::intake::PARTITION;
@@ -13,20 +16,70 @@ use super::{Inner, keys};
 
 /// The current prices of products.
 #[derive(Clone)]
-pub struct EmbeddedPrices(Arc<Inner>);
+pub struct EmbeddedPrices {
+    inner: Arc<Inner>,
+    /// Shown and not yet written, the latest of each key.
+    waiting: Arc<Mutex<BTreeMap<Vec<u8>, Option<Vec<u8>>>>>,
+    /// Whether a write of them is on its way.
+    asked: Arc<AtomicBool>,
+}
+
+/// A write on its way; run or not, the next one may be asked for behind it.
+struct Asked(Arc<AtomicBool>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
+}
 
 impl EmbeddedPrices {
     pub(super) fn new(inner: Arc<Inner>) -> EmbeddedPrices {
-        EmbeddedPrices(inner)
+        EmbeddedPrices { inner, waiting: Arc::default(), asked: Arc::default() }
     }
+}
+
+fn key(product: &ProductId, currency: Currency) -> Vec<u8> {
+    keys::state(&StateKey { partition: PARTITION, product: product.clone(), currency })
 }
 
 #[async_trait]
 impl CurrentPrices for EmbeddedPrices {
     async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
-        let key = StateKey { partition: PARTITION, product: product.clone(), currency };
-        let stored = self.0.shared.slot.read(|store| Ok(store.get(Table::States, &keys::state(&key))?))?;
+        let key = key(product, currency);
+        let stored = self.inner.shared.slot.read(|store| Ok(store.get(Table::States, &key)?))?;
         let state = stored.map(|bytes| ProductState::decode(&bytes)).transpose()?;
         Ok(state.and_then(|state| Some((state.last?, state.floor))))
+    }
+}
+
+/// One write waits at most, and takes whatever was shown until it runs.
+impl PriceSink for EmbeddedPrices {
+    fn show(&self, rows: Vec<PriceRow>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for PriceRow { key: row, last, floor, .. } in rows {
+            let shown = last.map(|last| ProductState { last: Some(last), floor, ..ProductState::default() });
+            waiting.insert(key(&row.product, row.currency), shown.map(|state| state.encode()));
+        }
+        if waiting.is_empty() || self.asked.swap(true, SeqCst) {
+            return;
+        }
+        let asked = Asked(self.asked.clone());
+        drop(waiting);
+        let waiting = self.waiting.clone();
+        let sent = self.inner.writer().send_only(move |txn| {
+            drop(asked);
+            let rows = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            for (key, shown) in rows {
+                match shown {
+                    Some(state) => txn.put(Table::States, key, state),
+                    None => txn.remove(Table::States, key),
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = sent.map_err(Error::from) {
+            tracing::warn!(%error, "current prices are not shown until they change again");
+        }
     }
 }

@@ -117,6 +117,15 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
     }
 
+    /// Has it written soon, and waits for nothing; its caller has one write
+    /// waiting at most.
+    pub(super) fn send_only<F>(&self, work: F) -> Result<(), WriteError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<(), ReadError> + Send + 'static,
+    {
+        self.send(work, None).map(drop)
+    }
+
     /// The same from the keeper's thread; it has one write waiting at most.
     pub(super) fn write_blocking<T, F>(&self, work: F) -> Result<T, WriteError>
     where

@@ -37,6 +37,11 @@ pub const EVENT_POLL_MS: u64 = 100;
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.
 pub const REMOVAL_POLL_MS: u64 = 200;
+/// Newest records of a partition that are looked at by a doctor.
+pub const SAMPLE_RECORDS: i64 = 200;
+/// Bytes of a segment of a compacted topic: only closed ones are compacted, and
+/// taking over reads all of them.
+pub const COMPACTED_SEGMENT_BYTES: u64 = 64 << 20;
 /// Workers of one instance.
 pub const WORKERS: usize = 64;
 /// How often the dispatcher's worker looks for rebalances and replays, milliseconds.

@@ -68,19 +68,41 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Properties that the protocol depends on; whoever sets one is told so.
+const COMMITTED: &str = "offsets are committed inside of the transaction, by the engine alone";
+const DURABLE: &str = "a commit counts only with every replica in sync";
+const ASSIGNED: &str = "the engine takes partitions over one by one, and has to know when they come and go";
+
+/// Properties that the protocol depends on, and why they are not the
+/// operator's to set.
 pub const RESERVED: &[(&str, &str)] = &[
-    ("group.id", "set stream.group"),
-    ("enable.auto.commit", "offsets are committed with what they led to"),
-    ("enable.auto.offset.store", "offsets are committed with what they led to"),
-    ("isolation.level", "aborted records must not be read"),
-    ("auto.offset.reset", "set stream.start"),
-    ("transactional.id", "each worker has its own"),
-    ("transaction.timeout.ms", "set stream.transaction_timeout"),
-    ("enable.idempotence", "exactly once needs it"),
-    ("acks", "exactly once needs all"),
-    ("enable.partition.eof", "ends mean nothing to a reader of committed records"),
-    ("partitioner", "users keep their partition as with the Java client"),
+    ("acks", DURABLE),
+    ("request.required.acks", DURABLE),
+    ("allow.auto.create.topics", "topics are made by `pricedrop topics apply`, with the settings they need"),
+    ("auto.commit.enable", COMMITTED),
+    ("auto.commit.interval.ms", COMMITTED),
+    ("enable.auto.commit", COMMITTED),
+    ("enable.auto.offset.store", COMMITTED),
+    ("offset.store.method", COMMITTED),
+    (
+        "auto.offset.reset",
+        "a lost offset must stop the engine, not skip prices: stream.start says where a group begins",
+    ),
+    ("enable.gapless.guarantee", "transactions see to that"),
+    ("enable.idempotence", "transactions need it on"),
+    ("enable.partition.eof", ASSIGNED),
+    ("group.id", "stream.group names the group"),
+    ("group.instance.id", "all workers would carry the same one, and fence each other off"),
+    ("group.protocol.type", ASSIGNED),
+    ("isolation.level", "what was aborted must not be seen"),
+    ("partitioner", "notifications are partitioned by userId as Java clients do, for whoever reads them"),
+    ("queuing.strategy", "records of one key must stay in order"),
+    ("transaction.timeout.ms", "stream.transaction_timeout says it"),
+    (
+        "transactional.id",
+        "it is made of stream.group and the worker's slot, so that a restart ends what it left open",
+    ),
+    ("interceptors", "it takes a function, which no file can name"),
+    ("opaque", "it takes a pointer, which no file can name"),
 ];
 
 impl Settings {

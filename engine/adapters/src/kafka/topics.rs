@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::limits::CALL_MS;
+use super::limits::{CALL_MS, COMPACTED_SEGMENT_BYTES};
 use super::log::Logged;
 use super::member::away;
 use super::settings::Settings;
@@ -21,6 +21,10 @@ pub struct NewTopics {
     pub partitions: i32,
     /// Replicas of each.
     pub replication: i32,
+    /// Replicas that must have a record before it counts.
+    pub min_insync_replicas: u32,
+    /// How long records stay where nothing is compacted, milliseconds.
+    pub retention_ms: u64,
 }
 
 /// What a topic is for.
@@ -88,6 +92,13 @@ fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
 }
 
+/// Whether a topic that is not listed is kept from us.
+fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
+    let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_millis(CALL_MS));
+    let code = metadata.ok().and_then(|metadata| metadata.topics().first()?.error());
+    code.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
 /// The topics of a cluster, by name.
 async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
@@ -129,6 +140,8 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
     let notifications = partitions_of(&settings.topics.notifications);
     let wanted = needed(settings);
     let missing: Vec<&Needed<'_>> = wanted.iter().filter(|topic| !found.contains_key(topic.name)).collect();
+    let (min, retention) = (new.min_insync_replicas.to_string(), new.retention_ms.to_string());
+    let segment = COMPACTED_SEGMENT_BYTES.to_string();
     let topics = missing.iter().map(|topic| {
         let partitions = match topic.partitions {
             Use::LikeInput => input,
@@ -137,8 +150,15 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
             Use::One => 1,
         };
         let topic_of = NewTopic::new(topic.name, partitions, TopicReplication::Fixed(new.replication));
-        let topic_of = if new.replication >= 3 { topic_of.set("min.insync.replicas", "2") } else { topic_of };
-        if topic.compacted { topic_of.set("cleanup.policy", "compact") } else { topic_of }
+        let topic_of =
+            topic_of.set("min.insync.replicas", &min).set("unclean.leader.election.enable", "false");
+        match topic.compacted {
+            true => topic_of
+                .set("cleanup.policy", "compact")
+                .set("segment.bytes", &segment)
+                .set("min.cleanable.dirty.ratio", "0.1"),
+            false => topic_of.set("cleanup.policy", "delete").set("retention.ms", &retention),
+        }
     });
     let topics: Vec<NewTopic<'_>> = topics.collect();
     if topics.is_empty() {
@@ -148,11 +168,23 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
         match made {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
-                return Err(Error::Unavailable(format!("topic {name} was not made: {code}")));
+                return Err(Error::Broken(format!("topic {name} was not made: {code}{}", hint(code))));
             }
         }
     }
     Ok(missing.iter().map(|topic| topic.name.to_owned()).collect())
+}
+
+fn hint(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            "; the cluster has fewer brokers: lower topics.replication and topics.min_insync_replicas if that is meant"
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "; grant Create on it, or let somebody run this who may make topics"
+        }
+        _ => "",
+    }
 }
 
 /// Looks at every topic.
@@ -160,7 +192,8 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
 /// # Errors
 /// The cluster is away.
 pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
-    let found = look(&admin(settings)?, settings).await?;
+    let admin = admin(settings)?;
+    let found = look(&admin, settings).await?;
     let mut findings = Vec::new();
     let count = |name: &str| found.get(name).map(|topic| topic.partitions);
     let (input, notifications) = (count(&settings.topics.prices), count(&settings.topics.notifications));
@@ -169,11 +202,14 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
             findings.push(Finding { topic: topic.name.to_owned(), what, remedy, fatal });
         };
         let Some(is) = found.get(topic.name) else {
-            note(
-                true,
-                format!("is missing; it is for {}", topic.for_what),
-                "make it with `pricedrop topics apply`".into(),
-            );
+            match hidden(&admin, topic.name) {
+                true => note(true, "may not be seen by us".into(), "grant Describe on it".into()),
+                false => note(
+                    true,
+                    format!("is missing; it is for {}", topic.for_what),
+                    "make it with `pricedrop topics apply`".into(),
+                ),
+            }
             continue;
         };
         let wanted = match topic.partitions {

@@ -36,6 +36,7 @@ mod shelves;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pricedrop_model::WallTime;
 use pricedrop_model::seams::Error;
 use tokio::runtime::Handle;
 
@@ -86,6 +87,19 @@ impl Redis {
     pub async fn facts(&self) -> Result<Facts, Error> {
         let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move { session::facts(&mut session.link).await };
+        self.lane().call(patience, ask).await
+    }
+
+    /// The server's clock.
+    ///
+    /// # Errors
+    /// It is away, or does not let us in.
+    pub async fn clock(&self) -> Result<WallTime, Error> {
+        let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
+        let ask = |mut session: session::Session| async move {
+            let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut session.link).await?;
+            Ok(WallTime(seconds * 1_000 + micros / 1_000))
+        };
         self.lane().call(patience, ask).await
     }
 

@@ -3,7 +3,8 @@
 //! and generation can be looked at, and a queue of records apart from the
 //! queue of events.
 //!
-//! The one place of this adapter with unsafe code. Nothing is decided here.
+//! With `rights`, the one place of this adapter with unsafe code. Nothing is
+//! decided here.
 #![allow(unsafe_code)]
 
 mod consumer;
