@@ -43,6 +43,12 @@ pub enum Command {
     /// Look after the buckets that find the watches of large products.
     #[command(subcommand)]
     Buckets(Buckets),
+    /// Make and compare the topics in Kafka.
+    #[command(subcommand)]
+    Topics(Topics),
+    /// Look after the offsets that the engine goes on from.
+    #[command(subcommand)]
+    Offsets(Offsets),
     /// Look into plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -54,9 +60,13 @@ pub enum Command {
 /// `pricedrop run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Run one role alone; needs a store that two processes can share.
+    /// Run one role alone; needs stores that two processes can share.
     #[arg(long)]
     pub role: Option<Role>,
+    /// Decide and count, but publish, send and delete nothing. Works in a group of its own beside
+    /// the real one.
+    #[arg(long)]
+    pub shadow: bool,
 }
 
 /// A half of the engine.
@@ -221,6 +231,9 @@ pub enum Notifications {
         /// From this offset on.
         #[arg(long, value_name = "N", default_value_t = 0)]
         from: i64,
+        /// Of this partition; by default of all, one after the other.
+        #[arg(long, value_name = "N")]
+        partition: Option<i32>,
         /// How it is printed.
         #[command(flatten)]
         listing: Listing,
@@ -276,12 +289,69 @@ pub enum Buckets {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Build and compare the buckets of a product, or of all, from its watches.
+    Repair {
+        /// The product.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        product: Option<String>,
+        /// Every product that is large enough.
+        #[arg(long)]
+        all: bool,
+        /// Which engine is asked.
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Rebuild the buckets by the staged policy and make it active.
     Migrate {
         /// Which engine is asked.
         #[command(flatten)]
         remote: Remote,
     },
+}
+
+/// `pricedrop topics`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Topics {
+    /// Make the topics that are missing; those that exist are left as they are.
+    Apply {
+        /// Those of a shadow.
+        #[arg(long)]
+        shadow: bool,
+    },
+    /// Compare the topics with what the engine needs.
+    Check {
+        /// Those of a shadow.
+        #[arg(long)]
+        shadow: bool,
+    },
+}
+
+/// `pricedrop offsets`.
+#[derive(Debug, Subcommand)]
+pub enum Offsets {
+    /// Say where partitions go on whose offset and states do not belong together, and what that
+    /// skips or repeats.
+    Accept {
+        /// Of this partition; by default of all that differ.
+        #[arg(long, value_name = "N")]
+        partition: Option<i32>,
+        /// Where it goes on.
+        #[arg(long, value_enum, default_value_t = GoOn::Group)]
+        at: GoOn,
+    },
+}
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GoOn {
+    /// At the group's offset, if the log has it.
+    Group,
+    /// Where its states were stored, if the log has it.
+    States,
+    /// At the log's first record.
+    Earliest,
+    /// Behind the log's last record.
+    Latest,
 }
 
 /// `pricedrop plugin`.
@@ -331,6 +401,8 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
         Command::Notifications(asked) => commands::notifications::execute(&config, asked),
         Command::Dlq(asked) => commands::dlq::execute(&config, asked),
         Command::Buckets(asked) => commands::buckets::execute(&config, asked),
+        Command::Topics(asked) => commands::topics::execute(&config, asked),
+        Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
         Command::Plugin(asked) => commands::plugin::execute(&config, asked),
         Command::Config(_) => commands::config::check(&config),
     }

@@ -38,6 +38,8 @@ pub struct Answered {
     pub body: Vec<u8>,
     /// `pricedrop-next-offset`.
     pub next_offset: Option<i64>,
+    /// `pricedrop-partitions`.
+    pub partitions: Option<i64>,
 }
 
 impl Client {
@@ -126,11 +128,11 @@ impl Client {
 
     async fn read(&self, response: Response) -> Result<Answered, Stopped> {
         let status = response.status();
-        let next_offset = response.headers().get("pricedrop-next-offset");
-        let next_offset = next_offset.and_then(|value| value.to_str().ok()?.parse().ok());
+        let number = |name| response.headers().get(name)?.to_str().ok()?.parse().ok();
+        let (next_offset, partitions) = (number("pricedrop-next-offset"), number("pricedrop-partitions"));
         let body = response.bytes().await.map_err(|error| self.away(&error))?.to_vec();
         match status.is_success() {
-            true => Ok(Answered { body, next_offset }),
+            true => Ok(Answered { body, next_offset, partitions }),
             false => Err(refused(status, &body)),
         }
     }

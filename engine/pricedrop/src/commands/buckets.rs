@@ -17,6 +17,11 @@ use crate::report::Stopped;
 pub fn execute(config: &Config, asked: cli::Buckets) -> Result<(), Stopped> {
     let answer: Value = match asked {
         cli::Buckets::Status { remote } => Client::new(config, &remote)?.get("/v1/buckets", &[])?,
+        cli::Buckets::Repair { product, all: _, remote } => {
+            let query: Vec<(&str, String)> =
+                product.map(|product| ("product", product)).into_iter().collect();
+            Client::new(config, &remote)?.patient().json(Method::POST, "/v1/buckets/repair", &query, None)?
+        }
         cli::Buckets::Migrate { remote } => {
             Client::new(config, &remote)?.patient().json(Method::POST, "/v1/buckets/migrate", &[], None)?
         }

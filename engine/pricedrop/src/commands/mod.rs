@@ -3,10 +3,26 @@
 pub mod buckets;
 pub mod config;
 pub mod dlq;
+mod findings;
 mod import;
 mod listing;
 pub mod notifications;
+pub mod offsets;
 pub mod plugin;
 pub mod recipient;
 pub mod simulate;
+pub mod topics;
 pub mod watch;
+
+use crate::report::Stopped;
+
+/// Refuses what makes no sense without a server.
+fn needs(configured: bool, field: &str, server: &str) -> Result<(), Stopped> {
+    match configured {
+        true => Ok(()),
+        false => Err(Stopped::usage(
+            format!("{field} does not name {server}, so there is nothing to look at"),
+            format!("name a configuration with --config in which {field} = \"{server}\""),
+        )),
+    }
+}

@@ -16,21 +16,40 @@ use crate::report::Stopped;
 /// # Errors
 /// No engine answers, or it refuses.
 pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped> {
-    let cli::Notifications::List { from, listing, remote } = asked;
+    let cli::Notifications::List { from, partition, listing, remote } = asked;
     let client = Client::new(config, &remote)?;
-    let (mut from, mut seen) = (from, 0);
+    let (mut seen, mut number) = (0, partition.unwrap_or(0));
     loop {
-        let page = page(&client, from, seen, &listing)?;
+        let (next, partitions) = list(&client, (number, from), &mut seen, &listing)?;
+        if listing.limit > 0 && seen == listing.limit {
+            let of = if partitions > 1 { format!(" --partition {number}") } else { String::new() };
+            eprintln!("the first {seen}; go on with --from {next}{of}, or print all with --limit 0");
+            return Ok(());
+        }
+        number += 1;
+        if partition.is_some() || i64::from(number) >= partitions {
+            return Ok(());
+        }
+    }
+}
+
+/// Prints a partition from an offset on; where it ends, and how many
+/// partitions there are.
+fn list(
+    client: &Client,
+    (partition, mut from): (i32, i64),
+    seen: &mut usize,
+    listing: &Listing,
+) -> Result<(i64, i64), Stopped> {
+    loop {
+        let page = page(client, (partition, from), *seen, listing)?;
         let next = page.next_offset.unwrap_or(from);
         for line in String::from_utf8_lossy(&page.body).lines() {
             print(line, listing.json)?;
-            seen += 1;
+            *seen += 1;
         }
-        if next == from || (listing.limit > 0 && seen >= listing.limit) {
-            if listing.limit > 0 && seen == listing.limit {
-                eprintln!("the first {seen}; go on with --from {next}, or print all with --limit 0");
-            }
-            return Ok(());
+        if next == from || (listing.limit > 0 && *seen >= listing.limit) {
+            return Ok((next, page.partitions.unwrap_or(1)));
         }
         from = next;
     }
@@ -38,11 +57,11 @@ pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped
 
 fn page(
     client: &Client,
-    from: i64,
+    (partition, from): (i32, i64),
     seen: usize,
     listing: &Listing,
 ) -> Result<crate::client::Answered, Stopped> {
-    let mut query = vec![("from", from.to_string())];
+    let mut query = vec![("partition", partition.to_string()), ("from", from.to_string())];
     if listing.limit > 0 {
         query.push(("limit", (listing.limit - seen).to_string()));
     }

@@ -7,7 +7,7 @@ use pricedrop_host::Limits;
 use pricedrop_model::{FirstPrice, Mode, Rules};
 use pricedrop_pipeline::{dispatcher, notifier};
 
-use super::{Config, Problem, Refused};
+use super::{Config, Refused};
 
 /// Where a checkout of the repository has the plugins it ships.
 const SHIPPED: &str = "plugins/dist";
@@ -171,35 +171,4 @@ impl Config {
     fn size(&self, name: &str) -> usize {
         self.number(name) as usize
     }
-}
-
-impl Config {
-    /// The token of the API, from the file or the variable that the
-    /// configuration names.
-    ///
-    /// # Errors
-    /// It is named and cannot be had.
-    pub fn token(&self) -> Result<Option<String>, Refused> {
-        let read = match (self.text("http.token_file"), self.text("http.token_env")) {
-            (Some(path), _) => std::fs::read_to_string(path).map_err(|error| {
-                (format!("http.token_file: {path} cannot be read: {error}"), "create the file")
-            }),
-            (None, Some(name)) => std::env::var(name).map_err(|_| {
-                (format!("http.token_env: the environment has no {name}"), "set the variable to the token")
-            }),
-            (None, None) => return Ok(None),
-        };
-        match read.map(|text| text.trim().to_owned()) {
-            Ok(token) if token.is_empty() => {
-                let message = "the token of the API is empty".to_owned();
-                Err(refused(message, "put one into the file or variable that [http] names"))
-            }
-            Ok(token) => Ok(Some(token)),
-            Err((message, remedy)) => Err(refused(message, remedy)),
-        }
-    }
-}
-
-fn refused(message: String, remedy: &str) -> Refused {
-    Refused { problems: vec![Problem::anywhere(message, Some(remedy.into()))] }
 }

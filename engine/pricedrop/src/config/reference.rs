@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::field::Field;
-use super::fields::{FIELDS, TABLES};
+use super::fields::{PASSED_THROUGH, TABLES, fields};
 
 const WIDTH: usize = 78;
 
@@ -17,7 +17,10 @@ pub fn example() -> String {
         let _ = writeln!(out);
         comment(&mut out, doc);
         let _ = writeln!(out, "[{table}]");
-        for field in FIELDS.iter().filter(|field| field.table() == *table) {
+        if *table == PASSED_THROUGH {
+            out.push_str(CONNECTIONS);
+        }
+        for field in fields().filter(|field| field.table() == *table) {
             let _ = writeln!(out);
             comment(&mut out, field.doc);
             let _ = match field.default {
@@ -29,6 +32,16 @@ pub fn example() -> String {
     out.push_str(SIDECAR);
     out
 }
+
+/// How Kafka is often reached.
+const CONNECTIONS: &str = r#"
+# "bootstrap.servers" = "kafka-1:9093,kafka-2:9093"
+# "security.protocol" = "SASL_SSL"
+# "ssl.ca.location" = "/etc/pricedrop/kafka-ca.pem"
+# "sasl.mechanism" = "SCRAM-SHA-512"
+# "sasl.username" = "pricedrop"
+# "sasl.password_file" = "/run/secrets/kafka"
+"#;
 
 /// What may stand beside a plugin's `name.wasm`.
 const SIDECAR: &str = r#"
@@ -78,7 +91,7 @@ fn comment(out: &mut String, text: &str) {
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
-         <!-- Generated from the table of fields in engine/pricedrop/src/config/fields.rs. -->\n\n\
+         <!-- Generated from the table of fields in engine/pricedrop/src/config/fields/. -->\n\n\
          `pricedrop` needs no configuration. Everything below has a default; a TOML file given with\n\
          `--config` (or `PRICEDROP_CONFIG`) changes it, and an environment variable named\n\
          `PRICEDROP_<TABLE>__<KEY>` goes before the file. Unknown keys are refused.\n\
@@ -88,11 +101,13 @@ pub fn markdown() -> String {
          variable as `a,b`. Paths are relative to the working directory.\n",
     );
     for (table, doc) in TABLES {
-        let _ = write!(
-            out,
-            "\n## [{table}]\n\n{doc}\n\n| Key | Type | Default | What it does |\n|---|---|---|---|\n"
-        );
-        for field in FIELDS.iter().filter(|field| field.table() == *table) {
+        let _ = write!(out, "\n## [{table}]\n\n{doc}\n\n");
+        if *table == PASSED_THROUGH {
+            let _ = write!(out, "```toml\n[{table}]{}```\n", CONNECTIONS.replace("\n# ", "\n"));
+            continue;
+        }
+        out.push_str("| Key | Type | Default | What it does |\n|---|---|---|---|\n");
+        for field in fields().filter(|field| field.table() == *table) {
             row(&mut out, field);
         }
     }
@@ -131,13 +146,13 @@ mod tests {
         let uncommented: String = config
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains("...") => format!("{rest}\n"),
+                Some(rest) if rest.contains(" = ") && !rest.contains("...") && !rest.starts_with('"') => format!("{rest}\n"),
                 _ => format!("{line}\n"),
             })
             .collect();
         let nothing = Config::read(None, std::iter::empty()).unwrap();
         let all = Config::read(Some((Path::new("x.toml"), &uncommented)), std::iter::empty()).unwrap();
-        for field in FIELDS {
+        for field in fields() {
             assert_eq!(all.get(field.name), nothing.get(field.name), "{}", field.name);
         }
     }
@@ -145,9 +160,10 @@ mod tests {
     #[test]
     fn every_table_has_fields_and_every_field_a_table() {
         for (table, _) in TABLES {
-            assert!(FIELDS.iter().any(|field| field.table() == *table), "{table}");
+            let has_fields = fields().any(|field| field.table() == *table);
+            assert!(has_fields != (*table == PASSED_THROUGH), "{table}");
         }
-        for field in FIELDS {
+        for field in fields() {
             assert!(TABLES.iter().any(|(table, _)| *table == field.table()), "{}", field.name);
             assert!(field.doc.ends_with('.'), "{}", field.name);
         }

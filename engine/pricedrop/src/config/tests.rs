@@ -83,3 +83,78 @@ fn the_defaults_are_those_of_the_crates_that_use_them() {
     assert_eq!(embedded.folder, default.folder);
     assert_eq!(numbers(&embedded), numbers(&default));
 }
+
+#[test]
+fn stores_that_cannot_stand_together_are_refused() {
+    insta::assert_snapshot!(refused("[stores]\nwatches = \"cassandra\"\ncache = \"redis\"\n", &[]));
+    insta::assert_snapshot!(refused(
+        "[stores]\nlog = \"kafka\"\nwatches = \"embedded\"\ncache = \"redis\"\n\n[kafka]\n\"bootstrap.servers\" = \"k:9092\"\n",
+        &[]
+    ));
+}
+
+#[test]
+fn servers_that_nobody_asks_and_servers_without_a_place_are_refused() {
+    let text = "[kafka]\nbootstrap.servers = \"k:9092\"\n[cassandra]\nkeyspace = \"shop\"\n[redis]\ndatabase = 3\n";
+    insta::assert_snapshot!(refused(text, &[]));
+    insta::assert_snapshot!(refused("[stores]\nlog = \"kafka\"\n", &[]));
+}
+
+#[test]
+fn secrets_and_certificates_must_be_whole() {
+    let text = "[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n\
+                [cassandra]\nuser = \"u\"\nca_file = \"ca.pem\"\n\
+                [redis]\npassword_file = \"f\"\npassword_env = \"E\"\ntls = true\ncert_file = \"c.pem\"\n";
+    insta::assert_snapshot!(refused(text, &[]));
+}
+
+#[test]
+fn properties_that_the_commit_depends_on_and_secrets_in_the_file_are_refused() {
+    let text = "[stores]\nlog = \"kafka\"\n\n[kafka]\n\"bootstrap.servers\" = \"k:9092\"\n\
+                \"transactional.id\" = \"mine\"\nenable.auto.commit = true\nisolation.level = \"read_uncommitted\"\n\
+                auto.offset.reset = \"earliest\"\nenable.idempotence = false\ngroup.instance.id = \"a\"\n\
+                sasl.password = \"hunter2\"\nssl.endpoint.identification.algorithm = [\"none\"]\n";
+    let said = refused(text, &[("PRICEDROP_KAFKA__ACKS", "1")]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hunter2\n").expect("written");
+    let text = format!(
+        "[stores]\nlog = \"kafka\"\n[kafka]\n\"bootstrap.servers\" = \"k:9092\"\nsocket.keepalive.enable = true\n\
+         fetch.max.bytes = 1_000\nsasl.password_file = {secret:?}\n"
+    );
+    let environment = variables(&[("PRICEDROP_KAFKA__SSL_KEY_PASSWORD", "swordfish")]);
+    let config = Config::read(Some((Path::new("x.toml"), &text)), environment.into_iter()).expect("it is right");
+    let properties = config.kafka_properties().expect("the secret is there");
+    let property = |name: &str| properties.get(name).map(String::as_str);
+    assert_eq!(property("bootstrap.servers"), Some("k:9092"));
+    assert_eq!(property("socket.keepalive.enable"), Some("true"));
+    assert_eq!(property("fetch.max.bytes"), Some("1000"));
+    assert_eq!((property("sasl.password"), property("ssl.key.password")), (Some("hunter2"), Some("swordfish")));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
+    std::fs::remove_file(&secret).expect("removed");
+    let said = report::plain(&config.kafka_properties().expect_err("it is gone"));
+    assert!(said.contains("sasl.password") && said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn the_stores_follow_the_log_where_nothing_else_is_said() {
+    let read = |text: &str| Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right");
+    let embedded = read("").stores();
+    assert!(!embedded.kafka && !embedded.cassandra && !embedded.redis());
+    let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n").stores();
+    assert!(cluster.kafka && cluster.cassandra && cluster.redis_leases && !cluster.redis_cache);
+    assert!(!cluster.alone());
+}
+
+#[test]
+fn a_default_that_was_written_is_told_from_one_that_was_not() {
+    let config = Config::read(Some((Path::new("x.toml"), "[rules]\nfirst_price = \"notify\"\n")), std::iter::empty());
+    let config = config.expect("it is right");
+    assert!(config.is_written("rules.first_price") && !config.is_written("rules.mode"));
+}

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use anstyle::{AnsiColor, Style};
 
 use super::plugins::Loaded;
+use super::stores::Asked;
 use crate::config::Config;
 
 /// Says where it listens, what it uses, what to try next. An engine whose log
 /// cannot be written runs all the same.
-pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded) {
-    let _ = write(&mut anstream::stderr(), config, address, plugins);
+pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, asked: Asked) {
+    let _ = write(&mut anstream::stderr(), config, address, plugins, asked);
 }
 
 fn write(
@@ -19,12 +20,20 @@ fn write(
     config: &Config,
     address: SocketAddr,
     plugins: &Loaded,
+    asked: Asked,
 ) -> std::io::Result<()> {
     let (name, dim) = (AnsiColor::Green.on_default().bold(), Style::new().dimmed());
     let data = config.data_folder();
     writeln!(out, "{name}pricedrop{name:#} listens on http://{address}")?;
     writeln!(out, "  data     {}", data.display())?;
     writeln!(out, "  plugins  {}", plugins.summary())?;
+    writeln!(out, "  stores   {}", stores(config))?;
+    match (asked.shadow, asked.notifier, asked.dispatcher) {
+        (true, ..) => writeln!(out, "  role     a shadow: nothing is published, sent or deleted")?,
+        (_, true, false) => writeln!(out, "  role     notifier alone: nothing is sent")?,
+        (_, false, _) => return writeln!(out, "  role     dispatcher alone: nothing is decided"),
+        (_, true, true) => {}
+    }
     let token = if config.token().is_ok_and(|token| token.is_some()) {
         " -H \"Authorization: Bearer $TOKEN\""
     } else {
@@ -35,4 +44,19 @@ fn write(
         out,
         "  {dim}         curl{token} http://{address}/v1/prices -d '{{\"productId\":\"P7\",\"newPrice\":79.90}}'{dim:#}"
     )
+}
+
+fn stores(config: &Config) -> String {
+    let stores = config.stores();
+    let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
+    let mut said = format!(
+        "log {}, watches {}, leases {}",
+        name(stores.kafka, "kafka"),
+        name(stores.cassandra, "cassandra"),
+        name(stores.redis_leases, "redis")
+    );
+    if stores.redis_cache {
+        said.push_str(", cache redis");
+    }
+    said
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::embedded::{Embedded, PriceIntake};
 use pricedrop_http::{Engine, Measure, MigrateError, Reason, Severity};
+use pricedrop_model::ProductId;
 use pricedrop_model::seams::Error;
 use pricedrop_pipeline::dispatcher::BreakerState;
 use pricedrop_pipeline::{dispatcher, notifier};
@@ -12,17 +12,18 @@ use serde_json::Value;
 
 use super::measures;
 use super::plugins::Loaded;
+use super::stores::{Health, Policies};
 
 /// Looks into every part.
 pub struct Status {
-    /// The notifier's.
-    pub notifier: Arc<notifier::Counters>,
+    /// The notifiers'.
+    pub notifiers: Vec<Arc<notifier::Counters>>,
     /// The dispatcher's.
     pub dispatcher: Arc<dispatcher::Counters>,
-    /// Where prices come in.
-    pub intake: PriceIntake,
-    /// The store.
-    pub store: Embedded,
+    /// What the engine stands on.
+    pub health: Arc<dyn Health>,
+    /// Which policy's buckets are served.
+    pub policies: Arc<dyn Policies>,
     /// The plugins.
     pub plugins: Loaded,
 }
@@ -34,9 +35,9 @@ fn reason(part: impl Into<String>, severity: Severity, reason: impl Into<String>
 #[async_trait]
 impl Engine for Status {
     async fn reasons(&self) -> Vec<Reason> {
-        let mut reasons = Vec::new();
-        reasons.extend(self.store.down().map(|why| reason("store", Severity::Error, why)));
-        reasons.extend(self.notifier.trouble().map(|why| reason("notifier", Severity::Error, why)));
+        let mut reasons = self.health.reasons();
+        let troubles = self.notifiers.iter().filter_map(|notifier| notifier.trouble());
+        reasons.extend(troubles.map(|why| reason("notifier", Severity::Error, why)));
         for (provider, state) in self.dispatcher.breakers() {
             let why = match state {
                 BreakerState::Failing => continue,
@@ -54,30 +55,22 @@ impl Engine for Status {
     }
 
     async fn buckets(&self) -> Result<Value, Error> {
-        self.plugins.buckets(&self.store).await
+        self.plugins.buckets(&*self.policies).await
     }
 
     async fn migrate_buckets(&self) -> Result<Value, MigrateError> {
-        self.plugins.migrate(&self.store).await
+        self.plugins.migrate(self.policies.clone()).await
+    }
+
+    async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Value, MigrateError> {
+        self.plugins.repair(self.policies.clone(), product).await
     }
 
     async fn measures(&self) -> Vec<Measure> {
-        let mut all = measures::of_notifier(&self.notifier);
-        all.push(Measure::gauge(
-            "input_offset",
-            "Records below it are committed",
-            self.intake.log_at() as f64,
-        ));
-        all.push(Measure::gauge(
-            "intake_waiting",
-            "Records waiting for the notifier",
-            self.intake.waiting() as f64,
-        ));
+        let mut all = measures::of_notifiers(&self.notifiers);
         all.extend(measures::of_dispatcher(&self.dispatcher));
         all.extend(self.plugins.measures());
-        // A store that is away shows in /readyz.
-        let disk = self.store.disk_bytes().ok();
-        all.extend(disk.map(|bytes| Measure::gauge("disk_bytes", "The store on disk", bytes as f64)));
+        all.extend(self.health.measures().await);
         all.extend(measures::resident());
         all
     }

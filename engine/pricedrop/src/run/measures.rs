@@ -1,5 +1,6 @@
 //! What `/metrics` shows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pricedrop_http::{Measure, MeasureKind};
@@ -12,54 +13,53 @@ fn at(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
 }
 
-fn named<const N: usize>(pairs: [(&str, &AtomicU64); N]) -> Vec<(String, u64)> {
-    pairs.map(|(name, counter)| (name.to_owned(), at(counter))).into()
-}
-
-/// What the notifier counted.
-pub fn of_notifier(counters: &notifier::Counters) -> Vec<Measure> {
-    let outcomes = named([
-        ("dead", &counters.dead),
-        ("tombstone", &counters.tombstones),
-        ("stale", &counters.stale),
-        ("held", &counters.held),
-        ("skipped", &counters.skipped),
-        ("not-lower", &counters.not_lower),
-        ("drop", &counters.drops),
+/// What the notifiers of this process counted together.
+pub fn of_notifiers(workers: &[Arc<notifier::Counters>]) -> Vec<Measure> {
+    let sum =
+        |pick: fn(&notifier::Counters) -> &AtomicU64| workers.iter().map(|it| at(pick(it))).sum::<u64>();
+    let named = |pairs: &[(&str, fn(&notifier::Counters) -> &AtomicU64)]| -> Vec<(String, u64)> {
+        pairs.iter().map(|(name, pick)| ((*name).to_owned(), sum(*pick))).collect()
+    };
+    let outcomes = named(&[
+        ("dead", |it| &it.dead),
+        ("tombstone", |it| &it.tombstones),
+        ("stale", |it| &it.stale),
+        ("held", |it| &it.held),
+        ("skipped", |it| &it.skipped),
+        ("not-lower", |it| &it.not_lower),
+        ("drop", |it| &it.drops),
     ]);
-    let lookups = named([("plain", &counters.plain_reads), ("bucket", &counters.bucket_reads)]);
-    let mut commit_seconds =
-        Measure::counter("commit_seconds", "Time spent in commits", at(&counters.commit_micros));
-    commit_seconds.samples.iter_mut().for_each(|(_, value)| *value /= 1e6);
+    let lookups = named(&[("plain", |it| &it.plain_reads), ("bucket", |it| &it.bucket_reads)]);
+    let commit_seconds = sum(|it| &it.commit_micros) as f64 / 1e6;
     vec![
-        Measure::counter("records", "Records read", at(&counters.records)),
+        Measure::counter("records", "Records read", sum(|it| &it.records)),
         Measure::by("updates", "Records by what became of them", Counter, "outcome", outcomes),
-        Measure::counter("notifications", "Notifications committed", at(&counters.notifications)),
+        Measure::counter("notifications", "Notifications committed", sum(|it| &it.notifications)),
         Measure::counter(
             "suppressed_drops",
             "Drops to a price told within the window",
-            at(&counters.suppressed),
+            sum(|it| &it.suppressed),
         ),
         Measure::counter(
             "ledger_overflows",
             "Told prices forgotten before their window ended",
-            at(&counters.ledger_overflows),
+            sum(|it| &it.ledger_overflows),
         ),
         Measure::by("lookups", "Drops by how their watchers were read", Counter, "path", lookups),
-        Measure::counter("rows_read", "Watches read to decide", at(&counters.rows_read)),
+        Measure::counter("rows_read", "Watches read to decide", sum(|it| &it.rows_read)),
         Measure::counter(
             "other_currency_rows",
             "Watches read that wait for another currency",
-            at(&counters.other_currency),
+            sum(|it| &it.other_currency),
         ),
-        Measure::counter("audits", "Bucketed drops compared with the plain range", at(&counters.audits)),
-        Measure::counter("failed_open", "Updates a failing throttle let pass", at(&counters.failed_open)),
-        Measure::counter("commits", "Commits", at(&counters.commits)),
-        commit_seconds,
+        Measure::counter("audits", "Bucketed drops compared with the plain range", sum(|it| &it.audits)),
+        Measure::counter("failed_open", "Updates a failing throttle let pass", sum(|it| &it.failed_open)),
+        Measure::counter("commits", "Commits", sum(|it| &it.commits)),
+        Measure::seconds("commit_seconds", "Time spent in commits", commit_seconds),
         Measure::counter(
             "restores",
             "Times the notifier went back to what is stored",
-            at(&counters.restores),
+            sum(|it| &it.restores),
         ),
     ]
 }
@@ -91,7 +91,7 @@ pub fn of_dispatcher(counters: &dispatcher::Counters) -> Vec<Measure> {
     ]
 }
 
-fn deliveries(channels: &[(String, std::sync::Arc<ChannelCounters>)]) -> Measure {
+fn deliveries(channels: &[(String, Arc<ChannelCounters>)]) -> Measure {
     let mut samples = Vec::new();
     for (channel, counters) in channels {
         for (outcome, counter) in [
@@ -104,7 +104,7 @@ fn deliveries(channels: &[(String, std::sync::Arc<ChannelCounters>)]) -> Measure
             ("plugin-failure", &counters.plugin_failures),
         ] {
             let labels = vec![("channel", channel.clone()), ("outcome", outcome.to_owned())];
-            samples.push((labels, at(counter) as f64));
+            samples.push((labels, (at(counter) as f64).into()));
         }
     }
     Measure { name: "deliveries", help: "Deliveries by channel and outcome", kind: Counter, samples }

@@ -2,8 +2,8 @@
 //! signal, and lets everything end in order.
 //!
 //! ```text
-//! HTTP ─▶ intake ─▶ notifier (own thread) ─▶ store ─▶ dispatcher ─▶ outside
-//!          stop: HTTP, then the intake, the notifier, the dispatcher, the store
+//! HTTP ─▶ input ─▶ notifiers (own threads) ─▶ log ─▶ dispatcher ─▶ outside
+//!          stop: HTTP, then the input, the notifiers, the dispatcher, the stores
 //! ```
 //!
 //! Invariant: a part stops only when nothing before it can hand it work any
@@ -11,10 +11,10 @@
 
 mod banner;
 mod engine;
-mod glue;
 mod logging;
 mod measures;
 mod plugins;
+mod stores;
 mod threads;
 
 pub use plugins::refused;
@@ -25,12 +25,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pricedrop_adapters::embedded::{self, Embedded};
+use pricedrop_adapters::outbound::Outbound;
 use pricedrop_http::{Api, Bound};
+use pricedrop_model::plugin::Plugins;
 use pricedrop_model::time::SystemClock;
 use pricedrop_pipeline::{dispatcher, notifier};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle as Task;
+use tokio::task::JoinSet;
 
 use crate::cli;
 use crate::client::ADDRESS_FILE;
@@ -38,21 +39,20 @@ use crate::config::Config;
 use crate::report::Stopped;
 
 use engine::Status;
+use stores::{Asked, Dispatch, SEE_STORE, Shown};
 
 /// Runs the engine until a signal ends it, or a part breaks.
 ///
 /// # Errors
 /// It cannot start, or a part broke.
 pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
-    if asked.role.is_some() {
-        return Err(Stopped::usage(
-            "one role alone needs a store that two processes can share, and this one is embedded",
-            "run both roles together: leave --role out",
-        ));
+    if !config.stores().kafka {
+        needs_no_log_of_others(asked)?;
     }
     logging::start(config)?;
+    let asked = Asked::of(config, asked);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let stopped = runtime.block_on(Running::until_stopped(config));
+    let stopped = runtime.block_on(Running::until_stopped(config, asked));
     // Tasks hold the store: behind this it is closed, and its folder free.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if stopped.is_ok() {
@@ -61,14 +61,30 @@ pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
     stopped
 }
 
+fn needs_no_log_of_others(asked: &cli::Run) -> Result<(), Stopped> {
+    if asked.role.is_some() {
+        return Err(Stopped::usage(
+            "one role alone needs a store that two processes can share, and this one is embedded",
+            "run both roles together: leave --role out; or set stores.log = \"kafka\"",
+        ));
+    }
+    if asked.shadow {
+        return Err(Stopped::usage(
+            "a shadow works beside an engine that is real, and nobody else can read an embedded log",
+            "leave --shadow out, or ask `pricedrop simulate`",
+        ));
+    }
+    Ok(())
+}
+
 /// The running parts, in the order in which they end.
 struct Running {
-    http: Task<Result<(), pricedrop_http::Error>>,
+    http: JoinSet<Result<(), pricedrop_http::Error>>,
     stop_http: oneshot::Sender<()>,
-    intake: embedded::PriceIntake,
-    notifier: JoinHandle<()>,
-    notifier_ended: oneshot::Receiver<Result<(), notifier::Stop>>,
-    dispatcher: Task<Result<(), dispatcher::Error>>,
+    end_input: Box<dyn FnOnce() + Send>,
+    notifiers: Vec<JoinHandle<()>>,
+    notifiers_ended: JoinSet<Result<(), String>>,
+    dispatcher: JoinSet<Result<(), dispatcher::Error>>,
     stop_dispatcher: watch::Sender<bool>,
     plugins: plugins::Loaded,
     address_file: PathBuf,
@@ -82,9 +98,9 @@ enum Ended {
 }
 
 impl Running {
-    async fn until_stopped(config: &Config) -> Result<(), Stopped> {
+    async fn until_stopped(config: &Config, asked: Asked) -> Result<(), Stopped> {
         let mut signals = Signals::new()?;
-        let mut running = Running::start(config).await?;
+        let mut running = Running::start(config, asked).await?;
         let ended = tokio::select! {
             name = signals.next() => Ended::Signal(name),
             broken = running.broken() => Ended::Part(broken),
@@ -106,48 +122,51 @@ impl Running {
         }
     }
 
-    async fn start(config: &Config) -> Result<Running, Stopped> {
+    async fn start(config: &Config, asked: Asked) -> Result<Running, Stopped> {
         let bound = bind(config).await?;
-        let store = open(config)?;
-        let plugins = plugins::load(config, &store).await?;
-        store.set_plugins(plugins.plugins());
-        let (intake, source) = store.source().map_err(|error| Stopped::failed(error, SEE_STORE))?;
+        let opened = stores::open(config, asked).await?;
+        let policies = opened.policies();
+        let plugins = plugins::load(config, policies.clone()).await?;
+        let stores = opened.put_together(plugins.plugins()).await?;
         let clock = Arc::new(SystemClock);
-        let notifier = config.notifier().build(
-            Box::new(source),
-            Box::new(store.committer()),
-            Arc::new(store.watches()),
-            plugins.plugins(),
-            clock.clone(),
-        );
+        let parts = stores.workers.into_iter().map(|worker| {
+            let watches = stores.watches.clone();
+            config.notifier().build(
+                worker.source,
+                worker.committer,
+                watches,
+                plugins.plugins(),
+                clock.clone(),
+            )
+        });
+        let parts: Vec<notifier::Notifier> = parts.collect();
         let delivered = Arc::new(dispatcher::Counters::default());
-        let dispatcher = match config.flag("dispatch.enabled") {
-            true => {
-                Some(glue::dispatcher(config, &store, plugins.plugins(), delivered.clone(), clock.clone())?)
+        let dispatcher = match stores.dispatch {
+            Some(own) => {
+                Some(dispatcher_of(config, own, &stores.shown, plugins.plugins(), delivered.clone())?)
             }
-            false => None,
+            None => None,
         };
         let status = Status {
-            notifier: notifier.counters(),
-            dispatcher: delivered.clone(),
-            intake: intake.clone(),
-            store: store.clone(),
+            notifiers: parts.iter().map(notifier::Notifier::counters).collect(),
+            dispatcher: delivered,
+            health: stores.health,
+            policies,
             plugins: plugins.clone(),
         };
-        let api = glue::api(config, &store, &intake, clock, status);
+        let api = api(config, stores.shown, status);
         let address_file = write_address(config, &bound)?;
-        banner::print(config, bound.address(), &plugins);
+        banner::print(config, bound.address(), &plugins, asked);
         let (stop_http, http_told) = oneshot::channel();
-        let (_keep, never) = watch::channel(false);
-        let (notifier, notifier_ended) = threads::spawn("notifier", notifier.run(never))?;
+        let (notifiers, notifiers_ended) = start_notifiers(parts, &stores.stop_workers)?;
         let (stop_dispatcher, dispatcher_told) = watch::channel(false);
         Ok(Running {
-            http: tokio::spawn(serve(bound, api, http_told)),
+            http: spawned(serve(bound, api, http_told)),
             stop_http,
-            intake,
-            notifier,
-            notifier_ended,
-            dispatcher: start_dispatcher(dispatcher, dispatcher_told),
+            end_input: stores.end_input,
+            notifiers,
+            notifiers_ended,
+            dispatcher: spawned(dispatch(dispatcher, dispatcher_told)),
             stop_dispatcher,
             plugins,
             address_file,
@@ -158,38 +177,89 @@ impl Running {
     /// The first part that ends though nobody asked it to.
     async fn broken(&mut self) -> Stopped {
         let what = tokio::select! {
-            ended = &mut self.http => format!("the API ended: {}", reason(ended)),
-            ended = &mut self.notifier_ended => format!("the notifier ended: {}", reason(ended)),
-            ended = &mut self.dispatcher => format!("the dispatcher ended: {}", reason(ended)),
+            Some(ended) = self.http.join_next() => format!("the API ended: {}", reason(ended)),
+            Some(ended) = self.notifiers_ended.join_next() => format!("the notifier ended: {}", reason(ended)),
+            Some(ended) = self.dispatcher.join_next() => format!("the dispatcher ended: {}", reason(ended)),
         };
         Stopped::failed(what, SEE_STORE)
     }
 
-    async fn stop(self) -> Result<(), Stopped> {
+    async fn stop(mut self) -> Result<(), Stopped> {
         // Whoever has ended by itself no longer listens.
         let _ = self.stop_http.send(());
-        let http = self.http.await;
-        self.intake.close();
-        let told = self.notifier_ended.await;
-        let _ = self.notifier.join();
+        let http = self.http.join_next().await;
+        (self.end_input)();
+        let mut told = Ok(());
+        while let Some(ended) = self.notifiers_ended.join_next().await {
+            told = told.and(ended.unwrap_or_else(|panicked| Err(panicked.to_string())));
+        }
+        for notifier in self.notifiers {
+            let _ = notifier.join();
+        }
         self.stop_dispatcher.send_replace(true);
-        let delivered = self.dispatcher.await;
+        let delivered = self.dispatcher.join_next().await;
         self.plugins.stop().await;
         let _ = std::fs::remove_file(&self.address_file);
         let failed = |what: &str, why: String| Err(Stopped::failed(format!("{what}: {why}"), WHAT_IS_OPEN));
         match (http, told, delivered) {
-            (Ok(Err(error)), ..) => failed("the API", error.to_string()),
-            (_, Ok(Err(error)), _) => failed("the notifier", error.to_string()),
-            (.., Ok(Err(error))) => failed("the dispatcher", error.to_string()),
+            (Some(Ok(Err(error))), ..) => failed("the API", error.to_string()),
+            (_, Err(error), _) => failed("the notifier", error),
+            (.., Some(Ok(Err(error)))) => failed("the dispatcher", error.to_string()),
             _ => Ok(()),
         }
     }
 }
 
-const WHAT_IS_OPEN: &str = "nothing is lost: what was open goes on at the next start";
-const SEE_STORE: &str =
-    "see the log above; when the disk is well, start the engine again, and nothing is lost";
+/// Each on a thread of its own, because a call of a plugin blocks.
+#[expect(clippy::type_complexity, reason = "threads, and what becomes of them")]
+fn start_notifiers(
+    parts: Vec<notifier::Notifier>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(Vec<JoinHandle<()>>, JoinSet<Result<(), String>>), Stopped> {
+    let (mut threads, mut ended) = (Vec::new(), JoinSet::new());
+    for notifier in parts {
+        let (thread, notice) = threads::spawn("notifier", notifier.run(stop.clone()))?;
+        threads.push(thread);
+        ended.spawn(async move {
+            let ended = notice.await.map_err(|_| "it panicked".to_owned())?;
+            ended.map_err(|error| error.to_string())
+        });
+    }
+    Ok((threads, ended))
+}
 
+fn api(config: &Config, shown: Shown, status: Status) -> Api {
+    let Shown { intake, watches, recipients, leases, retries, dead_letters, prices, outbox } = shown;
+    let (clock, rules, engine) = (Arc::new(SystemClock), config.rules(), Arc::new(status));
+    Api { clock, rules, intake, watches, recipients, leases, retries, dead_letters, prices, outbox, engine }
+}
+
+fn dispatcher_of(
+    config: &Config,
+    own: Dispatch,
+    shown: &Shown,
+    plugins: Arc<dyn Plugins>,
+    counters: Arc<dispatcher::Counters>,
+) -> Result<dispatcher::Dispatcher, Stopped> {
+    let sender = Outbound::new(config.outbound());
+    let sender = sender.map_err(|error| Stopped::usage(error, "mend dispatch.ca_file"))?;
+    let Shown { recipients, leases, retries, dead_letters, prices, .. } = shown.clone();
+    Ok(dispatcher::Dispatcher {
+        options: config.dispatcher(),
+        log: own.log,
+        recipients,
+        leases,
+        retries,
+        dead_letters,
+        prices,
+        plugins,
+        sender: Arc::new(sender),
+        clock: Arc::new(SystemClock),
+        counters,
+    })
+}
+
+const WHAT_IS_OPEN: &str = "nothing is lost: what was open goes on at the next start";
 fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T, E>, J>) -> String {
     match ended {
         Ok(Ok(_)) => "nobody asked it to".into(),
@@ -201,17 +271,6 @@ fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T,
 async fn bind(config: &Config) -> Result<Bound, Stopped> {
     let bound = pricedrop_http::bind(config.http()?).await;
     bound.map_err(|error| Stopped::usage(&error, error.remedy()))
-}
-
-fn open(config: &Config) -> Result<Embedded, Stopped> {
-    config.embedded().build().map_err(|error| {
-        let remedy = match &error {
-            embedded::Error::InUse(_) => "stop the engine that runs there, or name another data.folder",
-            embedded::Error::Folder { .. } => "make the folder writable, or name another data.folder",
-            embedded::Error::Store { .. } => "free the disk or restore the folder; nothing was changed",
-        };
-        Stopped::failed(&error, remedy)
-    })
 }
 
 /// For commands and scripts that must find an engine on a free port.
@@ -238,23 +297,28 @@ async fn serve(bound: Bound, api: Api, told: oneshot::Receiver<()>) -> Result<()
     bound.serve(api, stop).await
 }
 
-/// Without a dispatcher, notifications wait in the outbox.
-fn start_dispatcher(
+/// A set of one: who asks it twice is told that nothing is left.
+fn spawned<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinSet<T> {
+    let mut set = JoinSet::new();
+    set.spawn(task);
+    set
+}
+
+/// Without a dispatcher, notifications wait in the log.
+async fn dispatch(
     dispatcher: Option<dispatcher::Dispatcher>,
     mut told: watch::Receiver<bool>,
-) -> Task<Result<(), dispatcher::Error>> {
-    tokio::spawn(async move {
-        let stop = async move {
-            let _ = told.wait_for(|stop| *stop).await;
-        };
-        match dispatcher {
-            Some(dispatcher) => dispatcher.run(stop).await,
-            None => {
-                stop.await;
-                Ok(())
-            }
+) -> Result<(), dispatcher::Error> {
+    let stop = async move {
+        let _ = told.wait_for(|stop| *stop).await;
+    };
+    match dispatcher {
+        Some(dispatcher) => dispatcher.run(stop).await,
+        None => {
+            stop.await;
+            Ok(())
         }
-    })
+    }
 }
 
 /// The two signals that mean: end in order.

@@ -1,17 +1,18 @@
-//! The plugin host beside the store: which policy is active is written there,
+//! The plugin host beside the stores: which policy is active is written there,
 //! and moved with the buckets.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pricedrop_adapters::embedded::{Embedded, Progress};
 use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
 use pricedrop_http::{Measure, MeasureKind, MigrateError, Reason, Severity};
-use pricedrop_model::plugin::{Bucketing, Plugins};
-use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::ProductId;
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::seams::Error;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::stores::Policies;
 use super::threads;
 use crate::config::Config;
 use crate::report::Stopped;
@@ -33,16 +34,16 @@ pub struct Loaded {
 ///
 /// # Errors
 /// The folder does not fit the configuration, or the store is away.
-pub async fn load(config: &Config, store: &Embedded) -> Result<Loaded, Stopped> {
-    let stored = store.policies().active().await;
-    let active = stored.map_err(|error| Stopped::failed(error, "start again when the disk is well"))?;
+pub async fn load(config: &Config, policies: Arc<dyn Policies>) -> Result<Loaded, Stopped> {
+    let stored = policies.active().await;
+    let active = stored.map_err(|error| Stopped::failed(error, "start again when the store is well"))?;
     let mut options = config.host();
     options.active_policy = active;
     let host = tokio::task::spawn_blocking(move || options.build()).await;
     let host = host.map_err(|error| Stopped::failed(error, ""))?.map_err(refused)?;
     let watching = host.watch().map_err(refused)?;
-    tell(&host, store).await;
-    let sync = tokio::spawn(keep_telling(host.clone(), store.clone()));
+    tell(&host, &*policies).await;
+    let sync = tokio::spawn(keep_telling(host.clone(), policies));
     Ok(Loaded {
         host,
         watching: Arc::new(Mutex::new(Some(watching))),
@@ -64,9 +65,8 @@ pub fn refused(error: HostError) -> Stopped {
 }
 
 /// Writes down which policy is active, where the store does not know yet.
-async fn tell(host: &Host, store: &Embedded) {
+async fn tell(host: &Host, policies: &dyn Policies) {
     let Some(policy) = host.active_policy() else { return };
-    let policies = store.policies();
     let told = match policies.active().await {
         Ok(active) if active.as_ref() == Some(&policy) => return,
         Ok(_) => policies.activate(&policy).await,
@@ -77,11 +77,11 @@ async fn tell(host: &Host, store: &Embedded) {
     }
 }
 
-async fn keep_telling(host: Host, store: Embedded) {
+async fn keep_telling(host: Host, policies: Arc<dyn Policies>) {
     let mut turns = tokio::time::interval(SYNC);
     loop {
         turns.tick().await;
-        tell(&host, &store).await;
+        tell(&host, &*policies).await;
     }
 }
 
@@ -124,7 +124,7 @@ impl Loaded {
         };
         let seconds = plugins.iter();
         let seconds =
-            seconds.map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.counts.call_seconds));
+            seconds.map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.counts.call_seconds.into()));
         vec![
             by("plugin_calls", "Calls of a plugin", |plugin| plugin.counts.calls),
             Measure {
@@ -147,8 +147,8 @@ impl Loaded {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn buckets(&self, store: &Embedded) -> Result<Value, Error> {
-        let active = store.policies().active().await?;
+    pub async fn buckets(&self, policies: &dyn Policies) -> Result<Value, Error> {
+        let active = policies.active().await?;
         let moving = self.moving().clone();
         Ok(json!({
             "active": active.map(|policy| policy.name),
@@ -162,36 +162,74 @@ impl Loaded {
     ///
     /// # Errors
     /// Nothing is staged, a move is on its way, or it failed.
-    pub async fn migrate(&self, store: &Embedded) -> Result<Value, MigrateError> {
+    pub async fn migrate(&self, policies: Arc<dyn Policies>) -> Result<Value, MigrateError> {
         let Some(policy) = self.host.staged_policy() else {
             return Err(MigrateError::Refused(
                 "no policy is staged: put one with another mapping into the plugin folder first".into(),
             ));
         };
         let name = policy.identity().name.clone();
-        if let Some(progress) = self.moving().as_ref() {
-            return Err(MigrateError::Refused(format!("the buckets are being moved already: {progress}")));
+        let told = self.clone();
+        self.alone("bucket-migration", async move {
+            let identity = policy.identity().clone();
+            policies.migrate(policy, &|progress| *told.moving() = Some(progress)).await?;
+            told.host.set_active_policy(identity);
+            Ok(())
+        })
+        .await?;
+        Ok(json!({ "active": name }))
+    }
+
+    /// Builds and compares the buckets of a product, or of all that are large.
+    /// It goes on when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// There is nothing to repair, a move is on its way, or it failed.
+    pub async fn repair(
+        &self,
+        policies: Arc<dyn Policies>,
+        product: Option<ProductId>,
+    ) -> Result<Value, MigrateError> {
+        if !policies.repairs() {
+            return Err(MigrateError::Refused(
+                "the embedded store builds and compares its buckets by itself: there is nothing to repair"
+                    .into(),
+            ));
         }
-        *self.moving() = Some("starting".into());
-        let moved = threads::spawn("bucket-migration", self.clone().carry_out(store.clone(), policy));
+        let told = self.clone();
+        self.alone("bucket-repair", async move {
+            policies.repair(product, &|progress| *told.moving() = Some(progress)).await
+        })
+        .await
+    }
+
+    /// Runs what moves buckets on a thread of its own, one at a time.
+    async fn alone<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, MigrateError> {
+        {
+            let mut moving = self.moving();
+            if let Some(progress) = moving.as_ref() {
+                return Err(MigrateError::Refused(format!(
+                    "the buckets are being moved already: {progress}"
+                )));
+            }
+            *moving = Some("starting".into());
+        }
+        let done = self.clone();
+        let moved = threads::spawn(name, async move {
+            let moved = work.await;
+            *done.moving() = None;
+            moved
+        });
         let away = |error: &dyn std::fmt::Display| MigrateError::Store(Error::Unavailable(error.to_string()));
         let (_, ended) = moved.map_err(|error| {
             *self.moving() = None;
             away(&error)
         })?;
-        ended.await.map_err(|error| away(&error))??;
-        Ok(json!({ "active": name }))
-    }
-
-    async fn carry_out(self, store: Embedded, policy: Arc<dyn Bucketing>) -> Result<(), Error> {
-        let identity = policy.identity().clone();
-        let told = |progress| *self.moving() = Some(in_words(progress));
-        let moved = store.policies().migrate(policy, told).await;
-        if moved.is_ok() {
-            self.host.set_active_policy(identity);
-        }
-        *self.moving() = None;
-        moved
+        Ok(ended.await.map_err(|error| away(&error))??)
     }
 
     fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -204,16 +242,5 @@ impl Loaded {
         let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Waits for a thread that may be compiling.
         let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
-    }
-}
-
-fn in_words(progress: Progress) -> String {
-    match progress {
-        Progress::Building { products, of, watches } => {
-            format!("building: {products} of {of} products, {watches} watches")
-        }
-        Progress::Verifying { products, of } => format!("comparing: {products} of {of} products"),
-        Progress::CutOver => "the new policy is active; the old buckets are dropped".into(),
-        Progress::Done => "done".into(),
     }
 }

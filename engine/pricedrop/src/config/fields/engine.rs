@@ -1,40 +1,10 @@
-//! The table of fields: every key, its type and range, its default, what it
-//! does. The one place where configurable limits get their defaults; a test
-//! holds them equal to those of the crates that use them.
+//! The fields of the engine itself, whatever it stands on.
 
-use super::field::{Field, Kind};
+use super::{DAY, GIB, HOUR, KIB, MIB, MINUTE, SECOND, YEARS, field, unset};
+use crate::config::field::{Field, Kind};
 
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-const YEARS: u64 = 3650 * DAY;
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-
-/// The tables in the order of the reference.
-pub static TABLES: &[(&str, &str)] = &[
-    ("rules", "Who is told. A change applies from then on; stored floors are read with the new hysteresis."),
-    ("plugins", "Which plugins are active, where they lie, and what they may use."),
-    ("bucketing", "How the watches of large products are found."),
-    ("http", "The API, health and metrics."),
-    ("data", "The embedded store on the local disk."),
-    ("dispatch", "How notifications reach people."),
-    ("log", "What the engine says on standard error."),
-    ("limits", "Every other bound of the engine."),
-];
-
-const fn field(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
-    Field { name, kind, default: Some(default), doc }
-}
-
-const fn unset(name: &'static str, kind: Kind, doc: &'static str) -> Field {
-    Field { name, kind, default: None, doc }
-}
-
-/// Every field.
-pub static FIELDS: &[Field] = &[
+/// In the order of the reference.
+pub(super) static ENGINE: &[Field] = &[
     field(
         "rules.mode",
         Kind::Choice(&["every-drop", "crossing", "once"]),
@@ -189,7 +159,8 @@ pub static FIELDS: &[Field] = &[
         "data.folder",
         Kind::Path,
         "\"pricedrop-data\"",
-        "Where the embedded store lies. One running engine owns it.",
+        "What this instance keeps on its local disk: the embedded store, its plugins' last good state, its slots in \
+         the group. One running engine owns it; several instances need one each.",
     ),
     field("data.cache", Kind::Bytes(MIB, 1024 * GIB), "\"64MiB\"", "Memory for blocks read from disk."),
     field(
@@ -202,7 +173,8 @@ pub static FIELDS: &[Field] = &[
         "data.confirmation_retention",
         Kind::Millis(MINUTE, YEARS),
         "\"8d\"",
-        "How long it is remembered that a delivery arrived. Must outlast every retry and the outbox.",
+        "How long it is remembered that a delivery arrived, in either store. Must outlast every retry and the \
+         retention of the notifications.",
     ),
     field("dispatch.enabled", Kind::Flag, "true", "Whether notifications are sent."),
     field(

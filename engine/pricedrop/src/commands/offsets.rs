@@ -1,0 +1,69 @@
+//! `pricedrop offsets`: what to do where offsets and states differ.
+
+use std::io::Write;
+
+use pricedrop_adapters::kafka::{self, Accepted, Difference};
+use pricedrop_model::Partition;
+
+use super::topics::refused;
+use crate::cli::{self, GoOn};
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Kafka is away or refuses.
+pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
+    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    let cli::Offsets::Accept { partition, at } = asked;
+    let settings = config.kafka(false)?;
+    let mut differences = kafka::differences(&settings).map_err(refused)?;
+    differences.retain(|difference| partition.is_none_or(|only| difference.partition == Partition(only)));
+    let mut out = anstream::stdout();
+    if differences.is_empty() {
+        writeln!(out, "offsets and states belong together; nothing to accept")?;
+        return Ok(());
+    }
+    for difference in &differences {
+        let only = Some(vec![difference.partition]);
+        let accepted = kafka::accept(&settings, only, go_on(difference, *at)).map_err(refused)?;
+        for (_, offset) in accepted {
+            writeln!(out, "{}", said(&settings.topics.prices, difference, offset))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the group is or the states are, if the log has that; else where the
+/// log begins.
+fn go_on(difference: &Difference, at: GoOn) -> Accepted {
+    let (low, high) = difference.log;
+    let wished = match at {
+        GoOn::Group => difference.committed.or(difference.stored),
+        GoOn::States => difference.stored.or(difference.committed),
+        GoOn::Earliest => None,
+        GoOn::Latest => return Accepted::Latest,
+    };
+    wished.filter(|offset| (low..=high).contains(offset)).map_or(Accepted::Earliest, Accepted::Offset)
+}
+
+fn said(topic: &str, difference: &Difference, accepted: i64) -> String {
+    let Difference { partition, committed, stored, log } = difference;
+    let offset = |offset: &Option<i64>| offset.map_or("none".to_owned(), |offset| offset.to_string());
+    let effect = match stored {
+        Some(stored) if accepted > *stored => format!("{} records are skipped", accepted - stored),
+        Some(stored) if accepted < *stored => format!("{} records are decided again", stored - accepted),
+        Some(_) => "nothing is skipped or repeated".into(),
+        None => "products are decided as if seen for the first time".into(),
+    };
+    format!(
+        "{topic}[{}]: goes on at offset {accepted}; {effect} (the group was at {}, the states at {}, the log has {} \
+         to {})",
+        partition.0,
+        offset(committed),
+        offset(stored),
+        log.0,
+        log.1
+    )
+}

@@ -1,0 +1,47 @@
+//! `pricedrop topics`: the topics in Kafka.
+
+use std::io::Write;
+
+use pricedrop_adapters::kafka::topics;
+use pricedrop_model::seams::Error;
+
+use super::findings::{self, Finding};
+use crate::cli;
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Kafka is away or refuses, or a topic is not as it must be.
+pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
+    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match asked {
+        cli::Topics::Apply { shadow } => {
+            let settings = config.kafka(shadow)?;
+            let made = runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(refused)?;
+            let mut out = anstream::stdout();
+            for made in &made {
+                writeln!(out, "made topic {made}")?;
+            }
+            if made.is_empty() {
+                writeln!(out, "every topic is there already; `pricedrop topics check` looks at them")?;
+            }
+            Ok(())
+        }
+        cli::Topics::Check { shadow } => {
+            let found = runtime.block_on(topics::check(&config.kafka(shadow)?)).map_err(refused)?;
+            findings::print("topics", found.into_iter().map(Finding::from).collect())
+        }
+    }
+}
+
+/// What Kafka's adapter says, with a remedy.
+pub fn refused(error: Error) -> Stopped {
+    let remedy = match &error {
+        Error::Broken(_) => "`pricedrop doctor` looks at all of it",
+        _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
+    };
+    Stopped::failed(error, remedy)
+}

@@ -1,0 +1,196 @@
+//! `[kafka]`: properties that go to librdkafka as they stand, but for those
+//! that the commit depends on and those that hold secrets.
+
+use std::collections::BTreeMap;
+
+use pricedrop_adapters::kafka::RESERVED;
+use pricedrop_model::dispatch::Secret;
+use toml::de::DeValue;
+
+use super::field::Raw;
+use super::fields::PASSED_THROUGH;
+
+/// The value of a property.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Property {
+    /// As it stands.
+    Plain(String),
+    /// Somewhere else.
+    Secret(Secret),
+    /// A secret that the environment named outright.
+    Told(String),
+}
+
+/// A secret shows where it lies, not what it is.
+impl std::fmt::Debug for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Property::Plain(text) => write!(f, "{text:?}"),
+            Property::Secret(secret) => write!(f, "{secret:?}"),
+            Property::Told(_) => f.write_str("(secret)"),
+        }
+    }
+}
+
+/// The properties by their names.
+pub type Properties = BTreeMap<String, Property>;
+
+/// Properties that are secrets.
+const SECRETS: [&str; 10] = [
+    "sasl.password",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "ssl_key",
+];
+
+/// Every property of the table, nested ones by their dotted names, with the
+/// place of the value.
+pub fn flattened<'a>(
+    prefix: &str,
+    table: &'a toml::de::DeTable<'_>,
+    found: &mut Vec<(String, &'a toml::Spanned<DeValue<'a>>)>,
+) {
+    for (key, value) in table {
+        let name =
+            if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        match value.get_ref() {
+            DeValue::Table(inner) => flattened(&name, inner, found),
+            _ => found.push((name, value)),
+        }
+    }
+}
+
+/// The file as it may be shown: what stands behind a secret's name is starred.
+pub fn starred(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
+    let mut shown = text.as_bytes().to_vec();
+    let mut star = |range: std::ops::Range<usize>| {
+        shown[range].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*')
+    };
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(equals) = line.find('=').filter(|equals| is_secret_key(&line[..*equals])) {
+            let end = line.trim_end().len().max(equals + 1);
+            let blank = line[equals + 1..end].len() - line[equals + 1..end].trim_start().len();
+            star(start + equals + 1 + blank..start + end);
+        }
+        start += line.len();
+    }
+    let mut found = Vec::new();
+    let table = root.and_then(|root| root.get(PASSED_THROUGH));
+    if let Some(DeValue::Table(table)) = table.map(|table| table.get_ref()) {
+        flattened("", table, &mut found);
+    }
+    let secrets = found.into_iter().filter(|(name, _)| SECRETS.contains(&name.as_str()));
+    secrets.for_each(|(_, value)| star(value.span()));
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// By the look of it: also where the file is no TOML.
+fn is_secret_key(key: &str) -> bool {
+    let key = key.trim().trim_matches(['"', '\'']);
+    let words = ["password", "secret", "passphrase", "pem", "key"];
+    words.iter().any(|word| key.rsplit(['.', '_']).next() == Some(word))
+}
+
+/// One property of the file.
+///
+/// # Errors
+/// What is wrong with it, and the remedy.
+pub fn from_file(name: &str, raw: &Raw) -> Result<(String, Property), (String, String)> {
+    if SECRETS.contains(&name) {
+        let message =
+            format!("[kafka] \"{name}\" holds a secret, and secrets do not stand in files like this one");
+        let remedy =
+            format!("write \"{name}_file\" = \"/run/secrets/...\" or \"{name}_env\" = \"VARIABLE\" instead");
+        return Err((message, remedy));
+    }
+    not_ours(name)?;
+    let text = match raw {
+        Raw::Text(text) | Raw::Number(text) | Raw::Variable(text) => text.clone(),
+        Raw::Flag(flag) => flag.to_string(),
+        Raw::List(_) | Raw::Other(_) => {
+            let message =
+                format!("[kafka] \"{name}\" must be a text, a number, true or false, not {}", raw.describe());
+            return Err((message, "librdkafka takes lists as one text with commas".into()));
+        }
+    };
+    Ok(match secret(name, &text) {
+        Some((property, secret)) => (property, Property::Secret(secret)),
+        None => (name.to_owned(), Property::Plain(text)),
+    })
+}
+
+/// One property of the environment, from what follows `PRICEDROP_KAFKA__`.
+///
+/// # Errors
+/// What is wrong with it, and the remedy.
+pub fn from_variable(key: &str, value: String) -> Result<(String, Property), (String, String)> {
+    let named = |property: &str| property.replace('.', "_") == key;
+    if let Some(property) = SECRETS.iter().find(|property| named(property)) {
+        return Ok(((*property).to_owned(), Property::Told(value)));
+    }
+    for property in SECRETS {
+        for suffix in ["_file", "_env"] {
+            let spelled = format!("{property}{suffix}");
+            if named(&spelled) {
+                return from_file(&spelled, &Raw::Variable(value));
+            }
+        }
+    }
+    from_file(&key.replace('_', "."), &Raw::Variable(value))
+}
+
+fn secret(name: &str, text: &str) -> Option<(String, Secret)> {
+    let (property, secret) = match (name.strip_suffix("_file"), name.strip_suffix("_env")) {
+        (Some(property), _) => (property, Secret::File(text.into())),
+        (None, Some(property)) => (property, Secret::Env(text.to_owned())),
+        (None, None) => return None,
+    };
+    SECRETS.contains(&property).then(|| (property.to_owned(), secret))
+}
+
+fn not_ours(name: &str) -> Result<(), (String, String)> {
+    let owned = RESERVED.iter().find(|(owned, _)| *owned == name).map(|(_, reason)| *reason);
+    let callback = name.ends_with("_cb").then_some("it takes a function, which no file can name");
+    match owned.or(callback) {
+        Some(reason) => {
+            let message = format!("[kafka] \"{name}\" is not yours to set");
+            Err((message, format!("{reason}; take it out")))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_starred_wherever_it_stands() {
+        let text = "[kafka]\n\"sasl.password\" = \"hunter2\"\nssl.key.pem = \"\"\"\npike\nperch\"\"\"\nsasl.username = \"u\"\n";
+        let root = toml::de::DeTable::parse(text).unwrap();
+        let shown = starred(text, Some(root.get_ref()));
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains("hunter2") && !shown.contains("pike") && !shown.contains("perch"), "{shown}");
+        assert!(shown.contains("sasl.username = \"u\""), "{shown}");
+        assert!(!starred("[kafka]\nsasl.password = hunter2\n", None).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_variable_spells_a_property_with_underscores() {
+        let told = |key: &str| from_variable(key, "x".into()).unwrap();
+        assert_eq!(told("bootstrap_servers"), ("bootstrap.servers".into(), Property::Plain("x".into())));
+        let file = Property::Secret(Secret::File("x".into()));
+        assert_eq!(told("sasl_password_file"), ("sasl.password".into(), file));
+        let (name, secret) = told("sasl_password");
+        assert_eq!((name.as_str(), format!("{secret:?}").as_str()), ("sasl.password", "(secret)"));
+        assert!(from_variable("transactional_id", "x".into()).is_err());
+    }
+}
