@@ -21,10 +21,6 @@ pub struct NewTopics {
     pub partitions: i32,
     /// Replicas of each.
     pub replication: i32,
-    /// Replicas that must have a record before it counts.
-    pub min_insync_replicas: u32,
-    /// How long records stay where nothing is compacted, milliseconds.
-    pub retention_ms: u64,
 }
 
 /// What a topic is for.
@@ -140,7 +136,6 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
     let notifications = partitions_of(&settings.topics.notifications);
     let wanted = needed(settings);
     let missing: Vec<&Needed<'_>> = wanted.iter().filter(|topic| !found.contains_key(topic.name)).collect();
-    let (min, retention) = (new.min_insync_replicas.to_string(), new.retention_ms.to_string());
     let segment = COMPACTED_SEGMENT_BYTES.to_string();
     let topics = missing.iter().map(|topic| {
         let partitions = match topic.partitions {
@@ -150,14 +145,15 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
             Use::One => 1,
         };
         let topic_of = NewTopic::new(topic.name, partitions, TopicReplication::Fixed(new.replication));
+        let min = if new.replication >= 3 { "2" } else { "1" };
         let topic_of =
-            topic_of.set("min.insync.replicas", &min).set("unclean.leader.election.enable", "false");
+            topic_of.set("min.insync.replicas", min).set("unclean.leader.election.enable", "false");
         match topic.compacted {
             true => topic_of
                 .set("cleanup.policy", "compact")
                 .set("segment.bytes", &segment)
                 .set("min.cleanable.dirty.ratio", "0.1"),
-            false => topic_of.set("cleanup.policy", "delete").set("retention.ms", &retention),
+            false => topic_of.set("cleanup.policy", "delete"),
         }
     });
     let topics: Vec<NewTopic<'_>> = topics.collect();
@@ -178,7 +174,7 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
 fn hint(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::InvalidReplicationFactor => {
-            "; the cluster has fewer brokers: lower topics.replication and topics.min_insync_replicas if that is meant"
+            "; the cluster has fewer brokers: lower topics.replication if that is meant"
         }
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
             "; grant Create on it, or let somebody run this who may make topics"

@@ -42,18 +42,8 @@ impl Config {
         let kafka = self.changes("stream") || self.changes("topics") || !self.properties().is_empty();
         let tables = [
             ("[kafka], [stream] or [topics]", kafka, stores.kafka, "stores.log = \"kafka\""),
-            (
-                "[cassandra]",
-                self.changes("cassandra"),
-                stores.cassandra,
-                "stores.watches = \"cassandra\"",
-            ),
-            (
-                "[redis]",
-                self.changes("redis"),
-                stores.redis(),
-                "stores.leases or stores.cache to \"redis\"",
-            ),
+            ("[cassandra]", self.changes("cassandra"), stores.cassandra, "stores.watches = \"cassandra\""),
+            ("[redis]", self.changes("redis"), stores.redis(), "stores.leases or stores.cache to \"redis\""),
         ];
         for (table, written, used, remedy) in tables {
             if written && !used {
@@ -98,10 +88,6 @@ impl Config {
         if self.stores().kafka && !self.properties().contains_key("bootstrap.servers") {
             let message = "stores.log is \"kafka\", and nothing says where Kafka is".to_owned();
             problems.push(problem(message, "write \"bootstrap.servers\" = \"host:9092\" under [kafka]"));
-        }
-        if self.number("topics.min_insync_replicas") > self.number("topics.replication") {
-            let message = "topics.min_insync_replicas is above topics.replication".to_owned();
-            problems.push(problem(message, "no record could ever be committed; lower it"));
         }
     }
 }

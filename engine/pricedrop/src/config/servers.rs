@@ -95,8 +95,6 @@ impl Config {
         kafka::topics::NewTopics {
             partitions: self.number("topics.partitions") as i32,
             replication: self.number("topics.replication") as i32,
-            min_insync_replicas: self.number("topics.min_insync_replicas") as u32,
-            retention_ms: self.number("topics.retention"),
         }
     }
 

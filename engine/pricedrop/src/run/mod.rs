@@ -41,6 +41,9 @@ use crate::report::Stopped;
 use engine::Status;
 use stores::{Asked, Dispatch, SEE_STORE, Shown};
 
+/// How long clients may take to leave their groups.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// Runs the engine until a signal ends it, or a part breaks.
 ///
 /// # Errors
@@ -49,12 +52,15 @@ pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
     if !config.stores().kafka {
         needs_no_log_of_others(asked)?;
     }
+    if asked.shadow && asked.role == Some(cli::Role::Dispatcher) {
+        return Err(Stopped::usage("a shadow sends nothing, so it has no dispatcher", "leave --role out"));
+    }
     logging::start(config)?;
     let asked = Asked::of(config, asked);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stopped = runtime.block_on(Running::until_stopped(config, asked));
     // Tasks hold the store: behind this it is closed, and its folder free.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(LEAVING);
     if stopped.is_ok() {
         tracing::info!("stopped");
     }

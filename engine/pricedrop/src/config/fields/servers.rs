@@ -1,6 +1,6 @@
 //! The fields of Kafka, Cassandra and Redis, and of who is chosen.
 
-use super::{DAY, HOUR, MINUTE, SECOND, YEARS, field, unset};
+use super::{DAY, HOUR, MINUTE, SECOND, field, unset};
 use crate::config::field::{Field, Kind};
 
 /// In the order of the reference.
@@ -122,19 +122,7 @@ pub(super) static SERVERS: &[Field] = &[
         "topics.replication",
         Kind::Count(1, 100),
         "3",
-        "Copies of each partition, of topics that are created.",
-    ),
-    field(
-        "topics.min_insync_replicas",
-        Kind::Count(1, 100),
-        "2",
-        "Copies that must have a record before it counts, of topics that are created.",
-    ),
-    field(
-        "topics.retention",
-        Kind::Millis(MINUTE, YEARS),
-        "\"7d\"",
-        "How long records stay in topics that are created and not compacted.",
+        "Copies of each partition, of topics that are created. With three or more, two must have a record before it counts.",
     ),
     field(
         "cassandra.contact_points",
