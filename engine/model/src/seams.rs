@@ -307,8 +307,9 @@ pub enum CommitError {
 #[async_trait]
 pub trait Committer: Send {
     /// The offsets to go on from, and the states that have something pending:
-    /// a held update or an unfinished fan-out. Called first, and after every
-    /// commit whose outcome is unknown.
+    /// a held update or an unfinished fan-out. Called first, after every commit
+    /// whose outcome is unknown, and when partitions came or went; there may be
+    /// none at all.
     ///
     /// # Errors
     /// The store is away; try again. Or partitions came or went meanwhile.

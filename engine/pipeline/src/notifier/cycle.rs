@@ -21,13 +21,19 @@ use super::standing::Before;
 use super::throttle::FailOpen;
 use super::{Counters, Failure, Notifier, Options};
 
+/// Records a batch looks at, at the least. When one had no room for all, the
+/// next looks at twice as many as were taken: each costs a look at its state.
+const LEAST_RECORDS: usize = 32;
+
 /// How a cycle went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cycle {
     /// A batch is decided, and nothing was committed yet.
     Begun,
-    /// A batch was committed, or there is nothing to do.
+    /// A batch was committed.
     Done,
+    /// There is nothing to do.
+    Idle,
     /// The input has ended, and everything is committed.
     Ended,
 }
@@ -74,6 +80,7 @@ impl Notifier {
     pub(super) async fn cycle(&mut self) -> Result<Cycle, Failure> {
         match self.begin().await {
             Ok(Next::Batch(plan)) => self.overlap(plan).await,
+            Ok(Next::Nothing) if self.prepared.is_none() => Ok(Cycle::Idle),
             Ok(Next::Nothing) => self.land().await.map(|()| Cycle::Done),
             Ok(Next::End) => Ok(Cycle::Ended),
             // What is prepared may be of partitions that went: they are restored.
@@ -140,7 +147,7 @@ impl Notifier {
     /// The next records, but none of a product whose fan-out is unfinished.
     fn take_records(&mut self) -> Vec<Incoming> {
         let telling = self.standing.telling();
-        self.waiting.take(self.options.batch_records, |partition, product| {
+        self.waiting.take(self.appetite, |partition, product| {
             !telling.is_empty() && telling.contains(&(partition, product.clone()))
         })
     }
@@ -207,6 +214,10 @@ impl Notifier {
         let Decided { mut work, took } = decided;
         let mut took = took.into_iter();
         let (taken, left): (Vec<_>, Vec<_>) = records.into_iter().partition(|_| took.next() == Some(true));
+        self.appetite = match left.is_empty() {
+            true => self.options.batch_records,
+            false => self.options.batch_records.min(LEAST_RECORDS.max(taken.len() * 2)),
+        };
         self.waiting.put_back(left);
         let before = self.standing.advance(&taken, &mut work);
         if work.commit.offsets.is_empty() {

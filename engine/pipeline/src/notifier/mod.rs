@@ -102,6 +102,7 @@ impl Options {
             plugins,
             clock,
             fail_open: FailOpen::new(self.fail_open_per_second),
+            appetite: self.batch_records,
             options: self,
             counters: Arc::default(),
             waiting: Waiting::default(),
@@ -174,6 +175,8 @@ pub struct Notifier {
     fail_open: FailOpen,
     /// Records read and not yet taken by a batch.
     waiting: Waiting,
+    /// How many of them the next batch looks at.
+    appetite: usize,
     /// Partitions of which no more records are asked for.
     held_back: Vec<Partition>,
     /// Up to and with the batch that is prepared.
@@ -206,9 +209,11 @@ impl Notifier {
             restored = match step {
                 Ok(Cycle::Ended) => break,
                 Ok(Cycle::Begun) => true,
-                Ok(Cycle::Done) => {
-                    pause.reset();
-                    self.fenced = false;
+                Ok(cycle) => {
+                    if cycle == Cycle::Done {
+                        pause.reset();
+                        self.fenced = false;
+                    }
                     self.counters.set_trouble(None);
                     true
                 }
@@ -223,7 +228,6 @@ impl Notifier {
 
     /// After a failure; false: what is stored must be restored.
     async fn mend(&mut self, failure: Failure, pause: &mut Pause) -> Result<bool, Stop> {
-        self.standing.forget_tellers();
         let (why, restored) = match failure {
             Failure::Stop(stop) => {
                 self.counters.set_trouble(Some(stop.to_string()));

@@ -85,18 +85,14 @@ impl Standing {
         touched.map(|(partition, next)| (*partition, *next)).collect()
     }
 
-    /// Goes back to before a batch that was not committed.
+    /// Goes back to before a batch that was not committed. Its tellers have gone
+    /// further than that, so they are forgotten.
     pub fn go_back(&mut self, before: Before) {
         for (key, running, timer) in before.states {
             set(&mut self.running, &key, running.then_some(None));
             self.timers.set(&key, timer);
         }
         self.offsets = before.offsets;
-    }
-
-    /// A teller may have gone further than what was committed.
-    pub fn forget_tellers(&mut self) {
-        self.running.values_mut().for_each(|teller| *teller = None);
     }
 
     fn remember(&mut self, key: &StateKey, state: &ProductState, teller: Option<Teller>) {
