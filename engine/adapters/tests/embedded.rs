@@ -26,6 +26,16 @@ macro_rules! suite {
 }
 
 suite!(watches, EmbeddedWatches, watches);
+
+mod exact_summaries {
+    use super::*;
+    async fn fresh() -> (EmbeddedWatches, TempDir) {
+        let (embedded, folder) = open();
+        (embedded.watches(), folder)
+    }
+    pricedrop_testing::conform!(fresh, exact_summaries);
+}
+
 suite!(commits, EmbeddedCommitter, committer);
 suite!(leases, EmbeddedLeases, leases);
 suite!(retries, EmbeddedRetries, retries);

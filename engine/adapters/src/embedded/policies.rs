@@ -18,35 +18,11 @@ use super::indexing::{self, Step};
 use super::limits::STEP_ROWS;
 use super::store::Table;
 use super::{Inner, Shared, keys, rows};
+use crate::moving::Progress;
 
 /// The policies of the store.
 #[derive(Clone)]
 pub struct EmbeddedPolicies(Arc<Inner>);
-
-/// How far a move to another policy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Indexes are built: products done, and of how many.
-    Building {
-        /// Done so far.
-        products: usize,
-        /// Of so many.
-        of: usize,
-        /// Watches indexed so far.
-        watches: u64,
-    },
-    /// Indexes are compared with the plain rows.
-    Verifying {
-        /// Done so far.
-        products: usize,
-        /// Of so many.
-        of: usize,
-    },
-    /// The new policy is active.
-    CutOver,
-    /// The old indexes are dropped.
-    Done,
-}
 
 /// While it lives, writes keep the indexes of this policy too.
 struct Migrating<'a> {

@@ -28,6 +28,9 @@ macro_rules! conform {
             deleting_says_whether_there_was_one, a_told_row_is_removed_unless_written_anew,
             a_list_goes_through_all_products_in_order, of_two_writes_in_one_put_the_later_stands);
     };
+    ($open:path, exact_summaries) => {
+        $crate::promises!($open, watches: a_summary_counts_what_there_is);
+    };
     ($open:path, commits) => {
         $crate::promises!($open, commits: nothing_committed_restores_nothing,
             committed_offsets_and_states_come_back, only_unfinished_states_are_restored,

@@ -1,0 +1,185 @@
+//! Watches, policies, addresses and prices in Cassandra (or Scylla), with a
+//! cache of shelves in front of the watches.
+//!
+//! ```text
+//! WatchWriter ─▶ mark shelves ─▶ one logged batch ─▶ policy row again ─▶ drop shelves
+//!                                 │ alerts, buckets, live
+//!                                 ▼
+//! WatchView ◀─ shelf ◀─ cache ◀─ Cassandra ──▶ range ─▶ pages read ahead ─▶ WatchView
+//! ```
+//!
+//! `price_watch_alerts` is the truth. The index by bucket carries the write
+//! times of the rows it mirrors, so whatever order writes, deletes and repairs
+//! arrive in, it ends up the same.
+//!
+//! Invariant: a write is stamped s, and through before s plus the margin or
+//! written anew; a view's wall time lies that margin back. Kept by `stamps` and
+//! `write`.
+
+mod decimal;
+pub mod error;
+pub mod figures;
+pub mod limits;
+mod list;
+pub mod options;
+mod policies;
+mod policy;
+mod prices;
+mod recipients;
+mod repair;
+mod requests;
+mod rows;
+mod scan;
+pub mod schema;
+mod shelf;
+mod shelves;
+mod sizes;
+mod source;
+mod stamps;
+mod statements;
+mod view;
+mod walk;
+mod watches;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
+use pricedrop_model::{ProductId, seams};
+
+pub use error::Error;
+pub use figures::Figures;
+pub use options::{Consistency, Options, Tls};
+pub use policies::{CassandraPolicies, Status};
+pub use prices::CassandraPrices;
+pub use recipients::CassandraRecipients;
+pub use schema::{Finding, Table, Tables};
+pub use watches::CassandraWatches;
+
+use policy::Policies;
+use prices::Waiting;
+use repair::Repairs;
+use requests::Requests;
+use schema::Existing;
+use sizes::Sizes;
+use stamps::Stamps;
+use statements::{Index, Statements};
+
+/// What all adapters share.
+pub(crate) struct Shared {
+    requests: Requests,
+    statements: Statements,
+    options: Options,
+    stamps: Stamps,
+    cache: Arc<dyn ShelfCache>,
+    plugins: Mutex<Arc<dyn Plugins>>,
+    /// A policy that indexes are being moved to.
+    migrating: Mutex<Option<Arc<dyn Bucketing>>>,
+    known_policies: Mutex<Option<Policies>>,
+    sizes: Sizes,
+    repairs: Repairs,
+    prices: Arc<Waiting>,
+}
+
+impl Shared {
+    fn index(&self) -> Result<&Index, seams::Error> {
+        let missing = || {
+            seams::Error::Broken(
+                "the tables of the index by bucket are missing; run `pricedrop schema apply`".into(),
+            )
+        };
+        self.statements.index.as_ref().ok_or_else(missing)
+    }
+
+    /// Rows that others write must be found at once, so nothing is cached then.
+    async fn ask_cache(&self, shelves: &[Shelf]) -> Vec<Cached> {
+        match self.options.external_writers || shelves.is_empty() {
+            true => vec![Cached::Pass; shelves.len()],
+            false => self.cache.get(shelves).await,
+        }
+    }
+
+    /// Learns how many watches of a product a read returned.
+    fn note_size(&self, product: &ProductId, rows: u64) {
+        if rows > self.options.watchers_above && self.sizes.add(product) {
+            self.want_repair(product);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.prices.close();
+    }
+}
+
+/// A session with Cassandra; hands out the adapters. Clones share it.
+#[derive(Clone)]
+pub struct Cassandra(Arc<Shared>);
+
+impl Options {
+    /// Connects, compares the tables with what they must look like, and
+    /// prepares all statements.
+    ///
+    /// # Errors
+    /// Cassandra is away or refuses, or a table is missing or of another shape.
+    pub async fn connect(self, cache: Arc<dyn ShelfCache>) -> Result<Cassandra, Error> {
+        let session = self.session().await?;
+        let existing = Existing::read(&session, &self.keyspace).await?;
+        schema::refuse_other_shapes(&schema::compare(&self, &existing))?;
+        let statements = statements::prepare(&session, &self, &existing).await?;
+        let (repairs, wanted) = Repairs::new();
+        let shared = Shared {
+            requests: Requests::new(session, &self),
+            statements,
+            stamps: Stamps::new(self.clock.clone()),
+            cache,
+            plugins: Mutex::new(Arc::new(NoPlugins)),
+            migrating: Mutex::new(None),
+            known_policies: Mutex::new(None),
+            sizes: Sizes::default(),
+            repairs,
+            prices: Arc::default(),
+            options: self,
+        };
+        let shared = Arc::new(shared);
+        shared.retire_index().await;
+        tokio::spawn(repair::keep_up(Arc::downgrade(&shared), wanted));
+        tokio::spawn(prices::keep_up(shared.prices.clone(), Arc::downgrade(&shared)));
+        Ok(Cassandra(shared))
+    }
+}
+
+impl Cassandra {
+    /// Tells it where to take plugins from: writes keep the index of the active
+    /// policy.
+    pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
+        *self.0.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
+    }
+
+    /// Watches, read and written.
+    pub fn watches(&self) -> CassandraWatches {
+        CassandraWatches::new(self.0.clone())
+    }
+
+    /// Which policy's buckets are served, and the move to another one.
+    pub fn policies(&self) -> CassandraPolicies {
+        CassandraPolicies::new(self.0.clone())
+    }
+
+    /// Where users can be reached.
+    pub fn recipients(&self) -> CassandraRecipients {
+        CassandraRecipients::new(self.0.clone())
+    }
+
+    /// Current prices, read and written.
+    pub fn prices(&self) -> CassandraPrices {
+        CassandraPrices(self.0.clone())
+    }
+
+    /// What was counted since the start.
+    pub fn figures(&self) -> Figures {
+        self.0.requests.counters.figures()
+    }
+}

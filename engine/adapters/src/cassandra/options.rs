@@ -1,0 +1,232 @@
+//! How the Cassandra adapters connect and run.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
+use pricedrop_model::Clock;
+use pricedrop_model::time::SystemClock;
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::{OpenSsl010Config, Session};
+use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, MetadataError, NewSessionError,
+};
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::FallthroughRetryPolicy;
+
+use super::error::Error;
+use super::limits;
+use super::schema::Tables;
+
+/// How many replicas must answer. Weaker levels would miss watches that were
+/// acknowledged, so there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// A majority of the local data centre.
+    #[default]
+    LocalQuorum,
+    /// A majority of all data centres together.
+    Quorum,
+    /// Every replica.
+    All,
+}
+
+impl Consistency {
+    /// The levels by name.
+    pub const ALL: [(&'static str, Consistency); 3] = [
+        ("local-quorum", Consistency::LocalQuorum),
+        ("quorum", Consistency::Quorum),
+        ("all", Consistency::All),
+    ];
+
+    /// The level of this name.
+    pub fn from_name(name: &str) -> Option<Consistency> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+    }
+
+    fn level(self) -> scylla::statement::Consistency {
+        match self {
+            Consistency::LocalQuorum => scylla::statement::Consistency::LocalQuorum,
+            Consistency::Quorum => scylla::statement::Consistency::Quorum,
+            Consistency::All => scylla::statement::Consistency::All,
+        }
+    }
+
+    /// Where compare-and-set is decided.
+    fn serial(self) -> scylla::statement::SerialConsistency {
+        match self {
+            Consistency::LocalQuorum => scylla::statement::SerialConsistency::LocalSerial,
+            Consistency::Quorum | Consistency::All => scylla::statement::SerialConsistency::Serial,
+        }
+    }
+}
+
+/// Encrypted connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authority that signed the servers' certificates; none: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate and its key, where the servers ask for one; PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How the adapters connect and run.
+#[derive(Clone)]
+pub struct Options {
+    /// Where to find the first nodes, `host:port`.
+    pub contact_points: Vec<String>,
+    /// The data centre whose nodes are asked; none: any.
+    pub local_dc: Option<String>,
+    /// The keyspace.
+    pub keyspace: String,
+    /// The tables' names.
+    pub tables: Tables,
+    /// How many replicas must answer.
+    pub consistency: Consistency,
+    /// Who we are.
+    pub user: Option<String>,
+    /// The password of `user`.
+    pub password: Option<String>,
+    /// Encryption; none: plain text.
+    pub tls: Option<Tls>,
+    /// Copies of each row in a keyspace made by `schema apply`; none: three, or
+    /// as many as there are nodes.
+    pub replication: Option<u32>,
+    /// Rows of one page of a query.
+    pub page_rows: i32,
+    /// Requests on their way at once.
+    pub in_flight: usize,
+    /// How long one request may take, milliseconds.
+    pub request_ms: u64,
+    /// How long connecting may take, milliseconds.
+    pub connect_ms: u64,
+    /// How often a request is tried.
+    pub attempts: u32,
+    /// A product with more watches than this is read by bucket.
+    pub watchers_above: u64,
+    /// Rows of a product or bucket that is cached as a whole.
+    pub shelf_rows: usize,
+    /// Whether others write rows straight into the table of watches: then every
+    /// product is read by plain range and nothing is cached.
+    pub external_writers: bool,
+    /// How long an index stays after another policy took over, milliseconds.
+    pub drop_after_ms: u64,
+    /// Where wall time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("contact_points", &self.contact_points)
+            .field("keyspace", &self.keyspace)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// The defaults, for this keyspace at these nodes.
+    pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Options {
+        Options {
+            contact_points,
+            local_dc: None,
+            keyspace: keyspace.into(),
+            tables: Tables::default(),
+            consistency: Consistency::default(),
+            user: None,
+            password: None,
+            tls: None,
+            replication: None,
+            page_rows: limits::PAGE_ROWS,
+            in_flight: limits::IN_FLIGHT,
+            request_ms: limits::REQUEST_MS,
+            connect_ms: limits::CONNECT_MS,
+            attempts: limits::ATTEMPTS,
+            watchers_above: limits::WATCHERS_ABOVE,
+            shelf_rows: limits::SHELF_ROWS,
+            external_writers: false,
+            drop_after_ms: limits::DROP_AFTER_MS,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Opens a session. Retries are ours: the driver makes one attempt.
+    pub(super) async fn session(&self) -> Result<Session, Error> {
+        let request = Duration::from_millis(self.request_ms);
+        let balancing = match &self.local_dc {
+            Some(dc) => DefaultPolicy::builder().prefer_datacenter(dc.clone()),
+            None => DefaultPolicy::builder(),
+        };
+        let profile = ExecutionProfile::builder()
+            .consistency(self.consistency.level())
+            .serial_consistency(Some(self.consistency.serial()))
+            .request_timeout(Some(request))
+            .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
+            .load_balancing_policy(balancing.token_aware(true).build())
+            .build();
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&self.contact_points)
+            .connection_timeout(request)
+            .default_execution_profile_handle(profile.into_handle())
+            .keyspaces_to_fetch([self.keyspace.clone()]);
+        if let Some(user) = &self.user {
+            builder = builder.user(user, self.password.as_deref().unwrap_or_default());
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls_context(Some(tls.context()?));
+        }
+        let patience = Duration::from_millis(self.connect_ms);
+        match tokio::time::timeout(patience, builder.build()).await {
+            Ok(built) => built.map_err(|error| self.why_not(&error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {} ms", self.connect_ms))),
+        }
+    }
+
+    fn unreachable(&self, reason: String) -> Error {
+        Error::Unreachable { contact_points: self.contact_points.join(", "), reason }
+    }
+
+    fn why_not(&self, error: &NewSessionError) -> Error {
+        if let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+            ConnectionPoolError::Broken {
+                last_connection_error: ConnectionError::ConnectionSetupRequestError(refused),
+            },
+        )) = error
+            && let ConnectionSetupRequestErrorKind::DbError(_, said) = &refused.error
+        {
+            return Error::Configuration(format!(
+                "Cassandra refuses the connection: {said}; mend user, password or rights"
+            ));
+        }
+        match error {
+            NewSessionError::EmptyKnownNodesList | NewSessionError::IllegalConfig(_) => {
+                Error::Configuration(format!("the Cassandra connection is not configured: {error}"))
+            }
+            other => self.unreachable(other.to_string()),
+        }
+    }
+}
+
+impl Tls {
+    fn context(&self) -> Result<OpenSsl010Config, Error> {
+        let refuse = |error: openssl::error::ErrorStack| {
+            let file =
+                self.ca_file.as_deref().map(|file| format!(" ({})", file.display())).unwrap_or_default();
+            Error::Configuration(format!("the TLS files for Cassandra{file} cannot be used: {error}"))
+        };
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(refuse)?;
+        if let Some(file) = &self.ca_file {
+            builder.set_ca_file(file).map_err(refuse)?;
+        }
+        if let Some((certificate, key)) = &self.identity {
+            builder.set_certificate_chain_file(certificate).map_err(refuse)?;
+            builder.set_private_key_file(key, SslFiletype::PEM).map_err(refuse)?;
+        }
+        Ok(OpenSsl010Config::new(builder))
+    }
+}

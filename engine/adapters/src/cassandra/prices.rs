@@ -1,0 +1,188 @@
+//! Current prices: written behind the commits, read by the API and re-checks.
+//!
+//! Each row is written with its offset as the timestamp, so that whoever writes
+//! late, a paused engine or one that takes over, an older row never wins.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use pricedrop_model::dispatch::CurrentPrices;
+use pricedrop_model::seams::{Error, PriceRow, PriceSink};
+use pricedrop_model::{Currency, Evaluated, Floor, Price, ProductId, StateKey, WallTime};
+use scylla::value::{CqlDecimalBorrowed, CqlTimestamp, CqlValue};
+use tokio::sync::Notify;
+
+use super::Shared;
+use super::decimal::{to_cql, to_price};
+use super::error::misfit;
+use super::limits::{PRICES_AT_ONCE, PRICES_PAUSE_MS, PRICES_WAITING};
+use super::requests::Values;
+use super::schema::Table;
+use super::source::text;
+use super::statements::Prices;
+use super::write::timestamp;
+
+/// The current prices in Cassandra.
+#[derive(Clone)]
+pub struct CassandraPrices(pub(super) Arc<Shared>);
+
+/// Rows waiting to be written, the latest of each key.
+#[derive(Default)]
+pub(super) struct Waiting {
+    rows: Mutex<HashMap<StateKey, PriceRow>>,
+    changed: Notify,
+    closed: AtomicBool,
+}
+
+impl Waiting {
+    fn rows(&self) -> MutexGuard<'_, HashMap<StateKey, PriceRow>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds rows unless newer ones wait; how many had no room.
+    fn add(&self, rows: impl IntoIterator<Item = PriceRow>) -> u64 {
+        let (mut waiting, mut left_out) = (self.rows(), 0);
+        for row in rows {
+            let has_room = waiting.len() < PRICES_WAITING;
+            match waiting.get_mut(&row.key) {
+                Some(known) if known.next_offset > row.next_offset => {}
+                Some(known) => *known = row,
+                None if has_room => drop(waiting.insert(row.key.clone(), row)),
+                None => left_out += 1,
+            }
+        }
+        drop(waiting);
+        self.changed.notify_one();
+        left_out
+    }
+
+    /// Ends the writing.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Waits for rows, then takes some.
+    async fn take(&self) -> Vec<PriceRow> {
+        while !self.closed.load(Relaxed) {
+            let keys: Vec<StateKey> = self.rows().keys().take(PRICES_AT_ONCE).cloned().collect();
+            if !keys.is_empty() {
+                let mut rows = self.rows();
+                return keys.iter().filter_map(|key| rows.remove(key)).collect();
+            }
+            self.changed.notified().await;
+        }
+        Vec::new()
+    }
+}
+
+/// Writes what waits, as long as the adapters live.
+pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
+    loop {
+        let rows = waiting.take().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut writes = Vec::with_capacity(rows.len());
+        for row in rows {
+            writes.push(write(&shared, row));
+        }
+        let mut writes = futures::stream::iter(writes).buffer_unordered(PRICES_AT_ONCE);
+        let mut failed = None;
+        while let Some(outcome) = writes.next().await {
+            if let Err((row, error)) = outcome {
+                shared.leave_out(waiting.add([row]));
+                failed = Some(error);
+            }
+        }
+        drop(writes);
+        drop(shared);
+        if let Some(error) = failed {
+            tracing::warn!(%error, "current prices wait to be written");
+            tokio::time::sleep(Duration::from_millis(PRICES_PAUSE_MS)).await;
+        }
+    }
+}
+
+fn floor_values(floor: Floor) -> [Option<CqlValue>; 2] {
+    let (kind, price) = match floor {
+        Floor::Infinite => ("infinite", Price::ZERO),
+        Floor::Drop(price) => ("drop", price),
+        Floor::Rise(price) => ("rise", price),
+    };
+    [text(kind), Some(CqlValue::Decimal(to_cql(price)))]
+}
+
+async fn write(shared: &Shared, row: PriceRow) -> Result<(), (PriceRow, Error)> {
+    let statements = match shared.price_statements() {
+        Ok(statements) => statements,
+        Err(error) => return Err((row, error)),
+    };
+    let key = [text(row.key.product.as_str()), text(row.key.currency.as_str())];
+    let stamp = Some(CqlValue::BigInt(row.next_offset));
+    let written = match row.last {
+        Some(last) => {
+            let mut values = Values::from(key);
+            values.extend([Some(CqlValue::Decimal(to_cql(last.price))), timestamp(last.at)]);
+            values.extend(floor_values(row.floor));
+            values.extend([Some(CqlValue::Int(row.key.partition.0)), stamp.clone(), stamp]);
+            shared.requests.write(&[(&statements.insert, values)]).await
+        }
+        None => {
+            let values = [vec![stamp], Values::from(key)].concat();
+            shared.requests.write(&[(&statements.delete, values)]).await
+        }
+    };
+    written.map_err(|error| (row, error))
+}
+
+impl Shared {
+    fn price_statements(&self) -> Result<&Prices, Error> {
+        let name = self.requests.name(Table::Prices);
+        let missing = || Error::Broken(format!("the table {name} is missing; run `pricedrop schema apply`"));
+        self.statements.prices.as_ref().ok_or_else(missing)
+    }
+
+    fn leave_out(&self, rows: u64) {
+        if rows > 0 && self.requests.counters.prices_left_out.fetch_add(rows, Relaxed) == 0 {
+            tracing::warn!(
+                "too many current prices wait to be written; some are left out until they change again"
+            );
+        }
+    }
+}
+
+impl PriceSink for CassandraPrices {
+    fn show(&self, rows: Vec<PriceRow>) {
+        if self.0.statements.prices.is_some() {
+            self.0.leave_out(self.0.prices.add(rows));
+        }
+    }
+}
+
+type StoredPrice<'a> =
+    (Option<CqlDecimalBorrowed<'a>>, Option<CqlTimestamp>, Option<&'a str>, Option<CqlDecimalBorrowed<'a>>);
+
+fn read((price, at, kind, floor): StoredPrice<'_>) -> Option<(Evaluated, Floor)> {
+    let (price, at) = (to_price(&price?)?, WallTime(at?.0));
+    let floor = match kind? {
+        "infinite" => Floor::Infinite,
+        "drop" => Floor::Drop(to_price(&floor?)?),
+        "rise" => Floor::Rise(to_price(&floor?)?),
+        _ => return None,
+    };
+    Some((Evaluated { price, at }, floor))
+}
+
+#[async_trait]
+impl CurrentPrices for CassandraPrices {
+    async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
+        let requests = &self.0.requests;
+        let key = vec![text(product.as_str()), text(currency.as_str())];
+        let rows = requests.read(&self.0.price_statements()?.of, &key).await?;
+        let row = rows.maybe_first_row::<StoredPrice<'_>>();
+        Ok(row.map_err(|error| misfit(requests.name(Table::Prices), error))?.and_then(read))
+    }
+}

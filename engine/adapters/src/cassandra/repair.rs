@@ -1,0 +1,297 @@
+//! Building or mending one product's index, until it is known to be complete.
+//!
+//! ```text
+//! start ─▶ wait a margin ─▶ copy alerts ─▶ compare, delete strays ─▶ verified, as of start
+//! ```
+//!
+//! Copies carry the write times of their rows, so a write or delete that comes
+//! in between wins wherever it is newer. `verified_at` is written with the
+//! start's timestamp: a writer that could not keep the index since then has
+//! cleared it with a later one, and that stands. Writes stamped before the start
+//! are through by the time alerts are read, for a margin is waited; so a row of
+//! that age that is in one table only is there to stay, and no write on its way.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use pricedrop_model::cache::{Shelf, ShelfCache};
+use pricedrop_model::plugin::Bucketing;
+use pricedrop_model::seams::Error;
+use pricedrop_model::{BucketId, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
+use scylla::value::CqlValue;
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::limits::{BATCH_BYTES, BATCHES, REPAIR_PAUSE_MS, REPAIRS_WAITING};
+use super::policy::{Slot, cut};
+use super::requests::{Values, Write};
+use super::rows::{Bounds, watch};
+use super::shelf::Header;
+use super::shelves::Live;
+use super::source::{Partition, Query, text};
+use super::stamps::Stamp;
+use super::walk::{IndexWalk, Walk};
+use super::write::{at, bucket_row, row_key, timestamp};
+
+/// One product's index being built or mended.
+pub(super) struct Repair<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) product: &'a ProductId,
+    pub(super) slot: &'a Slot,
+    pub(super) policy: Arc<dyn Bucketing>,
+}
+
+impl Repair<'_> {
+    /// Copies, compares, and declares the index complete; how many watches it
+    /// has.
+    pub(super) async fn run(&self) -> Result<u64, Error> {
+        let start = self.shared.stamps.next();
+        self.shared.stamps.settle(start.updated_at).await;
+        let header = self.copy(start).await?;
+        let live = Live::read(self.shared, self.product, &self.slot.index).await?;
+        self.compare(start, &live.buckets).await?;
+        self.declare(start, &header, &live.buckets).await?;
+        Ok(header.rows)
+    }
+
+    /// Copies every watch into its bucket.
+    async fn copy(&self, start: Stamp) -> Result<Header, Error> {
+        let mut query = Query::new(self.shared, Partition::Product(self.product.clone()), Bounds::ALL, None)?;
+        let (mut header, mut page, mut more) = (Header::default(), WatchPage::default(), true);
+        let (mut known, mut last) = (BTreeSet::new(), BucketId(i64::MIN));
+        while more {
+            page.clear();
+            more = query.next(&mut page).await?;
+            let prices = page.iter().map(|row| row.threshold).collect();
+            let buckets = cut(Some(self.policy.clone()), self.product, prices).await;
+            let buckets = buckets.ok_or_else(|| Error::Unavailable("the policy gave no buckets".into()))?;
+            if !buckets.is_sorted() || buckets.first().is_some_and(|&first| first < last) {
+                let what = "a higher price has a lower bucket";
+                self.policy.report_breach(self.product, what);
+                return Err(Error::Broken(format!("policy {}: {what}", self.slot.name)));
+            }
+            last = buckets.last().copied().unwrap_or(last);
+            page.iter().for_each(|row| header.count(row.mode, row.updated_at));
+            self.copy_page(start, &page, &buckets, &mut known).await?;
+        }
+        Ok(header)
+    }
+
+    async fn copy_page(
+        &self,
+        start: Stamp,
+        page: &WatchPage,
+        buckets: &[BucketId],
+        known: &mut BTreeSet<BucketId>,
+    ) -> Result<(), Error> {
+        let index = self.shared.index()?;
+        let (mut writes, mut batches): (Vec<Write<'_>>, Vec<Vec<Write<'_>>>) = (Vec::new(), Vec::new());
+        let (mut bytes, mut of) = (0, None);
+        for (row, &bucket) in page.iter().zip(buckets) {
+            if bytes > BATCH_BYTES || of != Some(bucket) {
+                batches.push(std::mem::take(&mut writes));
+                (bytes, of) = (0, Some(bucket));
+            }
+            if known.insert(bucket) {
+                batches.push(vec![(&index.insert_live, self.live_row(start, bucket))]);
+            }
+            let watch: Watch = watch(self.product, &row)?;
+            // Rows that others wrote without any column of ours have no write
+            // time: any is behind theirs.
+            let write_time = row.write_time.max(WriteTime(1));
+            writes.push((&index.insert, bucket_row(&self.slot.index, bucket, &watch, write_time)));
+            bytes += 96 + self.product.as_str().len() + row.user.len();
+        }
+        batches.push(writes);
+        self.write_all(batches).await
+    }
+
+    async fn write_all(&self, batches: Vec<Vec<Write<'_>>>) -> Result<(), Error> {
+        let mut writes = Vec::with_capacity(batches.len());
+        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
+            writes.push(self.shared.requests.write(batch));
+        }
+        futures::stream::iter(writes).buffer_unordered(BATCHES).try_collect::<Vec<()>>().await?;
+        Ok(())
+    }
+
+    fn live_row(&self, start: Stamp, bucket: BucketId) -> Values {
+        let mut values = self.key();
+        values.push(Some(CqlValue::BigInt(bucket.0)));
+        values.extend(at(start.write_time.0));
+        values
+    }
+
+    fn key(&self) -> Values {
+        vec![text(self.product.as_str()), text(&self.slot.index)]
+    }
+
+    /// Compares both tables row by row: deletes rows of the index that stand for
+    /// no watch, and finds watches that it lacks.
+    async fn compare(&self, start: Stamp, buckets: &[BucketId]) -> Result<(), Error> {
+        let mut plain = Walk::new(self.shared, Partition::Product(self.product.clone()))?;
+        let mut index = IndexWalk::new(self.shared, &self.policy, self.product, &self.slot.index, buckets);
+        let (mut strays, mut missing) = (Vec::new(), 0u64);
+        let old = |time: WriteTime| time < start.write_time;
+        while let Some(row) = index.next().await? {
+            while row.in_place
+                && let Some(key) = plain.peek().await?
+                && key.place() < row.key.place()
+            {
+                missing += u64::from(old(key.write_time));
+                plain.next().await?;
+            }
+            let twin = match plain.peek().await? {
+                Some(key) if row.in_place && key.place() == row.key.place() => Some(key.write_time),
+                _ => None,
+            };
+            match twin {
+                Some(time) => {
+                    // A copy that is older than its row lacks its last change.
+                    missing += u64::from(row.key.write_time < time && old(time));
+                    plain.next().await?;
+                }
+                None if old(row.key.write_time) => {
+                    let user =
+                        UserId::new(&row.key.user).map_err(|error| Error::Broken(error.to_string()))?;
+                    let mut values = at(row.key.write_time.0);
+                    values.extend(self.key());
+                    values.push(Some(CqlValue::BigInt(row.bucket.0)));
+                    values.extend(row_key(row.key.threshold, &user));
+                    strays.push(vec![(&self.shared.index()?.delete, values)]);
+                }
+                None => {}
+            }
+            if strays.len() >= BATCHES {
+                self.write_all(std::mem::take(&mut strays)).await?;
+            }
+        }
+        while let Some(key) = plain.next().await? {
+            missing += u64::from(old(key.write_time));
+        }
+        self.write_all(strays).await?;
+        match missing {
+            0 => Ok(()),
+            _ => Err(Error::Unavailable(format!(
+                "the index of product {} lacks {missing} watches after its repair; the product is read by the plain range",
+                self.product
+            ))),
+        }
+    }
+
+    /// Makes the index one that is read. Cached buckets are as old as it was, and
+    /// go first; an old live list says at worst that it is not complete yet.
+    async fn declare(&self, start: Stamp, header: &Header, buckets: &[BucketId]) -> Result<(), Error> {
+        let (cache, product, policy) = (&*self.shared.cache, self.product, &self.slot.index);
+        let bucket = |&bucket| Shelf::Bucket { product: product.clone(), policy: policy.clone(), bucket };
+        let shelves: Vec<Shelf> = buckets.iter().map(bucket).collect();
+        let untold = cache.mark(&shelves).await;
+        if untold.or(ShelfCache::drop(cache, &shelves).await).is_some() {
+            return Err(Error::Unavailable("the cache could not be told of a repaired index".into()));
+        }
+        let live = [Shelf::Live { product: product.clone(), policy: policy.clone() }];
+        cache.mark(&live).await;
+        let written = self.shared.requests.write(&self.declaration(start, header)?).await;
+        ShelfCache::drop(cache, &live).await;
+        written
+    }
+
+    fn declaration(&self, start: Stamp, header: &Header) -> Result<Vec<Write<'_>>, Error> {
+        let index = self.shared.index()?;
+        let flags = [
+            (header.every_drop, &index.flag_every_drop),
+            (header.crossing, &index.flag_crossing),
+            (header.modeless, &index.flag_modeless),
+        ];
+        let at_time = |time: WallTime, micros: i64| [at(micros), vec![timestamp(time)], self.key()].concat();
+        let set = flags.into_iter().filter(|(set, _)| *set);
+        let mut writes: Vec<Write<'_>> =
+            set.map(|(_, statement)| (statement, [at(start.write_time.0), self.key()].concat())).collect();
+        if let Some(changed) = header.last_changed {
+            writes.push((&index.touch, at_time(changed, changed.0.saturating_mul(1000))));
+        }
+        writes.push((&index.verify, at_time(self.shared.stamps.now(), start.write_time.0)));
+        Ok(writes)
+    }
+}
+
+/// Products whose index is wanted.
+pub(super) struct Repairs {
+    queue: mpsc::Sender<ProductId>,
+    waiting: Mutex<HashSet<ProductId>>,
+}
+
+impl Repairs {
+    /// A queue, and what takes from it.
+    pub(super) fn new() -> (Repairs, mpsc::Receiver<ProductId>) {
+        let (queue, products) = mpsc::channel(REPAIRS_WAITING);
+        (Repairs { queue, waiting: Mutex::default() }, products)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashSet<ProductId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn want(&self, product: &ProductId) {
+        let mut waiting = self.waiting();
+        if !waiting.contains(product) && self.queue.try_send(product.clone()).is_ok() {
+            waiting.insert(product.clone());
+        }
+    }
+}
+
+impl Shared {
+    /// Has a large product's index repaired soon, if anybody here can.
+    pub(super) fn want_repair(&self, product: &ProductId) {
+        let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.statements.index.is_some() && !self.options.external_writers && plugins.bucketing().is_some()
+        {
+            self.repairs.want(product);
+        }
+    }
+
+    /// Repairs the active index of a product, unless it is complete; how many
+    /// watches it has, where it was repaired.
+    pub(super) async fn repair_active(
+        self: &Arc<Shared>,
+        product: &ProductId,
+        again: bool,
+    ) -> Result<Option<u64>, Error> {
+        let Some(active) = self.policies().await?.active else { return Ok(None) };
+        let Some(policy) = self.policy_of(&active) else { return Ok(None) };
+        if !again && Live::read(self, product, &active.index).await?.verified {
+            return Ok(None);
+        }
+        let repair = Repair { shared: self, product, slot: &active, policy };
+        let rows = repair.run().await?;
+        self.requests.counters.repairs.fetch_add(1, Relaxed);
+        Ok(Some(rows))
+    }
+}
+
+/// Repairs wanted products one by one, as long as the adapters live.
+pub(super) async fn keep_up(shared: Weak<Shared>, mut products: mpsc::Receiver<ProductId>) {
+    while let Some(product) = products.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        let repaired = shared.repair_active(&product, false).await;
+        shared.repairs.waiting().remove(&product);
+        let failed = repaired.is_err();
+        match repaired {
+            Ok(Some(watches)) => {
+                tracing::info!(%product, watches, "the product is read by bucket from now on")
+            }
+            Ok(None) => {}
+            Err(error) => {
+                shared.requests.counters.failed_repairs.fetch_add(1, Relaxed);
+                tracing::warn!(%product, %error, "the index of a product could not be repaired");
+            }
+        }
+        drop(shared);
+        if failed {
+            tokio::time::sleep(Duration::from_millis(REPAIR_PAUSE_MS)).await;
+        }
+    }
+}

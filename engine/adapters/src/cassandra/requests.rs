@@ -1,0 +1,138 @@
+//! One request at a time: bounded, measured, tried again, and its errors in
+//! our words.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use pricedrop_model::seams::Error;
+use scylla::client::session::Session;
+use scylla::errors::ExecutionError;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::value::CqlValue;
+use tokio::sync::Semaphore;
+
+use super::error::{explain, may_pass, misfit};
+use super::figures::Counters;
+use super::limits::{BACKOFF_FIRST_MS, BACKOFF_LAST_MS};
+use super::options::Options;
+use super::schema::Table;
+use super::statements::Prepared;
+
+/// Values of one statement.
+pub(super) type Values = Vec<Option<CqlValue>>;
+
+/// One write of a batch.
+pub(super) type Write<'a> = (&'a Prepared, Values);
+
+/// Where requests go through.
+pub(super) struct Requests {
+    session: Session,
+    permits: Semaphore,
+    attempts: u32,
+    tables: super::schema::Tables,
+    pub(super) counters: Counters,
+}
+
+impl Requests {
+    pub(super) fn new(session: Session, options: &Options) -> Requests {
+        let names = Table::ALL.map(|table| options.tables.name(table).to_owned());
+        Requests {
+            session,
+            permits: Semaphore::new(options.in_flight.max(1)),
+            attempts: options.attempts.max(1),
+            tables: options.tables.clone(),
+            counters: Counters::new(names),
+        }
+    }
+
+    pub(super) fn name(&self, table: Table) -> &str {
+        self.tables.name(table)
+    }
+
+    /// Makes attempts until one succeeds, or fails for good.
+    async fn attempt<T, F>(&self, table: Table, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, ExecutionError>>,
+    {
+        let mut pause_ms = BACKOFF_FIRST_MS;
+        for attempt in 1.. {
+            let permit = self.permits.acquire().await;
+            let answer = request().await;
+            drop(permit);
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) if attempt < self.attempts && may_pass(&error) => {
+                    self.counters.retries.fetch_add(1, Relaxed);
+                    tracing::debug!(table = self.name(table), %error, attempt, "again");
+                }
+                Err(error) => return Err(explain(self.name(table), &error)),
+            }
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            pause_ms = (pause_ms * 2).min(BACKOFF_LAST_MS);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// One page of a query.
+    pub(super) async fn page(
+        &self,
+        prepared: &Prepared,
+        values: &Values,
+        state: PagingState,
+    ) -> Result<(QueryRowsResult, PagingStateResponse), Error> {
+        let request = || {
+            let page = self.session.execute_single_page(&prepared.statement, values, state.clone());
+            self.measured(prepared.table, page)
+        };
+        let (result, next) = self.attempt(prepared.table, request).await?;
+        Ok((self.rows(prepared.table, result)?, next))
+    }
+
+    /// All rows of a query that has few.
+    pub(super) async fn read(&self, prepared: &Prepared, values: &Values) -> Result<QueryRowsResult, Error> {
+        let request =
+            || self.measured(prepared.table, self.session.execute_unpaged(&prepared.statement, values));
+        let result = self.attempt(prepared.table, request).await?;
+        self.rows(prepared.table, result)
+    }
+
+    async fn measured<T>(&self, table: Table, request: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = request.await;
+        self.counters.read(table as usize, began.elapsed());
+        answer
+    }
+
+    fn rows(&self, table: Table, result: QueryResult) -> Result<QueryRowsResult, Error> {
+        result.into_rows_result().map_err(|error| misfit(self.name(table), error))
+    }
+
+    /// A compare-and-set: one attempt, for its outcome may be unknown.
+    pub(super) async fn compare_and_set(
+        &self,
+        prepared: &Prepared,
+        values: &Values,
+    ) -> Result<QueryRowsResult, Error> {
+        let answer = self.session.execute_unpaged(&prepared.statement, values).await;
+        let result = answer.map_err(|error| explain(self.name(prepared.table), &error))?;
+        self.rows(prepared.table, result)
+    }
+
+    /// Writes all of it or nothing, as one logged batch.
+    pub(super) async fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        let Some((first, values)) = writes.first() else { return Ok(()) };
+        if writes.len() == 1 {
+            let request = || self.session.execute_unpaged(&first.statement, values);
+            return self.attempt(first.table, request).await.map(|_| ());
+        }
+        let mut batch = Batch::new(BatchType::Logged);
+        batch.set_is_idempotent(true);
+        for (prepared, _) in writes {
+            batch.append_statement(prepared.statement.clone());
+        }
+        let values: Vec<&Values> = writes.iter().map(|(_, values)| values).collect();
+        self.attempt(first.table, || self.session.batch(&batch, &values)).await.map(|_| ())
+    }
+}

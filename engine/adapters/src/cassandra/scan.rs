@@ -1,0 +1,231 @@
+//! A scan that is being read: from a shelf, from one partition, or bucket by
+//! bucket.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use pricedrop_model::cache::Cached;
+use pricedrop_model::seams::{Error, Scan};
+use pricedrop_model::{BucketId, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::limits::BUCKETS_AHEAD;
+use super::rows::Bounds;
+use super::shelf::Shelf;
+use super::shelves::{self, Stock};
+use super::source::{Page, Partition, Query, Source, send_all};
+
+/// What a scan asks for, but for the place it has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    product: ProductId,
+    from: Price,
+    below: Floor,
+    hysteresis: Hysteresis,
+    buckets: Option<(String, BucketId)>,
+}
+
+impl Wanted {
+    pub(super) fn of(scan: &Scan<'_>) -> Wanted {
+        Wanted {
+            product: scan.product.clone(),
+            from: scan.from,
+            below: scan.below,
+            hysteresis: scan.hysteresis,
+            buckets: scan.buckets.map(|(policy, from)| (policy.to_owned(), from)),
+        }
+    }
+}
+
+pub(super) fn bounds(scan: &Scan<'_>) -> Bounds {
+    Bounds { from: scan.from, below: scan.below, hysteresis: scan.hysteresis }
+}
+
+/// Where rows come from.
+pub(super) enum Rows {
+    Shelf(Shelf, Bounds),
+    /// A query that is not read ahead yet; most have one page only.
+    Query(Box<Query>),
+    Source(Source),
+    Buckets(Buckets),
+    End,
+}
+
+/// A scan with its place.
+pub(super) struct Open {
+    wanted: Wanted,
+    rows: Rows,
+    /// Rows that were read but not handed out, from `at` on.
+    left: WatchPage,
+    at: usize,
+    bucket: Option<BucketId>,
+    last: Option<Cursor>,
+    /// Rows handed out so far.
+    pub(super) count: u64,
+}
+
+impl Open {
+    pub(super) fn new(scan: &Scan<'_>, rows: Rows) -> Open {
+        Open::with(Wanted::of(scan), rows, WatchPage::default(), scan.after.clone())
+    }
+
+    /// With rows that were read ahead.
+    pub(super) fn with(wanted: Wanted, rows: Rows, left: WatchPage, after: Option<Cursor>) -> Open {
+        let bucket = after.as_ref().and_then(|after| after.bucket);
+        Open { wanted, rows, left, at: 0, bucket, last: after, count: 0 }
+    }
+
+    /// Whether a scan goes on where this one stands.
+    pub(super) fn continues(&self, scan: &Scan<'_>) -> bool {
+        self.last == scan.after && self.wanted == Wanted::of(scan)
+    }
+
+    pub(super) fn by_bucket(&self) -> bool {
+        matches!(self.rows, Rows::Buckets(_))
+    }
+
+    /// Fills a page; where it ends, when there may be more behind it.
+    pub(super) async fn next(&mut self, most: usize, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
+        let more = match &self.rows {
+            Rows::Shelf(shelf, bounds) => {
+                let more = shelf.fill(bounds, self.last.as_ref(), most, page);
+                more.ok_or_else(|| Error::Unavailable("a cached shelf is damaged".into()))?
+            }
+            _ => self.next_read(most, page).await?,
+        };
+        self.count += page.len() as u64;
+        let Some(last) = page.iter().last() else { return Ok(None) };
+        let user = UserId::new(last.user).map_err(|error| Error::Broken(error.to_string()))?;
+        self.last = Some(Cursor { bucket: self.bucket, threshold: last.threshold, user });
+        Ok(self.last.clone().filter(|_| more))
+    }
+
+    async fn next_read(&mut self, most: usize, page: &mut WatchPage) -> Result<bool, Error> {
+        while self.at >= self.left.len() {
+            self.at = 0;
+            self.left.clear();
+            if !self.read().await? {
+                return Ok(false);
+            }
+        }
+        if self.at == 0 && self.left.len() <= most {
+            std::mem::swap(page, &mut self.left);
+            self.left.clear();
+        } else {
+            self.left.iter().skip(self.at).take(most).for_each(|row| page.push(row));
+            self.at += page.len();
+        }
+        Ok(self.at < self.left.len() || !matches!(self.rows, Rows::End))
+    }
+
+    /// Reads the next rows; whether there may be any.
+    async fn read(&mut self) -> Result<bool, Error> {
+        match std::mem::replace(&mut self.rows, Rows::End) {
+            Rows::Query(mut query) => {
+                if query.next(&mut self.left).await? {
+                    self.rows = Rows::Source(Source::of(*query));
+                }
+                Ok(true)
+            }
+            Rows::Source(mut source) => {
+                let Some(page) = source.next().await? else { return Ok(false) };
+                self.left = page;
+                self.rows = Rows::Source(source);
+                Ok(true)
+            }
+            Rows::Buckets(mut buckets) => {
+                let Some((bucket, page)) = buckets.next().await? else { return Ok(false) };
+                (self.bucket, self.left) = (Some(bucket), page);
+                self.rows = Rows::Buckets(buckets);
+                Ok(true)
+            }
+            Rows::Shelf(..) | Rows::End => Ok(false),
+        }
+    }
+}
+
+/// Buckets in ascending order, a few read ahead.
+pub(super) struct Buckets {
+    shared: Arc<Shared>,
+    product: ProductId,
+    index: String,
+    bounds: Bounds,
+    after: Option<Cursor>,
+    waiting: VecDeque<BucketId>,
+    ahead: VecDeque<(BucketId, Source)>,
+}
+
+impl Buckets {
+    /// The buckets of `live` a scan must read.
+    pub(super) fn new(shared: &Arc<Shared>, scan: &Scan<'_>, index: &str, live: &[BucketId]) -> Buckets {
+        let from = scan.buckets.map_or(BucketId(i64::MIN), |(_, from)| from);
+        let after = scan.after.as_ref().and_then(|after| after.bucket);
+        let from = after.map_or(from, |after| after.max(from));
+        Buckets {
+            shared: shared.clone(),
+            product: scan.product.clone(),
+            index: index.to_owned(),
+            bounds: bounds(scan),
+            after: scan.after.clone(),
+            waiting: live.iter().copied().filter(|&bucket| bucket >= from).collect(),
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// The next page, of one bucket.
+    async fn next(&mut self) -> Result<Option<(BucketId, WatchPage)>, Error> {
+        loop {
+            while self.ahead.len() < BUCKETS_AHEAD
+                && let Some(bucket) = self.waiting.pop_front()
+            {
+                self.ahead.push_back((bucket, self.open(bucket)));
+            }
+            let Some((bucket, source)) = self.ahead.front_mut() else { return Ok(None) };
+            match source.next().await? {
+                Some(page) => return Ok(Some((*bucket, page))),
+                None => self.ahead.pop_front(),
+            };
+        }
+    }
+
+    fn open(&self, bucket: BucketId) -> Source {
+        let (shared, bounds, after) = (self.shared.clone(), self.bounds, self.after.clone());
+        let partition = Partition::Bucket(self.product.clone(), self.index.clone(), bucket);
+        Source::new(|pages| async move {
+            if let Err(error) = read_bucket(&shared, partition, bounds, after, &pages).await {
+                // Without anybody waiting there is nobody to tell.
+                let _ = pages.send(Err(error)).await;
+            }
+        })
+    }
+}
+
+/// Sends a bucket's rows, from its shelf where it has one.
+async fn read_bucket(
+    shared: &Arc<Shared>,
+    partition: Partition,
+    bounds: Bounds,
+    mut after: Option<Cursor>,
+    pages: &mpsc::Sender<Page>,
+) -> Result<(), Error> {
+    let cached = shared.cache.get(&[shelves::name(&partition)]).await.into_iter().next();
+    let stock = shelves::stock(shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
+    let Stock::Shelf(shelf) = stock else {
+        send_all(Query::new(shared, partition, bounds, after.as_ref())?, pages.clone()).await;
+        return Ok(());
+    };
+    let most = usize::try_from(shared.options.page_rows).unwrap_or(1).max(1);
+    loop {
+        let mut page = WatchPage::default();
+        let damaged = || Error::Unavailable("a cached shelf is damaged".into());
+        let more = shelf.fill(&bounds, after.as_ref(), most, &mut page).ok_or_else(damaged)?;
+        let last = page.iter().last().map(|row| (row.threshold, UserId::new(row.user)));
+        if let Some((threshold, Ok(user))) = last {
+            after = Some(Cursor { bucket: None, threshold, user });
+        }
+        if pages.send(Ok((page, more))).await.is_err() || !more {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Shelves: products and buckets that are read as a whole, and the cache in
+//! front of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pricedrop_model::cache::{Cached, Shelf as Name};
+use pricedrop_model::seams::Error;
+use pricedrop_model::{BucketId, ProductId, WallTime, WatchPage};
+use scylla::value::CqlTimestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::error::misfit;
+use super::rows::Bounds;
+use super::schema::Table;
+use super::shelf::{self, Encoder, Header, Shelf};
+use super::source::{Partition, Query, text};
+
+/// How the rows of a partition are had.
+#[derive(Debug, Clone)]
+pub(super) enum Stock {
+    /// All of them are here.
+    Shelf(Shelf),
+    /// They are too many for a shelf: read a range.
+    TooLarge,
+    /// The cache has nothing to do with it: read a range.
+    Straight,
+}
+
+/// The shelf of a partition.
+pub(super) fn name(partition: &Partition) -> Name {
+    match partition.clone() {
+        Partition::Product(product) => Name::Plain(product),
+        Partition::Bucket(product, policy, bucket) => Name::Bucket { product, policy, bucket },
+    }
+}
+
+/// What a cache answered of a partition, and what follows from it.
+pub(super) async fn stock(
+    shared: &Arc<Shared>,
+    partition: &Partition,
+    cached: Cached,
+) -> Result<Stock, Error> {
+    match cached {
+        Cached::Hit(bytes) => Ok(match Shelf::open(bytes) {
+            Some(shelf) if shelf.header().too_large => Stock::TooLarge,
+            Some(shelf) => Stock::Shelf(shelf),
+            None => Stock::Straight,
+        }),
+        Cached::Pass => Ok(Stock::Straight),
+        Cached::Fill(token) => fill(shared, partition, token).await,
+    }
+}
+
+/// Reads all rows and hands them to the cache.
+async fn fill(shared: &Arc<Shared>, partition: &Partition, token: u64) -> Result<Stock, Error> {
+    let mut query = Query::new(shared, partition.clone(), Bounds::ALL, None)?;
+    let (mut encoder, mut page, mut more) = (Encoder::default(), WatchPage::default(), true);
+    let most = shared.options.shelf_rows as u64;
+    while more && encoder.rows() <= most {
+        page.clear();
+        more = query.next(&mut page).await?;
+        encoder.add(&page);
+    }
+    let name = name(partition);
+    if encoder.rows() > most {
+        shared.cache.fill(&name, token, shelf::too_large(encoder.rows())).await;
+        return Ok(Stock::TooLarge);
+    }
+    let bytes = encoder.finish();
+    shared.cache.fill(&name, token, bytes.clone()).await;
+    Ok(Shelf::open(bytes).map_or(Stock::Straight, Stock::Shelf))
+}
+
+/// The format of a cached live list; any other is read as if it were not there.
+const LIVE_FORMAT: u8 = 1;
+
+/// Which buckets a product has in an index, and what is known of its watches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Live {
+    /// Whether the index is complete.
+    pub(super) verified: bool,
+    every_drop: bool,
+    crossing: bool,
+    modeless: bool,
+    last_changed: Option<WallTime>,
+    /// Ascending.
+    pub(super) buckets: Vec<BucketId>,
+}
+
+type LiveRow =
+    (Option<i64>, Option<CqlTimestamp>, Option<bool>, Option<bool>, Option<bool>, Option<CqlTimestamp>);
+
+impl Live {
+    /// What a summary says of it.
+    pub(super) fn header(&self) -> Header {
+        Header {
+            every_drop: self.every_drop,
+            crossing: self.crossing,
+            modeless: self.modeless,
+            last_changed: self.last_changed,
+            ..Header::default()
+        }
+    }
+
+    /// Reads it from the cache or the table.
+    pub(super) async fn get(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
+        let name = Name::Live { product: product.clone(), policy: index.to_owned() };
+        let cached = shared.cache.get(std::slice::from_ref(&name)).await.into_iter().next();
+        if let Some(Cached::Hit(bytes)) = &cached
+            && let Some((&LIVE_FORMAT, body)) = bytes.split_first()
+            && let Ok(live) = postcard::from_bytes(body)
+        {
+            return Ok(live);
+        }
+        let live = Live::read(shared, product, index).await?;
+        if let Some(Cached::Fill(token)) = cached {
+            let bytes = postcard::to_extend(&live, vec![LIVE_FORMAT]).expect("it holds only plain values");
+            shared.cache.fill(&name, token, Bytes::from(bytes)).await;
+        }
+        Ok(live)
+    }
+
+    /// Reads it from the table.
+    pub(super) async fn read(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
+        let broken = |error: &dyn std::fmt::Display| misfit(shared.requests.name(Table::Live), error);
+        let key = vec![text(product.as_str()), text(index)];
+        let rows = shared.requests.read(&shared.index()?.live, &key).await?;
+        let mut live = Live::default();
+        for row in rows.rows::<LiveRow>().map_err(|error| broken(&error))? {
+            let (bucket, verified, every_drop, crossing, modeless, changed) =
+                row.map_err(|error| broken(&error))?;
+            live.verified = verified.is_some();
+            live.every_drop = every_drop.unwrap_or(false);
+            live.crossing = crossing.unwrap_or(false);
+            live.modeless = modeless.unwrap_or(false);
+            live.last_changed = changed.map(|at| WallTime(at.0));
+            live.buckets.extend(bucket.map(BucketId));
+        }
+        Ok(live)
+    }
+}

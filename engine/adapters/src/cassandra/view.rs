@@ -1,0 +1,287 @@
+//! Watches as the notifier reads them. A view is a wall time a margin back, and
+//! the policy row as it was read after that; its rows are those of now, or
+//! newer than the view.
+//!
+//! ```text
+//! small product   shelf in the cache, else one range of its partition
+//! large product   its index is verified: live buckets, each a shelf or a range
+//!                 else: one range of its partition
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use pricedrop_model::cache::{Cached, Shelf as Name};
+use pricedrop_model::seams::{Error, Scan, Summary, WatchView};
+use pricedrop_model::{Cursor, ProductId, WallTime, WatchPage};
+
+use super::Shared;
+use super::limits::{POLICY_FRESH_MS, VIEW_BYTES};
+use super::policy::Policies;
+use super::rows::Bounds;
+use super::scan::{Buckets, Open, Rows, Wanted, bounds};
+use super::shelf::Header;
+use super::shelves::{self, Live, Stock};
+use super::source::{Partition, Query};
+
+pub(super) struct View {
+    shared: Arc<Shared>,
+    wall_time: WallTime,
+    policies: Policies,
+    /// When the policy row was read.
+    asked: Instant,
+    stock: HashMap<ProductId, Stock>,
+    stock_bytes: usize,
+    live: HashMap<ProductId, Arc<Live>>,
+    /// First pages read ahead, by product.
+    ahead: HashMap<ProductId, Ahead>,
+    open: Option<Open>,
+}
+
+/// A range whose first page was read ahead.
+struct Ahead {
+    wanted: Wanted,
+    query: Box<Query>,
+    page: WatchPage,
+    more: bool,
+}
+
+/// Opens a view.
+pub(super) async fn open(shared: &Arc<Shared>) -> Result<View, Error> {
+    let wall_time = shared.stamps.view();
+    let policies = shared.policies().await?;
+    Ok(View {
+        shared: shared.clone(),
+        wall_time,
+        policies,
+        asked: Instant::now(),
+        stock: HashMap::new(),
+        stock_bytes: 0,
+        live: HashMap::new(),
+        ahead: HashMap::new(),
+        open: None,
+    })
+}
+
+/// Nothing is known: there may be anything.
+fn unknown() -> Summary {
+    Summary {
+        watches: 0,
+        every_drop: true,
+        crossing: true,
+        modeless: true,
+        last_changed: None,
+        indexed: false,
+    }
+}
+
+fn summary(header: &Header, indexed: bool) -> Summary {
+    Summary {
+        watches: header.rows,
+        every_drop: header.every_drop,
+        crossing: header.crossing,
+        modeless: header.modeless,
+        last_changed: header.last_changed,
+        indexed,
+    }
+}
+
+impl View {
+    /// The live list of a large product in the active index, if that is
+    /// complete.
+    async fn verified(&mut self, product: &ProductId) -> Result<Option<Arc<Live>>, Error> {
+        let Some(active) = self.policies.active.as_ref().filter(|_| self.shared.sizes.is_large(product))
+        else {
+            return Ok(None);
+        };
+        let live = match self.live.get(product) {
+            Some(live) => live.clone(),
+            None => Arc::new(Live::get(&self.shared, product, &active.index).await?),
+        };
+        self.live.insert(product.clone(), live.clone());
+        if !live.verified {
+            self.shared.want_repair(product);
+        }
+        Ok(Some(live).filter(|live| live.verified))
+    }
+
+    /// How the product's rows are had, asking the cache once.
+    async fn stock(&mut self, product: &ProductId) -> Result<Stock, Error> {
+        if let Some(stock) = self.stock.get(product) {
+            return Ok(stock.clone());
+        }
+        let cached = self.shared.ask_cache(&[Name::Plain(product.clone())]).await.pop();
+        let partition = Partition::Product(product.clone());
+        let stock = shelves::stock(&self.shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
+        self.keep(product, stock.clone());
+        Ok(stock)
+    }
+
+    fn keep(&mut self, product: &ProductId, stock: Stock) {
+        match &stock {
+            Stock::Shelf(shelf) => {
+                self.shared.note_size(product, shelf.header().rows);
+                self.stock_bytes += shelf.bytes();
+            }
+            Stock::TooLarge => self.shared.note_size(product, u64::MAX),
+            Stock::Straight => {}
+        }
+        if self.stock_bytes > VIEW_BYTES {
+            self.stock_bytes = 0;
+            self.stock.clear();
+        }
+        self.stock.insert(product.clone(), stock);
+    }
+
+    /// Starts a scan where it stands.
+    async fn start(&mut self, scan: &Scan<'_>) -> Result<Open, Error> {
+        if let Some((policy, _)) = scan.buckets
+            && let Some(index) = self.policies.active_named(policy).map(|slot| slot.index.clone())
+        {
+            // A scan by bucket is of a large product, whoever found that out.
+            self.shared.sizes.add(scan.product);
+            if let Some(live) = self.verified(scan.product).await? {
+                let buckets = Buckets::new(&self.shared, scan, &index, &live.buckets);
+                return Ok(Open::new(scan, Rows::Buckets(buckets)));
+            }
+        }
+        if let Some(ahead) = self.ahead.remove(scan.product)
+            && scan.after.is_none()
+            && ahead.wanted == Wanted::of(&Scan { buckets: None, ..scan.clone() })
+        {
+            let rows = if ahead.more { Rows::Query(ahead.query) } else { Rows::End };
+            return Ok(Open::with(Wanted::of(scan), rows, ahead.page, None));
+        }
+        if !self.shared.sizes.is_large(scan.product)
+            && let Stock::Shelf(shelf) = self.stock(scan.product).await?
+        {
+            return Ok(Open::new(scan, Rows::Shelf(shelf, bounds(scan))));
+        }
+        self.start_straight(scan)
+    }
+
+    /// Starts a scan of the product's partition.
+    fn start_straight(&self, scan: &Scan<'_>) -> Result<Open, Error> {
+        let partition = Partition::Product(scan.product.clone());
+        let query = Query::new(&self.shared, partition, bounds(scan), scan.after.as_ref())?;
+        Ok(Open::new(scan, Rows::Query(Box::new(query))))
+    }
+
+    /// Whether the index that rows were just read from was still kept: after a
+    /// cut-over it is, for longer than this answer is relied on.
+    async fn index_still_serves(&mut self, policy: &str) -> Result<bool, Error> {
+        if self.asked.elapsed() < Duration::from_millis(POLICY_FRESH_MS) {
+            return Ok(true);
+        }
+        let index = |policies: &Policies| policies.active_named(policy).map(|slot| slot.index.clone());
+        let asked = Instant::now();
+        let policies = self.shared.policies().await?;
+        let same = index(&policies) == index(&self.policies);
+        if !same {
+            self.live.clear();
+        }
+        (self.policies, self.asked) = (policies, asked);
+        Ok(same)
+    }
+}
+
+/// What is read ahead of one product's scan.
+async fn read_ahead(
+    shared: Arc<Shared>,
+    product: ProductId,
+    bounds: Bounds,
+    wanted: Wanted,
+    cached: Cached,
+) -> Result<(ProductId, Found), Error> {
+    let partition = Partition::Product(product.clone());
+    let stock = shelves::stock(&shared, &partition, cached).await?;
+    let Stock::Straight = stock else { return Ok((product, Found::Stock(stock))) };
+    let mut query = Box::new(Query::new(&shared, partition, bounds, None)?);
+    let mut page = WatchPage::default();
+    let more = query.next(&mut page).await?;
+    Ok((product, Found::Page(Ahead { wanted, query, page, more })))
+}
+
+enum Found {
+    Stock(Stock),
+    Page(Ahead),
+}
+
+#[async_trait]
+impl WatchView for View {
+    fn wall_time(&self) -> WallTime {
+        self.wall_time
+    }
+
+    async fn summary(&mut self, product: &ProductId) -> Result<Summary, Error> {
+        if let Some(live) = self.verified(product).await? {
+            return Ok(summary(&live.header(), true));
+        }
+        let large = self.shared.sizes.is_large(product);
+        if large || self.ahead.contains_key(product) {
+            return Ok(unknown());
+        }
+        match self.stock(product).await? {
+            Stock::Shelf(shelf) => Ok(summary(shelf.header(), false)),
+            Stock::TooLarge => match self.verified(product).await? {
+                Some(live) => Ok(summary(&live.header(), true)),
+                None => Ok(unknown()),
+            },
+            Stock::Straight => Ok(unknown()),
+        }
+    }
+
+    async fn prefetch(&mut self, scans: &[Scan<'_>]) -> Result<(), Error> {
+        let (shared, mut wanted) = (self.shared.clone(), Vec::new());
+        for scan in scans {
+            let known = self.stock.contains_key(scan.product) || self.ahead.contains_key(scan.product);
+            if !known && !shared.sizes.is_large(scan.product) {
+                wanted.push(scan);
+            }
+        }
+        wanted.sort_by_key(|scan| scan.product);
+        wanted.dedup_by_key(|scan| scan.product);
+        let names: Vec<Name> = wanted.iter().map(|scan| Name::Plain(scan.product.clone())).collect();
+        let cached = shared.ask_cache(&names).await;
+        let mut reads = Vec::with_capacity(wanted.len());
+        for (scan, cached) in wanted.into_iter().zip(cached) {
+            let plain = Wanted::of(&Scan { buckets: None, ..scan.clone() });
+            reads.push(read_ahead(shared.clone(), scan.product.clone(), bounds(scan), plain, cached));
+        }
+        let mut reads = futures::stream::iter(reads).buffer_unordered(shared.options.in_flight.max(1));
+        while let Some((product, found)) = reads.try_next().await? {
+            match found {
+                Found::Stock(stock) => self.keep(&product, stock),
+                Found::Page(ahead) => drop(self.ahead.insert(product, ahead)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
+        page.clear();
+        let mut open = match self.open.take() {
+            Some(open) if scan.after.is_some() && open.continues(scan) => open,
+            _ => self.start(scan).await?,
+        };
+        let most = scan.page_rows.max(1);
+        let mut next = open.next(most, page).await?;
+        if let (true, Some((policy, _))) = (open.by_bucket(), scan.buckets)
+            && !self.index_still_serves(policy).await?
+        {
+            page.clear();
+            open = self.start_straight(scan)?;
+            next = open.next(most, page).await?;
+        }
+        if !open.by_bucket() {
+            self.shared.note_size(scan.product, open.count);
+        }
+        if next.is_some() {
+            self.open = Some(open);
+        }
+        Ok(next)
+    }
+}

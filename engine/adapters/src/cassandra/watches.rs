@@ -1,0 +1,174 @@
+//! Watches as the notifier reads them and as people write them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use pricedrop_model::seams::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
+use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch, WriteTime};
+use scylla::value::{CqlValue, Row};
+
+use super::error::misfit;
+use super::limits::BATCHES;
+use super::list::{Listing, list_product};
+use super::rows::NO_WRITE_TIME;
+use super::schema::Table;
+use super::source::text;
+use super::write::{Applied, Change, apply, batches, row_key};
+use super::{Shared, view};
+
+/// The watches in Cassandra.
+#[derive(Clone)]
+pub struct CassandraWatches {
+    shared: Arc<Shared>,
+    listing: Arc<Listing>,
+}
+
+impl CassandraWatches {
+    pub(super) fn new(shared: Arc<Shared>) -> CassandraWatches {
+        CassandraWatches { shared, listing: Arc::default() }
+    }
+
+    /// Applies changes batch by batch, several at once.
+    async fn apply(&self, mut changes: Vec<Change>) -> Result<Option<Applied>, Error> {
+        changes.sort_by(|a, b| a.product().cmp(b.product()));
+        let shared = &self.shared;
+        let applied = batches(changes).into_iter().map(|batch| async move { apply(shared, &batch).await });
+        let all: Vec<Applied> =
+            futures::stream::iter(applied).buffer_unordered(BATCHES).try_collect().await?;
+        Ok(all.into_iter().reduce(|all, one| Applied {
+            updated_at: all.updated_at.max(one.updated_at),
+            stale_ms: all.stale_ms.max(one.stale_ms),
+        }))
+    }
+
+    fn effective_by(&self, applied: Option<&Applied>) -> Option<WallTime> {
+        let stale_ms = applied.and_then(|applied| applied.stale_ms)?;
+        Some(WallTime(self.shared.stamps.now().0.saturating_add_unsigned(stale_ms)))
+    }
+
+    /// The latest write time of a row's columns: none: there is no such row;
+    /// inside: it has none.
+    async fn version(
+        &self,
+        product: &ProductId,
+        threshold: Price,
+        user: &UserId,
+    ) -> Result<Option<Option<WriteTime>>, Error> {
+        let mut values = vec![text(product.as_str())];
+        values.extend(row_key(threshold, user));
+        let requests = &self.shared.requests;
+        let rows = requests.read(&self.shared.statements.alerts.version, &values).await?;
+        let row =
+            rows.maybe_first_row::<Row>().map_err(|error| misfit(requests.name(Table::Alerts), error))?;
+        let times = |row: Row| {
+            let times = row.columns.into_iter().skip(1).flatten();
+            let micros = times.filter_map(|time| match time {
+                CqlValue::BigInt(micros) => Some(WriteTime(micros)),
+                _ => None,
+            });
+            micros.max()
+        };
+        Ok(row.map(times))
+    }
+
+    /// Whether a told row is still the one that was told. Rows that we write
+    /// carry one time in all their columns, and a deletion at that time leaves
+    /// any later one whole; others may have changed one column alone.
+    async fn is_told_version(&self, removal: &Removal) -> Result<bool, Error> {
+        if !self.shared.options.external_writers {
+            return Ok(true);
+        }
+        let version = self.version(&removal.product, removal.threshold, &removal.user).await?;
+        Ok(version == Some(Some(removal.write_time)))
+    }
+
+    fn removable(&self, removals: &[Removal]) -> Result<Vec<Removal>, Error> {
+        let table = self.shared.requests.name(Table::Alerts);
+        let columns = self.shared.statements.alerts.columns;
+        if !removals.is_empty() && !columns.mode && !columns.updated_at {
+            return Err(Error::Broken(format!(
+                "told `once` watches cannot be removed from the table {table}: it has no column mode, so its rows have no versions; `pricedrop schema check` says how to add it"
+            )));
+        }
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            removals.iter().cloned().partition(|removal| removal.write_time > NO_WRITE_TIME);
+        if !unknown.is_empty() {
+            let rows = unknown.len();
+            self.shared.requests.counters.not_removable.fetch_add(rows as u64, Relaxed);
+            tracing::warn!(
+                table,
+                rows,
+                "told watches stay: their rows have no mode, and so no version to remove"
+            );
+        }
+        Ok(known)
+    }
+}
+
+fn key(watch: &Watch) -> (ProductId, Price, UserId) {
+    (watch.product_id.clone(), watch.price_watch_value, watch.user_id.clone())
+}
+
+#[async_trait]
+impl WatchStore for CassandraWatches {
+    async fn view(&self) -> Result<Box<dyn WatchView>, Error> {
+        Ok(Box::new(view::open(&self.shared).await?))
+    }
+}
+
+#[async_trait]
+impl WatchWriter for CassandraWatches {
+    async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error> {
+        // Of two writes of one watch the later one stands.
+        let last: BTreeMap<_, _> = watches.into_iter().map(|watch| (key(&watch), watch)).collect();
+        let applied = self.apply(last.into_values().map(Change::Put).collect()).await?;
+        let updated_at = applied.map_or(self.shared.stamps.now(), |applied| applied.updated_at);
+        if applied.is_some() {
+            self.shared.stamps.settle(updated_at).await;
+        }
+        Ok(Written { updated_at, effective_by: self.effective_by(applied.as_ref()) })
+    }
+
+    async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
+        let Some(version) = self.version(product, threshold, user).await? else {
+            return Ok(Deleted { existed: false, effective_by: None });
+        };
+        // A row without versions is deleted as of now.
+        let write_time = version.unwrap_or_else(|| self.shared.stamps.next().write_time);
+        let (product, user) = (product.clone(), user.clone());
+        let applied = self.apply(vec![Change::Delete { product, threshold, user, write_time }]).await?;
+        Ok(Deleted { existed: true, effective_by: self.effective_by(applied.as_ref()) })
+    }
+
+    async fn list(
+        &self,
+        product: Option<&ProductId>,
+        after: Option<&Watch>,
+        most: usize,
+    ) -> Result<Vec<Watch>, Error> {
+        match product {
+            Some(product) => list_product(&self.shared, product, after, most).await,
+            None => self.listing.page(&self.shared, after, most).await,
+        }
+    }
+
+    async fn remove_told(&self, removals: &[Removal]) -> Result<(), Error> {
+        let removals = self.removable(removals)?;
+        let told = removals.into_iter().map(|removal| async move {
+            Ok::<_, Error>(self.is_told_version(&removal).await?.then_some(removal))
+        });
+        let told: Vec<Option<Removal>> =
+            futures::stream::iter(told).buffer_unordered(BATCHES).try_collect().await?;
+        let delete = |Removal { product, threshold, user, write_time }| Change::Delete {
+            product,
+            threshold,
+            user,
+            write_time,
+        };
+        self.apply(told.into_iter().flatten().map(delete).collect()).await?;
+        Ok(())
+    }
+}
