@@ -6,15 +6,18 @@ mod cassandra_rig;
 
 use std::sync::Arc;
 
-use cassandra_rig::{MemoryCache, Serving, Steps, open, options};
-use pricedrop_adapters::cassandra::{Cassandra, CassandraPolicies, CassandraRecipients, CassandraWatches};
+use cassandra_rig::{INDEXED, MemoryCache, Serving, Steps, open, options};
+use pricedrop_adapters::cassandra::{
+    Cassandra, CassandraPolicies, CassandraRecipients, CassandraWatches, Table,
+};
+use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::seams::PolicyRegistry;
 
 mod watches {
     use super::*;
 
     async fn fresh() -> (CassandraWatches, Cassandra) {
-        let cassandra = open().await;
+        let cassandra = open(&[Table::Alerts]).await;
         (cassandra.watches(), cassandra)
     }
 
@@ -25,10 +28,10 @@ mod cached_and_indexed_watches {
     use super::*;
 
     async fn fresh() -> (CassandraWatches, Cassandra) {
-        let cassandra = options().await.connect(Arc::new(MemoryCache::default())).await.unwrap();
+        let cassandra = options(INDEXED).await.connect(Arc::new(MemoryCache::default())).await.unwrap();
         let policy = Steps::new("steps@1+a", 10);
         cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
-        cassandra.policies().activate(pricedrop_model::plugin::Bucketing::identity(&*policy)).await.unwrap();
+        cassandra.policies().activate(policy.identity()).await.unwrap();
         (cassandra.watches(), cassandra)
     }
 
@@ -40,7 +43,7 @@ mod policies {
     use super::*;
 
     async fn fresh() -> (CassandraPolicies, Cassandra) {
-        let cassandra = open().await;
+        let cassandra = open(INDEXED).await;
         (cassandra.policies(), cassandra)
     }
 
@@ -51,7 +54,7 @@ mod recipients {
     use super::*;
 
     async fn fresh() -> (CassandraRecipients, Cassandra) {
-        let cassandra = open().await;
+        let cassandra = open(&[Table::Alerts, Table::Channels]).await;
         (cassandra.recipients(), cassandra)
     }
 

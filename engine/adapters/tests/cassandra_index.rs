@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cassandra_rig::{MemoryCache, Serving, Steps, options, session};
+use cassandra_rig::{INDEXED, MemoryCache, Serving, Steps, options, session};
 use pricedrop_adapters::cassandra::{Cassandra, Options, Table};
 use pricedrop_adapters::moving::Progress;
 use pricedrop_model::cache::{NoCache, ShelfCache};
@@ -66,7 +66,7 @@ async fn compare_all(cassandra: &Cassandra, policy: &Steps) -> usize {
 
 async fn everything_equals(cache: Arc<dyn ShelfCache>) {
     let policy = Steps::new("steps@1+a", 10);
-    let cassandra = large(options().await, &policy, cache).await;
+    let cassandra = large(options(INDEXED).await, &policy, cache).await;
     let watches = cassandra.watches();
     watches.put(crowd(0, 300)).await.unwrap();
     assert_eq!(cassandra.policies().repair(&product()).await.unwrap(), 300);
@@ -121,7 +121,7 @@ async fn until_indexed(cassandra: &Cassandra) {
 
 #[tokio::test]
 async fn a_product_that_grew_is_repaired_and_read_by_bucket_by_itself() {
-    let (options, policy) = (options().await, Steps::new("steps@1+a", 10));
+    let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
     // Somebody wrote before there was a policy.
     options.clone().connect(Arc::new(NoCache)).await.unwrap().watches().put(crowd(0, 80)).await.unwrap();
     let cassandra = large(options, &policy, Arc::new(NoCache)).await;
@@ -133,7 +133,7 @@ async fn a_product_that_grew_is_repaired_and_read_by_bucket_by_itself() {
 
 #[tokio::test]
 async fn a_writer_without_the_policy_sends_readers_to_the_plain_range() {
-    let (options, policy) = (options().await, Steps::new("steps@1+a", 10));
+    let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
     let cassandra = large(options.clone(), &policy, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 100)).await.unwrap();
     until_indexed(&cassandra).await;
@@ -152,7 +152,7 @@ async fn a_writer_without_the_policy_sends_readers_to_the_plain_range() {
 
 #[tokio::test]
 async fn rows_of_others_are_found_at_once_where_they_are_announced() {
-    let options = Options { external_writers: true, ..options().await };
+    let options = Options { external_writers: true, ..options(INDEXED).await };
     let alerts = format!("{}.{}", options.keyspace, options.tables.name(Table::Alerts));
     let policy = Steps::new("steps@1+a", 10);
     let cassandra = large(options, &policy, Arc::new(MemoryCache::default())).await;
@@ -173,7 +173,7 @@ async fn rows_of_others_are_found_at_once_where_they_are_announced() {
 #[tokio::test]
 async fn a_move_to_another_policy_loses_no_write_made_meanwhile() {
     let (old, new) = (Steps::new("steps@1+a", 10), Steps::new("steps@1+b", 3));
-    let cassandra = large(options().await, &old, Arc::new(MemoryCache::default())).await;
+    let cassandra = large(options(INDEXED).await, &old, Arc::new(MemoryCache::default())).await;
     cassandra.watches().put(crowd(0, 200)).await.unwrap();
     until_indexed(&cassandra).await;
     let (writing, watches) = (Arc::new(AtomicBool::new(true)), cassandra.watches());
@@ -205,7 +205,7 @@ async fn a_move_to_another_policy_loses_no_write_made_meanwhile() {
 #[tokio::test]
 async fn a_view_from_before_a_move_reads_on_what_it_began() {
     let (old, new) = (Steps::new("steps@1+a", 10), Steps::new("steps@1+b", 3));
-    let cassandra = large(options().await, &old, Arc::new(NoCache)).await;
+    let cassandra = large(options(INDEXED).await, &old, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 200)).await.unwrap();
     until_indexed(&cassandra).await;
     let mut view = cassandra.watches().view().await.unwrap();
@@ -221,7 +221,7 @@ async fn a_view_from_before_a_move_reads_on_what_it_began() {
 #[tokio::test]
 async fn what_is_read_ahead_is_what_a_scan_reads() {
     for cache in [Arc::new(NoCache) as Arc<dyn ShelfCache>, Arc::new(MemoryCache::default())] {
-        let cassandra = options().await.connect(cache).await.unwrap();
+        let cassandra = options(&[Table::Alerts]).await.connect(cache).await.unwrap();
         let names: Vec<ProductId> = (0..40).map(|n| ProductId::new(&format!("p{n}")).unwrap()).collect();
         let all =
             names.iter().flat_map(|name| (0..5).map(|user| watch(name.as_str(), "10", &format!("u{user}"))));

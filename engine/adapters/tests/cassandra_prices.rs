@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cassandra_rig::open;
-use pricedrop_adapters::cassandra::{Cassandra, Options, schema};
+use pricedrop_adapters::cassandra::{Cassandra, Options, Table, schema};
 use pricedrop_harness::servers::Own;
 use pricedrop_model::cache::NoCache;
 use pricedrop_model::dispatch::CurrentPrices;
@@ -42,8 +42,7 @@ async fn until(cassandra: &Cassandra, price: Option<&str>) -> Option<(Evaluated,
 
 #[tokio::test]
 async fn an_older_price_never_wins() {
-    let cassandra = open().await;
-    let late = open().await;
+    let cassandra = open(&[Table::Alerts, Table::Prices]).await;
     assert_eq!(shown(&cassandra).await, None);
     let prices = cassandra.prices();
     let floor = Floor::Rise(Price::parse("12").unwrap());
@@ -61,7 +60,6 @@ async fn an_older_price_never_wins() {
     assert_eq!(until(&cassandra, Some("7.5")).await.unwrap().1, Floor::Infinite);
     prices.show(vec![row(30, None, Floor::Infinite)]);
     until(&cassandra, None).await;
-    drop(late);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn three_columns_are_read_as_they_are() {
 
 #[tokio::test]
 async fn rows_that_are_no_watches_are_counted_and_passed_over() {
-    let options = options().await;
+    let options = options(&[Table::Alerts]).await;
     let (alerts, session) = (name(&options, Table::Alerts), session().await);
     for (value, user, mode) in [
         ("0.0000000001", "fine", ""),

@@ -5,16 +5,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pricedrop_adapters::cassandra::{Cassandra, Options, Tables, schema};
+use pricedrop_adapters::cassandra::{Cassandra, Options, Table, Tables};
 use pricedrop_harness::servers;
 use pricedrop_model::cache::{Cached, NoCache, Shelf, ShelfCache};
 use pricedrop_model::plugin::{Bucketing, Channel, Error, Plugins, PolicyIdentity, Throttling};
 use pricedrop_model::{BucketId, Price, ProductId};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::statement::unprepared::Statement;
 use tokio::sync::OnceCell;
 
 /// Keyspaces of tests are named so, with the process behind it.
@@ -22,7 +24,12 @@ const KEYSPACE: &str = "pricedrop_test_";
 
 /// A session past the adapters.
 pub async fn session() -> Session {
-    SessionBuilder::new().known_node(servers::cassandra()).build().await.unwrap()
+    SessionBuilder::new()
+        .known_node(servers::cassandra())
+        .connection_timeout(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap()
 }
 
 fn address() -> String {
@@ -40,14 +47,14 @@ async fn keyspace() -> &'static str {
             let (name,) = row.unwrap();
             let process = name.strip_prefix(KEYSPACE);
             if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
-                session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {name}"), ()).await.unwrap();
+                run(&session, format!("DROP KEYSPACE IF EXISTS {name}")).await;
             }
         }
         let name = format!("{KEYSPACE}{}", std::process::id());
         let cql = format!(
             "CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
         );
-        session.query_unpaged(cql, ()).await.unwrap();
+        run(&session, cql).await;
         name
     })
     .await
@@ -66,16 +73,32 @@ pub async fn fresh_options() -> Options {
     options
 }
 
-/// Options for tables of this test alone, made.
-pub async fn options() -> Options {
-    let options = fresh_options().await;
-    schema::apply(&options).await.unwrap();
+/// Changes the schema; a busy machine takes its time.
+async fn run(session: &Session, cql: String) {
+    let mut statement = Statement::new(cql);
+    statement.set_request_timeout(Some(Duration::from_secs(120)));
+    session.query_unpaged(statement, ()).await.unwrap();
+}
+
+/// The tables that reading and writing by bucket needs.
+pub const INDEXED: &[Table] = &[Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
+
+/// Options for tables of this test alone, with these made.
+pub async fn options(tables: &[Table]) -> Options {
+    let (options, session) = (fresh_options().await, session().await);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema");
+    for &table in tables {
+        let default = table.default_name();
+        let cql = std::fs::read_to_string(folder.join(format!("{default}.cql"))).unwrap();
+        let full = format!("EXISTS {}.{}", options.keyspace, options.tables.name(table));
+        run(&session, cql.replace(&format!("EXISTS {default}"), &full)).await;
+    }
     options
 }
 
-/// Connected to tables of this test alone, without a cache.
-pub async fn open() -> Cassandra {
-    options().await.connect(Arc::new(NoCache)).await.unwrap()
+/// Connected to tables of this test alone, with these made, without a cache.
+pub async fn open(tables: &[Table]) -> Cassandra {
+    options(tables).await.connect(Arc::new(NoCache)).await.unwrap()
 }
 
 /// How often `width` fits into a price, less three.
