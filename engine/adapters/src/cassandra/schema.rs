@@ -223,7 +223,7 @@ fn compare_table(table: Table, name: &str, existing: &Existing) -> Vec<Finding> 
         return vec![finding("it does not exist".into(), "run `pricedrop schema apply`", Weight::Missing)];
     };
     let expected = expected_columns(table);
-    let other = "it is not touched: give it another name in [cassandra.tables], or move it away";
+    let other = "it is not touched: give ours another name in [cassandra], or move it away";
     let mut findings: Vec<Finding> = expected
         .iter()
         .filter_map(|column| match columns.iter().find(|it| it.name == column.name) {
