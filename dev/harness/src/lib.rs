@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod kafka;
 pub mod peers;
 pub mod servers;
 
@@ -119,7 +120,8 @@ impl Home {
         let _ = std::fs::remove_file(&address_file);
         let log_file = self.folder.join("engine.log");
         let log = std::fs::File::options().create(true).append(true).open(&log_file)?;
-        let mut child = self.command(&[&["run"], arguments].concat()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child =
+            self.command(&[&["run"], arguments].concat()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = lines.clone();
@@ -232,6 +234,24 @@ impl Engine {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Sends it a signal by name, such as TERM or STOP.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn signal(&self, name: &str) -> Result<(), Error> {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        if sent.success() { Ok(()) } else { Err(format!("no signal {name} to {}", self.pid()).into()) }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It goes on, or ended badly.
+    pub fn wait(&mut self) -> Result<(), Error> {
+        let ended = wait_for("the engine's end", || self.child.try_wait().ok().flatten())?;
+        if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.last_words()).into()) }
     }
 
     /// One request; the body of a good answer.

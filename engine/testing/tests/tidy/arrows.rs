@@ -18,10 +18,10 @@ const LEVELS: [(&str, usize); 7] = [
 const KEPT_APART: [(&str, &[&str]); 8] = [
     ("wasmtime", &["pricedrop-host"]),
     ("wasmtime-wasi", &["pricedrop-host"]),
-    ("fjall", &["pricedrop-adapters", "pricedrop-bench"]),
+    ("fjall", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
     ("lettre", &["pricedrop-adapters"]),
     ("axum", &["pricedrop-http"]),
-    ("rdkafka", &["pricedrop-adapters", "pricedrop-bench"]),
+    ("rdkafka", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
     ("scylla", &["pricedrop-adapters"]),
     ("redis", &["pricedrop-adapters"]),
 ];
