@@ -22,6 +22,7 @@ use pricedrop_model::dispatch::{Claim, Leases, NotificationLog, Retry, RetryQueu
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Clock, Partition, WallTime, time::SystemClock};
 use tokio::sync::watch;
+use tokio::time::interval;
 
 const PARTITIONS: i32 = 4;
 /// What a child is to be: its part, the bootstrap address, the name of its
@@ -49,7 +50,6 @@ async fn confirmed(redis: &Redis, count: usize) {
         // A claim that ends at once takes nothing from anybody.
         let now = SystemClock.now();
         let Ok(claims) = leases.claim(&keys, now, now).await else { return false };
-        tokio::time::sleep(Duration::from_millis(200)).await;
         claims.iter().all(|claim| *claim == Claim::Delivered)
     })
     .await;
@@ -165,12 +165,12 @@ async fn work(settings: &Settings, redis: &Redis) {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (_stop, stopped) = watch::channel(false);
     tokio::spawn(Office::open(settings, "other", redis, &sent).run(stopped));
-    let mut said = 0;
+    let (mut said, mut pace) = (0, interval(Duration::from_millis(1)));
     loop {
         let new: Vec<String> = sent.lock().unwrap()[said..].to_vec();
         said += new.len();
         new.iter().for_each(|key| say(&format!("sent {key}")));
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        pace.tick().await;
     }
 }
 
@@ -180,6 +180,7 @@ async fn insist(settings: &Settings, redis: &Redis) {
     let mut log = dispatch.notifications(kafka_dispatch_rig::dead_letters(settings));
     let retries = dispatch.retries();
     serving(&dispatch, 1).await;
+    let mut pace = interval(Duration::from_millis(20));
     loop {
         let put = retries.put(vec![Retry { attempt: 1, ..due("k", 7) }]).await;
         let committed = log.commit(&[(Partition(0), 1)]).await;
@@ -187,7 +188,7 @@ async fn insist(settings: &Settings, redis: &Redis) {
             (Ok(()), Ok(())) => say(&format!("wrote {}", dispatch.serving().len())),
             (put, committed) => say(&format!("failed {put:?} {committed:?}")),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        pace.tick().await;
     }
 }
 
