@@ -49,9 +49,14 @@ pub enum Command {
     /// Look after the offsets that the engine goes on from.
     #[command(subcommand)]
     Offsets(Offsets),
+    /// Make and compare the tables in Cassandra.
+    #[command(subcommand)]
+    Schema(Schema),
     /// Look into plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Say what is wrong with servers, topics, tables, rights and clocks, each with its remedy.
+    Doctor,
     /// Check a configuration, or print a complete one.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -354,6 +359,15 @@ pub enum GoOn {
     Latest,
 }
 
+/// `pricedrop schema`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Schema {
+    /// Make the keyspace and tables that are missing; one of another shape is refused.
+    Apply,
+    /// Compare the tables with what the engine needs.
+    Check,
+}
+
 /// `pricedrop plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
@@ -403,6 +417,8 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
         Command::Buckets(asked) => commands::buckets::execute(&config, asked),
         Command::Topics(asked) => commands::topics::execute(&config, asked),
         Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
+        Command::Schema(asked) => commands::schema::execute(&config, asked),
+        Command::Doctor => commands::doctor::execute(&config),
         Command::Plugin(asked) => commands::plugin::execute(&config, asked),
         Command::Config(_) => commands::config::check(&config),
     }

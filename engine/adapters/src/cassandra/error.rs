@@ -79,7 +79,7 @@ pub(super) fn explain(table: &str, error: &ExecutionError) -> seams::Error {
     seams::Error::Broken(match database_error(error) {
         Some((DbError::Unauthorized, said)) => {
             format!(
-                "Cassandra refuses this user the table {table}: {said}; grant what docs/cassandra.md lists"
+                "Cassandra refuses this user the table {table}: {said}; grant what docs/operations.md lists"
             )
         }
         Some((_, said)) => format!(

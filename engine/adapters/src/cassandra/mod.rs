@@ -25,6 +25,7 @@ pub mod options;
 mod policies;
 mod policy;
 mod prices;
+pub mod probe;
 mod recipients;
 mod repair;
 mod requests;

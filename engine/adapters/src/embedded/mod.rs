@@ -51,12 +51,12 @@ use pricedrop_model::time::SystemClock;
 use pricedrop_model::{Clock, Notification, seams};
 use tokio::sync::watch;
 
+pub use crate::moving::Progress;
 pub use commit::EmbeddedCommitter;
 pub use dead_letters::EmbeddedDeadLetters;
 pub use intake::{EmbeddedSource, PARTITION, PostError, Posted, PostedRecord, PriceIntake};
 pub use leases::EmbeddedLeases;
 pub use outbox::EmbeddedNotifications;
-pub use crate::moving::Progress;
 pub use policies::EmbeddedPolicies;
 pub use prices::EmbeddedPrices;
 pub use recipients::EmbeddedRecipients;

@@ -37,7 +37,8 @@ pub struct Missing {
 
 const NOTIFIER: &str = "the notifier";
 const DISPATCHER: &str = "the dispatcher";
-const POSTS: &str = "POST /v1/prices";
+/// What posts need: an engine without them works.
+pub const POSTS: &str = "POST /v1/prices";
 
 /// The rights that are missing of those that notifier, dispatcher and API need.
 ///

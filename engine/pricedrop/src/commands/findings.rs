@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use pricedrop_adapters::kafka;
+use pricedrop_adapters::{cassandra, kafka};
 
 use crate::report::Stopped;
 
@@ -36,6 +36,14 @@ impl From<kafka::topics::Finding> for Finding {
     fn from(finding: kafka::topics::Finding) -> Finding {
         let kafka::topics::Finding { topic, what, remedy, fatal } = finding;
         Finding { place: format!("topic {topic}"), what, remedy, works: !fatal }
+    }
+}
+
+impl From<cassandra::Finding> for Finding {
+    fn from(finding: cassandra::Finding) -> Finding {
+        let cassandra::Finding { table, what, remedy, weight } = finding;
+        let works = weight == cassandra::schema::Weight::Advice;
+        Finding { place: format!("table {table}"), what, remedy, works }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod buckets;
 pub mod config;
 pub mod dlq;
+pub mod doctor;
 mod findings;
 mod import;
 mod listing;
@@ -10,6 +11,7 @@ pub mod notifications;
 pub mod offsets;
 pub mod plugin;
 pub mod recipient;
+pub mod schema;
 pub mod simulate;
 pub mod topics;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use std::path::PathBuf;
 
-use pricedrop_adapters::{kafka, redis};
+use pricedrop_adapters::{cassandra, kafka, redis};
 use pricedrop_model::notification::Format;
 
 use super::kafka::Property;
@@ -122,6 +122,47 @@ impl Config {
         }
     }
 
+    /// How Cassandra is reached and used.
+    ///
+    /// # Errors
+    /// The password cannot be had.
+    pub fn cassandra(&self) -> Result<cassandra::Options, Refused> {
+        let text = |key: &str| self.text(&format!("cassandra.{key}")).map(str::to_owned);
+        let mut tables = cassandra::Tables::default();
+        for (table, key) in TABLES {
+            tables.set(table, text(key).unwrap_or_default());
+        }
+        let tls = self.flag("cassandra.tls");
+        Ok(cassandra::Options {
+            local_dc: text("datacenter"),
+            tables,
+            consistency: self.consistency(),
+            user: text("user"),
+            password: self.secret("cassandra", "password")?,
+            tls: tls.then(|| cassandra::Tls {
+                ca_file: self.path("cassandra.ca_file"),
+                identity: self.identity("cassandra"),
+            }),
+            replication: self
+                .get("cassandra.replication")
+                .map(|_| self.number("cassandra.replication") as u32),
+            in_flight: self.number("cassandra.in_flight") as usize,
+            request_ms: self.number("cassandra.timeout"),
+            connect_ms: self.number("cassandra.connect_timeout"),
+            watchers_above: self.number("bucketing.watchers_above"),
+            external_writers: self.flag("cassandra.external_writers"),
+            ..cassandra::Options::new(
+                self.texts("cassandra.contact_points").to_vec(),
+                text("keyspace").unwrap_or_default(),
+            )
+        })
+    }
+
+    fn consistency(&self) -> cassandra::Consistency {
+        let named = self.text("cassandra.consistency").and_then(cassandra::Consistency::from_name);
+        named.unwrap_or_default()
+    }
+
     /// How Redis is reached.
     ///
     /// # Errors
@@ -151,6 +192,11 @@ impl Config {
         })
     }
 
+    /// The cache of watches in Redis.
+    pub fn shelves(&self, redis: &redis::Redis) -> redis::RedisShelves {
+        redis::RedisShelves::with_ttl(redis, self.number("redis.ttl"), redis::limits::MARK_TTL_MS)
+    }
+
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(Into::into)
     }
@@ -161,3 +207,13 @@ impl Config {
         path("cert_file").zip(path("key_file"))
     }
 }
+
+/// The tables of Cassandra and the fields that name them.
+const TABLES: [(cassandra::Table, &str); 6] = [
+    (cassandra::Table::Alerts, "alerts"),
+    (cassandra::Table::Buckets, "buckets"),
+    (cassandra::Table::Live, "live"),
+    (cassandra::Table::Policies, "policies"),
+    (cassandra::Table::Channels, "channels"),
+    (cassandra::Table::Prices, "prices"),
+];

@@ -149,12 +149,17 @@ impl Loaded {
     /// The store is away.
     pub async fn buckets(&self, policies: &dyn Policies) -> Result<Value, Error> {
         let active = policies.active().await?;
+        let status = policies.status().await?;
         let moving = self.moving().clone();
-        Ok(json!({
+        let mut all = json!({
             "active": active.map(|policy| policy.name),
             "staged": self.host.staged_policy().map(|policy| policy.identity().name.clone()),
             "migration": moving,
-        }))
+        });
+        if let (Value::Object(all), Value::Object(status)) = (&mut all, status) {
+            all.extend(status);
+        }
+        Ok(all)
     }
 
     /// Moves the buckets to the staged policy. It goes on when nobody waits

@@ -1,6 +1,6 @@
 //! The consumer's parts: who it is in its group, and its records in batches.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_void};
 use std::ptr;
 
 use bytes::Bytes;

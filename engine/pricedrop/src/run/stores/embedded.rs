@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::embedded::{self, Embedded, EmbeddedPolicies, PostError, PostedRecord, Progress};
+use pricedrop_adapters::embedded::{self, Embedded, EmbeddedPolicies, PostError, PostedRecord};
 use pricedrop_http::{IntakeError, Measure, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity};
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity};
 use pricedrop_model::seams::{Error, PolicyRegistry};
@@ -11,7 +11,7 @@ use pricedrop_model::{Partition, ProductId};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Asked, Dispatch, Health, Opened, Policies, Shown, Stores, Told as Progressed, Worker};
+use super::{Asked, Dispatch, Health, Opened, Policies, Shown, Stores, Told as Progressed, Worker, step};
 use crate::config::Config;
 use crate::report::Stopped;
 
@@ -23,15 +23,27 @@ const DISPATCHER: &str = "dispatcher";
 /// # Errors
 /// Somebody else has it, or the disk is not well.
 pub fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
-    let store = config.embedded().build().map_err(|error| {
+    Ok(Box::new(OnDisk { store: build(config)?, asked }))
+}
+
+/// The store, alone or beside servers.
+///
+/// # Errors
+/// Somebody else has it, or the disk is not well.
+pub fn build(config: &Config) -> Result<Embedded, Stopped> {
+    config.embedded().build().map_err(|error| {
         let remedy = match &error {
             embedded::Error::InUse(_) => "stop the engine that runs there, or name another data.folder",
             embedded::Error::Folder { .. } => "make the folder writable, or name another data.folder",
             embedded::Error::Store { .. } => "free the disk or restore the folder; nothing was changed",
         };
         Stopped::failed(&error, remedy)
-    })?;
-    Ok(Box::new(OnDisk { store, asked }))
+    })
+}
+
+/// Its policies.
+pub fn policies(store: &Embedded) -> Arc<dyn Policies> {
+    Arc::new(Kept(store.policies()))
 }
 
 struct OnDisk {
@@ -42,7 +54,7 @@ struct OnDisk {
 #[async_trait]
 impl Opened for OnDisk {
     fn policies(&self) -> Arc<dyn Policies> {
-        Arc::new(Kept(self.store.policies()))
+        policies(&self.store)
     }
 
     async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
@@ -161,6 +173,10 @@ impl PolicyRegistry for Kept {
 
 #[async_trait]
 impl Policies for Kept {
+    async fn status(&self) -> Result<Value, Error> {
+        Ok(Value::Null)
+    }
+
     async fn migrate(&self, policy: Arc<dyn Bucketing>, told: Progressed<'_>) -> Result<(), Error> {
         self.0.migrate(policy, |progress| told(step(progress))).await
     }
@@ -171,16 +187,5 @@ impl Policies for Kept {
 
     async fn repair(&self, _: Option<ProductId>, _: Progressed<'_>) -> Result<Value, Error> {
         Ok(Value::Null)
-    }
-}
-
-fn step(progress: Progress) -> String {
-    match progress {
-        Progress::Building { products, of, watches } => {
-            format!("building: {products} of {of} products, {watches} watches")
-        }
-        Progress::Verifying { products, of } => format!("comparing: {products} of {of} products"),
-        Progress::CutOver => "the new policy is active; the old buckets are dropped".into(),
-        Progress::Done => "done".into(),
     }
 }

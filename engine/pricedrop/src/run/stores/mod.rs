@@ -5,11 +5,16 @@
 //! open(config) ─▶ policies ─▶ (plugins are loaded) ─▶ put_together ─▶ Stores
 //! ```
 
+mod cluster;
 mod embedded;
+mod in_kafka;
+mod in_tables;
+mod watched;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pricedrop_adapters::moving::Progress;
 use pricedrop_http::{Measure, Outbox, PriceIntake, Reason};
 use pricedrop_model::ProductId;
 use pricedrop_model::dispatch::{
@@ -126,6 +131,12 @@ pub type Told<'a> = &'a (dyn Fn(String) + Send + Sync);
 /// Which policy's buckets are served, and what keeps them right.
 #[async_trait]
 pub trait Policies: PolicyRegistry {
+    /// What else is known of the indexes, beside the active policy.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn status(&self) -> Result<Value, Error>;
+
     /// Moves the buckets to this policy and makes it the active one.
     ///
     /// # Errors
@@ -148,7 +159,19 @@ pub trait Policies: PolicyRegistry {
 /// A store is away, in use, or not as it must be.
 pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
     match config.stores().kafka {
-        true => Err(Stopped::usage("stores.log: Kafka is not wired yet", "use the embedded log")),
+        true => cluster::open(config, asked).await,
         false => embedded::open(config, asked),
+    }
+}
+
+/// How far a move is, in words.
+fn step(progress: Progress) -> String {
+    match progress {
+        Progress::Building { products, of, watches } => {
+            format!("building: {products} of {of} products, {watches} watches")
+        }
+        Progress::Verifying { products, of } => format!("comparing: {products} of {of} products"),
+        Progress::CutOver => "the new policy is active; the old buckets are dropped".into(),
+        Progress::Done => "done".into(),
     }
 }

@@ -1,0 +1,265 @@
+//! Kafka for the log; Cassandra or the disk for watches; Redis or the disk for
+//! leases.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pricedrop_adapters::cassandra::Cassandra;
+use pricedrop_adapters::embedded::Embedded;
+use pricedrop_adapters::kafka::{
+    self, Acked, DispatchOptions, Ends, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaOutbox,
+    KafkaReplays, MemoryRetryIndex, RetryIndex, Settings, Slot,
+};
+use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
+use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
+use tokio::sync::watch;
+
+use super::watched::{Servers, Watched};
+use super::{Asked, Dispatch, Opened, Policies, Shown, Stores, Worker, embedded, in_kafka, in_tables};
+use crate::commands::{schema, topics};
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// Connects to what `[stores]` names.
+///
+/// # Errors
+/// A server is away or refuses, or topics or tables are not as they must be.
+pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
+    let settings = config.kafka(asked.shadow)?;
+    let slot = kafka::take_slot(&config.data_folder()).map_err(|error| {
+        Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
+    })?;
+    look_at_topics(&settings, asked).await?;
+    let stores = config.stores();
+    let redis = stores.redis().then(|| config.redis()).transpose()?;
+    let redis = redis.map(Redis::new).transpose().map_err(|error| Stopped::usage(error, "mend [redis]"))?;
+    let disk = match stores.cassandra && stores.redis_leases {
+        true => None,
+        false => Some(embedded::build(config)?),
+    };
+    let watches = match &disk {
+        Some(disk) if !stores.cassandra => Watches::OnDisk(disk.clone()),
+        _ => Watches::InCassandra(connect(config, redis.as_ref()).await?),
+    };
+    if stores.alone() {
+        tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
+    }
+    Ok(Box::new(Connected { config: config.clone(), asked, settings, slot, redis, disk, watches }))
+}
+
+/// What the engine cannot work with is refused, what is weak is said.
+async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped> {
+    let mut found = kafka::topics::check(settings).await.map_err(topics::refused)?;
+    let names = &settings.topics;
+    let of_dispatcher = [&names.retries, &names.dead_deliveries];
+    let of_notifier = [&names.prices, &names.state, &names.removals, &names.dead_updates];
+    found.retain(|finding| {
+        let needs = |role: bool, topics: &[&String]| role || !topics.contains(&&finding.topic);
+        needs(asked.dispatcher, &of_dispatcher) && needs(asked.notifier, &of_notifier)
+    });
+    for finding in found.iter().filter(|finding| !finding.fatal) {
+        tracing::warn!(topic = finding.topic, "it {}; {}", finding.what, finding.remedy);
+    }
+    let wrong: Vec<String> = found
+        .iter()
+        .filter(|finding| finding.fatal)
+        .map(|finding| format!("topic {} {}", finding.topic, finding.what))
+        .collect();
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Stopped::failed(
+            wrong.join("\n"),
+            "`pricedrop topics apply` makes what is missing, `pricedrop topics check` says how to mend the rest",
+        )),
+    }
+}
+
+async fn connect(config: &Config, redis: Option<&Redis>) -> Result<Cassandra, Stopped> {
+    let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores().redis_cache) {
+        Some(redis) => Arc::new(config.shelves(redis)),
+        None => Arc::new(NoCache),
+    };
+    config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))
+}
+
+/// Where watches, addresses and prices lie.
+enum Watches {
+    OnDisk(Embedded),
+    InCassandra(Cassandra),
+}
+
+impl Watches {
+    fn policies(&self, watchers_above: u64) -> Arc<dyn Policies> {
+        match self {
+            Watches::OnDisk(disk) => embedded::policies(disk),
+            Watches::InCassandra(tables) => in_tables::policies(tables, watchers_above),
+        }
+    }
+
+    fn read(&self) -> Arc<dyn WatchStore> {
+        match self {
+            Watches::OnDisk(disk) => Arc::new(disk.watches()),
+            Watches::InCassandra(tables) => Arc::new(tables.watches()),
+        }
+    }
+
+    fn write(&self) -> Arc<dyn WatchWriter> {
+        match self {
+            Watches::OnDisk(disk) => Arc::new(disk.watches()),
+            Watches::InCassandra(tables) => Arc::new(tables.watches()),
+        }
+    }
+
+    fn recipients(&self) -> Arc<dyn Recipients> {
+        match self {
+            Watches::OnDisk(disk) => Arc::new(disk.recipients()),
+            Watches::InCassandra(tables) => Arc::new(tables.recipients()),
+        }
+    }
+
+    fn prices(&self) -> Arc<dyn CurrentPrices> {
+        match self {
+            Watches::OnDisk(disk) => Arc::new(disk.prices()),
+            Watches::InCassandra(tables) => Arc::new(tables.prices()),
+        }
+    }
+
+    fn price_sink(&self) -> Arc<dyn PriceSink> {
+        match self {
+            Watches::OnDisk(disk) => Arc::new(disk.prices()),
+            Watches::InCassandra(tables) => Arc::new(tables.prices()),
+        }
+    }
+
+    fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
+        match self {
+            Watches::OnDisk(disk) => disk.set_plugins(plugins),
+            Watches::InCassandra(tables) => tables.set_plugins(plugins),
+        }
+    }
+}
+
+struct Connected {
+    config: Config,
+    asked: Asked,
+    settings: Settings,
+    slot: Slot,
+    redis: Option<Redis>,
+    disk: Option<Embedded>,
+    watches: Watches,
+}
+
+#[async_trait]
+impl Opened for Connected {
+    fn policies(&self) -> Arc<dyn Policies> {
+        self.watches.policies(self.config.number("bucketing.watchers_above"))
+    }
+
+    async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
+        self.watches.set_plugins(plugins);
+        let acked = Acked::new(&self.settings).map_err(topics::refused)?;
+        let dead_letters = KafkaDeadLetters::new(&self.settings, acked.clone());
+        let dispatch = self.asked.dispatcher.then(|| self.join_dispatchers()).transpose()?;
+        let retries: Arc<dyn RetryQueue> = match &dispatch {
+            Some(dispatch) => Arc::new(dispatch.retries()),
+            None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
+        };
+        let mut servers = Servers { redis: self.redis.clone(), ..Servers::default() };
+        if let Watches::InCassandra(tables) = &self.watches {
+            servers.cassandra = Some(tables.clone());
+        }
+        let workers = self.start_workers(&mut servers)?;
+        let (stop, stop_workers) = watch::channel(false);
+        let log = dispatch.as_ref().map(|dispatch| dispatch.notifications(dead_letters.clone()));
+        servers.dispatch = dispatch;
+        servers.ends = Some(Ends::new(&self.settings).map_err(topics::refused)?);
+        Ok(Stores {
+            workers,
+            watches: self.watches.read(),
+            stop_workers,
+            end_input: Box::new(move || {
+                stop.send_replace(true);
+            }),
+            dispatch: log.map(|log| Dispatch { log: Box::new(log) }),
+            shown: Shown {
+                intake: Arc::new(in_kafka::Intake(KafkaIntake::new(&self.settings, acked))),
+                watches: self.watches.write(),
+                recipients: self.watches.recipients(),
+                leases: self.leases(),
+                retries,
+                dead_letters: Arc::new(dead_letters),
+                prices: self.watches.prices(),
+                outbox: Arc::new(in_kafka::Told(KafkaOutbox::new(&self.settings))),
+            },
+            health: Watched::start(servers),
+        })
+    }
+}
+
+impl Connected {
+    /// Members of the group, each with partitions, states and a producer.
+    fn start_workers(&self, servers: &mut Servers) -> Result<Vec<Worker>, Stopped> {
+        if !self.asked.notifier {
+            return Ok(Vec::new());
+        }
+        let options = kafka::Options {
+            settings: self.settings.clone(),
+            start: self.config.start(),
+            first_price_is_set: self.config.is_written("rules.first_price"),
+            delivery: self.config.delivery(),
+            format: self.config.format(),
+            shadow: self.asked.shadow,
+            prices: (!self.asked.shadow).then(|| self.watches.price_sink()),
+            figures: servers.kafka.clone(),
+        };
+        let count = self.config.number("stream.workers") as usize;
+        let start = |number| {
+            let writer = (!self.asked.shadow).then(|| self.watches.write());
+            let started = kafka::start_worker(options.clone(), &self.slot, number, writer);
+            started.map_err(|error| {
+                Stopped::failed(error, "mend [kafka]; `pricedrop doctor` looks at all of it")
+            })
+        };
+        let mut workers = Vec::with_capacity(count);
+        for number in 0..count {
+            let worker = start(number)?;
+            servers.workers.push(worker.status);
+            workers.push(Worker { source: Box::new(worker.source), committer: Box::new(worker.committer) });
+        }
+        Ok(workers)
+    }
+
+    /// One member of the dispatchers' group.
+    fn join_dispatchers(&self) -> Result<KafkaDispatch, Stopped> {
+        let index: Arc<dyn RetryIndex> = match self.redis_leases() {
+            Some(redis) => Arc::new(RedisRetryIndex::new(redis)),
+            None => Arc::new(MemoryRetryIndex::default()),
+        };
+        let mut options = DispatchOptions {
+            settings: self.settings.clone(),
+            transactional_id: String::new(),
+            start: self.config.start(),
+            index,
+        };
+        options.transactional_id = self.slot.transactional_id(&options.group(), 0);
+        KafkaDispatch::join(options).map_err(topics::refused)
+    }
+
+    fn redis_leases(&self) -> Option<&Redis> {
+        self.redis.as_ref().filter(|_| self.config.stores().redis_leases)
+    }
+
+    fn leases(&self) -> Arc<dyn Leases> {
+        match (self.redis_leases(), &self.disk) {
+            (Some(redis), _) => {
+                let kept_ms = self.config.number("data.confirmation_retention");
+                Arc::new(RedisLeases::with_confirmation_ttl(redis, kept_ms))
+            }
+            (None, Some(disk)) => Arc::new(disk.leases()),
+            (None, None) => unreachable!("the disk is opened where leases are not in Redis"),
+        }
+    }
+}

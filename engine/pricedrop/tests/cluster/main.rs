@@ -1,0 +1,9 @@
+//! The binary on real servers: starting, refusing, stopping, and what its
+//! commands and its doctor say. What is told to whom is proven elsewhere.
+#![allow(clippy::unwrap_used)]
+
+mod doctor;
+mod running;
+mod starting;
+mod support;
+mod topics;

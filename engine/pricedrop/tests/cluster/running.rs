@@ -1,0 +1,111 @@
+//! An engine on servers at work: prices in, people told, roles, stopping.
+
+use std::process::Command;
+
+use pricedrop_harness::{Engine, Home, wait_for};
+use serde_json::Value;
+
+use crate::support::Setting;
+
+/// Several notifications of any partition.
+fn notifications(home: &Home) -> Vec<Value> {
+    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn post(engine: &Engine, body: &str) -> Value {
+    serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
+}
+
+fn metric(engine: &Engine, name: &str) -> f64 {
+    let text = engine.request("GET", "/metrics", b"").unwrap();
+    let values = text.lines().filter(|line| line.starts_with(name));
+    values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    let product = format!("{}-P", setting.name);
+    let engine = home.start().unwrap();
+    home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
+    home.run(&["watch", "add", &product, "70", "u2"]).unwrap();
+    let queued = post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
+    assert_eq!((&queued["queued"], &queued["told"]), (&Value::from(1), &Value::from(0)));
+    let line = wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
+    assert!(line.contains("u1 told about"), "{line}");
+    assert_eq!(notifications(&home).len(), 1);
+    drop(engine);
+    // It goes on where it was, and remembers what it told.
+    let engine = home.start().unwrap();
+    post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
+    wait_for("both to be told", || (notifications(&home).len() == 3).then_some(())).unwrap();
+    wait_for("figures of the servers", || {
+        let partitions = metric(&engine, "pricedrop_input_offset");
+        (partitions > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
+    })
+    .unwrap();
+    assert!(metric(&engine, "pricedrop_cassandra_read_seconds_count") > 0.0);
+}
+
+#[test]
+fn a_notifier_alone_tells_and_sends_nothing() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    let product = format!("{}-P", setting.name);
+    let engine = home.start_with(&["--role", "notifier"]).unwrap();
+    home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
+    post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
+    wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
+    assert!(engine.take_lines().is_empty());
+    drop(engine);
+    // Somebody else's half: the dispatcher finds it in the topic.
+    let dispatcher = setting.with("[stream]\nstart = \"earliest\"\n");
+    let (_folder, home) = dispatcher.home();
+    let engine = home.start_with(&["--role", "dispatcher"]).unwrap();
+    wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
+}
+
+#[test]
+fn a_shadow_counts_and_tells_nobody() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    home.run(&["topics", "apply", "--shadow"]).unwrap();
+    let product = format!("{}-P", setting.name);
+    let engine = home.start_with(&["--shadow"]).unwrap();
+    home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
+    post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
+    wait_for("the shadow to decide", || {
+        (metric(&engine, "pricedrop_notifications_total") == 1.0).then_some(())
+    })
+    .unwrap();
+    assert!(notifications(&home).is_empty() && engine.take_lines().is_empty());
+}
+
+#[test]
+fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
+    let setting = Setting::new().prepared();
+    let (_first_folder, first) = setting.home();
+    let (_second_folder, second) = setting.home();
+    let product = format!("{}-P", setting.name);
+    let mut leaving = first.start().unwrap();
+    first.run(&["watch", "add", &product, "100", "u1"]).unwrap();
+    let staying = second.start().unwrap();
+    for price in 50..90 {
+        post(&leaving, &format!(r#"{{"productId":"{product}","newPrice":{}}}"#, 140 - price));
+    }
+    let done = Command::new("kill").arg(leaving.pid().to_string()).status().unwrap();
+    assert!(done.success());
+    wait_for("the engine to end", || leaving.ended()).unwrap();
+    assert!(leaving.last_words().contains("stopped"), "{}", leaving.last_words());
+    // Every drop from 90 down was told once, by one or the other.
+    wait_for("every drop to be told", || (notifications(&second).len() == 40).then_some(())).unwrap();
+    wait_for("all partitions to be served", || {
+        let text = staying.request("GET", "/metrics", b"").ok()?;
+        let served = text.lines().filter(|line| line.starts_with("pricedrop_input_offset{")).count();
+        (served == 2).then_some(())
+    })
+    .unwrap();
+}

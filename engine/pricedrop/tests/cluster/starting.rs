@@ -1,0 +1,71 @@
+//! What an engine on servers says that cannot start.
+
+use pricedrop_harness::Home;
+
+use crate::support::{NOWHERE, Setting, told};
+
+fn refused(setting: &Setting, arguments: &[&str]) -> String {
+    let (_folder, home) = setting.home();
+    told(setting, &home, arguments)
+}
+
+#[test]
+fn without_its_topics_it_says_how_to_make_them() {
+    let setting = Setting::new();
+    let said = refused(&setting, &["run"]);
+    assert!(said.contains("exit code 1"), "{said}");
+    assert!(said.contains("topic NAME.prices is missing"), "{said}");
+    assert!(said.contains("pricedrop topics apply"), "{said}");
+}
+
+#[test]
+fn a_server_that_is_away_is_named() {
+    let setting = Setting::new().prepared();
+    let kafka = refused(&Setting { kafka: NOWHERE.into(), ..setting.clone() }, &["run"]);
+    assert!(kafka.contains("exit code 1") && kafka.contains("Kafka"), "{kafka}");
+    let cassandra = refused(&Setting { cassandra: NOWHERE.into(), ..setting }, &["run"]);
+    assert!(cassandra.contains("exit code 1"), "{cassandra}");
+    assert!(cassandra.contains("Cassandra at 127.0.0.1:9 does not answer"), "{cassandra}");
+}
+
+#[test]
+fn a_table_of_another_shape_is_refused() {
+    let setting = Setting { alerts: "user_channels".into(), ..Setting::new().prepared() };
+    let said = refused(&setting, &["run"]);
+    assert!(said.contains("exit code 1") && said.contains("it has no column product_id"), "{said}");
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    let _engine = home.start().unwrap();
+    let said = told(&setting, &home, &["run"]);
+    assert!(said.contains("exit code 1") && said.contains("is in use by another process"), "{said}");
+    assert!(said.contains("every instance needs a folder of its own"), "{said}");
+}
+
+#[test]
+fn a_topic_that_holds_prices_asks_where_to_start_and_what_a_first_price_does() {
+    let setting = Setting::new().prepared();
+    let (_folder, first) = setting.home();
+    {
+        let engine = first.start().unwrap();
+        engine.request("POST", "/v1/prices", br#"{"productId":"P","newPrice":5}"#).unwrap();
+    }
+    let newcomer = setting.with("[stream]\ngroup = \"newcomer\"\n");
+    let said = refused(&newcomer, &["run"]);
+    assert!(said.contains("exit code 1") && said.contains("stream.start"), "{said}");
+    assert!(said.contains("rules.first_price"), "{said}");
+    let half = setting.with("[stream]\ngroup = \"newcomer\"\nstart = \"latest\"\n");
+    let said = refused(&half, &["run"]);
+    assert!(said.contains("exit code 1") && said.contains("rules.first_price"), "{said}");
+    let told = setting
+        .with("[stream]\ngroup = \"newcomer\"\nstart = \"latest\"\n[rules]\nfirst_price = \"baseline\"\n");
+    let (_folder, home) = told.home();
+    start(&home);
+}
+
+fn start(home: &Home) {
+    home.start().unwrap();
+}
