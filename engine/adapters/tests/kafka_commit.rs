@@ -1,5 +1,7 @@
 //! The promises of the commit on a real broker.
 
+#![allow(clippy::unwrap_used)]
+
 mod kafka_rig;
 
 use kafka_rig::{P0, PATIENCE, Rig, committed, fresh, grow, move_group, options, produce, worker};

@@ -14,12 +14,15 @@ use super::intake::PARTITION;
 use super::store::Table;
 use super::{Inner, keys};
 
+/// Encoded states by their keys; none: to be deleted.
+type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
 /// The current prices of products.
 #[derive(Clone)]
 pub struct EmbeddedPrices {
     inner: Arc<Inner>,
     /// Shown and not yet written, the latest of each key.
-    waiting: Arc<Mutex<BTreeMap<Vec<u8>, Option<Vec<u8>>>>>,
+    waiting: Arc<Mutex<Rows>>,
     /// Whether a write of them is on its way.
     asked: Arc<AtomicBool>,
 }

@@ -99,6 +99,7 @@ fn read_key(partition: Partition, key: &[u8]) -> Result<StateKey, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

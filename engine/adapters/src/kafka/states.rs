@@ -7,10 +7,13 @@ use std::time::Instant;
 use pricedrop_model::seams::{Error, PriceRow};
 use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey};
 
+/// The states of one product, encoded.
+type Encoded = Vec<(Currency, Box<[u8]>)>;
+
 /// All states of one partition.
 #[derive(Default)]
 pub struct PartitionStates {
-    products: HashMap<ProductId, Vec<(Currency, Box<[u8]>)>>,
+    products: HashMap<ProductId, Encoded>,
     /// States with a held update or an unfinished fan-out.
     unfinished: BTreeSet<StateKey>,
     /// Products that tell at this moment.

@@ -13,11 +13,14 @@ fn at(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
 }
 
+/// One of a notifier's counters.
+type Picked = fn(&notifier::Counters) -> &AtomicU64;
+
 /// What the notifiers of this process counted together.
 pub fn of_notifiers(workers: &[Arc<notifier::Counters>]) -> Vec<Measure> {
     let sum =
         |pick: fn(&notifier::Counters) -> &AtomicU64| workers.iter().map(|it| at(pick(it))).sum::<u64>();
-    let named = |pairs: &[(&str, fn(&notifier::Counters) -> &AtomicU64)]| -> Vec<(String, u64)> {
+    let named = |pairs: &[(&str, Picked)]| -> Vec<(String, u64)> {
         pairs.iter().map(|(name, pick)| ((*name).to_owned(), sum(*pick))).collect()
     };
     let outcomes = named(&[
