@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::error::Error;
 use crate::folder::{Listing, Mark};
@@ -138,7 +139,10 @@ impl Follower {
             return;
         }
         let signals = self.signals.clone();
-        let hint = move |_: notify::Result<notify::Event>| {
+        let hint = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| only_read(event.kind)) {
+                return;
+            }
             let _ = signals.send(Signal::Look);
         };
         match notify::recommended_watcher(hint) {
@@ -152,5 +156,15 @@ impl Follower {
             }
             Err(error) => tracing::debug!("no events of the plugin folder, only polling: {error}"),
         }
+    }
+}
+
+/// Whether somebody only looked: our own looks are such events, and would
+/// never come to an end.
+fn only_read(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(mode)) => mode != AccessMode::Write,
+        EventKind::Access(_) => true,
+        _ => false,
     }
 }

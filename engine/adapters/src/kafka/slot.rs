@@ -5,6 +5,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The name's file in the data folder.
 const FILE: &str = "kafka-instance";
@@ -20,11 +21,11 @@ pub enum SlotError {
     Folder(String, std::io::Error),
 }
 
-/// A locked name; given free when dropped.
-#[derive(Debug)]
+/// A locked name; given free when the last of its clones is dropped.
+#[derive(Debug, Clone)]
 pub struct Slot {
     name: String,
-    _locked: File,
+    _locked: Arc<File>,
 }
 
 impl Slot {
@@ -54,7 +55,7 @@ impl Slot {
             file.rewind().and_then(|()| file.write_all(name.as_bytes())).map_err(broken)?;
             file.sync_all().map_err(broken)?;
         }
-        Ok(Slot { name, _locked: file })
+        Ok(Slot { name, _locked: Arc::new(file) })
     }
 
     /// The transactional id of one of its workers.

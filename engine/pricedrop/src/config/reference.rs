@@ -146,7 +146,9 @@ mod tests {
         let uncommented: String = config
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains("...") && !rest.starts_with('"') => format!("{rest}\n"),
+                Some(rest) if rest.contains(" = ") && !rest.contains("...") && !rest.starts_with('"') => {
+                    format!("{rest}\n")
+                }
                 _ => format!("{line}\n"),
             })
             .collect();

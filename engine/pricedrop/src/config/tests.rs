@@ -95,7 +95,8 @@ fn stores_that_cannot_stand_together_are_refused() {
 
 #[test]
 fn servers_that_nobody_asks_and_servers_without_a_place_are_refused() {
-    let text = "[kafka]\nbootstrap.servers = \"k:9092\"\n[cassandra]\nkeyspace = \"shop\"\n[redis]\ndatabase = 3\n";
+    let text =
+        "[kafka]\nbootstrap.servers = \"k:9092\"\n[cassandra]\nkeyspace = \"shop\"\n[redis]\ndatabase = 3\n";
     insta::assert_snapshot!(refused(text, &[]));
     insta::assert_snapshot!(refused("[stores]\nlog = \"kafka\"\n", &[]));
 }
@@ -128,13 +129,17 @@ fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
          fetch.max.bytes = 1_000\nsasl.password_file = {secret:?}\n"
     );
     let environment = variables(&[("PRICEDROP_KAFKA__SSL_KEY_PASSWORD", "swordfish")]);
-    let config = Config::read(Some((Path::new("x.toml"), &text)), environment.into_iter()).expect("it is right");
+    let config =
+        Config::read(Some((Path::new("x.toml"), &text)), environment.into_iter()).expect("it is right");
     let properties = config.kafka_properties().expect("the secret is there");
     let property = |name: &str| properties.get(name).map(String::as_str);
     assert_eq!(property("bootstrap.servers"), Some("k:9092"));
     assert_eq!(property("socket.keepalive.enable"), Some("true"));
     assert_eq!(property("fetch.max.bytes"), Some("1000"));
-    assert_eq!((property("sasl.password"), property("ssl.key.password")), (Some("hunter2"), Some("swordfish")));
+    assert_eq!(
+        (property("sasl.password"), property("ssl.key.password")),
+        (Some("hunter2"), Some("swordfish"))
+    );
     let shown = format!("{config:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
     std::fs::remove_file(&secret).expect("removed");
@@ -144,7 +149,9 @@ fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
 
 #[test]
 fn the_stores_follow_the_log_where_nothing_else_is_said() {
-    let read = |text: &str| Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right");
+    let read = |text: &str| {
+        Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right")
+    };
     let embedded = read("").stores();
     assert!(!embedded.kafka && !embedded.cassandra && !embedded.redis());
     let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n").stores();
@@ -154,7 +161,8 @@ fn the_stores_follow_the_log_where_nothing_else_is_said() {
 
 #[test]
 fn a_default_that_was_written_is_told_from_one_that_was_not() {
-    let config = Config::read(Some((Path::new("x.toml"), "[rules]\nfirst_price = \"notify\"\n")), std::iter::empty());
+    let config =
+        Config::read(Some((Path::new("x.toml"), "[rules]\nfirst_price = \"notify\"\n")), std::iter::empty());
     let config = config.expect("it is right");
     assert!(config.is_written("rules.first_price") && !config.is_written("rules.mode"));
 }

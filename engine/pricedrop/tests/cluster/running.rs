@@ -14,6 +14,13 @@ fn notifications(home: &Home) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Until the group gave it partitions, a posted price lies in a topic that
+/// nobody has begun yet.
+fn serving(engine: &Engine) {
+    let taken = || engine.last_words().contains("partitions taken over").then_some(());
+    wait_for("the partitions to be taken over", taken).unwrap();
+}
+
 fn post(engine: &Engine, body: &str) -> Value {
     serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
 }
@@ -30,6 +37,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
+    serving(&engine);
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     home.run(&["watch", "add", &product, "70", "u2"]).unwrap();
     let queued = post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -40,6 +48,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     drop(engine);
     // It goes on where it was, and remembers what it told.
     let engine = home.start().unwrap();
+    serving(&engine);
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
     wait_for("both to be told", || (notifications(&home).len() == 3).then_some(())).unwrap();
     wait_for("figures of the servers", || {
@@ -56,6 +65,7 @@ fn a_notifier_alone_tells_and_sends_nothing() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
+    serving(&engine);
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
@@ -75,6 +85,7 @@ fn a_shadow_counts_and_tells_nobody() {
     home.run(&["topics", "apply", "--shadow"]).unwrap();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--shadow"]).unwrap();
+    serving(&engine);
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the shadow to decide", || {
@@ -91,8 +102,10 @@ fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
     let (_second_folder, second) = setting.home();
     let product = format!("{}-P", setting.name);
     let mut leaving = first.start().unwrap();
+    serving(&leaving);
     first.run(&["watch", "add", &product, "100", "u1"]).unwrap();
     let staying = second.start().unwrap();
+    serving(&staying);
     for price in 50..90 {
         post(&leaving, &format!(r#"{{"productId":"{product}","newPrice":{}}}"#, 140 - price));
     }

@@ -25,7 +25,7 @@ fn a_server_that_is_away_is_named() {
     assert!(kafka.contains("exit code 1") && kafka.contains("Kafka"), "{kafka}");
     let cassandra = refused(&Setting { cassandra: NOWHERE.into(), ..setting }, &["run"]);
     assert!(cassandra.contains("exit code 1"), "{cassandra}");
-    assert!(cassandra.contains("Cassandra at 127.0.0.1:9 does not answer"), "{cassandra}");
+    assert!(cassandra.contains("Cassandra at CASSANDRA does not answer"), "{cassandra}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Setting {
             "[http]\nlisten = \"127.0.0.1:0\"\n[data]\nfolder = \"data\"\n\
              [stores]\nlog = \"kafka\"\ncache = \"redis\"\n\
              [kafka]\n\"bootstrap.servers\" = {kafka:?}\n\"session.timeout.ms\" = 6000\n\
-             [topics]\npartitions = {partitions}\nreplication = 1\nmin_insync_replicas = 1\n\
+             [topics]\npartitions = {partitions}\nreplication = 1\n\
              updates = \"{name}.prices\"\nnotifications = \"{name}.told\"\nstate = {state:?}\n\
              removals = \"{name}.removals\"\nretries = \"{name}.retry\"\n\
              update_dead_letters = \"{name}.dead\"\nnotification_dead_letters = \"{name}.failed\"\n\

@@ -167,7 +167,8 @@ impl Opened for Connected {
             Some(dispatch) => Arc::new(dispatch.retries()),
             None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
         };
-        let mut servers = Servers { redis: self.redis.clone(), ..Servers::default() };
+        let mut servers =
+            Servers { slot: Some(self.slot.clone()), redis: self.redis.clone(), ..Servers::default() };
         if let Watches::InCassandra(tables) = &self.watches {
             servers.cassandra = Some(tables.clone());
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_adapters::cassandra::{self, Cassandra, figures::LATENCY_BOUNDS_US};
-use pricedrop_adapters::kafka::{self, Ends, KafkaDispatch, Status};
+use pricedrop_adapters::kafka::{self, Ends, KafkaDispatch, Slot, Status};
 use pricedrop_adapters::redis::Redis;
 use pricedrop_http::{Figure, Measure, MeasureKind, Reason, Severity};
 use pricedrop_model::Partition;
@@ -25,6 +25,9 @@ const HOTTEST: usize = 20;
 pub struct Servers {
     /// The notifiers' members of the group.
     pub workers: Vec<Status>,
+    /// The instance's name, locked as long as it runs; nobody reads it.
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub slot: Option<Slot>,
     /// What they counted together.
     pub kafka: Arc<kafka::Figures>,
     /// The dispatcher's member of its group.
