@@ -5,7 +5,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO := cargo
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: demo run test check lint plugins bench deny servers servers-stop
+.PHONY: demo run test test-faults check lint plugins bench deny servers servers-stop
 .DEFAULT_GOAL := demo
 
 ## demo: build, then see it work for less than a minute; needs Rust and a C compiler
@@ -35,6 +35,12 @@ test: lint
 	dev/servers/setup
 	dev/plugins/check
 	$(CARGO) test --release --locked --workspace
+
+## test-faults: engines on the three servers struck for longer; SECONDS=900 SEED=7
+test-faults:
+	dev/servers/setup
+	PRICEDROP_TEST_SECONDS=$(or $(SECONDS),600) PRICEDROP_TEST_SEED=$(or $(SEED),1) \
+		$(CARGO) test --release --locked -p pricedrop --test campaigns -- --nocapture --test-threads 1
 
 ## plugins: build every plugin of this repository and write the manifests
 plugins:
