@@ -21,6 +21,12 @@ fn serving(engine: &Engine) {
     wait_for("the partitions to be taken over", taken).unwrap();
 }
 
+/// The same of the dispatcher and the notifications.
+fn delivering(engine: &Engine) {
+    let taken = || engine.last_words().contains("partitions of notifications taken over").then_some(());
+    wait_for("the notifications to be taken over", taken).unwrap();
+}
+
 fn post(engine: &Engine, body: &str) -> Value {
     serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
 }
@@ -38,6 +44,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
     serving(&engine);
+    delivering(&engine);
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     home.run(&["watch", "add", &product, "70", "u2"]).unwrap();
     let queued = post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
