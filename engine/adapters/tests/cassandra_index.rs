@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cassandra_rig::{INDEXED, MemoryCache, Serving, Steps, options, session};
-use pricedrop_adapters::cassandra::{Cassandra, Options, Table};
+use pricedrop_adapters::cassandra::{Cassandra, CassandraWatches, Options, Table};
 use pricedrop_adapters::moving::Progress;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
@@ -103,6 +103,27 @@ async fn buckets_from_shelves_read_what_the_plain_range_reads() {
     let cache = Arc::new(MemoryCache::default());
     everything_equals(cache.clone()).await;
     assert!(cache.len() > 5, "the shelves were filled");
+}
+
+#[tokio::test]
+async fn deleting_again_what_an_attempt_that_died_left_in_the_cache_reaches_the_cache() {
+    let options = options(INDEXED).await;
+    let cached = options.clone().connect(Arc::new(MemoryCache::default())).await.unwrap();
+    let watches = cached.watches();
+    watches.put(crowd(0, 2)).await.unwrap();
+    let mut view = watches.view().await.unwrap();
+    assert_eq!(rows(&mut *view, from_price(&product(), "0"), 30).await.len(), 2);
+    // It dies before it tells the cache.
+    let died = options.connect(Arc::new(NoCache)).await.unwrap();
+    let gone = &crowd(0, 1)[0];
+    let delete = |watches: CassandraWatches| async move {
+        watches.delete(&gone.product_id, gone.price_watch_value, &gone.user_id).await.unwrap()
+    };
+    assert!(delete(died.watches()).await.existed);
+    let again = delete(watches.clone()).await;
+    assert_eq!((again.existed, again.effective_by), (false, None));
+    let mut view = watches.view().await.unwrap();
+    assert_eq!(rows(&mut *view, from_price(&product(), "0"), 30).await.len(), 1);
 }
 
 /// Waits until a product is read by bucket.

@@ -126,6 +126,29 @@ async fn a_filled_topic_is_not_begun_without_being_asked() {
 }
 
 #[tokio::test]
+async fn a_partition_that_is_held_back_gives_nothing_until_it_is_wanted() {
+    let settings = fresh(&bootstrap(), 2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(2).await;
+    let values: Vec<String> = (0..2_000).map(|number| number.to_string()).collect();
+    produce(&settings, 0, &values);
+    assert_eq!(take(&mut rig, 100).await.len(), 100);
+    rig.source.hold_back(&[P0]);
+    // Both partitions come through one queue: what was in it came before this.
+    produce(&settings, 1, &values);
+    let mut others = 0;
+    while others < values.len() {
+        let batch = rig.source.next_batch(500, 1000).await.unwrap().unwrap();
+        assert!(batch.iter().all(|record| record.position.partition != P0));
+        others += batch.len();
+    }
+    assert_eq!(rig.source.next_batch(500, 200).await.unwrap().unwrap(), []);
+    rig.source.hold_back(&[]);
+    assert_eq!(take(&mut rig, 1_900).await, (100..2_000).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
 async fn an_empty_topic_is_begun_without_being_asked() {
     let settings = fresh(&bootstrap(), 1).await;
     let folder = tempfile::tempdir().unwrap();
@@ -190,18 +213,40 @@ async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
     assert!((900_000..1_000_000).contains(&kept), "{kept}");
 }
 
+const PROTOCOLS: [(&str, &str); 3] = [
+    ("partition.assignment.strategy", "range"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("group.protocol", "consumer"),
+];
+
+#[tokio::test]
+async fn a_worker_is_level_when_it_took_over_what_it_got_be_it_nothing() {
+    for (name, value) in PROTOCOLS {
+        let mut settings = fresh(&bootstrap(), 1).await;
+        settings.properties.insert(name.into(), value.into());
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = worker(options(&settings), &folder.path().join("1"));
+        assert!(!first.status.is_level(), "{value}");
+        first.own(1).await;
+        assert!(first.status.is_level(), "{value}");
+        let mut second = worker(options(&settings), &folder.path().join("2"));
+        let until = std::time::Instant::now() + PATIENCE;
+        let serving = |rig: &Rig| rig.status.serving().len();
+        while !(first.status.is_level()
+            && second.status.is_level()
+            && serving(&first) + serving(&second) == 1)
+        {
+            assert!(std::time::Instant::now() < until, "{value}");
+            futures::join!(first.follow(), second.follow());
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_group_protocol_hands_partitions_over() {
-    let protocols: [&[(&str, &str)]; 3] = [
-        &[("partition.assignment.strategy", "range")],
-        &[("partition.assignment.strategy", "cooperative-sticky")],
-        &[("group.protocol", "consumer")],
-    ];
-    for protocol in protocols {
+    for protocol in PROTOCOLS {
         let mut settings = fresh(&bootstrap(), 4).await;
-        for (name, value) in protocol {
-            settings.properties.insert((*name).into(), (*value).into());
-        }
+        settings.properties.insert(protocol.0.into(), protocol.1.into());
         let folder = tempfile::tempdir().unwrap();
         let mut first = worker(options(&settings), &folder.path().join("1"));
         first.own(4).await;

@@ -1,10 +1,10 @@
 //! Asks the running engine over its API. The store belongs to that process
 //! alone, so commands go through it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pricedrop_http::Problem;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
@@ -16,6 +16,8 @@ use crate::report::Stopped;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take; a batch of writes waits for the disk.
 const ANSWER: Duration = Duration::from_secs(120);
+/// How long a write is sent again while the store is away or busy.
+const WRITE_AGAIN: Duration = Duration::from_secs(60);
 /// How long a move of all buckets may take.
 const MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
@@ -97,7 +99,7 @@ impl Client {
         })
     }
 
-    /// Sends a request.
+    /// Sends a request; a write that the store has no time for is sent again.
     ///
     /// # Errors
     /// No engine answers, or it refuses.
@@ -113,6 +115,7 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        let again = method == Method::PUT;
         let mut request = self.http.request(method, url).timeout(self.answer);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -121,8 +124,15 @@ impl Client {
             request = request.body(body);
         }
         self.runtime.block_on(async {
-            let response = request.send().await.map_err(|error| self.away(&error))?;
-            self.read(response).await
+            let until = Instant::now() + WRITE_AGAIN;
+            loop {
+                let one = request.try_clone().expect("the body is in memory");
+                let response = one.send().await.map_err(|error| self.away(&error))?;
+                match pause(&response).filter(|_| again && Instant::now() < until) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return self.read(response).await,
+                }
+            }
         })
     }
 
@@ -144,6 +154,14 @@ impl Client {
         }
         Stopped::failed(format!("no engine answers at {}", self.base), START_IT)
     }
+}
+
+/// What a store that is busy or away for a moment asks for.
+fn pause(response: &Response) -> Option<Duration> {
+    let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).filter(|_| busy)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn spell(span: Duration) -> String {

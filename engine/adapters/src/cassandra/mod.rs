@@ -48,6 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
 use pricedrop_model::{ProductId, seams};
+use tokio::sync::RwLock;
 
 pub use error::Error;
 pub use figures::Figures;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     known_policies: Mutex<Option<Policies>>,
     sizes: Sizes,
+    /// A write that was too slow goes alone the next time.
+    turns: RwLock<()>,
     repairs: Repairs,
     prices: Arc<Waiting>,
 }
@@ -140,6 +143,7 @@ impl Options {
             migrating: Mutex::new(None),
             known_policies: Mutex::new(None),
             sizes: Sizes::default(),
+            turns: RwLock::default(),
             repairs,
             prices: Arc::default(),
             options: self,

@@ -16,7 +16,7 @@ use super::list::{Listing, list_product};
 use super::rows::NO_WRITE_TIME;
 use super::schema::Table;
 use super::source::text;
-use super::write::{Applied, Change, apply, batches, row_key};
+use super::write::{Applied, Change, apply, batches, forget, row_key};
 use super::{Shared, view};
 
 /// The watches in Cassandra.
@@ -44,9 +44,8 @@ impl CassandraWatches {
         }))
     }
 
-    fn effective_by(&self, applied: Option<&Applied>) -> Option<WallTime> {
-        let stale_ms = applied.and_then(|applied| applied.stale_ms)?;
-        Some(WallTime(self.shared.stamps.now().0.saturating_add_unsigned(stale_ms)))
+    fn effective_by(&self, stale_ms: Option<u64>) -> Option<WallTime> {
+        stale_ms.map(|stale_ms| WallTime(self.shared.stamps.now().0.saturating_add_unsigned(stale_ms)))
     }
 
     /// The latest write time of a row's columns: none: there is no such row;
@@ -129,18 +128,24 @@ impl WatchWriter for CassandraWatches {
         if applied.is_some() {
             self.shared.stamps.settle(updated_at).await;
         }
-        Ok(Written { updated_at, effective_by: self.effective_by(applied.as_ref()) })
+        Ok(Written {
+            updated_at,
+            effective_by: self.effective_by(applied.and_then(|applied| applied.stale_ms)),
+        })
     }
 
     async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
-        let Some(version) = self.version(product, threshold, user).await? else {
-            return Ok(Deleted { existed: false, effective_by: None });
-        };
+        let version = self.version(product, threshold, user).await?;
         // A row without versions is deleted as of now.
-        let write_time = version.unwrap_or_else(|| self.shared.stamps.next().write_time);
+        let write_time = version.flatten().unwrap_or_else(|| self.shared.stamps.next().write_time);
         let (product, user) = (product.clone(), user.clone());
-        let applied = self.apply(vec![Change::Delete { product, threshold, user, write_time }]).await?;
-        Ok(Deleted { existed: true, effective_by: self.effective_by(applied.as_ref()) })
+        let change = Change::Delete { product, threshold, user, write_time };
+        let stale_ms = match version {
+            Some(_) => self.apply(vec![change]).await?.and_then(|applied| applied.stale_ms),
+            // An attempt that got no further may have left it in the cache.
+            None => forget(&self.shared, &[change]).await?,
+        };
+        Ok(Deleted { existed: version.is_some(), effective_by: self.effective_by(stale_ms) })
     }
 
     async fn list(

@@ -11,6 +11,7 @@ use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::Shared;
 use super::decimal::to_cql;
@@ -128,7 +129,8 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
     let mut policies = shared.known_policies().await?;
     let mut cuts = cut_all(shared, &policies, changes).await;
     let mut stale_ms = None;
-    for _ in 0..REWRITES {
+    for attempt in 0..REWRITES {
+        let _turn = take_turn(shared, attempt > 0).await;
         let shelves = shelves(changes, &cuts);
         stale_ms = stale_ms.max(shared.cache.mark(&shelves).await);
         let (began, stamp) = (Instant::now(), shared.stamps.next());
@@ -151,6 +153,30 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
     Err(Error::Unavailable(format!(
         "Cassandra takes longer than {WRITE_MARGIN_MS} ms for a write, {REWRITES} times in a row; write again"
     )))
+}
+
+/// One that was too slow goes alone, lest our own haste make it slow again.
+async fn take_turn(shared: &Shared, alone: bool) -> Turn<'_> {
+    match alone {
+        false => Turn::Beside(shared.turns.read().await),
+        true => Turn::Alone(shared.turns.write().await),
+    }
+}
+
+/// Held, and not read.
+#[expect(dead_code, reason = "they are locks")]
+enum Turn<'a> {
+    Beside(RwLockReadGuard<'a, ()>),
+    Alone(RwLockWriteGuard<'a, ()>),
+}
+
+/// Makes the cache forget what these changes touch; answers for how long it may
+/// not have.
+pub(super) async fn forget(shared: &Shared, changes: &[Change]) -> Result<Option<u64>, Error> {
+    let policies = shared.known_policies().await?;
+    let shelves = shelves(changes, &cut_all(shared, &policies, changes).await);
+    let marked = shared.cache.mark(&shelves).await;
+    Ok(marked.max(ShelfCache::drop(&*shared.cache, &shelves).await))
 }
 
 /// The statements of a batch.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
-use rdkafka::consumer::Consumer;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::limits::CALL_MS;
-use super::marked_log::reader;
+use super::log::Logged;
 use super::member::{away, partitions_of};
 use super::raw::{RawProducer, Records, Refusal, Value};
 use super::settings::Settings;
@@ -40,8 +41,8 @@ pub fn accept(
     let topic = &settings.topics.prices;
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
-    let consumer: rdkafka::consumer::BaseConsumer = config.create().map_err(away)?;
-    let there = partitions_of(&reader(settings)?, topic)?;
+    let consumer = BaseConsumer::from_config_and_context(&config, Logged).map_err(away)?;
+    let there = partitions_of(&consumer, topic)?;
     let partitions = partitions.unwrap_or_else(|| (0..there).map(|one| Partition(one as i32)).collect());
     let wait = Duration::from_millis(CALL_MS);
     let mut list = TopicPartitionList::new();

@@ -97,6 +97,11 @@ impl KafkaDispatch {
         KafkaRetries::new(self.0.clone())
     }
 
+    /// Whether it has taken over what the group gave it, be it nothing.
+    pub fn is_level(&self) -> bool {
+        self.0.view.level.load(Ordering::SeqCst)
+    }
+
     /// The partitions whose retries are served.
     pub fn serving(&self) -> Vec<Partition> {
         self.0.view.indexed().iter().map(|owned| owned.partition).collect()
@@ -120,6 +125,7 @@ pub(super) struct Handle {
 #[derive(Default)]
 pub(super) struct View {
     moved: AtomicBool,
+    level: AtomicBool,
     broken: Mutex<Option<String>>,
     indexed: Mutex<Vec<Owned>>,
 }
@@ -254,11 +260,12 @@ impl Worker {
 
     /// Shows what the ledger knows of moves.
     fn look(&mut self) {
-        let (moving, owned) = {
+        let (moving, level, owned) = {
             let ledger = lock(&self.ledger);
-            (ledger.is_moving(), ledger.owned())
+            (ledger.is_moving(), ledger.is_level(), ledger.owned())
         };
         self.view.moved.store(moving, Ordering::SeqCst);
+        self.view.level.store(level, Ordering::SeqCst);
         self.view.forget(|partition| !owned.contains(&partition));
         self.lost.retain(|partition| owned.contains(partition));
         self.follower.keep(&owned);

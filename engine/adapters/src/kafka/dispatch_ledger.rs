@@ -91,6 +91,11 @@ impl Ledger {
         self.moving
     }
 
+    /// Whether all was taken over that the group gave, be it nothing.
+    pub fn is_level(&self) -> bool {
+        self.member.knows(self.version)
+    }
+
     /// The partitions that were taken over.
     pub fn owned(&self) -> BTreeSet<Partition> {
         self.owned.keys().copied().collect()

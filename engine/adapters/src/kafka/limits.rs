@@ -33,6 +33,8 @@ pub const TAKE_OVER_MS: u64 = 60_000;
 pub const LOOK_AGAIN_MS: u64 = 5_000;
 /// How often events of a consumer are looked for, milliseconds.
 pub const EVENT_POLL_MS: u64 = 100;
+/// How often a partition that was only just assigned is sought in again, milliseconds.
+pub const SEEK_AGAIN_MS: u64 = 5;
 /// Removals carried out at once.
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.

@@ -28,7 +28,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::limits::{CALL_MS, EVENT_POLL_MS};
+use super::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
 use super::log::write_line;
 use super::raw::{Fetched, GroupMetadata, RecordQueue};
 use super::settings::Settings;
@@ -51,6 +51,8 @@ pub struct Member {
 struct Assignment {
     epochs: BTreeMap<Partition, u64>,
     last_epoch: u64,
+    /// Whether the group said what is ours, be it nothing.
+    known: bool,
 }
 
 /// The consumer's context: it carries rebalances out.
@@ -90,12 +92,14 @@ impl ConsumerContext for Group {
                 let epoch = assignment.last_epoch;
                 assignment.epochs.insert(Partition(*partition), epoch);
             }
+            assignment.known = true;
             self.assign(consumer, &moved, cooperative)
         } else {
             let lost = consumer.assignment_lost();
             moved.iter().for_each(|partition| {
                 assignment.epochs.remove(&Partition(*partition));
             });
+            assignment.known = !assignment.epochs.is_empty();
             tracing::info!(topic = self.topic, partitions = ?moved, lost, "partitions revoked");
             if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
         };
@@ -194,6 +198,13 @@ impl Member {
         self.consumer.context().version.load(Ordering::SeqCst)
     }
 
+    /// Whether the group said what is ours, be it nothing, and this version is
+    /// about that.
+    pub fn knows(&self, version: u64) -> bool {
+        let assignment = lock(&self.consumer.context().assignment);
+        assignment.known && self.version() == version
+    }
+
     /// What is ours now.
     pub fn held(&self) -> Vec<Held> {
         lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
@@ -283,6 +294,20 @@ impl Member {
         partitions_of(&self.consumer, &self.topic)
     }
 
+    /// Reads nothing more of these partitions; those that are no longer ours
+    /// are passed over.
+    ///
+    /// # Errors
+    /// The client refuses.
+    pub fn pause(&self, partitions: &[Partition]) -> Result<(), Error> {
+        let assignment = lock(&self.consumer.context().assignment);
+        let mut list = TopicPartitionList::new();
+        for partition in partitions.iter().filter(|partition| assignment.epochs.contains_key(partition)) {
+            list.add_partition(&self.topic, partition.0);
+        }
+        if list.count() == 0 { Ok(()) } else { self.consumer.pause(&list).map_err(away) }
+    }
+
     /// Reads these partitions on from these offsets; those that are no longer
     /// ours are passed over.
     ///
@@ -305,7 +330,7 @@ impl Member {
             if Instant::now() >= until {
                 return Err(away(error));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(SEEK_AGAIN_MS));
         }
         self.consumer.resume(&list).map_err(away)
     }

@@ -128,6 +128,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether it has taken over what the group gave it, be it nothing.
+    pub fn is_level(&self) -> bool {
+        let version = lock(&self.shared).version;
+        self.member.upgrade().is_some_and(|member| member.knows(version))
+    }
+
     /// The partitions it serves, with their next offsets.
     pub fn serving(&self) -> Vec<(pricedrop_model::Partition, i64)> {
         lock(&self.shared).owned.iter().map(|(partition, owned)| (*partition, owned.next)).collect()

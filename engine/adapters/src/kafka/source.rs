@@ -1,7 +1,7 @@
 //! The input: records of the partitions that are ours, from where they were
 //! taken over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,13 @@ pub struct KafkaSource {
     shared: Shared,
     /// The next offset of each partition that is read.
     expected: BTreeMap<Partition, i64>,
+    /// Those of them that nothing is wanted of.
+    held_back: BTreeSet<Partition>,
 }
 
 impl KafkaSource {
     pub(super) fn new(member: Arc<Member>, shared: Shared) -> KafkaSource {
-        KafkaSource { member, shared, expected: BTreeMap::new() }
+        KafkaSource { member, shared, expected: BTreeMap::new(), held_back: BTreeSet::new() }
     }
 
     /// Why the notifier must restore, if it must.
@@ -49,6 +51,19 @@ impl KafkaSource {
         *expected = offset + 1;
         let FetchedRecord { position, key, value, timestamp } = fetched;
         Some(Record { position, key, value, timestamp })
+    }
+
+    fn next_of(&self, partition: Partition) -> Option<(Partition, i64)> {
+        self.expected.get(&partition).map(|offset| (partition, *offset))
+    }
+
+    /// When the client refuses, a rebalance came in between, or it is broken:
+    /// restoring again finds out.
+    fn restore_unless(&self, done: Result<(), Error>) {
+        if let Err(error) = done {
+            tracing::debug!(%error, "reading on from the committed offsets");
+            lock(&self.shared).version = 0;
+        }
     }
 
     /// A partition that cannot be read is taken over anew, which says why.
@@ -89,15 +104,21 @@ impl UpdateSource for KafkaSource {
         }
     }
 
+    fn hold_back(&mut self, partitions: &[Partition]) {
+        let wanted: BTreeSet<Partition> = partitions.iter().copied().collect();
+        let read_on: Vec<_> = self.held_back.difference(&wanted).filter_map(|p| self.next_of(*p)).collect();
+        let paused: Vec<_> = wanted.difference(&self.held_back).copied().collect();
+        let done = self.member.pause(&paused).and_then(|()| self.member.go_on(&read_on));
+        self.held_back = wanted;
+        self.restore_unless(done);
+    }
+
     fn settled(&mut self, _: Vec<(Position, Outcome)>) {}
 
     fn rewind(&mut self, offsets: &[(Partition, i64)]) {
         self.expected = offsets.iter().copied().collect();
-        if let Err(error) = self.member.go_on(offsets) {
-            // A rebalance came in between, or the client is broken: restoring
-            // again finds out.
-            tracing::debug!(%error, "reading on from the committed offsets");
-            lock(&self.shared).version = 0;
-        }
+        self.held_back.clear();
+        let done = self.member.go_on(offsets);
+        self.restore_unless(done);
     }
 }

@@ -114,6 +114,14 @@ impl Rig {
         }
     }
 
+    /// Takes over what the group gave it by now, and waits a moment for more.
+    pub async fn follow(&mut self) {
+        if let Ok(restored) = self.committer.restore().await {
+            self.source.rewind(&restored.offsets);
+        }
+        let _ = self.source.next_batch(1, 200).await;
+    }
+
     /// Restores until a partition waits for a person.
     pub async fn stops(&mut self) {
         let until = Instant::now() + PATIENCE;

@@ -1,28 +1,38 @@
 //! Told on the cluster, told by the twin: the same, no more, no less.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pricedrop_harness::{Engine, Home};
+use pricedrop_harness::{Home, request};
+use serde_json::Value;
 
+use crate::blows::{ALL, Blow, Engines, Striker, TO_ENGINES};
 use crate::files::{self, Dice, Size};
-use crate::rig::{Cluster, Servers, simulated, with_watches};
+use crate::rig::{Cluster, Own, PATIENCE, Servers, simulated, watches_around, with_watches};
+use crate::{number, seed};
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 
-/// Files of watches and updates, in an engine's folder.
-fn furnish(home: &Home, dice: &mut Dice, size: Size) -> Vec<String> {
-    let updates = files::updates(dice, size);
-    std::fs::write(home.folder.join("watches.csv"), files::watches(dice, size)).unwrap();
-    std::fs::write(home.folder.join("updates.jsonl"), updates.join("\n")).unwrap();
+/// Writes the watches into an engine's folder; the updates. Those of the file
+/// that `PRICEDROP_TEST_UPDATES` names, or some made up.
+fn furnish(home: &Home, dice: &mut Dice) -> Vec<String> {
+    let (updates, watches) = match std::env::var("PRICEDROP_TEST_UPDATES") {
+        Ok(file) => {
+            let text = std::fs::read_to_string(file).unwrap();
+            let updates: Vec<String> = text.lines().map(str::to_owned).collect();
+            let watches = watches_around(dice, &updates, 125);
+            (updates, watches)
+        }
+        Err(_) => (files::updates(dice, SIZE), files::watches(dice, SIZE)),
+    };
+    std::fs::write(home.folder.join("watches.csv"), watches).unwrap();
     updates
 }
 
-fn seed() -> u64 {
-    let seed = std::env::var("PRICEDROP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0xC10);
-    eprintln!("PRICEDROP_TEST_SEED={seed}");
-    seed
+/// What the twin makes of these lines and the watches in the folder.
+pub fn twin(home: &Home, lines: &[String]) -> Vec<String> {
+    std::fs::write(home.folder.join("updates.jsonl"), lines.join("\n")).unwrap();
+    simulated(home)
 }
 
 #[test]
@@ -30,11 +40,11 @@ fn user_notifications_hold_what_simulate_prints() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");
     let home = cluster.home("one");
-    let updates = furnish(&home, &mut Dice(seed()), SIZE);
-    let expected = simulated(&home);
+    let updates = furnish(&home, &mut Dice(seed()));
+    let expected = twin(&home, &updates);
     let begun = Instant::now();
     let _engine = with_watches(&home);
-    eprintln!("{} watches written in {:?}", SIZE.watches, begun.elapsed());
+    eprintln!("watches written in {:?}", begun.elapsed());
     let begun = Instant::now();
     cluster.send(&updates);
     let told = cluster.told(expected.len());
@@ -42,96 +52,158 @@ fn user_notifications_hold_what_simulate_prints() {
     files::assert_same(&told, &expected, "undisturbed");
 }
 
-/// What is done to engines, one after the other.
-#[derive(Debug, Clone, Copy)]
-enum Blow {
-    /// `kill -9`, and a new start.
-    Kill,
-    /// A stop in order, and a new start.
-    Leave,
-    /// Stopped past its session, and continued.
-    Pause,
-}
-
-/// Engines that are struck at random moments until told otherwise.
-fn strike(
-    homes: &[Home],
-    engines: &Arc<Mutex<Vec<Engine>>>,
-    seed: u64,
+/// What a campaign is.
+struct Campaign {
+    name: &'static str,
+    instances: usize,
     blows: &'static [Blow],
-    until: &Arc<AtomicBool>,
-) -> std::thread::JoinHandle<usize> {
-    let (homes, engines, until) = (homes.to_vec(), engines.clone(), until.clone());
-    let mut dice = Dice(seed ^ 0x5151);
-    std::thread::spawn(move || {
-        let mut struck = 0;
-        while !until.load(Ordering::Relaxed) {
-            std::thread::park_timeout(Duration::from_millis(300 + dice.roll(2_500)));
-            let which = dice.roll(homes.len() as u64) as usize;
-            let blow = blows[dice.roll(blows.len() as u64) as usize];
-            let mut engines = engines.lock().unwrap();
-            match blow {
-                Blow::Kill => {
-                    engines[which].kill().unwrap();
-                    engines[which] = homes[which].launch().unwrap();
-                }
-                Blow::Leave => {
-                    engines[which].signal("TERM").unwrap();
-                    engines[which].wait().unwrap();
-                    engines[which] = homes[which].launch().unwrap();
-                }
-                Blow::Pause => {
-                    engines[which].signal("STOP").unwrap();
-                    std::thread::park_timeout(Duration::from_millis(7_000 + dice.roll(3_000)));
-                    engines[which].signal("CONT").unwrap();
-                }
-            }
-            struck += 1;
-        }
-        struck
-    })
+    /// Servers that may be struck.
+    own: Option<Own>,
+    /// How long updates take to come in, at the least.
+    seconds: u64,
+    /// Whether watches come and go.
+    changes: bool,
+    /// More settings of `[stream]`.
+    stream: &'static str,
 }
 
-/// Several engines, struck while updates come in slowly; then everything must
-/// be as if nothing had happened.
-fn campaign(name: &str, instances: usize, blows: &'static [Blow], seconds: u64) {
-    let seed = seed();
-    let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::new(Servers::shared(), folder.path(), "");
-    let homes: Vec<Home> = (0..instances).map(|one| cluster.home(&format!("engine-{one}"))).collect();
-    let updates = furnish(&homes[0], &mut Dice(seed), SIZE);
-    let expected = simulated(&homes[0]);
-    let mut engines = vec![with_watches(&homes[0])];
-    engines.extend(homes[1..].iter().map(|home| home.start().unwrap()));
-    let engines = Arc::new(Mutex::new(engines));
-    let over = Arc::new(AtomicBool::new(false));
-    let striker = strike(&homes, &engines, seed, blows, &over);
-    let begun = Instant::now();
-    let parts = seconds * 4;
-    for part in updates.chunks(updates.len().div_ceil(parts as usize)) {
-        cluster.send(part);
-        std::thread::park_timeout(Duration::from_millis(250));
+/// What happened to a campaign's engines.
+struct Told {
+    live: Vec<String>,
+    twin: Vec<String>,
+    what: String,
+}
+
+impl Campaign {
+    /// Several engines, struck while updates come in slowly; then everything
+    /// must be as if nothing had happened.
+    fn run(self, folder: &Path) -> Told {
+        let seed = seed();
+        let mut dice = Dice(seed);
+        let servers = self.own.as_ref().map_or_else(Servers::shared, Own::servers);
+        let cluster = Cluster::new(servers, folder, self.stream);
+        let homes: Vec<Home> =
+            (0..self.instances).map(|one| cluster.home(&format!("engine-{one}"))).collect();
+        let updates = furnish(&homes[0], &mut dice);
+        let mut running = vec![with_watches(&homes[0])];
+        running.extend(homes[1..].iter().map(|home| home.start().unwrap()));
+        let engines = Engines::new(&homes, running);
+        let begun = Instant::now();
+        let striker = Striker::start(&engines, self.own, self.blows, seed);
+        let mut lines = Vec::new();
+        let mut sent = 0;
+        for part in updates.chunks(updates.len().div_ceil(self.seconds as usize)) {
+            cluster.send(part);
+            lines.extend_from_slice(part);
+            sent += part.len();
+            std::thread::park_timeout(Duration::from_secs(1));
+            if self.changes {
+                // Whatever was sent is decided before the change.
+                cluster.settle();
+                lines.extend(files::change_watches(&mut dice, SIZE, sent, 8, |method, path, body| {
+                    insist(&engines, method, path, body);
+                }));
+            }
+        }
+        let (struck, _own) = striker.end();
+        let expected = twin(&homes[0], &lines);
+        let live = cluster.told(expected.len());
+        let what = format!("{}, seed {seed}", self.name);
+        eprintln!("{what}: {struck} blows, {} notifications in {:?}", live.len(), begun.elapsed());
+        Told { live, twin: expected, what }
     }
-    over.store(true, Ordering::Relaxed);
-    striker.thread().unpark();
-    let struck = striker.join().unwrap();
-    let told = cluster.told(expected.len());
-    eprintln!("{name}: {struck} blows, {} notifications in {:?}, seed {seed}", told.len(), begun.elapsed());
-    files::assert_same(&told, &expected, &format!("{name}, seed {seed}"));
-    drop(engines);
+}
+
+/// Asks until an engine has answered, and until drops see what it answered.
+fn insist(engines: &Engines, method: &str, path: &str, body: &str) {
+    let begun = Instant::now();
+    let answer = loop {
+        match request(&engines.address(0), method, path, body.as_bytes()) {
+            Ok(answer) => break answer,
+            Err(error) => {
+                let patient = begun.elapsed() < PATIENCE;
+                assert!(patient, "no answer: {error}; the engine said: {}", engines.last_words(0));
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    if let Some(by) = answer["effectiveBy"].as_i64() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let wait = u64::try_from(by).unwrap().saturating_sub(now.as_millis() as u64);
+        // The promise is about time, so time passes.
+        std::thread::park_timeout(Duration::from_millis(wait));
+    }
 }
 
 /// How long a campaign lasts; `make test-faults` makes it longer.
 fn seconds(usually: u64) -> u64 {
-    std::env::var("PRICEDROP_TEST_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
+    number("PRICEDROP_TEST_SECONDS").unwrap_or(usually)
 }
 
 #[test]
 fn one_engine_killed_again_and_again_loses_nothing_and_repeats_nothing() {
-    campaign("one engine, killed", 1, &[Blow::Kill], seconds(20));
+    let folder = tempfile::tempdir().unwrap();
+    let told = Campaign {
+        name: "one engine, killed",
+        instances: 1,
+        blows: &[Blow::Kill],
+        own: None,
+        seconds: seconds(20),
+        changes: false,
+        stream: "",
+    };
+    let told = told.run(folder.path());
+    files::assert_same(&told.live, &told.twin, &told.what);
 }
 
 #[test]
 fn engines_that_come_go_die_and_sleep_lose_nothing_and_repeat_nothing() {
-    campaign("three engines", 3, &[Blow::Kill, Blow::Leave, Blow::Pause], seconds(40));
+    let folder = tempfile::tempdir().unwrap();
+    let told = Campaign {
+        name: "three engines",
+        instances: 3,
+        blows: TO_ENGINES,
+        own: None,
+        seconds: seconds(30),
+        changes: true,
+        stream: "",
+    };
+    let told = told.run(folder.path());
+    files::assert_same(&told.live, &told.twin, &told.what);
+}
+
+#[test]
+fn servers_that_die_and_forget_lose_nothing_and_repeat_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Campaign {
+        name: "two engines and their servers",
+        instances: 2,
+        blows: ALL,
+        own: Some(Own::new(folder.path())),
+        seconds: seconds(30),
+        changes: true,
+        stream: "",
+    };
+    let told = told.run(folder.path());
+    files::assert_same(&told.live, &told.twin, &told.what);
+}
+
+#[test]
+fn at_least_once_loses_nothing_though_engines_die() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Campaign {
+        name: "at least once",
+        instances: 2,
+        blows: &[Blow::Kill, Blow::Leave],
+        own: None,
+        seconds: seconds(10),
+        changes: false,
+        stream: "delivery = \"at-least-once\"",
+    };
+    let mut told = told.run(folder.path());
+    eprintln!("{} were told, {} of them again", told.live.len(), told.live.len() - told.twin.len());
+    told.live.dedup();
+    told.twin.dedup();
+    files::assert_same(&told.live, &told.twin, &told.what);
 }

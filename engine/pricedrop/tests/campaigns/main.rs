@@ -3,8 +3,22 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod blows;
 mod equals_simulate;
+mod fan_out;
 #[path = "../live/files.rs"]
 #[allow(dead_code)]
 mod files;
 mod rig;
+
+/// What the dice of this run start with.
+fn seed() -> u64 {
+    let seed = number("PRICEDROP_TEST_SEED").unwrap_or(0xC10);
+    eprintln!("PRICEDROP_TEST_SEED={seed}");
+    seed
+}
+
+/// A number that `make test-faults` sets.
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}

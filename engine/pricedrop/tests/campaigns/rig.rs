@@ -1,11 +1,15 @@
 //! Engines that share one set of servers, and what was told by all of them.
 
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, servers};
 use serde_json::Value;
+
+use crate::files::{self, Dice};
 
 /// Where the servers are.
 #[derive(Debug, Clone)]
@@ -22,23 +26,48 @@ impl Servers {
     }
 }
 
+/// Those of one test alone, which it may kill.
+pub struct Own {
+    pub kafka: servers::Own,
+    pub cassandra: servers::Own,
+    pub redis: servers::Own,
+}
+
+impl Own {
+    pub fn new(folder: &Path) -> Own {
+        Own {
+            kafka: servers::Own::kafka(&folder.join("kafka")).unwrap(),
+            cassandra: servers::Own::cassandra(&folder.join("cassandra")).unwrap(),
+            redis: servers::Own::redis(&folder.join("redis")).unwrap(),
+        }
+    }
+
+    pub fn servers(&self) -> Servers {
+        Servers {
+            kafka: self.kafka.address().to_owned(),
+            cassandra: self.cassandra.address().to_owned(),
+            redis: self.redis.address().to_owned(),
+        }
+    }
+}
+
 /// Topics, tables and keys of one test, and a folder for its engines.
 pub struct Cluster {
     pub servers: Servers,
     pub folder: PathBuf,
     pub name: String,
-    /// More configuration of every engine.
-    pub more: String,
+    /// More settings of `[stream]`.
+    pub stream: String,
 }
 
 pub const PARTITIONS: usize = 4;
 
 impl Cluster {
     /// Names nobody else uses; topics and tables are made.
-    pub fn new(servers: Servers, folder: &Path, more: &str) -> Cluster {
+    pub fn new(servers: Servers, folder: &Path, stream: &str) -> Cluster {
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let name = format!("t{}_{}", std::process::id(), unique % 1_000_000_000);
-        let cluster = Cluster { servers, folder: folder.to_owned(), name, more: more.to_owned() };
+        let cluster = Cluster { servers, folder: folder.to_owned(), name, stream: stream.to_owned() };
         let home = cluster.home("setup");
         home.run(&["topics", "apply"]).unwrap();
         home.run(&["schema", "apply"]).unwrap();
@@ -47,11 +76,7 @@ impl Cluster {
 
     /// Where one of its engines lives.
     pub fn home(&self, engine: &str) -> Home {
-        let folder = self.folder.join(engine);
-        let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), &folder, &self.config()).unwrap();
-        home.install("bucketing-floor", "bucketing").unwrap();
-        home.install("throttling-coalesce", "throttling").unwrap();
-        home
+        files::home_with(&self.folder.join(engine), &self.config())
     }
 
     pub fn topic(&self, name: &str) -> String {
@@ -63,7 +88,7 @@ impl Cluster {
     }
 
     fn config(&self) -> String {
-        let Cluster { servers, name, more, .. } = self;
+        let Cluster { servers, name, stream, .. } = self;
         format!(
             r#"
 [stores]
@@ -78,6 +103,7 @@ cache = "redis"
 [stream]
 group = "{name}"
 start = "earliest"
+{stream}
 [topics]
 updates = "{name}.price_updates"
 notifications = "{name}.user_notifications"
@@ -95,24 +121,15 @@ replication = 1
 [redis]
 addresses = ["{redis}"]
 prefix = "{name}"
+ttl = "2s"
 [rules]
 first_price = "notify"
-[http]
-listen = "127.0.0.1:0"
-max_body = "64MiB"
-[data]
-folder = "data"
-[plugins]
-folder = "plugins"
-[bucketing]
-watchers_above = 40
-[dispatch]
-enabled = false
-{more}
+{common}
 "#,
             kafka = servers.kafka,
             cassandra = servers.cassandra,
             redis = servers.redis,
+            common = files::CONFIG,
         )
     }
 
@@ -127,15 +144,29 @@ enabled = false
         producer.flush().unwrap();
     }
 
+    /// How many updates are not decided yet.
+    pub fn lag(&self) -> i64 {
+        self.kafka().lag(&self.name, &self.topic("price_updates")).unwrap_or(i64::MAX)
+    }
+
+    /// Waits until everything sent is decided.
+    pub fn settle(&self) {
+        let begun = Instant::now();
+        while self.lag() > 0 {
+            assert!(begun.elapsed() < PATIENCE, "{} updates were not read", self.lag());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
     /// Every notification, when this many are there, nothing is left to read,
     /// and no more came for a while.
     pub fn told(&self, expected: usize) -> Vec<String> {
-        let (kafka, begun) = (self.kafka(), Instant::now());
-        let follower = kafka.follow(&self.topic("user_notifications")).unwrap();
+        let begun = Instant::now();
+        let follower = self.kafka().follow(&self.topic("user_notifications")).unwrap();
         let mut told = Vec::new();
         loop {
             told.extend(follower.read(Duration::from_secs(1)));
-            let lag = kafka.lag(&self.name, &self.topic("price_updates")).unwrap_or(i64::MAX);
+            let lag = self.lag();
             if lag == 0 && told.len() >= expected {
                 // What is too many may come a little later.
                 told.extend(follower.read(Duration::from_secs(3)));
@@ -164,7 +195,7 @@ pub fn without_ids(lines: impl Iterator<Item = String>) -> Vec<String> {
 
 /// What the twin prints of the files in an engine's folder.
 pub fn simulated(home: &Home) -> Vec<String> {
-    without_ids(crate::files::simulated(home).into_iter())
+    without_ids(files::simulated(home).into_iter())
 }
 
 /// An engine that imported `watches.csv` of its folder.
@@ -172,4 +203,28 @@ pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
     engine
+}
+
+/// So many watches of each product in these updates, in all modes, their
+/// thresholds around its prices.
+pub fn watches_around(dice: &mut Dice, updates: &[String], each: u64) -> String {
+    let mut prices: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for update in updates {
+        let update: Value = serde_json::from_str(update).unwrap();
+        let (product, price) = (update["productId"].as_str().unwrap(), update["newPrice"].as_f64().unwrap());
+        prices.entry(product.to_owned()).or_default().push(price as u64);
+    }
+    let mut csv = String::from("product_id,price_watch_value,user_id,mode\n");
+    for (product, prices) in prices {
+        let mut seen = HashSet::new();
+        for _ in 0..each {
+            let (some, more) = (prices[dice.roll(prices.len() as u64) as usize], dice.roll(40));
+            let (threshold, user) = (some.saturating_sub(20) + more, dice.roll(1_000));
+            if seen.insert((threshold, user)) {
+                let mode = files::MODES[dice.roll(4) as usize];
+                writeln!(csv, "{product},{threshold},u{user},{mode}").unwrap();
+            }
+        }
+    }
+    csv
 }

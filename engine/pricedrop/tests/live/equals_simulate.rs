@@ -34,13 +34,6 @@ fn the_outbox_holds_what_simulate_prints() {
 
 const KILLS: u64 = 50;
 
-/// What stands in the twin's file: updates, and watch changes where the live
-/// engine had acknowledged them.
-#[derive(Default)]
-struct Script {
-    lines: Vec<String>,
-}
-
 /// An engine that somebody else kills now and then.
 struct Mortal {
     home: Home,
@@ -85,23 +78,27 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     let sent_so_far = Arc::new(AtomicUsize::new(0));
     let killer = kill_now_and_then(&mortal, seed, &sent_so_far);
 
-    let mut script = Script::default();
+    // What stands in the twin's file: updates, and watch changes where the live
+    // engine had acknowledged them.
+    let mut script = Vec::new();
     let mut sent = 0;
     while sent < updates.len() {
-        change_watches(&mortal, &mut dice, sent, &mut script);
+        script.extend(files::change_watches(&mut dice, SIZE, sent, 3, |method, path, body| {
+            mortal.insist(|address| request(address, method, path, body.as_bytes()).map(|_| ()));
+        }));
         let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
         mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
-        script.lines.extend_from_slice(&updates[sent..upto]);
+        script.extend_from_slice(&updates[sent..upto]);
         sent = upto;
         sent_so_far.store(sent, Relaxed);
     }
     killer.join().unwrap();
 
-    std::fs::write(folder.path().join("updates.jsonl"), script.lines.join("\n")).unwrap();
+    std::fs::write(folder.path().join("updates.jsonl"), script.join("\n")).unwrap();
     let mut engine = mortal.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
     let told = files::told(&engine);
-    eprintln!("{KILLS} kills, {} lines, {} notifications", script.lines.len(), told.len());
+    eprintln!("{KILLS} kills, {} lines, {} notifications", script.len(), told.len());
     files::assert_same(&told, &files::simulated(&mortal.home), &format!("seed {seed}"));
 }
 
@@ -121,29 +118,4 @@ fn kill_now_and_then(mortal: &Mortal, seed: u64, sent: &Arc<AtomicUsize>) -> std
             *engine = home.launch().unwrap();
         }
     })
-}
-
-/// A few watches come and go; each change stands in the script where it was
-/// acknowledged, so every later drop must honour it.
-fn change_watches(mortal: &Mortal, dice: &mut Dice, sent: usize, script: &mut Script) {
-    for change in 0..dice.roll(3) {
-        let (product, cents, user) = (dice.roll(SIZE.products), 5_000 + dice.roll(40) * 100, dice.roll(300));
-        let price = format!("{}.{:02}", cents / 100, cents % 100);
-        let at = files::time_of(sent) - 500 + change as i64;
-        if dice.roll(4) == 0 {
-            let path = format!("/v1/watches?product=P{product}&user=c{user}&price={price}");
-            mortal.insist(|address| request(address, "DELETE", &path, b"").map(|_| ()));
-            script.lines.push(format!(
-                r#"{{"watch":"delete","productId":"P{product}","userId":"c{user}","priceWatchValue":{price},"at":{at}}}"#
-            ));
-        } else {
-            let mode = ["every-drop", "crossing", "once"][dice.roll(3) as usize];
-            let watch = format!(
-                r#""productId":"P{product}","userId":"c{user}","priceWatchValue":{price},"mode":"{mode}""#
-            );
-            let body = format!("{{{watch}}}");
-            mortal.insist(|address| request(address, "PUT", "/v1/watches", body.as_bytes()).map(|_| ()));
-            script.lines.push(format!(r#"{{"watch":"put",{watch},"at":{at}}}"#));
-        }
-    }
 }

@@ -24,7 +24,12 @@ enabled = false
 
 /// A home with the default policies.
 pub fn home(folder: &Path) -> Home {
-    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, CONFIG).unwrap();
+    home_with(folder, CONFIG)
+}
+
+/// The same with a configuration of its own.
+pub fn home_with(folder: &Path, config: &str) -> Home {
+    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, config).unwrap();
     home.install("bucketing-floor", "bucketing").unwrap();
     home.install("throttling-coalesce", "throttling").unwrap();
     home
@@ -51,7 +56,8 @@ pub struct Size {
     pub updates: u64,
 }
 
-const MODES: [&str; 4] = ["", "every-drop", "crossing", "once"];
+/// Every mode, and none.
+pub const MODES: [&str; 4] = ["", "every-drop", "crossing", "once"];
 
 /// Watches in all modes, their thresholds around the prices of `updates`.
 pub fn watches(dice: &mut Dice, size: Size) -> String {
@@ -80,6 +86,35 @@ pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
         format!(r#"{{"productId":"P{product}","newPrice":{price},"occurredAt":{at}}}"#)
     };
     (0..size.updates).map(update).collect()
+}
+
+/// A few watches come and go; each change stands in the script, which is
+/// returned, where it was acknowledged: every later drop must honour it.
+/// `insist` asks until there is an answer.
+pub fn change_watches(
+    dice: &mut Dice,
+    size: Size,
+    sent: usize,
+    most: u64,
+    mut insist: impl FnMut(&str, &str, &str),
+) -> Vec<String> {
+    let mut script = Vec::new();
+    for change in 0..dice.roll(most) {
+        let (product, cents, user) = (dice.roll(size.products), 5_000 + dice.roll(40) * 100, dice.roll(300));
+        let price = format!("{}.{:02}", cents / 100, cents % 100);
+        let at = time_of(sent) - 500 + change as i64;
+        let key = format!(r#""productId":"P{product}","userId":"c{user}","priceWatchValue":{price}"#);
+        if dice.roll(4) == 0 {
+            insist("DELETE", &format!("/v1/watches?product=P{product}&user=c{user}&price={price}"), "");
+            script.push(format!(r#"{{"watch":"delete",{key},"at":{at}}}"#));
+        } else {
+            let mode = MODES[1 + dice.roll(3) as usize];
+            let watch = format!(r#"{key},"mode":"{mode}""#);
+            insist("PUT", "/v1/watches", &format!("{{{watch}}}"));
+            script.push(format!(r#"{{"watch":"put",{watch},"at":{at}}}"#));
+        }
+    }
+    script
 }
 
 /// Notifications of the offline twin, in order of their ids.

@@ -123,6 +123,13 @@ impl Health for Watched {
         let mut reasons: Vec<Reason> = stopped
             .map(|(partition, why)| reason(&format!("partition {}", partition.0), Severity::Error, why))
             .collect();
+        let waits = |part| reason(part, Severity::Error, "its partitions are being taken over".into());
+        if self.servers.workers.iter().any(|worker| !worker.is_level()) {
+            reasons.push(waits("notifier"));
+        }
+        if self.servers.dispatch.as_ref().is_some_and(|dispatch| !dispatch.is_level()) {
+            reasons.push(waits("dispatcher"));
+        }
         let seen = self.seen();
         reasons.extend(seen.clients.clone().map(|why| reason("kafka", Severity::Warning, why)));
         reasons.extend(seen.redis.clone().map(|why| reason("redis", Severity::Warning, why)));
