@@ -52,6 +52,9 @@ fn user_notifications_hold_what_simulate_prints() {
     files::assert_same(&told, &expected, "undisturbed");
 }
 
+/// Updates sent at once.
+const A_PART: usize = 200;
+
 /// What a campaign is.
 struct Campaign {
     name: &'static str,
@@ -59,7 +62,7 @@ struct Campaign {
     blows: &'static [Blow],
     /// Servers that may be struck.
     own: Option<Own>,
-    /// How long updates take to come in, at the least.
+    /// How long updates come in slowly.
     seconds: u64,
     /// Whether watches come and go.
     changes: bool,
@@ -92,19 +95,24 @@ impl Campaign {
         let striker = Striker::start(&engines, self.own, self.blows, seed);
         let mut lines = Vec::new();
         let mut sent = 0;
-        for part in updates.chunks(updates.len().div_ceil(self.seconds as usize)) {
-            cluster.send(part);
-            lines.extend_from_slice(part);
-            sent += part.len();
-            std::thread::park_timeout(Duration::from_secs(1));
-            if self.changes {
+        while sent < updates.len() {
+            // What is left when the time is up comes at once, under the last blows.
+            let hurry = begun.elapsed() >= Duration::from_secs(self.seconds);
+            let next = if hurry { updates.len() } else { updates.len().min(sent + A_PART) };
+            cluster.send(&updates[sent..next]);
+            lines.extend_from_slice(&updates[sent..next]);
+            sent = next;
+            if self.changes && !hurry {
                 // Whatever was sent is decided before the change.
                 cluster.settle();
                 lines.extend(files::change_watches(&mut dice, SIZE, sent, 8, |method, path, body| {
                     insist(&engines, method, path, body);
                 }));
+            } else {
+                std::thread::park_timeout(Duration::from_millis(250));
             }
         }
+        eprintln!("{sent} updates and {} changes sent in {:?}", lines.len() - sent, begun.elapsed());
         let (struck, _own) = striker.end();
         let expected = twin(&homes[0], &lines);
         let live = cluster.told(expected.len());
