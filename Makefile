@@ -36,11 +36,11 @@ test: lint
 	dev/plugins/check
 	$(CARGO) test --release --locked --workspace
 
-## test-faults: engines on the three servers struck for longer; SECONDS=900 SEED=7
+## test-faults: engines and their three servers struck for longer; SECONDS=900 SEED=7
 test-faults:
 	dev/servers/setup
 	PRICEDROP_TEST_SECONDS=$(or $(SECONDS),600) PRICEDROP_TEST_SEED=$(or $(SEED),1) \
-		$(CARGO) test --release --locked -p pricedrop --test campaigns -- --nocapture --test-threads 1
+		PRICEDROP_TEST_CROWD=1000000 $(CARGO) test --release --locked -p pricedrop --test campaigns -- --nocapture --test-threads 1
 
 ## plugins: build every plugin of this repository and write the manifests
 plugins:
