@@ -105,7 +105,7 @@ impl Campaign {
             if self.changes && !hurry {
                 // Whatever was sent is decided before the change.
                 cluster.settle();
-                lines.extend(files::change_watches(&mut dice, SIZE, sent, 8, |method, path, body| {
+                lines.extend(files::change_watches(&mut dice, SIZE, sent, 40, |method, path, body| {
                     insist(&engines, method, path, body);
                 }));
             } else {
