@@ -1,5 +1,5 @@
 //! One folder per outside system. Each implements seams of the model and knows
-//! nothing of the others.
+//! nothing of the others; what two of them share stands beside them.
 
 pub mod cassandra;
 pub mod embedded;
@@ -8,3 +8,4 @@ pub mod memory;
 pub mod moving;
 pub mod outbound;
 pub mod redis;
+pub mod retry_index;

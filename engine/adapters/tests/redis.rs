@@ -5,7 +5,8 @@
 mod redis_rig;
 
 use async_trait::async_trait;
-use pricedrop_adapters::redis::{Kept, Owned, Redis, RedisLeases, RedisRetryIndex, RedisShelves};
+use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex, RedisShelves};
+use pricedrop_adapters::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_model::dispatch::{Retry, RetryQueue};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, WallTime};

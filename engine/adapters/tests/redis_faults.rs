@@ -9,9 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pricedrop_adapters::redis::{
-    Kept, Options, Owned, Redis, RedisLeases, RedisRetryIndex, RedisShelves, Tls,
-};
+use pricedrop_adapters::redis::{Options, Redis, RedisLeases, RedisRetryIndex, RedisShelves, Tls};
+use pricedrop_adapters::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache as _};
 use pricedrop_model::dispatch::{Claim, Leases as _};

@@ -3,7 +3,8 @@
 
 mod redis_rig;
 
-use pricedrop_adapters::redis::{Kept, Owned, RedisRetryIndex};
+use pricedrop_adapters::redis::RedisRetryIndex;
+use pricedrop_adapters::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::{Partition, WallTime};
 use pricedrop_testing::conformance::retries::retry;

@@ -30,9 +30,9 @@ use super::limits::{DISPATCH_TICK_MS, INDEX_PAGE, INDEX_PAUSE_MS, WRITES};
 use super::member::Member;
 use super::notifications::KafkaNotifications;
 use super::retries::KafkaRetries;
-use super::retries_index::{Kept, Owned, RetryIndex};
 use super::settings::Settings;
 use super::{KafkaDeadLetters, Start, fresh_token};
+use crate::retry_index::{Kept, Owned, RetryIndex};
 
 /// How a dispatcher works with Kafka.
 #[derive(Clone)]

@@ -64,7 +64,7 @@ pub use notifications::KafkaNotifications;
 pub use outbox::KafkaOutbox;
 pub use removals::Remover;
 pub use retries::KafkaRetries;
-pub use retries_index::{MemoryRetryIndex, RetryIndex};
+pub use retries_index::MemoryRetryIndex;
 pub use sample::{Sample, sample};
 pub use settings::{RESERVED, Settings, Topics};
 pub use slot::{Slot, SlotError};

@@ -1,5 +1,4 @@
-//! Which retries are due. The compacted retry topic is the truth; an index is
-//! made from it by a partition's owner, and made again whenever it was lost.
+//! The index of retries in memory, for an instance that works alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,101 +8,7 @@ use pricedrop_model::dispatch::Retry;
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, WallTime};
 
-use crate::redis::RedisRetryIndex;
-pub use crate::redis::{Kept, Owned, Taken, Waiting};
-
-/// An index of retries by partition, channel and due time. Every call names
-/// the token of the partition's owner and answers when the index is not his:
-/// then he empties it, restores it and seeds it.
-#[async_trait]
-pub trait RetryIndex: Send + Sync {
-    /// Adds or moves retries; the partitions that are to be rebuilt.
-    ///
-    /// # Errors
-    /// The index is away: rebuild it.
-    async fn put(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error>;
-
-    /// Removes retries; the partitions that are to be rebuilt.
-    ///
-    /// # Errors
-    /// The index is away: rebuild it.
-    async fn remove(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error>;
-
-    /// Retries of a channel that are due by now; they are due again at `until`.
-    ///
-    /// # Errors
-    /// The index is away; try again.
-    async fn take(
-        &self,
-        owned: &[Owned],
-        channel: &str,
-        now: WallTime,
-        until: WallTime,
-        most: usize,
-    ) -> Result<Taken, Error>;
-
-    /// How many wait, by channel.
-    ///
-    /// # Errors
-    /// The index is away; try again.
-    async fn waiting(&self, owned: &[Owned]) -> Result<Waiting, Error>;
-
-    /// Empties a partition and begins to rebuild it.
-    ///
-    /// # Errors
-    /// The index is away; clear again.
-    async fn clear(&self, owned: Owned) -> Result<(), Error>;
-
-    /// Adds retries to a partition that is being rebuilt.
-    ///
-    /// # Errors
-    /// The index is away; restore again.
-    async fn restore(&self, owned: Owned, retries: &[Retry]) -> Result<Kept, Error>;
-
-    /// Ends rebuilding.
-    ///
-    /// # Errors
-    /// The index is away; rebuild again.
-    async fn seed(&self, owned: Owned) -> Result<Kept, Error>;
-}
-
-#[async_trait]
-impl RetryIndex for RedisRetryIndex {
-    async fn put(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
-        RedisRetryIndex::put(self, owned, retries).await
-    }
-
-    async fn remove(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
-        RedisRetryIndex::remove(self, owned, retries).await
-    }
-
-    async fn take(
-        &self,
-        owned: &[Owned],
-        channel: &str,
-        now: WallTime,
-        until: WallTime,
-        most: usize,
-    ) -> Result<Taken, Error> {
-        RedisRetryIndex::take(self, owned, channel, now, until, most).await
-    }
-
-    async fn waiting(&self, owned: &[Owned]) -> Result<Waiting, Error> {
-        RedisRetryIndex::waiting(self, owned).await
-    }
-
-    async fn clear(&self, owned: Owned) -> Result<(), Error> {
-        RedisRetryIndex::clear(self, owned).await
-    }
-
-    async fn restore(&self, owned: Owned, retries: &[Retry]) -> Result<Kept, Error> {
-        RedisRetryIndex::restore(self, owned, retries).await
-    }
-
-    async fn seed(&self, owned: Owned) -> Result<Kept, Error> {
-        RedisRetryIndex::seed(self, owned).await
-    }
-}
+use crate::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 
 /// The index in this process, for an instance that works alone.
 #[derive(Default)]

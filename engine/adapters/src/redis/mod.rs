@@ -43,7 +43,7 @@ use tokio::runtime::Handle;
 pub use figures::Figures;
 pub use leases::RedisLeases;
 pub use options::{Address, NoAddress, Options, Tls};
-pub use retries::{Kept, Owned, RedisRetryIndex, Taken, Waiting};
+pub use retries::RedisRetryIndex;
 pub use session::Facts;
 pub use shelves::RedisShelves;
 

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::{TryFutureExt as _, try_join_all};
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::seams::Error;
@@ -28,6 +29,7 @@ use super::Redis;
 use super::lane::Lane;
 use super::limits::SCRIPT_KEYS;
 use super::names::Names;
+use crate::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/retries_put.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/retries_remove.lua")));
@@ -44,159 +46,10 @@ pub struct RedisRetryIndex {
     timeout: Duration,
 }
 
-/// A partition and the token of its owner: a new one, random or growing, each
-/// time the partition is taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owned {
-    /// The partition.
-    pub partition: Partition,
-    /// The token.
-    pub token: u64,
-}
-
-/// Whether the index of a partition is still its owner's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Kept {
-    /// It is, and the change is in it.
-    Done,
-    /// It is not: rebuild it, beginning with `clear`.
-    Lost,
-}
-
-/// Retries that are due.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// The longest due first, with the times at which they were due.
-    pub retries: Vec<Retry>,
-    /// Partitions to rebuild; none of their retries are among them.
-    pub lost: Vec<Partition>,
-}
-
-/// How many retries wait.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// By channel, in its order.
-    pub by_channel: Vec<(String, u64)>,
-    /// Partitions to rebuild; their retries are not counted.
-    pub lost: Vec<Partition>,
-}
-
 impl RedisRetryIndex {
     /// The index behind this server.
     pub fn new(redis: &Redis) -> RedisRetryIndex {
         RedisRetryIndex { lane: redis.lane(), names: redis.names(), timeout: redis.timeout() }
-    }
-
-    /// Adds or moves retries of these partitions; answers which partitions are
-    /// to be rebuilt, retries of other partitions among them.
-    ///
-    /// # Errors
-    /// Redis is away: nothing is promised; putting again is safe.
-    pub async fn put(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
-        let put = |owned, some| self.put_some(owned, false, some);
-        each_partition(owned, retries, put).await
-    }
-
-    /// Removes retries that are confirmed or dead; answers as `put`.
-    ///
-    /// # Errors
-    /// Redis is away: nothing is promised; removing again is safe.
-    pub async fn remove(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
-        each_partition(owned, retries, |owned, some| self.remove_some(owned, some)).await
-    }
-
-    /// Retries of a channel due by now. Those taken are due again at `until`,
-    /// and stay until removed.
-    ///
-    /// # Errors
-    /// Redis is away; try again.
-    pub async fn take(
-        &self,
-        owned: &[Owned],
-        channel: &str,
-        now: WallTime,
-        until: WallTime,
-        most: usize,
-    ) -> Result<Taken, Error> {
-        if owned.is_empty() || most == 0 {
-            return Ok(Taken::default());
-        }
-        let asked = self.lane.call(self.timeout, |mut session| async move {
-            let mut ask = TAKE.prepare_invoke();
-            ask.arg(channel).arg(now.0).arg(until.0).arg(most);
-            for it in owned {
-                ask.key(self.names.owner(it.partition)).arg(settled(it.token, &session.run));
-                ask.arg(self.names.queues(it.partition));
-            }
-            ask.invoke_async::<(Vec<usize>, Vec<(i64, Vec<u8>)>)>(&mut session.link).await
-        });
-        let (lost, due) = asked.await?;
-        let retries = due.iter().map(|(due, body)| read(*due, body)).collect::<Result<_, Error>>()?;
-        Ok(Taken { retries, lost: partitions(owned, &lost) })
-    }
-
-    /// How many wait, by channel.
-    ///
-    /// # Errors
-    /// Redis is away; try again.
-    pub async fn waiting(&self, owned: &[Owned]) -> Result<Waiting, Error> {
-        if owned.is_empty() {
-            return Ok(Waiting::default());
-        }
-        let asked = self.lane.call(self.timeout, |mut session| async move {
-            let mut ask = WAITING.prepare_invoke();
-            for it in owned {
-                ask.key(self.names.owner(it.partition)).key(self.names.channels(it.partition));
-                ask.arg(settled(it.token, &session.run)).arg(self.names.queues(it.partition));
-            }
-            ask.invoke_async::<(Vec<usize>, Vec<(String, u64)>)>(&mut session.link).await
-        });
-        let (lost, counts) = asked.await?;
-        let mut by_channel: BTreeMap<String, u64> = BTreeMap::new();
-        for (channel, count) in counts {
-            *by_channel.entry(channel).or_default() += count;
-        }
-        Ok(Waiting { by_channel: by_channel.into_iter().collect(), lost: partitions(owned, &lost) })
-    }
-
-    /// Empties a partition and begins to rebuild it, whosever it was.
-    ///
-    /// # Errors
-    /// Redis is away: nothing is promised; clearing again is safe.
-    pub async fn clear(&self, owned: Owned) -> Result<(), Error> {
-        let cleared = self.lane.call(self.timeout, |mut session| async move {
-            let mut ask = CLEAR.key(self.names.owner(owned.partition));
-            ask.key(self.names.channels(owned.partition)).arg(rebuilding(owned.token, &session.run));
-            ask.arg(self.names.queues(owned.partition)).invoke_async::<bool>(&mut session.link).await
-        });
-        cleared.await.map(|_| ())
-    }
-
-    /// Adds retries to a partition that is being rebuilt.
-    ///
-    /// # Errors
-    /// Redis is away: nothing is promised; restoring again is safe.
-    pub async fn restore(&self, owned: Owned, retries: &[Retry]) -> Result<Kept, Error> {
-        for some in retries.chunks(SCRIPT_KEYS) {
-            if self.put_some(owned, true, some.iter().collect()).await? == Kept::Lost {
-                return Ok(Kept::Lost);
-            }
-        }
-        Ok(Kept::Done)
-    }
-
-    /// Ends rebuilding: from now on the partition is its owner's.
-    ///
-    /// # Errors
-    /// Redis is away: nothing is promised; rebuild it again.
-    pub async fn seed(&self, owned: Owned) -> Result<Kept, Error> {
-        let seeded = self.lane.call(self.timeout, |mut session| async move {
-            let mut ask = SEED.key(self.names.owner(owned.partition));
-            ask.arg(rebuilding(owned.token, &session.run)).arg(settled(owned.token, &session.run));
-            ask.invoke_async::<bool>(&mut session.link).await
-        });
-        Ok(kept(seeded.await?))
     }
 
     async fn put_some(&self, owned: Owned, rebuilds: bool, retries: Vec<&Retry>) -> Result<Kept, Error> {
@@ -228,6 +81,90 @@ impl RedisRetryIndex {
             ask.invoke_async::<bool>(&mut session.link).await
         });
         Ok(kept(done.await?))
+    }
+}
+
+#[async_trait]
+impl RetryIndex for RedisRetryIndex {
+    async fn put(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
+        let put = |owned, some| self.put_some(owned, false, some);
+        each_partition(owned, retries, put).await
+    }
+
+    async fn remove(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error> {
+        each_partition(owned, retries, |owned, some| self.remove_some(owned, some)).await
+    }
+
+    async fn take(
+        &self,
+        owned: &[Owned],
+        channel: &str,
+        now: WallTime,
+        until: WallTime,
+        most: usize,
+    ) -> Result<Taken, Error> {
+        if owned.is_empty() || most == 0 {
+            return Ok(Taken::default());
+        }
+        let asked = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = TAKE.prepare_invoke();
+            ask.arg(channel).arg(now.0).arg(until.0).arg(most);
+            for it in owned {
+                ask.key(self.names.owner(it.partition)).arg(settled(it.token, &session.run));
+                ask.arg(self.names.queues(it.partition));
+            }
+            ask.invoke_async::<(Vec<usize>, Vec<(i64, Vec<u8>)>)>(&mut session.link).await
+        });
+        let (lost, due) = asked.await?;
+        let retries = due.iter().map(|(due, body)| read(*due, body)).collect::<Result<_, Error>>()?;
+        Ok(Taken { retries, lost: partitions(owned, &lost) })
+    }
+
+    async fn waiting(&self, owned: &[Owned]) -> Result<Waiting, Error> {
+        if owned.is_empty() {
+            return Ok(Waiting::default());
+        }
+        let asked = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = WAITING.prepare_invoke();
+            for it in owned {
+                ask.key(self.names.owner(it.partition)).key(self.names.channels(it.partition));
+                ask.arg(settled(it.token, &session.run)).arg(self.names.queues(it.partition));
+            }
+            ask.invoke_async::<(Vec<usize>, Vec<(String, u64)>)>(&mut session.link).await
+        });
+        let (lost, counts) = asked.await?;
+        let mut by_channel: BTreeMap<String, u64> = BTreeMap::new();
+        for (channel, count) in counts {
+            *by_channel.entry(channel).or_default() += count;
+        }
+        Ok(Waiting { by_channel: by_channel.into_iter().collect(), lost: partitions(owned, &lost) })
+    }
+
+    async fn clear(&self, owned: Owned) -> Result<(), Error> {
+        let cleared = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = CLEAR.key(self.names.owner(owned.partition));
+            ask.key(self.names.channels(owned.partition)).arg(rebuilding(owned.token, &session.run));
+            ask.arg(self.names.queues(owned.partition)).invoke_async::<bool>(&mut session.link).await
+        });
+        cleared.await.map(|_| ())
+    }
+
+    async fn restore(&self, owned: Owned, retries: &[Retry]) -> Result<Kept, Error> {
+        for some in retries.chunks(SCRIPT_KEYS) {
+            if self.put_some(owned, true, some.iter().collect()).await? == Kept::Lost {
+                return Ok(Kept::Lost);
+            }
+        }
+        Ok(Kept::Done)
+    }
+
+    async fn seed(&self, owned: Owned) -> Result<Kept, Error> {
+        let seeded = self.lane.call(self.timeout, |mut session| async move {
+            let mut ask = SEED.key(self.names.owner(owned.partition));
+            ask.arg(rebuilding(owned.token, &session.run)).arg(settled(owned.token, &session.run));
+            ask.invoke_async::<bool>(&mut session.link).await
+        });
+        Ok(kept(seeded.await?))
     }
 }
 

@@ -8,9 +8,10 @@ use pricedrop_adapters::cassandra::Cassandra;
 use pricedrop_adapters::embedded::Embedded;
 use pricedrop_adapters::kafka::{
     self, Acked, DispatchOptions, Ends, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaOutbox,
-    KafkaReplays, MemoryRetryIndex, RetryIndex, Settings, Slot,
+    KafkaReplays, MemoryRetryIndex, Settings, Slot,
 };
 use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
+use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::plugin::Plugins;
