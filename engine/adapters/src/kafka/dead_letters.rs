@@ -24,7 +24,8 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use super::acked::{Acked, Outgoing, answered};
 use super::fresh_token;
 use super::limits::DEAD_TEXT_BYTES;
-use super::log_reader::{LogReader, Look};
+use super::log_reader::LogReader;
+use super::marked_log::Read;
 use super::settings::Settings;
 
 const REPLAYED: &str = "\0replayed:";
@@ -189,7 +190,7 @@ impl Desk {
                 (None, None) => drop(removed.insert(key.to_vec())),
                 (None, Some(_)) => drop(removed.remove(key)),
             }
-            Look::On
+            Read::On
         })
     }
 
@@ -227,7 +228,7 @@ impl Desk {
                 found[message.partition() as usize] += 1;
                 items.push(item);
             }
-            if found[message.partition() as usize] >= most { Look::Enough } else { Look::On }
+            if found[message.partition() as usize] >= most { Read::Done } else { Read::On }
         })
     }
 
@@ -253,7 +254,7 @@ impl Desk {
             if found.is_some() {
                 *item_key = message.key().unwrap_or_default().to_vec();
             }
-            Look::Enough
+            Read::Done
         })?;
         Ok(found)
     }

@@ -18,6 +18,9 @@ use super::marked_log::reader;
 use super::retries_topic::{self, Entry, REPLAY};
 use super::settings::Settings;
 
+/// So many looks in a row that give nothing: there is nothing.
+const QUIET_LOOKS: u32 = 16;
+
 /// The retry queue as somebody sees it who only puts entries into it, whoever
 /// delivers them.
 #[derive(Clone)]
@@ -124,9 +127,15 @@ impl Follower {
     /// What came since, of what others wrote.
     pub fn read(&mut self) -> Vec<Retry> {
         let mut found = Vec::new();
+        let mut quiet = 0;
         for _ in 0..REPLAYS {
-            let Some(polled) = self.consumer.poll(std::time::Duration::ZERO) else { break };
-            let Ok(message) = polled else { continue };
+            let polled = self.consumer.poll(std::time::Duration::ZERO);
+            // Lines of the library's log come as nothing, in front of records.
+            quiet = if polled.is_none() { quiet + 1 } else { 0 };
+            if quiet > QUIET_LOOKS {
+                break;
+            }
+            let Some(Ok(message)) = polled else { continue };
             let partition = Partition(message.partition());
             let Some(next) = self.next.get_mut(&partition) else { continue };
             *next = message.offset() + 1;

@@ -2,11 +2,14 @@
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// Writes a line at its syslog level.
+/// Writes a line at its syslog level. The operator's properties go to clients of
+/// every kind, so that one kind passes over what is another's is as it should be.
 pub(super) fn write_line(level: i32, facility: &str, line: &str) {
+    let is_of_another_kind = facility == "CONFWARN" && line.contains("property and will be ignored by this");
     match level {
+        _ if is_of_another_kind => tracing::debug!(target: "librdkafka", "{facility}: {line}"),
         0..=3 => tracing::error!(target: "librdkafka", "{facility}: {line}"),
         4 => tracing::warn!(target: "librdkafka", "{facility}: {line}"),
         5 | 6 => tracing::info!(target: "librdkafka", "{facility}: {line}"),
@@ -24,7 +27,10 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", "{error}: {reason}");
+        // The end of a partition comes this way, too, and is what a reader waits for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::debug!(target: "librdkafka", "{error}: {reason}");
+        }
     }
 }
 

@@ -1,14 +1,16 @@
-//! Reads a compacted topic up to a marker: everything before it is decided
-//! and seen. Watermarks and ends of partitions would not do: to a reader of
-//! committed records they mean the last stable offset.
+//! Reads topics without a group: up to what is stable now, or up to a marker of
+//! ours. Behind a marker that was read back everything before it is decided and
+//! seen; watermarks and ends of partitions would not do there, for to a reader
+//! of committed records they mean the last stable offset.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::limits::{CALL_MS, EVENT_POLL_MS, TAKE_OVER_MS};
@@ -16,7 +18,7 @@ use super::log::Logged;
 use super::member::away;
 use super::settings::Settings;
 
-/// A record of such a topic.
+/// A record of a topic that is read by key and value alone.
 pub struct Logline<'a> {
     /// Its partition.
     pub partition: Partition,
@@ -28,21 +30,34 @@ pub struct Logline<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+impl<'a> Logline<'a> {
+    fn of(message: &'a BorrowedMessage<'_>) -> Logline<'a> {
+        Logline {
+            partition: Partition(message.partition()),
+            offset: message.offset(),
+            key: message.key(),
+            value: message.payload(),
+        }
+    }
+}
+
 /// Whether a partition is read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// There is more to come.
     On,
-    /// This was the marker.
+    /// What was wanted of it is read.
     Done,
 }
 
-/// A consumer without a group.
+/// A consumer without a group, which says where partitions end.
 ///
 /// # Errors
 /// The configuration is refused.
 pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
-    BaseConsumer::from_config_and_context(&settings.reader(), Logged)
+    let mut config = settings.reader();
+    config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
+    BaseConsumer::from_config_and_context(&config, Logged)
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
 }
 
@@ -57,41 +72,10 @@ pub fn read_to_markers(
     partitions: &[Partition],
     mut see: impl FnMut(Logline<'_>) -> Result<Read, Error>,
 ) -> Result<(), Error> {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition_offset(topic, partition.0, Offset::Beginning).map_err(away)?;
-    }
-    consumer.assign(&list).map_err(away)?;
-    let mut open: Vec<Partition> = partitions.to_vec();
-    let mut until = Instant::now() + Duration::from_millis(TAKE_OVER_MS);
-    while !open.is_empty() {
-        match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
-            Some(Ok(message)) => {
-                let partition = Partition(message.partition());
-                if !open.contains(&partition) {
-                    continue;
-                }
-                until = Instant::now() + Duration::from_millis(TAKE_OVER_MS);
-                let line = Logline {
-                    partition,
-                    offset: message.offset(),
-                    key: message.key(),
-                    value: message.payload(),
-                };
-                if see(line)? == Read::Done {
-                    open.retain(|one| *one != partition);
-                }
-            }
-            Some(Err(error)) => tracing::debug!(%error, topic, "reading a marked log"),
-            None => {}
-        }
-        if Instant::now() >= until {
-            return Err(Error::Unavailable(format!(
-                "{topic}: partitions {open:?} were not read up to our own record within {TAKE_OVER_MS} ms"
-            )));
-        }
-    }
-    consumer.unassign().map_err(away)
+    let patience = Duration::from_millis(TAKE_OVER_MS);
+    read(consumer, topic, &from_the_beginning(partitions), (Read::On, patience), |message| {
+        see(Logline::of(message))
+    })
 }
 
 /// Reads what is stable now in these partitions, and no further.
@@ -104,48 +88,74 @@ pub fn read_stable(
     partitions: &[Partition],
     mut see: impl FnMut(Logline<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let wait = Duration::from_millis(CALL_MS);
-    let mut ends = BTreeMap::new();
-    for partition in partitions {
-        let (low, stable) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
-        if stable > low {
-            ends.insert(*partition, stable);
-        }
-    }
-    let open: Vec<Partition> = ends.keys().copied().collect();
-    let mut idle = Instant::now();
+    read_to_ends(consumer, topic, &from_the_beginning(partitions), |message| {
+        see(Logline::of(message)).map(|()| Read::On)
+    })
+}
+
+/// Reads these partitions from these offsets, or the beginning of what is kept,
+/// up to what is stable now, or until `see` has enough of one.
+///
+/// # Errors
+/// The cluster is away, or `see` refused.
+pub fn read_to_ends(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    from: &[(Partition, i64)],
+    see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
+) -> Result<(), Error> {
+    read(consumer, topic, from, (Read::Done, Duration::from_millis(CALL_MS)), see)
+}
+
+fn from_the_beginning(partitions: &[Partition]) -> Vec<(Partition, i64)> {
+    partitions.iter().map(|partition| (*partition, 0)).collect()
+}
+
+/// Reads partitions until each is done: as `see` says, or as it is told of the
+/// end there is now. Nothing may be missing for longer than the patience.
+fn read(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    from: &[(Partition, i64)],
+    (at_end, patience): (Read, Duration),
+    mut see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
+) -> Result<(), Error> {
     let mut list = TopicPartitionList::new();
-    for partition in &open {
-        list.add_partition_offset(topic, partition.0, Offset::Beginning).map_err(away)?;
+    for (partition, offset) in from {
+        list.add_partition_offset(topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
     }
     consumer.assign(&list).map_err(away)?;
-    while !ends.is_empty() {
-        let said = consumer.poll(Duration::from_millis(EVENT_POLL_MS));
-        if let Some(Ok(message)) = &said {
-            idle = Instant::now();
-            let partition = Partition(message.partition());
-            let (offset, key, value) = (message.offset(), message.key(), message.payload());
-            if ends.get(&partition).is_some_and(|end| offset < *end) {
-                see(Logline { partition, offset, key, value })?;
+    let mut open: Vec<i32> = from.iter().map(|(partition, _)| partition.0).collect();
+    let mut until = Instant::now() + patience;
+    let mut trouble = None;
+    while !open.is_empty() {
+        let (partition, read) = match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
+            Some(Ok(message)) if open.contains(&message.partition()) => {
+                until = Instant::now() + patience;
+                (message.partition(), see(&message)?)
             }
+            Some(Err(KafkaError::PartitionEOF(partition))) => (partition, at_end),
+            Some(Err(error)) => {
+                trouble = Some(error);
+                (NONE, Read::On)
+            }
+            Some(Ok(_)) | None => (NONE, Read::On),
+        };
+        if read == Read::Done {
+            until = Instant::now() + patience;
+            open.retain(|one| *one != partition);
         }
-        // The last offsets may be markers of transactions, which nobody hands out.
-        let at = consumer.position().map_err(away)?;
-        ends.retain(|partition, end| match at.find_partition(topic, partition.0).map(|one| one.offset()) {
-            Some(Offset::Offset(next)) => next < *end,
-            _ => true,
-        });
-        if said.is_none() && idle.elapsed() >= Duration::from_millis(QUIET_MS) {
-            break;
-        }
-        if idle.elapsed() >= Duration::from_millis(TAKE_OVER_MS) {
+        if Instant::now() >= until {
+            let why = trouble.map_or_else(String::new, |error| format!(": {error}"));
+            let patience_ms = patience.as_millis();
             return Err(Error::Unavailable(format!(
-                "{topic}: partitions {open:?} were not read to their end"
+                "{topic}: partitions {open:?} were not read as far as they must be: nothing came for \
+                 {patience_ms} ms{why}"
             )));
         }
     }
     consumer.unassign().map_err(away)
 }
 
-/// Nothing came for so long: what is left are markers of transactions.
-const QUIET_MS: u64 = 2_000;
+/// Of no partition.
+const NONE: i32 = -1;

@@ -7,7 +7,8 @@ use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
 use rdkafka::message::Message;
 
-use super::log_reader::{LogReader, Look};
+use super::log_reader::LogReader;
+use super::marked_log::Read;
 use super::settings::Settings;
 
 /// The notifications of a cluster. An offset is one of a partition: each
@@ -52,7 +53,7 @@ impl KafkaOutbox {
                     left -= 1;
                 }
                 next = message.offset() + 1;
-                if left == 0 { Look::Enough } else { Look::On }
+                if left == 0 { Read::Done } else { Read::On }
             })?;
             Ok((lines, next))
         })
