@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kafka_dispatch_rig::{
-    Office, PATIENCE, due, fresh, join, patiently, redis, redis_at, serving, settings, unique, until, value,
-    write,
+    Office, PATIENCE, due, fresh, join, leave_open, patiently, redis, redis_at, serving, settings, unique,
+    until, value, write,
 };
+use pricedrop_adapters::kafka::topics::{NewTopics, apply};
 use pricedrop_adapters::kafka::{KafkaDispatch, Settings};
 use pricedrop_adapters::redis::{Redis, RedisLeases};
 use pricedrop_harness::servers::{self, Own};
@@ -297,6 +298,54 @@ fn client_of(address: &str) -> ::redis::Client {
 fn flush(client: &::redis::Client) {
     let mut connection = client.get_connection().unwrap();
     ::redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_broker_loses_and_repeats_nothing() {
+    const ALL: usize = 2_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = Own::kafka(folder.path()).unwrap();
+    let settings = settings(own.address(), &unique());
+    apply(&settings, NewTopics { partitions: PARTITIONS, replication: 1 }).await.unwrap();
+    let redis = redis(&unique());
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (stop, stopped) = watch::channel(false);
+    let office = tokio::spawn(Office::open(&settings, "a", &redis, &sent).run(stopped));
+    notify(&settings, 0, ALL / 2);
+    until("some are sent", async || sent.lock().unwrap().len() > 100).await;
+    own.kill().unwrap();
+    own.start().unwrap();
+    notify(&settings, ALL / 2, ALL);
+    confirmed(&redis, ALL).await;
+    stop.send(true).unwrap();
+    office.await.unwrap();
+    assert_eq!(times(&sent).len(), ALL);
+    assert_eq!(repeated(&sent), []);
+}
+
+/// A broker that comes back and finds a transaction expired may forget to end it
+/// where a partition has no leader yet: its offsets stay undecided for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_the_broker_forgot_to_end_holds_nobody_up() {
+    const ALL: usize = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = Own::kafka(folder.path()).unwrap();
+    let settings = settings(own.address(), &unique());
+    apply(&settings, NewTopics { partitions: PARTITIONS, replication: 1 }).await.unwrap();
+    notify(&settings, 0, ALL);
+    leave_open(&settings, "a", &due("left open", 0));
+    own.kill().unwrap();
+    own.start().unwrap();
+    let redis = redis(&unique());
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (stop, stopped) = watch::channel(false);
+    let office = tokio::spawn(Office::open(&settings, "a", &redis, &sent).run(stopped));
+    confirmed(&redis, ALL).await;
+    stop.send(true).unwrap();
+    office.await.unwrap();
+    // Nothing of the open transaction came true: no offset, no retry.
+    assert_eq!(times(&sent).len(), ALL);
+    assert_eq!(repeated(&sent), []);
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ impl Ledger {
             return Ok(Vec::new());
         }
         self.compare_counts()?;
-        self.transactions.prepare()?;
+        self.end_what_hangs(new, token)?;
         let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
         let committed = self.member.committed(&partitions)?;
         let mut offsets = Vec::new();
@@ -147,6 +147,18 @@ impl Ledger {
         }
         tracing::info!(?partitions, "partitions of notifications taken over");
         Ok(restored)
+    }
+
+    /// Else the offsets might stay undecided for good.
+    fn end_what_hangs(&mut self, new: &[Held], token: u64) -> Result<(), Error> {
+        let topic = &self.options.settings.topics.retries;
+        let offsets: Vec<(Partition, i64)> = new.iter().map(|(partition, _)| (*partition, 0)).collect();
+        let mut records = Records::default();
+        for (partition, _) in new {
+            retries_topic::push_marker(&mut records, *partition, token);
+        }
+        let fence = Fence { member: &self.member, held: new, offsets: &offsets };
+        self.transactions.end_what_hangs(&fence, |producer| producer.send(topic, &mut records))
     }
 
     fn compare_counts(&mut self) -> Result<(), Error> {

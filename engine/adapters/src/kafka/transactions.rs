@@ -9,7 +9,8 @@
 //!
 //! Invariant: there is one producer at a time. After a call whose outcome is
 //! unknown it is destroyed, and its successor's `init_transactions` settles
-//! what it left open before anything is read or written again.
+//! what it left open before anything is read or written again; where the broker
+//! does not, [`Transactions::end_what_hangs`] does.
 
 use std::time::{Duration, Instant};
 
@@ -49,12 +50,14 @@ pub struct Transactions {
     id: String,
     delivery: Delivery,
     producer: Option<RawProducer>,
+    /// What the producer's predecessors left open may be open still.
+    may_hang: bool,
 }
 
 impl Transactions {
     /// A producer with this transactional id; made when it is first needed.
     pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
-        Transactions { settings: settings.clone(), id, delivery, producer: None }
+        Transactions { settings: settings.clone(), id, delivery, producer: None, may_hang: false }
     }
 
     /// Whether the producer is ready; if not, states must be read again.
@@ -73,6 +76,7 @@ impl Transactions {
         let broken = |error: Refusal| Error::Broken(format!("the Kafka producer: {error}"));
         if !self.delivery.is_exact() {
             self.producer = Some(RawProducer::new(&self.settings.idempotent()).map_err(broken)?);
+            self.may_hang = false;
             return Ok(());
         }
         let producer = RawProducer::new(&self.settings.transactional(&self.id)).map_err(broken)?;
@@ -80,6 +84,48 @@ impl Transactions {
             Error::Unavailable(format!("Kafka does not begin transactions of {}: {error}", self.id))
         })?;
         self.producer = Some(producer);
+        self.may_hang = true;
+        Ok(())
+    }
+
+    /// Ends, as aborted, what earlier producers of this id left open in the
+    /// group's offsets and in the partitions that `fill` writes to; nothing of
+    /// it is ever seen. Once for each producer.
+    ///
+    /// `init_transactions` should have done so. But a broker that comes back and
+    /// finds a transaction expired takes partitions that have no leader yet for
+    /// deleted ones, and ends it without telling them (KAFKA-20734). Then the
+    /// group's offset stays undecided, and readers of committed records stand
+    /// still, until the same producer ends another transaction there.
+    ///
+    /// # Errors
+    /// The cluster is away, or a partition moved.
+    pub fn end_what_hangs(
+        &mut self,
+        fence: &Fence<'_>,
+        fill: impl FnOnce(&mut RawProducer) -> Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        self.prepare()?;
+        let Some(producer) = self.producer.as_mut().filter(|_| self.may_hang) else { return Ok(()) };
+        let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
+        let away = |refusal: Refusal| Error::Unavailable(format!("ending what may be open: {refusal}"));
+        let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
+        let fenced = fence.member.fenced(fence.held, |group| send_offsets(producer, fence, group, wait));
+        if let Err(refusal) = producer.abort(wait) {
+            self.producer = None;
+            return Err(away(refusal));
+        }
+        touched.map_err(away)?;
+        match fenced {
+            Ok(Ok(())) => self.may_hang = false,
+            Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Moved(why)),
+            Ok(Err(Failed::Before(error))) => return Err(Error::Unavailable(error.to_string())),
+            Ok(Err(Failed::Unknown(why))) => {
+                self.producer = None;
+                return Err(Error::Unavailable(why));
+            }
+            Err(not_ours) => return Err(Error::Moved(not_ours.to_string())),
+        }
         Ok(())
     }
 

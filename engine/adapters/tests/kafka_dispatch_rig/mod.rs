@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use pricedrop_adapters::kafka::topics::{NewTopics, apply};
 use pricedrop_adapters::kafka::{
-    Acked, DispatchOptions, KafkaDeadLetters, KafkaDispatch, KafkaNotifications, KafkaRetries, RetryIndex,
-    Settings, Start, Topics,
+    Acked, DispatchOptions, KafkaDeadLetters, KafkaDispatch, KafkaNotifications, KafkaRetries, Settings,
+    Start, Topics,
 };
 use pricedrop_adapters::redis::{Options, Redis, RedisLeases, RedisRetryIndex};
+use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_harness::servers;
 use pricedrop_model::dispatch::{Claim, Leases, NotificationLog, Retry, RetryQueue};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Clock, Notification, Partition, WallTime, time::SystemClock};
 use pricedrop_testing::conformance::retries::retry;
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::watch;
 
 /// How long a promise may take to come true.
@@ -121,6 +123,28 @@ pub fn write(settings: &Settings, topic: &str, partition: i32, values: &[Vec<u8>
         producer.send(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(value)).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Begins a transaction as this instance's dispatcher would, with offsets and a
+/// retry, and does not end it.
+pub fn leave_open(settings: &Settings, instance: &str, retry: &Retry) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &settings.properties["bootstrap.servers"]);
+    let group = format!("{}.dispatcher", settings.group);
+    let consumer: BaseConsumer = config.clone().set("group.id", group).create().unwrap();
+    config.set("transactional.id", format!("{}-{instance}", settings.group));
+    let producer: BaseProducer = config.set("transaction.timeout.ms", "1000").create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    let entry = serde_json::to_vec(retry).unwrap();
+    let record = BaseRecord::to(&settings.topics.retries).partition(0).key(&retry.key).payload(&entry);
+    producer.send(record).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&settings.topics.notifications, 0, Offset::Offset(30)).unwrap();
+    let group = consumer.group_metadata().unwrap();
+    producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
+    std::mem::forget(producer);
 }
 
 /// The value of notification number `n`.
