@@ -2,21 +2,23 @@
 #![allow(clippy::unwrap_used)]
 
 mod kafka_dispatch_rig;
+#[allow(dead_code)]
+mod kafka_rig;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use kafka_dispatch_rig::{
     dead_letters, due, fresh, join, join_over, redis, serving, unique, until, value, write,
 };
+use kafka_rig::{options, worker};
 use pricedrop_adapters::kafka::{
-    Acked, KafkaDeadLetters, KafkaIntake, KafkaNotifications, KafkaOutbox, KafkaReplays, KafkaRetries,
-    MemoryRetryIndex, PostError, PostedRecord, Settings,
+    Acked, KafkaCommitter, KafkaDeadLetters, KafkaIntake, KafkaNotifications, KafkaOutbox, KafkaReplays,
+    KafkaRetries, MemoryRetryIndex, PostError, PostedRecord, Settings,
 };
 use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
-use pricedrop_model::notification::{Format, Renderer};
-use pricedrop_model::seams::{Commit, CommitError, Committer, Error, Restored};
-use pricedrop_model::{Partition, ProductId, ProductState, StateKey, WallTime};
+use pricedrop_model::seams::{Commit, Committer, DeadLetter};
+use pricedrop_model::{EventTime, Partition, Position, Record, WallTime};
 
 mod retries_in_redis {
     use super::*;
@@ -52,64 +54,94 @@ mod dead_letters_on_kafka {
     pricedrop_testing::conform!(open, dead_letters);
 }
 
+/// Over the records that the real committer writes.
 mod log {
     use super::*;
 
-    struct Log(Settings, Mutex<u32>);
-
-    /// Writes what a committer tells, and nothing else.
-    struct Teller(Settings);
-
-    #[async_trait]
-    impl Committer for Teller {
-        async fn restore(&mut self) -> Result<Restored, Error> {
-            Ok(Restored::default())
-        }
-
-        async fn load(
-            &mut self,
-            _products: &[(Partition, ProductId)],
-        ) -> Result<Vec<(StateKey, ProductState)>, Error> {
-            Ok(Vec::new())
-        }
-
-        async fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
-            let mut values = Vec::new();
-            for block in &commit.fan_outs {
-                let mut renderer = Renderer::new(block, "price_updates", Format::Full);
-                for (user, watch_price) in block.told.iter() {
-                    let mut value = Vec::new();
-                    renderer.write(&mut value, user, watch_price);
-                    values.push(value);
-                }
-            }
-            write(&self.0, &self.0.topics.notifications, 0, &values);
-            Ok(())
-        }
+    struct Log {
+        settings: Settings,
+        committer: Mutex<Option<KafkaCommitter>>,
+        readers: AtomicU32,
     }
 
     impl pricedrop_testing::conformance::log::Log for Log {
-        type Committer = Teller;
+        type Committer = KafkaCommitter;
         type Reader = KafkaNotifications;
         const WAIT_MS: u64 = 6_000;
 
-        fn committer(&self) -> Teller {
-            Teller(self.0.clone())
+        fn source(&self) -> String {
+            self.settings.topics.prices.clone()
+        }
+
+        fn committer(&self) -> KafkaCommitter {
+            self.committer.lock().unwrap().take().unwrap()
         }
 
         fn reader(&self) -> KafkaNotifications {
-            let mut readers = self.1.lock().unwrap();
-            *readers += 1;
+            let reader = self.readers.fetch_add(1, Ordering::Relaxed).to_string();
             let index = Arc::new(MemoryRetryIndex::default());
-            join_over(&self.0, &readers.to_string(), index).notifications(dead_letters(&self.0))
+            join_over(&self.settings, &reader, index).notifications(dead_letters(&self.settings))
         }
     }
 
-    async fn open() -> (Log, ()) {
-        (Log(fresh(1).await, Mutex::new(0)), ())
+    async fn open() -> (Log, impl Sized) {
+        let settings = fresh(1).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut rig = worker(options(&settings), folder.path());
+        rig.own(1).await;
+        let committer = Mutex::new(Some(rig.committer));
+        (Log { settings, committer, readers: AtomicU32::new(0) }, (rig.source, rig.slot, folder))
     }
 
     pricedrop_testing::conform!(open, log);
+}
+
+#[tokio::test]
+async fn updates_that_were_none_are_listed_shown_and_removed_as_the_committer_wrote_them() {
+    let settings = fresh(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    let letter = |offset: i64, value: Option<Vec<u8>>, reason: &str| {
+        let position = Position { partition: Partition(0), offset };
+        let value = value.map(Into::into);
+        let record = Record { position, key: Some("P".into()), value, timestamp: EventTime(0) };
+        DeadLetter { record, reason: reason.into() }
+    };
+    const HUGE: usize = 1_048_000;
+    let letters = vec![
+        letter(0, Some(b"no JSON".to_vec()), "it is no JSON object"),
+        letter(1, Some(vec![b'x'; HUGE]), "no price"),
+        letter(2, Some(vec![b'y'; 70_000]), "no productId"),
+    ];
+    let offsets = vec![(Partition(0), 3)];
+    rig.committer.commit(Commit { dead_letters: letters, offsets, ..Commit::default() }).await.unwrap();
+    let dead = dead_letters(&settings);
+    let items = dead.list(None, 10).await.unwrap();
+    let seen: Vec<_> = items
+        .iter()
+        .map(|item| match &item.what {
+            DeadWhat::Update { partition, offset, key, value, truncated } => {
+                assert_eq!((*partition, key.as_deref()), (0, Some("P")));
+                (*offset, item.reason.as_str(), value.as_ref().unwrap().len(), *truncated)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (0, "it is no JSON object", 7, None),
+            (1, "no price", 65_536, Some(HUGE as u64)),
+            (2, "no productId", 65_536, Some(70_000)),
+        ]
+    );
+    for item in &items {
+        assert_eq!(dead.get(item.number).await.unwrap().as_ref(), Some(item));
+    }
+    dead.remove(items[1].number).await.unwrap();
+    assert_eq!(dead.list(None, 10).await.unwrap(), [items[0].clone(), items[2].clone()]);
+    assert_eq!(dead_letters(&settings).get(items[1].number).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ pub trait Log {
     type Reader: NotificationLog;
     /// How long a reader may wait for what is committed already, milliseconds.
     const WAIT_MS: u64 = 0;
+    /// The topic that updates come from: ids of notifications depend on it.
+    fn source(&self) -> String {
+        "price_updates".into()
+    }
     /// The committer; asked once.
     fn committer(&self) -> Self::Committer;
     /// A reader that goes on where the last one committed.
@@ -42,10 +46,10 @@ async fn read_all<L: Log>(reader: &mut L::Reader, most: usize) -> Vec<(Position,
 pub async fn every_notification_is_read_once_in_order<L: Log>(log: L) {
     let mut committer = log.committer();
     committer.restore().await.expect("restored");
-    let mut written = Vec::new();
+    let (source, mut written) = (log.source(), Vec::new());
     for offset in 0..5 {
         let block = block("P", "79.9", offset, &users(3));
-        let mut renderer = Renderer::new(&block, "price_updates", Format::Full);
+        let mut renderer = Renderer::new(&block, &source, Format::Full);
         for (user, watch_price) in block.told.iter() {
             let mut line = Vec::new();
             renderer.write(&mut line, user, watch_price);
