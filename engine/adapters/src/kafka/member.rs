@@ -39,6 +39,9 @@ pub type Held = (Partition, u64);
 /// A member of a group that reads one topic.
 pub struct Member {
     topic: String,
+    /// By the `consumer` protocol a member that gets nothing is not told so:
+    /// being a member must do.
+    untold: bool,
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
     // Dropped in this order: the queue must not outlive its consumer.
@@ -185,7 +188,15 @@ impl Member {
         };
         let events =
             events.map_err(|error| Error::Broken(format!("no thread for Kafka's events: {error}")))?;
-        Ok(Member { topic: topic.to_owned(), stop, events: Some(events), queue: Some(queue), consumer })
+        let untold = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        Ok(Member {
+            topic: topic.to_owned(),
+            untold,
+            stop,
+            events: Some(events),
+            queue: Some(queue),
+            consumer,
+        })
     }
 
     /// The topic it reads.
@@ -201,8 +212,9 @@ impl Member {
     /// Whether the group said what is ours, be it nothing, and this version is
     /// about that.
     pub fn knows(&self, version: u64) -> bool {
-        let assignment = lock(&self.consumer.context().assignment);
-        assignment.known && self.version() == version
+        let told = lock(&self.consumer.context().assignment).known;
+        let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
+        self.version() == version && (told || self.untold && is_member())
     }
 
     /// What is ours now.

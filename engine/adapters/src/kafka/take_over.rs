@@ -67,6 +67,7 @@ impl TakeOver<'_> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let reader = reader(&self.options.settings)?;
         let input_partitions = self.compare_topics(&reader)?;
+        self.end_what_hangs(&reader, held)?;
         let committed = self.member.committed(&partitions)?;
         let (fresh, lost) = self.first_offsets(&reader, &partitions, &committed)?;
         let ours: Vec<Held> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
@@ -199,6 +200,33 @@ impl TakeOver<'_> {
                 settings.group, settings.topics.prices
             ))),
         }
+    }
+
+    /// Ends what a commit may have left open, wherever it wrote: else offsets
+    /// might stay undecided for good, and notifications of a commit that failed
+    /// be seen with those of the next one.
+    fn end_what_hangs(&mut self, reader: &BaseConsumer<Logged>, held: &[Held]) -> Result<(), Error> {
+        let topics = &self.options.settings.topics;
+        let ours = || held.iter().map(|(partition, _)| partition.0).collect::<Vec<_>>();
+        let mut touched = vec![(&topics.state, ours())];
+        if !self.options.shadow {
+            touched.push((&topics.removals, ours()));
+            for topic in [&topics.notifications, &topics.dead_updates] {
+                let count = i32::try_from(partitions_of(reader, topic)?).unwrap_or(i32::MAX);
+                touched.push((topic, (0..count).collect()));
+            }
+        }
+        let offsets: Vec<(Partition, i64)> = held.iter().map(|(partition, _)| (*partition, 0)).collect();
+        let fence = Fence { member: self.member, held, offsets: &offsets };
+        self.transactions.end_what_hangs(&fence, |producer| {
+            touched.into_iter().try_for_each(|(topic, partitions)| {
+                let mut records = Records::default();
+                partitions
+                    .into_iter()
+                    .for_each(|partition| push(&mut records, Partition(partition), MARKER, b""));
+                producer.send(topic, &mut records)
+            })
+        })
     }
 
     fn write_markers(
