@@ -1,4 +1,5 @@
-//! Every figure the README quotes. `pricedrop-bench [SECTION ...]`.
+//! Every figure the README quotes. `pricedrop-bench [SECTION ...]`, and of the
+//! section `cluster` also parts: `pricedrop-bench cluster [PART ...]`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,12 +13,11 @@ mod throughput;
 
 use std::time::{Duration, Instant};
 
-const SECTIONS: [(&str, fn()); 5] = [
+const SECTIONS: [(&str, fn()); 4] = [
     ("throughput", throughput::run),
     ("plugins", plugins::run),
     ("decision", decision::run),
     ("memory", memory::run),
-    ("cluster", cluster::run),
 ];
 
 fn main() {
@@ -27,6 +27,10 @@ fn main() {
             println!("\n{name}");
             run();
         }
+    }
+    if asked.is_empty() || asked[0] == "cluster" {
+        println!("\ncluster");
+        cluster::run(asked.get(1..).unwrap_or_default());
     }
 }
 

@@ -3,60 +3,76 @@
 use std::time::{Duration, Instant};
 
 use pricedrop_adapters::kafka::Settings;
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::rig::TOLD;
+use super::TOLD;
+use super::rig::{PARTITIONS, PATIENCE};
 
-/// Sends as many records of the same size as a round of notifications.
+/// Sends the very bytes that a notifier told in a round.
 pub struct Producer {
     producer: BaseProducer,
     topic: String,
-    products: usize,
+    bytes: Vec<u8>,
+    /// Where each key and each value ends.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Producer {
-    /// To the topic of notifications.
-    pub fn new(settings: &Settings, products: usize) -> Producer {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.properties["bootstrap.servers"])
-            .set("enable.idempotence", "true")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("partitioner", "murmur2_random")
-            .set("queue.buffering.max.messages", "500000")
-            .create()
-            .unwrap();
-        Producer { producer, topic: settings.topics.notifications.clone(), products }
+    /// To topics of its own, with the settings of the engine's producer; what it
+    /// sends is in the topic of notifications of `told`.
+    pub fn new(settings: &Settings, told: &Settings) -> Producer {
+        let producer = settings.idempotent().create().unwrap();
+        let topic = settings.topics.notifications.clone();
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(TOLD));
+        read(told, |key, value| {
+            bytes.extend_from_slice(key);
+            let middle = bytes.len();
+            bytes.extend_from_slice(value);
+            ends.push((middle, bytes.len()));
+        });
+        Producer { producer, topic, bytes, ends }
     }
 
     /// Until all are acknowledged.
     pub fn send(&self) -> Duration {
         let begun = Instant::now();
-        let each = TOLD / self.products;
-        for user in 0..TOLD {
-            let (key, product) = (format!("user-{user:08}"), user / each);
-            let value = format!(
-                r#"{{"userId":"{key}","productId":"P{product}","newPrice":89.99,"id":"{:08x}-0000-8000-8000-{user:012x}","watchPrice":{}.{:02},"previousPrice":90,"currency":"USD"}}"#,
-                (user as u32).wrapping_mul(2_654_435_761),
-                100 + user % each / 100,
-                user % 100,
-            );
-            let mut record = BaseRecord::to(&self.topic).key(&key).payload(&value);
+        let mut start = 0;
+        for (count, &(middle, end)) in self.ends.iter().enumerate() {
+            let (key, value) = (&self.bytes[start..middle], &self.bytes[middle..end]);
+            start = end;
+            let mut record = BaseRecord::to(&self.topic).key(key).payload(value);
             while let Err((error, again)) = self.producer.send(record) {
-                assert!(
-                    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
-                    "{error}"
-                );
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full);
                 self.producer.poll(Duration::from_millis(2));
                 record = again;
             }
-            if user % 1_000 == 0 {
+            if count % 1_000 == 0 {
                 self.producer.poll(Duration::ZERO);
             }
         }
-        self.producer.flush(Duration::from_secs(60)).unwrap();
+        self.producer.flush(PATIENCE).unwrap();
         begun.elapsed()
+    }
+}
+
+/// Reads a round's notifications.
+fn read(told: &Settings, mut see: impl FnMut(&[u8], &[u8])) {
+    let consumer: BaseConsumer = told.reader().create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(&told.topics.notifications, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let (begun, mut count) = (Instant::now(), 0);
+    while count < TOLD {
+        assert!(begun.elapsed() < PATIENCE, "only {count} notifications were read");
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let message = message.unwrap();
+        see(message.key().unwrap(), message.payload().unwrap());
+        count += 1;
     }
 }

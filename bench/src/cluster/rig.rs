@@ -5,63 +5,85 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::kafka::topics::{self, NewTopics};
-use pricedrop_adapters::kafka::{self, Delivery, Figures, Settings, Slot};
+use pricedrop_adapters::cassandra::Cassandra;
+use pricedrop_adapters::kafka::{self, Delivery, Figures, Settings, Slot, Status};
 use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::WatchStore;
+use pricedrop_model::seams::{PriceSink, WatchStore};
 use pricedrop_model::time::SystemClock;
-use pricedrop_model::{Mode, WallTime, Watch};
+use pricedrop_model::{Currency, WallTime, Watch};
 use pricedrop_pipeline::notifier;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::runtime::Runtime;
 
+use super::world::{Addresses, unique};
+use super::{Shape, TOLD};
 use crate::native;
-use crate::rig::{cents, update, watch};
+use crate::rig::{cents, update};
 
-/// Notifications of one round.
-pub const TOLD: usize = 1_000_000;
-const PARTITIONS: i32 = 4;
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Partitions of each topic.
+pub const PARTITIONS: i32 = 4;
+/// How long anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where watches are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watched {
     /// This process: the rest of the pipeline alone.
     Memory,
+    /// Cassandra.
+    Cassandra,
+    /// Redis, and behind it Cassandra.
+    Cache,
 }
 
 /// A running notifier.
 pub struct Rig {
     /// Its topics.
     pub settings: Settings,
-    products: usize,
-    price: i64,
-    figures: Arc<Figures>,
+    /// What it counts.
+    pub figures: Arc<Figures>,
+    /// The price of the last drop, in cents.
+    pub price: i64,
+    shape: Shape,
+    store: Option<Cassandra>,
     producer: BaseProducer,
     stop: tokio::sync::watch::Sender<bool>,
     notifier: Option<JoinHandle<()>>,
+    status: Status,
+    folder: tempfile::TempDir,
+    runtime: Runtime,
     _slot: Slot,
-    _folder: tempfile::TempDir,
-    _runtime: Runtime,
 }
 
 impl Rig {
-    /// Starts one, with a million watches spread over so many products.
-    pub fn start(delivery: Delivery, watched: Watched, products: usize) -> Rig {
-        let runtime = Runtime::new().unwrap();
+    /// Starts one over the watches of this shape.
+    pub fn start(at: &Addresses, delivery: Delivery, watched: Watched, shape: Shape) -> Rig {
         let folder = tempfile::tempdir().unwrap();
-        let bootstrap = pricedrop_harness::servers::kafka();
-        let mut settings = Settings::new(&bootstrap);
-        name_topics(&mut settings, folder.path().file_name().unwrap().to_str().unwrap());
-        let new = NewTopics { partitions: PARTITIONS, replication: 1 };
-        runtime.block_on(topics::apply(&settings, new)).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let settings = runtime.block_on(at.topics(&unique(folder.path()), PARTITIONS));
         let plugins = native::shipped();
-        let watches: Arc<dyn WatchStore> = match watched {
-            Watched::Memory => memory(products, &*plugins),
+        let store = (watched != Watched::Memory)
+            .then(|| runtime.block_on(at.watches(watched == Watched::Cache, plugins.clone())));
+        let watches: Arc<dyn WatchStore> = match &store {
+            Some(store) => Arc::new(store.watches()),
+            None => memory(shape.watches(), &*plugins),
         };
+        Rig::over(folder, runtime, settings, delivery, (watches, plugins), (shape, store))
+    }
+
+    /// Starts one on topics that exist.
+    pub fn over(
+        folder: tempfile::TempDir,
+        runtime: Runtime,
+        settings: Settings,
+        delivery: Delivery,
+        (watches, plugins): (Arc<dyn WatchStore>, Arc<dyn Plugins>),
+        (shape, store): (Shape, Option<Cassandra>),
+    ) -> Rig {
         let figures = Arc::new(Figures::default());
         let options = kafka::Options {
             settings: settings.clone(),
@@ -70,7 +92,7 @@ impl Rig {
             delivery,
             format: Format::Full,
             shadow: false,
-            prices: None,
+            prices: store.as_ref().map(|store| Arc::new(store.prices()) as Arc<dyn PriceSink>),
             figures: figures.clone(),
         };
         let slot = kafka::take_slot(folder.path()).unwrap();
@@ -80,15 +102,28 @@ impl Rig {
             notifier::Options::default().build(source, committer, watches, plugins, Arc::new(SystemClock));
         let (stop, told) = tokio::sync::watch::channel(false);
         let handle = runtime.handle().clone();
-        let notifier = std::thread::spawn(move || handle.block_on(notifier.run(told)).unwrap());
+        let work = move || handle.block_on(notifier.run(told)).unwrap();
+        let notifier = Some(std::thread::Builder::new().name("notifier".into()).spawn(work).unwrap());
         let producer = ClientConfig::new()
-            .set("bootstrap.servers", &bootstrap)
+            .set("bootstrap.servers", &settings.properties["bootstrap.servers"])
             .set("partitioner", "murmur2_random")
             .create()
             .unwrap();
-        let notifier = Some(notifier);
-        let (price, _folder, _slot, _runtime) = (9_000, folder, slot, runtime);
-        Rig { settings, products, price, figures, producer, stop, notifier, _slot, _folder, _runtime }
+        let status = worker.status;
+        Rig {
+            settings,
+            figures,
+            price: 9_000,
+            shape,
+            store,
+            producer,
+            stop,
+            notifier,
+            status,
+            folder,
+            runtime,
+            _slot: slot,
+        }
     }
 
     /// Drops every product once more, below all thresholds, and waits until
@@ -97,54 +132,91 @@ impl Rig {
         self.price -= 1;
         let before = self.figures.notifications.load(Relaxed);
         let begun = Instant::now();
-        for product in 0..self.products {
-            let (key, value) = (format!("P{product}"), update(product, cents(self.price)));
-            let record = BaseRecord::to(&self.settings.topics.prices).key(&key).payload(&value[..]);
-            self.producer.send(record).map_err(|(error, _)| error).unwrap();
+        for product in 0..self.shape.products() {
+            self.send(product);
         }
         self.producer.flush(PATIENCE).unwrap();
-        while self.figures.notifications.load(Relaxed) - before < TOLD as u64 {
-            assert!(begun.elapsed() < PATIENCE, "not everybody was told");
-            std::thread::park_timeout(Duration::from_micros(200));
-        }
+        self.wait(begun, || self.figures.notifications.load(Relaxed) - before >= TOLD as u64);
         begun.elapsed()
     }
-}
 
-impl Drop for Rig {
-    fn drop(&mut self) {
+    /// Sends one product's price.
+    pub fn send(&self, product: usize) {
+        let (key, value) =
+            (self.shape.product(product), update(self.shape.number(product), cents(self.price)));
+        let topic = &self.settings.topics.prices;
+        let mut record = BaseRecord::to(topic).key(key.as_str()).payload(&value[..]);
+        while let Err((_, again)) = self.producer.send(record) {
+            self.producer.poll(Duration::from_millis(1));
+            record = again;
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Waits until all that was sent is in the log.
+    pub fn flush(&self) {
+        self.producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Waits until the prices of the last drops are shown, for that goes on
+    /// behind the commits; some stand for all.
+    pub fn settle(&self) {
+        let Some(store) = &self.store else { return };
+        let (prices, begun, wanted) = (store.prices(), Instant::now(), cents(self.price));
+        let step = (self.shape.products() / 64).max(1);
+        for product in (0..self.shape.products()).step_by(step) {
+            let product = self.shape.product(product);
+            let shown = || {
+                let shown = self.runtime.block_on(prices.of(&product, Currency::USD)).unwrap();
+                shown.is_some_and(|(last, _)| last.price <= wanted)
+            };
+            self.wait(begun, shown);
+        }
+    }
+
+    /// Waits until it serves all partitions.
+    pub fn serves(&self, partitions: usize) {
+        self.wait(Instant::now(), || self.status.serving().len() == partitions);
+    }
+
+    /// Waits until so many records of its one partition are committed.
+    pub fn evaluated(&self, records: usize) {
+        self.wait(Instant::now(), || self.status.serving().iter().any(|(_, next)| *next >= records as i64));
+    }
+
+    fn wait(&self, begun: Instant, done: impl Fn() -> bool) {
+        while !done() {
+            assert!(begun.elapsed() < PATIENCE, "a notifier does not come to an end");
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
+    }
+
+    /// Ends it; its folder and runtime serve the next one.
+    pub fn stop(mut self) -> (tempfile::TempDir, Runtime, Settings) {
+        self.end();
+        let empty = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+        let folder = std::mem::replace(&mut self.folder, empty.0);
+        let runtime = std::mem::replace(&mut self.runtime, empty.1);
+        (folder, runtime, self.settings.clone())
+    }
+
+    fn end(&mut self) {
         self.stop.send_replace(true);
         let _ = self.notifier.take().map(JoinHandle::join);
     }
 }
 
-fn name_topics(settings: &mut Settings, unique: &str) {
-    let unique = unique.replace('.', "");
-    settings.group = unique.clone();
-    let topics = &mut settings.topics;
-    for name in [
-        &mut topics.prices,
-        &mut topics.notifications,
-        &mut topics.dead_updates,
-        &mut topics.state,
-        &mut topics.removals,
-        &mut topics.retries,
-        &mut topics.dead_deliveries,
-    ] {
-        *name = format!("{unique}.{name}");
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
-fn memory(products: usize, plugins: &dyn Plugins) -> Arc<dyn WatchStore> {
+/// Watches of this process.
+pub fn memory(watches: impl Iterator<Item = Watch>, plugins: &dyn Plugins) -> Arc<dyn WatchStore> {
     let store = MemoryWatches::new(Arc::new(SystemClock), plugins.bucketing(), 10_000);
-    everybody(products).for_each(|watch| {
+    watches.for_each(|watch| {
         store.put(Watch { updated_at: Some(WallTime(0)), ..watch });
     });
     Arc::new(store)
-}
-
-/// A million watches, each of another user.
-fn everybody(products: usize) -> impl Iterator<Item = Watch> {
-    let each = TOLD / products;
-    (0..TOLD).map(move |user| watch(user / each, cents(10_000 + (user % each) as i64), user, Mode::EveryDrop))
 }

@@ -245,8 +245,11 @@ impl Worker {
         let mut rows = Vec::new();
         for (key, state, bytes) in states {
             let Some(owned) = holdings.owned.get_mut(&key.partition) else { continue };
+            // A state that was not evaluated anew has nothing to show, and would
+            // carry an old price with a new offset.
+            let shows = self.options.prices.is_some() && owned.states.last(&key) != state.last;
             owned.states.remember(&key, Some(&state), bytes.as_deref());
-            if self.options.prices.is_some() {
+            if shows {
                 let next_offset = owned.next;
                 rows.push(PriceRow { key, next_offset, last: state.last, floor: state.floor });
             }

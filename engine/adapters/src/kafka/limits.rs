@@ -7,6 +7,9 @@ pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 pub const RETRY_BACKOFF_MS: u64 = 1;
 /// Longest wait of the client before it repeats a request, milliseconds.
 pub const RETRY_BACKOFF_MAX_MS: u64 = 5;
+/// How long records wait for others to fill a request, where they are flushed
+/// in the end, milliseconds.
+pub const FLUSHED_LINGER_MS: u64 = 500;
 /// Records in a producer's queue.
 pub const PRODUCER_QUEUE_RECORDS: usize = 500_000;
 /// KiB in a producer's queue.
@@ -21,6 +24,12 @@ pub const RECORD_OVERHEAD_BYTES: usize = 4_096;
 pub const REASON_BYTES: usize = 512;
 /// Records handed to a producer at once.
 pub const SEND_RECORDS: usize = 4_096;
+/// Records of each partition that may be on their way before more are handed
+/// over: what a request holds, more or less.
+pub const PARTITION_RECORDS: usize = 4_096;
+/// How long a producer may stand still until more is handed over all the same,
+/// milliseconds: what is left may wait to be flushed.
+pub const STANDSTILL_MS: u64 = 5;
 /// Longest wait for one answer of the cluster, milliseconds.
 pub const CALL_MS: u64 = 10_000;
 /// Longest wait for the first answer of a producer, milliseconds: an earlier
@@ -29,6 +38,9 @@ pub const INIT_MS: u64 = 30_000;
 /// Longest wait for a marker to come back, milliseconds: other instances'
 /// open transactions may have to end first.
 pub const TAKE_OVER_MS: u64 = 60_000;
+/// Prices committed so long before the last one of their partition are shown,
+/// milliseconds: a worker that takes over shows only those behind it again.
+pub const SHOWN_WITHIN_MS: i64 = 60_000;
 /// How often a partition that needs a person is looked at again, milliseconds.
 pub const LOOK_AGAIN_MS: u64 = 5_000;
 /// How often events of a consumer are looked for, milliseconds.

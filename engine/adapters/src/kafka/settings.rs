@@ -7,7 +7,8 @@ use std::fmt;
 use rdkafka::ClientConfig;
 
 use super::limits::{
-    FETCH_QUEUE_KIB, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
+    FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS,
+    RETRY_BACKOFF_MS,
 };
 
 /// The names of all topics.
@@ -155,7 +156,12 @@ impl Settings {
             ("transaction.timeout.ms", timeout.clone()),
             ("message.timeout.ms", timeout),
         ]);
-        self.config(&sending(), &fixed)
+        self.config(&flushed(), &fixed)
+    }
+
+    /// A producer whose records are flushed a batch at a time.
+    pub fn batching(&self) -> ClientConfig {
+        self.config(&flushed(), &producing())
     }
 
     /// A producer whose records are each their own.
@@ -203,6 +209,15 @@ fn sending() -> Vec<(&'static str, String)> {
         ("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS.to_string()),
         ("queue.buffering.max.kbytes", PRODUCER_QUEUE_KIB.to_string()),
     ]
+}
+
+/// Whoever flushes waits for nothing, so until then requests may fill up. And
+/// the client's thread does not spin, as it does while records that have waited
+/// long enough stand behind a request on its way.
+fn flushed() -> Vec<(&'static str, String)> {
+    let mut properties = sending();
+    properties.push(("linger.ms", FLUSHED_LINGER_MS.to_string()));
+    properties
 }
 
 fn producing() -> Vec<(&'static str, String)> {

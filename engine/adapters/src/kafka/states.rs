@@ -1,11 +1,13 @@
 //! The product states of the partitions that are ours, in memory, as they are
 //! committed: encoded, for a million of them must fit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use pricedrop_model::seams::{Error, PriceRow};
-use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey};
+use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, StateKey, WallTime};
+
+use super::limits::SHOWN_WITHIN_MS;
 
 /// The states of one product, encoded.
 type Encoded = Vec<(Currency, Box<[u8]>)>;
@@ -21,14 +23,15 @@ pub struct PartitionStates {
 }
 
 impl PartitionStates {
-    /// Remembers a stored state; none: it was forgotten.
+    /// Remembers a stored state; none: it was forgotten. When it was evaluated
+    /// last.
     ///
     /// # Errors
     /// The bytes are no state.
-    pub fn store(&mut self, key: &StateKey, bytes: Option<&[u8]>) -> Result<(), Error> {
+    pub fn store(&mut self, key: &StateKey, bytes: Option<&[u8]>) -> Result<Option<WallTime>, Error> {
         let state = bytes.map(ProductState::decode).transpose()?;
         self.remember(key, state.as_ref(), bytes);
-        Ok(())
+        Ok(state.and_then(|state| state.last).map(|last| last.at))
     }
 
     /// Remembers a state and its stored form.
@@ -83,16 +86,22 @@ impl PartitionStates {
         self.telling.iter().any(|key| key.product == *product)
     }
 
-    /// The prices of all products, as far as they can be read.
-    pub fn prices(&self, partition: Partition, next_offset: i64) -> impl Iterator<Item = PriceRow> {
-        let states = self.products.iter().flat_map(|(product, states)| {
-            states.iter().map(move |(currency, bytes)| (product.clone(), *currency, bytes))
-        });
-        states.filter_map(move |(product, currency, bytes)| {
-            let state = ProductState::decode(bytes).ok()?;
-            let key = StateKey { partition, product, currency };
-            Some(PriceRow { key, next_offset, last: state.last, floor: state.floor })
-        })
+    /// What a product was evaluated at last.
+    pub fn last(&self, key: &StateKey) -> Option<Evaluated> {
+        let of_product = self.products.get(&key.product)?;
+        let (_, bytes) = of_product.iter().find(|(currency, _)| *currency == key.currency)?;
+        ProductState::decode(bytes).ok()?.last
+    }
+
+    /// What is shown of a product's state.
+    ///
+    /// # Errors
+    /// Stored bytes are no state.
+    pub fn price(&self, key: &StateKey, next_offset: i64) -> Result<PriceRow, Error> {
+        let of_product = self.of(key.partition, &key.product)?;
+        let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
+        let state = state.unwrap_or_default();
+        Ok(PriceRow { key: key.clone(), next_offset, last: state.last, floor: state.floor })
     }
 
     /// How many products have a state.
@@ -106,6 +115,33 @@ fn note(set: &mut BTreeSet<StateKey>, key: &StateKey, belongs: bool) {
         true => set.insert(key.clone()),
         false => set.remove(key),
     };
+}
+
+/// The states that were stored last: prices of theirs may be committed, and not
+/// shown yet. A price is shown soon behind its commit, so it is enough to look
+/// a while back from the last one.
+#[derive(Default)]
+pub struct Latest {
+    keys: VecDeque<(Option<WallTime>, StateKey)>,
+    /// The last evaluation.
+    at: Option<WallTime>,
+}
+
+impl Latest {
+    /// Adds the next state of the log; one that was forgotten has no time.
+    pub fn add(&mut self, key: StateKey, at: Option<WallTime>) {
+        self.at = self.at.max(at);
+        self.keys.push_back((at.or(self.at), key));
+        let since = self.at.map(|at| WallTime(at.0.saturating_sub(SHOWN_WITHIN_MS)));
+        while self.keys.front().is_some_and(|(at, _)| *at < since) {
+            self.keys.pop_front();
+        }
+    }
+
+    /// Each of them once.
+    pub fn keys(&self) -> BTreeSet<&StateKey> {
+        self.keys.iter().map(|(_, key)| key).collect()
+    }
 }
 
 /// What is known of a partition that is ours.

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::{CommitError, Error, PriceRow};
+use pricedrop_model::seams::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use super::commit::Options;
@@ -23,7 +23,7 @@ use super::marked_log::{Logline, Read, read_stable, read_to_markers, reader};
 use super::member::{Held, Member, partitions_of};
 use super::raw::{Records, Value};
 use super::state_log::{self, ACCEPTED, Entry, MARKER, Marker, POSITION};
-use super::states::{Owned, PartitionStates};
+use super::states::{Latest, Owned, PartitionStates};
 use super::transactions::{Fence, Part, Transactions};
 use super::{Start, fresh_token};
 
@@ -40,6 +40,7 @@ pub struct TakenOver {
 #[derive(Default)]
 struct Told {
     states: PartitionStates,
+    latest: Latest,
     position: Option<i64>,
     /// Accepted after the position was written.
     accepted: Option<i64>,
@@ -91,6 +92,7 @@ impl TakeOver<'_> {
                     if next != offset {
                         accepted.push((*partition, next));
                     }
+                    self.show_latest(&told, next)?;
                     taken.owned.insert(*partition, Owned { epoch: *epoch, next, states: told.states });
                 }
                 Err(why) => {
@@ -100,7 +102,6 @@ impl TakeOver<'_> {
             }
         }
         self.adopt(&ours, &accepted)?;
-        self.show_prices(&taken);
         let products: usize = taken.owned.values().map(|owned| owned.states.len()).sum();
         let took_ms = began.elapsed().as_millis() as u64;
         self.options.figures.took_over(took_ms);
@@ -286,7 +287,12 @@ impl TakeOver<'_> {
             let entry = self.read_line(&line)?;
             let told = told.entry(line.partition).or_default();
             match entry {
-                Entry::State(key, bytes) => told.states.store(&key, bytes)?,
+                Entry::State(key, bytes) => {
+                    let at = told.states.store(&key, bytes)?;
+                    if self.options.prices.is_some() {
+                        told.latest.add(key, at);
+                    }
+                }
                 Entry::Position(next) => {
                     told.position = Some(next);
                     told.accepted = None;
@@ -366,13 +372,12 @@ impl TakeOver<'_> {
         self.write(&held, accepted, records)
     }
 
-    /// Prices committed by a worker that died before it showed them.
-    fn show_prices(&self, taken: &TakenOver) {
-        let Some(prices) = &self.options.prices else { return };
-        for (partition, owned) in &taken.owned {
-            let rows = owned.states.prices(*partition, owned.next);
-            prices.show(rows.collect::<Vec<PriceRow>>());
-        }
+    /// Prices that a worker may have committed without showing them: it died.
+    fn show_latest(&self, told: &Told, next: i64) -> Result<(), Error> {
+        let Some(prices) = &self.options.prices else { return Ok(()) };
+        let rows = told.latest.keys().into_iter().map(|key| told.states.price(key, next));
+        prices.show(rows.collect::<Result<_, _>>()?);
+        Ok(())
     }
 }
 

@@ -75,7 +75,7 @@ impl Transactions {
         }
         let broken = |error: Refusal| Error::Broken(format!("the Kafka producer: {error}"));
         if !self.delivery.is_exact() {
-            self.producer = Some(RawProducer::new(&self.settings.idempotent()).map_err(broken)?);
+            self.producer = Some(RawProducer::new(&self.settings.batching()).map_err(broken)?);
             self.may_hang = false;
             return Ok(());
         }

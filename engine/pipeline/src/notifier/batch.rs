@@ -20,6 +20,9 @@ use super::{Counters, Failure, Options};
 /// Most updates the throttle is asked about at once: enough to make a call
 /// cheap, and few enough that not many begin to tell when there is no room left.
 const THROTTLE_RUN: usize = 32;
+/// How many commits' watches one commit considers when fan-outs run and no
+/// record waits. Each commit costs its round trips, however many it tells.
+const ALONE: usize = 5;
 /// Records decided between two looks at what runs beside.
 const BREATH_RECORDS: usize = 32;
 
@@ -145,14 +148,16 @@ impl<'a> Batch<'a> {
     }
 
     /// Goes on with unfinished fan-outs, as far as the budget goes: half of it,
-    /// where the other half is for records of other products.
+    /// where the other half is for records of other products, and several where
+    /// nobody else waits.
     pub async fn go_on(
         &mut self,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
         others_wait: bool,
     ) -> Result<(), Failure> {
         let records_share = if others_wait { self.budget / 2 } else { 0 };
-        self.budget -= records_share;
+        let alone = !others_wait && !running.is_empty();
+        self.budget = if alone { self.budget.saturating_mul(ALONE) } else { self.budget - records_share };
         let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
         for (at, (key, teller)) in running.iter_mut().enumerate() {

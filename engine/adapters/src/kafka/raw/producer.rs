@@ -2,21 +2,28 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::{GroupMetadata, Refusal, c_string, millis, taken};
-use crate::kafka::limits::CALL_MS;
+use crate::kafka::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
 use crate::kafka::log::write_line;
 
 /// A producer without delivery reports: what was not delivered fails the
 /// transaction, or the flush.
 pub struct RawProducer {
     client: *mut rd::rd_kafka_t,
-    topics: Vec<(String, *mut rd::rd_kafka_topic_t)>,
+    topics: Vec<Topic>,
+}
+
+/// A topic that was met, and how many partitions it had.
+struct Topic {
+    name: String,
+    handle: *mut rd::rd_kafka_topic_t,
+    partitions: usize,
 }
 
 // SAFETY: the library's objects may be used from any thread.
@@ -114,6 +121,8 @@ pub struct Letter<'a> {
 
 /// How often a full queue is looked at again.
 const ROOM_POLL: Duration = Duration::from_millis(2);
+/// As [`ROOM_POLL`], of one that is merely full enough.
+const STEP_POLL: Duration = Duration::from_millis(1);
 
 impl RawProducer {
     /// A producer of this configuration.
@@ -226,7 +235,7 @@ impl RawProducer {
     /// # Errors
     /// One of them cannot be sent at all.
     pub fn send(&mut self, topic: &str, records: &mut Records) -> Result<(), Refusal> {
-        let handle = self.topic(topic)?;
+        let (handle, partitions) = self.topic(topic)?;
         records.lay_out(handle);
         let mut rest = &mut records.messages[..];
         while !rest.is_empty() {
@@ -236,6 +245,7 @@ impl RawProducer {
             // call, and the library copies what they point to.
             let sent = unsafe { rd::rd_kafka_produce_batch(handle, BY_KEY, flags, rest.as_mut_ptr(), count) };
             if sent == count {
+                self.keep_step(partitions * PARTITION_RECORDS);
                 return Ok(());
             }
             let failed: Vec<_> =
@@ -297,14 +307,31 @@ impl RawProducer {
         }
     }
 
+    /// Waits while more than so many records are on their way, as long as they
+    /// get fewer: so they lie in our memory, and not twice in the library's.
+    fn keep_step(&self, most: usize) {
+        let (mut least, mut since) = (usize::MAX, Instant::now());
+        loop {
+            // SAFETY: the client lives.
+            let queued = usize::try_from(unsafe { rd::rd_kafka_outq_len(self.client) }).unwrap_or(0);
+            if queued < least {
+                (least, since) = (queued, Instant::now());
+            }
+            if queued <= most || since.elapsed() >= Duration::from_millis(STANDSTILL_MS) {
+                return;
+            }
+            self.poll(STEP_POLL);
+        }
+    }
+
     fn poll(&self, wait: Duration) {
         // SAFETY: the client lives.
         unsafe { rd::rd_kafka_poll(self.client, millis(wait)) };
     }
 
-    fn topic(&mut self, name: &str) -> Result<*mut rd::rd_kafka_topic_t, Refusal> {
-        if let Some((_, handle)) = self.topics.iter().find(|(known, _)| known == name) {
-            return Ok(*handle);
+    fn topic(&mut self, name: &str) -> Result<(*mut rd::rd_kafka_topic_t, usize), Refusal> {
+        if let Some(topic) = self.topics.iter().find(|topic| topic.name == name) {
+            return Ok((topic.handle, topic.partitions));
         }
         // SAFETY: the client and the name live during the call.
         let handle = unsafe { rd::rd_kafka_topic_new(self.client, c_string(name).as_ptr(), ptr::null_mut()) };
@@ -312,19 +339,23 @@ impl RawProducer {
             // SAFETY: reads a number of this thread.
             return Err(Refusal::of_code(unsafe { rd::rd_kafka_last_error() }, name));
         }
-        if let Err(refusal) = self.meet(handle, name) {
-            // SAFETY: the handle is ours.
-            unsafe { rd::rd_kafka_topic_destroy(handle) };
-            return Err(refusal);
+        match self.meet(handle, name) {
+            Ok(partitions) => {
+                self.topics.push(Topic { name: name.to_owned(), handle, partitions });
+                Ok((handle, partitions))
+            }
+            Err(refusal) => {
+                // SAFETY: the handle is ours.
+                unsafe { rd::rd_kafka_topic_destroy(handle) };
+                Err(refusal)
+            }
         }
-        self.topics.push((name.to_owned(), handle));
-        Ok(handle)
     }
 
     /// Learns the partitions of a topic before anything is sent there: a
     /// record for a partition not known yet would enter the transaction as one
     /// of no partition, and hang.
-    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<(), Refusal> {
+    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, Refusal> {
         let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
         let wait = c_int::try_from(CALL_MS).unwrap_or(c_int::MAX);
         // SAFETY: client and handle live; what is handed over is destroyed once.
@@ -333,14 +364,14 @@ impl RawProducer {
             return Err(Refusal::of_code(code, name));
         }
         // SAFETY: the call succeeded, so the answer has the topic asked for.
-        let code = unsafe {
+        let (code, partitions) = unsafe {
             let topics = std::slice::from_raw_parts((*metadata).topics, (*metadata).topic_cnt as usize);
-            let code = topics.first().map_or(Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, |topic| topic.err);
+            let found = topics.first().map(|topic| (topic.err, topic.partition_cnt));
             rd::rd_kafka_metadata_destroy(metadata);
-            code
+            found.unwrap_or((Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, 0))
         };
         match code {
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(usize::try_from(partitions).unwrap_or(0)),
             code => Err(Refusal::of_code(code, name)),
         }
     }
@@ -355,8 +386,8 @@ impl Drop for RawProducer {
                 self.client,
                 (rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT) as c_int,
             );
-            for (_, handle) in &self.topics {
-                rd::rd_kafka_topic_destroy(*handle);
+            for topic in &self.topics {
+                rd::rd_kafka_topic_destroy(topic.handle);
             }
             rd::rd_kafka_destroy(self.client);
         }

@@ -1,0 +1,156 @@
+//! The three servers, and what all parts find on them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pricedrop_adapters::cassandra::{self, Cassandra};
+use pricedrop_adapters::kafka::Settings;
+use pricedrop_adapters::kafka::topics::{self, NewTopics};
+use pricedrop_adapters::redis::{Redis, RedisShelves};
+use pricedrop_harness::servers::{Kind, Own};
+use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::seams::PolicyRegistry;
+use tokio::runtime::Runtime;
+
+use super::fill;
+use crate::native;
+
+const KEYSPACE: &str = "bench";
+
+/// Where the servers are. As text, it goes to a process of our own.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Kafka's bootstrap servers.
+    pub kafka: String,
+    /// A contact point of Cassandra.
+    pub cassandra: String,
+    /// Redis.
+    pub redis: String,
+}
+
+impl Addresses {
+    /// As one argument.
+    pub fn to_argument(&self) -> String {
+        [&*self.kafka, &*self.cassandra, &*self.redis].join("/")
+    }
+
+    /// From that argument.
+    pub fn from_argument(argument: &str) -> Addresses {
+        let mut parts = argument.split('/').map(str::to_owned);
+        let mut next = || parts.next().unwrap();
+        Addresses { kafka: next(), cassandra: next(), redis: next() }
+    }
+}
+
+/// Servers of this run alone; they end with it.
+pub struct World {
+    /// Where they are.
+    pub addresses: Addresses,
+    /// Each with its name, to look at its processor time.
+    pub servers: Vec<(&'static str, Own)>,
+    filled: bool,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// Starts them.
+    pub fn start() -> World {
+        let begun = Instant::now();
+        let folder = tempfile::tempdir().unwrap();
+        let start = |name, kind, heap: &[&str]| {
+            let options = [&["--fresh"], heap].concat();
+            (name, Own::with(kind, &folder.path().join(name), &options).unwrap())
+        };
+        let servers = vec![
+            start("kafka", Kind::Kafka, &["--heap", "1g"]),
+            start("cassandra", Kind::Cassandra, &["--heap", "1g"]),
+            start("redis", Kind::Redis, &[]),
+        ];
+        let at = |place: usize| servers[place].1.address().to_owned();
+        let addresses = Addresses { kafka: at(0), cassandra: at(1), redis: at(2) };
+        say(&format!("servers are up after {:.0} s", begun.elapsed().as_secs_f64()));
+        World { addresses, servers, filled: false, _folder: folder }
+    }
+
+    /// Writes the watches of both shapes, and the index of the large product;
+    /// once.
+    pub fn fill(&mut self) {
+        if std::mem::replace(&mut self.filled, true) {
+            return;
+        }
+        let begun = Instant::now();
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let options = self.addresses.cassandra();
+            cassandra::schema::apply(&options).await.unwrap();
+            fill::watches(&self.addresses.cassandra, KEYSPACE).await;
+            let plugins = native::shipped();
+            let bucketing = plugins.bucketing().unwrap();
+            let store = options.connect(Arc::new(NoCache)).await.unwrap();
+            store.set_plugins(plugins);
+            let policies = store.policies();
+            policies.activate(bucketing.identity()).await.unwrap();
+            say(&format!("watches are written after {:.0} s", begun.elapsed().as_secs_f64()));
+            let indexed = policies.repair(&super::Shape::One.product(0)).await.unwrap();
+            assert_eq!(indexed, super::TOLD as u64);
+        });
+        say(&format!("Cassandra is filled after {:.0} s", begun.elapsed().as_secs_f64()));
+    }
+}
+
+impl Addresses {
+    fn cassandra(&self) -> cassandra::Options {
+        cassandra::Options::new(vec![self.cassandra.clone()], KEYSPACE)
+    }
+
+    /// The filled Cassandra, with Redis in front of it or without.
+    pub async fn watches(&self, cached: bool, plugins: Arc<dyn Plugins>) -> Cassandra {
+        let cache: Arc<dyn ShelfCache> = match cached {
+            true => Arc::new(RedisShelves::new(&self.redis())),
+            false => Arc::new(NoCache),
+        };
+        let store = self.cassandra().connect(cache).await.unwrap();
+        store.set_plugins(plugins);
+        store
+    }
+
+    fn redis(&self) -> Redis {
+        let options = pricedrop_adapters::redis::Options {
+            addresses: vec![self.redis.parse().unwrap()],
+            ..Default::default()
+        };
+        Redis::new(options).unwrap()
+    }
+
+    /// Topics of one notifier alone, made.
+    pub async fn topics(&self, unique: &str, partitions: i32) -> Settings {
+        let mut settings = Settings::new(&self.kafka);
+        settings.group = unique.to_owned();
+        let topics = &mut settings.topics;
+        for name in [
+            &mut topics.prices,
+            &mut topics.notifications,
+            &mut topics.dead_updates,
+            &mut topics.state,
+            &mut topics.removals,
+            &mut topics.retries,
+            &mut topics.dead_deliveries,
+        ] {
+            *name = format!("{unique}.{name}");
+        }
+        topics::apply(&settings, NewTopics { partitions, replication: 1 }).await.unwrap();
+        settings
+    }
+}
+
+/// The name of a folder that is nobody else's.
+pub fn unique(folder: &Path) -> String {
+    folder.file_name().unwrap().to_str().unwrap().replace('.', "")
+}
+
+/// A line for whoever waits.
+pub fn say(what: &str) {
+    eprintln!("    {what}");
+}
