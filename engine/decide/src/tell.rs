@@ -38,7 +38,7 @@ pub enum Silence {
 /// Remembers 16 bytes per user told.
 #[derive(Debug, Default)]
 pub struct Teller {
-    told: HashSet<u128, BuildHasherDefault<AlreadyHashed>>,
+    told: ToldUsers,
 }
 
 impl Teller {
@@ -63,7 +63,7 @@ impl Teller {
         }
         fan_out.told_every_drop |= mode == Mode::EveryDrop;
         fan_out.told_once |= mode == Mode::Once;
-        match self.told.insert(xxh3_128(row.user.as_bytes())) {
+        match self.told.add(xxh3_128(row.user.as_bytes())) {
             true => Verdict::Told,
             false => Verdict::Covered,
         }
@@ -87,6 +87,51 @@ fn silence(fan_out: &FanOut, once_ranges: &[OnceRange], mode: Mode, row: &WatchR
     (mode == Mode::Once && once_ranges.iter().any(told_once)).then_some(Silence::Gone)
 }
 
+type Hashes = HashSet<u128, BuildHasherDefault<AlreadyHashed>>;
+
+/// Users of one set; beyond, they are parted.
+const UNPARTED: usize = 1 << 14;
+/// Sets of a large fan-out.
+const PARTS: usize = 64;
+
+/// Hashes of users. A set that grows holds twice what it needs, and for a moment
+/// three times; so many users lie in sets of different sizes, of which only a few
+/// are about to grow at any time.
+#[derive(Debug, Default)]
+struct ToldUsers {
+    first: Hashes,
+    parts: Vec<Hashes>,
+}
+
+impl ToldUsers {
+    /// Whether the hash is new.
+    fn add(&mut self, hash: u128) -> bool {
+        if self.parts.is_empty() {
+            let new = self.first.insert(hash);
+            if self.first.len() > UNPARTED {
+                self.part();
+            }
+            return new;
+        }
+        self.parts[part_of(hash)].insert(hash)
+    }
+
+    fn part(&mut self) {
+        self.parts = std::iter::repeat_with(Hashes::default).take(PARTS).collect();
+        for hash in std::mem::take(&mut self.first) {
+            self.parts[part_of(hash)].insert(hash);
+        }
+    }
+}
+
+/// Each part has the same factor more than the one before; the last almost twice
+/// what the first has.
+fn part_of(hash: u128) -> usize {
+    // The lower half places it inside of its set.
+    let share = (hash >> 104) as u32 as f32 / (1u32 << 24) as f32;
+    (((1.0 + share).log2() * PARTS as f32) as usize).min(PARTS - 1)
+}
+
 /// Passes on what is a hash already.
 #[derive(Default)]
 struct AlreadyHashed(u64);
@@ -101,5 +146,25 @@ impl Hasher for AlreadyHashed {
     }
     fn write_u128(&mut self, hash: u128) {
         self.0 = hash as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_new_once_however_many_there_are() {
+        let mut told = ToldUsers::default();
+        let hash = |user: u32| xxh3_128(&user.to_be_bytes());
+        for user in 0..100_000 {
+            assert!(told.add(hash(user)));
+            assert!(!told.add(hash(user / 2)));
+        }
+        assert!(told.first.is_empty());
+        let sizes: Vec<usize> = told.parts.iter().map(HashSet::len).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 100_000);
+        let (least, most) = (sizes[0], sizes[PARTS - 1]);
+        assert!(least * 3 < most * 2 && most < least * 3, "from {least} to {most}");
     }
 }

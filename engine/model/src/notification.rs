@@ -86,6 +86,27 @@ pub enum Format {
     Lean,
 }
 
+/// As `Display` writes it, without its detours: this is done for every user told.
+fn write_price(out: &mut Vec<u8>, price: Price) {
+    // Units are below 2^53, 16 digits; the scale is at most 9, and one digit
+    // stands before the point.
+    let mut text = [b'0'; 18];
+    let (mut units, mut at) = (price.units().unsigned_abs(), text.len());
+    for place in 0.. {
+        if place > u32::from(price.scale()) && units == 0 {
+            break;
+        }
+        if place == u32::from(price.scale()) && place > 0 {
+            at -= 1;
+            text[at] = b'.';
+        }
+        at -= 1;
+        text[at] = b'0' + (units % 10) as u8;
+        units /= 10;
+    }
+    out.extend_from_slice(&text[at..]);
+}
+
 /// Writes the notifications of one block as JSON. Everything that is the same
 /// for the whole block is rendered once.
 pub struct Renderer {
@@ -127,15 +148,32 @@ impl Renderer {
 
     /// Appends the notification to this user, without a line end.
     pub fn write(&mut self, out: &mut Vec<u8>, user: &str, watch_price: Price) {
-        use std::io::Write as _;
         out.extend_from_slice(br#"{"userId":"#);
         serde_json::to_writer(&mut *out, user).expect("strings are JSON");
         out.extend_from_slice(self.product_and_price.as_bytes());
         if self.format == Format::Full {
             let id = self.ids.id(user).0;
-            let _ = write!(out, r#","id":"{id}","watchPrice":{watch_price}"#);
+            out.extend_from_slice(br#","id":""#);
+            out.extend_from_slice(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+            out.extend_from_slice(br#"","watchPrice":"#);
+            write_price(out, watch_price);
             out.extend_from_slice(self.tail.as_bytes());
         }
         out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_written_as_it_is_shown() {
+        for text in ["0", "7", "90", "0.05", "0.000000001", "79.9", "9007199254740991", "9007199.254740991"] {
+            let mut written = Vec::new();
+            write_price(&mut written, Price::parse(text).unwrap());
+            assert_eq!(String::from_utf8(written).unwrap(), text);
+        }
     }
 }
