@@ -248,6 +248,9 @@ pub struct PriceRow {
     pub key: StateKey,
     /// The offset its commit went on from: later rows have higher ones.
     pub next_offset: i64,
+    /// Which of the rows of that offset: later ones have higher numbers. A timer
+    /// may release a price without any record.
+    pub turn: u16,
     /// The price and when; none: it was forgotten.
     pub last: Option<crate::Evaluated>,
     /// Which crossing watches are spent.

@@ -1,7 +1,8 @@
 //! Current prices: written behind the commits, read by the API and re-checks.
 //!
-//! Each row is written with its offset as the timestamp, so that whoever writes
-//! late, a paused engine or one that takes over, an older row never wins.
+//! Each row is written with its offset and turn as the timestamp, so that whoever
+//! writes late, a paused engine or one that takes over, an older row never wins.
+//! With the same timestamp Cassandra would keep the higher price of the two.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -49,7 +50,7 @@ impl Waiting {
         for row in rows {
             let has_room = waiting.len() < PRICES_WAITING;
             match waiting.get_mut(&row.key) {
-                Some(known) if known.next_offset > row.next_offset => {}
+                Some(known) if stamp(known) > stamp(&row) => {}
                 Some(known) => *known = row,
                 None if has_room => drop(waiting.insert(row.key.clone(), row)),
                 None => left_out += 1,
@@ -106,6 +107,13 @@ pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
     }
 }
 
+/// Turns of one offset that are told apart.
+const TURNS: i64 = 1 << 10;
+
+fn stamp(row: &PriceRow) -> i64 {
+    row.next_offset.saturating_mul(TURNS) + i64::from(row.turn).min(TURNS - 1)
+}
+
 fn floor_values(floor: Floor) -> [Option<CqlValue>; 2] {
     let (kind, price) = match floor {
         Floor::Infinite => ("infinite", Price::ZERO),
@@ -121,13 +129,13 @@ async fn write(shared: &Shared, row: PriceRow) -> Result<(), (PriceRow, Error)> 
         Err(error) => return Err((row, error)),
     };
     let key = [text(row.key.product.as_str()), text(row.key.currency.as_str())];
-    let stamp = Some(CqlValue::BigInt(row.next_offset));
+    let (offset, stamp) = (Some(CqlValue::BigInt(row.next_offset)), Some(CqlValue::BigInt(stamp(&row))));
     let written = match row.last {
         Some(last) => {
             let mut values = Values::from(key);
             values.extend([Some(CqlValue::Decimal(to_cql(last.price))), timestamp(last.at)]);
             values.extend(floor_values(row.floor));
-            values.extend([Some(CqlValue::Int(row.key.partition.0)), stamp.clone(), stamp]);
+            values.extend([Some(CqlValue::Int(row.key.partition.0)), offset, stamp]);
             shared.requests.write(&[(&statements.insert, values)]).await
         }
         None => {

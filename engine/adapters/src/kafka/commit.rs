@@ -239,7 +239,7 @@ impl Worker {
         let mut holdings = lock(&self.shared);
         for (partition, next) in offsets {
             if let Some(owned) = holdings.owned.get_mut(partition) {
-                owned.next = *next;
+                owned.go_on(*next);
             }
         }
         let mut rows = Vec::new();
@@ -250,8 +250,8 @@ impl Worker {
             let shows = self.options.prices.is_some() && owned.states.last(&key) != state.last;
             owned.states.remember(&key, Some(&state), bytes.as_deref());
             if shows {
-                let next_offset = owned.next;
-                rows.push(PriceRow { key, next_offset, last: state.last, floor: state.floor });
+                let (next_offset, turn) = (owned.next, owned.turn);
+                rows.push(PriceRow { key, next_offset, turn, last: state.last, floor: state.floor });
             }
         }
         drop(holdings);

@@ -25,7 +25,7 @@ pub const REASON_BYTES: usize = 512;
 /// Records handed to a producer at once.
 pub const SEND_RECORDS: usize = 4_096;
 /// Records of each partition that may be on their way before more are handed
-/// over: what a request holds, more or less.
+/// over: what a request holds at most.
 pub const PARTITION_RECORDS: usize = 4_096;
 /// How long a producer may stand still until more is handed over all the same,
 /// milliseconds: what is left may wait to be flushed.

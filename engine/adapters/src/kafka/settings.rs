@@ -7,8 +7,8 @@ use std::fmt;
 use rdkafka::ClientConfig;
 
 use super::limits::{
-    FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS,
-    RETRY_BACKOFF_MS,
+    FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PARTITION_RECORDS, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS,
+    RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
 };
 
 /// The names of all topics.
@@ -217,6 +217,7 @@ fn sending() -> Vec<(&'static str, String)> {
 fn flushed() -> Vec<(&'static str, String)> {
     let mut properties = sending();
     properties.push(("linger.ms", FLUSHED_LINGER_MS.to_string()));
+    properties.push(("batch.num.messages", PARTITION_RECORDS.to_string()));
     properties
 }
 

@@ -101,7 +101,8 @@ impl PartitionStates {
         let of_product = self.of(key.partition, &key.product)?;
         let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
         let state = state.unwrap_or_default();
-        Ok(PriceRow { key: key.clone(), next_offset, last: state.last, floor: state.floor })
+        let (last, floor) = (state.last, state.floor);
+        Ok(PriceRow { key: key.clone(), next_offset, turn: TAKEN_OVER_TURN, last, floor })
     }
 
     /// How many products have a state.
@@ -150,9 +151,27 @@ pub struct Owned {
     pub epoch: u64,
     /// The next offset, as committed.
     pub next: i64,
+    /// How many commits there were with that offset.
+    pub turn: u16,
     /// Its states.
     pub states: PartitionStates,
 }
+
+impl Owned {
+    /// As it is taken over.
+    pub fn new(epoch: u64, next: i64, states: PartitionStates) -> Owned {
+        Owned { epoch, next, turn: TAKEN_OVER_TURN, states }
+    }
+
+    /// Goes on behind a commit.
+    pub fn go_on(&mut self, next: i64) {
+        self.turn = if next == self.next { self.turn.saturating_add(1) } else { 0 };
+        self.next = next;
+    }
+}
+
+/// More commits than the worker before made with one offset.
+const TAKEN_OVER_TURN: u16 = 512;
 
 /// The partitions of a worker.
 #[derive(Default)]

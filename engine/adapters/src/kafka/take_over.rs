@@ -93,7 +93,7 @@ impl TakeOver<'_> {
                         accepted.push((*partition, next));
                     }
                     self.show_latest(&told, next)?;
-                    taken.owned.insert(*partition, Owned { epoch: *epoch, next, states: told.states });
+                    taken.owned.insert(*partition, Owned::new(*epoch, next, told.states));
                 }
                 Err(why) => {
                     tracing::error!(partition = partition.0, "{why}");
