@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod acls;
+pub mod cassandra;
 pub mod kafka;
 pub mod peers;
+pub mod redis;
 pub mod servers;
 
 /// Why something did not go as it should.

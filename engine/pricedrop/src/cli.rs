@@ -56,7 +56,7 @@ pub enum Command {
     #[command(subcommand)]
     Plugin(Plugin),
     /// Say what is wrong with servers, topics, tables, rights and clocks, each with its remedy.
-    Doctor,
+    Doctor(Doctor),
     /// Check a configuration, or print a complete one.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -384,6 +384,14 @@ pub enum Plugin {
     },
 }
 
+/// `pricedrop doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Ask about the rights and topics of one role alone.
+    #[arg(long)]
+    pub role: Option<Role>,
+}
+
 /// `pricedrop config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -418,7 +426,7 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
         Command::Topics(asked) => commands::topics::execute(&config, asked),
         Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
         Command::Schema(asked) => commands::schema::execute(&config, asked),
-        Command::Doctor => commands::doctor::execute(&config),
+        Command::Doctor(asked) => commands::doctor::execute(&config, asked.role),
         Command::Plugin(asked) => commands::plugin::execute(&config, asked),
         Command::Config(_) => commands::config::check(&config),
     }

@@ -22,6 +22,10 @@ pub const WATCHERS_ABOVE: u64 = 10_000;
 pub const SHELF_ROWS: usize = 100_000;
 /// Bytes of shelves that a view keeps; past it they are fetched again.
 pub const VIEW_BYTES: usize = 16 << 20;
+/// Most shards of a bucket: all of them are read side by side.
+pub const SHARDS: u32 = 64;
+/// Fewest rows of a page of one shard.
+pub const SHARD_PAGE_ROWS: i32 = 250;
 /// Buckets read ahead at once.
 pub const BUCKETS_AHEAD: usize = 4;
 /// Pages read ahead of each range.
@@ -37,7 +41,8 @@ pub const REWRITES: u32 = 10;
 /// Bytes of one batch, by estimate; Cassandra warns above 5 KiB by default and
 /// refuses above 50 KiB.
 pub const BATCH_BYTES: usize = 24 << 10;
-/// Batches of one call on their way at once.
+/// Batches on their way at once: of one repair, and of all writes together. More
+/// would only wait for each other, and then be too late.
 pub const BATCHES: usize = 16;
 
 /// After this long a view asks again whether its policy is still the active
@@ -61,6 +66,8 @@ pub const PRICES_WAITING: usize = 1_000_000;
 pub const PRICES_AT_ONCE: usize = 64;
 /// Pause after prices could not be written, milliseconds.
 pub const PRICES_PAUSE_MS: u64 = 1_000;
+/// Pause after they may not be written by us, milliseconds.
+pub const PRICES_REFUSED_MS: u64 = 30_000;
 /// Products whose reads are counted.
 pub const HOT_PRODUCTS: usize = 256;
 /// How long a change of the schema may take, milliseconds.

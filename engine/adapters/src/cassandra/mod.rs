@@ -21,6 +21,7 @@ pub mod error;
 pub mod figures;
 pub mod limits;
 mod list;
+mod merge;
 pub mod options;
 mod policies;
 mod policy;
@@ -32,6 +33,7 @@ mod requests;
 mod rows;
 mod scan;
 pub mod schema;
+mod shards;
 mod shelf;
 mod shelves;
 mod sizes;
@@ -48,7 +50,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
 use pricedrop_model::{ProductId, seams};
-use tokio::sync::RwLock;
+use tokio::sync::Semaphore;
 
 pub use error::Error;
 pub use figures::Figures;
@@ -80,8 +82,8 @@ pub(crate) struct Shared {
     migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     known_policies: Mutex<Option<Policies>>,
     sizes: Sizes,
-    /// A write that was too slow goes alone the next time.
-    turns: RwLock<()>,
+    /// Turns of writes: one that was too slow takes all of them the next time.
+    batches: Semaphore,
     repairs: Repairs,
     prices: Arc<Waiting>,
 }
@@ -143,7 +145,7 @@ impl Options {
             migrating: Mutex::new(None),
             known_policies: Mutex::new(None),
             sizes: Sizes::default(),
-            turns: RwLock::default(),
+            batches: Semaphore::new(limits::BATCHES),
             repairs,
             prices: Arc::default(),
             options: self,

@@ -107,6 +107,8 @@ pub struct Options {
     pub attempts: u32,
     /// A product with more watches than this is read by bucket.
     pub watchers_above: u64,
+    /// Partitions of each bucket of a new index.
+    pub shards: u32,
     /// Rows of a product or bucket that is cached as a whole.
     pub shelf_rows: usize,
     /// Whether others write rows straight into the table of watches: then every
@@ -148,6 +150,7 @@ impl Options {
             connect_ms: limits::CONNECT_MS,
             attempts: limits::ATTEMPTS,
             watchers_above: limits::WATCHERS_ABOVE,
+            shards: 1,
             shelf_rows: limits::SHELF_ROWS,
             external_writers: false,
             drop_after_ms: limits::DROP_AFTER_MS,

@@ -24,6 +24,7 @@ use super::policy::{Policies, Slot};
 use super::repair::Repair;
 use super::requests::Values;
 use super::schema::Table;
+use super::shards::shards_of;
 use super::shelves::Live;
 use super::source::text;
 use super::write::at;
@@ -47,6 +48,10 @@ pub struct Status {
     pub unverified: u64,
     /// Products with rows of an index that is neither served nor built.
     pub leftover: u64,
+    /// Shards of each bucket of the active index.
+    pub shards: u32,
+    /// As many as are configured: a move to the same policy makes them so.
+    pub shards_wanted: u32,
 }
 
 /// One product in one index.
@@ -81,6 +86,8 @@ impl CassandraPolicies {
         let mut status = Status {
             active: policies.active.as_ref().map(Slot::identity),
             building: policies.building.as_ref().map(Slot::identity),
+            shards: policies.active.as_ref().map_or(1, |active| shards_of(&active.index)),
+            shards_wanted: self.0.options.shards,
             ..Status::default()
         };
         let is =
@@ -94,6 +101,15 @@ impl CassandraPolicies {
             }
         }
         Ok(status)
+    }
+
+    /// Whether the active index has another number of shards than is configured.
+    ///
+    /// # Errors
+    /// Cassandra is away; try again.
+    pub async fn shards_differ(&self) -> Result<bool, Error> {
+        let active = self.0.policies().await?.active;
+        Ok(active.is_some_and(|active| shards_of(&active.index) != self.0.options.shards))
     }
 
     /// Builds or mends a product's index and has it read by bucket; how many
@@ -131,7 +147,8 @@ impl CassandraPolicies {
         *shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy.clone());
         let _migrating = Migrating(shared);
         let identity = policy.identity().clone();
-        let policies = shared.change_policies(|before| Ok(begin(before, &identity))).await?;
+        let shards = shared.options.shards;
+        let policies = shared.change_policies(|before| Ok(begin(before, &identity, shards))).await?;
         let Some(slot) = policies.building else {
             progress(Progress::Done);
             return Ok(());
@@ -198,9 +215,11 @@ impl CassandraPolicies {
             let key = [text(kept.product.as_str()), text(&kept.index)];
             let live = Live::read(&self.0, &kept.product, &kept.index).await?;
             for bucket in &live.buckets {
-                let mut values = [at(stamp), key.to_vec()].concat();
-                values.push(Some(CqlValue::BigInt(bucket.0)));
-                self.0.requests.write(&[(&statements.drop_bucket, values)]).await?;
+                for shard in 0..shards_of(&kept.index) as i32 {
+                    let mut values = [at(stamp), key.to_vec()].concat();
+                    values.extend([Some(CqlValue::BigInt(bucket.0)), Some(CqlValue::Int(shard))]);
+                    self.0.requests.write(&[(&statements.drop_bucket, values)]).await?;
+                }
             }
             self.0.requests.write(&[(&statements.drop_live, [at(stamp), key.to_vec()].concat())]).await?;
         }
@@ -208,18 +227,21 @@ impl CassandraPolicies {
     }
 }
 
-/// The row once a policy is being moved to; one that cuts as the active one does
-/// needs no move.
-fn begin(before: &Policies, policy: &PolicyIdentity) -> Policies {
+/// The row once a policy is being moved to; one that cuts as the active one does,
+/// into as many shards, needs no move.
+fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     let mut after = before.clone();
-    let like = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.fingerprint == policy.fingerprint);
+    let like = |slot: &Option<Slot>| {
+        let alike = |slot: &Slot| slot.fingerprint == policy.fingerprint && shards_of(&slot.index) == shards;
+        slot.as_ref().is_some_and(alike)
+    };
     if like(&before.active) {
         after.building = None;
         if let Some(active) = &mut after.active {
             active.name.clone_from(&policy.name);
         }
     } else if !like(&before.building) {
-        after.building = Some(before.new_slot(policy));
+        after.building = Some(before.new_slot(policy, shards));
     }
     after
 }
@@ -248,7 +270,7 @@ impl PolicyRegistry for CassandraPolicies {
         let change = |before: &Policies| {
             let mut after = before.clone();
             match &mut after.active {
-                None => after.active = Some(before.new_slot(policy)),
+                None => after.active = Some(before.new_slot(policy, self.0.options.shards)),
                 Some(active) if active.fingerprint == policy.fingerprint => {
                     active.name.clone_from(&policy.name)
                 }

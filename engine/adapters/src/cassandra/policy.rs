@@ -13,6 +13,7 @@ use super::error::misfit;
 use super::limits::POLICY_CHANGES;
 use super::requests::Values;
 use super::schema::Table;
+use super::shards::index_name;
 
 /// A policy and the index it cuts. An index is built once and its name never
 /// used again, so that deleting one cannot hurt a later one.
@@ -70,11 +71,11 @@ impl Policies {
     }
 
     /// A new index for a policy.
-    pub(super) fn new_slot(&self, policy: &PolicyIdentity) -> Slot {
+    pub(super) fn new_slot(&self, policy: &PolicyIdentity, shards: u32) -> Slot {
         Slot {
             name: policy.name.clone(),
             fingerprint: policy.fingerprint.clone(),
-            index: format!("{}#{}", policy.name, self.revision.unwrap_or(0) + 1),
+            index: index_name(&policy.name, self.revision.unwrap_or(0) + 1, shards),
         }
     }
 
@@ -181,16 +182,27 @@ fn applied(rows: &scylla::response::query_result::QueryRowsResult) -> bool {
 }
 
 /// The buckets of some prices; none: the policy is not loaded or gave no answer
-/// of its contract. Plugins compute, so it runs where blocking is allowed.
+/// of its contract.
 pub(super) async fn cut(
     policy: Option<Arc<dyn Bucketing>>,
     product: &ProductId,
     prices: Vec<Price>,
 ) -> Option<Vec<BucketId>> {
-    let (policy, product) = (policy?, product.clone());
-    let cut = tokio::task::spawn_blocking(move || {
-        let buckets = policy.buckets_of(&product, &prices).ok()?;
+    cut_each(policy, vec![(product.clone(), prices)]).await.pop().flatten()
+}
+
+/// The same of several products. Plugins compute, so it runs where blocking is
+/// allowed, all of it at one go.
+pub(super) async fn cut_each(
+    policy: Option<Arc<dyn Bucketing>>,
+    asked: Vec<(ProductId, Vec<Price>)>,
+) -> Vec<Option<Vec<BucketId>>> {
+    let none = vec![None; asked.len()];
+    let Some(policy) = policy else { return none };
+    let one = move |(product, prices): &(ProductId, Vec<Price>)| {
+        let buckets = policy.buckets_of(product, prices).ok()?;
         (buckets.len() == prices.len()).then_some(buckets)
-    });
-    cut.await.ok().flatten()
+    };
+    let cut = tokio::task::spawn_blocking(move || asked.iter().map(one).collect());
+    cut.await.unwrap_or(none)
 }

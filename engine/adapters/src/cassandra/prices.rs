@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::decimal::{to_cql, to_price};
 use super::error::misfit;
-use super::limits::{PRICES_AT_ONCE, PRICES_PAUSE_MS, PRICES_WAITING};
+use super::limits::{PRICES_AT_ONCE, PRICES_PAUSE_MS, PRICES_REFUSED_MS, PRICES_WAITING};
 use super::requests::Values;
 use super::schema::Table;
 use super::source::text;
@@ -83,6 +83,7 @@ impl Waiting {
 
 /// Writes what waits, as long as the adapters live.
 pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
+    let mut told = String::new();
     loop {
         let rows = waiting.take().await;
         let Some(shared) = shared.upgrade() else { return };
@@ -100,10 +101,17 @@ pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
         }
         drop(writes);
         drop(shared);
-        if let Some(error) = failed {
+        let Some(error) = failed else {
+            told.clear();
+            continue;
+        };
+        if told != error.to_string() {
+            told = error.to_string();
             tracing::warn!(%error, "current prices wait to be written");
-            tokio::time::sleep(Duration::from_millis(PRICES_PAUSE_MS)).await;
         }
+        // What a person has to mend takes longer.
+        let pause_ms = if matches!(error, Error::Broken(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }
 

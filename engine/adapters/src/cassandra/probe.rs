@@ -3,13 +3,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pricedrop_model::{Price, seams};
 use scylla::client::session::Session;
 use scylla::errors::DbError;
-use scylla::value::CqlTimeuuid;
+use scylla::value::{CqlTimeuuid, CqlValue};
 
+use super::Cassandra;
+use super::decimal::to_cql;
 use super::error::{Error, database_error};
 use super::options::Options;
+use super::requests::Values;
 use super::schema::{Finding, Table, Weight};
+use super::source::text;
 
 /// A node and its clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +48,39 @@ pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
+impl Cassandra {
+    /// The tables that our role may not read, and why, in words.
+    ///
+    /// # Errors
+    /// Cassandra is away.
+    pub async fn unreadable(&self) -> Result<Vec<(Table, String)>, seams::Error> {
+        let statements = &self.0.statements;
+        let zero = || Some(CqlValue::Decimal(to_cql(Price::ZERO)));
+        let mut samples = vec![(&statements.alerts.version, vec![text(NOBODY), zero(), text(NOBODY)])];
+        if let Some(index) = &statements.index {
+            let bucket = vec![Some(CqlValue::BigInt(0)), Some(CqlValue::Int(0)), zero()];
+            let key = vec![text(NOBODY), text(NOBODY)];
+            samples.push((&index.ranges.from[0], [key.clone(), bucket].concat()));
+            samples.push((&index.live, key));
+            samples.push((&index.policies, Values::new()));
+        }
+        samples.extend(statements.channels.iter().map(|own| (&own.of_user, vec![text(NOBODY)])));
+        samples.extend(statements.prices.iter().map(|own| (&own.of, vec![text(NOBODY), text(NOBODY)])));
+        let mut hidden = Vec::new();
+        for (statement, key) in samples {
+            match self.0.requests.read(statement, &key).await {
+                Ok(_) => {}
+                Err(seams::Error::Broken(why)) => hidden.push((statement.table, why)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(hidden)
+    }
+}
+
+/// A name that nobody uses.
+const NOBODY: &str = " doctor";
+
 fn missing(table: &str, right: &str, full: &str, weight: Weight) -> Finding {
     let what = match right {
         "MODIFY" => "our role may not change it: fine for a notifier alone, if watches are written elsewhere",
@@ -59,15 +97,15 @@ fn missing(table: &str, right: &str, full: &str, weight: Weight) -> Finding {
 /// A key of this table that nobody uses.
 fn key(table: Table) -> &'static str {
     match table {
-        Table::Alerts => "product_scope = ' doctor' AND price_watch_value = 0 AND user_id = ' '",
+        Table::Alerts => "product_id = ' doctor' AND price_watch_value = 0 AND user_id = ' '",
         Table::Buckets => {
-            "product_scope = ' doctor' AND policy = ' ' AND price_bucket = 0 AND shard = 0 AND price_watch_value = 0 \
+            "product_id = ' doctor' AND policy = ' ' AND price_bucket = 0 AND shard = 0 AND price_watch_value = 0 \
              AND user_id = ' '"
         }
-        Table::Live => "product_scope = ' doctor' AND policy = ' ' AND price_bucket = 0",
+        Table::Live => "product_id = ' doctor' AND policy = ' ' AND price_bucket = 0",
         Table::Policies => "scope = ' doctor'",
-        Table::Channels => "user_scope = ' doctor' AND channel = ' ' AND address = ' '",
-        Table::Prices => "product_scope = ' doctor' AND currency = ' '",
+        Table::Channels => "user_id = ' doctor' AND channel = ' ' AND address = ' '",
+        Table::Prices => "product_id = ' doctor' AND currency = ' '",
     }
 }
 

@@ -34,7 +34,7 @@ use super::shelves::Live;
 use super::source::{Partition, Query, text};
 use super::stamps::Stamp;
 use super::walk::{IndexWalk, Walk};
-use super::write::{at, bucket_row, row_key, timestamp};
+use super::write::{at, bucket_row, place, row_key, timestamp};
 
 /// One product's index being built or mended.
 pub(super) struct Repair<'a> {
@@ -159,7 +159,7 @@ impl Repair<'_> {
                         UserId::new(&row.key.user).map_err(|error| Error::Broken(error.to_string()))?;
                     let mut values = at(row.key.write_time.0);
                     values.extend(self.key());
-                    values.push(Some(CqlValue::BigInt(row.bucket.0)));
+                    values.extend(place(&self.slot.index, row.bucket, &user));
                     values.extend(row_key(row.key.threshold, &user));
                     strays.push(vec![(&self.shared.index()?.delete, values)]);
                 }

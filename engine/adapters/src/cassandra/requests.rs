@@ -122,12 +122,21 @@ impl Requests {
 
     /// Writes all of it or nothing, as one logged batch.
     pub(super) async fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        self.batch(BatchType::Logged, writes).await
+    }
+
+    /// Writes it in one request; one that failed may have written a part of it.
+    pub(super) async fn write_each(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        self.batch(BatchType::Unlogged, writes).await
+    }
+
+    async fn batch(&self, kind: BatchType, writes: &[Write<'_>]) -> Result<(), Error> {
         let Some((first, values)) = writes.first() else { return Ok(()) };
         if writes.len() == 1 {
             let request = || self.session.execute_unpaged(&first.statement, values);
             return self.attempt(first.table, request).await.map(|_| ());
         }
-        let mut batch = Batch::new(BatchType::Logged);
+        let mut batch = Batch::new(kind);
         batch.set_is_idempotent(true);
         for (prepared, _) in writes {
             batch.append_statement(prepared.statement.clone());

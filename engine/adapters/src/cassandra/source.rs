@@ -10,10 +10,12 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::decimal::to_cql;
-use super::limits::PAGES_AHEAD;
+use super::limits::{PAGES_AHEAD, SHARD_PAGE_ROWS};
+use super::merge::{self, Shard};
 use super::requests::Values;
 use super::rows::{Bounds, Read, Reader};
 use super::schema::Table;
+use super::shards::shards_of;
 use super::statements::{Prepared, Ranges};
 
 /// A partition that holds rows of watches.
@@ -39,12 +41,23 @@ impl Partition {
         }
     }
 
-    fn key(&self) -> Values {
+    /// How many partitions of the table it is.
+    fn shards(&self) -> u32 {
+        match self {
+            Partition::Product(_) => 1,
+            Partition::Bucket(_, index, _) => shards_of(index),
+        }
+    }
+
+    fn key(&self, shard: u32) -> Values {
         match self {
             Partition::Product(product) => vec![text(product.as_str())],
-            Partition::Bucket(product, index, bucket) => {
-                vec![text(product.as_str()), text(index), Some(CqlValue::BigInt(bucket.0))]
-            }
+            Partition::Bucket(product, index, bucket) => vec![
+                text(product.as_str()),
+                text(index),
+                Some(CqlValue::BigInt(bucket.0)),
+                Some(CqlValue::Int(shard as i32)),
+            ],
         }
     }
 
@@ -60,16 +73,9 @@ pub(super) fn text(text: &str) -> Option<CqlValue> {
     Some(CqlValue::Text(text.to_owned()))
 }
 
-/// A query of one partition's rows within bounds, page by page.
-pub(super) struct Query {
-    shared: Arc<Shared>,
-    partition: Partition,
-    reader: Reader,
-    prepared: Prepared,
-    values: Values,
-    /// None: the last page was read.
-    state: Option<PagingState>,
-}
+/// A query of rows within bounds, page by page: of one partition, or of all
+/// shards of a bucket, put in order.
+pub(super) struct Query(Vec<Shard>);
 
 impl Query {
     /// Rows within `bounds`, behind `after`.
@@ -79,8 +85,42 @@ impl Query {
         bounds: Bounds,
         after: Option<&Cursor>,
     ) -> Result<Query, Error> {
+        shared.requests.counters.product_read(partition.product());
+        let shards = 0..partition.shards();
+        let part = |shard| Ok(Shard::new(Part::new(shared, &partition, shard, bounds, after)?));
+        Ok(Query(shards.map(part).collect::<Result<_, Error>>()?))
+    }
+
+    /// Adds the next page's rows; whether there may be more.
+    pub(super) async fn next(&mut self, page: &mut WatchPage) -> Result<bool, Error> {
+        match self.0.as_mut_slice() {
+            [alone] => alone.part.next(page).await,
+            shards => merge::next(shards, page).await,
+        }
+    }
+}
+
+/// Rows of one partition.
+pub(super) struct Part {
+    shared: Arc<Shared>,
+    table: Table,
+    reader: Reader,
+    prepared: Prepared,
+    values: Values,
+    /// None: the last page was read.
+    state: Option<PagingState>,
+}
+
+impl Part {
+    fn new(
+        shared: &Arc<Shared>,
+        partition: &Partition,
+        shard: u32,
+        bounds: Bounds,
+        after: Option<&Cursor>,
+    ) -> Result<Part, Error> {
         let ranges = partition.ranges(shared)?;
-        let mut values = partition.key();
+        let mut values = partition.key(shard);
         let after = after.filter(|after| after.threshold >= bounds.from);
         let statements = match after {
             Some(after) => {
@@ -99,12 +139,17 @@ impl Query {
             }
             Floor::Infinite | Floor::Rise(_) => &statements[0],
         };
-        shared.requests.counters.product_read(partition.product());
-        Ok(Query {
+        let mut prepared = prepared.clone();
+        let shards = i32::try_from(partition.shards()).unwrap_or(1);
+        if shards > 1 {
+            let rows = (shared.options.page_rows / shards).max(SHARD_PAGE_ROWS);
+            prepared.statement.set_page_size(rows.min(shared.options.page_rows));
+        }
+        Ok(Part {
             shared: shared.clone(),
-            partition,
+            table: partition.table(),
             reader: Reader::new(bounds),
-            prepared: prepared.clone(),
+            prepared,
             values,
             state: Some(PagingState::start()),
         })
@@ -115,7 +160,7 @@ impl Query {
         let Some(state) = self.state.take() else { return Ok(false) };
         let requests = &self.shared.requests;
         let (rows, next) = requests.page(&self.prepared, &self.values, state).await?;
-        let read = self.reader.add(requests, self.partition.table(), &rows, page)?;
+        let read = self.reader.add(requests, self.table, &rows, page)?;
         if let (PagingStateResponse::HasMorePages { state }, Read::GoOn) = (next, read) {
             self.state = Some(state);
         }

@@ -155,7 +155,7 @@ impl Preparing<'_> {
     }
 
     async fn index(&self) -> Result<Index, Error> {
-        const BUCKET: &str = "product_id = ? AND policy = ? AND price_bucket = ? AND shard = 0";
+        const BUCKET: &str = "product_id = ? AND policy = ? AND price_bucket = ? AND shard = ?";
         const PRODUCT: &str = "product_id = ? AND policy = ?";
         let columns = AlertColumns { mode: true, currency: true, updated_at: true };
         let buckets = |cql: &str| self.prepare(Table::Buckets, cql.to_owned());
@@ -165,7 +165,7 @@ impl Preparing<'_> {
             ranges: self.ranges(Table::Buckets, &columns.selected(), BUCKET).await?,
             insert: buckets(
                 "INSERT INTO {t} (product_id, policy, price_bucket, shard, price_watch_value, user_id, mode, \
-                 currency, updated_at) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+                 currency, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
             )
             .await?,
             delete: buckets(&format!(
@@ -179,8 +179,7 @@ impl Preparing<'_> {
             ))
             .await?,
             insert_live: live(
-                "INSERT INTO {t} (product_id, policy, price_bucket, shards) VALUES (?, ?, ?, 1) \
-                 USING TIMESTAMP ?",
+                "INSERT INTO {t} (product_id, policy, price_bucket) VALUES (?, ?, ?) USING TIMESTAMP ?",
             )
             .await?,
             touch: set("last_changed = ?").await?,

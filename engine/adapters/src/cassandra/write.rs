@@ -11,14 +11,14 @@ use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
-use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::Shared;
 use super::decimal::to_cql;
-use super::limits::{BATCH_BYTES, REWRITES, WRITE_MARGIN_MS};
-use super::policy::{Policies, Slot, cut};
+use super::limits::{BATCH_BYTES, BATCHES, REWRITES, WRITE_MARGIN_MS};
+use super::policy::{Policies, Slot, cut_each};
 use super::requests::{Values, Write};
 use super::rows::{currency_text, mode_text};
+use super::shards::shard_of;
 use super::source::text;
 use super::stamps::Stamp;
 
@@ -97,9 +97,11 @@ async fn cut_all(shared: &Shared, policies: &Policies, changes: &[Change]) -> Ve
     let mut all = Vec::new();
     for slot in policies.kept() {
         let mut buckets = Vec::with_capacity(changes.len());
-        for run in changes.chunk_by(|a, b| a.product() == b.product()) {
-            let prices = run.iter().map(Change::threshold).collect();
-            match cut(shared.policy_of(slot), run[0].product(), prices).await {
+        let runs: Vec<&[Change]> = changes.chunk_by(|a, b| a.product() == b.product()).collect();
+        let asked =
+            runs.iter().map(|run| (run[0].product().clone(), run.iter().map(Change::threshold).collect()));
+        for (run, cut) in runs.iter().zip(cut_each(shared.policy_of(slot), asked.collect()).await) {
+            match cut {
                 Some(some) => buckets.extend(some.into_iter().map(Some)),
                 None => buckets.extend(run.iter().map(|_| None)),
             }
@@ -130,11 +132,19 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
     let mut cuts = cut_all(shared, &policies, changes).await;
     let mut stale_ms = None;
     for attempt in 0..REWRITES {
-        let _turn = take_turn(shared, attempt > 0).await;
         let shelves = shelves(changes, &cuts);
         stale_ms = stale_ms.max(shared.cache.mark(&shelves).await);
+        // One that was too slow goes alone, lest our own haste make it slow again.
+        let turns = if attempt == 0 { 1 } else { BATCHES as u32 };
+        let turn = shared.batches.acquire_many(turns).await;
         let (began, stamp) = (Instant::now(), shared.stamps.next());
-        let written = shared.requests.write(&writes(shared, changes, &cuts, stamp)?).await;
+        let writes = writes(shared, changes, &cuts, stamp)?;
+        let written = match cuts.is_empty() {
+            // Rows that no index mirrors each stand for themselves.
+            true => shared.requests.write_each(&writes).await,
+            false => shared.requests.write(&writes).await,
+        };
+        drop(turn);
         let in_time = began.elapsed() < Duration::from_millis(WRITE_MARGIN_MS.unsigned_abs());
         let now = match written {
             Ok(()) => shared.policies().await,
@@ -153,21 +163,6 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
     Err(Error::Unavailable(format!(
         "Cassandra takes longer than {WRITE_MARGIN_MS} ms for a write, {REWRITES} times in a row; write again"
     )))
-}
-
-/// One that was too slow goes alone, lest our own haste make it slow again.
-async fn take_turn(shared: &Shared, alone: bool) -> Turn<'_> {
-    match alone {
-        false => Turn::Beside(shared.turns.read().await),
-        true => Turn::Alone(shared.turns.write().await),
-    }
-}
-
-/// Held, and not read.
-#[expect(dead_code, reason = "they are locks")]
-enum Turn<'a> {
-    Beside(RwLockReadGuard<'a, ()>),
-    Alone(RwLockWriteGuard<'a, ()>),
 }
 
 /// Makes the cache forget what these changes touch; answers for how long it may
@@ -249,9 +244,15 @@ fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Err
     Ok(values)
 }
 
+/// Bucket and shard of a user's rows.
+pub(super) fn place(index: &str, bucket: BucketId, user: &UserId) -> [Option<CqlValue>; 2] {
+    [Some(CqlValue::BigInt(bucket.0)), Some(CqlValue::Int(shard_of(user, index)))]
+}
+
 /// A row of the index.
 pub(super) fn bucket_row(index: &str, bucket: BucketId, watch: &Watch, write_time: WriteTime) -> Values {
-    let mut values = vec![text(watch.product_id.as_str()), text(index), Some(CqlValue::BigInt(bucket.0))];
+    let mut values = vec![text(watch.product_id.as_str()), text(index)];
+    values.extend(place(index, bucket, &watch.user_id));
     values.extend(row_key(watch.price_watch_value, &watch.user_id));
     values.push(text(mode_text(watch.mode)));
     values.push(text(&currency_text(watch.currency)));
@@ -301,7 +302,8 @@ fn index_writes<'a>(
             }
             Change::Delete { product, threshold, user, write_time } => {
                 let mut values = at(write_time.0);
-                values.extend([text(product.as_str()), text(name), Some(CqlValue::BigInt(bucket.0))]);
+                values.extend([text(product.as_str()), text(name)]);
+                values.extend(place(name, bucket, user));
                 values.extend(row_key(*threshold, user));
                 writes.push((&index.delete, values));
             }

@@ -288,7 +288,11 @@ impl TakeOver<'_> {
             let told = told.entry(line.partition).or_default();
             match entry {
                 Entry::State(key, bytes) => {
-                    let at = told.states.store(&key, bytes)?;
+                    let at = told.states.store(&key, bytes).map_err(|error| {
+                        let state = &self.options.settings.topics.state;
+                        let place = format!("{state}[{}] at offset {}", line.partition.0, line.offset);
+                        Error::Broken(format!("{place}, product {}: {error}", key.product))
+                    })?;
                     if self.options.prices.is_some() {
                         told.latest.add(key, at);
                     }

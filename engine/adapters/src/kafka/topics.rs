@@ -75,7 +75,8 @@ pub struct Finding {
 struct Found {
     partitions: usize,
     replication: usize,
-    settings: BTreeMap<String, String>,
+    /// None: we may not look at them.
+    settings: Option<BTreeMap<String, String>>,
 }
 
 fn admin(settings: &Settings) -> Result<AdminClient<Logged>, Error> {
@@ -102,7 +103,7 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
     let mut found = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
         let replication = topic.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
-        let entry = Found { partitions: topic.partitions().len(), replication, settings: BTreeMap::new() };
+        let entry = Found { partitions: topic.partitions().len(), replication, settings: None };
         found.insert(topic.name().to_owned(), entry);
     }
     let needed = needed(settings);
@@ -118,7 +119,7 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
         let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
         if let Some(topic) = found.get_mut(&name) {
             let entries = resource.entries.into_iter();
-            topic.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+            topic.settings = Some(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
         }
     }
     Ok(found)
@@ -199,7 +200,11 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
         };
         let Some(is) = found.get(topic.name) else {
             match hidden(&admin, topic.name) {
-                true => note(true, "may not be seen by us".into(), "grant Describe on it".into()),
+                true => note(
+                    true,
+                    "may not be seen by us".into(),
+                    "grant what docs/operations.md lists of it; Describe comes with Read and Write".into(),
+                ),
                 false => note(
                     true,
                     format!("is missing; it is for {}", topic.for_what),
@@ -226,7 +231,7 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
 }
 
 fn look_closer(topic: &Needed<'_>, is: &Found, note: &mut impl FnMut(bool, String, String)) {
-    let set = |name: &str| is.settings.get(name).map(String::as_str);
+    let set = |name: &str| is.settings.as_ref()?.get(name).map(String::as_str);
     let alter = |change: &str| {
         format!(
             "kafka-configs.sh --alter --entity-type topics --entity-name {} --add-config {change}",
@@ -250,6 +255,15 @@ fn look_closer(topic: &Needed<'_>, is: &Found, note: &mut impl FnMut(bool, Strin
     if is.replication < 3 {
         let what = format!("has {} replicas: a broker that is lost takes records with it", is.replication);
         note(false, what, "give it 3 with kafka-reassign-partitions.sh".into());
+    }
+    if is.settings.is_none() {
+        let what = "may not be asked about its settings: DescribeConfigs is not allowed".to_owned();
+        let remedy = format!(
+            "kafka-acls.sh --add --allow-principal User:... --operation DescribeConfigs --topic {}",
+            topic.name
+        );
+        note(false, what, remedy);
+        return;
     }
     let in_sync: usize = set("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1);
     if in_sync < 2 {

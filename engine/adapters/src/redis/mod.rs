@@ -30,6 +30,7 @@ mod marks;
 mod names;
 mod options;
 mod retries;
+mod rights;
 mod session;
 mod shelves;
 
@@ -101,6 +102,14 @@ impl Redis {
             Ok(WallTime(seconds * 1_000 + micros / 1_000))
         };
         self.lane().call(patience, ask).await
+    }
+
+    /// Which rights our user lacks, as `ACL SETUSER` takes them.
+    ///
+    /// # Errors
+    /// It is away, or does not let us in.
+    pub async fn missing_rights(&self) -> Result<Vec<String>, Error> {
+        rights::missing(self).await
     }
 
     /// What was counted since the start, over all connections.

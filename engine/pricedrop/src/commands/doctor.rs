@@ -5,11 +5,12 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pricedrop_adapters::cassandra::{self, limits::WRITE_MARGIN_MS};
+use pricedrop_adapters::kafka::rights::Roles;
 use pricedrop_adapters::kafka::{self, Sample, Settings};
 use pricedrop_adapters::redis::Redis;
-use pricedrop_model::seams::Error;
 
 use super::findings::{self, Finding};
+use crate::cli;
 use crate::config::Config;
 use crate::report::Stopped;
 
@@ -17,18 +18,20 @@ use crate::report::Stopped;
 ///
 /// # Errors
 /// Something keeps the engine from its work: the answer is no.
-pub fn execute(config: &Config) -> Result<(), Stopped> {
+pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
     let stores = config.stores();
     if !stores.kafka {
         writeln!(anstream::stdout(), "no server is configured; the embedded store shows in /readyz")?;
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut found = of_kafka(&runtime, &config.kafka(false)?);
+    let only = |one| role.is_none_or(|asked| asked == one);
+    let roles = Roles { notifier: only(cli::Role::Notifier), dispatcher: only(cli::Role::Dispatcher) };
+    let mut found = of_kafka(&runtime, &config.kafka(false)?, roles);
     if stores.cassandra {
         found.extend(runtime.block_on(of_cassandra(&config.cassandra()?)));
     }
-    if stores.redis() {
+    if stores.redis() && (roles.dispatcher || stores.redis_cache) {
         found.extend(runtime.block_on(of_redis(config))?);
     }
     findings::print("doctor", found)
@@ -41,13 +44,14 @@ fn away(place: &str, error: impl ToString, remedy: &str) -> Vec<Finding> {
 
 const REACH_KAFKA: &str = "start Kafka, or mend \"bootstrap.servers\", TLS and SASL under [kafka]";
 
-fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings) -> Vec<Finding> {
+fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles) -> Vec<Finding> {
     let topics = match runtime.block_on(kafka::topics::check(settings)) {
         Ok(topics) => topics,
         Err(error) => return away("kafka", error, REACH_KAFKA),
     };
-    let mut found: Vec<Finding> = topics.into_iter().map(Finding::from).collect();
-    match kafka::rights::missing(settings) {
+    let concern = topics.into_iter().filter(|finding| roles.concern(&settings.topics, &finding.topic));
+    let mut found: Vec<Finding> = concern.map(Finding::from).collect();
+    match kafka::rights::missing(settings, roles) {
         Ok(missing) => found.extend(missing.into_iter().map(of_right)),
         Err(error) => found.extend(away("kafka", error, REACH_KAFKA)),
     }
@@ -72,13 +76,9 @@ fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings) -> Vec<Findi
 }
 
 fn of_right(missing: kafka::rights::Missing) -> Finding {
-    let kafka::rights::Missing { on, right, needed_by } = missing;
-    let remedy = format!("kafka-acls --add --allow-principal User:... --operation {right} on it");
+    let kafka::rights::Missing { on, right, needed_by, remedy, works } = missing;
     let what = format!("{right} is not allowed, and {needed_by} needs it");
-    match needed_by {
-        kafka::rights::POSTS => Finding::advice(on, what, remedy),
-        _ => Finding::wrong(on, what, remedy),
-    }
+    Finding { works, ..Finding::wrong(on, what, remedy) }
 }
 
 fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
@@ -177,8 +177,18 @@ async fn of_redis(config: &Config) -> Result<Vec<Finding>, Stopped> {
             "CONFIG SET maxmemory-policy noeviction; or give the cache a server of its own",
         ));
     }
-    if let Err(error) = probe(&redis).await {
-        found.push(Finding::wrong("redis", error, "grant the user what schema/redis.md lists"));
+    match redis.missing_rights().await {
+        Ok(missing) if missing.is_empty() => {}
+        Ok(missing) => {
+            let user = config.text("redis.user").unwrap_or("default");
+            found.push(Finding::wrong(
+                "redis",
+                format!("our user lacks {}", missing.join(" ")),
+                format!("ACL SETUSER {user} {}; schema/redis.md has the whole line", missing.join(" ")),
+            ));
+            return Ok(found);
+        }
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
     }
     match redis.clock().await {
         Ok(clock) => {
@@ -188,18 +198,6 @@ async fn of_redis(config: &Config) -> Result<Vec<Finding>, Stopped> {
         Err(error) => found.push(Finding::wrong("redis", error, "grant the user TIME")),
     }
     Ok(found)
-}
-
-/// A claim that is given back at once: keys can be written and scripts run.
-async fn probe(redis: &Redis) -> Result<(), Error> {
-    use pricedrop_adapters::redis::RedisLeases;
-    use pricedrop_model::WallTime;
-    use pricedrop_model::dispatch::Leases as _;
-    let leases = RedisLeases::new(redis);
-    let key = ["pricedrop doctor".to_owned()];
-    let now = WallTime(now_ms());
-    leases.claim(&key, now, WallTime(now.0 + 1_000)).await?;
-    leases.release(&key).await
 }
 
 fn now_ms() -> i64 {

@@ -1,9 +1,14 @@
-//! Writes the entries of a file in batches: the good lines are written, the
-//! bad ones listed by their number.
+//! Writes the entries of a file in batches, several at once: the good lines are
+//! written, the bad ones listed by their number. Lines of one user go the same
+//! way, so that of two about the same thing the later one stands.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
+use pricedrop_model::UserId;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +17,9 @@ use crate::report::Stopped;
 
 /// Entries sent in one request.
 const BATCH: usize = 1_000;
+/// Requests on their way at once. A store answers a write some time after it is
+/// through, so that one alone would mostly wait.
+const LANES: usize = 8;
 /// Bad lines that are listed; all of them are counted.
 const LISTED: usize = 100;
 
@@ -28,6 +36,8 @@ pub struct Kind<T> {
     pub from_csv: fn(Box<dyn BufRead>) -> Result<Rows<T>, String>,
     /// Reads one JSON line.
     pub from_json: fn(&[u8]) -> Result<T, String>,
+    /// Whom an entry is about.
+    pub user: fn(&T) -> &UserId,
 }
 
 #[derive(Deserialize)]
@@ -48,15 +58,78 @@ struct ServerError {
 /// # Errors
 /// The file cannot be read, no engine answers, or a line was bad.
 pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), Stopped> {
-    let mut import = Import { client, kind, batch: Vec::new(), lines: Vec::new(), written: 0, bad: 0 };
-    let mut input = open(file)?;
-    let json = starts_with_brace(&mut input)?;
-    match json {
-        true => import.json_lines(input)?,
-        false => import.csv(input)?,
+    let written = AtomicU64::new(0);
+    let (read, sent) = std::thread::scope(|threads| {
+        let (lanes, senders): (Vec<Lane>, Vec<_>) = (0..LANES)
+            .map(|_| {
+                let (queue, batches) = mpsc::sync_channel(1);
+                let send = || send_all(client, kind.path, kind.name, batches, &written);
+                (Lane { batch: Batch::default(), queue }, threads.spawn(send))
+            })
+            .unzip();
+        let mut import = Import { kind, lanes, bad: Vec::new(), count: 0 };
+        let read = import.read(file);
+        let (bad, count) = (import.bad, import.count);
+        drop(import.lanes);
+        let sent: Result<Vec<Vec<Bad>>, Stopped> =
+            senders.into_iter().map(|sender| sender.join().expect("sending does not panic")).collect();
+        (read.map(|()| (bad, count)), sent)
+    });
+    // What the engine said is the reason that reading stopped.
+    let (sent, (mut bad, mut count)) = (sent?, read?);
+    for lane in sent {
+        count += lane.len();
+        bad.extend(lane);
     }
-    import.flush()?;
-    import.finish()
+    bad.sort();
+    finish(kind.name, written.into_inner(), &bad, count)
+}
+
+fn finish(name: &str, written: u64, bad: &[Bad], count: usize) -> Result<(), Stopped> {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r");
+    }
+    for (line, reason) in bad.iter().take(LISTED) {
+        eprintln!("line {line}: {reason}");
+    }
+    if count > LISTED {
+        eprintln!("... and {} more bad lines", count - LISTED);
+    }
+    writeln!(anstream::stdout(), "{name} written: {written}, bad lines: {count}")?;
+    if count == 0 { Ok(()) } else { Err(Stopped::No) }
+}
+
+/// A line and what is wrong with it.
+type Bad = (u64, String);
+
+/// Entries of one request.
+#[derive(Default)]
+struct Batch {
+    body: Vec<u8>,
+    /// The line of each entry.
+    lines: Vec<u64>,
+}
+
+/// Sends batches one after the other; the lines that the engine refused.
+fn send_all(
+    client: &Client,
+    path: &str,
+    name: &str,
+    batches: mpsc::Receiver<Batch>,
+    written: &AtomicU64,
+) -> Result<Vec<Bad>, Stopped> {
+    let mut bad = Vec::new();
+    for Batch { body, lines } in batches {
+        let answer: Written = client.json(Method::PUT, path, &[], Some(body))?;
+        let all = written.fetch_add(answer.written, Ordering::Relaxed) + answer.written;
+        for error in answer.errors {
+            bad.push((lines.get(error.line.saturating_sub(1)).copied().unwrap_or_default(), error.reason));
+        }
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{all} {name} written");
+        }
+    }
+    Ok(bad)
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, Stopped> {
@@ -75,17 +148,41 @@ fn starts_with_brace(input: &mut dyn BufRead) -> Result<bool, Stopped> {
     Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
 }
 
+/// One of the ways to the engine.
+struct Lane {
+    batch: Batch,
+    queue: mpsc::SyncSender<Batch>,
+}
+
+impl Lane {
+    fn flush(&mut self) -> Result<(), Stopped> {
+        if self.batch.lines.is_empty() {
+            return Ok(());
+        }
+        let gone = |_| Stopped::failed("the engine took no more", "");
+        self.queue.send(std::mem::take(&mut self.batch)).map_err(gone)
+    }
+}
+
 struct Import<'a, T> {
-    client: &'a Client,
     kind: &'a Kind<T>,
-    batch: Vec<u8>,
-    /// The line of each entry of the batch.
-    lines: Vec<u64>,
-    written: u64,
-    bad: usize,
+    lanes: Vec<Lane>,
+    /// The first of the bad lines.
+    bad: Vec<Bad>,
+    /// How many there were.
+    count: usize,
 }
 
 impl<T: Serialize> Import<'_, T> {
+    fn read(&mut self, file: &Path) -> Result<(), Stopped> {
+        let mut input = open(file)?;
+        match starts_with_brace(&mut input)? {
+            true => self.json_lines(input)?,
+            false => self.csv(input)?,
+        }
+        self.lanes.iter_mut().try_for_each(Lane::flush)
+    }
+
     fn json_lines(&mut self, mut input: impl BufRead) -> Result<(), Stopped> {
         let mut text = Vec::new();
         for line in 1.. {
@@ -111,52 +208,23 @@ impl<T: Serialize> Import<'_, T> {
     }
 
     fn entry(&mut self, line: u64, read: Result<T, String>) -> Result<(), Stopped> {
-        match read {
-            Ok(entry) => {
-                serde_json::to_writer(&mut self.batch, &entry).expect("entries are plain text and numbers");
-                self.batch.push(b'\n');
-                self.lines.push(line);
+        let entry = match read {
+            Ok(entry) => entry,
+            Err(reason) => {
+                self.count += 1;
+                if self.bad.len() < LISTED {
+                    self.bad.push((line, reason));
+                }
+                return Ok(());
             }
-            Err(reason) => self.bad(line, &reason),
-        }
-        if self.lines.len() == BATCH { self.flush() } else { Ok(()) }
-    }
-
-    fn bad(&mut self, line: u64, reason: &str) {
-        self.bad += 1;
-        if self.bad <= LISTED {
-            eprintln!("line {line}: {reason}");
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), Stopped> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let body = std::mem::take(&mut self.batch);
-        let answer: Written = self.client.json(Method::PUT, self.kind.path, &[], Some(body))?;
-        let lines = std::mem::take(&mut self.lines);
-        self.written += answer.written;
-        for error in answer.errors {
-            let line = lines.get(error.line.saturating_sub(1)).copied().unwrap_or_default();
-            self.bad(line, &error.reason);
-        }
-        if std::io::stderr().is_terminal() {
-            eprint!("\r{} {} written", self.written, self.kind.name);
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Stopped> {
-        if std::io::stderr().is_terminal() {
-            eprint!("\r");
-        }
-        if self.bad > LISTED {
-            eprintln!("... and {} more bad lines", self.bad - LISTED);
-        }
-        let Import { written, bad, .. } = self;
-        writeln!(anstream::stdout(), "{} written: {written}, bad lines: {bad}", self.kind.name)?;
-        if self.bad == 0 { Ok(()) } else { Err(Stopped::No) }
+        };
+        let mut hasher = DefaultHasher::new();
+        (self.kind.user)(&entry).hash(&mut hasher);
+        let lane = &mut self.lanes[(hasher.finish() % LANES as u64) as usize];
+        serde_json::to_writer(&mut lane.batch.body, &entry).expect("entries are plain text and numbers");
+        lane.batch.body.push(b'\n');
+        lane.batch.lines.push(line);
+        if lane.batch.lines.len() == BATCH { lane.flush() } else { Ok(()) }
     }
 }
 

@@ -44,7 +44,13 @@ pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
     }
 }
 
-const KIND: Kind<Recipient> = Kind { name: "recipients", path: PATH, from_csv, from_json: read_recipient };
+const KIND: Kind<Recipient> = Kind {
+    name: "recipients",
+    path: PATH,
+    from_csv,
+    from_json: read_recipient,
+    user: |recipient| &recipient.user_id,
+};
 
 /// A row of a CSV file.
 #[derive(Deserialize)]

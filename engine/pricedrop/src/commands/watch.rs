@@ -42,7 +42,8 @@ pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
 }
 
 /// The watches of a file.
-const KIND: Kind<Watch> = Kind { name: "watches", path: PATH, from_csv, from_json: read_watch };
+const KIND: Kind<Watch> =
+    Kind { name: "watches", path: PATH, from_csv, from_json: read_watch, user: |watch| &watch.user_id };
 
 /// The same files as `simulate` reads; the store sets `updated_at` itself.
 fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Watch>, String> {

@@ -150,6 +150,7 @@ impl Config {
             request_ms: self.number("cassandra.timeout"),
             connect_ms: self.number("cassandra.connect_timeout"),
             watchers_above: self.number("bucketing.watchers_above"),
+            shards: self.number("bucketing.shards") as u32,
             external_writers: self.flag("cassandra.external_writers"),
             ..cassandra::Options::new(
                 self.texts("cassandra.contact_points").to_vec(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
 use pricedrop_http::{Measure, MeasureKind, MigrateError, Reason, Severity};
 use pricedrop_model::ProductId;
-use pricedrop_model::plugin::Plugins;
+use pricedrop_model::plugin::{Plugins, PolicyIdentity};
 use pricedrop_model::seams::Error;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -42,8 +42,9 @@ pub async fn load(config: &Config, policies: Arc<dyn Policies>) -> Result<Loaded
     let host = tokio::task::spawn_blocking(move || options.build()).await;
     let host = host.map_err(|error| Stopped::failed(error, ""))?.map_err(refused)?;
     let watching = host.watch().map_err(refused)?;
-    tell(&host, &*policies).await;
-    let sync = tokio::spawn(keep_telling(host.clone(), policies));
+    let mut sync = Sync::default();
+    sync.turn(&host, &*policies).await;
+    let sync = tokio::spawn(keep_telling(sync, host.clone(), policies));
     Ok(Loaded {
         host,
         watching: Arc::new(Mutex::new(Some(watching))),
@@ -64,24 +65,48 @@ pub fn refused(error: HostError) -> Stopped {
     Stopped::usage(&error, remedy)
 }
 
-/// Writes down which policy is active, where the store does not know yet.
-async fn tell(host: &Host, policies: &dyn Policies) {
-    let Some(policy) = host.active_policy() else { return };
-    let told = match policies.active().await {
-        Ok(active) if active.as_ref() == Some(&policy) => return,
-        Ok(_) => policies.activate(&policy).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = told {
-        tracing::warn!(policy = policy.name, "the active policy was not written down yet: {error}");
+/// Which policy is active, kept the same here and in the store.
+#[derive(Default)]
+struct Sync {
+    /// What was said last, so that it is said once.
+    said: String,
+}
+
+impl Sync {
+    /// Writes down which policy is active, where the store does not know yet;
+    /// takes over what another engine moved to.
+    async fn turn(&mut self, host: &Host, policies: &dyn Policies) {
+        let Some(policy) = host.active_policy() else { return };
+        let told = match policies.active().await {
+            Ok(active) if active.as_ref() == Some(&policy) => Ok(()),
+            Ok(active) => match active.filter(|active| moved_to(host, active)) {
+                Some(active) => {
+                    tracing::info!(policy = active.name, "another engine moved the buckets to this policy");
+                    host.set_active_policy(active);
+                    Ok(())
+                }
+                None => policies.activate(&policy).await,
+            },
+            Err(error) => Err(error),
+        };
+        let said = told.err().map(|error| error.to_string()).unwrap_or_default();
+        if !said.is_empty() && said != self.said {
+            tracing::warn!(policy = policy.name, "the active policy was not written down yet: {said}");
+        }
+        self.said = said;
     }
 }
 
-async fn keep_telling(host: Host, policies: Arc<dyn Policies>) {
+/// Whether the policy that waits here is the one that others moved to.
+fn moved_to(host: &Host, active: &PolicyIdentity) -> bool {
+    host.staged_policy().is_some_and(|staged| staged.identity().fingerprint == active.fingerprint)
+}
+
+async fn keep_telling(mut sync: Sync, host: Host, policies: Arc<dyn Policies>) {
     let mut turns = tokio::time::interval(SYNC);
     loop {
         turns.tick().await;
-        tell(&host, &*policies).await;
+        sync.turn(&host, &*policies).await;
     }
 }
 
@@ -168,7 +193,11 @@ impl Loaded {
     /// # Errors
     /// Nothing is staged, a move is on its way, or it failed.
     pub async fn migrate(&self, policies: Arc<dyn Policies>) -> Result<Value, MigrateError> {
-        let Some(policy) = self.host.staged_policy() else {
+        let same = match policies.shards_differ().await? {
+            true => self.host.bucketing(),
+            false => None,
+        };
+        let Some(policy) = self.host.staged_policy().or(same) else {
             return Err(MigrateError::Refused(
                 "no policy is staged: put one with another mapping into the plugin folder first".into(),
             ));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod doctor;
+mod formats;
+mod moving;
 mod running;
 mod starting;
 mod support;

@@ -22,7 +22,7 @@ const KEPT_APART: [(&str, &[&str]); 8] = [
     ("lettre", &["pricedrop-adapters"]),
     ("axum", &["pricedrop-http"]),
     ("rdkafka", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
-    ("scylla", &["pricedrop-adapters", "pricedrop-bench"]),
+    ("scylla", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
     ("redis", &["pricedrop-adapters"]),
 ];
 

@@ -109,6 +109,13 @@ pub(super) static ENGINE: &[Field] = &[
         "Products with more watches than this are read by bucket. Smaller ones are read by one range scan.",
     ),
     field(
+        "bucketing.shards",
+        Kind::Count(1, 64),
+        "1",
+        "In Cassandra, how many partitions each bucket has, by user. More than one for policies that put millions \
+         into one bucket. A change counts from the next `pricedrop buckets migrate` on.",
+    ),
+    field(
         "bucketing.audit_one_in",
         Kind::Count(0, u64::MAX),
         "1000",

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::cassandra::Cassandra;
+use pricedrop_adapters::cassandra::{Cassandra, Table};
 use pricedrop_adapters::embedded::Embedded;
+use pricedrop_adapters::kafka::rights::{self, Roles};
 use pricedrop_adapters::kafka::{
     self, Acked, DispatchOptions, Ends, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaOutbox,
     KafkaReplays, MemoryRetryIndex, Settings, Slot,
@@ -43,7 +44,7 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
     };
     let watches = match &disk {
         Some(disk) if !stores.cassandra => Watches::OnDisk(disk.clone()),
-        _ => Watches::InCassandra(connect(config, redis.as_ref()).await?),
+        _ => Watches::InCassandra(connect(config, redis.as_ref(), asked).await?),
     };
     if stores.alone() {
         tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
@@ -54,13 +55,8 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
 /// What the engine cannot work with is refused, what is weak is said.
 async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped> {
     let mut found = kafka::topics::check(settings).await.map_err(topics::refused)?;
-    let names = &settings.topics;
-    let of_dispatcher = [&names.retries, &names.dead_deliveries];
-    let of_notifier = [&names.prices, &names.state, &names.removals, &names.dead_updates];
-    found.retain(|finding| {
-        let needs = |role: bool, topics: &[&String]| role || !topics.contains(&&finding.topic);
-        needs(asked.dispatcher, &of_dispatcher) && needs(asked.notifier, &of_notifier)
-    });
+    let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher };
+    found.retain(|finding| roles.concern(&settings.topics, &finding.topic));
     for finding in found.iter().filter(|finding| !finding.fatal) {
         tracing::warn!(topic = finding.topic, "it {}; {}", finding.what, finding.remedy);
     }
@@ -69,21 +65,50 @@ async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped
         .filter(|finding| finding.fatal)
         .map(|finding| format!("topic {} {}", finding.topic, finding.what))
         .collect();
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Stopped::failed(
-            wrong.join("\n"),
-            "`pricedrop topics apply` makes what is missing, `pricedrop topics check` says how to mend the rest",
-        )),
+    if !wrong.is_empty() {
+        let remedy = "`pricedrop topics apply` makes what is missing, `pricedrop topics check` says how to mend the rest";
+        return Err(Stopped::failed(wrong.join("\n"), remedy));
     }
+    let settings = settings.clone();
+    let missing = tokio::task::spawn_blocking(move || rights::missing(&settings, roles)).await;
+    let missing = missing.map_err(|error| Stopped::failed(error, ""))?.map_err(topics::refused)?;
+    let wrong: Vec<rights::Missing> = missing.into_iter().filter(|missing| !missing.works).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let said = wrong
+        .iter()
+        .map(|it| format!("{}: {} is not allowed, and {} needs it", it.on, it.right, it.needed_by));
+    let remedies = wrong.iter().map(|it| it.remedy.clone());
+    Err(Stopped::failed(said.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
 }
 
-async fn connect(config: &Config, redis: Option<&Redis>) -> Result<Cassandra, Stopped> {
+async fn connect(config: &Config, redis: Option<&Redis>, asked: Asked) -> Result<Cassandra, Stopped> {
     let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores().redis_cache) {
         Some(redis) => Arc::new(config.shelves(redis)),
         None => Arc::new(NoCache),
     };
-    config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))
+    let tables = config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
+    let hidden = tables.unreadable().await.map_err(|error| schema::refused(&error.into()))?;
+    let needed = |table: &Table| match table {
+        Table::Channels => asked.dispatcher,
+        Table::Prices => false,
+        _ => true,
+    };
+    let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
+    for (_, why) in odd {
+        tracing::warn!("{why}");
+    }
+    match wrong.is_empty() {
+        true => Ok(tables),
+        false => {
+            let said: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
+            Err(Stopped::failed(
+                said.join("\n"),
+                "docs/operations.md lists the grants; `pricedrop doctor` looks at all of them",
+            ))
+        }
+    }
 }
 
 /// Where watches, addresses and prices lie.

@@ -46,11 +46,17 @@ impl Policies for InTables {
             "unverified": status.unverified,
             "leftover": status.leftover,
             "building": status.building.map(|policy| policy.name),
+            "shards": status.shards,
+            "shardsWanted": status.shards_wanted,
         }))
     }
 
     async fn migrate(&self, policy: Arc<dyn Bucketing>, told: Told<'_>) -> Result<(), Error> {
         self.policies.migrate(policy, |progress| told(step(progress))).await
+    }
+
+    async fn shards_differ(&self) -> Result<bool, Error> {
+        self.policies.shards_differ().await
     }
 
     fn repairs(&self) -> bool {

@@ -143,6 +143,15 @@ pub trait Policies: PolicyRegistry {
     /// The store is away, or the policy does not answer; the old one serves on.
     async fn migrate(&self, policy: Arc<dyn Bucketing>, told: Told<'_>) -> Result<(), Error>;
 
+    /// Whether the buckets are to lie in another number of shards: a move to the
+    /// same policy.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn shards_differ(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Whether there is anything to repair on demand.
     fn repairs(&self) -> bool;
 

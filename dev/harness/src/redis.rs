@@ -1,0 +1,27 @@
+//! Redis as its administrator sees it: commands in words, one after the other.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+
+use crate::{Error, PATIENCE};
+
+/// Sends commands and reads their answers, which must be one line each and no
+/// error.
+///
+/// # Errors
+/// It is away, or refused one of them: what it said.
+pub fn administer(address: &str, commands: &[String]) -> Result<(), Error> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    for command in commands {
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut answer = String::new();
+        answers.read_line(&mut answer)?;
+        if !answer.starts_with(['+', ':']) {
+            let verb: Vec<&str> = command.split(' ').take(2).collect();
+            return Err(format!("{}: {}", verb.join(" "), answer.trim()).into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The rows of several shards of one bucket, put in order.
+
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Price, WatchPage, WatchRow};
+
+use super::source::Part;
+
+/// A shard with the rows read of it that were not handed out yet.
+pub(super) struct Shard {
+    pub(super) part: Part,
+    left: WatchPage,
+    /// How many of them were handed out.
+    at: usize,
+    more: bool,
+}
+
+impl Shard {
+    pub(super) fn new(part: Part) -> Shard {
+        Shard { part, left: WatchPage::default(), at: 0, more: true }
+    }
+
+    fn is_dry(&self) -> bool {
+        self.at >= self.left.len()
+    }
+
+    /// Reads on until there are rows, or none are left.
+    async fn fill(&mut self) -> Result<(), Error> {
+        self.at = 0;
+        self.left.clear();
+        while self.more && self.left.is_empty() {
+            self.more = self.part.next(&mut self.left).await?;
+        }
+        Ok(())
+    }
+}
+
+fn place<'a>(row: &WatchRow<'a>) -> (Price, &'a str) {
+    (row.threshold, row.user)
+}
+
+/// Adds the rows that come next, as far as they are known; whether there may be
+/// more.
+pub(super) async fn next(shards: &mut [Shard], page: &mut WatchPage) -> Result<bool, Error> {
+    let dry = shards.iter_mut().filter(|shard| shard.is_dry() && shard.more);
+    futures::future::try_join_all(dry.map(Shard::fill)).await?;
+    let mut heads: Vec<_> = shards.iter().map(|shard| shard.left.iter().skip(shard.at).peekable()).collect();
+    let mut taken = vec![0; shards.len()];
+    'page: loop {
+        let mut least = None;
+        for (at, head) in heads.iter_mut().enumerate() {
+            let Some(row) = head.peek() else {
+                // It goes on with rows that are not read yet: they may come first.
+                if shards[at].more {
+                    break 'page;
+                }
+                continue;
+            };
+            if least.is_none_or(|(_, known)| place(row) < known) {
+                least = Some((at, place(row)));
+            }
+        }
+        let Some((at, _)) = least else { break };
+        page.push(heads[at].next().expect("it was just looked at"));
+        taken[at] += 1;
+    }
+    drop(heads);
+    for (shard, taken) in shards.iter_mut().zip(taken) {
+        shard.at += taken;
+    }
+    Ok(shards.iter().any(|shard| shard.more || !shard.is_dry()))
+}

@@ -1,0 +1,93 @@
+//! What we may do, found out by doing it with a key that nobody uses.
+
+use redis::{ErrorKind, ServerErrorKind};
+
+use super::Redis;
+use pricedrop_model::seams::Error;
+
+/// Every command that the scripts, or we, send: with arguments that change no
+/// key but `{k}`, and leave nothing of it.
+const COMMANDS: [&str; 29] = [
+    "TIME",
+    "SET {k} 1 PX 1000",
+    "GET {k}",
+    "MGET {k} {k}",
+    "STRLEN {k}",
+    "EXISTS {k}",
+    "PEXPIRE {k} 1000",
+    "PTTL {k}",
+    "DEL {k}",
+    "ZADD {k} 1 m",
+    "ZSCORE {k} m",
+    "ZCOUNT {k} 0 2",
+    "ZCARD {k}",
+    "ZRANGEBYSCORE {k} 0 2",
+    "ZREMRANGEBYSCORE {k} 5 6",
+    "ZREM {k} m",
+    "HSET {k} f v",
+    "HGET {k} f",
+    "HLEN {k}",
+    "HDEL {k} f",
+    "SADD {k} m",
+    "SMEMBERS {k}",
+    "UNLINK {k}",
+    "SCRIPT LOAD {script}",
+    "EVALSHA {sha} 0",
+    "SELECT {database}",
+    "INFO server",
+    "PEXPIRE {k} 1",
+    "UNLINK {k}",
+];
+
+/// A script that does nothing, and its name.
+const SCRIPT: (&str, &str) = ("return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+
+/// Rights that are missing, as `ACL SETUSER` takes them: `+zadd`, `~prefix:*`.
+///
+/// # Errors
+/// The server is away.
+pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
+    let key = format!("{}:doctor", redis.options.prefix);
+    let (lane, mut missing) = (redis.lane(), Vec::new());
+    for command in COMMANDS {
+        let words: Vec<String> = command.split(' ').map(|word| fill(word, redis, &key)).collect();
+        let mut asked = redis::Cmd::new();
+        // One word to the reader, and to the server as well.
+        match command {
+            "SCRIPT LOAD {script}" => asked.arg("SCRIPT").arg("LOAD").arg(SCRIPT.0),
+            _ => asked.arg(&words),
+        };
+        let refused = lane
+            .call(redis.timeout(), |mut session| async move {
+                match asked.query_async::<redis::Value>(&mut session.link).await {
+                    Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                        Ok(Some(error.detail().unwrap_or_default().to_owned()))
+                    }
+                    // A wrong type or an unknown script is no question of rights.
+                    Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => Ok(None),
+                    other => other.map(|_| None),
+                }
+            })
+            .await?;
+        if let Some(said) = refused {
+            let verb = command.split(' ').next().unwrap_or_default().to_lowercase();
+            missing.push(match (said.contains("key"), verb.as_str()) {
+                (true, _) => format!("~{}:*", redis.options.prefix),
+                (false, "script") => "+script|load".into(),
+                (false, verb) => format!("+{verb}"),
+            });
+        }
+    }
+    missing.sort();
+    missing.dedup();
+    Ok(missing)
+}
+
+fn fill(word: &str, redis: &Redis, key: &str) -> String {
+    match word {
+        "{k}" => key.to_owned(),
+        "{sha}" => SCRIPT.1.to_owned(),
+        "{database}" => redis.options.database.to_string(),
+        _ => word.to_owned(),
+    }
+}

@@ -1,0 +1,83 @@
+//! States of another release's format: an older engine refuses a newer one and
+//! changes nothing.
+
+use std::time::Duration;
+
+use pricedrop_harness::kafka::{Committed, Kafka};
+use pricedrop_harness::wait_for;
+
+use crate::support::{Setting, told};
+
+/// What lies in a topic, without the markers that every take-over writes.
+fn records(kafka: &Kafka, topic: &str) -> Vec<Committed> {
+    let all = kafka.follow(topic).unwrap().read(Duration::from_secs(3));
+    all.into_iter().filter(|one| one.key.as_deref() != Some("\0marker")).collect()
+}
+
+#[test]
+fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    let kafka = Kafka { bootstrap: setting.kafka.clone() };
+    let (prices, notifications) = (format!("{}.prices", setting.name), format!("{}.told", setting.name));
+    {
+        let mut engine = home.start().unwrap();
+        home.run(&["watch", "add", "P", "100", "u1"]).unwrap();
+        engine.request("POST", "/v1/prices", br#"{"productId":"P","newPrice":50}"#).unwrap();
+        wait_for("the notification", || {
+            let listed = home.run(&["notifications", "list", "--json"]).unwrap().stdout;
+            (!listed.is_empty()).then_some(())
+        })
+        .unwrap();
+        engine.signal("TERM").unwrap();
+        engine.wait().unwrap();
+    }
+    let state = |key: &str| {
+        let of = records(&kafka, &setting.state).into_iter();
+        of.filter(|one| one.key.as_deref() == Some(key)).filter_map(|one| one.value).last().unwrap()
+    };
+    let first = state("USDP");
+    assert_eq!(first.as_bytes()[0], 1, "the format of this release: {first:?}");
+
+    // Another release evaluated a product, and an older instance starts again.
+    let producer = kafka.producer().unwrap();
+    producer.send(&setting.state, "USDQ", "\u{2}something newer").unwrap();
+    producer.flush().unwrap();
+    let outside = kafka.producer().unwrap();
+    outside.send(&prices, "P", r#"{"productId":"P","newPrice":40}"#).unwrap();
+    outside.flush().unwrap();
+    let (states, told_before) = (records(&kafka, &setting.state), records(&kafka, &notifications));
+    let lag = kafka.lag("pricedrop", &prices).unwrap();
+    let said = told(&setting, &home, &["run"]);
+    assert!(said.contains("exit code 1"), "{said}");
+    assert!(said.contains("state format 2 is newer than 1"), "{said}");
+    assert!(said.contains("run the release that wrote it, or a later one"), "{said}");
+    assert!(said.contains("NAME.state"), "the topic is named: {said}");
+    assert_eq!(records(&kafka, &setting.state), states, "no state and no position was written");
+    assert_eq!(records(&kafka, &notifications), told_before, "nobody was told");
+    assert_eq!(kafka.lag("pricedrop", &prices).unwrap(), lag, "no offset moved");
+
+    // The way back that the documents describe.
+    let state = format!("{}.state2", setting.name);
+    let back = Setting { state, ..setting.with("[rules]\nfirst_price = \"baseline\"\n") }.prepared();
+    let (_folder, home) = back.home();
+    let engine = home.launch().unwrap();
+    wait_for("both partitions to wait for a person", || {
+        let log = engine.last_words();
+        ["[0]: the group is at", "[1]: the group is at"].iter().all(|said| log.contains(said)).then_some(())
+    })
+    .unwrap();
+    home.run(&["offsets", "accept"]).unwrap();
+    wait_for("the price that waited to be read", || {
+        (kafka.lag("pricedrop", &prices).ok()? == 0).then_some(())
+    })
+    .unwrap();
+    assert_eq!(records(&kafka, &notifications), told_before, "a first price is only remembered");
+    outside.send(&prices, "P", r#"{"productId":"P","newPrice":30}"#).unwrap();
+    outside.flush().unwrap();
+    wait_for("the next drop to be told", || {
+        let all = kafka.follow(&notifications).ok()?.read(Duration::from_millis(500));
+        (all.len() == told_before.len() + 1).then_some(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,157 @@
+//! With a right, a password or an authority less, it is said what is missing.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use pricedrop_harness::acls::{Acl, On};
+use pricedrop_harness::{Home, wait_for};
+
+use crate::listing::{self, Right};
+use crate::rig::{PASSWORD, Who, engine_rights, lacking, no_secret, said, servers};
+
+/// Starts the engine, and waits until it ends or its log says this; what it said.
+fn run_until(home: &Home, words: &[&str]) -> String {
+    let log = home.folder.join("engine.log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut child = home.command(&["run"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+    let read = |log: &Path| std::fs::read_to_string(log).unwrap_or_default();
+    let said = wait_for("the engine to say it", || {
+        let ended = child.try_wait().unwrap().is_some();
+        let text = read(&log);
+        (ended || words.iter().all(|word| text.contains(*word))).then_some(text)
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    let said = said.unwrap_or_else(|error| panic!("{error}: {words:?}: {}", read(&log)));
+    no_secret(&said);
+    for word in words {
+        assert!(said.contains(*word), "no {word:?} in: {said}");
+    }
+    said
+}
+
+fn in_words(acl: &Acl) -> String {
+    match acl.on {
+        On::Topic => format!("topic {}", acl.name),
+        On::Group => format!("groups {}", acl.name),
+        On::TransactionalId => format!("transactional ids {}", acl.name),
+    }
+}
+
+/// Not every right is one that an engine cannot start without.
+fn is_needed_at_the_start(right: &Right) -> bool {
+    right.acl.operation != "DescribeConfigs"
+        && (right.who == "notifier" || right.who == "dispatcher")
+        && (right.acl.name.as_str(), right.acl.operation.as_str()) != ("user_notifications.dlq", "Read")
+}
+
+#[test]
+fn each_missing_right_in_kafka_is_named_with_its_remedy() {
+    let servers = servers();
+    let rights = engine_rights();
+    assert!(rights.len() > 15, "the listing was read: {rights:?}");
+    let mut missed = Vec::new();
+    for (number, right) in rights.iter().enumerate() {
+        let (_folder, home) = servers.home(&Who { kafka: &lacking(number), ..Who::default() });
+        let doctor = said(&home, &["doctor"]);
+        let (what, operation) = (in_words(&right.acl), &right.acl.operation);
+        let named = doctor.lines().any(|line| line.contains(&what) && line.contains(operation.as_str()));
+        let remedy = doctor.contains("kafka-acls") && doctor.contains(&format!("--operation {operation}"));
+        if !(named && remedy) {
+            missed.push(format!("{what}, {operation}: {doctor}"));
+        }
+        if is_needed_at_the_start(right) {
+            assert!(doctor.contains("exit code 1"), "{doctor}");
+            run_until(&home, &[&what, "is not allowed", "kafka-acls"]);
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n\n"));
+}
+
+const TABLES: [&str; 6] = [
+    "price_watch_alerts",
+    "price_watch_buckets",
+    "price_watch_live",
+    "bucketing_policies",
+    "user_channels",
+    "product_prices",
+];
+
+#[test]
+fn each_missing_grant_in_cassandra_is_named_with_its_remedy() {
+    let servers = servers();
+    let admin = servers.admin();
+    for without in TABLES {
+        for right in ["SELECT", "MODIFY"] {
+            let role = format!("no_{}_{without}", right.to_lowercase());
+            admin.run(&format!("CREATE ROLE {role} WITH LOGIN = true AND PASSWORD = '{PASSWORD}'")).unwrap();
+            for table in TABLES {
+                for granted in ["SELECT", "MODIFY"] {
+                    if (table, granted) != (without, right) {
+                        admin.run(&format!("GRANT {granted} ON TABLE pricedrop.{table} TO {role}")).unwrap();
+                    }
+                }
+            }
+            let (_folder, home) = servers.home(&Who { cassandra: &role, ..Who::default() });
+            let doctor = said(&home, &["doctor"]);
+            let remedy = format!("GRANT {right} ON TABLE \"pricedrop\".\"{without}\"");
+            let named =
+                doctor.lines().any(|line| line.contains(&format!("table {without}: our role may not")));
+            assert!(named && doctor.contains(&remedy), "{right} on {without}: {doctor}");
+            if right == "SELECT" && without != "product_prices" {
+                assert!(doctor.contains("exit code 1"), "{doctor}");
+                run_until(&home, &["refuses this user the table", without, "docs/operations.md"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_missing_command_in_redis_is_named_with_its_remedy() {
+    let servers = servers();
+    let line = listing::redis("less", PASSWORD);
+    let commands: Vec<&str> = line.split(' ').filter(|word| word.starts_with('+')).collect();
+    assert!(commands.len() > 25, "the listing was read: {commands:?}");
+    for command in commands {
+        servers.in_redis_do(&["ACL DELUSER less".into(), line.replace(&format!(" {command}"), "")]);
+        let (_folder, home) = servers.home(&Who { redis: "less", ..Who::default() });
+        let doctor = said(&home, &["doctor"]);
+        let named = doctor.lines().any(|said| said.contains("redis") && said.contains(&command[1..]));
+        // Without these two nobody gets as far as being asked.
+        let let_in = !matches!(command, "+auth" | "+info" | "+select");
+        assert!(!let_in || (named && doctor.contains("exit code 1")), "{command}: {doctor}");
+    }
+    servers.in_redis_do(&["ACL DELUSER less".into(), line.replace("~pricedrop:*", "~elsewhere:*")]);
+    let (_folder, home) = servers.home(&Who { redis: "less", ..Who::default() });
+    let doctor = said(&home, &["doctor"]);
+    assert!(doctor.contains("~pricedrop:*") && doctor.contains("ACL SETUSER less"), "{doctor}");
+}
+
+#[test]
+fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() {
+    let servers = servers();
+    for (server, name) in [("kafka", "Kafka"), ("cassandra", "Cassandra"), ("redis", "Redis")] {
+        for authority in [false, true] {
+            let wrong = Some(server);
+            let who = match authority {
+                false => Who { wrong_password: wrong, ..Who::default() },
+                true => Who { wrong_authority: wrong, ..Who::default() },
+            };
+            let (_folder, home) = servers.home(&who);
+            let doctor = said(&home, &["doctor"]);
+            let (wrong, remedies) = match authority {
+                false => (["uthenticat", "WRONGPASS", "password"], ["SASL", "user", "password"]),
+                true => (["certificate", "SSL", "TLS"], ["TLS", "ca_file", "ssl.ca.location"]),
+            };
+            let line = doctor.lines().find(|line| line.contains(&format!("wrong  {server}: ")));
+            let line = line.unwrap_or_else(|| panic!("{doctor}"));
+            assert!(wrong.iter().any(|word| line.contains(word)), "{line}");
+            assert!(remedies.iter().any(|word| doctor.contains(word)), "{doctor}");
+            assert!(doctor.contains("exit code 1"), "{doctor}");
+            println!("== {server}, authority {authority}: {line}");
+            let said = run_until(&home, &[name]);
+            println!("{said}");
+            assert!(wrong.iter().any(|word| said.contains(word)), "{said}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! With exactly the rights that are listed, everything works.
+
+use pricedrop_harness::{Engine, Home, wait_for};
+use serde_json::Value;
+
+use crate::rig::{self, Who, said, servers};
+
+fn told(home: &Home) -> Vec<Value> {
+    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The notifications of a product that were told.
+fn of(home: &Home, product: &str) -> usize {
+    told(home).iter().filter(|one| one["productId"] == product).count()
+}
+
+fn serving(engine: &Engine, what: &str) {
+    wait_for(what, || engine.last_words().contains(what).then_some(())).unwrap();
+}
+
+fn post(engine: &Engine, product: &str, price: &str) {
+    let body = format!(r#"{{"productId":"{product}","newPrice":{price}}}"#);
+    engine.request("POST", "/v1/prices", body.as_bytes()).unwrap();
+}
+
+#[test]
+fn with_the_rights_that_are_listed_a_whole_engine_works() {
+    let servers = servers();
+    let (folder, home) = servers.home(&Who::default());
+    home.install("bucketing-floor", "bucketing-floor").unwrap();
+    let doctor = said(&home, &["doctor"]);
+    assert!(doctor.contains("exit code 0") && doctor.contains("doctor: it works"), "{doctor}");
+    assert!(!doctor.contains("is not allowed") && !doctor.contains("our role may not"), "{doctor}");
+    let engine = home.start().unwrap();
+    serving(&engine, "partitions taken over");
+    serving(&engine, "partitions of notifications taken over");
+    home.run(&["watch", "add", "whole", "80", "u1"]).unwrap();
+    home.run(&["watch", "add", "whole", "80", "u2", "--mode", "once"]).unwrap();
+    home.run(&["recipient", "add", "u1", "channel-console", "u1@example.com"]).unwrap();
+    post(&engine, "whole", "79.9");
+    wait_for("both to be told", || (of(&home, "whole") == 2).then_some(())).unwrap();
+    wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
+    let watches = || home.run(&["watch", "list", "whole", "--json"]).unwrap().stdout;
+    wait_for("the told once-watch to be removed", || {
+        (String::from_utf8(watches()).unwrap().lines().count() == 1).then_some(())
+    })
+    .unwrap();
+    engine.request("POST", "/v1/prices", br#"{"productId":"whole","newPrice":"dear"}"#).unwrap();
+    wait_for("the dead letter", || {
+        let listed = home.run(&["dlq", "list", "--json"]).unwrap().stdout;
+        String::from_utf8(listed).unwrap().contains("dear").then_some(())
+    })
+    .unwrap();
+    home.run(&["watch", "remove", "whole", "80", "u1"]).unwrap();
+    home.run(&["recipient", "remove", "u1", "channel-console", "u1@example.com"]).unwrap();
+    home.run(&["buckets", "repair", "whole"]).unwrap();
+    home.run(&["dlq", "replay", "--all"]).unwrap();
+    home.run(&["topics", "check"]).unwrap();
+    wait_for("the price to be shown", || {
+        (servers.admin().rows("pricedrop.product_prices").ok()? > 0).then_some(())
+    })
+    .unwrap();
+    drop(engine);
+    let log = rig::log(folder.path());
+    assert!(!log.to_lowercase().contains("authoriz") && !log.contains("refuses"), "{log}");
+}
+
+#[test]
+fn a_notifier_alone_tells_with_grants_that_only_read() {
+    let servers = servers();
+    let product = "read-only";
+    servers
+        .admin()
+        .run(&format!(
+            "INSERT INTO pricedrop.price_watch_alerts (product_id, price_watch_value, user_id) VALUES ('{product}', 80, 'u1')"
+        ))
+        .unwrap();
+    let who = Who { kafka: "notifier", cassandra: "pricedrop_notifier", ..Who::default() };
+    let (folder, home) = servers.home(&who);
+    home.install("bucketing-floor", "bucketing-floor").unwrap();
+    let doctor = said(&home, &["doctor", "--role", "notifier"]);
+    assert!(doctor.contains("exit code 0") && doctor.contains("our role may not change it"), "{doctor}");
+    let engine = home.start_with(&["--role", "notifier"]).unwrap();
+    serving(&engine, "partitions taken over");
+    // Somebody else's prices: this user may not post any.
+    let (_folder, other) = servers.home(&Who::default());
+    let posting = other.start_with(&["--role", "dispatcher"]).unwrap();
+    post(&posting, product, "79.9");
+    wait_for("the user to be told", || (of(&other, product) == 1).then_some(())).unwrap();
+    post(&posting, product, "69.9");
+    wait_for("the user to be told again", || (of(&other, product) == 2).then_some(())).unwrap();
+    let refused = said(&home, &["watch", "add", product, "80", "u2"]);
+    assert!(refused.contains("refuses this user the table price_watch_alerts"), "{refused}");
+    let ready = engine.request("GET", "/readyz", b"").unwrap();
+    assert!(ready.contains("\"ready\":true"), "{ready}");
+    drop(engine);
+    let log = rig::log(folder.path());
+    let policy = log.lines().filter(|line| line.contains("the active policy was not written down")).count();
+    assert_eq!(policy, 1, "said once: {log}");
+    let prices = log.lines().filter(|line| line.contains("product_prices")).count();
+    assert_eq!(prices, 1, "said once: {log}");
+}
