@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cassandra_rig::{INDEXED, Serving, Steps, options};
 use pricedrop_adapters::cassandra::{Cassandra, CassandraWatches, Options};
 use pricedrop_adapters::redis::{Options as RedisOptions, Redis, RedisShelves};
-use pricedrop_harness::servers::{Kind, Own};
+use pricedrop_harness::servers::Own;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::seams::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Price, ProductId, UserId, WallTime};
