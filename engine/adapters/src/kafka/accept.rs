@@ -41,7 +41,7 @@ pub fn accept(
     let topic = &settings.topics.prices;
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
-    let consumer = BaseConsumer::from_config_and_context(&config, Logged).map_err(away)?;
+    let consumer = BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
     let there = partitions_of(&consumer, topic)?;
     let partitions = partitions.unwrap_or_else(|| (0..there).map(|one| Partition(one as i32)).collect());
     let wait = Duration::from_millis(CALL_MS);

@@ -107,7 +107,7 @@ fn committed(settings: &Settings, partitions: &[Partition]) -> Result<BTreeMap<P
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
     let client: BaseConsumer<Logged> =
-        BaseConsumer::from_config_and_context(&config, Logged).map_err(away)?;
+        BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(&settings.topics.prices, partition.0);

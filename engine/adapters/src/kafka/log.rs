@@ -1,8 +1,13 @@
 //! The client library's own lines go into our log.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pricedrop_model::seams::Error;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::member::away;
 
 /// Writes a line at its syslog level. The operator's properties go to clients of
 /// every kind, so that one kind passes over what is another's is as it should be.
@@ -17,12 +22,28 @@ pub(super) fn write_line(level: i32, facility: &str, line: &str) {
     }
 }
 
-/// A context that does nothing but log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Logged;
+/// A context that logs, and knows why a broker was not reached.
+#[derive(Debug, Clone, Default)]
+pub struct Logged {
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl Logged {
+    /// An error of the client with its cause: the error alone says no more than
+    /// that nobody answers, also where a password or a certificate is wrong.
+    pub fn away(&self, error: KafkaError) -> Error {
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(why) => Error::Unavailable(format!("Kafka: {error}: {why}")),
+            None => away(error),
+        }
+    }
+}
 
 impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if facility == "FAIL" {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
+        }
         write_line(level as i32, facility, line);
     }
 

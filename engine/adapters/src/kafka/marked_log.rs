@@ -57,7 +57,7 @@ pub enum Read {
 pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
-    BaseConsumer::from_config_and_context(&config, Logged)
+    BaseConsumer::from_config_and_context(&config, Logged::default())
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
 }
 

@@ -82,7 +82,7 @@ impl Work {
         let mut config = self.settings.reader();
         config.set("group.id", format!("{}.remover", self.settings.group));
         let consumer: BaseConsumer<Logged> =
-            BaseConsumer::from_config_and_context(&config, Logged).map_err(away)?;
+            BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
         while !stop.load(Ordering::SeqCst) {
             self.follow(&consumer)?;
             let found = self.read(&consumer)?;

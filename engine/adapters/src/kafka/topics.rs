@@ -80,7 +80,7 @@ struct Found {
 }
 
 fn admin(settings: &Settings) -> Result<AdminClient<Logged>, Error> {
-    AdminClient::from_config_and_context(&settings.reader(), Logged)
+    AdminClient::from_config_and_context(&settings.reader(), Logged::default())
         .map_err(|error| Error::Broken(format!("the Kafka client: {error}")))
 }
 
@@ -99,7 +99,8 @@ fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
 /// The topics of a cluster, by name.
 async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
-    let metadata = admin.inner().fetch_metadata(None, wait).map_err(away)?;
+    let client = admin.inner();
+    let metadata = client.fetch_metadata(None, wait).map_err(|error| client.context().away(error))?;
     let mut found = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
         let replication = topic.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);

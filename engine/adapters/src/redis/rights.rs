@@ -64,7 +64,9 @@ pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
                         Ok(Some(error.detail().unwrap_or_default().to_owned()))
                     }
                     // A wrong type or an unknown script is no question of rights.
-                    Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => Ok(None),
+                    Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
+                        Ok(None)
+                    }
                     other => other.map(|_| None),
                 }
             })
