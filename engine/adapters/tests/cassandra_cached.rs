@@ -141,7 +141,8 @@ impl World {
 }
 
 async fn pause(most_ms: u64, dice: &mut u64) {
-    tokio::time::sleep(Duration::from_millis(50 + roll(dice, most_ms))).await;
+    let pause = Duration::from_millis(50 + roll(dice, most_ms));
+    tokio::time::interval_at(tokio::time::Instant::now() + pause, pause).tick().await;
 }
 
 /// What happens to Redis; how often.

@@ -34,7 +34,7 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     }
     let state = |key: &str| {
         let of = records(&kafka, &setting.state).into_iter();
-        of.filter(|one| one.key.as_deref() == Some(key)).filter_map(|one| one.value).last().unwrap()
+        of.filter(|one| one.key.as_deref() == Some(key)).filter_map(|one| one.value).next_back().unwrap()
     };
     let first = state("USDP");
     assert_eq!(first.as_bytes()[0], 1, "the format of this release: {first:?}");
