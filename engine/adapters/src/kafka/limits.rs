@@ -32,6 +32,8 @@ pub const PARTITION_RECORDS: usize = 4_096;
 pub const STANDSTILL_MS: u64 = 5;
 /// Longest wait for one answer of the cluster, milliseconds.
 pub const CALL_MS: u64 = 10_000;
+/// Longest wait for a client to say why it reached nobody, milliseconds.
+pub const CAUSE_MS: u64 = 500;
 /// Longest wait for the first answer of a producer, milliseconds: an earlier
 /// one's transaction may have to end first.
 pub const INIT_MS: u64 = 30_000;

@@ -1,12 +1,15 @@
 //! The client library's own lines go into our log.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use pricedrop_model::seams::Error;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::limits::{CAUSE_MS, ROOM_POLL_MS};
 use super::member::away;
 
 /// Writes a line at its syslog level. The operator's properties go to clients of
@@ -29,20 +32,29 @@ pub struct Logged {
 }
 
 impl Logged {
-    /// An error of the client with its cause: the error alone says no more than
-    /// that nobody answers, also where a password or a certificate is wrong.
-    pub fn away(&self, error: KafkaError) -> Error {
-        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(why) => Error::Unavailable(format!("Kafka: {error}: {why}")),
-            None => away(error),
-        }
+    fn failed(&self) -> MutexGuard<'_, Option<String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error of a client with its cause: the error alone says no more than that
+/// nobody answers, also where a password or a certificate is wrong.
+pub(super) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
+    let until = Instant::now() + Duration::from_millis(CAUSE_MS);
+    // What it logged is read where its events are.
+    while client.context().failed().is_none() && Instant::now() < until {
+        let _ = client.poll(Duration::from_millis(ROOM_POLL_MS));
+    }
+    match client.context().failed().as_ref() {
+        Some(why) => Error::Unavailable(format!("Kafka: {error}: {why}")),
+        None => away(error),
     }
 }
 
 impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "FAIL" {
-            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
+            *self.failed() = Some(line.to_owned());
         }
         write_line(level as i32, facility, line);
     }

@@ -15,7 +15,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::limits::{CALL_MS, EVENT_POLL_MS, TAKE_OVER_MS};
 use super::log::Logged;
-use super::member::away;
+use super::member::{away, partitions_of};
 use super::settings::Settings;
 
 /// A record of a topic that is read by key and value alone.
@@ -59,6 +59,39 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     BaseConsumer::from_config_and_context(&config, Logged::default())
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+}
+
+/// The same, but what is not committed counts too.
+///
+/// # Errors
+/// The configuration is refused.
+pub fn reader_of_all(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
+    let mut config = settings.reader();
+    config.set("isolation.level", "read_uncommitted");
+    BaseConsumer::from_config_and_context(&config, Logged::default())
+        .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+}
+
+/// The partitions of a topic in which something is neither committed nor
+/// aborted: their stable part ends before they do.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub fn open_partitions(
+    stable: &BaseConsumer<Logged>,
+    all: &BaseConsumer<Logged>,
+    topic: &str,
+) -> Result<Vec<Partition>, Error> {
+    let wait = Duration::from_millis(CALL_MS);
+    let mut open = Vec::new();
+    for partition in 0..partitions_of(all, topic)? as i32 {
+        let (_, decided) = stable.fetch_watermarks(topic, partition, wait).map_err(away)?;
+        let (_, end) = all.fetch_watermarks(topic, partition, wait).map_err(away)?;
+        if decided < end {
+            open.push(Partition(partition));
+        }
+    }
+    Ok(open)
 }
 
 /// Reads these partitions from their beginnings until `see` has said of each

@@ -19,7 +19,9 @@ use rdkafka::consumer::BaseConsumer;
 
 use super::commit::Options;
 use super::log::Logged;
-use super::marked_log::{Logline, Read, read_stable, read_to_markers, reader};
+use super::marked_log::{
+    Logline, Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,
+};
 use super::member::{Held, Member, partitions_of};
 use super::raw::{Records, Value};
 use super::state_log::{self, ACCEPTED, Entry, MARKER, Marker, POSITION};
@@ -207,26 +209,26 @@ impl TakeOver<'_> {
     /// might stay undecided for good, and notifications of a commit that failed
     /// be seen with those of the next one.
     fn end_what_hangs(&mut self, reader: &BaseConsumer<Logged>, held: &[Held]) -> Result<(), Error> {
+        if !self.transactions.may_hang() {
+            return Ok(());
+        }
         let topics = &self.options.settings.topics;
-        let ours = || held.iter().map(|(partition, _)| partition.0).collect::<Vec<_>>();
-        let mut touched = vec![(&topics.state, ours())];
-        if !self.options.shadow {
-            touched.push((&topics.removals, ours()));
-            for topic in [&topics.notifications, &topics.dead_updates] {
-                let count = i32::try_from(partitions_of(reader, topic)?).unwrap_or(i32::MAX);
-                touched.push((topic, (0..count).collect()));
-            }
+        let written = [&topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
+        let ends = reader_of_all(&self.options.settings)?;
+        let mut open = Vec::new();
+        for topic in written {
+            open.push((topic, open_partitions(reader, &ends, topic)?));
         }
         let offsets: Vec<(Partition, i64)> = held.iter().map(|(partition, _)| (*partition, 0)).collect();
         let fence = Fence { member: self.member, held, offsets: &offsets };
         self.transactions.end_what_hangs(&fence, |producer| {
-            touched.into_iter().try_for_each(|(topic, partitions)| {
-                let mut records = Records::default();
-                partitions
-                    .into_iter()
-                    .for_each(|partition| push(&mut records, Partition(partition), MARKER, b""));
-                producer.send(topic, &mut records)
-            })
+            open.into_iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
+                |(topic, partitions)| {
+                    let mut records = Records::default();
+                    partitions.into_iter().for_each(|partition| push(&mut records, partition, MARKER, b""));
+                    producer.send(topic, &mut records)
+                },
+            )
         })
     }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pricedrop_model::seams::Error;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::limits::{CALL_MS, COMPACTED_SEGMENT_BYTES};
-use super::log::Logged;
+use super::log::{Logged, away_because};
+use super::marked_log::reader;
 use super::member::away;
 use super::settings::Settings;
 
@@ -99,8 +101,8 @@ fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
 /// The topics of a cluster, by name.
 async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
-    let client = admin.inner();
-    let metadata = client.fetch_metadata(None, wait).map_err(|error| client.context().away(error))?;
+    let client = reader(settings)?;
+    let metadata = client.fetch_metadata(None, wait).map_err(|error| away_because(&client, error))?;
     let mut found = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
         let replication = topic.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
@@ -119,8 +121,12 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
     for resource in admin.describe_configs(&asked, &patience()).await.map_err(away)?.into_iter().flatten() {
         let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
         if let Some(topic) = found.get_mut(&name) {
-            let entries = resource.entries.into_iter();
-            topic.settings = Some(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+            // Where asking is not allowed, the library gives none.
+            let entries = Some(resource.entries).filter(|entries| !entries.is_empty());
+            let known = |entries: Vec<ConfigEntry>| {
+                entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+            };
+            topic.settings = entries.map(known);
         }
     }
     Ok(found)

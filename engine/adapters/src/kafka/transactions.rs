@@ -65,6 +65,11 @@ impl Transactions {
         self.producer.is_some()
     }
 
+    /// Whether earlier producers of this id may have left something open.
+    pub fn may_hang(&self) -> bool {
+        self.may_hang
+    }
+
     /// Makes the producer ready, ending what an earlier one left open.
     ///
     /// # Errors
