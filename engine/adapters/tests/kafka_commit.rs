@@ -4,7 +4,9 @@
 
 mod kafka_rig;
 
-use kafka_rig::{P0, PATIENCE, Rig, committed, fresh, grow, move_group, options, produce, worker};
+use kafka_rig::{
+    P0, PATIENCE, Rig, committed, fresh, grow, leave_open, move_group, options, produce, worker,
+};
 use pricedrop_adapters::kafka::{Accepted, Delivery, KafkaCommitter, Options, Settings, Start, accept};
 use pricedrop_harness::servers;
 use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
@@ -294,4 +296,27 @@ async fn a_commit_that_a_broker_restart_cut_short_happens_once() {
     let mut expected: Vec<String> = (0..next).map(|offset| format!("u{offset}")).collect();
     expected.sort();
     assert_eq!(told(&settings), expected);
+}
+
+/// A broker that comes back and finds a transaction expired may forget to end it
+/// where a partition has no leader yet.
+#[tokio::test]
+async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
+    let settings = fresh(broker.address(), 1).await;
+    let mine = folder.path().join("engine");
+    let id = {
+        let mut rig = worker(options(&settings), &mine);
+        rig.own(1).await;
+        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
+        rig.slot.transactional_id(&settings.group, 0)
+    };
+    leave_open(&settings, &id, "nobody", 7);
+    broker.kill().unwrap();
+    broker.start().unwrap();
+    let mut rig = worker(options(&settings), &mine);
+    assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
+    rig.insist(1, |offset| commit_of(offset, &["u1"])).await;
+    assert_eq!(told(&settings), ["u0", "u1"]);
 }

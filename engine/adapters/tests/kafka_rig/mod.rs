@@ -163,6 +163,26 @@ pub fn move_group(settings: &Settings, offset: i64) {
     consumer.commit(&list, CommitMode::Sync).expect("committed");
 }
 
+/// Leaves a transaction of this id open, as an engine that dies in its commit:
+/// a notification and an offset of partition 0. It expires soon.
+pub fn leave_open(settings: &Settings, id: &str, user: &str, offset: i64) {
+    let mut config = client(settings);
+    let consumer: BaseConsumer =
+        config.clone().set("group.id", &settings.group).create().expect("a consumer");
+    config.set("transactional.id", id).set("transaction.timeout.ms", "1000");
+    let producer: BaseProducer = config.create().expect("a producer");
+    producer.init_transactions(PATIENCE).expect("transactions");
+    producer.begin_transaction().expect("a transaction");
+    let record = BaseRecord::to(&settings.topics.notifications).partition(0).key(user).payload("{}");
+    producer.send(record).map_err(|(error, _)| error).expect("queued");
+    producer.flush(PATIENCE).expect("delivered");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&settings.topics.prices, 0, Offset::Offset(offset)).expect("an offset");
+    let group = consumer.group_metadata().expect("a group");
+    producer.send_offsets_to_transaction(&list, &group, PATIENCE).expect("offsets");
+    std::mem::forget(producer);
+}
+
 /// Gives a topic more partitions.
 pub async fn grow(settings: &Settings, topic: &str, partitions: usize) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
