@@ -305,6 +305,7 @@ async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into()]);
     let mine = folder.path().join("engine");
     let id = {
         let mut rig = worker(options(&settings), &mine);

@@ -81,16 +81,17 @@ pub fn worker(options: Options, folder: &Path) -> Rig {
 impl Rig {
     /// Restores as the notifier does, until it has this many partitions.
     pub async fn own(&mut self, partitions: usize) -> Restored {
-        let until = Instant::now() + PATIENCE;
+        let (until, mut why) = (Instant::now() + PATIENCE, None);
         loop {
-            assert!(Instant::now() < until, "the worker never had {partitions} partitions");
+            let stopped = self.status.stopped();
+            assert!(Instant::now() < until, "never {partitions} partitions: {why:?}, {stopped:?}");
             match self.committer.restore().await {
                 Ok(restored) if restored.offsets.len() == partitions => {
                     self.source.rewind(&restored.offsets);
                     return restored;
                 }
                 Ok(restored) => self.source.rewind(&restored.offsets),
-                Err(Error::Moved(_) | Error::Unavailable(_)) => {}
+                Err(error @ (Error::Moved(_) | Error::Unavailable(_))) => why = Some(error),
                 Err(error) => panic!("{error}"),
             }
             // Wakes with the next rebalance.

@@ -1,6 +1,7 @@
 //! What an engine on servers says that cannot start.
 
 use pricedrop_harness::Home;
+use pricedrop_harness::kafka::Kafka;
 
 use crate::support::{NOWHERE, Setting, told};
 
@@ -48,11 +49,11 @@ fn a_second_process_on_the_same_folder_is_refused() {
 #[test]
 fn a_topic_that_holds_prices_asks_where_to_start_and_what_a_first_price_does() {
     let setting = Setting::new().prepared();
-    let (_folder, first) = setting.home();
-    {
-        let engine = first.start().unwrap();
-        engine.request("POST", "/v1/prices", br#"{"productId":"P","newPrice":5}"#).unwrap();
-    }
+    let kafka = Kafka { bootstrap: setting.kafka.clone() };
+    let producer = kafka.producer().unwrap();
+    let price = r#"{"productId":"P","newPrice":5}"#;
+    producer.send(&format!("{}.prices", setting.name), "P", price).unwrap();
+    producer.flush().unwrap();
     let newcomer = setting.with("[stream]\ngroup = \"newcomer\"\n");
     let said = refused(&newcomer, &["run"]);
     assert!(said.contains("exit code 1") && said.contains("stream.start"), "{said}");
