@@ -18,6 +18,9 @@ const RIGS: [(&str, Delivery, Watched); 4] = [
     ("exactly once, watches in memory", Delivery::ExactlyOnce, Watched::Memory),
 ];
 
+/// Rounds before those that count.
+const WARM_UPS: usize = 3;
+
 /// One of those who take turns.
 #[derive(Default)]
 struct Contender {
@@ -33,16 +36,20 @@ pub fn run(world: &mut World, shape: Shape) {
     let at = world.addresses.clone();
     let mut rigs: Vec<Rig> =
         RIGS.iter().map(|(_, delivery, watched)| Rig::start(&at, *delivery, *watched, shape)).collect();
-    // One round warms everything up, the cache too.
+    // That warms everything up: the cache, and the broker's compiler.
     for rig in &mut rigs {
-        rig.drop_all();
-        rig.settle();
+        for _ in 0..WARM_UPS {
+            rig.drop_all();
+            rig.settle();
+        }
     }
     let settings = tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(at.topics(&format!("bare{}", shape.products()), PARTITIONS));
     let bare = bare::Producer::new(&settings, &rigs[0].settings);
-    bare.send();
+    for _ in 0..WARM_UPS {
+        bare.send();
+    }
     say("warmed up");
     let mut contenders: Vec<Contender> = (0..=rigs.len()).map(|_| Contender::default()).collect();
     for round in 0..RUNS {

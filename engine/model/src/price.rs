@@ -1,5 +1,6 @@
 //! Exact prices: read digit by digit, never through a float.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -11,8 +12,25 @@ use crate::limits::{PRICE_SCALE, PRICE_UNITS};
 /// An exact decimal price, >= 0, with at most 9 decimals and fewer than 2^53
 /// units of its last decimal. Always normalised: `79.9` and `79.90` are one
 /// value, written `79.9`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Price(Decimal);
+
+impl Ord for Price {
+    /// Prices of as many decimals, as most of a product's are, compare as whole
+    /// numbers: every watch of a fan-out is compared with its price.
+    fn cmp(&self, other: &Price) -> Ordering {
+        match self.scale() == other.scale() {
+            true => self.units().cmp(&other.units()),
+            false => self.0.cmp(&other.0),
+        }
+    }
+}
+
+impl PartialOrd for Price {
+    fn partial_cmp(&self, other: &Price) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// Why a text is no price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

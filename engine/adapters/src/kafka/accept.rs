@@ -83,7 +83,7 @@ pub fn accept(
 }
 
 fn write(settings: &Settings, offsets: &[(Partition, i64)]) -> Result<(), Refusal> {
-    let mut producer = RawProducer::new(&settings.idempotent())?;
+    let producer = RawProducer::new(&settings.idempotent())?;
     let mut records = Records::default();
     for (partition, offset) in offsets {
         records.push(partition.0, ACCEPTED, |out| {

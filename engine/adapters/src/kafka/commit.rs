@@ -283,7 +283,7 @@ impl Told<'_> {
         self.fan_outs.iter().map(|block| block.told.len() as u64).sum()
     }
 
-    fn send(&self, producer: &mut RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
         if !self.options.shadow {
             self.send_notifications(producer, records)?;
             self.send_removals(producer, records)?;
@@ -291,7 +291,7 @@ impl Told<'_> {
         self.dead_letters.iter().try_for_each(|letter| self.send_dead(producer, letter))
     }
 
-    fn send_notifications(&self, producer: &mut RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send_notifications(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
         let topics = &self.options.settings.topics;
         records.clear();
         for block in self.fan_outs {
@@ -310,7 +310,7 @@ impl Told<'_> {
         producer.send(&topics.notifications, records)
     }
 
-    fn send_removals(&self, producer: &mut RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send_removals(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
         records.clear();
         // They go where the update came from: whoever owns that partition
         // knows whether its product still tells.
@@ -352,7 +352,7 @@ impl Told<'_> {
 
 fn send_states(
     options: &Options,
-    producer: &mut RawProducer,
+    producer: &RawProducer,
     records: &mut Records,
     states: &[Encoded],
     offsets: &[(Partition, i64)],

@@ -1,10 +1,10 @@
 //! One transactional producer, and what its errors mean.
 //!
 //! ```text
-//! begin ─▶ records ─▶ [ fence: still ours? ─▶ send offsets ─▶ commit ]
-//!                          no: abort                │unknown
-//!                                                   ▼
-//!                            destroy, make anew with the same id, restore
+//! begin ─▶ [ fence: still ours? ─▶ offsets, records ─▶ commit ]
+//!                  no: abort                             │unknown
+//!                                                        ▼
+//!                              destroy, make anew with the same id, restore
 //! ```
 //!
 //! Invariant: there is one producer at a time. After a call whose outcome is
@@ -12,6 +12,7 @@
 //! what it left open before anything is read or written again; where the broker
 //! does not, [`Transactions::end_what_hangs`] does.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
@@ -108,10 +109,10 @@ impl Transactions {
     pub fn end_what_hangs(
         &mut self,
         fence: &Fence<'_>,
-        fill: impl FnOnce(&mut RawProducer) -> Result<(), Refusal>,
+        fill: impl FnOnce(&RawProducer) -> Result<(), Refusal>,
     ) -> Result<(), Error> {
         self.prepare()?;
-        let Some(producer) = self.producer.as_mut().filter(|_| self.may_hang) else { return Ok(()) };
+        let Some(producer) = self.producer.as_ref().filter(|_| self.may_hang) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
         let away = |refusal: Refusal| Error::Unavailable(format!("ending what may be open: {refusal}"));
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
@@ -141,9 +142,9 @@ impl Transactions {
     pub fn commit(
         &mut self,
         fence: &Fence<'_>,
-        mut fill: impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+        mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
     ) -> Result<(), CommitError> {
-        let Some(producer) = self.producer.as_mut() else {
+        let Some(producer) = self.producer.as_ref() else {
             return Err(CommitError::Unknown("the producer was given up".into()));
         };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
@@ -178,15 +179,21 @@ enum Failed {
 }
 
 fn transact(
-    producer: &mut RawProducer,
+    producer: &RawProducer,
     fence: &Fence<'_>,
     wait: Duration,
-    fill: &mut impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+    fill: &mut impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
 ) -> Result<(), Failed> {
     debug_assert!(fence.offsets.iter().all(|(_, offset)| *offset >= 0));
-    fill(producer, Part::Told).and_then(|()| fill(producer, Part::Remembered)).map_err(before)?;
     let fenced = fence.member.fenced(fence.held, |group| {
-        send_offsets(producer, fence, group, wait)?;
+        // Coordinators take the offsets while records go to the brokers.
+        let (offsets_sent, filled) = thread::scope(|scope| {
+            let offsets = scope.spawn(|| send_offsets(producer, fence, group, wait));
+            let filled = fill(producer, Part::Told).and_then(|()| fill(producer, Part::Remembered));
+            (offsets.join().expect("sending offsets does not panic"), filled)
+        });
+        offsets_sent?;
+        filled.map_err(before)?;
         commit(producer, wait)
     });
     match fenced {
@@ -201,10 +208,10 @@ fn transact(
 /// remembered before the offset moves. A crash in between tells again; it
 /// never forgets to tell.
 fn deliver(
-    producer: &mut RawProducer,
+    producer: &RawProducer,
     fence: &Fence<'_>,
     wait: Duration,
-    mut fill: impl FnMut(&mut RawProducer, Part) -> Result<(), Refusal>,
+    mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
 ) -> Result<(), CommitError> {
     let unknown = |refusal: Refusal| CommitError::Unknown(refusal.to_string());
     for part in [Part::Told, Part::Remembered] {

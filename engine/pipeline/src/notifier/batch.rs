@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pricedrop_decide::{Evaluation, Teller, accept, evaluate, finish};
 use pricedrop_model::plugin::{Bucketing, Plugins, Throttling};
@@ -20,9 +21,6 @@ use super::{Counters, Failure, Options};
 /// Most updates the throttle is asked about at once: enough to make a call
 /// cheap, and few enough that not many begin to tell when there is no room left.
 const THROTTLE_RUN: usize = 32;
-/// How many commits' watches one commit considers when fan-outs run and no
-/// record waits. Each commit costs its round trips, however many it tells.
-const ALONE: usize = 5;
 /// Records decided between two looks at what runs beside.
 const BREATH_RECORDS: usize = 32;
 
@@ -60,6 +58,8 @@ pub struct Batch<'a> {
     pub(super) states: HashMap<StateKey, Held>,
     /// Watches this commit may still consider.
     pub(super) budget: usize,
+    /// When it may consider no more of them.
+    until: Option<Instant>,
     pub(super) work: Work,
     /// Records decided since the last look at what runs beside.
     breath: usize,
@@ -127,6 +127,7 @@ impl<'a> Batch<'a> {
             counters,
             states: states.into_iter().map(held).collect(),
             budget: options.commit_watches,
+            until: Instant::now().checked_add(Duration::from_millis(options.commit_ms)),
             options,
             work: Work::default(),
             breath: 0,
@@ -147,17 +148,22 @@ impl<'a> Batch<'a> {
         &mut held.state
     }
 
+    /// Takes considered watches off the budget; nothing is left of it when it
+    /// has been too long.
+    pub(super) fn spend(&mut self, watches: usize) {
+        let late = self.until.is_some_and(|until| Instant::now() >= until);
+        self.budget = if late { 0 } else { self.budget.saturating_sub(watches) };
+    }
+
     /// Goes on with unfinished fan-outs, as far as the budget goes: half of it,
-    /// where the other half is for records of other products, and several where
-    /// nobody else waits.
+    /// where the other half is for records of other products.
     pub async fn go_on(
         &mut self,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
         others_wait: bool,
     ) -> Result<(), Failure> {
         let records_share = if others_wait { self.budget / 2 } else { 0 };
-        let alone = !others_wait && !running.is_empty();
-        self.budget = if alone { self.budget.saturating_mul(ALONE) } else { self.budget - records_share };
+        self.budget -= records_share;
         let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
         for (at, (key, teller)) in running.iter_mut().enumerate() {

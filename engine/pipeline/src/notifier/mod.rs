@@ -54,6 +54,9 @@ pub struct Options {
     pub batch_records: usize,
     /// Most watches a commit considers; a fan-out beyond is cut into chunks.
     pub commit_watches: usize,
+    /// Longest time a commit considers watches, milliseconds; then it is cut as
+    /// if it were too large.
+    pub commit_ms: u64,
     /// Most watches a page of a scan holds.
     pub page_rows: usize,
     /// Longest wait for records, milliseconds; timers are looked at that often.
@@ -74,7 +77,8 @@ impl Default for Options {
         Options {
             rules: Rules::default(),
             batch_records: 1_000,
-            commit_watches: 20_000,
+            commit_watches: 100_000,
+            commit_ms: 250,
             page_rows: 5_000,
             idle_wait_ms: 500,
             pause_ms: (10, 5_000),

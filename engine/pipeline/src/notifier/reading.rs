@@ -59,7 +59,7 @@ impl Batch<'_> {
         let mut page = WatchPage::default();
         let reach = loop {
             let next = self.scan(key, fan_out, below, self.budget, &mut page).await?;
-            self.budget = self.budget.saturating_sub(page.len());
+            self.spend(page.len());
             for row in page.iter() {
                 self.consider(key, fan_out, &once_ranges, teller, &row, &mut told);
                 rows += u64::from(audit && was_there(&row, fan_out));

@@ -91,6 +91,7 @@ impl Simulation {
             rules: self.rules,
             batch_records: 1,
             commit_watches: usize::MAX,
+            commit_ms: u64::MAX,
             idle_wait_ms: events::NO_TIMER_MS,
             audit_one_in: 0,
             look_ahead: false,

@@ -15,6 +15,9 @@ use super::c_string;
 /// Who a consumer is in its group, at one moment.
 pub struct GroupMetadata(*mut rd::rd_kafka_consumer_group_metadata_t);
 
+// SAFETY: it is never changed.
+unsafe impl Sync for GroupMetadata {}
+
 impl GroupMetadata {
     /// Of this consumer, now; none: it has no group.
     pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupMetadata> {

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
@@ -12,11 +13,12 @@ use super::{GroupMetadata, Refusal, c_string, millis, taken};
 use crate::kafka::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
 use crate::kafka::log::write_line;
 
-/// A producer without delivery reports: what was not delivered fails the
-/// transaction, or the flush.
+/// A producer whose delivery reports say nothing: what was not delivered fails
+/// the transaction, or the flush. That there are any wakes up whoever waits for
+/// the last of them, and leaves it to him to free the records.
 pub struct RawProducer {
     client: *mut rd::rd_kafka_t,
-    topics: Vec<Topic>,
+    topics: Mutex<Vec<Topic>>,
 }
 
 /// A topic that was met, and how many partitions it had.
@@ -28,6 +30,8 @@ struct Topic {
 
 // SAFETY: the library's objects may be used from any thread.
 unsafe impl Send for RawProducer {}
+// SAFETY: and from several at once.
+unsafe impl Sync for RawProducer {}
 
 /// Records of one topic on their way to the producer: keys and values lie in
 /// one buffer, so that a record costs no allocation.
@@ -143,6 +147,7 @@ impl RawProducer {
         // and destroyed by its owner otherwise; the buffer outlives the call.
         let client = unsafe {
             rd::rd_kafka_conf_set_log_cb(native.ptr(), Some(log_line));
+            rd::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(delivered));
             rd::rd_kafka_new(
                 rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
                 native.ptr(),
@@ -156,7 +161,7 @@ impl RawProducer {
             return Err(refused(words.to_string_lossy().into_owned()));
         }
         std::mem::forget(native);
-        Ok(RawProducer { client, topics: Vec::new() })
+        Ok(RawProducer { client, topics: Mutex::default() })
     }
 
     /// Announces the transactional id, and ends what an earlier producer of
@@ -234,7 +239,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// One of them cannot be sent at all.
-    pub fn send(&mut self, topic: &str, records: &mut Records) -> Result<(), Refusal> {
+    pub fn send(&self, topic: &str, records: &mut Records) -> Result<(), Refusal> {
         let (handle, partitions) = self.topic(topic)?;
         records.lay_out(handle);
         let mut rest = &mut records.messages[..];
@@ -329,8 +334,9 @@ impl RawProducer {
         unsafe { rd::rd_kafka_poll(self.client, millis(wait)) };
     }
 
-    fn topic(&mut self, name: &str) -> Result<(*mut rd::rd_kafka_topic_t, usize), Refusal> {
-        if let Some(topic) = self.topics.iter().find(|topic| topic.name == name) {
+    fn topic(&self, name: &str) -> Result<(*mut rd::rd_kafka_topic_t, usize), Refusal> {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = topics.iter().find(|topic| topic.name == name) {
             return Ok((topic.handle, topic.partitions));
         }
         // SAFETY: the client and the name live during the call.
@@ -341,7 +347,7 @@ impl RawProducer {
         }
         match self.meet(handle, name) {
             Ok(partitions) => {
-                self.topics.push(Topic { name: name.to_owned(), handle, partitions });
+                topics.push(Topic { name: name.to_owned(), handle, partitions });
                 Ok((handle, partitions))
             }
             Err(refusal) => {
@@ -386,13 +392,15 @@ impl Drop for RawProducer {
                 self.client,
                 (rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT) as c_int,
             );
-            for topic in &self.topics {
+            for topic in self.topics.get_mut().unwrap_or_else(PoisonError::into_inner) {
                 rd::rd_kafka_topic_destroy(topic.handle);
             }
             rd::rd_kafka_destroy(self.client);
         }
     }
 }
+
+unsafe extern "C" fn delivered(_: *mut rd::rd_kafka_t, _: *const rd::rd_kafka_message_t, _: *mut c_void) {}
 
 unsafe extern "C" fn log_line(
     _client: *const rd::rd_kafka_t,

@@ -285,7 +285,7 @@ pub(super) static ENGINE: &[Field] = &[
     field(
         "limits.commit_watches",
         Kind::Count(1, 10_000_000),
-        "20000",
+        "100000",
         "Most watches one commit considers. A fan-out beyond is cut into chunks.",
     ),
     field("limits.page_rows", Kind::Count(1, 1_000_000), "5000", "Most watches a page of a scan holds."),
