@@ -17,7 +17,7 @@ use pricedrop_model::dispatch::Retry;
 use pricedrop_model::seams::{CommitError, Error};
 
 use super::dispatch::DispatchOptions;
-use super::marked_log::{Read, read_to_markers, reader};
+use super::marked_log::{Read, open_partitions, read_to_markers, reader, reader_of_all};
 use super::member::{Held, Member, partitions_of};
 use super::raw::Records;
 use super::retries_topic::{self, Entry};
@@ -149,13 +149,18 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// Else the offsets might stay undecided for good.
+    /// Else the offsets might stay undecided for good, and retries be unreadable.
     fn end_what_hangs(&mut self, new: &[Held], token: u64) -> Result<(), Error> {
-        let topic = &self.options.settings.topics.retries;
+        self.transactions.prepare()?;
+        if !self.transactions.may_hang() {
+            return Ok(());
+        }
+        let settings = &self.options.settings;
+        let topic = &settings.topics.retries;
         let offsets: Vec<(Partition, i64)> = new.iter().map(|(partition, _)| (*partition, 0)).collect();
         let mut records = Records::default();
-        for (partition, _) in new {
-            retries_topic::push_marker(&mut records, *partition, token);
+        for partition in open_partitions(&reader(settings)?, &reader_of_all(settings)?, topic)? {
+            retries_topic::push_marker(&mut records, partition, token);
         }
         let fence = Fence { member: &self.member, held: new, offsets: &offsets };
         self.transactions.end_what_hangs(&fence, |producer| producer.send(topic, &mut records))

@@ -16,6 +16,9 @@ pub const PRODUCER_QUEUE_RECORDS: usize = 500_000;
 pub const PRODUCER_QUEUE_KIB: usize = 128 * 1024;
 /// KiB a consumer fetches ahead.
 pub const FETCH_QUEUE_KIB: usize = 16 * 1024;
+/// How soon a consumer that has enough looks whether it still has, milliseconds:
+/// the client's default of a second is what reading a long topic would wait for.
+pub const FETCH_AGAIN_MS: u64 = 5;
 /// Largest record, bytes, as is the client's and the broker's default.
 pub const RECORD_BYTES: usize = 1_000_000;
 /// Room for headers and framing beside a cut record, bytes.

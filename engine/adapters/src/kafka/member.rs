@@ -54,14 +54,14 @@ pub struct Member {
 struct Assignment {
     epochs: BTreeMap<Partition, u64>,
     last_epoch: u64,
-    /// Whether the group said what is ours, be it nothing.
-    known: bool,
 }
 
 /// The consumer's context: it carries rebalances out.
 pub struct Group {
     topic: String,
     assignment: Mutex<Assignment>,
+    /// Whether the group said what is ours, be it nothing.
+    known: AtomicBool,
     version: AtomicU64,
     queue: Mutex<Option<Arc<RecordQueue>>>,
     trouble: Mutex<Option<String>>,
@@ -85,7 +85,7 @@ impl ConsumerContext for Group {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        // Waits for a transaction that has sent its offsets: it is finished first.
+        // Waits for a transaction that is open: it is finished first.
         let mut assignment = lock(&self.assignment);
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let moved: Vec<i32> = partitions.elements().iter().map(|one| one.partition()).collect();
@@ -95,14 +95,14 @@ impl ConsumerContext for Group {
                 let epoch = assignment.last_epoch;
                 assignment.epochs.insert(Partition(*partition), epoch);
             }
-            assignment.known = true;
+            self.known.store(true, Ordering::SeqCst);
             self.assign(consumer, &moved, cooperative)
         } else {
             let lost = consumer.assignment_lost();
             moved.iter().for_each(|partition| {
                 assignment.epochs.remove(&Partition(*partition));
             });
-            assignment.known = !assignment.epochs.is_empty();
+            self.known.store(!assignment.epochs.is_empty(), Ordering::SeqCst);
             tracing::info!(topic = self.topic, partitions = ?moved, lost, "partitions revoked");
             if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
         };
@@ -171,6 +171,7 @@ impl Member {
         let context = Group {
             topic: topic.to_owned(),
             assignment: Mutex::default(),
+            known: AtomicBool::new(false),
             version: AtomicU64::new(1),
             queue: Mutex::default(),
             trouble: Mutex::default(),
@@ -210,9 +211,9 @@ impl Member {
     }
 
     /// Whether the group said what is ours, be it nothing, and this version is
-    /// about that.
+    /// about that. Waits for no commit.
     pub fn knows(&self, version: u64) -> bool {
-        let told = lock(&self.consumer.context().assignment).known;
+        let told = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
         self.version() == version && (told || self.untold && is_member())
     }

@@ -7,8 +7,8 @@ use std::fmt;
 use rdkafka::ClientConfig;
 
 use super::limits::{
-    FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PARTITION_RECORDS, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS,
-    RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
+    FETCH_AGAIN_MS, FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PARTITION_RECORDS, PRODUCER_QUEUE_KIB,
+    PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
 };
 
 /// The names of all topics.
@@ -180,6 +180,7 @@ fn fetching() -> Vec<(&'static str, String)> {
     vec![
         ("queued.max.messages.kbytes", FETCH_QUEUE_KIB.to_string()),
         ("fetch.wait.max.ms", "100".into()),
+        ("fetch.queue.backoff.ms", FETCH_AGAIN_MS.to_string()),
         ("fetch.error.backoff.ms", "50".into()),
         ("reconnect.backoff.max.ms", "2000".into()),
         ("check.crcs", "true".into()),

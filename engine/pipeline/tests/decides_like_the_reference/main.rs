@@ -200,7 +200,7 @@ fn partitions_that_move_between_notifiers_tell_whom_the_reference_tells() {
         let setup = Setup {
             partitions: 1 + dice.roll(4) as usize,
             members: 1 + dice.roll(3) as usize,
-            moves_one_in: Some(2 + dice.roll(20)),
+            moves_one_in: Some(4 + dice.roll(20)),
             faults,
             ..cut_small(seed)
         };

@@ -36,7 +36,7 @@ fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");
     let mut home = cluster.home("one");
     // So many commits that a death falls between two of them, however fast the machine.
-    let rows = (crowd / 500).to_string();
+    let rows = (crowd / 100).to_string();
     home.environment.push(("PRICEDROP_LIMITS__COMMIT_WATCHES".into(), rows));
     std::fs::write(home.folder.join("watches.csv"), watches(crowd)).unwrap();
     let engines = Engines::new(std::slice::from_ref(&home), vec![with_watches(&home)]);

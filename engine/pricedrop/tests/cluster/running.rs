@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::Setting;
 
 /// Several notifications of any partition.
-fn notifications(home: &Home) -> Vec<Value> {
+pub fn notifications(home: &Home) -> Vec<Value> {
     let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -16,22 +16,22 @@ fn notifications(home: &Home) -> Vec<Value> {
 
 /// Until the group gave it partitions, a posted price lies in a topic that
 /// nobody has begun yet.
-fn serving(engine: &Engine) {
+pub fn serving(engine: &Engine) {
     let taken = || engine.last_words().contains("partitions taken over").then_some(());
     wait_for("the partitions to be taken over", taken).unwrap();
 }
 
 /// The same of the dispatcher and the notifications.
-fn delivering(engine: &Engine) {
+pub fn delivering(engine: &Engine) {
     let taken = || engine.last_words().contains("partitions of notifications taken over").then_some(());
     wait_for("the notifications to be taken over", taken).unwrap();
 }
 
-fn post(engine: &Engine, body: &str) -> Value {
+pub fn post(engine: &Engine, body: &str) -> Value {
     serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
 }
 
-fn metric(engine: &Engine, name: &str) -> f64 {
+pub fn metric(engine: &Engine, name: &str) -> f64 {
     let text = engine.request("GET", "/metrics", b"").unwrap();
     let values = text.lines().filter(|line| line.starts_with(name));
     values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
