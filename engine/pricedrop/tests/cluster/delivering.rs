@@ -42,11 +42,16 @@ fn by_user(peer: &Peer) -> BTreeMap<String, BTreeMap<String, usize>> {
     users
 }
 
+/// Addresses are for all tests of the keyspace: these users are of this one alone.
+fn user_id(setting: &Setting, user: usize) -> String {
+    format!("{}-u{user}", setting.name)
+}
+
 /// Whether everybody was reached by a request that was taken.
-fn all_reached(peer: &Peer) -> Option<()> {
+fn all_reached(peer: &Peer, setting: &Setting) -> Option<()> {
     let told = by_user(peer);
     let reached = |user: usize| {
-        let requests: usize = told.get(&format!("u{user}"))?.values().sum();
+        let requests: usize = told.get(&user_id(setting, user))?.values().sum();
         (requests >= if user.is_multiple_of(3) { 2 } else { 1 }).then_some(())
     };
     (0..USERS).try_for_each(reached)
@@ -74,9 +79,9 @@ fn deliveries_survive_a_kill_and_the_loss_of_their_queue() {
     let product = format!("{}-P", setting.name);
     let (mut recipients, mut watches) = (String::from("user_id,channel,address\n"), String::new());
     for user in 0..USERS {
-        writeln!(recipients, "u{user},{CHANNEL},http://{}{}", peer.host(), path(user)).unwrap();
-        let watch =
-            serde_json::json!({"productId": product, "userId": format!("u{user}"), "priceWatchValue": 80});
+        let user_id = user_id(&setting, user);
+        writeln!(recipients, "{user_id},{CHANNEL},http://{}{}", peer.host(), path(user)).unwrap();
+        let watch = serde_json::json!({"productId": product, "userId": user_id, "priceWatchValue": 80});
         writeln!(watches, "{watch}").unwrap();
     }
     std::fs::write(home.folder.join("recipients.csv"), recipients).unwrap();
@@ -91,7 +96,7 @@ fn deliveries_survive_a_kill_and_the_loss_of_their_queue() {
         administer(redis.address(), &["FLUSHALL".into()]).unwrap();
         engine = start(&home);
     }
-    wait_for("everybody to be reached", || all_reached(&peer)).unwrap();
+    wait_for("everybody to be reached", || all_reached(&peer, &setting)).unwrap();
     let open =
         || metric(&engine, "pricedrop_deliveries_in_flight{") + metric(&engine, "pricedrop_retries_waiting{");
     wait_for("nothing to be in flight or waiting", || (open() == 0.0).then_some(())).unwrap();
