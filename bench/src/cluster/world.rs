@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pricedrop_adapters::cassandra::{self, Cassandra};
-use pricedrop_adapters::kafka::Settings;
 use pricedrop_adapters::kafka::topics::{self, NewTopics};
+use pricedrop_adapters::kafka::{Settings, Topics};
 use pricedrop_adapters::redis::{Redis, RedisShelves};
 use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_model::cache::{NoCache, ShelfCache};
@@ -128,18 +128,7 @@ impl Addresses {
     pub async fn topics(&self, unique: &str, partitions: i32) -> Settings {
         let mut settings = Settings::new(&self.kafka);
         settings.group = unique.to_owned();
-        let topics = &mut settings.topics;
-        for name in [
-            &mut topics.prices,
-            &mut topics.notifications,
-            &mut topics.dead_updates,
-            &mut topics.state,
-            &mut topics.removals,
-            &mut topics.retries,
-            &mut topics.dead_deliveries,
-        ] {
-            *name = format!("{unique}.{name}");
-        }
+        settings.topics = Topics::prefixed(unique);
         topics::apply(&settings, NewTopics { partitions, replication: 1 }).await.unwrap();
         settings
     }

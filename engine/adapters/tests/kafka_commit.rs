@@ -5,12 +5,15 @@
 mod kafka_rig;
 
 use kafka_rig::{
-    P0, PATIENCE, Rig, committed, fresh, grow, leave_open, move_group, options, produce, worker,
+    P0, PATIENCE, Rig, committed, fresh, grow, leave_open, move_group, options, produce, restrict, worker,
 };
 use pricedrop_adapters::kafka::{Accepted, Delivery, KafkaCommitter, Options, Settings, Start, accept};
 use pricedrop_harness::servers;
 use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
-use pricedrop_model::{Currency, EventTime, Partition, Position, ProductId, ProductState, Record, StateKey};
+use pricedrop_model::{
+    Currency, EventTime, Partition, Position, ProductId, ProductState, Record, Removal, StateKey, UserId,
+    WriteTime,
+};
 use pricedrop_testing::conformance::commits::block;
 
 fn bootstrap() -> String {
@@ -190,20 +193,72 @@ async fn an_input_with_other_partitions_is_refused() {
     for topic in [&settings.topics.prices, &settings.topics.state, &settings.topics.removals] {
         grow(&settings, topic, 2).await;
     }
-    let refused = worker(options(&settings), folder.path()).fails().await;
+    for _ in 0..2 {
+        let refused = worker(options(&settings), folder.path()).fails().await;
+        assert!(refused.contains("had 1 partitions") && refused.contains("has 2 now"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_gets_partitions_while_it_is_read_is_refused() {
+    let mut settings = fresh(&bootstrap(), 1).await;
+    settings.properties.insert("topic.metadata.refresh.interval.ms".into(), "500".into());
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    for topic in [&settings.topics.state, &settings.topics.removals, &settings.topics.prices] {
+        grow(&settings, topic, 2).await;
+    }
+    let refused = rig.fails().await;
     assert!(refused.contains("had 1 partitions") && refused.contains("has 2 now"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
+async fn each_partition_that_holds_records_asks_where_to_start() {
+    let settings = fresh(&bootstrap(), 2).await;
+    produce(&settings, 1, &["a".into()]);
+    // Another worker of the group was there first, and had the empty one.
+    move_group(&settings, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Options { start: None, first_price_is_set: false, ..options(&settings) };
+    let refused = worker(asked, folder.path()).fails().await;
+    assert!(refused.contains("[1] for the first time") && refused.contains("stream.start"), "{refused}");
+}
+
+#[tokio::test]
+async fn at_least_once_removes_and_remembers_nothing_that_was_not_told() {
     let settings = fresh(&bootstrap(), 1).await;
+    restrict(&settings, &settings.topics.notifications, ("max.message.bytes", "200")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lighter = Options { delivery: Delivery::AtLeastOnce, ..options(&settings) };
+    let mut rig = worker(lighter, folder.path());
+    rig.own(1).await;
+    let users: Vec<String> = (0..20).map(|user| format!("u{user}")).collect();
+    let mut commit = commit_of(0, &users.iter().map(String::as_str).collect::<Vec<_>>());
+    commit.removals.push(Removal {
+        product: commit.fan_outs[0].product.clone(),
+        threshold: commit.fan_outs[0].priced.price,
+        user: UserId::new("u0").unwrap(),
+        write_time: WriteTime(1),
+    });
+    let refused = rig.committer.commit(commit).await.unwrap_err();
+    assert!(matches!(&refused, CommitError::Unknown(why) if why.contains("not delivered")), "{refused}");
+    assert!(committed(&settings, &settings.topics.removals).is_empty());
+    assert_eq!(rig.own(1).await.offsets, [(P0, 0)]);
+}
+
+#[tokio::test]
+async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
+    let mut settings = fresh(&bootstrap(), 1).await;
+    // The input may take longer ones than the topic of dead letters.
+    settings.properties.insert("message.max.bytes".into(), "5000000".into());
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());
     rig.own(1).await;
     let record = Record {
         position: Position { partition: P0, offset: 0 },
         key: Some("k".into()),
-        value: Some(vec![b'x'; 1_048_000].into()),
+        value: Some(vec![b'x'; 3_000_000].into()),
         timestamp: EventTime(0),
     };
     let letter = DeadLetter { record, reason: "no price".into() };

@@ -343,6 +343,9 @@ pub enum Offsets {
         /// Where it goes on.
         #[arg(long, value_enum, default_value_t = GoOn::Group)]
         at: GoOn,
+        /// Of the shadow's group and states.
+        #[arg(long)]
+        shadow: bool,
     },
 }
 

@@ -18,7 +18,7 @@ use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
 use super::figures::Figures;
-use super::limits::{REASON_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
+use super::limits::{REASON_BYTES, RECORD_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
 use super::member::{Held, Member};
 use super::raw::{BY_KEY, Letter, RawProducer, Records, Refusal, Value};
 use super::removals::Remover;
@@ -174,12 +174,12 @@ impl Worker {
             holdings.stopped.clear();
             held.iter().filter(|(partition, _)| !holdings.owned.contains_key(partition)).copied().collect()
         };
-        if !new.is_empty() {
-            let mut take_over = TakeOver {
-                options: &self.options,
-                member: &self.member,
-                transactions: &mut self.transactions,
-            };
+        let nothing = held.is_empty() && self.member.knows(version);
+        let mut take_over =
+            TakeOver { options: &self.options, member: &self.member, transactions: &mut self.transactions };
+        if nothing {
+            take_over.of_nothing()?;
+        } else if !new.is_empty() {
             let taken = take_over.run(&new)?;
             let mut holdings = lock(&self.shared);
             holdings.owned.extend(taken.owned);
@@ -188,6 +188,7 @@ impl Worker {
         let mut holdings = lock(&self.shared);
         holdings.version = version;
         holdings.looked_at = Some(Instant::now());
+        holdings.looks = if holdings.stopped.is_empty() { 0 } else { holdings.looks + 1 };
         let mut restored = Restored::default();
         for (partition, owned) in &holdings.owned {
             restored.offsets.push((*partition, owned.next));
@@ -199,6 +200,7 @@ impl Worker {
     fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         let held = self.held(&commit)?;
         let states = encode(commit.states);
+        self.begin_telling(&states);
         let began = Instant::now();
         let fence = Fence { member: &self.member, held: &held, offsets: &commit.offsets };
         let (options, records) = (&self.options, &mut self.records);
@@ -210,6 +212,7 @@ impl Worker {
         };
         let committed = self.transactions.commit(&fence, |producer, part| match part {
             Part::Told => told.send(producer, records),
+            Part::Removed => told.send_removals(producer, records),
             Part::Remembered => send_states(options, producer, records, &states, &commit.offsets),
         });
         if let Err(error) = committed {
@@ -221,6 +224,18 @@ impl Worker {
         self.options.figures.committed(began.elapsed(), told.notifications());
         self.remember(states, &commit.offsets);
         Ok(())
+    }
+
+    /// Before a commit that may be true before we hear of it: removals of a
+    /// fan-out that goes on wait for its end. If nothing becomes of the commit,
+    /// they wait for the next of that product.
+    fn begin_telling(&self, states: &[Encoded]) {
+        let mut holdings = lock(&self.shared);
+        for (key, _, _) in states.iter().filter(|(_, state, _)| state.fan_out.is_some()) {
+            if let Some(owned) = holdings.owned.get_mut(&key.partition) {
+                owned.states.begin_telling(key);
+            }
+        }
     }
 
     /// Everything a commit carries, as we hold it.
@@ -284,10 +299,10 @@ impl Told<'_> {
     }
 
     fn send(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
-        if !self.options.shadow {
-            self.send_notifications(producer, records)?;
-            self.send_removals(producer, records)?;
+        if self.options.shadow {
+            return Ok(());
         }
+        self.send_notifications(producer, records)?;
         self.dead_letters.iter().try_for_each(|letter| self.send_dead(producer, letter))
     }
 
@@ -312,6 +327,9 @@ impl Told<'_> {
 
     fn send_removals(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
         records.clear();
+        if self.options.shadow {
+            return Ok(());
+        }
         // They go where the update came from: whoever owns that partition
         // knows whether its product still tells.
         let told = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
@@ -329,7 +347,8 @@ impl Told<'_> {
     fn send_dead(&self, producer: &RawProducer, letter: &DeadLetter) -> Result<(), Refusal> {
         let settings = &self.options.settings;
         let (record, position) = (&letter.record, letter.record.position);
-        let most = settings.record_bytes().saturating_sub(RECORD_OVERHEAD_BYTES);
+        // The topic of dead letters takes what topics take unless they are told otherwise.
+        let most = settings.record_bytes().min(RECORD_BYTES).saturating_sub(RECORD_OVERHEAD_BYTES);
         let key = record.key.as_deref().map(|key| &key[..key.len().min(most)]);
         let room = most - key.map_or(0, <[u8]>::len);
         let value = record.value.as_deref().map(|value| &value[..value.len().min(room)]);

@@ -131,10 +131,12 @@ impl Ledger {
 
     fn take_over(&mut self, new: &[Held], token: u64) -> Result<Vec<Restored>, Error> {
         if new.is_empty() {
-            return Ok(Vec::new());
+            // It may have had something before.
+            let nothing = self.owned.is_empty() && self.member.knows(self.member.version());
+            return if nothing { self.end_what_hangs(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
         }
         self.compare_counts()?;
-        self.end_what_hangs(new, token)?;
+        self.end_what_hangs(new)?;
         let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
         let committed = self.member.committed(&partitions)?;
         let mut offsets = Vec::new();
@@ -150,20 +152,20 @@ impl Ledger {
     }
 
     /// Else the offsets might stay undecided for good, and retries be unreadable.
-    fn end_what_hangs(&mut self, new: &[Held], token: u64) -> Result<(), Error> {
+    fn end_what_hangs(&mut self, held: &[Held]) -> Result<(), Error> {
         self.transactions.prepare()?;
         if !self.transactions.may_hang() {
             return Ok(());
         }
         let settings = &self.options.settings;
         let topic = &settings.topics.retries;
-        let offsets: Vec<(Partition, i64)> = new.iter().map(|(partition, _)| (*partition, 0)).collect();
+        let all = reader_of_all(settings, &self.options.group())?;
         let mut records = Records::default();
-        for partition in open_partitions(&reader(settings)?, &reader_of_all(settings)?, topic)? {
-            retries_topic::push_marker(&mut records, partition, token);
+        for partition in open_partitions(&reader(settings)?, &all, topic)? {
+            retries_topic::push_marker(&mut records, partition, 0);
         }
-        let fence = Fence { member: &self.member, held: new, offsets: &offsets };
-        self.transactions.end_what_hangs(&fence, |producer| producer.send(topic, &mut records))
+        self.transactions
+            .end_what_hangs(&self.member, held, &all, |producer| producer.send(topic, &mut records))
     }
 
     fn compare_counts(&mut self) -> Result<(), Error> {
@@ -215,11 +217,14 @@ impl Ledger {
         partitions: &BTreeSet<Partition>,
         token: u64,
     ) -> Result<Vec<Restored>, Error> {
-        self.transactions.prepare()?;
         self.let_go();
         let ours = self.owned.iter().filter(|(partition, _)| partitions.contains(partition));
         let (held, offsets): (Vec<Held>, Vec<_>) =
             ours.map(|(p, owned)| ((*p, owned.epoch), (*p, owned.settled))).unzip();
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.end_what_hangs(&held)?;
         self.restore(&held, &offsets, token)
     }
 
@@ -229,9 +234,6 @@ impl Ledger {
         offsets: &[(Partition, i64)],
         token: u64,
     ) -> Result<Vec<Restored>, Error> {
-        if held.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut records = Records::default();
         for (partition, _) in held {
             retries_topic::push_marker(&mut records, *partition, token);
@@ -314,11 +316,11 @@ impl Ledger {
     pub fn write(&mut self, writes: &[Writes]) -> Result<(), Error> {
         let mut why = String::new();
         for _ in 0..TRIES {
-            self.transactions.prepare()?;
             let (held, offsets, mut records) = self.ours(writes);
             if held.is_empty() {
                 return Ok(());
             }
+            self.end_what_hangs(&held)?;
             match self.transact(&held, &offsets, &mut records) {
                 Ok(()) => {
                     self.settle(&offsets);

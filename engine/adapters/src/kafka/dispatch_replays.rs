@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, WallTime};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::acked::{Acked, Outgoing};
+use super::assigning::assign;
 use super::limits::REPLAYS;
 use super::log::Logged;
 use super::marked_log::reader;
@@ -119,7 +120,7 @@ impl Follower {
         for (partition, next) in &self.next {
             let _ = list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*next));
         }
-        if let Err(error) = self.consumer.assign(&list) {
+        if let Err(error) = assign(&self.consumer, &list) {
             tracing::error!(%error, topic = self.topic, "replays are not looked for");
         }
     }

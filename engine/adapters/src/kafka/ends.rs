@@ -137,7 +137,7 @@ fn stored(
             Entry::Position(next) | Entry::Accepted(Some(next)) => {
                 stored.insert(line.partition, next);
             }
-            Entry::State(..) | Entry::Marker(_) | Entry::Accepted(None) => {}
+            Entry::State(..) | Entry::Marker(_) | Entry::Partitions(_) | Entry::Accepted(None) => {}
         }
         Ok(())
     })?;

@@ -48,6 +48,8 @@ pub const TAKE_OVER_MS: u64 = 60_000;
 pub const SHOWN_WITHIN_MS: i64 = 60_000;
 /// How often a partition that needs a person is looked at again, milliseconds.
 pub const LOOK_AGAIN_MS: u64 = 5_000;
+/// How often that pause doubles.
+pub const LOOKS_DOUBLED: u32 = 4;
 /// How often events of a consumer are looked for, milliseconds.
 pub const EVENT_POLL_MS: u64 = 100;
 /// How often a partition that was only just assigned is sought in again, milliseconds.

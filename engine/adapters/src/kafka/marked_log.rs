@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::assigning::assign;
 use super::limits::{CALL_MS, EVENT_POLL_MS, TAKE_OVER_MS};
 use super::log::Logged;
 use super::member::{away, partitions_of};
@@ -61,13 +62,14 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
 }
 
-/// The same, but what is not committed counts too.
+/// The same, but what is not committed counts too, and offsets are those of
+/// this group.
 ///
 /// # Errors
 /// The configuration is refused.
-pub fn reader_of_all(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
+pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
-    config.set("isolation.level", "read_uncommitted");
+    config.set("isolation.level", "read_uncommitted").set("group.id", group);
     BaseConsumer::from_config_and_context(&config, Logged::default())
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
 }
@@ -157,7 +159,7 @@ fn read(
     for (partition, offset) in from {
         list.add_partition_offset(topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
     }
-    consumer.assign(&list).map_err(away)?;
+    assign(consumer, &list).map_err(away)?;
     let mut open: Vec<i32> = from.iter().map(|(partition, _)| partition.0).collect();
     let mut until = Instant::now() + patience;
     let mut trouble = None;

@@ -95,14 +95,12 @@ impl ConsumerContext for Group {
                 let epoch = assignment.last_epoch;
                 assignment.epochs.insert(Partition(*partition), epoch);
             }
-            self.known.store(true, Ordering::SeqCst);
             self.assign(consumer, &moved, cooperative)
         } else {
             let lost = consumer.assignment_lost();
             moved.iter().for_each(|partition| {
                 assignment.epochs.remove(&Partition(*partition));
             });
-            self.known.store(!assignment.epochs.is_empty(), Ordering::SeqCst);
             tracing::info!(topic = self.topic, partitions = ?moved, lost, "partitions revoked");
             if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
         };
@@ -110,6 +108,9 @@ impl ConsumerContext for Group {
             tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
         }
         self.version.fetch_add(1, Ordering::SeqCst);
+        // Behind the version, so that nobody takes this for known of the one before.
+        let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
+        self.known.store(known, Ordering::SeqCst);
         drop(assignment);
         if let Some(queue) = lock(&self.queue).as_ref() {
             queue.wake();
@@ -262,20 +263,7 @@ impl Member {
     /// # Errors
     /// The cluster is away.
     pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.topic, partition.0);
-        }
-        let wait = Duration::from_millis(CALL_MS);
-        let committed = self.consumer.committed_offsets(list, wait).map_err(away)?;
-        let mut offsets = BTreeMap::new();
-        for one in committed.elements() {
-            one.error().map_err(away)?;
-            if let Offset::Offset(offset) = one.offset() {
-                offsets.insert(Partition(one.partition()), offset);
-            }
-        }
-        Ok(offsets)
+        committed(&self.consumer, &self.topic, partitions)
     }
 
     /// Commits offsets outside of any transaction.
@@ -384,6 +372,32 @@ fn serve_events(consumer: &BaseConsumer<Group>, stop: &AtomicBool) {
             }
         }
     }
+}
+
+/// The offsets that the consumer's group committed, where there are any; one
+/// that reads what is not committed waits for no transaction.
+///
+/// # Errors
+/// The cluster is away.
+pub fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &[Partition],
+) -> Result<BTreeMap<Partition, i64>, Error> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, partition.0);
+    }
+    let wait = Duration::from_millis(CALL_MS);
+    let committed = consumer.committed_offsets(list, wait).map_err(away)?;
+    let mut offsets = BTreeMap::new();
+    for one in committed.elements() {
+        one.error().map_err(away)?;
+        if let Offset::Offset(offset) = one.offset() {
+            offsets.insert(Partition(one.partition()), offset);
+        }
+    }
+    Ok(offsets)
 }
 
 /// How many partitions a topic has.

@@ -15,6 +15,7 @@
 
 mod accept;
 mod acked;
+mod assigning;
 mod commit;
 mod dead_letters;
 mod dispatch;
@@ -171,9 +172,13 @@ pub fn start_worker(
     let shared: Shared = Arc::new(Mutex::new(Holdings::default()));
     let transactional_id = slot.transactional_id(&settings.group, worker);
     let remover = match watches {
-        Some(watches) if !options.shadow => {
-            Some(Remover::start(settings.clone(), shared.clone(), watches, options.figures.clone())?)
-        }
+        Some(watches) if !options.shadow => Some(Remover::start(
+            settings.clone(),
+            member.clone(),
+            shared.clone(),
+            watches,
+            options.figures.clone(),
+        )?),
         _ => None,
     };
     let status = Status { shared: shared.clone(), member: Arc::downgrade(&member) };

@@ -16,11 +16,12 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::assigning::assign;
 use super::commit::{Shared, lock};
 use super::figures::Figures;
 use super::limits::{CALL_MS, REMOVAL_POLL_MS, REMOVALS};
 use super::log::Logged;
-use super::member::away;
+use super::member::{Member, away};
 use super::settings::Settings;
 
 /// A running remover; stops when dropped.
@@ -32,6 +33,7 @@ pub struct Remover {
 impl Remover {
     pub(super) fn start(
         settings: Settings,
+        member: Arc<Member>,
         shared: Shared,
         watches: Arc<dyn WatchWriter>,
         figures: Arc<Figures>,
@@ -40,7 +42,8 @@ impl Remover {
         let told = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
-            let mut work = Work { settings, shared, watches, figures, reading: BTreeMap::new(), runtime };
+            let mut work =
+                Work { settings, member, shared, watches, figures, reading: BTreeMap::new(), runtime };
             while !told.load(Ordering::SeqCst) {
                 if let Err(error) = work.until_stopped(&told) {
                     tracing::warn!(%error, "told watches are not removed for now; they stay silent");
@@ -65,6 +68,7 @@ impl Drop for Remover {
 
 struct Work {
     settings: Settings,
+    member: Arc<Member>,
     shared: Shared,
     watches: Arc<dyn WatchWriter>,
     figures: Arc<Figures>,
@@ -81,6 +85,8 @@ impl Work {
         self.reading.clear();
         let mut config = self.settings.reader();
         config.set("group.id", format!("{}.remover", self.settings.group));
+        // Removals that expired are those of watches that fire again.
+        config.set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Logged> =
             BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
         while !stop.load(Ordering::SeqCst) {
@@ -114,7 +120,7 @@ impl Work {
             };
             from.add_partition_offset(topic, one.partition(), offset).map_err(away)?;
         }
-        consumer.assign(&from).map_err(away)?;
+        assign(consumer, &from).map_err(away)?;
         self.reading = owned;
         Ok(())
     }
@@ -141,13 +147,16 @@ impl Work {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut put_off: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut removals = Vec::new();
+        // A partition that went away is the next owner's, whose products we do not know.
+        let held: BTreeMap<Partition, u64> = self.member.held().into_iter().collect();
         {
             let holdings = lock(&self.shared);
             for (partition, offset, removal) in found {
                 if put_off.contains_key(&partition) {
                     continue;
                 }
-                let ours = holdings.owned.get(&partition);
+                let owned = holdings.owned.get(&partition);
+                let ours = owned.filter(|owned| held.get(&partition) == Some(&owned.epoch));
                 let waits = removal.as_ref().is_some_and(|removal| {
                     ours.is_none_or(|owned| owned.states.is_telling(&removal.product))
                 });

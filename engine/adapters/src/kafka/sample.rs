@@ -9,6 +9,7 @@ use pricedrop_model::{Partition, ProductId, Update};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::assigning::assign;
 use super::limits::{CALL_MS, EVENT_POLL_MS, SAMPLE_RECORDS};
 use super::log::Logged;
 use super::marked_log::reader;
@@ -51,7 +52,7 @@ pub fn sample(settings: &Settings) -> Result<Sample, Error> {
             list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(away)?;
         }
     }
-    client.assign(&list).map_err(away)?;
+    assign(&client, &list).map_err(away)?;
     let mut seen = Seen::default();
     seen.read(&client, left);
     Ok(seen.sample)

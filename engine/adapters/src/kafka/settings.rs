@@ -44,6 +44,25 @@ impl Default for Topics {
     }
 }
 
+impl Topics {
+    /// The same names behind this one: several engines' topics on one cluster.
+    pub fn prefixed(name: &str) -> Topics {
+        let mut topics = Topics::default();
+        for topic in [
+            &mut topics.prices,
+            &mut topics.notifications,
+            &mut topics.dead_updates,
+            &mut topics.state,
+            &mut topics.removals,
+            &mut topics.retries,
+            &mut topics.dead_deliveries,
+        ] {
+            *topic = format!("{name}.{topic}");
+        }
+        topics
+    }
+}
+
 /// Where the cluster is, and under which names we work there.
 #[derive(Clone)]
 pub struct Settings {

@@ -11,7 +11,7 @@ use pricedrop_model::{Partition, Position, Record};
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 use super::commit::{Shared, lock};
-use super::limits::LOOK_AGAIN_MS;
+use super::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
 use super::member::Member;
 use super::raw::{Fetched, FetchedRecord};
 
@@ -37,7 +37,9 @@ impl KafkaSource {
             return Some("partitions came or went".into());
         }
         let waited = holdings.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
-        let again = !holdings.stopped.is_empty() && waited >= Duration::from_millis(LOOK_AGAIN_MS);
+        // Each look costs unfinished fan-outs what they have in hand.
+        let pause_ms = LOOK_AGAIN_MS << holdings.looks.min(LOOKS_DOUBLED);
+        let again = !holdings.stopped.is_empty() && waited >= Duration::from_millis(pause_ms);
         again.then(|| "looking again at partitions that wait for a person".into())
     }
 

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | currency (3 bytes), product | the state; none: forgotten |
 //! | `\0position` | the next offset of the input, as last committed |
-//! | `\0marker` | a token and how many partitions the input has, by whoever took over last |
+//! | `\0marker` | a token, by whoever took over last |
+//! | `\0partitions` | how many partitions the input had when its first products were stored |
 //! | `\0accepted` | an offset that a person accepted as the next |
 //!
 //! Numbers are big-endian. A currency is three capital letters, so no state's
@@ -16,6 +17,8 @@ use pricedrop_model::{Currency, Partition, ProductId, StateKey};
 pub const POSITION: &[u8] = b"\0position";
 /// The reserved key of the marker.
 pub const MARKER: &[u8] = b"\0marker";
+/// The reserved key of the number of partitions.
+pub const PARTITIONS: &[u8] = b"\0partitions";
 /// The reserved key of an accepted offset.
 pub const ACCEPTED: &[u8] = b"\0accepted";
 
@@ -26,35 +29,12 @@ pub enum Entry<'a> {
     State(StateKey, Option<&'a [u8]>),
     /// The next offset of the input.
     Position(i64),
-    /// Somebody took over.
-    Marker(Marker),
+    /// Somebody took over: who.
+    Marker(u64),
+    /// How many partitions the input had.
+    Partitions(u32),
     /// A person accepted this offset; none: it was made the position.
     Accepted(Option<i64>),
-}
-
-/// A take-over, as it is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marker {
-    /// Random: whose it is.
-    pub token: u64,
-    /// How many partitions the input had.
-    pub partitions: u32,
-}
-
-impl Marker {
-    /// As it is stored.
-    pub fn encode(self) -> [u8; 12] {
-        let mut bytes = [0; 12];
-        bytes[..8].copy_from_slice(&self.token.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.partitions.to_be_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Marker> {
-        let (token, partitions) = bytes.split_first_chunk()?;
-        let partitions = u32::from_be_bytes(partitions.try_into().ok()?);
-        Some(Marker { token: u64::from_be_bytes(*token), partitions })
-    }
 }
 
 /// Appends the key of a state.
@@ -73,20 +53,19 @@ pub fn read<'a>(
     value: Option<&'a [u8]>,
 ) -> Result<Entry<'a>, String> {
     let key = key.ok_or("a record without a key")?;
-    let offset = || {
-        let bytes = value.and_then(|value| value.try_into().ok()).ok_or("an offset of another length")?;
-        Ok::<i64, String>(i64::from_be_bytes(bytes))
-    };
+    let offset = || number(value, "an offset").map(i64::from_be_bytes);
     match key {
         POSITION => Ok(Entry::Position(offset()?)),
         ACCEPTED if value.is_none() => Ok(Entry::Accepted(None)),
         ACCEPTED => Ok(Entry::Accepted(Some(offset()?))),
-        MARKER => {
-            let marker = value.and_then(Marker::decode).ok_or("a marker of another length")?;
-            Ok(Entry::Marker(marker))
-        }
+        MARKER => Ok(Entry::Marker(number(value, "a marker").map(u64::from_be_bytes)?)),
+        PARTITIONS => Ok(Entry::Partitions(number(value, "a count").map(u32::from_be_bytes)?)),
         _ => Ok(Entry::State(read_key(partition, key)?, value)),
     }
+}
+
+fn number<const N: usize>(value: Option<&[u8]>, what: &str) -> Result<[u8; N], String> {
+    value.and_then(|value| value.try_into().ok()).ok_or_else(|| format!("{what} of another length"))
 }
 
 fn read_key(partition: Partition, key: &[u8]) -> Result<StateKey, String> {
@@ -112,8 +91,8 @@ mod tests {
         let state = StateKey { partition: at, product, currency: Currency::USD };
         assert_eq!(read(at, Some(&key), Some(b"x")), Ok(Entry::State(state.clone(), Some(b"x"))));
         assert_eq!(read(at, Some(&key), None), Ok(Entry::State(state, None)));
-        let marker = Marker { token: u64::MAX - 1, partitions: 12 };
-        assert_eq!(read(at, Some(MARKER), Some(&marker.encode())), Ok(Entry::Marker(marker)));
+        assert_eq!(read(at, Some(MARKER), Some(&7u64.to_be_bytes())), Ok(Entry::Marker(7)));
+        assert_eq!(read(at, Some(PARTITIONS), Some(&7u32.to_be_bytes())), Ok(Entry::Partitions(7)));
         assert_eq!(read(at, Some(POSITION), Some(&7i64.to_be_bytes())), Ok(Entry::Position(7)));
         assert_eq!(read(at, Some(ACCEPTED), Some(&7i64.to_be_bytes())), Ok(Entry::Accepted(Some(7))));
         assert_eq!(read(at, Some(ACCEPTED), None), Ok(Entry::Accepted(None)));

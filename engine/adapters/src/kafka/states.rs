@@ -51,6 +51,11 @@ impl PartitionStates {
         note(&mut self.unfinished, key, telling || held);
     }
 
+    /// A fan-out of this state may be unfinished from now on.
+    pub fn begin_telling(&mut self, key: &StateKey) {
+        note(&mut self.telling, key, true);
+    }
+
     /// The states of a product.
     ///
     /// # Errors
@@ -182,6 +187,8 @@ pub struct Holdings {
     pub stopped: BTreeMap<Partition, String>,
     /// The member's version that this answers to; another one: restore.
     pub version: u64,
+    /// How often those were looked at again.
+    pub looks: u32,
     /// When it was looked at.
     pub looked_at: Option<Instant>,
 }

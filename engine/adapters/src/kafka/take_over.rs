@@ -5,7 +5,7 @@
 //! 2. a transaction writes a marker with a fresh token, and sends O
 //! 3. the states are read until that token appears
 //! 4. the position stored with them must be O
-//! 5. the input is read from O
+//! 5. the input is read from O, if it has as many partitions as it had
 //!
 //! Step 2 fences off whoever had the partition before: his transactions carry
 //! offsets too, and the group no longer knows him. So nothing of his can come
@@ -24,7 +24,7 @@ use super::marked_log::{
 };
 use super::member::{Held, Member, partitions_of};
 use super::raw::{Records, Value};
-use super::state_log::{self, ACCEPTED, Entry, MARKER, Marker, POSITION};
+use super::state_log::{self, ACCEPTED, Entry, MARKER, PARTITIONS, POSITION};
 use super::states::{Latest, Owned, PartitionStates};
 use super::transactions::{Fence, Part, Transactions};
 use super::{Start, fresh_token};
@@ -46,7 +46,7 @@ struct Told {
     position: Option<i64>,
     /// Accepted after the position was written.
     accepted: Option<i64>,
-    /// How many partitions the input had at the last take-over.
+    /// How many partitions the input had at the first take-over.
     input_partitions: Option<u32>,
 }
 
@@ -82,17 +82,17 @@ impl TakeOver<'_> {
         if ours.is_empty() {
             return Ok(taken);
         }
-        let marker = Marker { token: fresh_token(), partitions: input_partitions };
-        self.write_markers(&ours, &offsets, &fresh, marker)?;
-        let told = self.read_states(&reader, &ours, marker)?;
-        let mut accepted = Vec::new();
+        let token = fresh_token();
+        self.write_markers(&ours, &offsets, &fresh, token)?;
+        let told = self.read_states(&reader, &ours, token)?;
+        self.compare_counts(&reader, &told, input_partitions)?;
+        let mut adopted = Vec::new();
         for ((partition, epoch), (told, (_, offset))) in ours.iter().zip(told.into_iter().zip(offsets)) {
-            self.compare_counts(&told, input_partitions)?;
             let fresh = fresh.contains_key(partition);
             match self.agree(*partition, offset, fresh, &told)? {
                 Ok(next) => {
-                    if next != offset {
-                        accepted.push((*partition, next));
+                    if next != offset || told.input_partitions.is_none() {
+                        adopted.push((*partition, next));
                     }
                     self.show_latest(&told, next)?;
                     taken.owned.insert(*partition, Owned::new(*epoch, next, told.states));
@@ -103,12 +103,20 @@ impl TakeOver<'_> {
                 }
             }
         }
-        self.adopt(&ours, &accepted)?;
+        self.adopt(&ours, &adopted, input_partitions)?;
         let products: usize = taken.owned.values().map(|owned| owned.states.len()).sum();
         let took_ms = began.elapsed().as_millis() as u64;
         self.options.figures.took_over(took_ms);
         tracing::info!(?partitions, products, took_ms, "partitions taken over");
         Ok(taken)
+    }
+
+    /// For a member that was given nothing: it may have had something before.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn of_nothing(&mut self) -> Result<(), Error> {
+        self.end_what_hangs(&reader(&self.options.settings)?, &[])
     }
 
     /// Topics that fit each other; how many partitions the input has.
@@ -158,14 +166,13 @@ impl TakeOver<'_> {
             }
             Ok(())
         })?;
-        let known = !committed.is_empty() || self.group_has_offsets()?;
         for partition in without {
             if let Some(next) = accepted.get(&partition) {
                 first.insert(partition, *next);
             } else if let Some(next) = positions.get(&partition) {
                 lost.insert(partition, self.say_lost(partition, *next));
             } else {
-                first.insert(partition, self.first_offset(partition, known)?);
+                first.insert(partition, self.first_offset(partition)?);
             }
         }
         Ok((first, lost))
@@ -174,20 +181,24 @@ impl TakeOver<'_> {
     fn say_lost(&self, partition: Partition, next: i64) -> String {
         format!(
             "group {} has no offset of {}[{}], whose states were stored at offset {next}: it expired, or was \
-             deleted; look at what was lost, then say where to go on with `pricedrop offsets accept --partition {}`",
-            self.options.settings.group, self.options.settings.topics.prices, partition.0, partition.0
+             deleted; look at what was lost, then say where to go on with {}",
+            self.options.settings.group,
+            self.options.settings.topics.prices,
+            partition.0,
+            self.accept_command(partition)
         )
     }
 
-    fn group_has_offsets(&self) -> Result<bool, Error> {
-        let all = (0..self.member.partitions()?).map(|partition| Partition(partition as i32));
-        Ok(!self.member.committed(&all.collect::<Vec<_>>())?.is_empty())
+    fn accept_command(&self, partition: Partition) -> String {
+        let shadow = if self.options.shadow { " --shadow" } else { "" };
+        format!("`pricedrop offsets accept --partition {}{shadow}`", partition.0)
     }
 
     /// The first offset ever: nobody mails every user by switching it on.
-    fn first_offset(&self, partition: Partition, known: bool) -> Result<i64, Error> {
+    /// Asked of each partition: workers that begin together have some each.
+    fn first_offset(&self, partition: Partition) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
-        if known || low == high {
+        if low == high {
             return Ok(low);
         }
         let (settings, asked) = (&self.options.settings, self.options.start);
@@ -197,10 +208,10 @@ impl TakeOver<'_> {
                 Start::Latest => high,
             }),
             _ => Err(Error::Broken(format!(
-                "group {} reads {} for the first time, and it holds records already: say where to start with \
+                "group {} reads {}[{}] for the first time, and it holds records already: say where to start with \
                  stream.start = \"latest\" or \"earliest\", and what the first price of a product does with \
                  rules.first_price = \"notify\" or \"baseline\"",
-                settings.group, settings.topics.prices
+                settings.group, settings.topics.prices, partition.0
             ))),
         }
     }
@@ -212,16 +223,15 @@ impl TakeOver<'_> {
         if !self.transactions.may_hang() {
             return Ok(());
         }
-        let topics = &self.options.settings.topics;
+        let settings = &self.options.settings;
+        let topics = &settings.topics;
         let written = [&topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
-        let ends = reader_of_all(&self.options.settings)?;
+        let all = reader_of_all(settings, &settings.group)?;
         let mut open = Vec::new();
         for topic in written {
-            open.push((topic, open_partitions(reader, &ends, topic)?));
+            open.push((topic, open_partitions(reader, &all, topic)?));
         }
-        let offsets: Vec<(Partition, i64)> = held.iter().map(|(partition, _)| (*partition, 0)).collect();
-        let fence = Fence { member: self.member, held, offsets: &offsets };
-        self.transactions.end_what_hangs(&fence, |producer| {
+        self.transactions.end_what_hangs(self.member, held, &all, |producer| {
             open.into_iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
                 |(topic, partitions)| {
                     let mut records = Records::default();
@@ -237,11 +247,11 @@ impl TakeOver<'_> {
         held: &[Held],
         offsets: &[(Partition, i64)],
         fresh: &BTreeMap<Partition, i64>,
-        marker: Marker,
+        token: u64,
     ) -> Result<(), Error> {
         let mut records = Records::default();
         for (partition, offset) in offsets {
-            push(&mut records, *partition, MARKER, &marker.encode());
+            push(&mut records, *partition, MARKER, &token.to_be_bytes());
             if fresh.contains_key(partition) {
                 push(&mut records, *partition, POSITION, &offset.to_be_bytes());
             }
@@ -258,7 +268,7 @@ impl TakeOver<'_> {
         let fence = Fence { member: self.member, held, offsets };
         let state = &self.options.settings.topics.state;
         let written = self.transactions.commit(&fence, |producer, part| match part {
-            Part::Told => Ok(()),
+            Part::Told | Part::Removed => Ok(()),
             Part::Remembered => producer.send(state, &mut records),
         });
         written.map_err(|error| match error {
@@ -281,7 +291,7 @@ impl TakeOver<'_> {
         &self,
         reader: &BaseConsumer<Logged>,
         held: &[Held],
-        marker: Marker,
+        token: u64,
     ) -> Result<Vec<Told>, Error> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let mut told: BTreeMap<Partition, Told> = BTreeMap::new();
@@ -304,25 +314,37 @@ impl TakeOver<'_> {
                     told.accepted = None;
                 }
                 Entry::Accepted(next) => told.accepted = next,
-                Entry::Marker(found) if found == marker => return Ok(Read::Done),
-                Entry::Marker(found) => told.input_partitions = Some(found.partitions),
+                Entry::Partitions(count) => told.input_partitions = Some(count),
+                Entry::Marker(found) if found == token => return Ok(Read::Done),
+                Entry::Marker(_) => {}
             }
             Ok(Read::On)
         })?;
         Ok(partitions.iter().map(|partition| told.remove(partition).unwrap_or_default()).collect())
     }
 
-    fn compare_counts(&self, told: &Told, now: u32) -> Result<(), Error> {
+    /// A partition that is new does not know how many there were: the first one
+    /// does, if any does.
+    fn compare_counts(&self, reader: &BaseConsumer<Logged>, told: &[Told], now: u32) -> Result<(), Error> {
         let topics = &self.options.settings.topics;
-        match told.input_partitions {
-            Some(then) if then != now => Err(Error::Broken(format!(
+        let mut then: Vec<u32> = told.iter().filter_map(|told| told.input_partitions).collect();
+        if then.len() < told.len() {
+            read_stable(reader, &topics.state, &[Partition(0)], |line| {
+                if let Entry::Partitions(count) = self.read_line(&line)? {
+                    then.push(count);
+                }
+                Ok(())
+            })?;
+        }
+        match then.into_iter().find(|then| *then != now) {
+            Some(then) => Err(Error::Broken(format!(
                 "{} had {then} partitions when its products' states were stored and has {now} now, so products \
                  may have moved to partitions that do not know them: name new topics under topics.state and \
                  topics.removals, make them with `pricedrop topics apply`, and begin with \
                  rules.first_price = \"baseline\"",
                 topics.prices
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -339,7 +361,7 @@ impl TakeOver<'_> {
         }
         let (low, high) = self.member.watermarks(partition)?;
         let (topic, number) = (&self.options.settings.topics.prices, partition.0);
-        let remedy = format!("then say where to go on with `pricedrop offsets accept --partition {number}`");
+        let remedy = format!("then say where to go on with {}", self.accept_command(partition));
         let exact = self.options.delivery.is_exact();
         Ok(match told.position {
             Some(position) if exact && position != offset => Err(format!(
@@ -363,19 +385,21 @@ impl TakeOver<'_> {
         })
     }
 
-    /// Makes accepted offsets the group's own.
-    fn adopt(&mut self, held: &[Held], accepted: &[(Partition, i64)]) -> Result<(), Error> {
-        if accepted.is_empty() {
+    /// Makes accepted offsets the group's own, and stores how many partitions
+    /// there are.
+    fn adopt(&mut self, held: &[Held], adopted: &[(Partition, i64)], count: u32) -> Result<(), Error> {
+        if adopted.is_empty() {
             return Ok(());
         }
         let held: Vec<Held> =
-            held.iter().filter(|(p, _)| accepted.iter().any(|(one, _)| one == p)).copied().collect();
+            held.iter().filter(|(p, _)| adopted.iter().any(|(one, _)| one == p)).copied().collect();
         let mut records = Records::default();
-        for (partition, offset) in accepted {
+        for (partition, offset) in adopted {
             push(&mut records, *partition, POSITION, &offset.to_be_bytes());
+            push(&mut records, *partition, PARTITIONS, &count.to_be_bytes());
             records.push(partition.0, ACCEPTED, |_| Value::Tombstone);
         }
-        self.write(&held, accepted, records)
+        self.write(&held, adopted, records)
     }
 
     /// Prices that a worker may have committed without showing them: it died.

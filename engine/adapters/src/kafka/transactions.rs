@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use pricedrop_model::seams::{CommitError, Error};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Delivery;
 use super::limits::{CALL_MS, INIT_MS};
-use super::member::{Held, Member, NotOurs};
+use super::log::Logged;
+use super::member::{Held, Member, NotOurs, committed};
 use super::raw::{GroupMetadata, RawProducer, Refusal};
 use super::settings::Settings;
 
@@ -41,9 +43,13 @@ pub struct Fence<'a> {
 pub enum Part {
     /// What others are told.
     Told,
+    /// What is removed because they were told.
+    Removed,
     /// What we remember of it.
     Remembered,
 }
+
+const PARTS: [Part; 3] = [Part::Told, Part::Removed, Part::Remembered];
 
 /// The producer of one worker.
 pub struct Transactions {
@@ -104,19 +110,32 @@ impl Transactions {
     /// group's offset stays undecided, and readers of committed records stand
     /// still, until the same producer ends another transaction there.
     ///
+    /// The offsets it sends, and aborts, are those the group is at: should a
+    /// broker forget to end this one, too, a later commit of ours moves nothing.
+    ///
     /// # Errors
     /// The cluster is away, or a partition moved.
     pub fn end_what_hangs(
         &mut self,
-        fence: &Fence<'_>,
+        member: &Member,
+        held: &[Held],
+        all: &BaseConsumer<Logged>,
         fill: impl FnOnce(&RawProducer) -> Result<(), Refusal>,
     ) -> Result<(), Error> {
         self.prepare()?;
+        let mut partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        if partitions.is_empty() {
+            partitions.push(Partition(0));
+        }
+        let now = committed(all, member.topic(), &partitions)?;
+        let offset = |partition: Partition| (partition, now.get(&partition).copied().unwrap_or(0));
+        let offsets: Vec<_> = partitions.into_iter().map(offset).collect();
+        let fence = Fence { member, held, offsets: &offsets };
         let Some(producer) = self.producer.as_ref().filter(|_| self.may_hang) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
         let away = |refusal: Refusal| Error::Unavailable(format!("ending what may be open: {refusal}"));
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
-        let fenced = fence.member.fenced(fence.held, |group| send_offsets(producer, fence, group, wait));
+        let fenced = member.fenced(held, |group| send_offsets(producer, &fence, group, wait));
         if let Err(refusal) = producer.abort(wait) {
             self.producer = None;
             return Err(away(refusal));
@@ -189,7 +208,7 @@ fn transact(
         // Coordinators take the offsets while records go to the brokers.
         let (offsets_sent, filled) = thread::scope(|scope| {
             let offsets = scope.spawn(|| send_offsets(producer, fence, group, wait));
-            let filled = fill(producer, Part::Told).and_then(|()| fill(producer, Part::Remembered));
+            let filled = PARTS.into_iter().try_for_each(|part| fill(producer, part));
             (offsets.join().expect("sending offsets does not panic"), filled)
         });
         offsets_sent?;
@@ -204,9 +223,9 @@ fn transact(
     }
 }
 
-/// At least once: what others are told is theirs before we remember it, and
-/// remembered before the offset moves. A crash in between tells again; it
-/// never forgets to tell.
+/// At least once: what others are told is theirs before it is removed and we
+/// remember it, and remembered before the offset moves. A crash in between tells
+/// again; it never forgets to tell.
 fn deliver(
     producer: &RawProducer,
     fence: &Fence<'_>,
@@ -214,7 +233,7 @@ fn deliver(
     mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
 ) -> Result<(), CommitError> {
     let unknown = |refusal: Refusal| CommitError::Unknown(refusal.to_string());
-    for part in [Part::Told, Part::Remembered] {
+    for part in PARTS {
         fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown)?;
     }
     let fenced = fence.member.fenced(fence.held, |_| fence.member.commit(fence.offsets));

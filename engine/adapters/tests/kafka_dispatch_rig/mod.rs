@@ -38,16 +38,7 @@ pub fn unique() -> String {
 /// Settings with names that begin with this.
 pub fn settings(bootstrap: &str, name: &str) -> Settings {
     let mut settings = Settings::new(bootstrap);
-    let topic = |what: &str| format!("{name}.{what}");
-    settings.topics = Topics {
-        prices: topic("prices"),
-        notifications: topic("notifications"),
-        dead_updates: topic("prices.dlq"),
-        state: topic("state"),
-        removals: topic("removals"),
-        retries: topic("notifications.retry"),
-        dead_deliveries: topic("notifications.dlq"),
-    };
+    settings.topics = Topics::prefixed(name);
     settings.group = name.to_owned();
     settings.properties.insert("session.timeout.ms".into(), "6000".into());
     settings.properties.insert("heartbeat.interval.ms".into(), "500".into());

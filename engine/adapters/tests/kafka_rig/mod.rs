@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use pricedrop_adapters::kafka::topics::{self, NewTopics};
 use pricedrop_adapters::kafka::{
-    self, Delivery, Figures, KafkaCommitter, KafkaSource, Options, Settings, Start,
+    self, Delivery, Figures, KafkaCommitter, KafkaSource, Options, Settings, Start, Topics,
 };
 use pricedrop_model::Partition;
 use pricedrop_model::notification::Format;
 use pricedrop_model::seams::{Commit, CommitError, Committer, Error, Restored, UpdateSource};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -22,20 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Settings with topics nobody else uses.
 pub async fn fresh(bootstrap: &str, partitions: i32) -> Settings {
     let mut settings = Settings::new(bootstrap);
-    let unique = uuid();
-    let names = &mut settings.topics;
-    for name in [
-        &mut names.prices,
-        &mut names.notifications,
-        &mut names.dead_updates,
-        &mut names.state,
-        &mut names.removals,
-        &mut names.retries,
-        &mut names.dead_deliveries,
-    ] {
-        *name = format!("t{unique}.{name}");
-    }
-    settings.group = format!("t{unique}");
+    settings.group = format!("t{}", uuid());
+    settings.topics = Topics::prefixed(&settings.group);
     let new = NewTopics { partitions, replication: 1 };
     topics::apply(&settings, new).await.expect("topics");
     settings
@@ -191,6 +179,16 @@ pub async fn grow(settings: &Settings, topic: &str, partitions: usize) {
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for grown in admin.create_partitions(&[more], &options).await.expect("an answer") {
         grown.expect("more partitions");
+    }
+}
+
+/// Sets an option of a topic.
+pub async fn restrict(settings: &Settings, topic: &str, (name, value): (&str, &str)) {
+    let admin: AdminClient<_> = client(settings).create().expect("a client");
+    let altered = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    for altered in admin.alter_configs([&altered], &options).await.expect("an answer") {
+        altered.expect("another option");
     }
 }
 

@@ -155,8 +155,8 @@ impl<'a> Batch<'a> {
         self.budget = if late { 0 } else { self.budget.saturating_sub(watches) };
     }
 
-    /// Goes on with unfinished fan-outs, as far as the budget goes: half of it,
-    /// where the other half is for records of other products.
+    /// Goes on with unfinished fan-outs, as far as the budget and the time go: half
+    /// of both, where the other half is for records of other products.
     pub async fn go_on(
         &mut self,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
@@ -164,6 +164,10 @@ impl<'a> Batch<'a> {
     ) -> Result<(), Failure> {
         let records_share = if others_wait { self.budget / 2 } else { 0 };
         self.budget -= records_share;
+        let until = self.until;
+        if others_wait && let Some(until) = &mut self.until {
+            *until -= until.saturating_duration_since(Instant::now()) / 2;
+        }
         let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
         for (at, (key, teller)) in running.iter_mut().enumerate() {
@@ -182,6 +186,7 @@ impl<'a> Batch<'a> {
             self.advance(key, *fan_out, teller, &known).await?;
         }
         self.budget += records_share;
+        self.until = until;
         Ok(())
     }
 

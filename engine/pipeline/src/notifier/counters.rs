@@ -11,6 +11,8 @@ use pricedrop_model::seams::Outcome;
 pub struct Counters {
     /// Records read, whatever became of them.
     pub records: AtomicU64,
+    /// Updates whose key was not their product.
+    pub keyed_otherwise: AtomicU64,
     pub dead: AtomicU64,
     pub tombstones: AtomicU64,
     pub stale: AtomicU64,
@@ -52,6 +54,18 @@ impl Counters {
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
         *self.trouble.lock().unwrap_or_else(|poison| poison.into_inner()) = trouble;
+    }
+
+    /// Says so whenever there are twice as many.
+    pub(super) fn count_keyed_otherwise(&self, updates: u64) {
+        let before = self.keyed_otherwise.fetch_add(updates, Relaxed);
+        if before.checked_ilog2() != (before + updates).checked_ilog2() {
+            tracing::warn!(
+                updates = before + updates,
+                "updates are not keyed by productId: a product is spread over partitions, its prices are compared \
+                 within each alone, and wrong alerts are possible; let producers set productId as the record's key"
+            );
+        }
     }
 
     pub(super) fn count(&self, outcome: &Outcome) {

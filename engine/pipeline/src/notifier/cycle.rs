@@ -48,6 +48,7 @@ pub struct Prepared {
 /// What is told of a batch once it is committed.
 struct News {
     records: u64,
+    keyed_otherwise: u64,
     outcomes: Vec<(Position, Outcome)>,
     drops: Vec<(u64, bool)>,
     forgotten: u64,
@@ -223,8 +224,10 @@ impl Notifier {
         if work.commit.offsets.is_empty() {
             return;
         }
+        let otherwise = taken.iter().filter(|one| self.options.keyed && one.is_keyed_otherwise()).count();
         let news = News {
             records: taken.len() as u64,
+            keyed_otherwise: otherwise as u64,
             outcomes: work.outcomes,
             drops: work.drops,
             forgotten: work.forgotten,
@@ -268,6 +271,7 @@ async fn land(
     counters.commits.fetch_add(1, Relaxed);
     counters.commit_micros.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
     counters.records.fetch_add(news.records, Relaxed);
+    counters.count_keyed_otherwise(news.keyed_otherwise);
     counters.ledger_overflows.fetch_add(news.forgotten, Relaxed);
     news.outcomes.iter().for_each(|(_, outcome)| counters.count(outcome));
     news.drops.iter().for_each(|(told, told_before)| counters.count_drop(*told, *told_before));

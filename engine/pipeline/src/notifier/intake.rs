@@ -31,6 +31,12 @@ impl Incoming {
         Incoming { record, says }
     }
 
+    /// Whether it is an update whose key is not its product.
+    pub fn is_keyed_otherwise(&self) -> bool {
+        let Ok(Says::Update(update)) = &self.says else { return false };
+        self.record.key.as_deref() != Some(update.product.as_str().as_bytes())
+    }
+
     /// The product it is about.
     pub fn product(&self) -> Option<&ProductId> {
         match self.says.as_ref().ok()? {

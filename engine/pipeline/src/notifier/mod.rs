@@ -67,6 +67,9 @@ pub struct Options {
     pub audit_one_in: u64,
     /// Most updates a second that a failing throttle lets pass.
     pub fail_open_per_second: u32,
+    /// Whether records should have their product as the key: one that has not may
+    /// lie in another partition than its product's others.
+    pub keyed: bool,
     /// Whether the next batch is decided while one commits. Not for an input
     /// whose next record depends on what became of the last.
     pub look_ahead: bool,
@@ -84,6 +87,7 @@ impl Default for Options {
             pause_ms: (10, 5_000),
             audit_one_in: 1_000,
             fail_open_per_second: 1_000,
+            keyed: false,
             look_ahead: true,
         }
     }

@@ -16,8 +16,8 @@ use crate::report::Stopped;
 /// Kafka is away or refuses.
 pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     super::needs(config.stores().kafka, "stores.log", "kafka")?;
-    let cli::Offsets::Accept { partition, at } = asked;
-    let settings = config.kafka(false)?;
+    let cli::Offsets::Accept { partition, at, shadow } = asked;
+    let settings = config.kafka(*shadow)?;
     let mut differences = kafka::differences(&settings).map_err(refused)?;
     differences.retain(|difference| partition.is_none_or(|only| difference.partition == Partition(only)));
     let mut out = anstream::stdout();

@@ -52,6 +52,7 @@ impl Config {
             page_rows: self.size("limits.page_rows"),
             audit_one_in: self.number("bucketing.audit_one_in"),
             fail_open_per_second: self.small("limits.fail_open_per_second"),
+            keyed: self.stores().kafka,
             ..notifier::Options::default()
         }
     }

@@ -36,6 +36,11 @@ pub fn of_notifiers(workers: &[Arc<notifier::Counters>]) -> Vec<Measure> {
     let commit_seconds = sum(|it| &it.commit_micros) as f64 / 1e6;
     vec![
         Measure::counter("records", "Records read", sum(|it| &it.records)),
+        Measure::counter(
+            "keyed_otherwise",
+            "Updates whose key was not their productId",
+            sum(|it| &it.keyed_otherwise),
+        ),
         Measure::by("updates", "Records by what became of them", Counter, "outcome", outcomes),
         Measure::counter("notifications", "Notifications committed", sum(|it| &it.notifications)),
         Measure::counter(

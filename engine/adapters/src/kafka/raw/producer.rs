@@ -13,13 +13,17 @@ use super::{GroupMetadata, Refusal, c_string, millis, taken};
 use crate::kafka::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
 use crate::kafka::log::write_line;
 
-/// A producer whose delivery reports say nothing: what was not delivered fails
-/// the transaction, or the flush. That there are any wakes up whoever waits for
-/// the last of them, and leaves it to him to free the records.
+/// A producer whose delivery reports say no more than that something was not
+/// delivered: that fails the transaction, or the flush. That there are any wakes
+/// up whoever waits for the last of them, and leaves it to him to free the records.
 pub struct RawProducer {
     client: *mut rd::rd_kafka_t,
+    /// Why a record was not delivered, as its report said.
+    failed: Box<Failed>,
     topics: Mutex<Vec<Topic>>,
 }
+
+type Failed = Mutex<Option<Code>>;
 
 /// A topic that was met, and how many partitions it had.
 struct Topic {
@@ -142,12 +146,14 @@ impl RawProducer {
             fatal: true,
         };
         let native = config.create_native_config().map_err(|error| refused(error.to_string()))?;
+        let failed = Box::new(Failed::default());
         let mut words = [0 as c_char; 512];
         // SAFETY: the configuration is given away when a client came of it,
         // and destroyed by its owner otherwise; the buffer outlives the call.
         let client = unsafe {
             rd::rd_kafka_conf_set_log_cb(native.ptr(), Some(log_line));
             rd::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(delivered));
+            rd::rd_kafka_conf_set_opaque(native.ptr(), ptr::from_ref::<Failed>(&failed).cast_mut().cast());
             rd::rd_kafka_new(
                 rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
                 native.ptr(),
@@ -161,7 +167,7 @@ impl RawProducer {
             return Err(refused(words.to_string_lossy().into_owned()));
         }
         std::mem::forget(native);
-        Ok(RawProducer { client, topics: Mutex::default() })
+        Ok(RawProducer { client, failed, topics: Mutex::default() })
     }
 
     /// Announces the transactional id, and ends what an earlier producer of
@@ -179,6 +185,7 @@ impl RawProducer {
     /// # Errors
     /// One is open, or the producer is of no use.
     pub fn begin(&self) -> Result<(), Refusal> {
+        self.take_failed();
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_begin_transaction(self.client)) }
     }
@@ -229,10 +236,17 @@ impl RawProducer {
     pub fn flush(&self, wait: Duration) -> Result<(), Refusal> {
         // SAFETY: the client lives.
         let code = unsafe { rd::rd_kafka_flush(self.client, millis(wait)) };
-        match code {
-            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-            code => Err(Refusal::of_code(code, "not all records were delivered")),
+        match (code, self.take_failed()) {
+            (Code::RD_KAFKA_RESP_ERR_NO_ERROR, None) => Ok(()),
+            (Code::RD_KAFKA_RESP_ERR_NO_ERROR, Some(code)) => {
+                Err(Refusal::of_code(code, "a record was not delivered"))
+            }
+            (code, _) => Err(Refusal::of_code(code, "not all records were delivered")),
         }
+    }
+
+    fn take_failed(&self) -> Option<Code> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Hands over all records of one topic, waiting for room in the queue.
@@ -400,7 +414,18 @@ impl Drop for RawProducer {
     }
 }
 
-unsafe extern "C" fn delivered(_: *mut rd::rd_kafka_t, _: *const rd::rd_kafka_message_t, _: *mut c_void) {}
+unsafe extern "C" fn delivered(
+    _: *mut rd::rd_kafka_t,
+    message: *const rd::rd_kafka_message_t,
+    failed: *mut c_void,
+) {
+    // SAFETY: the message lives during the call, and what the producer gave us as
+    // long as it does, whose client makes no call after it was destroyed.
+    let (code, failed) = unsafe { ((*message).err, &*failed.cast::<Failed>()) };
+    if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    }
+}
 
 unsafe extern "C" fn log_line(
     _client: *const rd::rd_kafka_t,
