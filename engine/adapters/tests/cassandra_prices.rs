@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cassandra_rig::open;
+use pricedrop_adapters::cassandra::CassandraPrices;
 use pricedrop_adapters::cassandra::{Cassandra, Options, Table, schema};
 use pricedrop_harness::servers::Own;
 use pricedrop_model::cache::NoCache;
@@ -15,6 +16,13 @@ use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::seams::{Error, PriceRow, PriceSink, WatchStore, WatchWriter};
 use pricedrop_model::{Currency, Evaluated, Floor, Partition, Price, ProductId, StateKey, WallTime};
 use pricedrop_testing::conformance::watches::watch;
+
+async fn fresh() -> (CassandraPrices, Cassandra) {
+    let cassandra = open(&[Table::Alerts, Table::Prices]).await;
+    (cassandra.prices(), cassandra)
+}
+
+pricedrop_testing::conform!(fresh, prices);
 
 fn row(offset: i64, price: Option<&str>, floor: Floor) -> PriceRow {
     let product = ProductId::new("P").unwrap();

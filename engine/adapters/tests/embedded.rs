@@ -3,7 +3,8 @@
 
 use pricedrop_adapters::embedded::{
     Embedded, EmbeddedCommitter, EmbeddedDeadLetters, EmbeddedLeases, EmbeddedNotifications,
-    EmbeddedPolicies, EmbeddedRecipients, EmbeddedRetries, EmbeddedWatches, Error, Options,
+    EmbeddedPolicies, EmbeddedPrices, EmbeddedRecipients, EmbeddedRetries, EmbeddedSource, EmbeddedWatches,
+    Error, Options, PostedRecord, PriceIntake,
 };
 use tempfile::TempDir;
 
@@ -42,6 +43,33 @@ suite!(retries, EmbeddedRetries, retries);
 suite!(recipients, EmbeddedRecipients, recipients);
 suite!(dead_letters, EmbeddedDeadLetters, dead_letters);
 suite!(policies, EmbeddedPolicies, policies);
+suite!(prices, EmbeddedPrices, prices);
+
+mod input {
+    use super::*;
+
+    struct Input(PriceIntake, EmbeddedSource);
+
+    impl pricedrop_testing::conformance::input::Input for Input {
+        type Source = EmbeddedSource;
+        fn source(&mut self) -> &mut EmbeddedSource {
+            &mut self.1
+        }
+        fn append(&self, values: &[&str]) {
+            let record = |value: &&str| PostedRecord { key: None, value: Some(value.to_string().into()) };
+            let (intake, records) = (self.0.clone(), values.iter().map(record).collect());
+            tokio::spawn(async move { intake.post(records, None).await });
+        }
+    }
+
+    async fn fresh() -> (Input, TempDir) {
+        let (embedded, folder) = open();
+        let (intake, source) = embedded.source().unwrap();
+        (Input(intake, source), folder)
+    }
+
+    pricedrop_testing::conform!(fresh, input);
+}
 
 mod log {
     use super::*;

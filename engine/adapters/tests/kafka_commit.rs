@@ -7,7 +7,9 @@ mod kafka_rig;
 use kafka_rig::{
     P0, PATIENCE, Rig, committed, fresh, grow, leave_open, move_group, options, produce, restrict, worker,
 };
-use pricedrop_adapters::kafka::{Accepted, Delivery, KafkaCommitter, Options, Settings, Start, accept};
+use pricedrop_adapters::kafka::{
+    Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept,
+};
 use pricedrop_harness::servers;
 use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
 use pricedrop_model::{
@@ -30,6 +32,32 @@ async fn open() -> (KafkaCommitter, impl Sized) {
 }
 
 pricedrop_testing::conform!(open, commits);
+
+mod input {
+    use super::*;
+
+    struct Input(Settings, Rig);
+
+    impl pricedrop_testing::conformance::input::Input for Input {
+        type Source = KafkaSource;
+        fn source(&mut self) -> &mut KafkaSource {
+            &mut self.1.source
+        }
+        fn append(&self, values: &[&str]) {
+            produce(&self.0, 0, &values.iter().map(|value| value.to_string()).collect::<Vec<_>>());
+        }
+    }
+
+    async fn begun() -> (Input, tempfile::TempDir) {
+        let settings = fresh(&bootstrap(), 1).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut rig = worker(options(&settings), folder.path());
+        rig.own(1).await;
+        (Input(settings, rig), folder)
+    }
+
+    pricedrop_testing::conform!(begun, input);
+}
 
 fn state(partition: i32, sequence: i64) -> (StateKey, ProductState) {
     let product = ProductId::new("P").unwrap();

@@ -11,9 +11,11 @@
 pub mod cache;
 pub mod commits;
 pub mod dead_letters;
+pub mod input;
 pub mod leases;
 pub mod log;
 pub mod policies;
+pub mod prices;
 pub mod recipients;
 pub mod retries;
 pub mod watches;
@@ -35,6 +37,14 @@ macro_rules! conform {
         $crate::promises!($open, commits: nothing_committed_restores_nothing,
             committed_offsets_and_states_come_back, only_unfinished_states_are_restored,
             a_forgotten_state_is_gone, every_currency_of_a_product_is_loaded);
+    };
+    ($open:path, input) => {
+        $crate::promises!($open, input: records_come_once_in_the_order_of_the_log,
+            going_back_hands_records_out_again, who_wants_no_record_gets_none);
+    };
+    ($open:path, prices) => {
+        $crate::promises!($open, prices: the_last_price_is_shown_in_the_end,
+            a_price_is_of_its_currency_until_it_is_forgotten);
     };
     ($open:path, log) => {
         $crate::promises!($open, log: every_notification_is_read_once_in_order,

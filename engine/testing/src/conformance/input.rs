@@ -1,0 +1,62 @@
+//! What every input promises: records in the order of the log, each once, until
+//! it is told to go back.
+
+use pricedrop_model::seams::UpdateSource;
+use pricedrop_model::{Partition, Record};
+
+/// Longest wait for a record that is there, milliseconds.
+const WAIT_MS: u64 = 30_000;
+/// A wait in which nothing comes, milliseconds.
+const MOMENT_MS: u64 = 50;
+
+/// An input with one partition, of which nothing was read.
+pub trait Input {
+    /// What reads it.
+    type Source: UpdateSource;
+    /// The same at every call.
+    fn source(&mut self) -> &mut Self::Source;
+    /// Appends records with these values.
+    fn append(&self, values: &[&str]);
+}
+
+async fn take<I: Input>(input: &mut I, count: usize, most: usize) -> Vec<Record> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let batch = input.source().next_batch(most, WAIT_MS).await.expect("a batch").expect("no end");
+        assert!(!batch.is_empty() && batch.len() <= most, "{} of {most}", batch.len());
+        all.extend(batch);
+    }
+    all
+}
+
+fn said(records: &[Record]) -> Vec<(i64, &str)> {
+    let text = |value| std::str::from_utf8(value).expect("a text");
+    records.iter().map(|one| (one.position.offset, one.value.as_deref().map_or("", text))).collect()
+}
+
+/// However many are asked for at once.
+pub async fn records_come_once_in_the_order_of_the_log<I: Input>(mut input: I) {
+    input.append(&["a", "b", "c"]);
+    input.append(&["d", "e"]);
+    let records = take(&mut input, 5, 2).await;
+    assert_eq!(said(&records), [(0, "a"), (1, "b"), (2, "c"), (3, "d"), (4, "e")]);
+    let more = input.source().next_batch(2, MOMENT_MS).await.expect("a batch");
+    assert_eq!(more, Some(Vec::new()));
+}
+
+/// What was handed out and not settled comes again.
+pub async fn going_back_hands_records_out_again<I: Input>(mut input: I) {
+    input.append(&["a", "b", "c"]);
+    take(&mut input, 3, 10).await;
+    input.source().rewind(&[(Partition(0), 1)]);
+    input.append(&["d"]);
+    assert_eq!(said(&take(&mut input, 3, 10).await), [(1, "b"), (2, "c"), (3, "d")]);
+}
+
+/// It only looks after itself, and loses nothing by it.
+pub async fn who_wants_no_record_gets_none<I: Input>(mut input: I) {
+    input.append(&["a"]);
+    let none = input.source().next_batch(0, MOMENT_MS).await.expect("a batch");
+    assert_eq!(none, Some(Vec::new()));
+    assert_eq!(said(&take(&mut input, 1, 1).await), [(0, "a")]);
+}
