@@ -167,12 +167,13 @@ pub(super) static SERVERS: &[Field] = &[
         "cassandra.tls",
         Kind::Flag,
         "false",
-        "Whether connections are encrypted, and the nodes' names checked.",
+        "Whether connections are encrypted, and each node's certificate checked: its authority, and that it names \
+         the node's IP address. A name alone is not enough.",
     ),
     unset(
         "cassandra.ca_file",
         Kind::Path,
-        "A PEM file of certificate authorities to trust. Not set: those of the system.",
+        "A PEM file of certificate authorities: they alone are trusted. Not set: those of the system.",
     ),
     unset(
         "cassandra.cert_file",
