@@ -61,7 +61,8 @@ pub(super) static SERVERS: &[Field] = &[
         Kind::Choice(&["full", "lean"]),
         "\"full\"",
         "Which fields a notification has. full: all that are known, see schema/user-notification.schema.json; lean: \
-         userId, productId and newPrice alone.",
+         userId, productId and newPrice alone, for a mailer of your own. Our dispatcher takes a second lean one of \
+         the same price within data.confirmation_retention for delivered before, and cannot re-check it.",
     ),
     field(
         "stream.transaction_timeout",

@@ -14,6 +14,7 @@ use pricedrop_adapters::kafka::{
 use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
 use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::notification::Format;
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
@@ -48,6 +49,12 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
     };
     if stores.alone() {
         tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
+    }
+    if asked.dispatcher && config.format() == Format::Lean {
+        tracing::warn!(
+            "stream.format is \"lean\", and such notifications have no id: a second drop to the same price within \
+             data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
+        );
     }
     Ok(Box::new(Connected { config: config.clone(), asked, settings, slot, redis, disk, watches }))
 }
