@@ -14,8 +14,8 @@ use pricedrop_adapters::kafka::{
 use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
 use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_model::cache::{NoCache, ShelfCache};
-use pricedrop_model::notification::Format;
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
+use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
 use tokio::sync::watch;
@@ -201,7 +201,7 @@ impl Opened for Connected {
             None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
         };
         let mut servers =
-            Servers { slot: Some(self.slot.clone()), redis: self.redis.clone(), ..Servers::default() };
+            Servers { slot: Some(self.slot.clone()), redis: self.asked_redis(), ..Servers::default() };
         if let Watches::InCassandra(tables) = &self.watches {
             servers.cassandra = Some(tables.clone());
         }
@@ -280,6 +280,13 @@ impl Connected {
         };
         options.transactional_id = self.slot.transactional_id(&options.group(), 0);
         KafkaDispatch::join(options).map_err(topics::refused)
+    }
+
+    /// Redis, if this process asks it by itself. A notifier that does not cache
+    /// asks it only to replay a delivery for somebody, and runs without it.
+    fn asked_redis(&self) -> Option<Redis> {
+        let asks = self.config.stores().asks_redis(self.asked.dispatcher);
+        self.redis.clone().filter(|_| asks)
     }
 
     fn redis_leases(&self) -> Option<&Redis> {
