@@ -97,11 +97,7 @@ async fn connect(config: &Config, redis: Option<&Redis>, asked: Asked) -> Result
     };
     let tables = config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
     let hidden = tables.unreadable().await.map_err(|error| schema::refused(&error.into()))?;
-    let needed = |table: &Table| match table {
-        Table::Channels => asked.dispatcher,
-        Table::Prices => false,
-        _ => true,
-    };
+    let needed = |table: &Table| table.is_read_from_the_start(asked.dispatcher);
     let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
     for (_, why) in odd {
         tracing::warn!("{why}");
