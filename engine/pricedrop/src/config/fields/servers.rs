@@ -54,7 +54,7 @@ pub(super) static SERVERS: &[Field] = &[
         Kind::Choice(&["exactly-once", "at-least-once"]),
         "\"exactly-once\"",
         "What a crash may do to a fan-out. exactly-once: each appears once to readers of committed records; \
-         at-least-once: no transactions, and after a crash some appear again, with the same id.",
+         at-least-once: the notifier takes no transactions, and after a crash some appear again, with the same id.",
     ),
     field(
         "stream.format",
