@@ -20,6 +20,13 @@ jars() {
   echo "$root/jars/$1-${!version}-$digest"
 }
 
+# redis_program: what serves as Redis; fails when there is none.
+redis_program() {
+  command -v "${PRICEDROP_REDIS_SERVER:-redis-server}" || {
+    [ -z "${PRICEDROP_REDIS_SERVER:-}" ] && command -v valkey-server
+  }
+}
+
 # birth PID: when the process began, in ticks since the boot. Nothing for one that
 # is no more, or is dead and not yet taken note of. With the pid it names a
 # process even after its number went to another.

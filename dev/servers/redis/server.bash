@@ -26,5 +26,5 @@ prepare() { :; }
 
 # launch FOLDER: becomes the server.
 launch() {
-  exec setsid "$(command -v redis-server || command -v valkey-server)" "$1/redis.conf"
+  exec setsid "$(redis_program)" "$1/redis.conf"
 }

@@ -51,7 +51,8 @@ pub(crate) struct Replayed {
 
 /// Puts an item back to where it came from, then takes it off the list. When
 /// the engine dies between the two it is there still: an update posted again
-/// at the same price tells nobody twice, a delivery keeps its key.
+/// tells nobody twice while no other price came in between, a delivery keeps its
+/// key.
 pub(crate) async fn replay(From(state): From<State>, Named(number): Named<i64>) -> Answer<Json<Replayed>> {
     let item = find(&state, number).await?;
     let outcome = match &item.what {

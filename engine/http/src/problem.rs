@@ -73,8 +73,10 @@ impl From<IntakeError> for Refusal {
                 .remedy("nothing was taken: send the request again"),
             IntakeError::Unknown(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
                 .remedy("send it again with ?offset= of its first record, and nothing is taken twice"),
-            IntakeError::Partly(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                .remedy("send it again: the same price tells nobody twice"),
+            IntakeError::Partly(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text).remedy(
+                "send it again: nobody is told twice if its updates have a sequence, or no other price of their \
+                 products comes in between",
+            ),
             IntakeError::NoOffset(_) => Refusal::bad(text).at("offset").remedy("leave ?offset= out"),
         }
     }

@@ -93,7 +93,8 @@ pub enum IntakeError {
     /// none is taken twice.
     #[error("{0}")]
     Unknown(String),
-    /// Some may have been taken: post again; the same price tells nobody twice.
+    /// Some may have been taken: post again. With a sequence, or while no other
+    /// price came in between, nobody is told twice.
     #[error("{0}")]
     Partly(String),
     /// Nothing was taken: this input has no offset to post from.

@@ -390,7 +390,7 @@ pub enum Plugin {
 /// `pricedrop doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Ask about the rights and topics of one role alone.
+    /// Ask about the topics, tables and rights of one role alone.
     #[arg(long)]
     pub role: Option<Role>,
 }

@@ -40,6 +40,7 @@ mod sizes;
 mod source;
 mod stamps;
 mod statements;
+mod tls;
 mod view;
 mod walk;
 mod watches;
@@ -54,11 +55,12 @@ use tokio::sync::Semaphore;
 
 pub use error::Error;
 pub use figures::Figures;
-pub use options::{Consistency, Options, Tls};
+pub use options::{Consistency, Options};
 pub use policies::{CassandraPolicies, Status};
 pub use prices::CassandraPrices;
 pub use recipients::CassandraRecipients;
 pub use schema::{Finding, Table, Tables};
+pub use tls::Tls;
 pub use watches::CassandraWatches;
 
 use policy::Policies;

@@ -1,15 +1,13 @@
 //! How the Cassandra adapters connect and run.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
 use pricedrop_model::Clock;
 use pricedrop_model::time::SystemClock;
 use scylla::client::execution_profile::ExecutionProfile;
-use scylla::client::session::{OpenSsl010Config, Session};
+use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::{
     ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, MetadataError, NewSessionError,
@@ -20,6 +18,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 use super::error::Error;
 use super::limits;
 use super::schema::Tables;
+use super::tls::Tls;
 
 /// How many replicas must answer. Weaker levels would miss watches that were
 /// acknowledged, so there are none.
@@ -62,15 +61,6 @@ impl Consistency {
             Consistency::Quorum | Consistency::All => scylla::statement::SerialConsistency::Serial,
         }
     }
-}
-
-/// Encrypted connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The authority that signed the servers' certificates; none: the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Our certificate and its key, where the servers ask for one; PEM.
-    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// How the adapters connect and run.
@@ -212,24 +202,5 @@ impl Options {
             }
             other => self.unreachable(other.to_string()),
         }
-    }
-}
-
-impl Tls {
-    fn context(&self) -> Result<OpenSsl010Config, Error> {
-        let refuse = |error: openssl::error::ErrorStack| {
-            let file =
-                self.ca_file.as_deref().map(|file| format!(" ({})", file.display())).unwrap_or_default();
-            Error::Configuration(format!("the TLS files for Cassandra{file} cannot be used: {error}"))
-        };
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(refuse)?;
-        if let Some(file) = &self.ca_file {
-            builder.set_ca_file(file).map_err(refuse)?;
-        }
-        if let Some((certificate, key)) = &self.identity {
-            builder.set_certificate_chain_file(certificate).map_err(refuse)?;
-            builder.set_private_key_file(key, SslFiletype::PEM).map_err(refuse)?;
-        }
-        Ok(OpenSsl010Config::new(builder))
     }
 }

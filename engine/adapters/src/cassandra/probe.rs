@@ -1,11 +1,15 @@
 //! What doctors ask: may we read and write the tables, and do the nodes'
 //! clocks go right? Nothing is changed by it.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pricedrop_model::{Price, seams};
 use scylla::client::session::Session;
+use scylla::cluster::Node;
 use scylla::errors::DbError;
+use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
+use scylla::statement::unprepared::Statement;
 use scylla::value::{CqlTimeuuid, CqlValue};
 
 use super::Cassandra;
@@ -21,8 +25,8 @@ use super::source::text;
 pub struct NodeClock {
     /// Where it listens.
     pub address: String,
-    /// How far its clock is ahead of ours, milliseconds.
-    pub ahead_ms: i64,
+    /// How far its clock is ahead of ours, milliseconds; or why it did not say.
+    pub ahead_ms: Result<i64, String>,
 }
 
 /// Which rights on the tables are missing: to read each of them, and to change
@@ -38,11 +42,11 @@ pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
         let full = format!("\"{}\".\"{name}\"", options.keyspace);
         let read = format!("SELECT * FROM {full} LIMIT 1");
         if refused(&session, read).await? {
-            findings.push(missing(name, "SELECT", &full, Weight::OtherShape));
+            findings.push(missing(table, name, "SELECT", &full));
         }
         // A key that is never used: nothing is there to delete.
         if refused(&session, format!("DELETE FROM {full} WHERE {} IF EXISTS", key(table))).await? {
-            findings.push(missing(name, "MODIFY", &full, Weight::Advice));
+            findings.push(missing(table, name, "MODIFY", &full));
         }
     }
     Ok(findings)
@@ -81,13 +85,17 @@ impl Cassandra {
 /// A name that nobody uses.
 const NOBODY: &str = " doctor";
 
-fn missing(table: &str, right: &str, full: &str, weight: Weight) -> Finding {
-    let what = match right {
-        "MODIFY" => "our role may not change it: fine for a notifier alone, if watches are written elsewhere",
-        _ => "our role may not read it",
+fn missing(of: Table, name: &str, right: &str, full: &str) -> Finding {
+    let (what, weight) = match right {
+        "MODIFY" => (
+            "our role may not change it: fine for a notifier alone, if watches are written elsewhere",
+            Weight::Advice,
+        ),
+        _ => ("our role may not read it", Weight::Unreadable),
     };
     Finding {
-        table: table.to_owned(),
+        table: name.to_owned(),
+        of: Some(of),
         what: what.to_owned(),
         remedy: format!("GRANT {right} ON TABLE {full} TO our role, where that is meant"),
         weight,
@@ -121,21 +129,30 @@ async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
     }
 }
 
-/// How far the clocks of the nodes that answer are ahead of ours.
+/// How far the clocks of all nodes are ahead of ours: each is asked itself.
 ///
 /// # Errors
 /// Cassandra is away.
 pub async fn clocks(options: &Options) -> Result<Vec<NodeClock>, Error> {
     let session = options.session().await?;
-    let away = |error: &dyn std::fmt::Display| Error::Unavailable(format!("Cassandra: {error}"));
+    let mut clocks = Vec::new();
+    for node in session.get_cluster_state().get_nodes_info() {
+        let ahead_ms = ahead_of_us(&session, node).await;
+        clocks.push(NodeClock { address: node.address.to_string(), ahead_ms });
+    }
+    Ok(clocks)
+}
+
+async fn ahead_of_us(session: &Session, node: &Arc<Node>) -> Result<i64, String> {
+    let mut ask = Statement::new("SELECT now() FROM system.local");
+    let only = SingleTargetLoadBalancingPolicy::new(NodeIdentifier::Node(node.clone()), None);
+    ask.set_load_balancing_policy(Some(only));
     let before = now_ms();
-    let answer =
-        session.query_unpaged("SELECT now() FROM system.local", ()).await.map_err(|error| away(&error))?;
+    let answer = session.query_unpaged(ask, ()).await.map_err(|error| error.to_string())?;
     let after = now_ms();
-    let address = answer.request_coordinator().connection_address().to_string();
-    let rows = answer.into_rows_result().map_err(|error| away(&error))?;
-    let (id,) = rows.first_row::<(CqlTimeuuid,)>().map_err(|error| away(&error))?;
-    Ok(vec![NodeClock { address, ahead_ms: ahead(unix_ms(&id), before, after) }])
+    let rows = answer.into_rows_result().map_err(|error| error.to_string())?;
+    let (id,) = rows.first_row::<(CqlTimeuuid,)>().map_err(|error| error.to_string())?;
+    Ok(ahead(unix_ms(&id), before, after))
 }
 
 /// How far `theirs`, told between `before` and `after`, lies outside of these.
@@ -156,4 +173,22 @@ fn unix_ms(id: &CqlTimeuuid) -> i64 {
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_or_behind_by_what_the_way_does_not_explain() {
+        assert_eq!(ahead(1_050, 1_000, 1_100), 0, "told on the way");
+        assert_eq!(ahead(1_500, 1_000, 1_100), 400);
+        assert_eq!(ahead(600, 1_000, 1_100), -400);
+    }
+
+    #[test]
+    fn the_time_of_a_timeuuid_is_read() {
+        let id: CqlTimeuuid = "c8e2b380-8d4b-11ef-8000-000000000000".parse().expect("it is one");
+        assert_eq!(unix_ms(&id), 1_729_254_210_413);
+    }
 }

@@ -58,6 +58,15 @@ impl Table {
         }
     }
 
+    /// Whether an engine that may not read it does not start; by what it does.
+    pub fn is_read_from_the_start(self, dispatches: bool) -> bool {
+        match self {
+            Table::Channels => dispatches,
+            Table::Prices => false,
+            Table::Alerts | Table::Buckets | Table::Live | Table::Policies => true,
+        }
+    }
+
     /// Whether a table without this column can be worked with.
     fn is_optional(self, column: &Column) -> bool {
         self == Table::Alerts && column.kind == "regular"
@@ -98,6 +107,8 @@ pub enum Weight {
     Missing,
     /// It has another shape and is not touched.
     OtherShape,
+    /// Our role may not read it.
+    Unreadable,
     /// It works, with less.
     Advice,
 }
@@ -107,6 +118,8 @@ pub enum Weight {
 pub struct Finding {
     /// The table or keyspace.
     pub table: String,
+    /// Which table it is; none: the keyspace.
+    pub of: Option<Table>,
     /// What is the matter.
     pub what: String,
     /// What to do.
@@ -190,6 +203,7 @@ pub async fn check(options: &Options) -> Result<Vec<Finding>, Error> {
     if !keyspace_exists(&session, &options.keyspace).await? {
         return Ok(vec![Finding {
             table: options.keyspace.clone(),
+            of: None,
             what: "the keyspace does not exist".into(),
             remedy: "run `pricedrop schema apply`".into(),
             weight: Weight::Missing,
@@ -215,6 +229,7 @@ pub(super) fn compare(options: &Options, existing: &Existing) -> Vec<Finding> {
 fn compare_table(table: Table, name: &str, existing: &Existing) -> Vec<Finding> {
     let finding = |what: String, remedy: &str, weight| Finding {
         table: name.to_owned(),
+        of: Some(table),
         what,
         remedy: remedy.to_owned(),
         weight,

@@ -4,7 +4,9 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pricedrop_adapters::cassandra::{self, limits::WRITE_MARGIN_MS};
+use pricedrop_adapters::cassandra::probe::NodeClock;
+use pricedrop_adapters::cassandra::schema::Weight;
+use pricedrop_adapters::cassandra::{self, Table, limits::WRITE_MARGIN_MS};
 use pricedrop_adapters::kafka::rights::Roles;
 use pricedrop_adapters::kafka::{self, Sample, Settings};
 use pricedrop_adapters::redis::Redis;
@@ -29,10 +31,10 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
     let roles = Roles { notifier: only(cli::Role::Notifier), dispatcher: only(cli::Role::Dispatcher) };
     let mut found = of_kafka(&runtime, &config.kafka(false)?, roles);
     if stores.cassandra {
-        found.extend(runtime.block_on(of_cassandra(&config.cassandra()?)));
+        found.extend(runtime.block_on(of_cassandra(&config.cassandra()?, roles)));
     }
-    if stores.redis() && (roles.dispatcher || stores.redis_cache) {
-        found.extend(runtime.block_on(of_redis(config))?);
+    if stores.asks_redis(roles.dispatcher) {
+        found.extend(runtime.block_on(of_redis(config, roles))?);
     }
     findings::print("doctor", found)
 }
@@ -116,7 +118,7 @@ fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
     found
 }
 
-async fn of_cassandra(options: &cassandra::Options) -> Vec<Finding> {
+async fn of_cassandra(options: &cassandra::Options, roles: Roles) -> Vec<Finding> {
     let tables = match cassandra::schema::check(options).await {
         Ok(tables) => tables,
         Err(error) => {
@@ -127,21 +129,41 @@ async fn of_cassandra(options: &cassandra::Options) -> Vec<Finding> {
             );
         }
     };
-    let mut found: Vec<Finding> = tables.into_iter().map(Finding::from).collect();
+    let mut found: Vec<Finding> = tables.into_iter().map(|table| of_table(table, roles)).collect();
     match cassandra::probe::rights(options).await {
-        Ok(missing) => found.extend(missing.into_iter().map(Finding::from)),
+        Ok(missing) => found.extend(missing.into_iter().map(|right| of_table(right, roles))),
         Err(error) => found.extend(away("cassandra", error, "try again when Cassandra is well")),
     }
     match cassandra::probe::clocks(options).await {
-        Ok(nodes) => {
-            let skewed = nodes
-                .into_iter()
-                .filter_map(|node| of_clock(&format!("cassandra {}", node.address), node.ahead_ms));
-            found.extend(skewed);
-        }
+        Ok(nodes) => found.extend(nodes.into_iter().filter_map(of_node)),
         Err(error) => found.extend(away("cassandra", error, "try again when Cassandra is well")),
     }
     found
+}
+
+/// Where one role alone is asked about, what it can do without is a note.
+fn of_table(finding: cassandra::Finding, roles: Roles) -> Finding {
+    let whole = roles.notifier && roles.dispatcher;
+    let needed = match (finding.of, finding.weight) {
+        (Some(Table::Alerts), _) => true,
+        (Some(Table::Channels), Weight::Missing) => roles.dispatcher,
+        (Some(_), Weight::Missing) => whole,
+        (Some(table), Weight::Unreadable) => whole || table.is_read_from_the_start(roles.dispatcher),
+        _ => true,
+    };
+    let found = Finding::from(finding);
+    Finding { works: found.works || !needed, ..found }
+}
+
+fn of_node(node: NodeClock) -> Option<Finding> {
+    let place = format!("cassandra {}", node.address);
+    match node.ahead_ms {
+        Ok(ahead_ms) => of_clock(&place, ahead_ms),
+        Err(error) => {
+            let what = format!("its clock is not known: {error}");
+            Some(Finding::advice(place, what, "see to this node, then ask again"))
+        }
+    }
 }
 
 /// A clock that differs by more than a write's margin.
@@ -160,7 +182,7 @@ fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
     })
 }
 
-async fn of_redis(config: &Config) -> Result<Vec<Finding>, Stopped> {
+async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped> {
     let redis = Redis::new(config.redis()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
     let facts = match redis.facts().await {
         Ok(facts) => facts,
@@ -170,12 +192,8 @@ async fn of_redis(config: &Config) -> Result<Vec<Finding>, Stopped> {
         }
     };
     let mut found = Vec::new();
-    if config.stores().redis_leases && !matches!(facts.eviction.as_str(), "noeviction" | "") {
-        found.push(Finding::wrong(
-            "redis",
-            format!("its maxmemory-policy is {}: leases and confirmations may be evicted, and deliveries repeated", facts.eviction),
-            "CONFIG SET maxmemory-policy noeviction; or give the cache a server of its own",
-        ));
+    if config.stores().redis_leases && roles.dispatcher {
+        found.extend(of_eviction(&facts.eviction));
     }
     match redis.missing_rights().await {
         Ok(missing) if missing.is_empty() => {}
@@ -200,7 +218,93 @@ async fn of_redis(config: &Config) -> Result<Vec<Finding>, Stopped> {
     Ok(found)
 }
 
+/// Leases must stay until they end; a server that does not say its policy is not
+/// judged by it.
+fn of_eviction(policy: &str) -> Option<Finding> {
+    (!matches!(policy, "noeviction" | "")).then(|| {
+        Finding::wrong(
+            "redis",
+            format!(
+                "its maxmemory-policy is {policy}: leases and confirmations may be evicted, and deliveries repeated"
+            ),
+            "CONFIG SET maxmemory-policy noeviction; or give the cache a server of its own",
+        )
+    })
+}
+
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: Roles = Roles { notifier: true, dispatcher: true };
+    const NOTIFIER: Roles = Roles { notifier: true, dispatcher: false };
+    const DISPATCHER: Roles = Roles { notifier: false, dispatcher: true };
+
+    /// The tables without which an engine of these roles would not work.
+    fn needed(roles: Roles, weight: Weight) -> Vec<Table> {
+        let is_wrong = |table: &Table| {
+            let (what, remedy) = (String::new(), String::new());
+            let finding = cassandra::Finding {
+                table: table.default_name().into(),
+                of: Some(*table),
+                what,
+                remedy,
+                weight,
+            };
+            !of_table(finding, roles).works
+        };
+        Table::ALL.into_iter().filter(is_wrong).collect()
+    }
+
+    #[test]
+    fn of_one_role_only_what_it_cannot_do_without_is_wrong() {
+        assert_eq!(needed(WHOLE, Weight::Missing), Table::ALL);
+        assert_eq!(needed(NOTIFIER, Weight::Missing), [Table::Alerts]);
+        assert_eq!(needed(DISPATCHER, Weight::Missing), [Table::Alerts, Table::Channels]);
+        assert_eq!(needed(WHOLE, Weight::Unreadable), Table::ALL);
+        let read = [Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
+        assert_eq!(needed(NOTIFIER, Weight::Unreadable), read);
+        assert_eq!(needed(DISPATCHER, Weight::Unreadable), [&read[..], &[Table::Channels]].concat());
+        assert_eq!(needed(NOTIFIER, Weight::Advice), []);
+        assert_eq!(needed(NOTIFIER, Weight::OtherShape), Table::ALL, "no engine starts over these");
+    }
+
+    #[test]
+    fn a_redis_that_evicts_is_no_place_for_leases() {
+        for policy in ["allkeys-lru", "volatile-ttl"] {
+            let found = of_eviction(policy).expect("it evicts");
+            assert!(!found.works && found.what.contains(policy), "{found:?}");
+            assert!(found.remedy.contains("CONFIG SET maxmemory-policy noeviction"), "{found:?}");
+        }
+        assert_eq!(of_eviction("noeviction"), None);
+        assert_eq!(of_eviction(""), None);
+    }
+
+    #[test]
+    fn the_node_whose_clock_is_off_is_named() {
+        let node = |ahead_ms| of_node(NodeClock { address: "10.0.0.2:9042".into(), ahead_ms });
+        assert_eq!(node(Ok(WRITE_MARGIN_MS)), None);
+        assert_eq!(node(Ok(-WRITE_MARGIN_MS)), None);
+        let ahead = node(Ok(WRITE_MARGIN_MS + 1)).expect("it is off");
+        assert!(!ahead.works && ahead.place == "cassandra 10.0.0.2:9042", "{ahead:?}");
+        assert!(ahead.what.contains("201 ms ahead of ours"), "{ahead:?}");
+        let behind = node(Ok(-5_000)).expect("it is off");
+        assert!(behind.what.contains("5000 ms behind ours"), "{behind:?}");
+        let silent = node(Err("no connection".into())).expect("it is said");
+        assert!(silent.works && silent.what.contains("no connection"), "{silent:?}");
+    }
+
+    #[test]
+    fn records_from_the_future_are_noted() {
+        let sample = Sample { newest_ms: Some(now_ms() + 60_000), ..Sample::default() };
+        let found = of_sample("prices", &sample);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].works && found[0].what.contains("ahead of our clock"), "{found:?}");
+        assert_eq!(of_sample("prices", &Sample { newest_ms: Some(now_ms()), ..Sample::default() }), []);
+    }
 }

@@ -18,6 +18,13 @@ impl Config {
             let message = format!("{base} is longer than {max}");
             problems.push(problem(message, &format!("make {max} at least as long as {base}")));
         }
+        let (kept, tried) = ("data.confirmation_retention", "dispatch.give_up_after");
+        if self.number(kept) < self.number(tried) {
+            let message = format!(
+                "{kept} is shorter than {tried}: a delivery would be tried again after it was forgotten that it arrived"
+            );
+            problems.push(problem(message, &format!("make {kept} at least as long as {tried}")));
+        }
     }
 
     /// Stores that cannot stand beside each other, and tables of servers that

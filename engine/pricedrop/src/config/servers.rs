@@ -24,9 +24,14 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Whether Redis is asked at all.
+    /// Whether Redis is configured at all.
     pub fn redis(self) -> bool {
         self.redis_leases || self.redis_cache
+    }
+
+    /// Whether a process asks Redis by itself: leases are the dispatcher's alone.
+    pub fn asks_redis(self, dispatches: bool) -> bool {
+        self.redis_cache || (self.redis_leases && dispatches)
     }
 
     /// Whether a part of the state is embedded: no other instance sees it.

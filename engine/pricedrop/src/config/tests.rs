@@ -48,6 +48,17 @@ fn fields_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn confirmations_outlive_the_last_attempt() {
+    let said = refused("[data]\nconfirmation_retention = \"23h\"\n", &[]);
+    assert!(said.contains("data.confirmation_retention is shorter than dispatch.give_up_after"), "{said}");
+    let said = refused("[dispatch]\ngive_up_after = \"9d\"\n", &[]);
+    assert!(said.contains("make data.confirmation_retention at least as long"), "{said}");
+    let text = "[data]\nconfirmation_retention = \"24h\"\n";
+    let read = Config::read(Some((Path::new("pricedrop.toml"), text)), std::iter::empty());
+    assert_eq!(read.expect("as long is enough").number("data.confirmation_retention"), 24 * 3_600_000);
+}
+
+#[test]
 fn a_variable_goes_before_the_file_and_the_file_before_the_default() {
     let text = "[rules]\nmode = \"once\"\nhysteresis = 0.10\nfirst_price = \"baseline\"\n";
     let environment = variables(&[("PRICEDROP_RULES__MODE", "crossing"), ("PRICEDROP_URL", "http://x")]);
@@ -157,6 +168,7 @@ fn the_stores_follow_the_log_where_nothing_else_is_said() {
     let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n").stores();
     assert!(cluster.kafka && cluster.cassandra && cluster.redis_leases && !cluster.redis_cache);
     assert!(!cluster.alone());
+    assert!(cluster.asks_redis(true) && !cluster.asks_redis(false), "leases are the dispatcher's");
 }
 
 #[test]

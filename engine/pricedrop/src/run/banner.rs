@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::plugins::Loaded;
 use super::stores::Asked;
-use crate::config::Config;
+use crate::config::{Config, Stores};
 
 /// Says where it listens, what it uses, what to try next. An engine whose log
 /// cannot be written runs all the same.
@@ -27,7 +27,7 @@ fn write(
     writeln!(out, "{name}pricedrop{name:#} listens on http://{address}")?;
     writeln!(out, "  data     {}", data.display())?;
     writeln!(out, "  plugins  {}", plugins.summary())?;
-    writeln!(out, "  stores   {}", stores(config))?;
+    writeln!(out, "  stores   {}", stores(config.stores(), asked))?;
     match (asked.shadow, asked.notifier, asked.dispatcher) {
         (true, ..) => writeln!(out, "  role     a shadow: nothing is published, sent or deleted")?,
         (_, true, false) => writeln!(out, "  role     notifier alone: nothing is sent")?,
@@ -46,17 +46,33 @@ fn write(
     )
 }
 
-fn stores(config: &Config) -> String {
-    let stores = config.stores();
+/// Leases are the dispatcher's: a process without one has none.
+fn stores(stores: Stores, asked: Asked) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
-    let mut said = format!(
-        "log {}, watches {}, leases {}",
-        name(stores.kafka, "kafka"),
-        name(stores.cassandra, "cassandra"),
-        name(stores.redis_leases, "redis")
-    );
+    let mut said =
+        format!("log {}, watches {}", name(stores.kafka, "kafka"), name(stores.cassandra, "cassandra"));
+    if asked.dispatcher {
+        said.push_str(", leases ");
+        said.push_str(&name(stores.redis_leases, "redis"));
+    }
     if stores.redis_cache {
         said.push_str(", cache redis");
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notifier_alone_claims_no_leases() {
+        let servers = Stores { kafka: true, cassandra: true, redis_leases: true, redis_cache: false };
+        let whole = Asked { notifier: true, dispatcher: true, shadow: false };
+        assert_eq!(stores(servers, whole), "log kafka, watches cassandra, leases redis");
+        let alone = Asked { dispatcher: false, ..whole };
+        assert_eq!(stores(servers, alone), "log kafka, watches cassandra");
+        let cached = Stores { redis_cache: true, ..servers };
+        assert_eq!(stores(cached, alone), "log kafka, watches cassandra, cache redis");
+    }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
-use crate::support::Setting;
+use crate::support::{NOWHERE, Setting, told};
 
 /// Several notifications of any partition.
 pub fn notifications(home: &Home) -> Vec<Value> {
@@ -83,6 +83,19 @@ fn a_notifier_alone_tells_and_sends_nothing() {
     let (_folder, home) = dispatcher.home();
     let engine = home.start_with(&["--role", "dispatcher"]).unwrap();
     wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
+}
+
+#[test]
+fn a_notifier_that_does_not_cache_needs_no_redis() {
+    let setting = Setting { redis: NOWHERE.into(), cache: "none", ..Setting::new() }.prepared();
+    let (_folder, home) = setting.home();
+    let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
+    assert!(doctor.contains("exit code 0") && !doctor.contains("redis"), "{doctor}");
+    let engine = home.start_with(&["--role", "notifier"]).unwrap();
+    serving(&engine);
+    let ready = || engine.request("GET", "/readyz", b"").ok();
+    let ready = wait_for("the engine to be ready", ready).unwrap();
+    assert!(!ready.contains("redis") && !engine.last_words().contains("leases"), "{ready}");
 }
 
 #[test]

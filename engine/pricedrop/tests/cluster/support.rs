@@ -20,6 +20,8 @@ pub struct Setting {
     pub cassandra: String,
     /// Where Redis is.
     pub redis: String,
+    /// Where watches are cached.
+    pub cache: &'static str,
     /// `[stream]`, `[rules]`, `[topics]`, ... beyond the names.
     pub more: String,
     /// Partitions of new topics.
@@ -39,6 +41,7 @@ impl Setting {
             kafka: servers::kafka(),
             cassandra: servers::cassandra(),
             redis: servers::redis(),
+            cache: "redis",
             more: String::new(),
             partitions: 2,
             state: format!("{name}.state"),
@@ -48,10 +51,10 @@ impl Setting {
     }
 
     fn text(&self) -> String {
-        let Setting { name, kafka, cassandra, redis, more, partitions, state, alerts } = self;
+        let Setting { name, kafka, cassandra, redis, cache, more, partitions, state, alerts } = self;
         format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n[data]\nfolder = \"data\"\n\
-             [stores]\nlog = \"kafka\"\ncache = \"redis\"\n\
+             [stores]\nlog = \"kafka\"\ncache = {cache:?}\n\
              [kafka]\n\"bootstrap.servers\" = {kafka:?}\n\"session.timeout.ms\" = 6000\n\
              [topics]\npartitions = {partitions}\nreplication = 1\n\
              updates = \"{name}.prices\"\nnotifications = \"{name}.told\"\nstate = {state:?}\n\

@@ -54,14 +54,15 @@ pub(super) static SERVERS: &[Field] = &[
         Kind::Choice(&["exactly-once", "at-least-once"]),
         "\"exactly-once\"",
         "What a crash may do to a fan-out. exactly-once: each appears once to readers of committed records; \
-         at-least-once: no transactions, and after a crash some appear again, with the same id.",
+         at-least-once: the notifier takes no transactions, and after a crash some appear again, with the same id.",
     ),
     field(
         "stream.format",
         Kind::Choice(&["full", "lean"]),
         "\"full\"",
         "Which fields a notification has. full: all that are known, see schema/user-notification.schema.json; lean: \
-         userId, productId and newPrice alone.",
+         userId, productId and newPrice alone, for a mailer of your own. Our dispatcher takes a second lean one of \
+         the same price within data.confirmation_retention for delivered before, and cannot re-check it.",
     ),
     field(
         "stream.transaction_timeout",
@@ -167,12 +168,13 @@ pub(super) static SERVERS: &[Field] = &[
         "cassandra.tls",
         Kind::Flag,
         "false",
-        "Whether connections are encrypted, and the nodes' names checked.",
+        "Whether connections are encrypted, and each node's certificate checked: its authority, and that it names \
+         the node's IP address. A name alone is not enough.",
     ),
     unset(
         "cassandra.ca_file",
         Kind::Path,
-        "A PEM file of certificate authorities to trust. Not set: those of the system.",
+        "A PEM file of certificate authorities: they alone are trusted. Not set: those of the system.",
     ),
     unset(
         "cassandra.cert_file",

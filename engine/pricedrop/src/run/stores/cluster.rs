@@ -15,6 +15,7 @@ use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
 use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
+use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
 use tokio::sync::watch;
@@ -48,6 +49,12 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
     };
     if stores.alone() {
         tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
+    }
+    if asked.dispatcher && config.format() == Format::Lean {
+        tracing::warn!(
+            "stream.format is \"lean\", and such notifications have no id: a second drop to the same price within \
+             data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
+        );
     }
     Ok(Box::new(Connected { config: config.clone(), asked, settings, slot, redis, disk, watches }))
 }
@@ -90,11 +97,7 @@ async fn connect(config: &Config, redis: Option<&Redis>, asked: Asked) -> Result
     };
     let tables = config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
     let hidden = tables.unreadable().await.map_err(|error| schema::refused(&error.into()))?;
-    let needed = |table: &Table| match table {
-        Table::Channels => asked.dispatcher,
-        Table::Prices => false,
-        _ => true,
-    };
+    let needed = |table: &Table| table.is_read_from_the_start(asked.dispatcher);
     let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
     for (_, why) in odd {
         tracing::warn!("{why}");
@@ -194,7 +197,7 @@ impl Opened for Connected {
             None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
         };
         let mut servers =
-            Servers { slot: Some(self.slot.clone()), redis: self.redis.clone(), ..Servers::default() };
+            Servers { slot: Some(self.slot.clone()), redis: self.asked_redis(), ..Servers::default() };
         if let Watches::InCassandra(tables) = &self.watches {
             servers.cassandra = Some(tables.clone());
         }
@@ -273,6 +276,13 @@ impl Connected {
         };
         options.transactional_id = self.slot.transactional_id(&options.group(), 0);
         KafkaDispatch::join(options).map_err(topics::refused)
+    }
+
+    /// Redis, if this process asks it by itself. A notifier that does not cache
+    /// asks it only to replay a delivery for somebody, and runs without it.
+    fn asked_redis(&self) -> Option<Redis> {
+        let asks = self.config.stores().asks_redis(self.asked.dispatcher);
+        self.redis.clone().filter(|_| asks)
     }
 
     fn redis_leases(&self) -> Option<&Redis> {
