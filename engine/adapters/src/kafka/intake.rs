@@ -20,15 +20,14 @@ pub struct PostedRecord {
 pub enum PostError {
     /// Nothing was taken: post without the offset.
     #[error(
-        "an offset cannot be asked for here: the input is on Kafka, where others write, too; post without it. \
-         A post repeated at the same price tells nobody twice"
+        "an offset cannot be asked for here: the input is on Kafka, where others write, too; post without it, \
+         and give updates a sequence, so that a repeated post is stale"
     )]
     Offset,
     /// Nothing was taken: post again later.
     #[error("{0}")]
     NotTaken(String),
-    /// Some may have been taken: post again, and the same price tells nobody
-    /// twice.
+    /// Some may have been taken: post again; what has a sequence is stale then.
     #[error("{0}")]
     Unknown(String),
 }
