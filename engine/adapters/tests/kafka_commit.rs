@@ -5,7 +5,8 @@
 mod kafka_rig;
 
 use kafka_rig::{
-    P0, PATIENCE, Rig, committed, fresh, grow, leave_open, move_group, options, produce, restrict, worker,
+    P0, PATIENCE, Rig, committed, delete_records, forget_group, fresh, grow, leave_open, move_group, options,
+    produce, restrict, worker,
 };
 use pricedrop_adapters::kafka::{
     Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept,
@@ -211,6 +212,43 @@ async fn states_of_another_offset_wait_for_a_person() {
     assert!(rig.status.stopped().is_empty());
     drop(rig);
     assert_eq!(worker(options(&settings), folder.path()).own(1).await.offsets, [(P0, 1)]);
+}
+
+/// A worker that committed the first of three records and is gone.
+async fn gone_behind_the_first() -> (Settings, tempfile::TempDir) {
+    let settings = fresh(&bootstrap(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut rig = worker(options(&settings), folder.path());
+    rig.own(1).await;
+    rig.committer.commit(commit_of(0, &["u"])).await.unwrap();
+    (settings, folder)
+}
+
+/// It waits for a person, says this and how to go on, and does where it is told.
+async fn waits(settings: &Settings, folder: &std::path::Path, said: &str, at: i64) {
+    let mut rig = worker(options(settings), folder);
+    rig.stops().await;
+    let (_, why) = &rig.status.stopped()[0];
+    assert!(why.contains(said) && why.contains("pricedrop offsets accept --partition 0"), "{why}");
+    accept(settings, None, Accepted::Offset(at)).unwrap();
+    assert_eq!(rig.own(1).await.offsets, [(P0, at)]);
+}
+
+#[tokio::test]
+async fn records_that_were_deleted_unread_wait_for_a_person() {
+    let (settings, folder) = gone_behind_the_first().await;
+    delete_records(&settings, 3).await;
+    waits(&settings, folder.path(), "the log begins at 3: 2 records were deleted before they were read", 3)
+        .await;
+}
+
+#[tokio::test]
+async fn an_offset_that_the_group_lost_waits_for_a_person() {
+    let (settings, folder) = gone_behind_the_first().await;
+    forget_group(&settings).await;
+    waits(&settings, folder.path(), "whose states were stored at offset 1: it expired, or was deleted", 1)
+        .await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub fn assign<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicPartit
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::time::{Duration, Instant};
 

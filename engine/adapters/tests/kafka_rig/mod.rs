@@ -182,6 +182,23 @@ pub async fn grow(settings: &Settings, topic: &str, partitions: usize) {
     }
 }
 
+/// Deletes the records of partition 0 of the input before this offset.
+pub async fn delete_records(settings: &Settings, before: i64) {
+    let admin: AdminClient<_> = client(settings).create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&settings.topics.prices, 0, Offset::Offset(before)).expect("an offset");
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let deleted = admin.delete_records(&list, &options).await.expect("an answer");
+    deleted.elements().iter().for_each(|one| one.error().expect("deleted"));
+}
+
+/// Forgets all offsets of the group; nobody is in it.
+pub async fn forget_group(settings: &Settings) {
+    let admin: AdminClient<_> = client(settings).create().expect("a client");
+    let answers = admin.delete_groups(&[&settings.group], &AdminOptions::new()).await.expect("an answer");
+    answers.into_iter().for_each(|one| drop(one.expect("deleted")));
+}
+
 /// Sets an option of a topic.
 pub async fn restrict(settings: &Settings, topic: &str, (name, value): (&str, &str)) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");

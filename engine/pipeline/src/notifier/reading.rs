@@ -4,13 +4,16 @@ use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::seams::{Scan, Summary};
 use pricedrop_model::{
-    Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, ProductId, ReadPath, Removal, StateKey, UserId,
-    WatchPage, WatchRow,
+    Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, Priced, ProductId, ReadPath, Removal, StateKey,
+    UserId, WatchPage, WatchRow,
 };
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Failure;
 use super::batch::Batch;
+
+/// Of a notification without a title and an address, bytes.
+const USUAL_BYTES: usize = 256;
 
 /// How far a fan-out came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,13 @@ pub enum Reach {
 /// while it was read.
 fn was_there(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
     row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
+}
+
+/// What each watch takes of a commit's room: a long title or address makes long
+/// notifications, and a commit has to be written within a transaction's time.
+fn weight(priced: &Priced) -> usize {
+    let texts = [&priced.title, &priced.url].into_iter().flatten();
+    1 + texts.map(String::len).sum::<usize>() / USUAL_BYTES
 }
 
 impl Batch<'_> {
@@ -59,7 +69,7 @@ impl Batch<'_> {
         let mut page = WatchPage::default();
         let reach = loop {
             let next = self.scan(key, fan_out, below, self.budget, &mut page).await?;
-            self.spend(page.len());
+            self.spend(page.len() * weight(&fan_out.priced));
             for row in page.iter() {
                 self.consider(key, fan_out, &once_ranges, teller, &row, &mut told);
                 rows += u64::from(audit && was_there(&row, fan_out));

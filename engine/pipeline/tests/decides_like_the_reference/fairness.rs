@@ -99,7 +99,8 @@ struct Done {
     read: usize,
 }
 
-/// Each product has so many watches; each record is a product and its price.
+/// Each product has so many watches; each record is a product and its price, and
+/// has a title as long as the product's name says.
 fn work(watches: &[(&str, usize)], partitions: &[Vec<(String, i64)>], options: Options) -> Done {
     let clock = Arc::new(SetClock::default());
     let store = MemoryWatches::new(clock.clone(), None, usize::MAX);
@@ -143,10 +144,29 @@ fn records(place: i32, updates: &[(String, i64)]) -> VecDeque<Record> {
     let record = |((product, price), offset): (&(String, i64), i64)| Record {
         position: Position { partition: Partition(place), offset },
         key: None,
-        value: Some(format!(r#"{{"productId":"{product}","newPrice":{price}}}"#).into()),
+        value: Some(
+            serde_json::json!({"productId": product, "newPrice": price, "title": title(product)})
+                .to_string()
+                .into(),
+        ),
         timestamp: EventTime(0),
     };
     updates.iter().zip(0..).map(record).collect()
+}
+
+fn title(product: &str) -> String {
+    "t".repeat(if product == "titled" { 2_000 } else { 0 })
+}
+
+#[test]
+fn long_notifications_take_more_of_a_commit() {
+    let options = Options { commit_watches: 200, page_rows: 10, ..Options::default() };
+    for (product, goes_first) in [("plain", true), ("titled", false)] {
+        let updates = |product: &str| vec![(product.to_owned(), 900)];
+        let done = work(&[(product, 100), ("few", 1)], &[updates(product), updates("few")], options.clone());
+        assert_eq!(done.settled.len(), 2);
+        assert_eq!(done.settled[0].partition == Partition(0), goes_first, "{product}: {:?}", done.settled);
+    }
 }
 
 #[test]

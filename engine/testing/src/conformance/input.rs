@@ -41,7 +41,7 @@ pub async fn records_come_once_in_the_order_of_the_log<I: Input>(mut input: I) {
     let records = take(&mut input, 5, 2).await;
     assert_eq!(said(&records), [(0, "a"), (1, "b"), (2, "c"), (3, "d"), (4, "e")]);
     let more = input.source().next_batch(2, MOMENT_MS).await.expect("a batch");
-    assert_eq!(more, Some(Vec::new()));
+    assert!(more.expect("no end").is_empty());
 }
 
 /// What was handed out and not settled comes again.
@@ -57,6 +57,6 @@ pub async fn going_back_hands_records_out_again<I: Input>(mut input: I) {
 pub async fn who_wants_no_record_gets_none<I: Input>(mut input: I) {
     input.append(&["a"]);
     let none = input.source().next_batch(0, MOMENT_MS).await.expect("a batch");
-    assert_eq!(none, Some(Vec::new()));
+    assert!(none.expect("no end").is_empty());
     assert_eq!(said(&take(&mut input, 1, 1).await), [(0, "a")]);
 }

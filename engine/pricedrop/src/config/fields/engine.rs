@@ -286,7 +286,7 @@ pub(super) static ENGINE: &[Field] = &[
         "limits.commit_watches",
         Kind::Count(1, 10_000_000),
         "100000",
-        "Most watches one commit considers. A fan-out beyond is cut into chunks.",
+        "Most watches one commit considers, fewer where titles and URLs make notifications long. A fan-out beyond is cut into chunks.",
     ),
     field("limits.page_rows", Kind::Count(1, 1_000_000), "5000", "Most watches a page of a scan holds."),
     field(
