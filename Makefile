@@ -37,9 +37,11 @@ test: lint
 	$(CARGO) test --release --locked --workspace
 
 ## test-faults: engines and their three servers struck for longer; SECONDS=900 SEED=7
+## UPDATES=prices.jsonl: over prices of your own
 test-faults:
 	dev/servers/setup
 	PRICEDROP_TEST_SECONDS=$(or $(SECONDS),600) PRICEDROP_TEST_SEED=$(or $(SEED),1) \
+		$(if $(UPDATES),PRICEDROP_TEST_UPDATES=$(abspath $(UPDATES))) \
 		PRICEDROP_TEST_CROWD=1000000 $(CARGO) test --release --locked -p pricedrop --test campaigns -- --nocapture --test-threads 1
 
 ## plugins: build every plugin of this repository and write the manifests
