@@ -126,6 +126,42 @@ async fn deleting_again_what_an_attempt_that_died_left_in_the_cache_reaches_the_
     assert_eq!(rows(&mut *view, from_price(&product(), "0"), 30).await.len(), 1);
 }
 
+async fn execute(options: &Options, table: Table, cql: &str) -> usize {
+    let full = format!("{}.{}", options.keyspace, options.tables.name(table));
+    let answer = session().await.query_unpaged(cql.replace("{t}", &full), ()).await.unwrap();
+    answer.into_rows_result().map_or(0, |rows| rows.rows_num())
+}
+
+#[tokio::test]
+async fn deleting_what_only_the_index_has_left_takes_it_from_there() {
+    let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
+    let cassandra = large(options.clone(), &policy, Arc::new(NoCache)).await;
+    cassandra.watches().put(crowd(0, 2)).await.unwrap();
+    execute(&options, Table::Alerts, "DELETE FROM {t} WHERE product_id = 'P'").await;
+    assert_eq!(execute(&options, Table::Buckets, "SELECT user_id FROM {t}").await, 2);
+    for gone in crowd(0, 2) {
+        let deleted = cassandra.watches().delete(&product(), gone.price_watch_value, &gone.user_id).await;
+        assert!(!deleted.unwrap().existed);
+    }
+    assert_eq!(execute(&options, Table::Buckets, "SELECT user_id FROM {t}").await, 0);
+}
+
+#[tokio::test]
+async fn a_row_of_others_is_deleted_with_all_it_is_made_of() {
+    let options = Options { external_writers: true, ..options(INDEXED).await };
+    let watches = options.clone().connect(Arc::new(NoCache)).await.unwrap().watches();
+    let insert = "INSERT INTO {t} (product_id, price_watch_value, user_id";
+    // Its marker is newer than its columns, which are all that tell their time.
+    for rest in
+        [", mode) VALUES ('P', 5, 'u', 'once') USING TIMESTAMP 1", ") VALUES ('P', 5, 'u') USING TIMESTAMP 2"]
+    {
+        execute(&options, Table::Alerts, &format!("{insert}{rest}")).await;
+    }
+    let user = UserId::new("u").unwrap();
+    assert!(watches.delete(&product(), Price::parse("5").unwrap(), &user).await.unwrap().existed);
+    assert_eq!(execute(&options, Table::Alerts, "SELECT user_id FROM {t}").await, 0);
+}
+
 /// Waits until a product is read by bucket.
 async fn until_indexed(cassandra: &Cassandra) {
     let began = Instant::now();

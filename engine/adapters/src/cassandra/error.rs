@@ -20,6 +20,9 @@ pub enum Error {
     /// Make or mend the tables.
     #[error("{0}")]
     Schema(String),
+    /// Grant the right, or let somebody else do it who has it.
+    #[error("{0}")]
+    Forbidden(String),
     /// Try again.
     #[error("{0}")]
     Unavailable(String),
@@ -29,7 +32,9 @@ impl From<Error> for seams::Error {
     fn from(error: Error) -> seams::Error {
         match error {
             Error::Unreachable { .. } | Error::Unavailable(_) => seams::Error::Unavailable(error.to_string()),
-            Error::Configuration(_) | Error::Schema(_) => seams::Error::Broken(error.to_string()),
+            Error::Configuration(_) | Error::Schema(_) | Error::Forbidden(_) => {
+                seams::Error::Broken(error.to_string())
+            }
         }
     }
 }

@@ -49,7 +49,8 @@ pub struct Figures {
     /// Rows that are no watches: a threshold outside the limits of a price, an
     /// unknown mode, no user.
     pub unreadable_rows: u64,
-    /// Writes that took longer than the margin and were written anew.
+    /// Writes that were not in time, or hidden by a cache that could not be told,
+    /// and written anew.
     pub rewrites: u64,
     /// Told watches that could not be removed, for their row has no write time.
     pub not_removable: u64,

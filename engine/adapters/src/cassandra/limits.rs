@@ -33,11 +33,17 @@ pub const PAGES_AHEAD: usize = 1;
 /// Products known to be large.
 pub const LARGE_PRODUCTS: usize = 100_000;
 
-/// A view's wall time lies this far back, milliseconds, and a write is through
-/// within it or written anew. Clocks may differ by less than this.
-pub const WRITE_MARGIN_MS: i64 = 200;
-/// How often a write that took longer than the margin is written anew.
+/// A write is through within so many milliseconds, or written anew.
+pub const IN_TIME_MS: i64 = 200;
+/// Clocks of engines and nodes may differ by so many milliseconds.
+pub const CLOCKS_MS: i64 = 100;
+/// A view's wall time lies this far back, milliseconds: both may come together.
+pub const WRITE_MARGIN_MS: i64 = IN_TIME_MS + CLOCKS_MS;
+/// How often a write that was not in time, or of which the cache could not be
+/// told, is written anew.
 pub const REWRITES: u32 = 10;
+/// What rows that look newer than they are have over what they need, milliseconds.
+pub const AHEAD_SLACK_MS: u64 = 1_000;
 /// Bytes of one batch, by estimate; Cassandra warns above 5 KiB by default and
 /// refuses above 50 KiB.
 pub const BATCH_BYTES: usize = 24 << 10;

@@ -12,9 +12,9 @@
 //! times of the rows it mirrors, so whatever order writes, deletes and repairs
 //! arrive in, it ends up the same.
 //!
-//! Invariant: a write is stamped s, and through before s plus the margin or
-//! written anew; a view's wall time lies that margin back. Kept by `stamps` and
-//! `write`.
+//! Invariant: a write is stamped s, and in time or written anew; it is answered, and
+//! a view's wall time lies, a margin later and back that bears clocks that differ.
+//! Kept by `stamps` and `write`.
 
 mod decimal;
 pub mod error;

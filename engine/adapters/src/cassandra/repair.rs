@@ -48,7 +48,7 @@ impl Repair<'_> {
     /// Copies, compares, and declares the index complete; how many watches it
     /// has.
     pub(super) async fn run(&self) -> Result<u64, Error> {
-        let start = self.shared.stamps.next();
+        let start = self.shared.stamps.next_of_all();
         self.shared.stamps.settle(start.updated_at).await;
         let header = self.copy(start).await?;
         let live = Live::read(self.shared, self.product, &self.slot.index).await?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use scylla::client::session::Session;
-use scylla::errors::ExecutionError;
+use scylla::errors::{DbError, ExecutionError};
 use scylla::statement::unprepared::Statement;
 
 use super::error::{Error, database_error, may_pass};
@@ -352,6 +352,9 @@ async fn run(session: &Session, cql: String) -> Result<(), Error> {
 
 fn cannot(error: &ExecutionError) -> Error {
     match database_error(error) {
+        Some((DbError::Unauthorized, said)) => {
+            Error::Forbidden(format!("Cassandra does not let this user do it: {said}"))
+        }
         Some((_, said)) if !may_pass(error) => Error::Schema(format!("Cassandra refuses: {said}")),
         _ => Error::Unavailable(format!("Cassandra: {error}")),
     }

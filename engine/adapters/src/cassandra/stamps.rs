@@ -1,9 +1,9 @@
 //! The times that writes carry: client timestamps that grow with every write,
 //! and the wall time of views, which lies a margin back.
 //!
-//! A write stamped s is through before s + margin, or written anew with a later
-//! stamp. So whoever opens a view at s + margin or later sees it, and it is
-//! answered no sooner.
+//! A write stamped s is through in time, or written anew with a later stamp, and
+//! answered at s + margin at the earliest. The margin is that time, and what
+//! clocks may differ. So whoever opens a view at s + margin or later sees it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -18,6 +18,13 @@ use super::limits::WRITE_MARGIN_MS;
 pub(super) struct Stamp {
     pub(super) updated_at: WallTime,
     pub(super) write_time: WriteTime,
+}
+
+impl Stamp {
+    /// The same, of rows that look so much newer.
+    pub(super) fn with_rows_ahead(self, ahead_ms: u64) -> Stamp {
+        Stamp { updated_at: WallTime(self.updated_at.0.saturating_add_unsigned(ahead_ms)), ..self }
+    }
 }
 
 pub(super) struct Stamps {
@@ -37,7 +44,18 @@ impl Stamps {
 
     /// A stamp behind all before it.
     pub(super) fn next(&self) -> Stamp {
-        let now = self.clock.now().0.saturating_mul(1000);
+        self.from(self.clock.now())
+    }
+
+    /// A stamp behind every write that is through by now, by whichever engine with
+    /// the same clock: it tells milliseconds, and of two cells of one time the
+    /// deletion stands.
+    pub(super) fn next_of_all(&self) -> Stamp {
+        self.from(WallTime(self.clock.now().0 + 1))
+    }
+
+    fn from(&self, now: WallTime) -> Stamp {
+        let now = now.0.saturating_mul(1000);
         let before = self.last.fetch_update(Relaxed, Relaxed, |last| Some(now.max(last + 1)));
         let micros = now.max(before.unwrap_or_else(|last| last) + 1);
         Stamp { updated_at: WallTime(micros.div_euclid(1000)), write_time: WriteTime(micros) }
@@ -80,5 +98,13 @@ mod tests {
         assert_eq!(all, [1_000_000, 1_000_001, 1_000_002]);
         assert_eq!(stamps.next().updated_at, WallTime(1_000));
         assert_eq!(stamps.view(), WallTime(1_000 - WRITE_MARGIN_MS));
+    }
+
+    #[test]
+    fn one_of_all_is_behind_what_another_engine_wrote_in_the_same_millisecond() {
+        let (others, ours) = (Stamps::new(Arc::new(Stopped)), Stamps::new(Arc::new(Stopped)));
+        others.next();
+        assert!(ours.next().write_time < others.next().write_time, "else nothing is shown");
+        assert!(ours.next_of_all().write_time > others.next().write_time);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::seams::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
-use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch, WriteTime};
+use pricedrop_model::{Price, ProductId, Removal, UserId, Watch, WriteTime};
 use scylla::value::{CqlValue, Row};
 
 use super::error::misfit;
@@ -16,7 +16,7 @@ use super::list::{Listing, list_product};
 use super::rows::NO_WRITE_TIME;
 use super::schema::Table;
 use super::source::text;
-use super::write::{Applied, Change, apply, batches, forget, row_key};
+use super::write::{Applied, Change, apply, batches, row_key};
 use super::{Shared, view};
 
 /// The watches in Cassandra.
@@ -40,12 +40,8 @@ impl CassandraWatches {
             futures::stream::iter(applied).buffer_unordered(BATCHES).try_collect().await?;
         Ok(all.into_iter().reduce(|all, one| Applied {
             updated_at: all.updated_at.max(one.updated_at),
-            stale_ms: all.stale_ms.max(one.stale_ms),
+            effective_by: all.effective_by.max(one.effective_by),
         }))
-    }
-
-    fn effective_by(&self, stale_ms: Option<u64>) -> Option<WallTime> {
-        stale_ms.map(|stale_ms| WallTime(self.shared.stamps.now().0.saturating_add_unsigned(stale_ms)))
     }
 
     /// The latest write time of a row's columns: none: there is no such row;
@@ -128,24 +124,24 @@ impl WatchWriter for CassandraWatches {
         if applied.is_some() {
             self.shared.stamps.settle(updated_at).await;
         }
-        Ok(Written {
-            updated_at,
-            effective_by: self.effective_by(applied.and_then(|applied| applied.stale_ms)),
-        })
+        Ok(Written { updated_at, effective_by: applied.and_then(|applied| applied.effective_by) })
     }
 
     async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
+        let stamp = self.shared.stamps.next();
         let version = self.version(product, threshold, user).await?;
-        // A row without versions is deleted as of now.
-        let write_time = version.flatten().unwrap_or_else(|| self.shared.stamps.next().write_time);
+        // What has no version, or may have more than one, is deleted as of now; so
+        // is what is not there: an attempt before may have left it in the index.
+        let seen = version.flatten().filter(|_| !self.shared.options.external_writers);
+        let write_time =
+            seen.unwrap_or_else(|| version.flatten().max(Some(stamp.write_time)).unwrap_or(stamp.write_time));
         let (product, user) = (product.clone(), user.clone());
         let change = Change::Delete { product, threshold, user, write_time };
-        let stale_ms = match version {
-            Some(_) => self.apply(vec![change]).await?.and_then(|applied| applied.stale_ms),
-            // An attempt that got no further may have left it in the cache.
-            None => forget(&self.shared, &[change]).await?,
-        };
-        Ok(Deleted { existed: version.is_some(), effective_by: self.effective_by(stale_ms) })
+        let effective_by = self.apply(vec![change]).await?.and_then(|applied| applied.effective_by);
+        if seen.is_none() {
+            self.shared.stamps.settle(stamp.updated_at).await;
+        }
+        Ok(Deleted { existed: version.is_some(), effective_by })
     }
 
     async fn list(

@@ -1,7 +1,7 @@
 //! One logged batch of changes into alerts, buckets and live, and what makes it
 //! safe: the shelves it touches are marked before and dropped behind it, the
-//! policy row is read again, and what took longer than the margin is written
-//! anew.
+//! policy row is read again, and what was not in time, or hidden by a cache that
+//! could not be told, is written anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +14,7 @@ use scylla::value::{CqlTimestamp, CqlValue};
 
 use super::Shared;
 use super::decimal::to_cql;
-use super::limits::{BATCH_BYTES, BATCHES, REWRITES, WRITE_MARGIN_MS};
+use super::limits::{AHEAD_SLACK_MS, BATCH_BYTES, BATCHES, IN_TIME_MS, REWRITES, WRITE_MARGIN_MS};
 use super::policy::{Policies, Slot, cut_each};
 use super::requests::{Values, Write};
 use super::rows::{currency_text, mode_text};
@@ -83,8 +83,8 @@ pub(super) fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Applied {
     pub(super) updated_at: WallTime,
-    /// The cache could not be told: it may be behind for so long.
-    pub(super) stale_ms: Option<u64>,
+    /// The cache could not be told: views from then on see it.
+    pub(super) effective_by: Option<WallTime>,
 }
 
 /// The buckets of all changes in one index; none: nobody here can tell.
@@ -130,48 +130,64 @@ fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
 pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied, Error> {
     let mut policies = shared.known_policies().await?;
     let mut cuts = cut_all(shared, &policies, changes).await;
-    let mut stale_ms = None;
+    let puts = changes.iter().any(|change| matches!(change, Change::Put(_)));
+    let (mut stale_ms, mut ahead_ms, mut why) = (None, 0, "");
     for attempt in 0..REWRITES {
         let shelves = shelves(changes, &cuts);
-        stale_ms = stale_ms.max(shared.cache.mark(&shelves).await);
+        let marked = shared.cache.mark(&shelves).await;
+        if let (true, Some(stale_ms)) = (puts, marked) {
+            ahead_ms = ahead_ms.max(stale_ms.saturating_add(AHEAD_SLACK_MS));
+        }
         // One that was too slow goes alone, lest our own haste make it slow again.
         let turns = if attempt == 0 { 1 } else { BATCHES as u32 };
         let turn = shared.batches.acquire_many(turns).await;
         let (began, stamp) = (Instant::now(), shared.stamps.next());
-        let writes = writes(shared, changes, &cuts, stamp)?;
+        let rows = stamp.with_rows_ahead(ahead_ms);
+        let writes = writes(shared, changes, &cuts, rows)?;
         let written = match cuts.is_empty() {
             // Rows that no index mirrors each stand for themselves.
             true => shared.requests.write_each(&writes).await,
             false => shared.requests.write(&writes).await,
         };
         drop(turn);
-        let in_time = began.elapsed() < Duration::from_millis(WRITE_MARGIN_MS.unsigned_abs());
+        let in_time = began.elapsed() < Duration::from_millis(IN_TIME_MS.unsigned_abs());
         let now = match written {
             Ok(()) => shared.policies().await,
             Err(error) => Err(error),
         };
-        stale_ms = stale_ms.max(ShelfCache::drop(&*shared.cache, &shelves).await);
+        let stale_now_ms = marked.max(ShelfCache::drop(&*shared.cache, &shelves).await);
+        // Until then a drop may miss these watches, and remember that it told
+        // whoever was there: they must look newer than that.
+        let missed_ms = stale_now_ms.map_or(0, |ms| ms.saturating_add(began.elapsed().as_millis() as u64));
+        let is_covered = !puts || missed_ms <= ahead_ms;
         let now = now?;
         if !now.kept().eq(policies.kept()) {
             policies = now;
             cuts = cut_all(shared, &policies, changes).await;
-        } else if in_time {
-            return Ok(Applied { updated_at: stamp.updated_at, stale_ms });
+            // Of these shelves nobody is told again.
+            stale_ms = stale_ms.max(stale_now_ms);
+            why = "the bucketing policy was changed meanwhile";
+        } else if in_time && is_covered {
+            let now = shared.stamps.now();
+            let behind_until = |ms| {
+                let until = WallTime(now.0.saturating_add_unsigned(ms)).max(rows.updated_at);
+                WallTime(until.0.saturating_add(WRITE_MARGIN_MS))
+            };
+            let effective_by = stale_ms.max(stale_now_ms).or((ahead_ms > 0).then_some(0)).map(behind_until);
+            return Ok(Applied { updated_at: stamp.updated_at, effective_by });
+        }
+        if !in_time {
+            why = "Cassandra took too long";
+        }
+        if !is_covered {
+            ahead_ms = missed_ms.saturating_add(AHEAD_SLACK_MS);
+            why = "the cache could not be told";
         }
         shared.requests.counters.rewrites.fetch_add(1, Relaxed);
     }
     Err(Error::Unavailable(format!(
-        "Cassandra takes longer than {WRITE_MARGIN_MS} ms for a write, {REWRITES} times in a row; write again"
+        "written {REWRITES} times within {IN_TIME_MS} ms each, and not done: at last {why}; write again"
     )))
-}
-
-/// Makes the cache forget what these changes touch; answers for how long it may
-/// not have.
-pub(super) async fn forget(shared: &Shared, changes: &[Change]) -> Result<Option<u64>, Error> {
-    let policies = shared.known_policies().await?;
-    let shelves = shelves(changes, &cut_all(shared, &policies, changes).await);
-    let marked = shared.cache.mark(&shelves).await;
-    Ok(marked.max(ShelfCache::drop(&*shared.cache, &shelves).await))
 }
 
 /// The statements of a batch.
@@ -332,7 +348,8 @@ fn live_writes<'a>(
         writes.push((&index.insert_live, values));
     }
     if touched.put {
-        let mut values = at(stamp.write_time.0);
+        // The latest stands, and rows may look newer than those that come after them.
+        let mut values = at(stamp.updated_at.0.saturating_mul(1000));
         values.push(timestamp(stamp.updated_at));
         values.extend(key.clone());
         writes.push((&index.touch, values));

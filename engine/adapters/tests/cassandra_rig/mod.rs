@@ -66,7 +66,7 @@ pub async fn fresh_options() -> Options {
     let keyspace = keyspace().await;
     let mut options = Options::new(vec![address()], keyspace);
     options.tables = Tables::prefixed(&format!("t{}_", TESTS.fetch_add(1, Ordering::Relaxed)));
-    options.drop_after_ms = 1_000;
+    options.drop_after_ms = 6_000;
     // The test machine may be busy; what is tested is not how fast it is.
     options.request_ms = 10_000;
     options.connect_ms = 30_000;

@@ -42,6 +42,9 @@ pub fn refused(error: &cassandra::Error) -> Stopped {
         cassandra::Error::Unreachable { .. } => "start Cassandra, or mend cassandra.contact_points",
         cassandra::Error::Configuration(_) => "mend [cassandra]",
         cassandra::Error::Schema(_) => "`pricedrop schema check` lists every difference",
+        cassandra::Error::Forbidden(_) => {
+            "grant that, or run it as a user who may; docs/operations.md lists the grants"
+        }
         cassandra::Error::Unavailable(_) => "try again when Cassandra is well",
     };
     Stopped::failed(error, remedy)

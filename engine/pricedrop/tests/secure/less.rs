@@ -107,6 +107,18 @@ fn each_missing_grant_in_cassandra_is_named_with_its_remedy() {
 }
 
 #[test]
+fn who_may_make_no_tables_is_told_so() {
+    let servers = servers();
+    let (_folder, home) = servers.home(&Who::default());
+    let mut apply = home.command(&["schema", "apply"]);
+    let output = apply.env("PRICEDROP_CASSANDRA__ALERTS", "other_watches").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("does not let this user do it") && said.contains("no CREATE permission"), "{said}");
+    assert!(said.contains("grant that, or run it as a user who may"), "{said}");
+}
+
+#[test]
 fn each_missing_command_in_redis_is_named_with_its_remedy() {
     let servers = servers();
     let line = listing::redis("less", PASSWORD);

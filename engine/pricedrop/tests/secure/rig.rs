@@ -137,7 +137,7 @@ impl Servers {
              \"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"SCRAM-SHA-512\"\n\
              \"sasl.username\" = \"{}\"\n\"sasl.password_file\" = {}\n\"ssl.ca.location\" = {}\n\
              [cassandra]\ncontact_points = [\"{}\"]\nreplication = 1\nuser = \"{}\"\npassword_file = {}\n\
-             tls = true\nca_file = {}\n\
+             tls = true\nca_file = {}\nconnect_timeout = \"30s\"\ntimeout = \"10s\"\n\
              [redis]\naddresses = [\"{}\"]\nuser = \"{}\"\npassword_file = {}\ntls = true\nca_file = {}\n\
              timeout = \"5s\"\n\
              [stream]\nstart = \"latest\"\n[rules]\nfirst_price = \"notify\"\n{}",

@@ -207,7 +207,11 @@ fn of_cassandra(figures: cassandra::Figures) -> Vec<Measure> {
         ),
         Measure::counter("cassandra_retries", "Requests made again", figures.retries),
         Measure::counter("unreadable_rows", "Rows of watches that are none", figures.unreadable_rows),
-        Measure::counter("rewrites", "Watches written anew because writing took long", figures.rewrites),
+        Measure::counter(
+            "rewrites",
+            "Watches written anew, as writing took long or the cache could not be told",
+            figures.rewrites,
+        ),
         Measure::counter("not_removable", "Told watches whose row has no write time", figures.not_removable),
         Measure::counter("prices_left_out", "Current prices not shown", figures.prices_left_out),
         Measure::counter("bucket_repairs", "Indexes of products repaired", figures.repairs),
