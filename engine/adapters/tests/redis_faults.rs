@@ -54,6 +54,11 @@ fn quick() -> Options {
     Options { cache_timeout_ms: 200, timeout_ms: 300, breaker_open_ms: 200, ..Options::default() }
 }
 
+/// For a server that answers: the machine may be busy.
+fn patient() -> Options {
+    Options { cache_timeout_ms: 10_000, timeout_ms: 10_000, breaker_open_ms: 200, ..Options::default() }
+}
+
 fn shelf() -> [Shelf; 1] {
     [Shelf::Plain(ProductId::new("P").unwrap())]
 }
@@ -140,7 +145,7 @@ async fn a_paused_server_is_soon_not_waited_for_and_serves_again_afterwards() {
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_may_be_repeated_by_its_process_alone() {
     let rig = Rig::new("");
-    let (leases, others) = (RedisLeases::new(&rig.redis(quick())), RedisLeases::new(&rig.redis(quick())));
+    let (leases, others) = (RedisLeases::new(&rig.redis(quick())), RedisLeases::new(&rig.redis(patient())));
     let (key, now, until_ms) = (["k".to_owned()], WallTime(0), WallTime(60_000));
     leases.claim(&["warm".into()], now, until_ms).await.unwrap();
     rig.server.all().pause().unwrap();
@@ -159,7 +164,7 @@ async fn a_claim_whose_answer_was_lost_may_be_repeated_by_its_process_alone() {
 #[tokio::test]
 async fn a_server_that_comes_back_with_an_old_snapshot_serves_no_old_shelf() {
     let mut rig = Rig::new("appendonly no");
-    let redis = rig.redis(quick());
+    let redis = rig.redis(patient());
     let (cache, leases) = (RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
     fill(&cache, "old").await;
     let (delivered, now) = (["k".to_owned()], WallTime(0));
@@ -177,7 +182,7 @@ async fn a_server_that_comes_back_with_an_old_snapshot_serves_no_old_shelf() {
 #[tokio::test]
 async fn a_flushed_or_restarted_server_is_told_from_an_idle_queue() {
     let mut rig = Rig::new("");
-    let index = RedisRetryIndex::new(&rig.redis(quick()));
+    let index = RedisRetryIndex::new(&rig.redis(patient()));
     let owned = [Owned { partition: Partition(0), token: 5 }];
     let build = async || {
         let rebuilt = until("it answers", async || index.clear(owned[0]).await.ok());
@@ -207,7 +212,7 @@ async fn a_flushed_or_restarted_server_is_told_from_an_idle_queue() {
 
 #[tokio::test]
 async fn a_mark_ends_by_itself_and_its_late_writer_is_told() {
-    let cache = RedisShelves::with_ttl(&redis_rig::redis(), TTL_MS, 500);
+    let cache = RedisShelves::with_ttl(&redis_rig::redis(), TTL_MS, 5_000);
     fill(&cache, "old").await;
     assert_eq!(cache.mark(&shelf()).await, None);
     assert_eq!(get(&cache).await, Cached::Pass);
@@ -223,7 +228,7 @@ async fn a_mark_ends_by_itself_and_its_late_writer_is_told() {
 async fn a_shelf_lives_from_when_its_filler_began() {
     const FILL_LEASE_MS: i64 = 15_000;
     let rig = Rig::new("");
-    let redis = rig.redis(quick());
+    let redis = rig.redis(patient());
     let cache = RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS);
     let key = format!("pricedrop:{}:price_watch:P", redis.facts().await.unwrap().run);
     let left = async |key: &str| match rig.command(&["PTTL", key]).await {
@@ -301,7 +306,7 @@ async fn the_documented_rights_suffice() {
         ["ACL", "SETUSER", "pricedrop"].into_iter().chain(rights.split_whitespace()).collect();
     rig.command(&words).await;
     let as_user =
-        Options { user: Some("pricedrop".into()), password: Some("s3cret".into()), database: 1, ..quick() };
+        Options { user: Some("pricedrop".into()), password: Some("s3cret".into()), database: 1, ..patient() };
     let redis = rig.redis(as_user.clone());
     redis.facts().await.unwrap();
     let cache = RedisShelves::new(&redis);

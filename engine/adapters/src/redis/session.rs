@@ -15,6 +15,8 @@ use redis::{
 
 use super::options::{Address, Options, Tls};
 
+/// Scripts say what they are to servers from this version on.
+const OLDEST: u32 = 7;
 /// How many bytes of the run id make part of keys.
 const RUN_BYTES: usize = 16;
 
@@ -58,6 +60,19 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Why it cannot serve us.
+    fn unfit(&self) -> Option<Error> {
+        let major = self.version.split('.').next()?.parse::<u32>().ok()?;
+        if major < OLDEST {
+            let what = format!("is version {}: Redis {OLDEST} or later is needed, or Valkey", self.version);
+            return Some(Error::Broken(what));
+        }
+        let what = "is a replica: name its primary in redis.addresses, too, or promote it";
+        (!self.primary).then(|| Error::Unavailable(what.into()))
+    }
+}
+
 /// Servers in the order in which they are tried.
 pub(super) struct Servers {
     clients: Vec<(Address, Client)>,
@@ -86,10 +101,13 @@ impl Servers {
             match tokio::time::timeout(self.timeout, open(client)).await {
                 Err(_) => failed = Some(Error::Unavailable(format!("Redis at {address} does not answer"))),
                 Ok(Err(error)) => failed = Some(refusal(&error, &format!("Redis at {address}"))),
-                Ok(Ok((_, facts))) if !facts.primary => {
-                    failed = Some(Error::Unavailable(format!("Redis at {address} is a replica")));
-                }
-                Ok(Ok((link, facts))) => return Ok(Session { link, run: facts.run, number }),
+                Ok(Ok((link, facts))) => match facts.unfit() {
+                    None => return Ok(Session { link, run: facts.run, number }),
+                    Some(Error::Broken(why)) => {
+                        failed = Some(Error::Broken(format!("Redis at {address} {why}")));
+                    }
+                    Some(error) => failed = Some(Error::Unavailable(format!("Redis at {address} {error}"))),
+                },
             }
         }
         Err(failed.unwrap_or_else(|| Error::Broken("no address of Redis is given".into())))

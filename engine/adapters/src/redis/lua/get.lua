@@ -1,3 +1,5 @@
+#!lua flags=allow-oom
+-- A replica refuses it, for it may write.
 -- KEYS: shelves. ARGV: a token, how long a fill may take, how many bytes to answer.
 -- Answers each with its bytes, or its length once they are too many, -1 to fill it, or -2 to pass
 -- it over.
