@@ -90,7 +90,7 @@ async fn take(rig: &mut Rig, most: usize) -> Vec<i64> {
     let until = std::time::Instant::now() + PATIENCE;
     while offsets.len() < most {
         assert!(std::time::Instant::now() < until, "records did not come");
-        let batch = rig.source.next_batch(most, 1000).await.unwrap().unwrap();
+        let batch = rig.source.next_batch(most - offsets.len(), 1000).await.unwrap().unwrap();
         offsets.extend(batch.into_iter().map(|record| record.position.offset));
     }
     offsets
@@ -200,7 +200,7 @@ async fn states_of_another_offset_wait_for_a_person() {
     rig.committer.commit(commit_of(0, &["u"])).await.unwrap();
     drop(rig);
     // Somebody moves the group's offset with a tool.
-    move_group(&settings, 2);
+    move_group(&settings, 2).await;
     let mut rig = worker(options(&settings), folder.path());
     rig.own(0).await;
     rig.stops().await;
@@ -284,7 +284,7 @@ async fn each_partition_that_holds_records_asks_where_to_start() {
     let settings = fresh(&bootstrap(), 2).await;
     produce(&settings, 1, &["a".into()]);
     // Another worker of the group was there first, and had the empty one.
-    move_group(&settings, 0);
+    move_group(&settings, 0).await;
     let folder = tempfile::tempdir().unwrap();
     let asked = Options { start: None, first_price_is_set: false, ..options(&settings) };
     let refused = worker(asked, folder.path()).fails().await;

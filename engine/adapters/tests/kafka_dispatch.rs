@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kafka_dispatch_rig::{
-    dead_letters, due, fresh, join, join_over, redis, serving, unique, until, value, write,
+    dead_letters, due, fresh, join, join_over, patiently, redis, serving, unique, until, value, write,
 };
-use kafka_rig::{options, worker};
+use kafka_rig::{forget_group, move_group, options, worker};
 use pricedrop_adapters::kafka::{
-    Acked, KafkaCommitter, KafkaDeadLetters, KafkaIntake, KafkaNotifications, KafkaOutbox, KafkaReplays,
-    KafkaRetries, MemoryRetryIndex, PostError, PostedRecord, Settings,
+    Acked, DispatchOptions, KafkaCommitter, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaNotifications,
+    KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, PostError, PostedRecord, Settings, Start,
+    Topics,
 };
 use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
 use pricedrop_model::seams::{Commit, Committer, DeadLetter};
@@ -227,4 +228,52 @@ async fn a_look_into_a_partition_goes_on_where_the_last_one_ended() {
     assert_eq!((next, end), (3, 5));
     assert_eq!(outbox.read(Partition(1), end, 10).await.unwrap(), (Vec::new(), 5));
     assert_eq!(outbox.read(Partition(7), 0, 10).await.unwrap(), (Vec::new(), 0));
+}
+
+/// Joins, to begin at the end where nothing else is known, and waits until it
+/// serves its partition.
+async fn join_at_the_end(settings: &Settings) -> KafkaDispatch {
+    let options = DispatchOptions {
+        settings: settings.clone(),
+        transactional_id: settings.group.clone(),
+        start: Some(Start::Latest),
+        index: Arc::new(MemoryRetryIndex::default()),
+    };
+    let dispatch = KafkaDispatch::join(options).unwrap();
+    serving(&dispatch, 1).await;
+    dispatch
+}
+
+/// The offset of the first notification that it reads.
+async fn first(dispatch: &KafkaDispatch, settings: &Settings) -> i64 {
+    let mut log = dispatch.notifications(dead_letters(settings));
+    let mut first = None;
+    until("a notification is read", async || {
+        first = log.next_batch(1, 200).await.unwrap().first().map(|(position, _)| position.offset);
+        first.is_some()
+    })
+    .await;
+    first.unwrap()
+}
+
+#[tokio::test]
+async fn a_dispatcher_whose_offset_is_lost_or_behind_the_end_passes_nothing_over() {
+    let settings = fresh(1).await;
+    let dispatch = join_at_the_end(&settings).await;
+    write(&settings, &settings.topics.notifications, 0, &[value(0), value(1)]);
+    let mut log = dispatch.notifications(dead_letters(&settings));
+    patiently(async || log.commit(&[(Partition(0), 1)]).await).await;
+    drop((log, dispatch));
+    // As tools see the dispatchers' group.
+    let mut tools = Settings { group: format!("{}.dispatcher", settings.group), ..settings.clone() };
+    tools.topics = Topics { prices: settings.topics.notifications.clone(), ..settings.topics.clone() };
+    forget_group(&tools).await;
+    assert_eq!(first(&join_at_the_end(&settings).await, &settings).await, 0);
+    move_group(&tools, 99).await;
+    assert_eq!(first(&join_at_the_end(&settings).await, &settings).await, 0);
+    // Another group has nothing to do with what this one read.
+    let other = Settings { group: unique(), ..settings.clone() };
+    let dispatch = join_at_the_end(&other).await;
+    write(&settings, &settings.topics.notifications, 0, &[value(2)]);
+    assert_eq!(first(&dispatch, &other).await, 2);
 }

@@ -17,7 +17,7 @@ use pricedrop_model::dispatch::Retry;
 use pricedrop_model::seams::{CommitError, Error};
 
 use super::dispatch::DispatchOptions;
-use super::marked_log::{Read, open_partitions, read_to_markers, reader, reader_of_all};
+use super::marked_log::{Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all};
 use super::member::{Held, Member, partitions_of};
 use super::raw::Records;
 use super::retries_topic::{self, Entry};
@@ -162,7 +162,7 @@ impl Ledger {
         let all = reader_of_all(settings, &self.options.group())?;
         let mut records = Records::default();
         for partition in open_partitions(&reader(settings)?, &all, topic)? {
-            retries_topic::push_marker(&mut records, partition, 0);
+            retries_topic::push_marker(&mut records, partition, 0, &self.options.group());
         }
         self.transactions
             .end_what_hangs(&self.member, held, &all, |producer| producer.send(topic, &mut records))
@@ -190,7 +190,17 @@ impl Ledger {
     fn first_offset(&self, partition: Partition, committed: Option<i64>) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
         let topic = &self.options.settings.topics.notifications;
+        let again = |what: &str| {
+            tracing::error!(
+                topic,
+                partition = partition.0,
+                "{what}: all notifications that are kept are looked at again, and those that were delivered are \
+                 passed over"
+            );
+            Ok(low)
+        };
         match (committed, self.options.start) {
+            (Some(offset), _) if offset > high => again("the group's offset is behind the end of the topic"),
             (Some(offset), _) if offset >= low => Ok(offset),
             (Some(offset), _) => {
                 let lost = low - offset;
@@ -199,6 +209,7 @@ impl Ledger {
             }
             (None, _) if low == high => Ok(low),
             (None, Some(Start::Earliest)) => Ok(low),
+            (None, _) if self.was_read(partition)? => again("the group's offset expired, or was deleted"),
             (None, Some(Start::Latest)) => Ok(high),
             (None, None) => Err(Error::Broken(format!(
                 "group {} reads {topic} for the first time, and it holds notifications already: say where to \
@@ -206,6 +217,19 @@ impl Ledger {
                 self.options.group()
             ))),
         }
+    }
+
+    /// Whether somebody of our group took this partition over before.
+    fn was_read(&self, partition: Partition) -> Result<bool, Error> {
+        let (settings, ours) = (&self.options.settings, self.options.group());
+        let mut found = false;
+        read_stable(&reader(settings)?, &settings.topics.retries, &[partition], |line| {
+            if let Entry::Marker(_, group) = retries_topic::read(line.partition, line.key, line.value) {
+                found = group == ours;
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// What waits in partitions that are ours already, read anew.
@@ -236,7 +260,7 @@ impl Ledger {
     ) -> Result<Vec<Restored>, Error> {
         let mut records = Records::default();
         for (partition, _) in held {
-            retries_topic::push_marker(&mut records, *partition, token);
+            retries_topic::push_marker(&mut records, *partition, token, &self.options.group());
         }
         self.transact(held, offsets, &mut records).map_err(|error| match error {
             CommitError::Fenced(why) => Error::Moved(why),
@@ -256,11 +280,11 @@ impl Ledger {
             match retries_topic::read(line.partition, line.key, line.value) {
                 Entry::Waits(retry) => drop(waiting.insert(retry.key.clone(), *retry)),
                 Entry::Done(key) => drop(waiting.remove(&key)),
-                Entry::Marker(found) if found == token => {
+                Entry::Marker(found, _) if found == token => {
                     behind.insert(line.partition, line.offset + 1);
                     return Ok(Read::Done);
                 }
-                Entry::Marker(_) => {}
+                Entry::Marker(..) => {}
                 Entry::Unreadable(why) => {
                     tracing::error!(
                         topic,

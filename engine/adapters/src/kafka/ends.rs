@@ -2,6 +2,7 @@
 //! ask for from outside of the group.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use pricedrop_model::Partition;
@@ -59,6 +60,15 @@ pub struct Difference {
     pub log: (i64, i64),
 }
 
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = |offset: Option<i64>| offset.map_or("none".to_owned(), |offset| offset.to_string());
+        let (low, high) = self.log;
+        let (group, states) = (offset(self.committed), offset(self.stored));
+        write!(f, "the group was at {group}, the states at {states}, the log has {low} to {high}")
+    }
+}
+
 /// The partitions whose offset and states do not belong together.
 ///
 /// Looks twice: a partition that somebody works on differs at most once.
@@ -72,6 +82,40 @@ pub fn differences(settings: &Settings) -> Result<Vec<Difference>, Error> {
     }
     let second = look(settings)?;
     Ok(second.into_iter().filter(|difference| first.contains(difference)).collect())
+}
+
+/// What to say of an input that has another number of partitions than when its
+/// products' states were stored, and what to do; none: it has as many.
+///
+/// # Errors
+/// The cluster is away, or does not let us look.
+pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> {
+    let client = reader(settings)?;
+    let now = u32::try_from(partitions_of(&client, &settings.topics.prices)?).unwrap_or(u32::MAX);
+    let then = counted(settings, &client)?;
+    Ok(then.filter(|then| *then != now).map(|then| words_for_outgrown(then, now)))
+}
+
+/// How many partitions the input had, as the first partition of states has it.
+pub(super) fn counted(settings: &Settings, client: &BaseConsumer<Logged>) -> Result<Option<u32>, Error> {
+    let mut counted = None;
+    read_stable(client, &settings.topics.state, &[Partition(0)], |line| {
+        if let Entry::Partitions(count) = state_log::read_line(&settings.topics.state, &line)? {
+            counted = Some(count);
+        }
+        Ok(())
+    })?;
+    Ok(counted)
+}
+
+pub(super) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
+    let what = format!(
+        "had {then} partitions when its products' states were stored and has {now} now, so products may have moved \
+         to partitions that do not know them"
+    );
+    let remedy = "name new topics under topics.state and topics.removals, make them with `pricedrop topics apply`, \
+                  and begin with rules.first_price = \"baseline\"";
+    (what, remedy.into())
 }
 
 fn look(settings: &Settings) -> Result<Vec<Difference>, Error> {
@@ -132,8 +176,7 @@ fn stored(
     let topic = &settings.topics.state;
     let mut stored = BTreeMap::new();
     read_stable(client, topic, partitions, |line| {
-        let entry = state_log::read(line.partition, line.key, line.value);
-        match entry.map_err(|why| Error::Broken(format!("{topic}[{}] holds {why}", line.partition.0)))? {
+        match state_log::read_line(topic, &line)? {
             Entry::Position(next) | Entry::Accepted(Some(next)) => {
                 stored.insert(line.partition, next);
             }

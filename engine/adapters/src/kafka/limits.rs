@@ -58,6 +58,8 @@ pub const SEEK_AGAIN_MS: u64 = 5;
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.
 pub const REMOVAL_POLL_MS: u64 = 200;
+/// How long it waits when they cannot be read or carried out, milliseconds.
+pub const REMOVAL_PAUSE_MS: u64 = 1_000;
 /// Newest records of a partition that are looked at by a doctor.
 pub const SAMPLE_RECORDS: i64 = 200;
 /// Bytes of a segment of a compacted topic: only closed ones are compacted, and

@@ -426,3 +426,17 @@ pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str
 pub(super) fn away(error: KafkaError) -> Error {
     Error::Unavailable(format!("Kafka: {error}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The broker would not check offsets that come with nobody's metadata.
+    #[test]
+    fn whom_the_group_does_not_know_may_send_no_offsets() {
+        let member = Member::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();
+        let sent = member.fenced(&[], |_| panic!("something would be sent"));
+        assert!(matches!(sent, Err(NotOurs::NoMember)));
+    }
+}

@@ -58,7 +58,7 @@ pub use commit::{KafkaCommitter, Options};
 pub use dead_letters::KafkaDeadLetters;
 pub use dispatch::{DispatchOptions, KafkaDispatch};
 pub use dispatch_replays::KafkaReplays;
-pub use ends::{Difference, Ends, differences};
+pub use ends::{Difference, Ends, differences, outgrown};
 pub use figures::Figures;
 pub use intake::{KafkaIntake, PostError, PostedRecord};
 pub use notifications::KafkaNotifications;

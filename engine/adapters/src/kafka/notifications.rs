@@ -63,7 +63,8 @@ impl KafkaNotifications {
         ) {
             self.handle.retake(partition);
         }
-        Err(Error::Unavailable(format!("notifications of partition {}: {code:?}", partition.0)))
+        let topic = self.handle.member.topic();
+        Err(Error::Unavailable(format!("{topic}[{}] cannot be read for now: {code:?}", partition.0)))
     }
 
     async fn bury(&mut self) -> Result<(), Error> {

@@ -19,7 +19,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::assigning::assign;
 use super::commit::{Shared, lock};
 use super::figures::Figures;
-use super::limits::{CALL_MS, REMOVAL_POLL_MS, REMOVALS};
+use super::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
 use super::log::Logged;
 use super::member::{Member, away};
 use super::settings::Settings;
@@ -44,11 +44,14 @@ impl Remover {
         let run = move || {
             let mut work =
                 Work { settings, member, shared, watches, figures, reading: BTreeMap::new(), runtime };
+            let mut said = String::new();
             while !told.load(Ordering::SeqCst) {
-                if let Err(error) = work.until_stopped(&told) {
+                let Err(error) = work.until_stopped(&told) else { return };
+                if said != error.to_string() {
+                    said = error.to_string();
                     tracing::warn!(%error, "told watches are not removed for now; they stay silent");
-                    std::thread::park_timeout(Duration::from_millis(REMOVAL_POLL_MS));
                 }
+                std::thread::park_timeout(Duration::from_millis(REMOVAL_PAUSE_MS));
             }
         };
         let thread = std::thread::Builder::new().name("kafka-removals".into()).spawn(run)?;

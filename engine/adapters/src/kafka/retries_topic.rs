@@ -5,7 +5,7 @@
 //! | Key | Value |
 //! |---|---|
 //! | delivery key | the entry as JSON; none: confirmed or dead |
-//! | `\0marker` | a token, by whoever took over last |
+//! | `\0marker` | a token and the group of whoever took over last |
 //!
 //! An entry with the header `pricedrop.replay` was written by somebody who may
 //! not own the partition; its owner looks for those.
@@ -27,8 +27,8 @@ pub enum Entry {
     Waits(Box<Retry>),
     /// Confirmed or dead: its key.
     Done(String),
-    /// Somebody took over.
-    Marker(u64),
+    /// Somebody of this group took over.
+    Marker(u64, String),
     /// None of ours; why.
     Unreadable(String),
 }
@@ -47,9 +47,10 @@ pub fn push_done(records: &mut Records, retry: &Retry) {
 }
 
 /// Appends a marker.
-pub fn push_marker(records: &mut Records, partition: Partition, token: u64) {
+pub fn push_marker(records: &mut Records, partition: Partition, token: u64, group: &str) {
     records.push(partition.0, MARKER, |out| {
         out.extend(token.to_be_bytes());
+        out.extend(group.as_bytes());
         Value::Written
     });
 }
@@ -63,9 +64,11 @@ pub fn encode(retry: &Retry) -> Vec<u8> {
 pub fn read(partition: Partition, key: Option<&[u8]>, value: Option<&[u8]>) -> Entry {
     let Some(key) = key else { return Entry::Unreadable("a record without a key".into()) };
     match value {
-        Some(value) if key == MARKER => match value.try_into() {
-            Ok(token) => Entry::Marker(u64::from_be_bytes(token)),
-            Err(_) => Entry::Unreadable("a marker of another length".into()),
+        Some(value) if key == MARKER => match value.split_first_chunk() {
+            Some((token, group)) => {
+                Entry::Marker(u64::from_be_bytes(*token), String::from_utf8_lossy(group).into_owned())
+            }
+            None => Entry::Unreadable("a marker without a token".into()),
         },
         Some(value) => match serde_json::from_slice::<Retry>(value) {
             Ok(retry) => Entry::Waits(Box::new(Retry { partition, ..retry })),

@@ -56,6 +56,7 @@ pub struct Missing {
 }
 
 const NOTIFIER: &str = "the notifier";
+const REMOVER: &str = "the removal of told `once` watches";
 const DISPATCHER: &str = "the dispatcher";
 const POSTS: &str = "POST /v1/prices";
 const LOOKING: &str = "`pricedrop dlq`";
@@ -107,7 +108,13 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
         (roles.dispatcher, DISPATCHER, format!("{}.dispatcher", settings.group)),
     ] {
         if role {
-            missing.extend(group_right(&client, &name, needed_by)?);
+            let denied = group_right(&client, &name, needed_by)?;
+            if denied.is_none() && needed_by == NOTIFIER {
+                // Those watches stay silent all the same.
+                let remover = group_right(&client, &format!("{name}.remover"), REMOVER)?;
+                missing.extend(remover.map(|missing| Missing { works: true, ..missing }));
+            }
+            missing.extend(denied);
             missing.extend(transaction_right(settings, &name, needed_by));
         }
     }

@@ -11,7 +11,10 @@
 //! Numbers are big-endian. A currency is three capital letters, so no state's
 //! key begins with a zero byte.
 
+use pricedrop_model::seams::Error;
 use pricedrop_model::{Currency, Partition, ProductId, StateKey};
+
+use super::marked_log::Logline;
 
 /// The reserved key of the position.
 pub const POSITION: &[u8] = b"\0position";
@@ -43,15 +46,24 @@ pub fn write_key(out: &mut Vec<u8>, currency: Currency, product: &ProductId) {
     out.extend_from_slice(product.as_str().as_bytes());
 }
 
+/// Reads a record of a topic.
+///
+/// # Errors
+/// It is none of ours.
+pub fn read_line<'l>(topic: &str, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
+    read(line.partition, line.key, line.value).map_err(|why| {
+        Error::Broken(format!(
+            "{topic}[{}] holds {why} at offset {}: is it really the topic of product states?",
+            line.partition.0, line.offset
+        ))
+    })
+}
+
 /// Reads a record.
 ///
 /// # Errors
 /// It is none of ours: in words.
-pub fn read<'a>(
-    partition: Partition,
-    key: Option<&[u8]>,
-    value: Option<&'a [u8]>,
-) -> Result<Entry<'a>, String> {
+fn read<'a>(partition: Partition, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Entry<'a>, String> {
     let key = key.ok_or("a record without a key")?;
     let offset = || number(value, "an offset").map(i64::from_be_bytes);
     match key {

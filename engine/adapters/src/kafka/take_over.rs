@@ -18,10 +18,9 @@ use pricedrop_model::seams::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use super::commit::Options;
+use super::ends::{counted, words_for_outgrown};
 use super::log::Logged;
-use super::marked_log::{
-    Logline, Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,
-};
+use super::marked_log::{Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all};
 use super::member::{Held, Member, partitions_of};
 use super::raw::{Records, Value};
 use super::state_log::{self, ACCEPTED, Entry, MARKER, PARTITIONS, POSITION};
@@ -154,7 +153,7 @@ impl TakeOver<'_> {
         let state = &self.options.settings.topics.state;
         let (mut positions, mut accepted) = (BTreeMap::new(), BTreeMap::new());
         read_stable(reader, state, &without, |line| {
-            match self.read_line(&line)? {
+            match state_log::read_line(state, &line)? {
                 Entry::Position(next) => {
                     positions.insert(line.partition, next);
                     accepted.remove(&line.partition);
@@ -277,16 +276,6 @@ impl TakeOver<'_> {
         })
     }
 
-    fn read_line<'l>(&self, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
-        let state = &self.options.settings.topics.state;
-        state_log::read(line.partition, line.key, line.value).map_err(|why| {
-            Error::Broken(format!(
-                "{state}[{}] holds {why} at offset {}: is it really the topic of product states?",
-                line.partition.0, line.offset
-            ))
-        })
-    }
-
     fn read_states(
         &self,
         reader: &BaseConsumer<Logged>,
@@ -296,7 +285,7 @@ impl TakeOver<'_> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let mut told: BTreeMap<Partition, Told> = BTreeMap::new();
         read_to_markers(reader, &self.options.settings.topics.state, &partitions, |line| {
-            let entry = self.read_line(&line)?;
+            let entry = state_log::read_line(&self.options.settings.topics.state, &line)?;
             let told = told.entry(line.partition).or_default();
             match entry {
                 Entry::State(key, bytes) => {
@@ -326,24 +315,16 @@ impl TakeOver<'_> {
     /// A partition that is new does not know how many there were: the first one
     /// does, if any does.
     fn compare_counts(&self, reader: &BaseConsumer<Logged>, told: &[Told], now: u32) -> Result<(), Error> {
-        let topics = &self.options.settings.topics;
+        let settings = &self.options.settings;
         let mut then: Vec<u32> = told.iter().filter_map(|told| told.input_partitions).collect();
         if then.len() < told.len() {
-            read_stable(reader, &topics.state, &[Partition(0)], |line| {
-                if let Entry::Partitions(count) = self.read_line(&line)? {
-                    then.push(count);
-                }
-                Ok(())
-            })?;
+            then.extend(counted(settings, reader)?);
         }
         match then.into_iter().find(|then| *then != now) {
-            Some(then) => Err(Error::Broken(format!(
-                "{} had {then} partitions when its products' states were stored and has {now} now, so products \
-                 may have moved to partitions that do not know them: name new topics under topics.state and \
-                 topics.removals, make them with `pricedrop topics apply`, and begin with \
-                 rules.first_price = \"baseline\"",
-                topics.prices
-            ))),
+            Some(then) => {
+                let (what, remedy) = words_for_outgrown(then, now);
+                Err(Error::Broken(format!("{} {what}: {remedy}", settings.topics.prices)))
+            }
             None => Ok(()),
         }
     }

@@ -232,12 +232,17 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
                 "name a new topic in [topics] and make it with `pricedrop topics apply`".into(),
             );
         }
-        look_closer(&topic, is, &mut note);
+        look_closer(&topic, is, settings.record_bytes(), &mut note);
     }
     Ok(findings)
 }
 
-fn look_closer(topic: &Needed<'_>, is: &Found, note: &mut impl FnMut(bool, String, String)) {
+fn look_closer(
+    topic: &Needed<'_>,
+    is: &Found,
+    record_bytes: usize,
+    note: &mut impl FnMut(bool, String, String),
+) {
     let set = |name: &str| is.settings.as_ref()?.get(name).map(String::as_str);
     let alter = |change: &str| {
         format!(
@@ -271,6 +276,14 @@ fn look_closer(topic: &Needed<'_>, is: &Found, note: &mut impl FnMut(bool, Strin
         );
         note(false, what, remedy);
         return;
+    }
+    let takes = set("max.message.bytes").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    if takes < record_bytes {
+        let what = format!(
+            "takes records up to {takes} bytes, and up to {record_bytes} may be written (kafka.\"message.max.bytes\"): \
+             one it refuses would be written for ever"
+        );
+        note(true, what, alter(&format!("max.message.bytes={record_bytes}")));
     }
     let in_sync: usize = set("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1);
     if in_sync < 2 {

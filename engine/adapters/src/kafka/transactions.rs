@@ -206,10 +206,17 @@ fn transact(
     debug_assert!(fence.offsets.iter().all(|(_, offset)| *offset >= 0));
     let fenced = fence.member.fenced(fence.held, |group| {
         // Coordinators take the offsets while records go to the brokers.
+        let send_offsets = || send_offsets(producer, fence, group, wait);
         let (offsets_sent, filled) = thread::scope(|scope| {
-            let offsets = scope.spawn(|| send_offsets(producer, fence, group, wait));
+            let named = thread::Builder::new().name("kafka-offsets".into());
+            let beside = named.spawn_scoped(scope, send_offsets);
             let filled = PARTS.into_iter().try_for_each(|part| fill(producer, part));
-            (offsets.join().expect("sending offsets does not panic"), filled)
+            // A system that gives no thread costs the time alone.
+            let sent = beside.map_or_else(
+                |_| send_offsets(),
+                |thread| thread.join().expect("sending offsets does not panic"),
+            );
+            (sent, filled)
         });
         offsets_sent?;
         filled.map_err(before)?;
@@ -259,7 +266,11 @@ fn send_offsets(
         let left = until.saturating_duration_since(Instant::now());
         match producer.send_offsets(&list, group, left) {
             Ok(()) => return Ok(()),
-            Err(refusal) if refusal.retriable && !refusal.is_stale_member() && !left.is_zero() => {}
+            Err(refusal) if refusal.retriable && !refusal.is_stale_member() => {
+                if left.is_zero() {
+                    return Err(Failed::Unknown(refusal.to_string()));
+                }
+            }
             Err(refusal) => return Err(before(refusal)),
         }
     }

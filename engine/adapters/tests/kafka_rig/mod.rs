@@ -19,6 +19,9 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// Settings with topics nobody else uses.
 pub async fn fresh(bootstrap: &str, partitions: i32) -> Settings {
     let mut settings = Settings::new(bootstrap);
@@ -143,13 +146,17 @@ impl Rig {
     }
 }
 
-/// Moves the group to an offset as a tool would; nobody is in the group.
-pub fn move_group(settings: &Settings, offset: i64) {
+/// Moves the group to an offset as a tool would, once nobody is in it.
+pub async fn move_group(settings: &Settings, offset: i64) {
     let mut config = client(settings);
     let consumer: BaseConsumer = config.set("group.id", &settings.group).create().expect("a consumer");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&settings.topics.prices, 0, Offset::Offset(offset)).expect("an offset");
-    consumer.commit(&list, CommitMode::Sync).expect("committed");
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+        assert!(Instant::now() < until, "{error}");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Leaves a transaction of this id open, as an engine that dies in its commit:
@@ -192,11 +199,16 @@ pub async fn delete_records(settings: &Settings, before: i64) {
     deleted.elements().iter().for_each(|one| one.error().expect("deleted"));
 }
 
-/// Forgets all offsets of the group; nobody is in it.
+/// Forgets all offsets of the group, once nobody is in it.
 pub async fn forget_group(settings: &Settings) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
-    let answers = admin.delete_groups(&[&settings.group], &AdminOptions::new()).await.expect("an answer");
-    answers.into_iter().for_each(|one| drop(one.expect("deleted")));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answers = admin.delete_groups(&[&settings.group], &AdminOptions::new()).await.expect("an answer");
+        let Some(refused) = answers.into_iter().find_map(Result::err) else { return };
+        assert!(Instant::now() < until, "{refused:?}");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Sets an option of a topic.

@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pricedrop_adapters::cassandra::probe::NodeClock;
 use pricedrop_adapters::cassandra::schema::Weight;
-use pricedrop_adapters::cassandra::{self, Table, limits::WRITE_MARGIN_MS};
+use pricedrop_adapters::cassandra::{self, Table, limits::CLOCKS_MS};
 use pricedrop_adapters::kafka::rights::Roles;
-use pricedrop_adapters::kafka::{self, Sample, Settings};
+use pricedrop_adapters::kafka::{self, Difference, Sample, Settings};
 use pricedrop_adapters::redis::Redis;
 
 use super::findings::{self, Finding};
@@ -57,24 +57,37 @@ fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles
         Ok(missing) => found.extend(missing.into_iter().map(of_right)),
         Err(error) => found.extend(away("kafka", error, REACH_KAFKA)),
     }
-    // What is missing was said above.
-    if let Ok(sample) = kafka::sample(settings) {
-        found.extend(of_sample(&settings.topics.prices, &sample));
+    // What cannot be read for a reason that was said is not said again.
+    let is_said = found.iter().any(|finding| !finding.works);
+    let unless_said = |place: &str, error| match is_said {
+        true => Vec::new(),
+        false => away(&format!("topic {place}"), error, "mend that, or try again when Kafka is well"),
+    };
+    let (prices, states) = (&settings.topics.prices, &settings.topics.state);
+    match kafka::sample(settings) {
+        Ok(sample) => found.extend(of_sample(prices, &sample)),
+        Err(error) => found.extend(unless_said(prices, error)),
     }
-    if let Ok(differences) = kafka::differences(settings) {
-        let place = |partition: i32| format!("partition {partition} of {}", settings.topics.prices);
-        found.extend(differences.into_iter().map(|difference| {
-            Finding::wrong(
-                place(difference.partition.0),
-                "the group's offset and the states do not belong together",
-                format!(
-                    "look what happened, then run `pricedrop offsets accept --partition {}`",
-                    difference.partition.0
-                ),
-            )
-        }));
+    if roles.notifier {
+        match kafka::outgrown(settings) {
+            Ok(outgrown) => found.extend(outgrown.map(|(what, remedy)| Finding::wrong(prices, what, remedy))),
+            Err(error) => found.extend(unless_said(states, error)),
+        }
+        match kafka::differences(settings) {
+            Ok(all) => found.extend(all.iter().map(|difference| of_difference(prices, difference))),
+            Err(error) => found.extend(unless_said(states, error)),
+        }
     }
     found
+}
+
+fn of_difference(topic: &str, difference: &Difference) -> Finding {
+    let partition = difference.partition.0;
+    Finding::wrong(
+        format!("partition {partition} of {topic}"),
+        format!("offset and states do not belong together: {difference}"),
+        format!("look what happened, then run `pricedrop offsets accept --partition {partition}`"),
+    )
 }
 
 fn of_right(missing: kafka::rights::Missing) -> Finding {
@@ -111,7 +124,7 @@ fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
         found.push(Finding::advice(&place, what, "`pricedrop dlq list` says why, once they were read"));
     }
     let ahead = sample.newest_ms.map_or(0, |newest| newest - now_ms());
-    if ahead > WRITE_MARGIN_MS {
+    if ahead > CLOCKS_MS {
         let what = format!("its newest record is {ahead} ms ahead of our clock");
         found.push(Finding::advice(&place, what, "set the producers' clocks, or ours, by NTP"));
     }
@@ -166,14 +179,14 @@ fn of_node(node: NodeClock) -> Option<Finding> {
     }
 }
 
-/// A clock that differs by more than a write's margin.
+/// A clock that differs by more than is borne.
 fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
     let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
-    (ahead_ms.abs() > WRITE_MARGIN_MS).then(|| {
+    (ahead_ms.abs() > CLOCKS_MS).then(|| {
         Finding::wrong(
             place,
             format!(
-                "its clock is {} ms {direction} ours, and {WRITE_MARGIN_MS} ms are borne: an acknowledged watch \
+                "its clock is {} ms {direction} ours, and {CLOCKS_MS} ms are borne: an acknowledged watch \
                  might be missed",
                 ahead_ms.abs()
             ),
@@ -213,7 +226,7 @@ async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped
             let ahead = clock.0 - now_ms();
             found.extend(of_clock("redis", ahead).map(|finding| Finding { works: true, ..finding }));
         }
-        Err(error) => found.push(Finding::wrong("redis", error, "grant the user TIME")),
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
     }
     Ok(found)
 }
@@ -288,11 +301,11 @@ mod tests {
     #[test]
     fn the_node_whose_clock_is_off_is_named() {
         let node = |ahead_ms| of_node(NodeClock { address: "10.0.0.2:9042".into(), ahead_ms });
-        assert_eq!(node(Ok(WRITE_MARGIN_MS)), None);
-        assert_eq!(node(Ok(-WRITE_MARGIN_MS)), None);
-        let ahead = node(Ok(WRITE_MARGIN_MS + 1)).expect("it is off");
+        assert_eq!(node(Ok(CLOCKS_MS)), None);
+        assert_eq!(node(Ok(-CLOCKS_MS)), None);
+        let ahead = node(Ok(CLOCKS_MS + 1)).expect("it is off");
         assert!(!ahead.works && ahead.place == "cassandra 10.0.0.2:9042", "{ahead:?}");
-        assert!(ahead.what.contains("201 ms ahead of ours"), "{ahead:?}");
+        assert!(ahead.what.contains("101 ms ahead of ours"), "{ahead:?}");
         let behind = node(Ok(-5_000)).expect("it is off");
         assert!(behind.what.contains("5000 ms behind ours"), "{behind:?}");
         let silent = node(Err("no connection".into())).expect("it is said");

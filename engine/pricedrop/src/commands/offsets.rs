@@ -49,21 +49,11 @@ fn go_on(difference: &Difference, at: GoOn) -> Accepted {
 }
 
 fn said(topic: &str, difference: &Difference, accepted: i64) -> String {
-    let Difference { partition, committed, stored, log } = difference;
-    let offset = |offset: &Option<i64>| offset.map_or("none".to_owned(), |offset| offset.to_string());
-    let effect = match stored {
-        Some(stored) if accepted > *stored => format!("{} records are skipped", accepted - stored),
-        Some(stored) if accepted < *stored => format!("{} records are decided again", stored - accepted),
+    let effect = match difference.stored {
+        Some(stored) if accepted > stored => format!("{} records are skipped", accepted - stored),
+        Some(stored) if accepted < stored => format!("{} records are decided again", stored - accepted),
         Some(_) => "nothing is skipped or repeated".into(),
         None => "products are decided as if seen for the first time".into(),
     };
-    format!(
-        "{topic}[{}]: goes on at offset {accepted}; {effect} (the group was at {}, the states at {}, the log has {} \
-         to {})",
-        partition.0,
-        offset(committed),
-        offset(stored),
-        log.0,
-        log.1
-    )
+    format!("{topic}[{}]: goes on at offset {accepted}; {effect} ({difference})", difference.partition.0)
 }
