@@ -21,8 +21,10 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// To topics of its own, with the settings of the engine's producer; what it
-    /// sends is in the topic of notifications of `told`.
+    /// To topics of its own; what it sends is in the topic of notifications of
+    /// `told`. Its settings are those that make a lone producer fastest: the
+    /// engine's, but no linger. With the engine's linger it is half as fast, for
+    /// nobody flushes on its way.
     pub fn new(settings: &Settings, told: &Settings) -> Producer {
         let producer = settings.idempotent().create().unwrap();
         let topic = settings.topics.notifications.clone();
