@@ -31,7 +31,7 @@ pub fn outbound() -> Outbound {
     Outbound::new(Options::default()).unwrap()
 }
 
-pub const TIMEOUT_MS: u64 = 1_500;
+pub const TIMEOUT_MS: u64 = 4_000;
 
 pub async fn send(
     outbound: &Outbound,

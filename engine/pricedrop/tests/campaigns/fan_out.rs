@@ -44,7 +44,7 @@ fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
     cluster.send(&updates);
     let written = || cluster.kafka().lag("nobody", &cluster.topic("user_notifications")).unwrap_or(0);
     for death in 1..=DEATHS {
-        let enough = (crowd * death / (DEATHS + 2)) as i64;
+        let enough = (crowd * death / (2 * DEATHS)) as i64;
         wait_for("the crowd to be told", || (written() >= enough).then_some(())).unwrap();
         engines.kill(0);
         assert!(written() < crowd as i64, "it died in the middle");

@@ -118,6 +118,7 @@ replication = 1
 contact_points = ["{cassandra}"]
 keyspace = "{name}"
 replication = 1
+connect_timeout = "30s"
 [redis]
 addresses = ["{redis}"]
 prefix = "{name}"

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
@@ -107,12 +108,47 @@ fn a_shadow_counts_and_tells_nobody() {
     let engine = home.start_with(&["--shadow"]).unwrap();
     serving(&engine);
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
+    produce(&setting, &product, "no update");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the shadow to decide", || {
-        (metric(&engine, "pricedrop_notifications_total") == 1.0).then_some(())
+        let (told, dead) = ("pricedrop_notifications_total", r#"pricedrop_updates_total{outcome="dead"}"#);
+        (metric(&engine, told) == 1.0 && metric(&engine, dead) == 1.0).then_some(())
     })
     .unwrap();
     assert!(notifications(&home).is_empty() && engine.take_lines().is_empty());
+    assert!(dead_letters(&home).is_empty());
+}
+
+fn produce(setting: &Setting, key: &str, value: &str) {
+    let kafka = Kafka { bootstrap: setting.kafka.clone() };
+    let producer = kafka.producer().unwrap();
+    producer.send(&format!("{}.prices", setting.name), key, value).unwrap();
+    producer.flush().unwrap();
+}
+
+fn dead_letters(home: &Home) -> Vec<String> {
+    let said = home.run(&["dlq", "list", "--json"]).unwrap();
+    String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
+    let setting = Setting::new().prepared();
+    let (_folder, home) = setting.home();
+    let product = format!("{}-P", setting.name);
+    let engine = home.start_with(&["--role", "notifier"]).unwrap();
+    serving(&engine);
+    home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
+    produce(&setting, &product, r#"{"productId":"P","newPrice":"cheap"}"#);
+    produce(&setting, "another key", &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
+    wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
+    wait_for("the dead letter", || (dead_letters(&home).len() == 1).then_some(())).unwrap();
+    assert!(dead_letters(&home)[0].contains("newPrice"), "{:?}", dead_letters(&home));
+    wait_for("the key to be counted", || {
+        (metric(&engine, "pricedrop_keyed_otherwise_total") == 1.0).then_some(())
+    })
+    .unwrap();
+    assert!(engine.last_words().contains("not keyed by productId"), "{}", engine.last_words());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What an engine on servers says that cannot start.
 
-use pricedrop_harness::Home;
 use pricedrop_harness::kafka::Kafka;
+use pricedrop_harness::servers::Own;
+use pricedrop_harness::{Home, wait_for};
 
+use crate::running::{notifications, post, serving};
 use crate::support::{NOWHERE, Setting, told};
 
 fn refused(setting: &Setting, arguments: &[&str]) -> String {
@@ -27,6 +29,27 @@ fn a_server_that_is_away_is_named() {
     let cassandra = refused(&Setting { cassandra: NOWHERE.into(), ..setting }, &["run"]);
     assert!(cassandra.contains("exit code 1"), "{cassandra}");
     assert!(cassandra.contains("Cassandra at CASSANDRA does not answer"), "{cassandra}");
+}
+
+/// The cache is a convenience, and deliveries wait for their leases.
+#[test]
+fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut redis = Own::redis(folder.path()).unwrap();
+    redis.kill().unwrap();
+    let setting = Setting { redis: redis.address().into(), ..Setting::new() }.prepared();
+    let (_folder, home) = setting.home();
+    let product = format!("{}-P", setting.name);
+    let engine = home.start().unwrap();
+    serving(&engine);
+    let added = told(&setting, &home, &["watch", "add", &product, "80", "u1"]);
+    assert!(added.contains("exit code 0"), "{added}");
+    post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
+    wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
+    assert!(engine.take_lines().is_empty());
+    redis.start().unwrap();
+    let line = wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
+    assert!(line.contains("u1 told about"), "{line}");
 }
 
 #[test]

@@ -36,7 +36,9 @@ impl Setting {
     /// On all three shared servers.
     pub fn new() -> Setting {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("cli-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // Servers outlive processes, and numbers of processes come again.
+        let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        let name = format!("cli-{started}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         Setting {
             kafka: servers::kafka(),
             cassandra: servers::cassandra(),
@@ -61,7 +63,7 @@ impl Setting {
              removals = \"{name}.removals\"\nretries = \"{name}.retry\"\n\
              update_dead_letters = \"{name}.dead\"\nnotification_dead_letters = \"{name}.failed\"\n\
              [cassandra]\ncontact_points = [{cassandra:?}]\nkeyspace = \"pricedrop_cli\"\nreplication = 1\n\
-             alerts = {alerts:?}\n\
+             alerts = {alerts:?}\nconnect_timeout = \"30s\"\ntimeout = \"10s\"\n\
              [redis]\naddresses = [{redis:?}]\nprefix = {name:?}\ntimeout = \"5s\"\n\
              {more}"
         )

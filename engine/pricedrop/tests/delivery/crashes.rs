@@ -38,7 +38,8 @@ fn open_deliveries(engine: &Engine) -> u64 {
 fn killed_again_and_again_while_delivering_it_reaches_everybody_and_repeats_only_under_the_same_key() {
     let peer = Peer::http().unwrap();
     let sidecar = format!("hosts = [\"{}\"]\nconcurrency = {CONCURRENCY}\n", peer.host());
-    let (folder, home) = home_with(CHANNEL, &sidecar, &format!("[limits]\ndispatch_batch = {BATCH}\n"));
+    let (folder, home) =
+        home_with(CHANNEL, &sidecar, &format!("timeout = \"1s\"\n[limits]\ndispatch_batch = {BATCH}\n"));
     let mut engine = home.start().unwrap();
     let users: Vec<String> = (0..USERS).map(|number| format!("u{number}")).collect();
     let mut csv = String::from("user_id,channel,address\n");

@@ -21,7 +21,6 @@ settle = "1ms"
 backoff_first = "20ms"
 backoff_longest = "100ms"
 lease = "1s"
-timeout = "1s"
 breaker_failures = 10000
 "#;
 
