@@ -5,10 +5,10 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use pricedrop_model::UserId;
+use pricedrop_model::{UserId, WallTime};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
@@ -41,10 +41,20 @@ pub struct Kind<T> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Written {
     written: u64,
+    effective_by: Option<WallTime>,
     #[serde(default)]
     errors: Vec<ServerError>,
+}
+
+/// What became of all entries, whichever way they went.
+#[derive(Default)]
+struct Total {
+    written: AtomicU64,
+    /// When drops see the last of them, epoch milliseconds; 0: they do already.
+    effective_by: AtomicI64,
 }
 
 #[derive(Deserialize)]
@@ -58,12 +68,12 @@ struct ServerError {
 /// # Errors
 /// The file cannot be read, no engine answers, or a line was bad.
 pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), Stopped> {
-    let written = AtomicU64::new(0);
+    let total = Total::default();
     let (read, sent) = std::thread::scope(|threads| {
         let (lanes, senders): (Vec<Lane>, Vec<_>) = (0..LANES)
             .map(|_| {
                 let (queue, batches) = mpsc::sync_channel(1);
-                let send = || send_all(client, kind.path, kind.name, batches, &written);
+                let send = || send_all(client, kind, batches, &total);
                 (Lane { batch: Batch::default(), queue }, threads.spawn(send))
             })
             .unzip();
@@ -82,10 +92,10 @@ pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Res
         bad.extend(lane);
     }
     bad.sort();
-    finish(kind.name, written.into_inner(), &bad, count)
+    finish(kind.name, total, &bad, count)
 }
 
-fn finish(name: &str, written: u64, bad: &[Bad], count: usize) -> Result<(), Stopped> {
+fn finish(name: &str, total: Total, bad: &[Bad], count: usize) -> Result<(), Stopped> {
     if std::io::stderr().is_terminal() {
         eprint!("\r");
     }
@@ -95,8 +105,17 @@ fn finish(name: &str, written: u64, bad: &[Bad], count: usize) -> Result<(), Sto
     if count > LISTED {
         eprintln!("... and {} more bad lines", count - LISTED);
     }
-    writeln!(anstream::stdout(), "{name} written: {written}, bad lines: {count}")?;
+    writeln!(anstream::stdout(), "{name} written: {}, bad lines: {count}", total.written.into_inner())?;
+    say_effective(Some(WallTime(total.effective_by.into_inner())).filter(|by| by.0 > 0))?;
     if count == 0 { Ok(()) } else { Err(Stopped::No) }
+}
+
+/// Says when drops see a change of which the cache could not be told.
+pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
+    if let Some(by) = by {
+        writeln!(anstream::stdout(), "the cache could not be told: drops see it from {by} on")?;
+    }
+    Ok(())
 }
 
 /// A line and what is wrong with it.
@@ -111,22 +130,22 @@ struct Batch {
 }
 
 /// Sends batches one after the other; the lines that the engine refused.
-fn send_all(
+fn send_all<T>(
     client: &Client,
-    path: &str,
-    name: &str,
+    kind: &Kind<T>,
     batches: mpsc::Receiver<Batch>,
-    written: &AtomicU64,
+    total: &Total,
 ) -> Result<Vec<Bad>, Stopped> {
     let mut bad = Vec::new();
     for Batch { body, lines } in batches {
-        let answer: Written = client.json(Method::PUT, path, &[], Some(body))?;
-        let all = written.fetch_add(answer.written, Ordering::Relaxed) + answer.written;
+        let answer: Written = client.json(Method::PUT, kind.path, &[], Some(body))?;
+        let all = total.written.fetch_add(answer.written, Ordering::Relaxed) + answer.written;
+        total.effective_by.fetch_max(answer.effective_by.map_or(0, |by| by.0), Ordering::Relaxed);
         for error in answer.errors {
             bad.push((lines.get(error.line.saturating_sub(1)).copied().unwrap_or_default(), error.reason));
         }
         if std::io::stderr().is_terminal() {
-            eprint!("\r{all} {name} written");
+            eprint!("\r{all} {} written", kind.name);
         }
     }
     Ok(bad)

@@ -3,11 +3,11 @@
 use std::io::{BufRead, Write};
 
 use pricedrop_http::read_watch;
-use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, Watch};
+use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::import::{Kind, Rows, import};
+use super::import::{Kind, Rows, import, say_effective};
 use super::listing::{Source, field, print};
 use crate::cli;
 use crate::client::Client;
@@ -83,10 +83,16 @@ fn add(client: &Client, watch: &Watch) -> Result<(), Stopped> {
         None => String::new(),
     };
     let Watch { product_id, price_watch_value, user_id, .. } = watch;
-    Ok(writeln!(
+    writeln!(
         anstream::stdout(),
         "{user_id} is told when {product_id} is at or below {price_watch_value}; it {now}{armed}"
-    )?)
+    )?;
+    say_effective(effective_by(&answer))
+}
+
+/// Absent where drops see the change already.
+fn effective_by(answer: &Value) -> Option<WallTime> {
+    answer.get("effectiveBy").and_then(Value::as_i64).map(WallTime)
 }
 
 fn line(watch: &Value) -> String {
@@ -107,7 +113,8 @@ pub(super) fn removed(
 ) -> Result<(), Stopped> {
     let answer: Value = client.json(Method::DELETE, path, query, None)?;
     if answer.get("deleted") == Some(&Value::Bool(true)) {
-        return Ok(writeln!(anstream::stdout(), "deleted")?);
+        writeln!(anstream::stdout(), "deleted")?;
+        return say_effective(effective_by(&answer));
     }
     eprintln!("there is no such {what}");
     Err(Stopped::No)

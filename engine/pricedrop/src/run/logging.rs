@@ -7,13 +7,18 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 use crate::report::Stopped;
 
+/// What is not logged unless `log.level` names it: the driver repeats what Cassandra
+/// warns of, and that is each batch of an import, which is as large as we mean it
+/// to be.
+const QUIET: &str = "scylla::network::connection=error";
+
 /// Starts it as `[log]` says.
 ///
 /// # Errors
 /// The level is no level.
 pub fn start(config: &Config) -> Result<(), Stopped> {
     let level = config.text("log.level").unwrap_or_default();
-    let filter = EnvFilter::try_new(level).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|error| {
         Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
     })?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::blows::{ALL, Blow, Engines, Striker, TO_ENGINES};
 use crate::files::{self, Dice, Size};
-use crate::rig::{Cluster, Own, PATIENCE, Servers, simulated, watches_around, with_watches};
+use crate::rig::{Cluster, Own, PATIENCE, Servers, simulated, wait_until, watches_around, with_watches};
 use crate::{number, seed};
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
@@ -137,10 +137,7 @@ fn insist(engines: &Engines, method: &str, path: &str, body: &str) {
     };
     let answer: Value = serde_json::from_str(&answer).unwrap();
     if let Some(by) = answer["effectiveBy"].as_i64() {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let wait = u64::try_from(by).unwrap().saturating_sub(now.as_millis() as u64);
-        // The promise is about time, so time passes.
-        std::thread::park_timeout(Duration::from_millis(wait));
+        wait_until(by);
     }
 }
 

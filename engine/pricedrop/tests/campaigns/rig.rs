@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, servers};
+use pricedrop_model::Clock;
+use pricedrop_model::time::{SystemClock, parse_rfc3339};
 use serde_json::Value;
 
 use crate::files::{self, Dice};
@@ -152,11 +154,32 @@ first_price = "notify"
 
     /// Waits until everything sent is decided.
     pub fn settle(&self) {
-        let begun = Instant::now();
-        while self.lag() > 0 {
-            assert!(begun.elapsed() < PATIENCE, "{} updates were not read", self.lag());
+        let (mut least, mut moved) = (i64::MAX, Instant::now());
+        loop {
+            let lag = self.lag();
+            if lag == 0 {
+                return;
+            }
+            if lag < least {
+                (least, moved) = (lag, Instant::now());
+            }
+            assert!(moved.elapsed() < PATIENCE, "{lag} updates were not read; {}", self.last_words());
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// What its engines said last.
+    fn last_words(&self) -> String {
+        let mut words = String::from("its engines said last:");
+        for engine in std::fs::read_dir(&self.folder).unwrap() {
+            let folder = engine.unwrap().path();
+            if let Ok(log) = std::fs::read_to_string(folder.join("engine.log")) {
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+                write!(words, "\n{}:\n{last}", folder.display()).unwrap();
+            }
+        }
+        words
     }
 
     /// Every notification, when this many are there, nothing is left to read,
@@ -178,12 +201,16 @@ first_price = "notify"
             }
             assert!(
                 moved.elapsed() < PATIENCE,
-                "{} of {expected} were told, {lag} updates were not read",
-                told.len()
+                "{} of {expected} were told, {lag} updates were not read; {}",
+                told.len(),
+                self.last_words()
             );
         }
     }
 }
+
+/// Lines of an engine's log that are shown where it came to nothing.
+const LAST_LINES: usize = 60;
 
 /// Longest wait without anything new.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -205,11 +232,23 @@ pub fn simulated(home: &Home) -> Vec<String> {
     without_ids(files::simulated(home).into_iter())
 }
 
-/// An engine that imported `watches.csv` of its folder.
+/// An engine that imported `watches.csv` of its folder, and whose drops see all
+/// of it.
 pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
-    home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+    let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    if let Some((_, by)) = said.split_once("drops see it from ") {
+        wait_until(parse_rfc3339(by.split(' ').next().unwrap()).unwrap());
+    }
     engine
+}
+
+/// Waits for a time, epoch milliseconds, from which on drops see a change: the
+/// promise is about time, so time passes.
+pub fn wait_until(effective_by_ms: i64) {
+    let wait_ms = effective_by_ms.saturating_sub(SystemClock.now().0);
+    std::thread::park_timeout(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)));
 }
 
 /// So many watches of each product in these updates, in all modes, their
