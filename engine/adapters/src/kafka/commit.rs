@@ -175,8 +175,12 @@ impl Worker {
             held.iter().filter(|(partition, _)| !holdings.owned.contains_key(partition)).copied().collect()
         };
         let nothing = held.is_empty() && self.member.knows(version);
-        let mut take_over =
-            TakeOver { options: &self.options, member: &self.member, transactions: &mut self.transactions };
+        let mut take_over = TakeOver {
+            options: &self.options,
+            member: &self.member,
+            transactions: &mut self.transactions,
+            version,
+        };
         if nothing {
             take_over.of_nothing()?;
         } else if !new.is_empty() {

@@ -275,7 +275,9 @@ impl Ledger {
         let topic = &settings.topics.retries;
         let mut waiting: HashMap<Partition, HashMap<String, Retry>> = HashMap::new();
         let mut behind = BTreeMap::new();
-        read_to_markers(&reader(settings)?, topic, partitions, |line| {
+        let version = self.member.version();
+        let wanted = || self.member.unmoved_since(version);
+        read_to_markers(&reader(settings)?, topic, partitions, wanted, |line| {
             let waiting = waiting.entry(line.partition).or_default();
             match retries_topic::read(line.partition, line.key, line.value) {
                 Entry::Waits(retry) => drop(waiting.insert(retry.key.clone(), *retry)),
@@ -328,7 +330,12 @@ impl Ledger {
 
     /// A partition that cannot be read on is taken over again.
     pub fn retake(&mut self, partition: Partition) {
-        self.moving |= self.owned.remove(&partition).is_some();
+        if self.owned.remove(&partition).is_some() {
+            self.moving = true;
+            if let Err(error) = self.member.join_again() {
+                tracing::warn!(%error, "joining the group again");
+            }
+        }
         self.version = 0;
     }
 

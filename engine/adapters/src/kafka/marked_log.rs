@@ -97,18 +97,20 @@ pub fn open_partitions(
 }
 
 /// Reads these partitions from their beginnings until `see` has said of each
-/// that it is done.
+/// that it is done, as long as `wanted`.
 ///
 /// # Errors
-/// The cluster is away, a marker did not come in time, or `see` refused.
+/// The cluster is away, a marker did not come in time, `see` refused, or it is not
+/// wanted any more.
 pub fn read_to_markers(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
     partitions: &[Partition],
+    wanted: impl Fn() -> Result<(), Error>,
     mut see: impl FnMut(Logline<'_>) -> Result<Read, Error>,
 ) -> Result<(), Error> {
     let patience = Duration::from_millis(TAKE_OVER_MS);
-    read(consumer, topic, &from_the_beginning(partitions), (Read::On, patience), |message| {
+    read(consumer, topic, &from_the_beginning(partitions), (Read::On, patience), wanted, |message| {
         see(Logline::of(message))
     })
 }
@@ -139,7 +141,7 @@ pub fn read_to_ends(
     from: &[(Partition, i64)],
     see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
 ) -> Result<(), Error> {
-    read(consumer, topic, from, (Read::Done, Duration::from_millis(CALL_MS)), see)
+    read(consumer, topic, from, (Read::Done, Duration::from_millis(CALL_MS)), || Ok(()), see)
 }
 
 fn from_the_beginning(partitions: &[Partition]) -> Vec<(Partition, i64)> {
@@ -153,6 +155,7 @@ fn read(
     topic: &str,
     from: &[(Partition, i64)],
     (at_end, patience): (Read, Duration),
+    wanted: impl Fn() -> Result<(), Error>,
     mut see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
 ) -> Result<(), Error> {
     let mut list = TopicPartitionList::new();
@@ -164,6 +167,7 @@ fn read(
     let mut until = Instant::now() + patience;
     let mut trouble = None;
     while !open.is_empty() {
+        wanted()?;
         let (partition, read) = match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
             Some(Ok(message)) if open.contains(&message.partition()) => {
                 until = Instant::now() + patience;

@@ -120,6 +120,11 @@ impl ConsumerContext for Group {
 
 impl Group {
     /// Assigns partitions without reading them yet.
+    ///
+    /// They are paused first, and begin at a number: so nothing is fetched before
+    /// the first seek, and no end of a partition is looked up. The answer to such a
+    /// question, or to one asked again, may come behind that seek, and the client
+    /// would go on there and leave out what lies between (librdkafka issue 2256).
     fn assign(
         &self,
         consumer: &BaseConsumer<Group>,
@@ -129,21 +134,21 @@ impl Group {
         tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            list.add_partition_offset(&self.topic, *partition, Offset::End)?;
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(0))?;
         }
+        // That makes those known which the client never met, for it pauses no others.
+        if let Some(queue) = lock(&self.queue).as_ref() {
+            partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
+        }
+        let paused = if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) };
+        // Whatever became of that, the group waits for this call.
         if cooperative {
             consumer.incremental_assign(&list)?
         } else {
             consumer.assign(&list)?
         }
-        if partitions.is_empty() {
-            return Ok(());
-        }
-        consumer.pause(&list)?;
-        if let Some(queue) = lock(&self.queue).as_ref() {
-            partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
-        }
-        Ok(())
+        paused?;
+        list.elements().iter().try_for_each(|one| one.error())
     }
 }
 
@@ -209,6 +214,17 @@ impl Member {
     /// A number that changes with every rebalance.
     pub fn version(&self) -> u64 {
         self.consumer.context().version.load(Ordering::SeqCst)
+    }
+
+    /// For work that is of use only until the next rebalance.
+    ///
+    /// # Errors
+    /// There was one since this version.
+    pub fn unmoved_since(&self, version: u64) -> Result<(), Error> {
+        match self.version() == version {
+            true => Ok(()),
+            false => Err(Error::Moved(format!("partitions of {} came or went meanwhile", self.topic))),
+        }
     }
 
     /// Whether the group said what is ours, be it nothing, and this version is
@@ -336,6 +352,16 @@ impl Member {
         self.consumer.resume(&list).map_err(away)
     }
 
+    /// Leaves the group and joins it again: a partition that the client gave up, for
+    /// want of its next offset, is not read again before it is assigned anew.
+    ///
+    /// # Errors
+    /// The client refuses.
+    pub fn join_again(&self) -> Result<(), Error> {
+        self.consumer.unsubscribe();
+        self.consumer.subscribe(&[&self.topic]).map_err(away)
+    }
+
     fn seek(&self, list: TopicPartitionList) -> KafkaResult<()> {
         let sought = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS))?;
         sought.elements().iter().try_for_each(|one| one.error())
@@ -430,7 +456,49 @@ pub(super) fn away(error: KafkaError) -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A real broker answers too soon for this: what the client asked for an
+    /// assignment would be answered behind the first seek, and undo it.
+    #[test]
+    fn no_late_answer_moves_a_partition_from_where_it_was_taken_over() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("topic", 1, 1).unwrap();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+        let send_three = || {
+            for _ in 0..3 {
+                producer.send(BaseRecord::<(), str>::to("topic").payload("a price")).unwrap();
+            }
+            producer.flush(PATIENCE).unwrap();
+        };
+        send_three();
+        cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
+        let member = Member::join(&Settings::new(&cluster.bootstrap_servers()), "group", "topic").unwrap();
+        let until = Instant::now() + PATIENCE;
+        while member.held().is_empty() {
+            assert!(Instant::now() < until, "nothing was assigned");
+            std::thread::yield_now();
+        }
+        member.go_on(&[(Partition(0), 0)]).unwrap();
+        let mut read = 0;
+        for sent in [3, 6] {
+            while read < sent {
+                assert!(Instant::now() < until, "{read} of {sent} were read");
+                read += member.read(10).iter().filter(|one| matches!(one, Fetched::Record(_))).count();
+                std::thread::yield_now();
+            }
+            if sent == 3 {
+                send_three();
+            }
+        }
+    }
 
     /// The broker would not check offsets that come with nobody's metadata.
     #[test]

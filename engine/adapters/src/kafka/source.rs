@@ -75,10 +75,12 @@ impl KafkaSource {
             code,
             Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
         );
-        if gone && self.expected.remove(&partition).is_some() {
-            let mut holdings = lock(&self.shared);
-            holdings.owned.remove(&partition);
-            holdings.version = 0;
+        if gone && let Some(next) = self.expected.remove(&partition) {
+            let topic = self.member.topic();
+            tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
+            lock(&self.shared).owned.remove(&partition);
+            let done = self.member.join_again();
+            self.restore_unless(done);
         }
     }
 }

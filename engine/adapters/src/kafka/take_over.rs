@@ -57,6 +57,9 @@ pub struct TakeOver<'a> {
     pub member: &'a Member,
     /// Its producer.
     pub transactions: &'a mut Transactions,
+    /// The rebalance that gave us the partitions: behind the next one they are not
+    /// worth waiting for.
+    pub version: u64,
 }
 
 impl TakeOver<'_> {
@@ -284,14 +287,15 @@ impl TakeOver<'_> {
     ) -> Result<Vec<Told>, Error> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let mut told: BTreeMap<Partition, Told> = BTreeMap::new();
-        read_to_markers(reader, &self.options.settings.topics.state, &partitions, |line| {
-            let entry = state_log::read_line(&self.options.settings.topics.state, &line)?;
+        let topic = &self.options.settings.topics.state;
+        let wanted = || self.member.unmoved_since(self.version);
+        read_to_markers(reader, topic, &partitions, wanted, |line| {
+            let entry = state_log::read_line(topic, &line)?;
             let told = told.entry(line.partition).or_default();
             match entry {
                 Entry::State(key, bytes) => {
                     let at = told.states.store(&key, bytes).map_err(|error| {
-                        let state = &self.options.settings.topics.state;
-                        let place = format!("{state}[{}] at offset {}", line.partition.0, line.offset);
+                        let place = format!("{topic}[{}] at offset {}", line.partition.0, line.offset);
                         Error::Broken(format!("{place}, product {}: {error}", key.product))
                     })?;
                     if self.options.prices.is_some() {

@@ -225,7 +225,7 @@ impl Notifier {
                     self.counters.set_trouble(None);
                     true
                 }
-                Err(failure) => self.mend(failure, &mut pause).await? && restored,
+                Err(failure) => self.mend(failure, restored, &mut pause).await? && restored,
             };
         }
         if let Err(failure) = self.land().await {
@@ -234,14 +234,21 @@ impl Notifier {
         Ok(())
     }
 
-    /// After a failure; false: what is stored must be restored.
-    async fn mend(&mut self, failure: Failure, pause: &mut Pause) -> Result<bool, Stop> {
+    /// After a failure of a cycle, or of restoring; false: what is stored must be
+    /// restored.
+    async fn mend(&mut self, failure: Failure, restored: bool, pause: &mut Pause) -> Result<bool, Stop> {
         let (why, restored) = match failure {
             Failure::Stop(stop) => {
                 self.counters.set_trouble(Some(stop.to_string()));
                 return Err(stop);
             }
-            Failure::Moved(why) => return Ok(moved(&why)),
+            Failure::Moved(why) => {
+                // Whoever restored only to hear that has to let the move go on.
+                if !restored {
+                    tokio::time::sleep(Duration::from_millis(self.options.pause_ms.0)).await;
+                }
+                return Ok(moved(&why));
+            }
             // Partitions moved; but twice with no commit in between is no move.
             Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => return Ok(moved(&why)),
             Failure::Again(why) => (why, true),
