@@ -2,34 +2,29 @@
 //! the records in them.
 //!
 //! ```text
-//! events thread ── rebalance ──▶ Assignment (epochs) ◀── fence ── transactions
-//! partitions ──▶ RecordQueue ──▶ read                (the same lock)
+//! events thread ── Group::rebalance ──▶ Assignment (epochs) ◀── fence ── transactions
+//! partitions ──▶ RecordQueue ──▶ read                       (the same lock)
 //! ```
-//!
-//! Each assignment of a partition has an epoch. A new one is assigned paused:
-//! it is read only after it was taken over, from the offset that is then known.
 //!
 //! Invariant: while `fenced` runs, no rebalance callback returns. So a
 //! transaction sends its offsets and commits as a member that still owns its
 //! partitions, or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
-use rdkafka::bindings::rd_kafka_resp_err_t as Code;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
+use super::group::{Group, lock};
 use super::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
-use super::log::write_line;
 use super::raw::{Fetched, GroupMetadata, RecordQueue};
 use super::settings::Settings;
 
@@ -47,113 +42,6 @@ pub struct Member {
     // Dropped in this order: the queue must not outlive its consumer.
     queue: Option<Arc<RecordQueue>>,
     consumer: Arc<BaseConsumer<Group>>,
-}
-
-/// What rebalances change.
-#[derive(Default)]
-struct Assignment {
-    epochs: BTreeMap<Partition, u64>,
-    last_epoch: u64,
-}
-
-/// The consumer's context: it carries rebalances out.
-pub struct Group {
-    topic: String,
-    assignment: Mutex<Assignment>,
-    /// Whether the group said what is ours, be it nothing.
-    known: AtomicBool,
-    version: AtomicU64,
-    queue: Mutex<Option<Arc<RecordQueue>>>,
-    trouble: Mutex<Option<String>>,
-}
-
-impl ClientContext for Group {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        write_line(level as i32, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", "{error}: {reason}");
-        *lock(&self.trouble) = Some(format!("{error}: {reason}"));
-    }
-}
-
-impl ConsumerContext for Group {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Group>,
-        event: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        // Waits for a transaction that is open: it is finished first.
-        let mut assignment = lock(&self.assignment);
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let moved: Vec<i32> = partitions.elements().iter().map(|one| one.partition()).collect();
-        let done = if event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            for partition in &moved {
-                assignment.last_epoch += 1;
-                let epoch = assignment.last_epoch;
-                assignment.epochs.insert(Partition(*partition), epoch);
-            }
-            self.assign(consumer, &moved, cooperative)
-        } else {
-            let lost = consumer.assignment_lost();
-            moved.iter().for_each(|partition| {
-                assignment.epochs.remove(&Partition(*partition));
-            });
-            tracing::info!(topic = self.topic, partitions = ?moved, lost, "partitions revoked");
-            if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
-        }
-        self.version.fetch_add(1, Ordering::SeqCst);
-        // Behind the version, so that nobody takes this for known of the one before.
-        let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
-        self.known.store(known, Ordering::SeqCst);
-        drop(assignment);
-        if let Some(queue) = lock(&self.queue).as_ref() {
-            queue.wake();
-        }
-    }
-}
-
-impl Group {
-    /// Assigns partitions without reading them yet.
-    ///
-    /// They are paused first, and begin at a number: so nothing is fetched before
-    /// the first seek, and no end of a partition is looked up. The answer to such a
-    /// question, or to one asked again, may come behind that seek, and the client
-    /// would go on there and leave out what lies between (librdkafka issue 2256).
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Group>,
-        partitions: &[i32],
-        cooperative: bool,
-    ) -> KafkaResult<()> {
-        tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition_offset(&self.topic, *partition, Offset::Offset(0))?;
-        }
-        // That makes those known which the client never met, for it pauses no others.
-        if let Some(queue) = lock(&self.queue).as_ref() {
-            partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
-        }
-        let paused = if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) };
-        // Whatever became of that, the group waits for this call.
-        if cooperative {
-            consumer.incremental_assign(&list)?
-        } else {
-            consumer.assign(&list)?
-        }
-        paused?;
-        list.elements().iter().try_for_each(|one| one.error())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a fenced call was not made.
@@ -174,14 +62,7 @@ impl Member {
     /// The configuration is refused.
     pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<Member, Error> {
         let refused = |error: KafkaError| Error::Broken(format!("the Kafka consumer: {error}"));
-        let context = Group {
-            topic: topic.to_owned(),
-            assignment: Mutex::default(),
-            known: AtomicBool::new(false),
-            version: AtomicU64::new(1),
-            queue: Mutex::default(),
-            trouble: Mutex::default(),
-        };
+        let context = Group::of(topic);
         let consumer = BaseConsumer::from_config_and_context(&settings.member(group), context);
         let consumer = Arc::new(consumer.map_err(refused)?);
         let queue = Arc::new(RecordQueue::of(&consumer));

@@ -23,6 +23,7 @@ mod dispatch_ledger;
 mod dispatch_replays;
 mod ends;
 mod figures;
+mod group;
 mod intake;
 pub mod limits;
 mod log;

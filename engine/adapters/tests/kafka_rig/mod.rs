@@ -152,9 +152,9 @@ pub async fn move_group(settings: &Settings, offset: i64) {
     let consumer: BaseConsumer = config.set("group.id", &settings.group).create().expect("a consumer");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&settings.topics.prices, 0, Offset::Offset(offset)).expect("an offset");
-    let until = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
-        assert!(Instant::now() < until, "{error}");
+        assert!(Instant::now() < deadline, "{error}");
         tokio::time::sleep(AGAIN).await;
     }
 }
@@ -202,11 +202,11 @@ pub async fn delete_records(settings: &Settings, before: i64) {
 /// Forgets all offsets of the group, once nobody is in it.
 pub async fn forget_group(settings: &Settings) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
-    let until = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let answers = admin.delete_groups(&[&settings.group], &AdminOptions::new()).await.expect("an answer");
         let Some(refused) = answers.into_iter().find_map(Result::err) else { return };
-        assert!(Instant::now() < until, "{refused:?}");
+        assert!(Instant::now() < deadline, "{refused:?}");
         tokio::time::sleep(AGAIN).await;
     }
 }
