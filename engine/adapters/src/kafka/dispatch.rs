@@ -156,7 +156,6 @@ enum Request {
     Write(Writes, Answer),
     GoBack(Answer),
     Lost(Vec<Partition>),
-    Retake(Partition),
 }
 
 type Answer = oneshot::Sender<Result<(), Error>>;
@@ -175,11 +174,6 @@ impl Handle {
     /// The index of these partitions was lost.
     pub(super) fn lost(&self, partitions: Vec<Partition>) {
         let _ = self.requests.send(Request::Lost(partitions));
-    }
-
-    /// This partition cannot be read on as it is.
-    pub(super) fn retake(&self, partition: Partition) {
-        let _ = self.requests.send(Request::Retake(partition));
     }
 
     async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<(), Error> {
@@ -248,8 +242,8 @@ impl Worker {
                 *lock(&self.view.broken) = None;
                 let partitions: Vec<Partition> = taken.iter().map(|one| one.partition).collect();
                 self.fill(taken, token).await;
-                let read_on = self.blocking(move |ledger| ledger.read_on(&partitions)).await;
-                self.complain(read_on.err());
+                let read_on = move |ledger: &mut Ledger| Ok(ledger.read_on(&partitions));
+                self.complain(self.blocking(read_on).await.err());
             }
             Err(error) => {
                 self.next_follow = Instant::now() + Duration::from_millis(INDEX_PAUSE_MS);
@@ -293,15 +287,11 @@ impl Worker {
             match request {
                 Request::Write(own, answer) => writes.push((own, answer)),
                 Request::GoBack(answer) => {
-                    let done = self.blocking(Ledger::go_back).await;
+                    let done = self.blocking(|ledger| Ok(ledger.go_back())).await;
                     self.look();
                     let _ = answer.send(done);
                 }
                 Request::Lost(partitions) => self.lose(&partitions),
-                Request::Retake(partition) => {
-                    lock(&self.ledger).retake(partition);
-                    self.look();
-                }
             }
         }
         if !writes.is_empty() {

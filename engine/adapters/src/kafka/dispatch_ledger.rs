@@ -307,36 +307,18 @@ impl Ledger {
     }
 
     /// Reads the notifications of these partitions on.
-    ///
-    /// # Errors
-    /// The client refuses.
-    pub fn read_on(&self, partitions: &[Partition]) -> Result<(), Error> {
+    pub fn read_on(&self, partitions: &[Partition]) {
         let settled = |partition: &Partition| Some((*partition, self.owned.get(partition)?.settled));
-        self.member.go_on(&partitions.iter().filter_map(settled).collect::<Vec<_>>())
+        self.member.go_on(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
     /// Goes back to what is settled, everywhere: the dispatcher forgets what it
     /// read so far.
-    ///
-    /// # Errors
-    /// The client refuses.
-    pub fn go_back(&mut self) -> Result<(), Error> {
+    pub fn go_back(&mut self) {
         let all: Vec<Partition> = self.owned.keys().copied().collect();
-        self.read_on(&all)?;
+        self.read_on(&all);
         self.owned.values_mut().for_each(|owned| owned.known = true);
         self.moving = false;
-        Ok(())
-    }
-
-    /// A partition that cannot be read on is taken over again.
-    pub fn retake(&mut self, partition: Partition) {
-        if self.owned.remove(&partition).is_some() {
-            self.moving = true;
-            if let Err(error) = self.member.join_again() {
-                tracing::warn!(%error, "joining the group again");
-            }
-        }
-        self.version = 0;
     }
 
     /// Writes all of it in one transaction; what belongs to partitions that are

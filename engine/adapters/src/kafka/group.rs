@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::log::write_line;
+use super::places::Places;
 use super::raw::RecordQueue;
 
 /// What rebalances change.
@@ -29,6 +30,8 @@ pub(super) struct Assignment {
 pub struct Group {
     topic: String,
     pub(super) assignment: Mutex<Assignment>,
+    /// Locked behind the assignment, where both are.
+    pub(super) places: Mutex<Places>,
     /// Whether the group said what is ours, be it nothing.
     pub(super) known: AtomicBool,
     /// Changes with every rebalance.
@@ -78,6 +81,7 @@ impl ConsumerContext for Group {
         if let Err(error) = done {
             tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
         }
+        moved.iter().for_each(|partition| lock(&self.places).forget(Partition(*partition)));
         self.version.fetch_add(1, Ordering::SeqCst);
         // Behind the version, so that nobody takes this for known of the one before.
         let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
@@ -95,6 +99,7 @@ impl Group {
         Group {
             topic: topic.to_owned(),
             assignment: Mutex::default(),
+            places: Mutex::default(),
             known: AtomicBool::new(false),
             version: AtomicU64::new(1),
             queue: Mutex::default(),

@@ -54,6 +54,9 @@ pub const LOOKS_DOUBLED: u32 = 4;
 pub const EVENT_POLL_MS: u64 = 100;
 /// How often a partition that was only just assigned is sought in again, milliseconds.
 pub const SEEK_AGAIN_MS: u64 = 5;
+/// How long a partition whose next record cannot be read is left alone before it is
+/// asked for again, milliseconds.
+pub const ASTRAY_MS: u64 = 1_000;
 /// Removals carried out at once.
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.

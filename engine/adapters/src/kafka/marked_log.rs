@@ -9,7 +9,7 @@ use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -174,6 +174,9 @@ fn read(
                 (message.partition(), see(&message)?)
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => (partition, at_end),
+            Some(Err(error)) if passes_over(&error) => {
+                return Err(Error::Unavailable(format!("{topic}: records cannot be read: {error}")));
+            }
             Some(Err(error)) => {
                 trouble = Some(error);
                 (NONE, Read::On)
@@ -194,6 +197,12 @@ fn read(
         }
     }
     consumer.unassign().map_err(away)
+}
+
+/// Whether the client goes on behind records that it did not hand out.
+fn passes_over(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{BadMessage, NotImplemented};
+    matches!(error, KafkaError::MessageConsumption(BadMessage | NotImplemented))
 }
 
 /// Of no partition.

@@ -20,12 +20,12 @@ use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{Group, lock};
 use super::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
-use super::raw::{Fetched, GroupMetadata, RecordQueue};
+use super::raw::{FetchedRecord, GroupMetadata, RecordQueue};
 use super::settings::Settings;
 
 /// A partition as it was assigned once.
@@ -39,6 +39,8 @@ pub struct Member {
     untold: bool,
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
+    /// Whether it left its group to be assigned anew.
+    away: AtomicBool,
     // Dropped in this order: the queue must not outlive its consumer.
     queue: Option<Arc<RecordQueue>>,
     consumer: Arc<BaseConsumer<Group>>,
@@ -82,6 +84,7 @@ impl Member {
             untold,
             stop,
             events: Some(events),
+            away: AtomicBool::new(false),
             queue: Some(queue),
             consumer,
         })
@@ -142,9 +145,20 @@ impl Member {
         Ok(answer)
     }
 
-    /// Records that are there; what is paused or was revoked gives none.
-    pub fn read(&self, most: usize) -> Vec<Fetched> {
-        self.queue.as_ref().map_or_else(Vec::new, |queue| queue.read(most))
+    /// Records that are there, in order, from where each partition is read on.
+    pub fn read(&self, most: usize) -> Vec<FetchedRecord> {
+        let Some(queue) = &self.queue else { return Vec::new() };
+        // Locked over the read: so nothing that was fetched before a partition was
+        // sought in is taken for what it has from there on.
+        let mut places = lock(&self.consumer.context().places);
+        let fetched = queue.read(most).into_iter();
+        let records = fetched.filter_map(|fetched| places.take(&self.topic, fetched)).collect();
+        let want = places.want() || self.away.load(Ordering::SeqCst);
+        drop(places);
+        if want {
+            self.look_after();
+        }
+        records
     }
 
     /// Returns when records or a rebalance came, or this time passed.
@@ -192,60 +206,125 @@ impl Member {
         partitions_of(&self.consumer, &self.topic)
     }
 
-    /// Reads nothing more of these partitions; those that are no longer ours
-    /// are passed over.
-    ///
-    /// # Errors
-    /// The client refuses.
-    pub fn pause(&self, partitions: &[Partition]) -> Result<(), Error> {
+    /// Reads nothing more of these partitions for now; those that are no longer
+    /// ours are passed over.
+    pub fn pause(&self, partitions: &[Partition]) {
         let assignment = lock(&self.consumer.context().assignment);
-        let mut list = TopicPartitionList::new();
-        for partition in partitions.iter().filter(|partition| assignment.epochs.contains_key(partition)) {
-            list.add_partition(&self.topic, partition.0);
+        let ours = partitions.iter().filter(|partition| assignment.epochs.contains_key(partition));
+        let list = self.list(ours.map(|partition| (*partition, 0)));
+        if list.count() > 0
+            && let Err(error) = self.consumer.pause(&list)
+        {
+            tracing::debug!(%error, "pausing partitions");
         }
-        if list.count() == 0 { Ok(()) } else { self.consumer.pause(&list).map_err(away) }
+    }
+
+    /// Reads on what was paused, from where it was read to.
+    pub fn unpause(&self, partitions: &[Partition]) {
+        let offsets = {
+            let places = lock(&self.consumer.context().places);
+            partitions
+                .iter()
+                .filter_map(|partition| Some((*partition, places.next_of(*partition)?)))
+                .collect::<Vec<_>>()
+        };
+        self.go_on(&offsets);
+    }
+
+    /// Reads these partitions on from these offsets, and no others.
+    pub fn read_only(&self, offsets: &[(Partition, i64)]) {
+        let others: Vec<Partition> = {
+            let mut places = lock(&self.consumer.context().places);
+            let others = |one: &Partition| offsets.iter().all(|(partition, _)| partition != one);
+            let others: Vec<Partition> = places.read().into_iter().filter(others).collect();
+            others.iter().for_each(|partition| places.stop(*partition));
+            others
+        };
+        self.pause(&others);
+        self.go_on(offsets);
     }
 
     /// Reads these partitions on from these offsets; those that are no longer
-    /// ours are passed over.
-    ///
-    /// # Errors
-    /// The client refuses.
-    pub fn go_on(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+    /// ours are passed over, and what the client cannot read is assigned anew.
+    pub fn go_on(&self, offsets: &[(Partition, i64)]) {
         let assignment = lock(&self.consumer.context().assignment);
-        let ours = offsets.iter().filter(|(partition, _)| assignment.epochs.contains_key(partition));
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in ours {
-            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+        let mut places = lock(&self.consumer.context().places);
+        let is_read =
+            |partition| assignment.epochs.contains_key(partition) && !places.is_given_up(*partition);
+        let ours: Vec<_> = offsets.iter().filter(|(partition, _)| is_read(partition)).copied().collect();
+        if ours.is_empty() {
+            return;
         }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        self.consumer.pause(&list).map_err(away)?;
+        let list = self.list(ours.iter().copied());
+        let paused = self.consumer.pause(&list);
         let until = Instant::now() + Duration::from_millis(CALL_MS);
-        while let Err(error) = self.seek(list.clone()) {
-            // A partition that was only just assigned cannot be sought in yet.
-            if Instant::now() >= until {
-                return Err(away(error));
-            }
+        // A partition that was only just assigned cannot be sought in yet.
+        let mut lost = self.seek(&ours);
+        while !lost.is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(SEEK_AGAIN_MS));
+            lost = self.seek(&lost);
         }
-        self.consumer.resume(&list).map_err(away)
+        for (partition, offset) in &ours {
+            match lost.contains(&(*partition, *offset)) {
+                true => places.give_up(*partition),
+                false => places.start(*partition, *offset),
+            }
+        }
+        if let Err(error) = paused.and_then(|()| self.consumer.resume(&list)) {
+            tracing::warn!(%error, topic = self.topic, "partitions are not read as they are assigned");
+            ours.iter().for_each(|(partition, _)| places.give_up(*partition));
+        }
     }
 
-    /// Leaves the group and joins it again: a partition that the client gave up, for
-    /// want of its next offset, is not read again before it is assigned anew.
-    ///
-    /// # Errors
-    /// The client refuses.
-    pub fn join_again(&self) -> Result<(), Error> {
-        self.consumer.unsubscribe();
-        self.consumer.subscribe(&[&self.topic]).map_err(away)
+    /// Seeks again where the client lost its place, and has partitions that it
+    /// cannot read any more assigned anew: it leaves the group, and joins it again
+    /// once they are gone. A commit that is under way comes first.
+    fn look_after(&self) {
+        let group = self.consumer.context();
+        let Ok(assignment) = group.assignment.try_lock() else { return };
+        let mut places = lock(&group.places);
+        let strayed = places.strayed();
+        let lost = if strayed.is_empty() { Vec::new() } else { self.seek(&strayed) };
+        for (partition, next) in strayed {
+            match lost.contains(&(partition, next)) {
+                true => places.give_up(partition),
+                false => places.start(partition, next),
+            }
+        }
+        let leave = assignment.epochs.keys().any(|partition| places.is_given_up(*partition));
+        drop((places, assignment));
+        if self.away.swap(leave, Ordering::SeqCst) == leave {
+            return;
+        }
+        if leave {
+            tracing::info!(topic = self.topic, "leaving the group and joining it again");
+            self.consumer.unsubscribe();
+        } else if let Err(error) = self.consumer.subscribe(&[&self.topic]) {
+            tracing::warn!(%error, topic = self.topic, "joining the group again");
+            self.away.store(true, Ordering::SeqCst);
+        }
     }
 
-    fn seek(&self, list: TopicPartitionList) -> KafkaResult<()> {
-        let sought = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS))?;
-        sought.elements().iter().try_for_each(|one| one.error())
+    fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset))
+                .expect("an offset that is not negative");
+        }
+        list
+    }
+
+    /// Those of these partitions in which the client does not seek.
+    fn seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
+        let list = self.list(offsets.iter().copied());
+        let Ok(sought) = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS)) else {
+            return offsets.to_vec();
+        };
+        let failed = |(partition, _): &&(Partition, i64)| {
+            let one = sought.find_partition(&self.topic, partition.0);
+            one.is_none_or(|one| one.error().is_err())
+        };
+        offsets.iter().filter(failed).copied().collect()
     }
 }
 
@@ -367,12 +446,12 @@ mod tests {
             assert!(Instant::now() < until, "nothing was assigned");
             std::thread::yield_now();
         }
-        member.go_on(&[(Partition(0), 0)]).unwrap();
+        member.go_on(&[(Partition(0), 0)]);
         let mut read = 0;
         for sent in [3, 6] {
             while read < sent {
                 assert!(Instant::now() < until, "{read} of {sent} were read");
-                read += member.read(10).iter().filter(|one| matches!(one, Fetched::Record(_))).count();
+                read += member.read(10).len();
                 std::thread::yield_now();
             }
             if sent == 3 {

@@ -32,6 +32,7 @@ mod marked_log;
 mod member;
 mod notifications;
 mod outbox;
+mod places;
 mod raw;
 mod removals;
 mod retries;

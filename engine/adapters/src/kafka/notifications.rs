@@ -8,14 +8,13 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, NotificationLog};
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Notification, Partition, Position, WallTime};
-use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use tokio::time::Instant;
 
 use super::KafkaDeadLetters;
 use super::dispatch::Handle;
 use super::dispatch_ledger::Writes;
 use super::limits::{DEAD_TEXT_BYTES, NOTIFICATION_BYTES};
-use super::raw::{Fetched, FetchedRecord};
+use super::raw::FetchedRecord;
 
 /// The log of one dispatcher. A record that is no notification becomes a dead
 /// letter before anything behind it is handed out.
@@ -44,27 +43,13 @@ impl KafkaNotifications {
         Err(Error::Moved("partitions of the notifications went away".into()))
     }
 
-    /// Takes in what came; an error if a partition cannot be read.
-    fn take_in(&mut self, fetched: Vec<Fetched>) -> Result<(), Error> {
-        let mut trouble = None;
-        for one in fetched {
-            match one {
-                Fetched::Record(record) => match read(&record) {
-                    Ok(notification) => self.ready.push_back((record.position, notification)),
-                    Err(reason) => self.dead.push(dead_item(&record, &reason)),
-                },
-                Fetched::Trouble(partition, code) => trouble = Some((partition, code)),
+    fn take_in(&mut self, records: Vec<FetchedRecord>) {
+        for record in records {
+            match read(&record) {
+                Ok(notification) => self.ready.push_back((record.position, notification)),
+                Err(reason) => self.dead.push(dead_item(&record, &reason)),
             }
         }
-        let Some((partition, code)) = trouble else { return Ok(()) };
-        if matches!(
-            code,
-            Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
-        ) {
-            self.handle.retake(partition);
-        }
-        let topic = self.handle.member.topic();
-        Err(Error::Unavailable(format!("{topic}[{}] cannot be read for now: {code:?}", partition.0)))
     }
 
     async fn bury(&mut self) -> Result<(), Error> {
@@ -91,7 +76,7 @@ impl NotificationLog for KafkaNotifications {
                 // Looked at behind the read: nothing read after a partition
                 // came back is handed out before the dispatcher knows it went.
                 self.moved().await?;
-                self.take_in(fetched)?;
+                self.take_in(fetched);
             } else {
                 self.moved().await?;
             }

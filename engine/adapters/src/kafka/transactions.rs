@@ -232,7 +232,8 @@ fn transact(
 
 /// At least once: what others are told is theirs before it is removed and we
 /// remember it, and remembered before the offset moves. A crash in between tells
-/// again; it never forgets to tell.
+/// again; it never forgets to tell. What we remember is written while the
+/// partition is ours, lest it lie on top of what its next owner remembers.
 fn deliver(
     producer: &RawProducer,
     fence: &Fence<'_>,
@@ -240,14 +241,14 @@ fn deliver(
     mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
 ) -> Result<(), CommitError> {
     let unknown = |refusal: Refusal| CommitError::Unknown(refusal.to_string());
-    for part in PARTS {
-        fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown)?;
-    }
-    let fenced = fence.member.fenced(fence.held, |_| fence.member.commit(fence.offsets));
-    match fenced {
-        Ok(done) => done.map_err(|error| CommitError::Unknown(error.to_string())),
-        Err(not_ours) => Err(CommitError::Fenced(not_ours.to_string())),
-    }
+    let mut write = |part| fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown);
+    write(Part::Told)?;
+    write(Part::Removed)?;
+    let fenced = fence.member.fenced(fence.held, |_| {
+        write(Part::Remembered)?;
+        fence.member.commit(fence.offsets).map_err(|error| CommitError::Unknown(error.to_string()))
+    });
+    fenced.unwrap_or_else(|not_ours| Err(CommitError::Fenced(not_ours.to_string())))
 }
 
 fn send_offsets(

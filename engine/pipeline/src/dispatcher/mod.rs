@@ -123,16 +123,20 @@ impl Dispatcher {
             Arc::new(Shared::new(self.options, stores, self.plugins, self.sender, self.clock, self.counters));
         let stop = StopOnDrop(Arc::clone(&shared));
         let (outcomes, inbox) = mpsc::unbounded_channel();
-        let settler = tokio::spawn(settle::run(Arc::clone(&shared), inbox));
+        let mut settler = tokio::spawn(settle::run(Arc::clone(&shared), inbox));
         let intake = tokio::spawn(Intake::new(self.log, Arc::clone(&shared), Outcomes(outcomes)).run());
         tokio::select! {
             () = shutdown => {}
             () = shared.stopped() => {}
+            // It ends behind all others, unless it panicked.
+            _ = &mut settler => shared.fail("outcomes are not settled any more".into()),
         }
         drop(stop);
         let drain = async {
             let log = intake.await.ok();
-            let _ = settler.await;
+            if !settler.is_finished() {
+                let _ = settler.await;
+            }
             if let Some(mut log) = log {
                 let _ = intake::commit(log.as_mut(), &shared).await;
             }

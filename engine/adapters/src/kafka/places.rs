@@ -1,0 +1,177 @@
+//! Where each partition of a member is read on, whatever its client does.
+//!
+//! The client moves on by itself: behind a batch that is damaged, behind the
+//! next record when it says why that cannot be had, and not at all once the log
+//! has lost it. So places are kept here, and only what stands at one, or behind
+//! it, is a record that was read.
+//!
+//! Invariant: between two times that a partition is sought in, its records are
+//! handed out in order and each once, and none is left out where the client
+//! said that it cannot have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use pricedrop_model::Partition;
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+
+use super::limits::ASTRAY_MS;
+use super::raw::{Fetched, FetchedRecord};
+
+/// The places of one member.
+#[derive(Default)]
+pub(super) struct Places {
+    /// The next offset of each partition that is read.
+    next: BTreeMap<Partition, i64>,
+    /// Where the client is not at the next offset any more, and since when.
+    /// Nothing of them counts until they are sought in.
+    astray: BTreeMap<Partition, Instant>,
+    /// What the client reads no more before it is assigned anew.
+    given_up: BTreeSet<Partition>,
+}
+
+impl Places {
+    /// It was sought in: its next record is this one.
+    pub(super) fn start(&mut self, partition: Partition, offset: i64) {
+        self.next.insert(partition, offset);
+        self.astray.remove(&partition);
+    }
+
+    /// Nothing of it is wanted until it starts again.
+    pub(super) fn stop(&mut self, partition: Partition) {
+        self.next.remove(&partition);
+        self.astray.remove(&partition);
+    }
+
+    /// The client cannot read it as it is assigned.
+    pub(super) fn give_up(&mut self, partition: Partition) {
+        self.stop(partition);
+        self.given_up.insert(partition);
+    }
+
+    /// It came, or went.
+    pub(super) fn forget(&mut self, partition: Partition) {
+        self.stop(partition);
+        self.given_up.remove(&partition);
+    }
+
+    /// The next offset of a partition that is read.
+    pub(super) fn next_of(&self, partition: Partition) -> Option<i64> {
+        self.next.get(&partition).copied()
+    }
+
+    /// The partitions that are read.
+    pub(super) fn read(&self) -> Vec<Partition> {
+        self.next.keys().copied().collect()
+    }
+
+    pub(super) fn is_given_up(&self, partition: Partition) -> bool {
+        self.given_up.contains(&partition)
+    }
+
+    /// Whether the member has to look after any of them.
+    pub(super) fn want(&self) -> bool {
+        !self.astray.is_empty() || !self.given_up.is_empty()
+    }
+
+    /// Where those are to be sought that went astray some while ago: lest one
+    /// that stays so is asked for all the time.
+    pub(super) fn strayed(&self) -> Vec<(Partition, i64)> {
+        let due = self.astray.iter().filter(|(_, since)| since.elapsed() >= Duration::from_millis(ASTRAY_MS));
+        due.filter_map(|(partition, _)| Some((*partition, self.next_of(*partition)?))).collect()
+    }
+
+    /// What the client hands out: a record that was not read yet, or nothing.
+    pub(super) fn take(&mut self, topic: &str, fetched: Fetched) -> Option<FetchedRecord> {
+        match fetched {
+            Fetched::Record(record) => {
+                let (partition, offset) = (record.position.partition, record.position.offset);
+                let next = self.next.get_mut(&partition)?;
+                if offset < *next || self.astray.contains_key(&partition) {
+                    return None;
+                }
+                *next = offset + 1;
+                Some(record)
+            }
+            Fetched::Trouble(partition, code) => {
+                self.trouble(topic, partition, code);
+                None
+            }
+        }
+    }
+
+    fn trouble(&mut self, topic: &str, partition: Partition, code: Code) {
+        let next = self.next_of(partition);
+        let gone = matches!(
+            code,
+            Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+        );
+        if gone {
+            tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
+            self.give_up(partition);
+        } else if let Some(next) = next
+            && self.astray.insert(partition, Instant::now()).is_none()
+        {
+            tracing::warn!(
+                topic,
+                partition = partition.0,
+                next,
+                ?code,
+                "the next record cannot be read; it is asked for again, and nothing behind it is read before"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pricedrop_model::{EventTime, Position};
+
+    use super::*;
+
+    const P: Partition = Partition(3);
+
+    fn take(places: &mut Places, offset: i64) -> bool {
+        let position = Position { partition: P, offset };
+        let record = FetchedRecord { position, key: None, value: None, timestamp: EventTime(0) };
+        places.take("topic", Fetched::Record(record)).is_some()
+    }
+
+    fn fail(places: &mut Places, code: Code) {
+        assert!(places.take("topic", Fetched::Trouble(P, code)).is_none());
+    }
+
+    #[test]
+    fn records_count_once_and_only_where_they_are_wanted() {
+        let mut places = Places::default();
+        assert!(!take(&mut places, 4), "nobody asked for it");
+        places.start(P, 4);
+        assert!([3, 4, 4, 7, 5].map(|offset| take(&mut places, offset)) == [false, true, false, true, false]);
+        places.start(P, 4);
+        assert!(take(&mut places, 4), "it was sought in again");
+        places.forget(P);
+        assert!(!take(&mut places, 5), "it is somebody else's");
+    }
+
+    #[test]
+    fn behind_a_damaged_batch_nothing_counts_until_it_is_sought_again() {
+        let mut places = Places::default();
+        places.start(P, 4);
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        assert!(!take(&mut places, 9));
+        assert!(places.want());
+        assert_eq!(places.next_of(P), Some(4));
+        places.start(P, 4);
+        assert!(!places.want() && take(&mut places, 4));
+    }
+
+    #[test]
+    fn what_the_log_lost_is_given_up_until_it_is_assigned_anew_whether_or_not_it_is_read() {
+        let mut places = Places::default();
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
+        assert!(places.is_given_up(P) && places.want());
+        places.forget(P);
+        assert!(!places.is_given_up(P) && !places.want());
+    }
+}
