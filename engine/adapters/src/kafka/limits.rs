@@ -54,8 +54,7 @@ pub const LOOKS_DOUBLED: u32 = 4;
 pub const EVENT_POLL_MS: u64 = 100;
 /// How often a partition that was only just assigned is sought in again, milliseconds.
 pub const SEEK_AGAIN_MS: u64 = 5;
-/// How long a partition whose next record cannot be read is left alone before it is
-/// asked for again, milliseconds.
+/// Pause before records that could not be read are asked for again, milliseconds.
 pub const ASTRAY_MS: u64 = 1_000;
 /// Removals carried out at once.
 pub const REMOVALS: usize = 1_000;

@@ -23,7 +23,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::group::{Group, lock};
+use super::group::{Group, lock, try_lock};
 use super::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
 use super::raw::{FetchedRecord, GroupMetadata, RecordQueue};
 use super::settings::Settings;
@@ -149,8 +149,9 @@ impl Member {
     pub fn read(&self, most: usize) -> Vec<FetchedRecord> {
         let Some(queue) = &self.queue else { return Vec::new() };
         // Locked over the read: so nothing that was fetched before a partition was
-        // sought in is taken for what it has from there on.
-        let mut places = lock(&self.consumer.context().places);
+        // sought in is taken for what it has from there on. While one is, there is
+        // nothing to read.
+        let Some(mut places) = try_lock(&self.consumer.context().places) else { return Vec::new() };
         let fetched = queue.read(most).into_iter();
         let records = fetched.filter_map(|fetched| places.take(&self.topic, fetched)).collect();
         let want = places.want() || self.away.load(Ordering::SeqCst);
@@ -281,13 +282,13 @@ impl Member {
     /// once they are gone. A commit that is under way comes first.
     fn look_after(&self) {
         let group = self.consumer.context();
-        let Ok(assignment) = group.assignment.try_lock() else { return };
+        let Some(assignment) = try_lock(&group.assignment) else { return };
         let mut places = lock(&group.places);
         let strayed = places.strayed();
         let lost = if strayed.is_empty() { Vec::new() } else { self.seek(&strayed) };
         for (partition, next) in strayed {
             match lost.contains(&(partition, next)) {
-                true => places.give_up(partition),
+                true => places.not_sought(partition),
                 false => places.start(partition, next),
             }
         }

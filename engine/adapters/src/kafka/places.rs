@@ -9,13 +9,14 @@
 //! handed out in order and each once, and none is left out where the client
 //! said that it cannot have it.
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
-use super::limits::ASTRAY_MS;
+use super::limits::{ASTRAY_MS, CALL_MS};
 use super::raw::{Fetched, FetchedRecord};
 
 /// The places of one member.
@@ -26,6 +27,8 @@ pub(super) struct Places {
     /// Where the client is not at the next offset any more, and since when.
     /// Nothing of them counts until they are sought in.
     astray: BTreeMap<Partition, Instant>,
+    /// When these were sought in last.
+    sought: Option<Instant>,
     /// What the client reads no more before it is assigned anew.
     given_up: BTreeSet<Partition>,
 }
@@ -74,11 +77,23 @@ impl Places {
         !self.astray.is_empty() || !self.given_up.is_empty()
     }
 
-    /// Where those are to be sought that went astray some while ago: lest one
-    /// that stays so is asked for all the time.
-    pub(super) fn strayed(&self) -> Vec<(Partition, i64)> {
-        let due = self.astray.iter().filter(|(_, since)| since.elapsed() >= Duration::from_millis(ASTRAY_MS));
-        due.filter_map(|(partition, _)| Some((*partition, self.next_of(*partition)?))).collect()
+    /// Where those are to be sought that went astray; not all the time, for one
+    /// may stay so.
+    pub(super) fn strayed(&mut self) -> Vec<(Partition, i64)> {
+        if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(ASTRAY_MS)) {
+            return Vec::new();
+        }
+        self.sought = Some(Instant::now());
+        let astray = self.astray.keys();
+        astray.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
+    }
+
+    /// It could not be sought in: it is given up, unless that is news.
+    pub(super) fn not_sought(&mut self, partition: Partition) {
+        let since = self.astray.get(&partition);
+        if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {
+            self.give_up(partition);
+        }
     }
 
     /// What the client hands out: a record that was not read yet, or nothing.
@@ -109,9 +124,8 @@ impl Places {
         if gone {
             tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
             self.give_up(partition);
-        } else if let Some(next) = next
-            && self.astray.insert(partition, Instant::now()).is_none()
-        {
+        } else if let (Some(next), Slot::Vacant(place)) = (next, self.astray.entry(partition)) {
+            place.insert(Instant::now());
             tracing::warn!(
                 topic,
                 partition = partition.0,
@@ -161,7 +175,11 @@ mod tests {
         fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
         assert!(!take(&mut places, 9));
         assert!(places.want());
-        assert_eq!(places.next_of(P), Some(4));
+        assert_eq!(places.strayed(), [(P, 4)]);
+        // It may say so again and again meanwhile.
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        places.not_sought(P);
+        assert!(!take(&mut places, 9) && !places.is_given_up(P));
         places.start(P, 4);
         assert!(!places.want() && take(&mut places, 4));
     }
