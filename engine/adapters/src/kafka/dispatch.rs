@@ -242,8 +242,11 @@ impl Worker {
                 *lock(&self.view.broken) = None;
                 let partitions: Vec<Partition> = taken.iter().map(|one| one.partition).collect();
                 self.fill(taken, token).await;
-                let read_on = move |ledger: &mut Ledger| Ok(ledger.read_on(&partitions));
-                self.complain(self.blocking(read_on).await.err());
+                let read_on = self.blocking(move |ledger| {
+                    ledger.read_on(&partitions);
+                    Ok(())
+                });
+                self.complain(read_on.await.err());
             }
             Err(error) => {
                 self.next_follow = Instant::now() + Duration::from_millis(INDEX_PAUSE_MS);
@@ -287,7 +290,11 @@ impl Worker {
             match request {
                 Request::Write(own, answer) => writes.push((own, answer)),
                 Request::GoBack(answer) => {
-                    let done = self.blocking(|ledger| Ok(ledger.go_back())).await;
+                    let done = self.blocking(|ledger| {
+                        ledger.go_back();
+                        Ok(())
+                    });
+                    let done = done.await;
                     self.look();
                     let _ = answer.send(done);
                 }
