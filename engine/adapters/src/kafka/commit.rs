@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
 use super::figures::Figures;
+use super::group::lock;
 use super::limits::{REASON_BYTES, RECORD_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
 use super::member::{Held, Member};
 use super::raw::{BY_KEY, Letter, RawProducer, Records, Refusal, Value};
@@ -52,10 +53,6 @@ pub struct Options {
 
 /// Partitions and states, shared by the parts of a worker.
 pub(super) type Shared = Arc<Mutex<Holdings>>;
-
-pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Holdings> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Commits what the notifier decided, on the worker's thread.
 pub struct KafkaCommitter {

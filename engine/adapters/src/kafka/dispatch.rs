@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::dispatch_ledger::{Ledger, Restored, Writes};
 use super::dispatch_replays::Follower;
+use super::group::lock;
 use super::limits::{DISPATCH_TICK_MS, INDEX_PAGE, INDEX_PAUSE_MS, WRITES};
 use super::member::Member;
 use super::notifications::KafkaNotifications;
@@ -182,10 +183,6 @@ impl Handle {
         self.requests.send(request(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes, and follows rebalances.

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Record};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -25,7 +25,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::{Group, lock, try_lock};
 use super::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
-use super::raw::{FetchedRecord, GroupMetadata, RecordQueue};
+use super::raw::{GroupMetadata, RecordQueue};
 use super::settings::Settings;
 
 /// A partition as it was assigned once.
@@ -146,7 +146,7 @@ impl Member {
     }
 
     /// Records that are there, in order, from where each partition is read on.
-    pub fn read(&self, most: usize) -> Vec<FetchedRecord> {
+    pub fn read(&self, most: usize) -> Vec<Record> {
         let Some(queue) = &self.queue else { return Vec::new() };
         // Locked over the read: so nothing that was fetched before a partition was
         // sought in is taken for what it has from there on. While one is, there is
@@ -183,11 +183,7 @@ impl Member {
     /// # Errors
     /// The cluster is away, or the group does not know us.
     pub fn commit(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in offsets {
-            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
-        }
-        self.consumer.commit(&list, CommitMode::Sync).map_err(away)
+        self.consumer.commit(&self.list(offsets.iter().copied()), CommitMode::Sync).map_err(away)
     }
 
     /// The first offset of a partition, and the one behind its last stable record.
@@ -234,13 +230,7 @@ impl Member {
 
     /// Reads these partitions on from these offsets, and no others.
     pub fn read_only(&self, offsets: &[(Partition, i64)]) {
-        let others: Vec<Partition> = {
-            let mut places = lock(&self.consumer.context().places);
-            let others = |one: &Partition| offsets.iter().all(|(partition, _)| partition != one);
-            let others: Vec<Partition> = places.read().into_iter().filter(others).collect();
-            others.iter().for_each(|partition| places.stop(*partition));
-            others
-        };
+        let others = lock(&self.consumer.context().places).stop_others(offsets);
         self.pause(&others);
         self.go_on(offsets);
     }
@@ -306,7 +296,11 @@ impl Member {
         }
     }
 
-    fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
+    /// Offsets of its topic, as the client takes them.
+    ///
+    /// # Panics
+    /// One is negative: no record has such a place.
+    pub fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset))

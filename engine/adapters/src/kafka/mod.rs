@@ -73,7 +73,8 @@ pub use settings::{RESERVED, Settings, Topics};
 pub use slot::{Slot, SlotError};
 pub use source::KafkaSource;
 
-use commit::{Shared, lock};
+use commit::Shared;
+use group::lock;
 use member::Member;
 use states::Holdings;
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, NotificationLog};
 use pricedrop_model::seams::Error;
-use pricedrop_model::{Notification, Partition, Position, WallTime};
+use pricedrop_model::{Notification, Partition, Position, Record, WallTime};
 use tokio::time::Instant;
 
 use super::KafkaDeadLetters;
 use super::dispatch::Handle;
 use super::dispatch_ledger::Writes;
 use super::limits::{DEAD_TEXT_BYTES, NOTIFICATION_BYTES};
-use super::raw::FetchedRecord;
 
 /// The log of one dispatcher. A record that is no notification becomes a dead
 /// letter before anything behind it is handed out.
@@ -43,7 +42,7 @@ impl KafkaNotifications {
         Err(Error::Moved("partitions of the notifications went away".into()))
     }
 
-    fn take_in(&mut self, records: Vec<FetchedRecord>) {
+    fn take_in(&mut self, records: Vec<Record>) {
         for record in records {
             match read(&record) {
                 Ok(notification) => self.ready.push_back((record.position, notification)),
@@ -101,7 +100,7 @@ impl NotificationLog for KafkaNotifications {
     }
 }
 
-fn read(record: &FetchedRecord) -> Result<Notification, String> {
+fn read(record: &Record) -> Result<Notification, String> {
     let value = record.value.as_deref().ok_or("it has no value")?;
     if value.len() > NOTIFICATION_BYTES {
         return Err(format!("{} bytes; a notification has at most {NOTIFICATION_BYTES}", value.len()));
@@ -109,7 +108,7 @@ fn read(record: &FetchedRecord) -> Result<Notification, String> {
     serde_json::from_slice(value).map_err(|error| error.to_string())
 }
 
-fn dead_item(record: &FetchedRecord, reason: &str) -> DeadItem {
+fn dead_item(record: &Record, reason: &str) -> DeadItem {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         text[..text.floor_char_boundary(DEAD_TEXT_BYTES)].to_owned()

@@ -13,11 +13,11 @@ use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use pricedrop_model::Partition;
+use pricedrop_model::{Partition, Record};
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 use super::limits::{ASTRAY_MS, CALL_MS};
-use super::raw::{Fetched, FetchedRecord};
+use super::raw::Fetched;
 
 /// The places of one member.
 #[derive(Default)]
@@ -63,9 +63,12 @@ impl Places {
         self.next.get(&partition).copied()
     }
 
-    /// The partitions that are read.
-    pub(super) fn read(&self) -> Vec<Partition> {
-        self.next.keys().copied().collect()
+    /// Nothing is wanted but of these; what was read beside them.
+    pub(super) fn stop_others(&mut self, wanted: &[(Partition, i64)]) -> Vec<Partition> {
+        let is_other = |read: &Partition| wanted.iter().all(|(partition, _)| partition != read);
+        let others: Vec<Partition> = self.next.keys().copied().filter(is_other).collect();
+        others.iter().for_each(|partition| self.stop(*partition));
+        others
     }
 
     pub(super) fn is_given_up(&self, partition: Partition) -> bool {
@@ -97,7 +100,7 @@ impl Places {
     }
 
     /// What the client hands out: a record that was not read yet, or nothing.
-    pub(super) fn take(&mut self, topic: &str, fetched: Fetched) -> Option<FetchedRecord> {
+    pub(super) fn take(&mut self, topic: &str, fetched: Fetched) -> Option<Record> {
         match fetched {
             Fetched::Record(record) => {
                 let (partition, offset) = (record.position.partition, record.position.offset);
@@ -148,7 +151,7 @@ mod tests {
 
     fn take(places: &mut Places, offset: i64) -> bool {
         let position = Position { partition: P, offset };
-        let record = FetchedRecord { position, key: None, value: None, timestamp: EventTime(0) };
+        let record = Record { position, key: None, value: None, timestamp: EventTime(0) };
         places.take("topic", Fetched::Record(record)).is_some()
     }
 

@@ -17,8 +17,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::assigning::assign;
-use super::commit::{Shared, lock};
+use super::commit::Shared;
 use super::figures::Figures;
+use super::group::lock;
 use super::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
 use super::log::Logged;
 use super::member::{Member, away};

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
 use pricedrop_model::{Partition, Position, Record};
 
-use super::commit::{Shared, lock};
+use super::commit::Shared;
+use super::group::lock;
 use super::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
 use super::member::Member;
-use super::raw::FetchedRecord;
 
 /// Updates of the partitions that the group gave us.
 pub struct KafkaSource {
@@ -46,7 +46,7 @@ impl UpdateSource for KafkaSource {
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
         let until = Instant::now() + Duration::from_millis(wait_ms);
         loop {
-            let records: Vec<Record> = self.member.read(most).into_iter().map(record).collect();
+            let records = self.member.read(most);
             if let Some(why) = self.moved() {
                 return Err(Error::Moved(why));
             }
@@ -73,9 +73,4 @@ impl UpdateSource for KafkaSource {
         self.held_back.clear();
         self.member.read_only(offsets);
     }
-}
-
-fn record(fetched: FetchedRecord) -> Record {
-    let FetchedRecord { position, key, value, timestamp } = fetched;
-    Record { position, key, value, timestamp }
 }

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use pricedrop_model::Partition;
 use pricedrop_model::seams::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Delivery;
 use super::limits::{CALL_MS, INIT_MS};
@@ -257,11 +256,7 @@ fn send_offsets(
     group: &GroupMetadata,
     wait: Duration,
 ) -> Result<(), Failed> {
-    let mut list = TopicPartitionList::new();
-    for (partition, offset) in fence.offsets {
-        list.add_partition_offset(fence.member.topic(), partition.0, Offset::Offset(*offset))
-            .expect("an offset that is not negative");
-    }
+    let list = fence.member.list(fence.offsets.iter().copied());
     let until = Instant::now() + wait.min(Duration::from_millis(CALL_MS));
     loop {
         let left = until.saturating_duration_since(Instant::now());

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 
 use bytes::Bytes;
-use pricedrop_model::{EventTime, Partition, Position};
+use pricedrop_model::{EventTime, Partition, Position, Record};
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -63,21 +63,9 @@ unsafe impl Sync for RecordQueue {}
 /// A record, or that a partition cannot be read.
 pub enum Fetched {
     /// A record.
-    Record(FetchedRecord),
+    Record(Record),
     /// What is wrong with this partition, or with all.
     Trouble(Partition, Code),
-}
-
-/// A record as it came, timestamp included.
-pub struct FetchedRecord {
-    /// Where it stands.
-    pub position: Position,
-    /// Its key.
-    pub key: Option<Bytes>,
-    /// Its value.
-    pub value: Option<Bytes>,
-    /// The log's time.
-    pub timestamp: EventTime,
 }
 
 impl RecordQueue {
@@ -158,7 +146,7 @@ unsafe fn read_message(message: *mut rd::rd_kafka_message_t) -> Fetched {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
                 let timestamp = rd::rd_kafka_message_timestamp(message, &mut kind);
-                Fetched::Record(FetchedRecord {
+                Fetched::Record(Record {
                     position: Position { partition, offset: one.offset },
                     key: bytes(one.key, one.key_len),
                     value: bytes(one.payload, one.len),
