@@ -1,12 +1,14 @@
-//! The words of channels: what a delivery is, what a plugin says to send, what
-//! came back and what that means. Nothing here sends; [`Sender`] is the seam to
-//! what does.
+//! The types of channels: the message to be sent, what a plugin asks the host to
+//! send, the reply, and what the reply means. Nothing here sends; [`Sender`] is the
+//! port to the code that does.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::plugin;
 use crate::{Currency, Price, UserId};
+
+pub use crate::access::*;
 
 /// Where to reach a user on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,31 +39,64 @@ pub struct Money {
     pub text: String,
 }
 
-/// One notification for one address, as a channel sees it. All text is
-/// untrusted.
+/// One price that dropped. All text is untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// Idempotency key, the same at every attempt.
-    pub key: String,
-    /// From 1.
-    pub attempt: u32,
+pub struct Item {
     /// The notification's id, or what stands for it.
     pub notification: String,
     /// The product.
     pub product: String,
-    /// The addressee.
-    pub to: Recipient,
     /// What it costs now.
     pub new_price: Money,
-    /// The watch that fired.
+    /// The threshold of the watch that fired.
     pub watch_price: Option<Money>,
     /// What it cost before.
     pub previous_price: Option<Money>,
     /// When the price changed, epoch milliseconds.
     pub occurred_ms: Option<i64>,
+    /// title, url, ...
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Why a message is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A price reached what the recipient waits for: one item.
+    #[default]
+    PriceDrop,
+    /// Several notifications were collected.
+    Digest,
+    /// Somebody tries the channel out; the items are samples.
+    Test,
+}
+
+/// One message to one recipient at one address, as a channel sees it. All text
+/// is untrusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The delivery key, the same at every attempt.
+    pub key: String,
+    /// From 1.
+    pub attempt: u32,
+    /// Why it is sent.
+    pub reason: Reason,
+    /// The addressee.
+    pub to: Recipient,
+    /// What it is about: at least one item, the most important first.
+    pub items: Vec<Item>,
+    /// A page where the recipient ends these messages.
+    pub unsubscribe_url: Option<String>,
+    /// Where the provider may report what became of the message.
+    pub callback_url: Option<String>,
+    /// A later message with the same key may replace this one on the screen;
+    /// `[A-Za-z0-9_-]{1,32}`.
+    pub collapse_key: Option<String>,
+    /// After this the message is of no use, epoch milliseconds.
+    pub expires_ms: Option<i64>,
     /// Now, epoch milliseconds.
     pub sent_ms: i64,
-    /// title, url, ...
+    /// Further data, by name.
     pub attributes: Vec<(String, String)>,
 }
 
@@ -104,13 +139,48 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
 }
 
+/// How soon a device should wake up for a push message, RFC 8030 section 5.3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Urgency {
+    VeryLow,
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+/// A push message to a browser (RFC 8030), for the host to encrypt (RFC 8291)
+/// and to sign (RFC 8292).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebPush {
+    /// The subscription's endpoint.
+    pub endpoint: String,
+    /// The subscription's public key: 65 bytes in base64url.
+    pub p256dh: String,
+    /// The subscription's authentication secret: 16 bytes in base64url.
+    pub auth: String,
+    /// The payload in the clear.
+    pub payload: Vec<u8>,
+    /// How long the push service keeps it, seconds.
+    pub ttl_s: u32,
+    /// Replaces an undelivered message of the same topic.
+    pub topic: Option<String>,
+    /// How soon the device should wake up.
+    pub urgency: Urgency,
+    /// The name of a VAPID credential.
+    pub credential: Option<String>,
+}
+
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
     /// A request.
     Http(HttpRequest),
-    /// A mail to the delivery's address.
+    /// A mail to the message's address.
     Mail(Mail),
+    /// A push message to a browser.
+    WebPush(WebPush),
     /// A line on standard output.
     Line(String),
 }
@@ -146,12 +216,34 @@ pub enum Reply {
     Done,
 }
 
+/// A reply to be classified.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The message, as it was rendered.
+    pub message: &'a Message,
+    /// What came back.
+    pub reply: &'a Reply,
+    /// Which request it answers: 0, then counting follow-ups.
+    pub step: u32,
+}
+
+/// Whom a temporary failure concerns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The message alone.
+    #[default]
+    Message,
+    /// The provider: its other messages wait, too.
+    Provider,
+}
+
 /// What a reply means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Classification {
     /// By the host's table.
     Standard,
-    /// It arrived; the provider's name for it.
+    /// It was accepted; the provider's id of the message.
     Delivered(Option<String>),
     /// Try again.
     Temporary {
@@ -159,138 +251,88 @@ pub enum Verdict {
         reason: String,
         /// Not before this many milliseconds; none: the host's backoff.
         retry_after_ms: Option<u64>,
+        /// Whom it concerns.
+        scope: Scope,
     },
     /// Never again.
     Permanent(String),
     /// This address does not work.
-    BadRecipient(String),
+    BadRecipient {
+        /// Why.
+        reason: String,
+        /// Since when, where the provider says so, epoch milliseconds.
+        since_ms: Option<i64>,
+    },
     /// One more request is needed.
     FollowUp(Outgoing),
 }
 
-/// What a channel may reach and as whom: its sidecar's tables, read and checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Access {
-    /// Hosts it may reach; nothing else is. An entry is `name`, `*.suffix` (any
-    /// depth below, not the suffix itself), an IPv4 address or `[IPv6]`, each
-    /// with `:port` or without (then the ports 80 and 443 of their schemes).
-    /// Addresses of private, loopback, link-local and other special ranges are
-    /// refused, unless the entry is that very address (`127.0.0.1:8080`,
-    /// `[::1]:9000`) or a name marked `private:`, such as
-    /// `private:hooks.internal:9000`.
-    pub hosts: Vec<String>,
-    /// Credentials by name.
-    pub credentials: std::collections::BTreeMap<String, Credential>,
-    /// The mail account.
-    pub mail: Option<MailAccount>,
-    /// Most deliveries a second; none: no limit.
-    pub rate_per_second: Option<u32>,
-    /// Most requests in flight; none: the dispatcher's default.
-    pub concurrency: Option<u32>,
-    /// A request's time limit; none: the dispatcher's default.
-    pub timeout_ms: Option<u64>,
+/// A provider's request to a callback URL, its signature verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackRequest {
+    /// The delivery key of the message whose callback URL was called.
+    pub key: String,
+    /// The parameters of the query, decoded.
+    pub query: Vec<(String, String)>,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// When it came in, epoch milliseconds.
+    pub received_ms: i64,
 }
 
-/// A secret by name, bound to hosts. It never enters a plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Credential {
-    /// Only for these hosts, written as in `hosts`.
-    pub hosts: Vec<String>,
-    /// How it is applied.
-    #[serde(flatten)]
-    pub scheme: CredentialScheme,
-}
-
-/// How a credential is applied.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "scheme")]
-pub enum CredentialScheme {
-    /// `Authorization: Bearer`.
-    Bearer {
-        /// The token.
-        token: Secret,
-    },
-    /// `Authorization: Basic`.
-    Basic {
-        /// The user.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-    /// HMAC-SHA256 in hex in a header: over the body, or over
-    /// `timestamp.body` where a header for the timestamp is named.
-    Hmac {
-        /// The key.
-        key: Secret,
-        /// The header, such as `x-signature`.
-        header: String,
-        /// A header for the epoch seconds of sending, so that a receiver can
-        /// refuse what is old.
-        #[serde(default)]
-        timestamp_header: Option<String>,
-    },
-}
-
-/// Where a secret lies; the secret itself never stands in a file of ours.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Secret {
-    /// In this environment variable.
-    Env(String),
-    /// In this file, its last line end cut.
-    File(std::path::PathBuf),
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Secret::Env(name) => write!(f, "env:{name}"),
-            Secret::File(path) => write!(f, "file:{}", path.display()),
-        }
-    }
-}
-
-/// A mail account of a channel's sidecar.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MailAccount {
-    /// The envelope sender and `From`.
-    pub from: String,
-    /// The server's name.
-    pub host: String,
-    /// Its port.
-    #[serde(default = "submission_port")]
-    pub port: u16,
-    /// How the connection is secured.
-    #[serde(default)]
-    pub tls: MailTls,
-    /// For AUTH; none: no AUTH.
-    pub username: Option<String>,
-    /// For AUTH.
-    pub password: Option<Secret>,
-    /// A PEM file of a certificate authority to trust besides the public ones.
-    pub ca_file: Option<std::path::PathBuf>,
-}
-
-fn submission_port() -> u16 {
-    587
-}
-
-/// How a mail connection is secured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// What became of a message, or what its recipient did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum MailTls {
-    /// STARTTLS, refused when the server has none.
-    #[default]
-    Starttls,
-    /// TLS from the first byte.
-    Implicit,
-    /// In the clear; for a relay on this machine.
-    None,
+pub enum CallbackOutcome {
+    /// It reached the recipient.
+    Delivered,
+    /// The address does not exist.
+    BouncedHard,
+    /// The address could not be reached this time.
+    BouncedSoft,
+    /// The recipient reported it as abuse.
+    Complained,
+    /// The recipient wants no further messages at this address.
+    OptedOut,
+    /// The recipient wants messages at this address again.
+    OptedIn,
+    /// The provider gave up.
+    Failed,
 }
 
-/// A channel plugin: says what to send and reads the answer. The host sends.
+/// One event that a provider reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackEvent {
+    /// The provider's id of the event.
+    pub id: Option<String>,
+    /// The delivery key, where the provider gives it back; none: the request's.
+    pub key: Option<String>,
+    /// The provider's id of the message.
+    pub provider_message: Option<String>,
+    /// The address it concerns; none: the message's.
+    pub address: Option<String>,
+    /// When it happened, epoch milliseconds.
+    pub at_ms: Option<i64>,
+    /// What happened.
+    pub outcome: CallbackOutcome,
+    /// The provider's own word for it.
+    pub status: String,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// What a request to a callback URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// These events; none where it concerns nobody.
+    Events(Vec<CallbackEvent>),
+    /// The provider verifies the URL: answer with this text.
+    Challenge(String),
+}
+
+/// A channel plugin: says what to send and reads the reply. The host sends.
 pub trait Channel: Send + Sync {
     /// `id@version`, for dead letters and logs.
     fn name(&self) -> &str;
@@ -298,21 +340,31 @@ pub trait Channel: Send + Sync {
     /// What it may reach.
     fn access(&self) -> &Access;
 
-    /// One answer per delivery, in order.
-    fn render(&self, deliveries: &[Delivery]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>>;
+    /// The kind of address it sends to: `mail`, `phone`, `url`, ...
+    fn address_kind(&self) -> &str;
 
-    /// Reads one reply; `step` counts follow-ups from 0.
+    /// The canonical form of each address, or what is wrong with it.
+    fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>>;
+
+    /// What to send for each message, in order.
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>>;
+
+    /// What each reply means, in order; an error: classify it by the host's table.
+    fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>>;
+
+    /// Reads a provider's request to a callback URL; the inner error says why it
+    /// cannot be read.
     ///
     /// # Errors
-    /// No answer: judge by the host's table.
-    fn judge(&self, delivery: &Delivery, reply: &Reply, step: u32) -> Result<Verdict, plugin::Error>;
+    /// The channel has no callbacks, or the plugin broke down.
+    fn receive(&self, request: &CallbackRequest) -> Result<Result<Received, String>, plugin::Error>;
 }
 
 // ---------------------------------------------------------------- sending
 
 /// One thing to send, with all that the sending side has to know.
 #[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
+pub struct SendRequest<'a> {
     /// The channel's name; connections are pooled under it.
     pub channel: &'a str,
     /// What the channel may reach and as whom.
@@ -324,11 +376,13 @@ pub struct Parcel<'a> {
     /// At most 255 bytes of visible ASCII, the same at every attempt; follow-ups
     /// have their own.
     pub idempotency_key: &'a str,
+    /// For the headers `List-Unsubscribe` and `List-Unsubscribe-Post` of a mail.
+    pub unsubscribe_url: Option<&'a str>,
     /// The time limit of the whole exchange, milliseconds.
     pub timeout_ms: u64,
 }
 
-/// Why a parcel was not even tried.
+/// Why nothing was even tried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// It breaks a rule of the channel's access or a limit: the same next time,
@@ -343,10 +397,10 @@ pub enum SendError {
 /// Sends what channels say: the only way from a channel to the outside.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Sends one parcel once; it never tries again by itself. No answer within
-    /// the time limit is a [`Reply::Unanswered`].
+    /// Sends once; it never tries again by itself. No answer within the time limit
+    /// is a [`Reply::Unanswered`].
     ///
     /// # Errors
     /// It was not tried, and would not be next time.
-    async fn send(&self, parcel: Parcel<'_>) -> Result<Reply, SendError>;
+    async fn send(&self, request: SendRequest<'_>) -> Result<Reply, SendError>;
 }

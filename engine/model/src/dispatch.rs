@@ -4,7 +4,7 @@
 //! ```text
 //! NotificationLog ──▶ Recipients ──▶ Leases.claim ──▶ Channel.render ──▶ Sender
 //!                                        ▲                                  │
-//!                     RetryQueue ◀───────┴── confirm ◀── Channel.judge ◀────┘
+//!                     RetryQueue ◀───────┴── confirm ◀─ Channel.classify ◀─────┘
 //! ```
 
 use async_trait::async_trait;

@@ -2,7 +2,7 @@
 //! seam between the core and the outside.
 //!
 //! ```text
-//!  Record ──▶ Update ──▶ ProductState ──▶ FanOut ──▶ Notification ──▶ Delivery
+//!  Record ──▶ Update ──▶ ProductState ──▶ FanOut ──▶ Notification ──▶ Message
 //!  (bytes)   (parsed)   (what we know)   (who?)     (one user)       (one address)
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! is valid by its type. Nothing here does I/O or reads a clock, and nothing
 //! here knows an adapter or a plugin runtime.
 
+pub mod access;
 pub mod cache;
 pub mod channel;
 pub mod dispatch;
