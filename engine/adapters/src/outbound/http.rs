@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::dispatch::{HttpRequest, Method, Parcel, Reply, SendError};
+use pricedrop_model::dispatch::{HttpRequest, Method, SendRequest, Reply, SendError};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
 use tokio::time::Instant;
@@ -50,20 +50,20 @@ impl Clients {
 
 /// Makes one request.
 pub(super) async fn send(
-    parcel: &Parcel<'_>,
+    sending: &SendRequest<'_>,
     request: &HttpRequest,
     channel: &ChannelAccess,
     options: &Options,
     secrets: &Secrets,
 ) -> Result<Reply, SendError> {
-    let url = read_url(parcel, request)?;
-    let reach = channel.hosts.permit(&url).ok_or_else(|| not_listed(&url, parcel.channel))?;
+    let url = read_url(sending, request)?;
+    let reach = channel.hosts.permit(&url).ok_or_else(|| not_listed(&url, sending.channel))?;
     if request.body.len() > options.request_bytes {
         let (bytes, most) = (request.body.len(), options.request_bytes);
         return Err(SendError::Refused(format!("a body of {bytes} bytes; a request has at most {most}")));
     }
     let mut headers = headers::read(&request.headers).map_err(SendError::Refused)?;
-    match add_own_headers(parcel, request, channel, secrets, &url, &mut headers) {
+    match add_own_headers(sending, request, channel, secrets, &url, &mut headers) {
         Ok(()) => {}
         Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason)),
         Err(credential::Error::Secret(error)) => {
@@ -75,11 +75,11 @@ pub(super) async fn send(
         Reach::Anywhere => &channel.clients.anywhere,
     };
     let request = client.request(method(request.method), url).headers(headers).body(request.body.clone());
-    let deadline = Instant::now() + Duration::from_millis(parcel.timeout_ms);
+    let deadline = Instant::now() + Duration::from_millis(sending.timeout_ms);
     match tokio::time::timeout_at(deadline, request.send()).await {
         Ok(Ok(response)) => Ok(read(response, options.response_bytes, deadline).await),
         Ok(Err(error)) => unanswered(&error),
-        Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", parcel.timeout_ms))),
+        Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", sending.timeout_ms))),
     }
 }
 
@@ -92,8 +92,8 @@ fn not_listed(url: &Url, channel: &str) -> SendError {
     ))
 }
 
-fn read_url(parcel: &Parcel<'_>, request: &HttpRequest) -> Result<Url, SendError> {
-    let is_address = request.url == parcel.to.address;
+fn read_url(sending: &SendRequest<'_>, request: &HttpRequest) -> Result<Url, SendError> {
+    let is_address = request.url == sending.to.address;
     let wrong = |what: &str| match is_address {
         true => SendError::BadRecipient(format!("the address is {what}")),
         false => SendError::Refused(format!("the request has {what}")),
@@ -109,14 +109,14 @@ fn read_url(parcel: &Parcel<'_>, request: &HttpRequest) -> Result<Url, SendError
 }
 
 fn add_own_headers(
-    parcel: &Parcel<'_>,
+    sending: &SendRequest<'_>,
     request: &HttpRequest,
     channel: &ChannelAccess,
     secrets: &Secrets,
     url: &Url,
     headers: &mut HeaderMap,
 ) -> Result<(), credential::Error> {
-    let key = HeaderValue::try_from(parcel.idempotency_key)
+    let key = HeaderValue::try_from(sending.idempotency_key)
         .map_err(|_| credential::Error::Refused("the idempotency key is no header".into()))?;
     headers.insert(IDEMPOTENCY_KEY, key);
     let Some(name) = &request.credential else { return Ok(()) };
