@@ -11,7 +11,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, message::Mailbox};
-use pricedrop_model::dispatch::{Mail, MailAccount, MailTls, Parcel, Reply, SendError};
+use pricedrop_model::channel::{Mail, MailAccount, MailTls, Reply, SendError, SendRequest};
 use tokio::time::Instant;
 
 use super::letter::letter;
@@ -51,29 +51,29 @@ impl MailPool {
         })
     }
 
-    /// Sends one mail to the parcel's address.
+    /// Sends one mail to the request's address.
     pub(super) async fn send(
         &self,
-        parcel: &Parcel<'_>,
+        request: &SendRequest<'_>,
         mail: &Mail,
         most_bytes: usize,
         secrets: &Secrets,
     ) -> Result<Reply, SendError> {
         let to: Address =
-            parcel.to.address.parse().map_err(|error| {
+            request.to.address.parse().map_err(|error| {
                 SendError::BadRecipient(format!("the address is no mail address: {error}"))
             })?;
-        let message = letter(&self.from, &to, mail, parcel.idempotency_key, most_bytes)?;
+        let message = letter(&self.from, &to, mail, request.idempotency_key, most_bytes)?;
         let password = match self.account.password.as_ref().map(|secret| secrets.read(secret)).transpose() {
             Ok(password) => password,
             Err(error) => return Ok(Reply::Unanswered(format!("the mail password cannot be had: {error}"))),
         };
         let bytes = message.formatted();
         let exchange = self.exchange(message.envelope(), &bytes, password);
-        let limit = Duration::from_millis(parcel.timeout_ms);
+        let limit = Duration::from_millis(request.timeout_ms);
         // What is cut off here drops its connection along with its dialogue.
         Ok(tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
-            Reply::Unanswered(format!("the mail server took longer than {} ms", parcel.timeout_ms))
+            Reply::Unanswered(format!("the mail server took longer than {} ms", request.timeout_ms))
         }))
     }
 

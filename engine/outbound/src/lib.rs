@@ -4,7 +4,7 @@
 //! decided here.
 //!
 //! ```text
-//! Parcel ─▶ ChannelAccess ─┬▶ http: hosts ▶ headers ▶ credential ▶ resolve ▶ request
+//! SendRequest ─▶ ChannelAccess ─┬▶ http: hosts ▶ headers ▶ credential ▶ resolve ▶ request
 //!            (one per      ├▶ mail: letter ▶ connection (TLS, AUTH) ▶ dialogue
 //!             channel)     └▶ lines: one thread on standard output
 //! ```
@@ -22,13 +22,14 @@ mod mail;
 mod resolve;
 mod secret;
 mod tls;
+mod web_push;
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use pricedrop_model::dispatch::{Access, Outgoing, Parcel, Reply, SendError, Sender};
+use pricedrop_model::channel::{Access, Outgoing, Reply, SendError, SendRequest, Sender};
 
 pub use limits::Options;
 
@@ -89,36 +90,41 @@ impl Outbound {
     }
 
     /// The channel's connections, built anew when its access has changed.
-    fn channel(&self, parcel: &Parcel<'_>) -> Result<Arc<ChannelAccess>, SendError> {
+    fn channel(&self, request: &SendRequest<'_>) -> Result<Arc<ChannelAccess>, SendError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(parcel.channel)
-            && channel.access == *parcel.access
+        if let Some(channel) = channels.get(request.channel)
+            && channel.access == *request.access
         {
             return Ok(Arc::clone(channel));
         }
-        let channel = ChannelAccess::new(parcel.access, &self.options, &self.tls)
-            .map_err(|reason| SendError::Refused(format!("the sidecar of {}: {reason}", parcel.channel)))?;
+        let channel = ChannelAccess::new(request.access, &self.options, &self.tls)
+            .map_err(|reason| SendError::Refused(format!("the sidecar of {}: {reason}", request.channel)))?;
         let channel = Arc::new(channel);
-        channels.insert(parcel.channel.to_owned(), Arc::clone(&channel));
+        channels.insert(request.channel.to_owned(), Arc::clone(&channel));
         Ok(channel)
     }
 }
 
 #[async_trait]
 impl Sender for Outbound {
-    async fn send(&self, parcel: Parcel<'_>) -> Result<Reply, SendError> {
-        match parcel.outgoing {
+    async fn send(&self, request: SendRequest<'_>) -> Result<Reply, SendError> {
+        match request.outgoing {
             Outgoing::Line(line) => Ok(self.lines.write(line).await),
-            Outgoing::Http(request) => {
-                let channel = self.channel(&parcel)?;
-                http::send(&parcel, request, &channel, &self.options, &self.secrets).await
+            Outgoing::Http(http) => {
+                let channel = self.channel(&request)?;
+                http::send(&request, http, &channel, &self.options, &self.secrets).await
+            }
+            Outgoing::WebPush(push) => {
+                let channel = self.channel(&request)?;
+                let http = web_push::request(push, &channel)?;
+                http::send(&request, &http, &channel, &self.options, &self.secrets).await
             }
             Outgoing::Mail(mail) => {
-                let channel = self.channel(&parcel)?;
+                let channel = self.channel(&request)?;
                 let pool = channel.mail.as_ref().ok_or_else(|| {
-                    SendError::Refused(format!("{} has no mail account in its sidecar", parcel.channel))
+                    SendError::Refused(format!("{} has no mail account in its sidecar", request.channel))
                 })?;
-                pool.send(&parcel, mail, self.options.request_bytes, &self.secrets).await
+                pool.send(&request, mail, self.options.request_bytes, &self.secrets).await
             }
         }
     }

@@ -1,12 +1,12 @@
-//! Parcels for the test servers of dev/peers.
+//! Requests for the test servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
-use pricedrop_adapters::outbound::{Options, Outbound};
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
-use pricedrop_model::dispatch::{
-    Access, HttpRequest, Mail, Method, Outgoing, Parcel, Recipient, Reply, SendError, Sender,
+use pricedrop_model::channel::{
+    Access, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, SendError, SendRequest, Sender,
 };
+use pricedrop_outbound::{Options, Outbound};
 
 /// An access that reaches these hosts.
 pub fn access(hosts: &[&str]) -> Access {
@@ -46,13 +46,14 @@ pub async fn send(
         locale: None,
         attributes: Vec::new(),
     };
-    let parcel = Parcel {
+    let request = SendRequest {
         channel: "channel-test",
         access,
         to: &to,
         outgoing: &outgoing,
         idempotency_key: "id:channel-test:a",
+        unsubscribe_url: None,
         timeout_ms: TIMEOUT_MS,
     };
-    outbound.send(parcel).await
+    outbound.send(request).await
 }
