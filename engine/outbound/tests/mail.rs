@@ -1,11 +1,11 @@
 //! Mails to a real SMTP server with STARTTLS and AUTH, that also fails.
 #![allow(clippy::unwrap_used)]
 
-mod outbound_rig;
+mod rig;
 
-use outbound_rig::{Peer, TIMEOUT_MS, mail, outbound, send};
-use pricedrop_adapters::outbound::Outbound;
-use pricedrop_model::dispatch::{Access, Mail, MailAccount, MailTls, Outgoing, Reply, Secret, SendError};
+use pricedrop_model::channel::{Access, Mail, MailAccount, MailTls, Outgoing, Reply, Secret, SendError};
+use pricedrop_outbound::Outbound;
+use rig::{Peer, TIMEOUT_MS, mail, outbound, send};
 
 const AUTH: [&str; 2] = ["--auth", "shop:s3cret"];
 
@@ -21,6 +21,7 @@ fn access(peer: &Peer, password: &str) -> Access {
         username: Some("shop".into()),
         password: Some(Secret::File(path)),
         ca_file: Some(peer.hello["ca"].as_str().unwrap().into()),
+        dkim: None,
     };
     Access { mail: Some(account), ..Access::default() }
 }

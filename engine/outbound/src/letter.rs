@@ -5,7 +5,7 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use pricedrop_model::dispatch::{Mail, SendError};
+use pricedrop_model::channel::{Mail, SendError};
 use sha2::{Digest, Sha256};
 
 use super::limits::{HEADER_BYTES, HEADERS};

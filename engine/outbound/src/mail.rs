@@ -11,7 +11,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, message::Mailbox};
-use pricedrop_model::dispatch::{Mail, MailAccount, MailTls, SendRequest, Reply, SendError};
+use pricedrop_model::channel::{Mail, MailAccount, MailTls, Reply, SendError, SendRequest};
 use tokio::time::Instant;
 
 use super::letter::letter;
@@ -51,7 +51,7 @@ impl MailPool {
         })
     }
 
-    /// Sends one mail to the message's address.
+    /// Sends one mail to the request's address.
     pub(super) async fn send(
         &self,
         request: &SendRequest<'_>,

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::mpsc;
 
-use pricedrop_model::dispatch::Reply;
+use pricedrop_model::channel::Reply;
 use tokio::sync::oneshot;
 
 use super::limits::{LINE_BYTES, LINES};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pricedrop_model::dispatch::Access;
+use pricedrop_model::channel::Access;
 
 use super::credential::Bound;
 use super::hosts::Hosts;

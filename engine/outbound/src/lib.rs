@@ -22,13 +22,14 @@ mod mail;
 mod resolve;
 mod secret;
 mod tls;
+mod web_push;
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use pricedrop_model::dispatch::{Access, Outgoing, SendRequest, Reply, SendError, Sender};
+use pricedrop_model::channel::{Access, Outgoing, Reply, SendError, SendRequest, Sender};
 
 pub use limits::Options;
 
@@ -109,9 +110,14 @@ impl Sender for Outbound {
     async fn send(&self, request: SendRequest<'_>) -> Result<Reply, SendError> {
         match request.outgoing {
             Outgoing::Line(line) => Ok(self.lines.write(line).await),
-            Outgoing::Http(request) => {
+            Outgoing::Http(http) => {
                 let channel = self.channel(&request)?;
-                http::send(&request, request, &channel, &self.options, &self.secrets).await
+                http::send(&request, http, &channel, &self.options, &self.secrets).await
+            }
+            Outgoing::WebPush(push) => {
+                let channel = self.channel(&request)?;
+                let http = web_push::request(push, &channel)?;
+                http::send(&request, &http, &channel, &self.options, &self.secrets).await
             }
             Outgoing::Mail(mail) => {
                 let channel = self.channel(&request)?;

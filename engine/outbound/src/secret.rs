@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pricedrop_model::dispatch::Secret;
+use pricedrop_model::channel::Secret;
 
 use super::limits::SECRET_BYTES;
 
@@ -42,26 +42,45 @@ pub(super) enum Error {
 
 /// Reads secrets, remembering files that have not changed.
 #[derive(Default)]
-pub(super) struct Secrets(Mutex<HashMap<PathBuf, (Version, Revealed)>>);
+pub(super) struct Secrets(Mutex<HashMap<(PathBuf, Form), (Version, Revealed)>>);
+
+/// What a secret may look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    /// One line, for a header or a command.
+    Line,
+    /// Several lines, such as a key in PEM.
+    Text,
+}
 
 type Version = (Option<SystemTime>, u64);
 
 impl Secrets {
+    /// A secret of one line.
     pub(super) fn read(&self, secret: &Secret) -> Result<Revealed, Error> {
+        self.read_form(secret, Form::Line)
+    }
+
+    /// A secret of several lines: PEM or JSON.
+    pub(super) fn read_text(&self, secret: &Secret) -> Result<Revealed, Error> {
+        self.read_form(secret, Form::Text)
+    }
+
+    fn read_form(&self, secret: &Secret, form: Form) -> Result<Revealed, Error> {
         match secret {
             Secret::Env(name) => {
                 let value = std::env::var(name).map_err(|_| Error::NotSet(name.clone()))?;
-                fit(secret, &value)
+                fit(secret, &value, form)
             }
-            Secret::File(path) => self.read_file(secret, path),
+            Secret::File(path) => self.read_file(secret, path, form),
         }
     }
 
-    fn read_file(&self, secret: &Secret, path: &Path) -> Result<Revealed, Error> {
+    fn read_file(&self, secret: &Secret, path: &Path, form: Form) -> Result<Revealed, Error> {
         let failed = |error| Error::File { path: path.to_owned(), error };
         let version = version(&fs::metadata(path).map_err(failed)?);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known_version, value)) = known.get(path)
+        if let Some((known_version, value)) = known.get(&(path.to_owned(), form))
             && *known_version == version
         {
             return Ok(value.clone());
@@ -71,8 +90,8 @@ impl Secrets {
         }
         let value = fs::read_to_string(path).map_err(failed)?;
         let line = value.strip_suffix('\n').unwrap_or(&value);
-        let value = fit(secret, line.strip_suffix('\r').unwrap_or(line))?;
-        known.insert(path.to_owned(), (version, value.clone()));
+        let value = fit(secret, line.strip_suffix('\r').unwrap_or(line), form)?;
+        known.insert((path.to_owned(), form), (version, value.clone()));
         Ok(value)
     }
 }
@@ -81,9 +100,10 @@ fn version(metadata: &Metadata) -> Version {
     (metadata.modified().ok(), metadata.len())
 }
 
-/// A secret goes into a header or a command: no line may end within it.
-fn fit(secret: &Secret, value: &str) -> Result<Revealed, Error> {
-    if value.is_empty() || value.chars().any(char::is_control) {
+/// A line goes into a header or a command: it must not end within.
+fn fit(secret: &Secret, value: &str, form: Form) -> Result<Revealed, Error> {
+    let unfit = |c: char| c.is_control() && (form == Form::Line || !matches!(c, '\n' | '\r' | '\t'));
+    if value.is_empty() || value.chars().any(unfit) {
         return Err(Error::Unfit(secret.clone()));
     }
     Ok(Revealed(value.into()))

@@ -1,15 +1,15 @@
 //! Requests to a server that misbehaves, and to where nothing may go.
 #![allow(clippy::unwrap_used)]
 
-mod outbound_rig;
+mod rig;
 
 use std::collections::BTreeMap;
 
-use outbound_rig::{Peer, TIMEOUT_MS, access, get, outbound, send};
-use pricedrop_adapters::outbound::{Options, Outbound};
-use pricedrop_model::dispatch::{
+use pricedrop_model::channel::{
     Access, Credential, CredentialScheme, HttpRequest, Method, Outgoing, Reply, Secret, SendError,
 };
+use pricedrop_outbound::{Options, Outbound};
+use rig::{Peer, TIMEOUT_MS, access, get, outbound, send};
 
 const SIGNATURE: &str = "adbde1ce40c89c14215687d5d762a47df6dfaefcfad61e2e86718ffc8498571b";
 

@@ -1,12 +1,12 @@
 //! Requests for the test servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
-use pricedrop_adapters::outbound::{Options, Outbound};
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
-use pricedrop_model::dispatch::{
-    Access, HttpRequest, Mail, Method, Outgoing, SendRequest, Recipient, Reply, SendError, Sender,
+use pricedrop_model::channel::{
+    Access, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, SendError, SendRequest, Sender,
 };
+use pricedrop_outbound::{Options, Outbound};
 
 /// An access that reaches these hosts.
 pub fn access(hosts: &[&str]) -> Access {

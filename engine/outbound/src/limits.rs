@@ -18,6 +18,22 @@ pub(super) const LINES: usize = 1_024;
 pub(super) const MAIL_TRUSTED_MS: u64 = 1_000;
 /// Longest reason that is made of an error, bytes.
 pub(super) const REASON_BYTES: usize = 400;
+/// Lifetime of a token whose server does not say `expires_in`, seconds.
+pub(super) const TOKEN_LIFETIME_S: u64 = 300;
+/// Share of a token's lifetime after which it is renewed, percent.
+pub(super) const TOKEN_USE_PERCENT: u32 = 90;
+/// A token is renewed at least this long before it expires, milliseconds.
+pub(super) const TOKEN_MARGIN_MS: u64 = 60_000;
+/// Longest answer of a token server, bytes.
+pub(super) const TOKEN_ANSWER_BYTES: usize = 64 * 1024;
+/// Age at which a provider token of Apple is replaced, seconds; Apple wants 20 to 60 minutes.
+pub(super) const APNS_TOKEN_S: u64 = 2_700;
+/// Lifetime of a VAPID token, seconds; push services accept at most 24 hours.
+pub(super) const VAPID_LIFETIME_S: u64 = 43_200;
+/// Most push services for which VAPID tokens are kept.
+pub(super) const VAPID_AUDIENCES: usize = 64;
+/// Longest payload of a push message, bytes: what fits into one record of 4,096.
+pub(super) const PUSH_PAYLOAD_BYTES: usize = 3_993;
 
 /// How the outside is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

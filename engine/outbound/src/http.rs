@@ -4,13 +4,13 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::dispatch::{HttpRequest, Method, SendRequest, Reply, SendError};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use pricedrop_model::channel::{HttpRequest, Method, Reply, SendError, SendRequest};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
 use tokio::time::Instant;
 
 use super::channel::ChannelAccess;
-use super::credential;
+use super::credential::{self, Bound, Call};
 use super::headers;
 use super::hosts::Reach;
 use super::limits::{Options, REASON_BYTES};
@@ -46,41 +46,75 @@ impl Clients {
             anywhere: client(Client::builder())?,
         })
     }
+
+    /// The client for a host that may lie there.
+    pub(super) fn of(&self, reach: Reach) -> &Client {
+        match reach {
+            Reach::Public => &self.public,
+            Reach::Anywhere => &self.anywhere,
+        }
+    }
 }
 
 /// Makes one request.
 pub(super) async fn send(
-    sending: &SendRequest<'_>,
-    request: &HttpRequest,
+    request: &SendRequest<'_>,
+    http: &HttpRequest,
     channel: &ChannelAccess,
     options: &Options,
     secrets: &Secrets,
 ) -> Result<Reply, SendError> {
-    let url = read_url(sending, request)?;
-    let reach = channel.hosts.permit(&url).ok_or_else(|| not_listed(&url, sending.channel))?;
-    if request.body.len() > options.request_bytes {
-        let (bytes, most) = (request.body.len(), options.request_bytes);
+    let url = read_url(request, http)?;
+    let reach = channel.hosts.permit(&url).ok_or_else(|| not_listed(&url, request.channel))?;
+    if http.body.len() > options.request_bytes {
+        let (bytes, most) = (http.body.len(), options.request_bytes);
         return Err(SendError::Refused(format!("a body of {bytes} bytes; a request has at most {most}")));
     }
-    let mut headers = headers::read(&request.headers).map_err(SendError::Refused)?;
-    match add_own_headers(sending, request, channel, secrets, &url, &mut headers) {
-        Ok(()) => {}
-        Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason)),
-        Err(credential::Error::Secret(error)) => {
-            return Ok(Reply::Unanswered(format!("the credential cannot be had: {error}")));
+    let mut headers = headers::read(&http.headers).map_err(SendError::Refused)?;
+    let key = HeaderValue::try_from(request.idempotency_key)
+        .map_err(|_| SendError::Refused("the idempotency key is no header".into()))?;
+    headers.insert(IDEMPOTENCY_KEY, key);
+    let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+    let credential = find_credential(http, channel)?;
+    if let Some(credential) = credential {
+        let call = Call {
+            secrets,
+            clients: &channel.clients,
+            hosts: credential.hosts(),
+            method: method(http.method),
+            url: &url,
+            body: &http.body,
+            key: request.idempotency_key,
+            epoch_s: std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs()),
+            deadline,
+        };
+        match credential.apply(&call, &mut headers).await {
+            Ok(()) => {}
+            Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason)),
+            Err(error) => return Ok(Reply::Unanswered(format!("the credential cannot be had: {error}"))),
         }
     }
-    let client = match reach {
-        Reach::Public => &channel.clients.public,
-        Reach::Anywhere => &channel.clients.anywhere,
-    };
-    let request = client.request(method(request.method), url).headers(headers).body(request.body.clone());
-    let deadline = Instant::now() + Duration::from_millis(sending.timeout_ms);
-    match tokio::time::timeout_at(deadline, request.send()).await {
+    let used = headers.get(AUTHORIZATION).cloned();
+    let client = channel.clients.of(reach);
+    let built = client.request(method(http.method), url).headers(headers).body(http.body.clone());
+    let reply = match tokio::time::timeout_at(deadline, built.send()).await {
         Ok(Ok(response)) => Ok(read(response, options.response_bytes, deadline).await),
         Ok(Err(error)) => unanswered(&error),
-        Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", sending.timeout_ms))),
+        Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", request.timeout_ms))),
+    };
+    if let (Some(credential), Some(used), Ok(Reply::Http { status, body, .. })) = (credential, used, &reply) {
+        credential.answered(&used, *status, body);
     }
+    reply
+}
+
+fn find_credential<'a>(
+    http: &HttpRequest,
+    channel: &'a ChannelAccess,
+) -> Result<Option<&'a Bound>, SendError> {
+    let Some(name) = &http.credential else { return Ok(None) };
+    let bound = channel.credentials.get(name);
+    bound.map(Some).ok_or_else(|| SendError::Refused(format!("there is no credential {name:?}")))
 }
 
 /// Says how to list it.
@@ -92,13 +126,13 @@ fn not_listed(url: &Url, channel: &str) -> SendError {
     ))
 }
 
-fn read_url(sending: &SendRequest<'_>, request: &HttpRequest) -> Result<Url, SendError> {
-    let is_address = request.url == sending.to.address;
+fn read_url(request: &SendRequest<'_>, http: &HttpRequest) -> Result<Url, SendError> {
+    let is_address = http.url == request.to.address;
     let wrong = |what: &str| match is_address {
         true => SendError::BadRecipient(format!("the address is {what}")),
         false => SendError::Refused(format!("the request has {what}")),
     };
-    let url = Url::parse(&request.url).map_err(|_| wrong("no absolute URL"))?;
+    let url = Url::parse(&http.url).map_err(|_| wrong("no absolute URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("a URL that is neither http nor https"));
     }
@@ -106,26 +140,6 @@ fn read_url(sending: &SendRequest<'_>, request: &HttpRequest) -> Result<Url, Sen
         return Err(wrong("a URL with a user name in it"));
     }
     Ok(url)
-}
-
-fn add_own_headers(
-    sending: &SendRequest<'_>,
-    request: &HttpRequest,
-    channel: &ChannelAccess,
-    secrets: &Secrets,
-    url: &Url,
-    headers: &mut HeaderMap,
-) -> Result<(), credential::Error> {
-    let key = HeaderValue::try_from(sending.idempotency_key)
-        .map_err(|_| credential::Error::Refused("the idempotency key is no header".into()))?;
-    headers.insert(IDEMPOTENCY_KEY, key);
-    let Some(name) = &request.credential else { return Ok(()) };
-    let bound = channel
-        .credentials
-        .get(name)
-        .ok_or_else(|| credential::Error::Refused(format!("there is no credential {name:?}")))?;
-    let epoch_s = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
-    bound.apply(secrets, url, &request.body, epoch_s, headers)
 }
 
 fn method(method: Method) -> reqwest::Method {
@@ -173,7 +187,7 @@ fn unanswered(error: &reqwest::Error) -> Result<Reply, SendError> {
 }
 
 /// The causes in words, without the URL: that may be a secret itself.
-fn describe(error: &reqwest::Error) -> String {
+pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut source = error.source();
     while let Some(cause) = source {
