@@ -37,6 +37,7 @@ pub(super) fn letter(
     to: &Address,
     mail: &Mail,
     key: &str,
+    unsubscribe_url: Option<&str>,
     most_bytes: usize,
 ) -> Result<Message, SendError> {
     let refused = |reason: String| SendError::Refused(reason);
@@ -57,7 +58,17 @@ pub(super) fn letter(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".into(),
         ));
+    let own = unsubscribe_url.map(unsubscribe).transpose().map_err(refused)?.unwrap_or_default();
+    let own_names: Vec<_> = own.iter().map(|(name, _)| *name).collect();
+    for (name, value) in &own {
+        let name = HeaderName::new_from_ascii_str(name);
+        builder = builder.raw_header(HeaderValue::new(name, value.clone()));
+    }
     for (name, value) in further(&mail.headers).map_err(refused)? {
+        let plain: &str = &name;
+        if own_names.iter().any(|own| plain.eq_ignore_ascii_case(own)) {
+            return Err(refused(format!("the header {plain} is the host's to set")));
+        }
         builder = builder.raw_header(HeaderValue::new(name, value));
     }
     let built = match &mail.html {
@@ -65,6 +76,20 @@ pub(super) fn letter(
         None => builder.singlepart(SinglePart::plain(mail.text.clone())),
     };
     built.map_err(|error| SendError::Refused(error.to_string()))
+}
+
+/// `List-Unsubscribe`, and the header of RFC 8058 when the page is https.
+fn unsubscribe(url: &str) -> Result<Vec<(&'static str, String)>, String> {
+    let https = url.starts_with("https://");
+    let fits = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>');
+    if !fits || !(https || url.starts_with("http://")) || url.len() > HEADER_BYTES {
+        return Err("the unsubscribe URL is no URL on one line without angle brackets".into());
+    }
+    let mut headers = vec![("List-Unsubscribe", format!("<{url}>"))];
+    if https {
+        headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+    }
+    Ok(headers)
 }
 
 fn message_id(key: &str, domain: &str) -> String {
@@ -110,7 +135,7 @@ mod tests {
 
     fn written(mail: &Mail) -> Result<String, SendError> {
         let from = "Price drops <alerts@shop.test>".parse().unwrap();
-        let letter = letter(&from, &"u@example.test".parse().unwrap(), mail, "id:c:a", 1000)?;
+        let letter = letter(&from, &"u@example.test".parse().unwrap(), mail, "id:c:a", None, 1000)?;
         Ok(String::from_utf8(letter.formatted()).unwrap())
     }
 

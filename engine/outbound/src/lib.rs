@@ -12,6 +12,7 @@
 mod address;
 mod channel;
 mod credential;
+mod dkim;
 mod headers;
 mod hosts;
 mod http;

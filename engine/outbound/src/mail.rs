@@ -14,6 +14,7 @@ use lettre::{Address, message::Mailbox};
 use pricedrop_model::channel::{Mail, MailAccount, MailTls, Reply, SendError, SendRequest};
 use tokio::time::Instant;
 
+use super::dkim;
 use super::letter::letter;
 use super::limits::{MAIL_TRUSTED_MS, Options, REASON_BYTES};
 use super::secret::{Revealed, Secrets};
@@ -40,6 +41,7 @@ impl MailPool {
         if account.tls == MailTls::None && account.username.is_some() {
             return Err("a password is not sent in the clear; set tls, or leave the username out".into());
         }
+        account.dkim.as_ref().map_or(Ok(()), dkim::check)?;
         let from = account.from.parse().map_err(|error| format!("from {:?}: {error}", account.from))?;
         Ok(MailPool {
             from,
@@ -63,7 +65,15 @@ impl MailPool {
             request.to.address.parse().map_err(|error| {
                 SendError::BadRecipient(format!("the address is no mail address: {error}"))
             })?;
-        let message = letter(&self.from, &to, mail, request.idempotency_key, most_bytes)?;
+        let unsubscribe = request.unsubscribe_url;
+        let mut message = letter(&self.from, &to, mail, request.idempotency_key, unsubscribe, most_bytes)?;
+        if let Some(signature) = &self.account.dkim {
+            let signed = secrets.read_text(&signature.key).map_err(|error| error.to_string());
+            let signed = signed.and_then(|key| dkim::sign(&mut message, signature, key.reveal()));
+            if let Err(error) = signed {
+                return Ok(Reply::Unanswered(format!("the mail cannot be signed: {error}")));
+            }
+        }
         let password = match self.account.password.as_ref().map(|secret| secrets.read(secret)).transpose() {
             Ok(password) => password,
             Err(error) => return Ok(Reply::Unanswered(format!("the mail password cannot be had: {error}"))),
