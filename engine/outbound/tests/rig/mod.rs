@@ -4,7 +4,7 @@
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
 use pricedrop_model::channel::{
-    Access, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, SendError, SendRequest, Sender,
+    Access, Credential, CredentialScheme, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, Secret, SendError, SendRequest, Sender,
 };
 use pricedrop_outbound::{Options, Outbound};
 
@@ -33,11 +33,39 @@ pub fn outbound() -> Outbound {
 
 pub const TIMEOUT_MS: u64 = 4_000;
 
+/// A secret in a file of this folder.
+pub fn secret(folder: &std::path::Path, name: &str, value: &str) -> Secret {
+    let path = folder.join(name);
+    std::fs::write(&path, value).unwrap();
+    Secret::File(path)
+}
+
+/// An access to this peer alone, with this credential for it.
+pub fn with_credential(peer: &Peer, scheme: CredentialScheme) -> Access {
+    let credential = Credential { hosts: vec![peer.host()], scheme };
+    Access {
+        hosts: vec![peer.host()],
+        credentials: [("it".to_owned(), credential)].into(),
+        ..Access::default()
+    }
+}
+
 pub async fn send(
     outbound: &Outbound,
     access: &Access,
     address: &str,
     outgoing: Outgoing,
+) -> Result<Reply, SendError> {
+    send_with(outbound, access, address, outgoing, None).await
+}
+
+/// The same with an unsubscribe URL.
+pub async fn send_with(
+    outbound: &Outbound,
+    access: &Access,
+    address: &str,
+    outgoing: Outgoing,
+    unsubscribe_url: Option<&str>,
 ) -> Result<Reply, SendError> {
     let to = Recipient {
         user_id: UserId::new("u1").unwrap(),
@@ -52,7 +80,7 @@ pub async fn send(
         to: &to,
         outgoing: &outgoing,
         idempotency_key: "id:channel-test:a",
-        unsubscribe_url: None,
+        unsubscribe_url,
         timeout_ms: TIMEOUT_MS,
     };
     outbound.send(request).await
