@@ -2,7 +2,7 @@
 # Callers stand in the checkout's root.
 
 rust_defaults=(bucketing-floor bucketing-log throttling-coalesce channel-console channel-webhook channel-email)
-rust_fixtures=(hostile throttle-hostile channel-hostile)
+rust_fixtures=(hostile throttle-hostile channel-hostile channel-contract)
 js_examples=(bucketing-js)
 
 defaults_folder=plugins/dist
@@ -34,7 +34,7 @@ source_files() {
       echo dev/plugins/build-rust
       echo plugins/Cargo.toml
       echo plugins/Cargo.lock
-      find plugins/support "$folder" -type f \( -name '*.rs' -o -name Cargo.toml \)
+      find plugins/support "$folder" -type f \( -name "*.rs" -o -name Cargo.toml -o -path "*.d/*" \)
       ;;
   esac
 }
