@@ -203,6 +203,8 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    // An error then knows the expression that failed.
+    environment.set_debug(true);
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_auto_escape_callback(|name| match name.ends_with(".html") {
@@ -215,10 +217,15 @@ fn environment() -> Environment<'static> {
 fn in_words(error: &minijinja::Error) -> String {
     let what = match error.kind() {
         ErrorKind::OutOfFuel => "takes too long; does a loop never end?".to_owned(),
-        ErrorKind::UndefinedError => format!("uses a name that there is not{}", detail(error)),
+        ErrorKind::UndefinedError => format!("unknown name {}", name_in(error).unwrap_or_default()),
         kind => format!("{kind}{}", detail(error)),
     };
     error.line().map_or(what.clone(), |line| format!("line {line}: {what}"))
+}
+
+/// The expression that failed, as the template writes it.
+fn name_in(error: &minijinja::Error) -> Option<&str> {
+    error.template_source()?.get(error.range()?)
 }
 
 fn detail(error: &minijinja::Error) -> String {
@@ -306,7 +313,9 @@ mod tests {
     #[test]
     fn a_template_that_fails_with_samples_is_refused_by_name_and_line() {
         let unknown = refused(&[("de", "subject", "x\n{{ pric }}")]);
-        assert!(unknown.starts_with("template de.subject: with sample data: line 2: "), "{unknown}");
+        assert_eq!(unknown, "template de.subject: with sample data: line 2: unknown name pric");
+        let nested = refused(&[("de", "html", "{% for it in items %}\n{{ it.pric }}{% endfor %}")]);
+        assert_eq!(nested, "template de.html: with sample data: line 2: unknown name it.pric");
         let broken = refused(&[("de", "subject", "{% if %}")]);
         assert!(broken.starts_with("template de.subject: line 1: syntax error"), "{broken}");
         let part = refused(&[("de", "titel", "x")]);
