@@ -1,7 +1,10 @@
 # Sourced by build and verify: which plugins there are, and what goes into each.
 # Callers stand in the checkout's root.
 
-rust_defaults=(bucketing-floor bucketing-log throttling-coalesce channel-console channel-webhook channel-email)
+rust_defaults=(
+  bucketing-floor bucketing-log throttling-coalesce
+  channel-console channel-webhook channel-email channel-webpush channel-fcm channel-sms channel-slack channel-ntfy
+)
 rust_fixtures=(hostile throttle-hostile channel-hostile channel-contract)
 js_examples=(bucketing-js)
 

@@ -22,8 +22,8 @@ mod bindings {
     });
 }
 
-pub use bindings::pricedrop::types::types;
 pub use address::plain_address;
+pub use bindings::pricedrop::types::types;
 pub use json::Object;
 pub use link::host_of;
 pub use price::{decimal, nanos};

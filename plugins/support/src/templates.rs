@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters, functions,
+};
 
 use crate::one_line;
 use crate::types::Problem;
@@ -149,9 +151,12 @@ impl Templates {
         let problem = |message: String| Problem { name: format!("template {name}"), message };
         if !self.parts.iter().any(|known| known.name == part) {
             let known: Vec<&str> = self.parts.iter().map(|known| known.name).collect();
-            return Err(problem(format!("this channel has no part {part}; its parts are {}", known.join(", "))));
+            return Err(problem(format!(
+                "this channel has no part {part}; its parts are {}",
+                known.join(", ")
+            )));
         }
-        let failed = |error: minijinja::Error| problem(in_words(&error));
+        let failed = |error: Error| problem(in_words(&error));
         self.environment.add_template_owned(name.clone(), text).map_err(failed)?;
         for sample in samples(texts) {
             self.fill(&name, &sample).map_err(|reason| problem(format!("with sample data: {reason}")))?;
@@ -200,28 +205,80 @@ fn name_of(locale: &str, part: &str) -> String {
 }
 
 fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
+    let mut environment = Environment::empty();
+    builtins(&mut environment);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    // An error then knows the expression that failed.
+    environment.set_debug(true);
+    environment.set_keep_trailing_newline(true);
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_auto_escape_callback(|name| match name.ends_with(".html") {
         true => AutoEscape::Html,
         false => AutoEscape::None,
     });
+    environment.set_formatter(write);
     environment
 }
 
-fn in_words(error: &minijinja::Error) -> String {
+/// Writes a value; none writes nothing.
+fn write(output: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_none() || value.is_undefined() {
+        return Ok(());
+    }
+    match state.auto_escape() {
+        AutoEscape::Html if !value.is_safe() => Ok(output.write_str(&escaped(&value.to_string()))?),
+        _ => Ok(write!(output, "{value}")?),
+    }
+}
+
+/// Text for HTML, between tags or in double quotes. Links stay legible: `/` is kept.
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+    }
+    html
+}
+
+/// The filters, tests and functions that a message can use. All of minijinja's would
+/// make a plugin half as big again.
+fn builtins(environment: &mut Environment<'static>) {
+    environment.add_filter("default", filters::default);
+    environment.add_filter("first", filters::first);
+    environment.add_filter("join", filters::join);
+    environment.add_filter("last", filters::last);
+    environment.add_filter("length", filters::length);
+    environment.add_filter("lower", filters::lower);
+    environment.add_filter("replace", filters::replace);
+    environment.add_filter("trim", filters::trim);
+    environment.add_filter("upper", filters::upper);
+    environment.add_function("range", functions::range);
+}
+
+fn in_words(error: &Error) -> String {
     let what = match error.kind() {
         ErrorKind::OutOfFuel => "takes too long; does a loop never end?".to_owned(),
-        ErrorKind::UndefinedError => format!("uses a name that there is not{}", detail(error)),
+        ErrorKind::UndefinedError => format!("unknown name {}", name_in(error).unwrap_or_default()),
         kind => format!("{kind}{}", detail(error)),
     };
     error.line().map_or(what.clone(), |line| format!("line {line}: {what}"))
 }
 
-fn detail(error: &minijinja::Error) -> String {
+/// The expression that failed, as the template writes it.
+fn name_in(error: &Error) -> Option<&str> {
+    error.template_source()?.get(error.range()?)
+}
+
+fn detail(error: &Error) -> String {
     error.detail().map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
@@ -296,17 +353,17 @@ mod tests {
     fn untrusted_text_stays_in_its_place() {
         let templates = with(&[]).unwrap();
         let hostile = shoes("<b>\r\nBcc: all {{ user }}");
-        assert_eq!(
-            templates.render(None, "html", &hostile).unwrap(),
-            "<p>&lt;b&gt; Bcc: all {{ user }}</p>"
-        );
+        assert_eq!(templates.render(None, "html", &hostile).unwrap(), "<p>&lt;b&gt; Bcc: all {{ user }}</p>");
         assert_eq!(templates.render(None, "subject", &hostile).unwrap(), "<b> Bcc: all {{ user }} now $1");
+        assert_eq!(templates.render(None, "html", &shoes("a/b'\"&")).unwrap(), "<p>a/b&#39;&quot;&amp;</p>");
     }
 
     #[test]
     fn a_template_that_fails_with_samples_is_refused_by_name_and_line() {
         let unknown = refused(&[("de", "subject", "x\n{{ pric }}")]);
-        assert!(unknown.starts_with("template de.subject: with sample data: line 2: "), "{unknown}");
+        assert_eq!(unknown, "template de.subject: with sample data: line 2: unknown name pric");
+        let nested = refused(&[("de", "html", "{% for it in items %}\n{{ it.pric }}{% endfor %}")]);
+        assert_eq!(nested, "template de.html: with sample data: line 2: unknown name it.pric");
         let broken = refused(&[("de", "subject", "{% if %}")]);
         assert!(broken.starts_with("template de.subject: line 1: syntax error"), "{broken}");
         let part = refused(&[("de", "titel", "x")]);
