@@ -15,7 +15,7 @@ mod reply;
 use bindings::exports::pricedrop::channel::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
-use pricedrop_plugin_support::types::{About, Problem, Setting, SettingSpec, Value};
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
 use pricedrop_plugin_support::{Settings, spec};
 use push::Push;
 use std::cell::OnceCell;
@@ -39,10 +39,11 @@ impl Guest for Channel {
                     "The service account credential of the sidecar; empty: none.",
                     Value::Credential(String::new()),
                 ),
-                SettingSpec {
-                    required: true,
-                    ..spec("project", "The id of the Firebase project.", Value::Text(String::new()))
-                },
+                spec(
+                    "project",
+                    "The id of the Firebase project; nothing is sent without it.",
+                    Value::Text(String::new()),
+                ),
                 spec("base-url", "Where the API is.", Value::Text("https://fcm.googleapis.com".into())),
                 spec(
                     "link-hosts",

@@ -12,7 +12,8 @@ const TTL_S_MAX: i64 = 2_419_200;
 /// The settings and the templates.
 pub struct Push {
     notes: Notes,
-    url: String,
+    /// None: the sidecar names no project.
+    url: Option<String>,
     credential: Option<String>,
 }
 
@@ -24,7 +25,7 @@ impl Push {
     pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let project = settings.text("project").map_err(one)?;
-        if project.is_empty() || !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b)) {
+        if !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b)) {
             return Err(vec![problem("project", "must be the id of a Firebase project")]);
         }
         let base = settings.text("base-url").map_err(one)?;
@@ -33,7 +34,8 @@ impl Push {
         }
         Ok(Self {
             notes: Notes::new(settings, given)?,
-            url: format!("{}/v1/projects/{project}/messages:send", base.trim_end_matches('/')),
+            url: Some(format!("{}/v1/projects/{project}/messages:send", base.trim_end_matches('/')))
+                .filter(|_| !project.is_empty()),
             credential: settings.credential("credential").map_err(one)?,
         })
     }
@@ -44,10 +46,13 @@ impl Push {
     /// The address is no token, or a template fails.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let token = normalize(&message.to.address).map_err(Refusal::BadRecipient)?;
+        let url = self.url.clone().ok_or_else(|| {
+            Refusal::Permanent("no project: set project under [settings] in the sidecar".into())
+        })?;
         let note = self.notes.note(message)?;
         Ok(Http {
             method: Method::Post,
-            url: self.url.clone(),
+            url,
             headers: vec![("content-type".into(), "application/json".into())],
             body: Body::Text(body(&token, &note, message)),
             credential: self.credential.clone(),

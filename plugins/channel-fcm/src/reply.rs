@@ -17,7 +17,9 @@ pub fn classification(reply: Reply) -> Classification {
     let code = error_code(&json["error"]);
     let reason = one_line(&format!("{} {code} {message}", response.status), 200);
     match (response.status, code) {
-        (404, _) | (_, "UNREGISTERED" | "SENDER_ID_MISMATCH") => bad_recipient(reason),
+        (_, "UNREGISTERED" | "SENDER_ID_MISMATCH") => bad_recipient(reason),
+        // A wrong project or base-url is 404 too, and says nothing about the token.
+        (404, _) => Classification::Permanent(reason),
         (_, "INVALID_ARGUMENT") if message.to_ascii_lowercase().contains("registration token") => {
             bad_recipient(reason)
         }

@@ -73,16 +73,19 @@ impl callbacks::Guest for Channel {
 }
 
 fn setting_specs() -> Vec<SettingSpec> {
-    let required = |spec: SettingSpec| SettingSpec { required: true, ..spec };
     vec![
-        required(spec("account-sid", "The provider's id of the account.", Value::Text(String::new()))),
+        spec(
+            "account-sid",
+            "The provider's id of the account; nothing is sent without it.",
+            Value::Text(String::new()),
+        ),
         spec("base-url", "Where the provider's API is.", Value::Text("https://api.twilio.com".into())),
         spec("credential", "The sidecar's credential for the API.", Value::Credential(String::new())),
-        required(spec(
+        spec(
             "senders",
             "Who sends, by the beginning of the recipient's number, such as +49=Shop; * means any number.",
             Value::Words(Vec::new()),
-        )),
+        ),
         spec("max-segments", "The most segments of one message.", Value::Number(2)),
         spec(
             "link-hosts",

@@ -9,8 +9,7 @@ use crate::{form, phone};
 /// The body is neither a status nor an opt-out or opt-in.
 pub fn receive(body: &[u8]) -> Result<Vec<Event>, String> {
     let fields = form::decode(body).ok_or("the body is not a form")?;
-    let field =
-        |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let field = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     match field("MessageStatus") {
         Some(status) => status_event(status, field("MessageSid"), field("ErrorCode")),
         None => consent_event(field("OptOutType").or(field("Body")), field("From"), field("MessageSid")),

@@ -23,7 +23,8 @@ const VALIDITY_S_MAX: i64 = 36_000;
 /// The settings and the templates.
 pub struct TextMessages {
     templates: Templates,
-    url: String,
+    /// None: the sidecar names no account.
+    url: Option<String>,
     credential: Option<String>,
     senders: Senders,
     max_segments: usize,
@@ -50,8 +51,12 @@ impl TextMessages {
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let to = phone::normalize(&message.to.address).map_err(Refusal::BadRecipient)?;
         let sender = self.senders.choose(&to).ok_or_else(|| {
-            let why = "no sender for the recipient's country; add one to the setting senders, such as \"*=MG...\"";
+            let why =
+                "no sender for the recipient's country; add one to the setting senders, such as \"*=MG...\"";
             Refusal::Permanent(why.into())
+        })?;
+        let url = self.url.clone().ok_or_else(|| {
+            Refusal::Permanent("no account: set account-sid under [settings] in the sidecar".into())
         })?;
         let text = self.text(message)?;
         let from = if sender.starts_with("MG") { "MessagingServiceSid" } else { "From" };
@@ -61,7 +66,7 @@ impl TextMessages {
         fields.extend(validity.as_deref().map(|seconds| ("ValidityPeriod", seconds)));
         Ok(Http {
             method: Method::Post,
-            url: self.url.clone(),
+            url,
             headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
             body: Body::Text(form::encode(&fields)),
             credential: self.credential.clone(),
@@ -124,16 +129,17 @@ fn validity_s(expires_ms: i64, sent_ms: i64) -> String {
     (expires_ms.saturating_sub(sent_ms) / 1000).clamp(1, VALIDITY_S_MAX).to_string()
 }
 
-fn url(settings: &Settings) -> Result<String, Problem> {
+fn url(settings: &Settings) -> Result<Option<String>, Problem> {
     let base = settings.text("base-url")?;
     if host_of(&base).is_none() {
         return Err(problem("base-url", "must be an http or https URL"));
     }
     let account = settings.text("account-sid")?;
-    if account.is_empty() || !account.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    if !account.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(problem("account-sid", "must be the account's id, letters and digits such as AC0123"));
     }
-    Ok(format!("{}/2010-04-01/Accounts/{account}/Messages.json", base.trim_end_matches('/')))
+    let url = format!("{}/2010-04-01/Accounts/{account}/Messages.json", base.trim_end_matches('/'));
+    Ok(Some(url).filter(|_| !account.is_empty()))
 }
 
 fn max_segments(settings: &Settings) -> Result<usize, Problem> {
