@@ -14,6 +14,7 @@ case), body, body_base64, connection (a number per connection), at (epoch second
   /wait/S/NAME     429, Retry-After: S, once; then 200
   /push/NAME       201, Location: /message/NAME  /token     an OAuth 2.0 token: token-1, token-2, ...
   /bearer/TOKEN    200 to this bearer token, else 401
+  /                200, as ntfy answers a message
 """
 
 import argparse
@@ -80,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_ok(self, _):
         self.reply(200, b"ok")
+
+    def do_(self, _):
+        self.reply(200, b'{"id":"m1","event":"message"}', content_type="application/json")
 
     def do_push(self, name):
         self.reply(201, location="/message/" + name)
