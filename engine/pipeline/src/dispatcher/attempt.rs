@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::backoff::{failed, jitter_ms, put_off};
 use super::breaker::{self, Admission};
-use super::counters::count;
 use super::classification::standard;
 use super::classifier::Classifier;
+use super::counters::count;
 use super::job::{Job, Outcome, Settled};
 use super::key::idempotency_key;
 use super::options::{FOLLOW_UPS, later};
