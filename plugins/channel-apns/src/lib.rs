@@ -16,7 +16,7 @@ mod reply;
 use bindings::exports::pricedrop::channel::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
-use pricedrop_plugin_support::types::{About, Problem, Setting, SettingSpec, Value};
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
 use pricedrop_plugin_support::{Settings, spec};
 use push::Push;
 use std::cell::OnceCell;
@@ -35,10 +35,11 @@ impl Guest for Channel {
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Sends every notification through the Apple Push Notification service.".into(),
             settings: vec![
-                SettingSpec {
-                    required: true,
-                    ..spec("topic", "The bundle id of the app.", Value::Text(String::new()))
-                },
+                spec(
+                    "topic",
+                    "The bundle id of the app; nothing is sent without it.",
+                    Value::Text(String::new()),
+                ),
                 spec("base-url", "Where the API is.", Value::Text("https://api.push.apple.com".into())),
                 spec(
                     "credential",

@@ -27,7 +27,7 @@ impl Push {
     pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let topic = settings.text("topic").map_err(one)?;
-        if topic.is_empty() || !topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+        if !topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
             return Err(vec![problem("topic", "must be the bundle id of an app")]);
         }
         let base = settings.text("base-url").map_err(one)?;
@@ -53,6 +53,10 @@ impl Push {
     /// The address is no device token, a template fails, or the message is too large.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let token = normalize(&message.to.address).map_err(Refusal::BadRecipient)?;
+        if self.topic.is_empty() {
+            let why = "no topic: set topic, the app's bundle id, under [settings] in the sidecar";
+            return Err(Refusal::Permanent(why.into()));
+        }
         let note = self.notes.note(message)?;
         let product = message.items.first().map(|item| item.product.as_str()).unwrap_or_default();
         let body = fitting(note, product).map_err(Refusal::Permanent)?;
