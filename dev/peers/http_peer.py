@@ -3,7 +3,7 @@
 Prints one JSON line {"port": N} when it listens (with --tls FOLDER also "ca": the
 certificate of the authority made for this run, for localhost), and appends one JSON line per
 request to the file named by --record: method, path, headers (names in lower
-case), body, connection (a number per connection), at (epoch seconds).
+case), body, body_base64, connection (a number per connection), at (epoch seconds).
 
   /ok              200 "ok"                  /status/N        N
   /slow-headers    never answers             /slow-body       200, then the body never ends
@@ -12,9 +12,13 @@ case), body, connection (a number per connection), at (epoch seconds).
   /retry-seconds   429, Retry-After: 7       /retry-date      429, Retry-After: a date 7 s ahead
   /flaky/N/NAME    503 N times, then 200     /redirect        302 to /ok
   /wait/S/NAME     429, Retry-After: S, once; then 200
+  /push/NAME       201, Location: /message/NAME  /token     an OAuth 2.0 token: token-1, token-2, ...
+  /bearer/TOKEN    200 to this bearer token, else 401
+  /                200, as ntfy answers a message
 """
 
 import argparse
+import base64
 import itertools
 import json
 import os
@@ -29,6 +33,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HANG_S = 120
 connections = itertools.count(1)
+tokens = itertools.count(1)
 lock = threading.Lock()
 seen = Counter()
 
@@ -58,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             "path": self.path,
             "headers": {name.lower(): value for name, value in self.headers.items()},
             "body": body.decode("utf-8", "replace"),
+            "body_base64": base64.b64encode(body).decode(),
             "connection": self.number,
             "at": time.time(),
         })
@@ -75,6 +81,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_ok(self, _):
         self.reply(200, b"ok")
+
+    def do_(self, _):
+        self.reply(200, b'{"id":"m1","event":"message"}', content_type="application/json")
+
+    def do_push(self, name):
+        self.reply(201, location="/message/" + name)
+
+    def do_token(self, _):
+        token = {"access_token": f"token-{next(tokens)}", "token_type": "Bearer", "expires_in": 3600}
+        self.reply(200, json.dumps(token).encode(), content_type="application/json")
+
+    def do_bearer(self, wanted):
+        """200 to this token alone."""
+        good = self.headers.get("authorization") == "Bearer " + wanted
+        self.reply(200 if good else 401, b"" if good else b"token expired")
 
     def do_status(self, code):
         self.reply(int(code), b"as you wish")

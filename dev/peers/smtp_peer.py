@@ -3,7 +3,7 @@ writes down every mail.
 
 Prints one JSON line {"port": N, "ca": PATH} when it listens (the certificate is
 for localhost, of an authority made for this run) and appends one JSON line per
-accepted mail to the file named by --record: from, to, user, tls, headers, text.
+accepted mail to the file named by --record: from, to, user, tls, headers, parts, raw_base64.
 
 The recipient's local part says what happens:
   busy-N-NAME   451 N times, then accepted
@@ -17,6 +17,7 @@ needs TLS; with --no-starttls the server has no STARTTLS.
 
 import argparse
 import asyncio
+import base64
 import json
 import logging
 import pathlib
@@ -75,6 +76,7 @@ class Handler:
             "user": session.auth_data.login.decode() if session.auth_data else None,
             "tls": session.ssl is not None,
             "headers": [[name, str(value)] for name, value in mail.items()],
+            "raw_base64": base64.b64encode(envelope.original_content).decode(),
             "parts": [[part.get_content_type(), part.get_content()] for part in parts],
         }
         self.record.write(json.dumps(line) + "\n")

@@ -1,8 +1,11 @@
 # Sourced by build and verify: which plugins there are, and what goes into each.
 # Callers stand in the checkout's root.
 
-rust_defaults=(bucketing-floor bucketing-log throttling-coalesce channel-console channel-webhook channel-email)
-rust_fixtures=(hostile throttle-hostile channel-hostile)
+rust_defaults=(
+  bucketing-floor bucketing-log throttling-coalesce
+  channel-console channel-webhook channel-email channel-webpush channel-fcm channel-sms channel-slack channel-ntfy
+)
+rust_fixtures=(hostile throttle-hostile channel-hostile channel-contract)
 js_examples=(bucketing-js)
 
 defaults_folder=plugins/dist
@@ -34,7 +37,7 @@ source_files() {
       echo dev/plugins/build-rust
       echo plugins/Cargo.toml
       echo plugins/Cargo.lock
-      find plugins/support "$folder" -type f \( -name '*.rs' -o -name Cargo.toml \)
+      find plugins/support "$folder" -type f \( -name "*.rs" -o -name Cargo.toml -o -path "*.d/*" \)
       ;;
   esac
 }

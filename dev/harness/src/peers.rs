@@ -1,6 +1,6 @@
 //! The test servers of dev/peers, as processes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -88,6 +88,26 @@ impl Peer {
     /// Its address, as the `hosts` of a sidecar name it.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// Asks dev/peers/verify.py whether what was sent holds, by the libraries that
+/// receivers use; its answer.
+///
+/// # Errors
+/// It does not hold, for this reason.
+pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
+    let mut command = Command::new(python()?);
+    command.arg(repository().join("dev/peers/verify.py")).arg(what);
+    let mut process =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut input = process.stdin.take().ok_or("no standard input")?;
+    input.write_all(given.to_string().as_bytes())?;
+    drop(input);
+    let output = process.wait_with_output()?;
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout)?),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
     }
 }
 

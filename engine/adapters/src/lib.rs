@@ -6,6 +6,5 @@ pub mod embedded;
 pub mod kafka;
 pub mod memory;
 pub mod moving;
-pub mod outbound;
 pub mod redis;
 pub mod retry_index;

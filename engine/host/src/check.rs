@@ -1,4 +1,4 @@
-//! Checks one pair as the host would before letting it serve, and runs the
+//! Checks the files of one plugin as the host would before letting it serve, and runs the
 //! cases of its author: what `pricedrop plugin check` says.
 
 use std::fs;
@@ -8,8 +8,11 @@ use std::sync::Arc;
 use crate::cases::{self, CaseFile};
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
-use crate::limits::{Limits, SIDECAR_BYTES};
-use crate::load::{Loaded, Pair, Workshop};
+use crate::files::PluginFiles;
+use crate::folder::{Listing, Unread, read_files};
+use crate::host::FILE_BYTES;
+use crate::limits::Limits;
+use crate::load::{Loaded, Workshop};
 use crate::sidecar::Sidecar;
 
 /// What a check found.
@@ -39,21 +42,21 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
     let workshop =
         Workshop { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
     let mut report = Report::default();
-    let pair = match read(wasm) {
-        Ok(pair) => pair,
+    let files = match read(wasm) {
+        Ok(files) => files,
         Err(problem) => {
             report.problems.push(problem);
             return Ok(report);
         }
     };
-    match workshop.load(&pair, Arc::default()) {
+    match workshop.load(&files, Arc::default()) {
         Ok(loaded) => report.introduce(&loaded),
         Err(refusal) => report.problems.push(refusal.to_string()),
     }
     let beside = wasm.with_file_name("cases");
     for file in case_files(cases.unwrap_or(&beside)) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match run_file(&workshop, &pair, &file, &mut report.cases) {
+        match run_file(&workshop, &files, &file, &mut report.cases) {
             Ok(problems) => {
                 report.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
             }
@@ -73,18 +76,19 @@ impl Report {
     }
 }
 
-fn read(wasm: &Path) -> Result<Pair, String> {
+/// Reads a plugin's files as they lie beside each other.
+pub(crate) fn read(wasm: &Path) -> Result<PluginFiles, String> {
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = fs::read(wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
-    let beside = wasm.with_extension("toml");
-    let sidecar = match fs::metadata(&beside) {
-        Ok(metadata) if metadata.len() > SIDECAR_BYTES => {
-            return Err(format!("{}: too long", beside.display()));
-        }
-        Ok(_) => Some(fs::read_to_string(&beside).map_err(|error| format!("{}: {error}", beside.display()))?),
-        Err(_) => None,
-    };
-    Ok(Pair { stem, wasm: bytes, sidecar })
+    let parent = wasm.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = parent.unwrap_or(Path::new("."));
+    if !wasm.is_file() || wasm.extension().is_none_or(|extension| extension != "wasm") {
+        return Err(format!("{}: there is no such .wasm file", wasm.display()));
+    }
+    let most = Limits::default().wasm_bytes.max(FILE_BYTES);
+    read_files(folder, &Listing::of(folder), &stem, most).map_err(|unread| match unread {
+        Unread::Changing => format!("{}: its files are changing; try again", wasm.display()),
+        Unread::Refused(refusal) => refusal.to_string(),
+    })
 }
 
 fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -96,14 +100,16 @@ fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Runs one file with the settings it names.
-fn run_file(workshop: &Workshop, pair: &Pair, file: &Path, count: &mut usize) -> Result<Vec<String>, String> {
+fn run_file(workshop: &Workshop, files: &PluginFiles, file: &Path, count: &mut usize) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let cases: CaseFile =
         serde_json::from_str(&text).map_err(|error| format!("not a file of cases: {error}"))?;
-    let own = pair.sidecar.as_deref().unwrap_or_default();
-    let own = Sidecar::parse(&format!("{}.toml", pair.stem), own, &workshop.limits).unwrap_or_default();
+    let own = files.sidecar.as_deref().unwrap_or_default();
+    let own = Sidecar::parse(&format!("{}.toml", files.stem), own, &workshop.limits).unwrap_or_default();
     let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };
-    let loaded = workshop.load_with(pair, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
+    let mut files = files.clone();
+    files.templates.extend(cases.templates);
+    let loaded = workshop.load_with(&files, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
     if loaded.kind() != cases.kind {
         return Err(format!("cases of a {} plugin, but this is a {} plugin", cases.kind, loaded.kind()));
     }

@@ -1,5 +1,5 @@
-//! The plugin folder as it lies there: which pairs, and whether they changed.
-//! Nothing is decided here; links are followed, dot files passed over.
+//! The plugin folder as it lies there: which plugins, and whether their files
+//! changed. Nothing is decided here; links are followed, dot files passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::error::Refusal;
-use crate::limits::{FOLDER_ENTRIES, SIDECAR_BYTES};
-use crate::load::Pair;
+use crate::files::{PluginFiles, locale_and_part, template_folder};
+use crate::limits::{FOLDER_ENTRIES, SIDECAR_BYTES, TEMPLATE_BYTES, TEMPLATES};
 
 /// What tells one content of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ impl Mark {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     files: BTreeMap<String, Mark>,
+    /// The files in the template folder of each stem.
+    templates: BTreeMap<String, BTreeMap<String, Mark>>,
     /// There is no such folder, or it cannot be read, for this reason.
     pub(crate) missing: Option<String>,
     /// There is more in it than is looked at.
@@ -59,16 +61,20 @@ impl Listing {
 
     fn read(folder: &Path) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for (at, entry) in fs::read_dir(folder)?.enumerate() {
-            if at == FOLDER_ENTRIES {
+        for name in names(folder, FOLDER_ENTRIES)? {
+            let Some(name) = name else {
                 listing.crowded = true;
                 break;
+            };
+            let path = folder.join(&name);
+            if let Some(stem) = name.strip_suffix(".d").filter(|_| path.is_dir()) {
+                // A folder that vanished meanwhile has no templates.
+                let marks = template_marks(&path).unwrap_or_default();
+                listing.templates.insert(stem.to_owned(), marks);
             }
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') || !(name.ends_with(".wasm") || name.ends_with(".toml")) {
+            if !(name.ends_with(".wasm") || name.ends_with(".toml")) {
                 continue;
             }
-            let path = folder.join(&name);
             // A file that vanished, or a link to nowhere, is not there.
             if let (true, Ok(mark)) = (path.is_file(), Mark::of(&path)) {
                 listing.files.insert(name, mark);
@@ -82,11 +88,18 @@ impl Listing {
         self.files.keys().filter_map(|name| name.strip_suffix(".wasm"))
     }
 
-    /// The sidecars that have none.
+    /// The sidecars and template folders that have none.
     pub(crate) fn orphans(&self) -> Vec<String> {
         let stems: BTreeSet<&str> = self.stems().collect();
         let sidecars = self.files.keys().filter(|name| name.ends_with(".toml"));
-        sidecars.filter(|name| !stems.contains(name.trim_end_matches(".toml"))).cloned().collect()
+        let sidecars = sidecars.filter(|name| !stems.contains(name.trim_end_matches(".toml"))).cloned();
+        let folders = self.templates.keys().filter(|stem| !stems.contains(stem.as_str()));
+        sidecars.chain(folders.map(|stem| template_folder(stem))).collect()
+    }
+
+    /// The stems that have a folder of templates.
+    pub(crate) fn template_stems(&self) -> impl Iterator<Item = &str> {
+        self.templates.keys().map(String::as_str)
     }
 
     fn marks(&self, stem: &str) -> [Option<Mark>; 2] {
@@ -94,29 +107,92 @@ impl Listing {
     }
 }
 
-/// A pair that could not be read.
+/// The names in a folder, without dot files; `None` ends them where there are more.
+fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
+    let mut names = Vec::new();
+    for (at, entry) in fs::read_dir(folder)?.enumerate() {
+        if at == most {
+            names.push(None);
+            break;
+        }
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(Some(name));
+        }
+    }
+    Ok(names)
+}
+
+/// One more than are allowed, if there are that many: reading refuses them then.
+fn template_marks(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
+    let mut marks = BTreeMap::new();
+    for name in names(folder, TEMPLATES + 1)?.into_iter().flatten() {
+        let path = folder.join(&name);
+        // Editors leave such files behind.
+        let is_left_over = name.ends_with('~') || name.starts_with('#');
+        if let (false, true, Ok(mark)) = (is_left_over, path.is_file(), Mark::of(&path)) {
+            marks.insert(name, mark);
+        }
+    }
+    Ok(marks)
+}
+
+/// Files that could not be read.
 pub(crate) enum Unread {
-    /// It changed meanwhile; try again when it has settled.
+    /// They changed meanwhile; try again when they have settled.
     Changing,
-    /// It cannot be used as it is.
+    /// They cannot be used as they are.
     Refused(Refusal),
 }
 
-/// Reads a pair that is the same before and after.
-pub(crate) fn read_pair(folder: &Path, listing: &Listing, stem: &str, most: u64) -> Result<Pair, Unread> {
+/// Reads the files of a plugin, which are the same before and after.
+pub(crate) fn read_files(
+    folder: &Path,
+    listing: &Listing,
+    stem: &str,
+    most: u64,
+) -> Result<PluginFiles, Unread> {
     let paths = ["wasm", "toml"].map(|extension| folder.join(format!("{stem}.{extension}")));
     let [wasm_mark, sidecar_mark] = listing.marks(stem);
     let wasm = read_file(&paths[0], most)?;
     let sidecar = match sidecar_mark {
-        Some(_) => Some(read_file(&paths[1], SIDECAR_BYTES)?),
+        Some(_) => Some(text(&format!("{stem}.toml"), read_file(&paths[1], SIDECAR_BYTES)?)?),
         None => None,
     };
+    let templates = read_templates(folder, listing, stem)?;
     if [Mark::of(&paths[0]).ok(), Mark::of(&paths[1]).ok()] != [wasm_mark, sidecar_mark] {
         return Err(Unread::Changing);
     }
-    let not_text = |_| Unread::Refused(Refusal::of_file(format!("{stem}.toml"), "not UTF-8 text", ""));
-    let sidecar = sidecar.map(String::from_utf8).transpose().map_err(not_text)?;
-    Ok(Pair { stem: stem.to_owned(), wasm, sidecar })
+    Ok(PluginFiles { stem: stem.to_owned(), wasm, sidecar, templates })
+}
+
+fn read_templates(folder: &Path, listing: &Listing, stem: &str) -> Result<BTreeMap<String, String>, Unread> {
+    let Some(marks) = listing.templates.get(stem) else { return Ok(BTreeMap::new()) };
+    let refuse = |file: String, reason: String, remedy: &str| {
+        Err(Unread::Refused(Refusal::of_file(file, reason, remedy)))
+    };
+    let name = template_folder(stem);
+    if marks.len() > TEMPLATES {
+        return refuse(name, format!("more than {TEMPLATES} templates"), "remove some");
+    }
+    let folder = folder.join(&name);
+    let mut templates = BTreeMap::new();
+    for file in marks.keys() {
+        if locale_and_part(file).is_none() {
+            let reason = "is not named <locale>.<part>".to_owned();
+            return refuse(format!("{name}/{file}"), reason, "rename it, for example to en.subject");
+        }
+        let bytes = read_file(&folder.join(file), TEMPLATE_BYTES)?;
+        templates.insert(file.clone(), text(&format!("{name}/{file}"), bytes)?);
+    }
+    match template_marks(&folder) {
+        Ok(after) if after == *marks => Ok(templates),
+        _ => Err(Unread::Changing),
+    }
+}
+
+fn text(file: &str, bytes: Vec<u8>) -> Result<String, Unread> {
+    String::from_utf8(bytes).map_err(|_| Unread::Refused(Refusal::of_file(file, "not UTF-8 text", "")))
 }
 
 fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {

@@ -20,10 +20,11 @@ use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
 
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Refusal, nearest};
-use crate::folder::{Listing, Unread, read_pair};
+use crate::files::PluginFiles;
+use crate::folder::{Listing, Unread, read_files};
 use crate::health::Counters;
 use crate::last_good::LastGood;
-use crate::load::{Loaded, Pair, Workshop};
+use crate::load::{Loaded, Workshop};
 use crate::options::Options;
 use crate::slots::{Slots, Table};
 use crate::status::Status;
@@ -103,7 +104,7 @@ impl Shared {
         self.table.store(Arc::new(slots.settle()));
     }
 
-    /// The first reading: what is broken is replaced by its last-good pair.
+    /// The first reading: what is broken is replaced by its last-good files.
     pub(crate) fn start(self: &Arc<Shared>) -> Result<(), Error> {
         self.read_folder();
         for stem in self.kept.stems() {
@@ -117,7 +118,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Loads the last-good pairs of a stem where they are needed: nothing of
+    /// Loads the last-good filess of a stem where they are needed: nothing of
     /// it serves, or what there is may have to give way to the one before.
     fn fall_back(self: &Arc<Shared>, stem: &str) {
         let entry = self.kept.entry(stem);
@@ -154,11 +155,11 @@ impl Shared {
         if self.kept.rejected(stem, digest).is_some() {
             return None;
         }
-        let pair = self.kept.pair(stem, digest)?;
+        let files = self.kept.files(stem, digest)?;
         let counters = self.counters(stem);
         self.workshop
-            .load(&pair, counters)
-            .inspect_err(|refusal| tracing::warn!("last-good pair {}: {refusal}", digest.short()))
+            .load(&files, counters)
+            .inspect_err(|refusal| tracing::warn!("last-good files {}: {refusal}", digest.short()))
             .ok()
     }
 
@@ -205,23 +206,23 @@ impl Shared {
             if present.contains(&stem.as_str()) || slot.removed {
                 continue;
             }
-            tracing::warn!("{stem}.wasm is gone from the plugin folder; its last good pair keeps serving");
+            tracing::warn!("{stem}.wasm is gone from the plugin folder; its last good files keep serving");
             (slot.removed, slot.seen, slot.problem) = (true, None, None);
         }
     }
 
-    /// Looks at one pair; whether it could be read whole.
+    /// Looks at the files of one plugin; whether it could be read whole.
     fn visit(self: &Arc<Shared>, listing: &Listing, stem: &str) -> bool {
         let most = self.options.limits.wasm_bytes.max(FILE_BYTES);
-        let pair = match read_pair(&self.options.folder, listing, stem, most) {
-            Ok(pair) => pair,
+        let files = match read_files(&self.options.folder, listing, stem, most) {
+            Ok(files) => files,
             Err(Unread::Changing) => return false,
             Err(Unread::Refused(refusal)) => {
                 self.refuse(stem, None, refusal);
                 return true;
             }
         };
-        let digest = pair.digest();
+        let digest = files.digest();
         if self.is_known(stem, &digest) {
             return true;
         }
@@ -233,9 +234,9 @@ impl Shared {
             return true;
         }
         let loaded =
-            self.workshop.load(&pair, self.counters(stem)).and_then(|loaded| self.fits(stem, loaded));
+            self.workshop.load(&files, self.counters(stem)).and_then(|loaded| self.fits(stem, loaded));
         match loaded {
-            Ok(loaded) => self.accept(&pair, loaded),
+            Ok(loaded) => self.accept(&files, loaded),
             Err(refusal) => self.refuse(stem, Some(digest), refusal),
         }
         true
@@ -276,25 +277,25 @@ impl Shared {
         Ok(loaded)
     }
 
-    fn accept(self: &Arc<Shared>, pair: &Pair, loaded: Loaded) {
-        let digest = pair.digest();
-        self.kept.keep(pair);
+    fn accept(self: &Arc<Shared>, files: &PluginFiles, loaded: Loaded) {
+        let digest = files.digest();
+        self.kept.keep(files);
         if let Some(policy) = loaded.policy() {
             self.kept.remember_policy(policy);
         }
-        let entry = self.kept.entry(&pair.stem);
+        let entry = self.kept.entry(&files.stem);
         let proven = entry.proven && entry.current.as_ref() == Some(&digest);
         loaded.health().serve(self.reporter(), proven);
-        tracing::info!(plugin = %loaded.meta().name, kind = %loaded.kind(), file = %pair.stem, digest = digest.short(), "loaded");
+        tracing::info!(plugin = %loaded.meta().name, kind = %loaded.kind(), file = %files.stem, digest = digest.short(), "loaded");
         let mut slots = self.slots();
-        slots.place(&pair.stem, loaded);
-        let slot = slots.by_stem.entry(pair.stem.clone()).or_default();
+        slots.place(&files.stem, loaded);
+        let slot = slots.by_stem.entry(files.stem.clone()).or_default();
         (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
         slot.counters.reloads.fetch_add(1, Relaxed);
         let in_memory = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
         // At the start, the one before is not in memory yet.
         let previous = in_memory.or(entry.current.filter(|before| *before != digest)).or(entry.previous);
-        self.kept.record(&pair.stem, Some(&digest), proven, previous.as_ref());
+        self.kept.record(&files.stem, Some(&digest), proven, previous.as_ref());
         self.settle(&mut slots);
     }
 
@@ -312,7 +313,7 @@ impl Shared {
 }
 
 /// Longest file read at all, whatever a sidecar's limit says, bytes.
-const FILE_BYTES: u64 = 256 << 20;
+pub(crate) const FILE_BYTES: u64 = 256 << 20;
 
 /// Whether a start may go on with what was chosen.
 fn check_choice(slots: &Slots, kind: Kind, folder: &Path) -> Result<(), Error> {

@@ -1,7 +1,7 @@
-//! The pairs that serve and the ones before them, kept by digest in the data
+//! The sets of files that serve and the ones before them, kept by digest in the data
 //! folder, so that a broken file in the plugin folder never leaves the engine
 //! without a plugin, not even after a restart. Without a data folder the same
-//! is remembered in memory, without the pairs.
+//! is remembered in memory, without the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,18 +15,18 @@ use crate::cache::{private_folder, write_whole};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::limits::REJECTED_DIGESTS;
-use crate::load::Pair;
+use crate::files::PluginFiles;
 
 /// What is remembered of one file stem.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// The pair that passed its checks last.
+    /// The files that passed its checks last.
     pub(crate) current: Option<Digest>,
     /// Whether that one is through its probation.
     pub(crate) proven: bool,
     /// The one before, while it may still be needed.
     pub(crate) previous: Option<Digest>,
-    /// Pairs that failed in service, with the reason, the latest last.
+    /// Files that failed in service, with the reason, the latest last.
     pub(crate) rejected: Vec<(Digest, String)>,
 }
 
@@ -37,7 +37,7 @@ struct Index {
     policies: BTreeMap<String, String>,
 }
 
-/// The store of last-good pairs.
+/// The store of last-good files.
 pub(crate) struct LastGood {
     folder: Option<PathBuf>,
     index: Mutex<Index>,
@@ -72,7 +72,7 @@ impl LastGood {
         self.index().stems.get(stem).cloned().unwrap_or_default()
     }
 
-    /// Why this pair is not to be tried again, if so.
+    /// Why these files are not to be tried again, if so.
     pub(crate) fn rejected(&self, stem: &str, digest: &Digest) -> Option<String> {
         let index = self.index();
         let rejected = &index.stems.get(stem)?.rejected;
@@ -90,7 +90,7 @@ impl LastGood {
         self.write(&index);
     }
 
-    /// Remembers which pairs a stem lives by now; others are forgotten.
+    /// Remembers which files a stem lives by now; others are forgotten.
     pub(crate) fn record(
         &self,
         stem: &str,
@@ -115,26 +115,30 @@ impl LastGood {
         self.write(&index);
     }
 
-    /// Keeps the bytes of a pair.
-    pub(crate) fn keep(&self, pair: &Pair) {
+    /// Keeps the bytes of a plugin's files.
+    pub(crate) fn keep(&self, files: &PluginFiles) {
         let Some(folder) = &self.folder else { return };
-        let digest = pair.digest();
-        let sidecar = pair.sidecar.as_deref().unwrap_or_default();
+        let digest = files.digest();
+        let sidecar = files.sidecar.as_deref().unwrap_or_default();
+        let templates = serde_json::to_vec(&files.templates).expect("templates are texts");
         let kept = write_whole(&folder.join(format!("{digest}.toml")), &[sidecar.as_bytes()])
-            .and_then(|()| write_whole(&folder.join(format!("{digest}.wasm")), &[&pair.wasm]));
+            .and_then(|()| write_whole(&folder.join(format!("{digest}.templates")), &[&templates]))
+            .and_then(|()| write_whole(&folder.join(format!("{digest}.wasm")), &[&files.wasm]));
         if let Err(error) = kept {
-            tracing::warn!(plugin = pair.stem, "last-good pair not kept: {error}");
+            tracing::warn!(plugin = files.stem, "last-good files not kept: {error}");
         }
     }
 
-    /// A kept pair, if it is still what its name says.
-    pub(crate) fn pair(&self, stem: &str, digest: &Digest) -> Option<Pair> {
+    /// Kept files, if they are still what their name says.
+    pub(crate) fn files(&self, stem: &str, digest: &Digest) -> Option<PluginFiles> {
         let folder = self.folder.as_ref()?;
         let wasm = fs::read(folder.join(format!("{digest}.wasm"))).ok()?;
         let sidecar = fs::read_to_string(folder.join(format!("{digest}.toml"))).ok()?;
         let sidecar = Some(sidecar).filter(|text| !text.is_empty());
-        let pair = Pair { stem: stem.to_owned(), wasm, sidecar };
-        (pair.digest() == *digest).then_some(pair)
+        let templates = fs::read(folder.join(format!("{digest}.templates"))).ok()?;
+        let templates = serde_json::from_slice(&templates).ok()?;
+        let files = PluginFiles { stem: stem.to_owned(), wasm, sidecar, templates };
+        (files.digest() == *digest).then_some(files)
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {

@@ -74,6 +74,14 @@ pub const SETTINGS: usize = 64;
 pub const STATEMENT_BYTES: usize = 1_024;
 /// Longest single header, subject, URL or line of a channel, bytes.
 pub const LINE_BYTES: usize = 8 << 10;
+/// Longest address that `normalize` may answer, bytes.
+pub const ADDRESS_BYTES: usize = 4 << 10;
+/// Most events that one request to a callback URL may report.
+pub const EVENTS: usize = 10_000;
+/// Most templates of one channel.
+pub const TEMPLATES: usize = 256;
+/// Longest template, bytes.
+pub const TEMPLATE_BYTES: u64 = 64 << 10;
 /// Most headers of a request or mail.
 pub const HEADERS: usize = 64;
 /// Longest time a plugin may put anything off, milliseconds: a year.

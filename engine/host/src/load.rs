@@ -1,4 +1,4 @@
-//! From a pair of files to a plugin that may serve: every step of the way can
+//! From the files of a plugin to a plugin that may serve: every step of the way can
 //! refuse it, and says in which file, in which function, and what to do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,50 +9,26 @@ use wasmtime::component::{Component, Linker};
 
 use crate::cache::Cache;
 use crate::cases;
-use crate::contract::bindings::types::About;
 use crate::contract::bucketing::{Bucketing, BucketingPolicy};
 use crate::contract::channel::{Channel, ChannelPlugin};
 use crate::contract::throttling::{Throttling, ThrottlingPolicy};
-use crate::contract::{Contract, bindings};
+use crate::contract::{Contract, Description, bindings};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{Kind, Refusal};
+use crate::files::PluginFiles;
 use crate::health::{Counters, Health};
 use crate::limits::Limits;
 use crate::load_check;
 use crate::log::LogLines;
 use crate::plugin::{Instance, Meta, Plugin};
-use crate::settings::{Settings, check_about, cut};
+use crate::settings::{Settings, check_about, check_address_kind, cut};
 use crate::sidecar::Sidecar;
 use crate::store::{Data, Logging, explain};
 use crate::wasi;
 use crate::wrap::to_component;
 
-/// A pair of files as read, whole.
-#[derive(Debug, Clone)]
-pub(crate) struct Pair {
-    pub(crate) stem: String,
-    pub(crate) wasm: Vec<u8>,
-    pub(crate) sidecar: Option<String>,
-}
-
-impl Pair {
-    /// Of both files.
-    pub(crate) fn digest(&self) -> Digest {
-        let sidecar = self.sidecar.as_deref().unwrap_or_default();
-        Digest::of(&[&self.wasm, sidecar.as_bytes()])
-    }
-
-    fn wasm_file(&self) -> String {
-        format!("{}.wasm", self.stem)
-    }
-
-    fn sidecar_file(&self) -> String {
-        format!("{}.toml", self.stem)
-    }
-}
-
-/// What loading needs besides the pair.
+/// What loading needs besides the files.
 pub(crate) struct Workshop {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<Cache>,
@@ -112,44 +88,44 @@ impl Loaded {
 }
 
 impl Workshop {
-    /// Loads a pair with its own sidecar and runs the cases in it.
+    /// Loads files with their own sidecar and runs the cases in it.
     ///
     /// # Errors
     /// It may not serve, for this reason.
-    pub(crate) fn load(&self, pair: &Pair, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
-        let sidecar = match &pair.sidecar {
-            Some(text) => Sidecar::parse(&pair.sidecar_file(), text, &self.limits)?,
+    pub(crate) fn load(&self, files: &PluginFiles, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
+        let sidecar = match &files.sidecar {
+            Some(text) => Sidecar::parse(&files.sidecar_file(), text, &self.limits)?,
             None => Sidecar { limits: self.limits.clone(), ..Sidecar::default() },
         };
-        let loaded = self.load_with(pair, &sidecar, counters)?;
+        let loaded = self.load_with(files, &sidecar, counters)?;
         let problems = cases::run(&sidecar.cases, &loaded);
         match problems.first() {
             None => Ok(loaded),
             Some(problem) => Err(Refusal::of_file(
-                pair.sidecar_file(),
+                files.sidecar_file(),
                 format!("{} of {} cases failed: {problem}", problems.len(), sidecar.cases.len()),
                 "mend the plugin, or the case",
             )),
         }
     }
 
-    /// Loads a pair with this sidecar instead of its own; no cases.
+    /// Loads files with this sidecar instead of their own; no cases.
     pub(crate) fn load_with(
         &self,
-        pair: &Pair,
+        files: &PluginFiles,
         sidecar: &Sidecar,
         counters: Arc<Counters>,
     ) -> Result<Loaded, Refusal> {
-        let file = pair.wasm_file();
-        self.check_allowed(pair)?;
-        if pair.wasm.len() as u64 > sidecar.limits.wasm_bytes {
-            let reason = format!("{} bytes; at most {}", pair.wasm.len(), sidecar.limits.wasm_bytes);
+        let file = files.wasm_file();
+        self.check_allowed(files)?;
+        if files.wasm.len() as u64 > sidecar.limits.wasm_bytes {
+            let reason = format!("{} bytes; at most {}", files.wasm.len(), sidecar.limits.wasm_bytes);
             return Err(Refusal::of_file(file, reason, "make it smaller, or raise the limit wasm_bytes"));
         }
-        let component = self.compile(&file, &pair.wasm)?;
+        let component = self.compile(&file, &files.wasm)?;
         match self.kind_of(&file, &component)? {
             Kind::Bucketing => {
-                let plugin: Plugin<Bucketing> = self.prepare(pair, sidecar, &component, counters)?;
+                let (plugin, _): (Plugin<Bucketing>, _) = self.prepare(files, sidecar, &component, counters)?;
                 let fingerprint = load_check::check(&plugin).map_err(|failed| {
                     Refusal::of_function(&file, failed.function, failed.reason, failed.remedy)
                 })?;
@@ -158,7 +134,7 @@ impl Workshop {
                 Ok(Loaded::Bucketing(Arc::new(BucketingPolicy { plugin, identity })))
             }
             Kind::Throttling => {
-                let plugin: Plugin<Throttling> = self.prepare(pair, sidecar, &component, counters)?;
+                let (plugin, _): (Plugin<Throttling>, _) = self.prepare(files, sidecar, &component, counters)?;
                 let formats = plugin
                     .call(|exports, store| exports.pricedrop_throttling_policy().call_state_formats(store));
                 let (writes, reads) = formats.map_err(|failure| {
@@ -167,20 +143,25 @@ impl Workshop {
                 Ok(Loaded::Throttling(Arc::new(ThrottlingPolicy { plugin, writes, reads })))
             }
             Kind::Channel => {
-                let plugin: Plugin<Channel> = self.prepare(pair, sidecar, &component, counters)?;
-                Ok(Loaded::Channel(Arc::new(ChannelPlugin { plugin, access: sidecar.access.clone() })))
+                let (plugin, address_kind) = self.prepare(files, sidecar, &component, counters)?;
+                let address_kind = address_kind.unwrap_or_default();
+                let channel = ChannelPlugin { plugin, address_kind, access: sidecar.access.clone() };
+                channel.try_samples().map_err(|reason| {
+                    Refusal::of_function(file, "render", reason, "mend the plugin, or its templates")
+                })?;
+                Ok(Loaded::Channel(Arc::new(channel)))
             }
         }
     }
 
-    fn check_allowed(&self, pair: &Pair) -> Result<(), Refusal> {
+    fn check_allowed(&self, files: &PluginFiles) -> Result<(), Refusal> {
         let Some(allowed) = &self.allow_digests else { return Ok(()) };
-        let digest = Digest::of(&[&pair.wasm]);
+        let digest = Digest::of(&[&files.wasm]);
         if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(digest.as_str())) {
             return Ok(());
         }
         let reason = format!("its digest {digest} is not on the list of allowed ones");
-        Err(Refusal::of_file(pair.wasm_file(), reason, "add it to plugins.allow in the configuration"))
+        Err(Refusal::of_file(files.wasm_file(), reason, "add it to plugins.allow in the configuration"))
     }
 
     /// Compiles, or takes the compiled code of the same content.
@@ -241,30 +222,36 @@ impl Workshop {
     /// Links, introduces and configures a plugin; one instance is idle then.
     fn prepare<C: Contract>(
         &self,
-        pair: &Pair,
+        files: &PluginFiles,
         sidecar: &Sidecar,
         component: &Component,
         counters: Arc<Counters>,
-    ) -> Result<Plugin<C>, Refusal> {
-        let file = pair.wasm_file();
+    ) -> Result<(Plugin<C>, Option<String>), Refusal> {
+        let file = files.wasm_file();
+        if C::KIND != Kind::Channel && !files.templates.is_empty() {
+            let reason = format!("a {} plugin has no templates", C::KIND);
+            return Err(Refusal::of_file(files.template_folder(), reason, "remove the folder"));
+        }
         let (linked, wasi) = self.link::<C>(&file, component)?;
-        let log = LogLines::new(&pair.stem, sidecar.limits.log_lines_per_second);
-        let about = self.introduce::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
+        let log = LogLines::new(&files.stem, sidecar.limits.log_lines_per_second);
+        let Description { about, address_kind } =
+            self.introduce::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
         let is_credential = |name: &str| sidecar.access.credentials.contains_key(name);
         let settings = Settings::read(&about, &sidecar.settings, is_credential)
-            .map_err(|problems| Refusal::of_file(pair.sidecar_file(), problems.join("; "), ""))?;
+            .map_err(|problems| Refusal::of_file(files.sidecar_file(), problems.join("; "), ""))?;
         let meta = Meta {
-            stem: pair.stem.clone(),
+            stem: files.stem.clone(),
             name: format!("{}@{}", about.id, about.version),
             id: about.id,
             summary: cut(&about.summary),
-            digest: pair.digest(),
-            wasm_digest: Digest::of(&[&pair.wasm]),
+            digest: files.digest(),
+            wasm_digest: Digest::of(&[&files.wasm]),
         };
         let plugin = Plugin {
             meta: Arc::new(meta),
             health: Arc::new(Health::new(counters)),
             settings,
+            templates: files.templates(),
             limits: sidecar.limits.clone(),
             linked,
             engine: self.engine.clone(),
@@ -273,10 +260,10 @@ impl Workshop {
             idle: Mutex::default(),
         };
         let instance = plugin.fresh().map_err(|failure| {
-            Refusal::of_function(file, "configure", failure.reason(), "mend its settings, or the plugin")
+            Refusal::of_function(file, "configure", failure.reason(), "mend its settings, its templates, or the plugin")
         })?;
         plugin.keep_idle(instance);
-        Ok(plugin)
+        Ok((plugin, address_kind))
     }
 
     fn link<C: Contract>(&self, file: &str, component: &Component) -> Result<(C::Linked, bool), Refusal> {
@@ -307,13 +294,15 @@ impl Workshop {
         limits: &Limits,
         log: &LogLines,
         wasi: bool,
-    ) -> Result<About, Refusal> {
+    ) -> Result<Description, Refusal> {
         let mut instance: Instance<C> = Instance::bare(&self.engine, linked, limits, log, wasi)
             .map_err(|error| Refusal::of_function(file, "instantiate", explain(&error), MEND))?;
-        let about = C::describe(&instance.exports, &mut instance.store)
+        let description = C::describe(&instance.exports, &mut instance.store)
             .map_err(|error| Refusal::of_function(file, "describe", explain(&error), MEND))?;
-        check_about(&about).map_err(|reason| Refusal::of_function(file, "describe", reason, MEND))?;
-        Ok(about)
+        check_about(&description.about)
+            .and_then(|()| check_address_kind(description.address_kind.as_deref()))
+            .map_err(|reason| Refusal::of_function(file, "describe", reason, MEND))?;
+        Ok(description)
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 use pricedrop_model::plugin;
 use wasmtime::Store;
 
-use crate::contract::Contract;
+use crate::contract::{Contract, Template};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::health::Health;
@@ -37,7 +37,7 @@ pub(crate) struct Meta {
     pub(crate) name: String,
     /// What it says it does.
     pub(crate) summary: String,
-    /// Of the pair of files.
+    /// Of all its files.
     pub(crate) digest: Digest,
     /// Of the `.wasm` file alone.
     pub(crate) wasm_digest: Digest,
@@ -48,6 +48,8 @@ pub(crate) struct Plugin<C: Contract> {
     pub(crate) meta: Arc<Meta>,
     pub(crate) health: Arc<Health>,
     pub(crate) settings: Settings,
+    /// Of a channel.
+    pub(crate) templates: Vec<Template>,
     pub(crate) limits: Limits,
     pub(crate) linked: C::Linked,
     pub(crate) engine: Engine,
@@ -107,8 +109,9 @@ impl<C: Contract> Plugin<C> {
         let trap = |error: wasmtime::Error| failure(&error);
         let mut instance: Instance<C> =
             Instance::bare(&self.engine, &self.linked, &self.limits, &self.log, self.wasi).map_err(trap)?;
-        let configured =
-            self.settings.lend(|settings| C::configure(&instance.exports, &mut instance.store, settings));
+        let configured = self.settings.lend(|settings| {
+            C::configure(&instance.exports, &mut instance.store, settings, &self.templates)
+        });
         match configured.map_err(trap)? {
             Ok(()) => Ok(instance),
             Err(problems) => {
@@ -116,7 +119,7 @@ impl<C: Contract> Plugin<C> {
                     .iter()
                     .map(|problem| match problem.name.is_empty() {
                         true => cut(&problem.message),
-                        false => format!("setting {}: {}", cut(&problem.name), cut(&problem.message)),
+                        false => format!("{}: {}", cut(&problem.name), cut(&problem.message)),
                     })
                     .collect();
                 Err(Failure::Breach(words.join("; ")))

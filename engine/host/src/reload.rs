@@ -2,6 +2,7 @@
 //! decided by listing the folder, when it has been quiet for a while. A slow
 //! poll finds what no event told.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::error::Error;
+use crate::files::template_folder;
 use crate::folder::{Listing, Mark};
 use crate::host::{Host, Shared};
 
@@ -67,12 +69,15 @@ struct Follower {
     shared: Arc<Shared>,
     signals: Sender<Signal>,
     received: Receiver<Signal>,
-    /// The watcher, with the folder it was set on: a folder put in its place
-    /// needs a new one.
-    eyes: Option<(RecommendedWatcher, Option<(u64, u64)>)>,
+    /// The watcher, with the folders it was set on: a folder put in the place of one
+    /// of them needs a new watcher.
+    eyes: Option<(RecommendedWatcher, Vec<Watched>)>,
     /// The folder as it was last read.
     seen: Option<Listing>,
 }
+
+/// A folder that is watched: device and inode, if it is there.
+type Watched = (PathBuf, Option<(u64, u64)>);
 
 /// It was told to stop.
 struct Stopped;
@@ -131,11 +136,24 @@ impl Follower {
         }
     }
 
-    /// Watches the folder and the one it lies in, anew when it was replaced.
-    fn open_eyes(&mut self) {
+    /// The plugin folder, the one it lies in, and the folders of templates.
+    fn folders(&self) -> Vec<Watched> {
         let folder = &self.shared.options.folder;
-        let place = Mark::of(folder).ok().map(|mark| mark.identity());
-        if self.eyes.as_ref().is_some_and(|(_, watched)| *watched == place) {
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let listing = Listing::of(folder);
+        let templates = listing.template_stems().map(|stem| folder.join(template_folder(stem)));
+        let all = [folder.clone()].into_iter().chain(parent.map(Path::to_path_buf)).chain(templates);
+        all.map(|path| {
+            let identity = Mark::of(&path).ok().map(|mark| mark.identity());
+            (path, identity)
+        })
+        .collect()
+    }
+
+    /// Watches these folders, anew when one was added or replaced.
+    fn open_eyes(&mut self) {
+        let folders = self.folders();
+        if self.eyes.as_ref().is_some_and(|(_, watched)| *watched == folders) {
             return;
         }
         let signals = self.signals.clone();
@@ -147,12 +165,11 @@ impl Follower {
         };
         match notify::recommended_watcher(hint) {
             Ok(mut watcher) => {
-                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-                for path in [Some(folder.as_path()), parent].into_iter().flatten() {
+                for (path, _) in &folders {
                     // What is not there cannot be watched; the poll finds it.
                     let _ = watcher.watch(path, RecursiveMode::NonRecursive);
                 }
-                self.eyes = Some((watcher, place));
+                self.eyes = Some((watcher, folders));
             }
             Err(error) => tracing::debug!("no events of the plugin folder, only polling: {error}"),
         }

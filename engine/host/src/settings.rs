@@ -179,10 +179,6 @@ fn show(value: &Value) -> String {
 /// # Errors
 /// What it must say instead.
 pub(crate) fn check_about(about: &About) -> Result<(), String> {
-    let is_name = |name: &str| {
-        (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
     if !is_name(&about.id) {
         return Err(format!("id \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(&about.id)));
     }
@@ -205,6 +201,22 @@ pub(crate) fn check_about(about: &About) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The kind of address that a channel names.
+///
+/// # Errors
+/// What it must say instead.
+pub(crate) fn check_address_kind(kind: Option<&str>) -> Result<(), String> {
+    match kind.filter(|kind| !is_name(kind)) {
+        Some(kind) => Err(format!("address-kind \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(kind))),
+        None => Ok(()),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_version(version: &str) -> bool {

@@ -37,7 +37,7 @@ pub struct PluginStatus {
     pub plugin: Option<String>,
     /// What it says it does.
     pub summary: Option<String>,
-    /// SHA-256 of that generation's pair of files.
+    /// SHA-256 of that generation's files.
     pub digest: Option<String>,
     /// SHA-256 of its `.wasm` file, as `plugins.allow` wants it.
     pub wasm_digest: Option<String>,
@@ -115,7 +115,7 @@ impl Status {
         for (stem, slot) in slots.by_stem.iter().filter(|(_, slot)| slot.removed) {
             if slot.current.as_ref().is_some_and(|loaded| serves(loaded, stem, table)) {
                 warnings.push(format!(
-                    "{stem}.wasm is gone from the plugin folder; its last good pair keeps serving"
+                    "{stem}.wasm is gone from the plugin folder; its last good files keep serving"
                 ));
             }
         }

@@ -8,13 +8,18 @@ use common::{Place, buckets, built, problem};
 use pricedrop_host::{Kind, Limits, State, check};
 use pricedrop_model::plugin::Plugins;
 
-const PLUGINS: [(&str, Kind); 6] = [
+const PLUGINS: [(&str, Kind); 11] = [
     ("bucketing-floor", Kind::Bucketing),
     ("bucketing-log", Kind::Bucketing),
     ("throttling-coalesce", Kind::Throttling),
     ("channel-console", Kind::Channel),
     ("channel-webhook", Kind::Channel),
     ("channel-email", Kind::Channel),
+    ("channel-webpush", Kind::Channel),
+    ("channel-fcm", Kind::Channel),
+    ("channel-sms", Kind::Channel),
+    ("channel-slack", Kind::Channel),
+    ("channel-ntfy", Kind::Channel),
 ];
 
 #[test]

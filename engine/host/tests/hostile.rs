@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Place, buckets, built, fixture, problem, settings};
-use pricedrop_model::channel::{Delivery, Money, Outgoing, Recipient};
+use pricedrop_model::channel::{Item, Message, Money, Outgoing, Reason, Recipient};
 use pricedrop_model::plugin::{Arrival, Plugins, Subject};
 use pricedrop_model::{Currency, Price, ProductId, UserId, WallTime};
 
@@ -204,13 +204,21 @@ fn a_throttle_that_breaks_its_contract_answers_with_errors_only() {
     }
 }
 
-fn delivery(product: &str) -> Delivery {
+fn message(product: &str) -> Message {
     let money = Money { amount: Price::parse("9").unwrap(), currency: Currency::USD, text: "$9.00".into() };
-    Delivery {
-        key: "k".into(),
-        attempt: 1,
+    let item = Item {
         notification: "n".into(),
         product: product.into(),
+        new_price: money,
+        watch_price: None,
+        previous_price: None,
+        occurred_ms: None,
+        attributes: Vec::new(),
+    };
+    Message {
+        key: "k".into(),
+        attempt: 1,
+        reason: Reason::PriceDrop,
         to: Recipient {
             user_id: UserId::new("u1").unwrap(),
             channel: "channel".into(),
@@ -218,10 +226,11 @@ fn delivery(product: &str) -> Delivery {
             locale: None,
             attributes: Vec::new(),
         },
-        new_price: money,
-        watch_price: None,
-        previous_price: None,
-        occurred_ms: None,
+        items: vec![item],
+        unsubscribe_url: None,
+        callback_url: None,
+        collapse_key: None,
+        expires_ms: None,
         sent_ms: 0,
         attributes: Vec::new(),
     }
@@ -233,9 +242,9 @@ fn one_bad_item_does_not_take_its_batch_with_it() {
     place.put_plugin("channel", &fixture("channel-hostile"));
     let host = place.host();
     let channel = host.channel("channel").unwrap();
-    let deliveries: Vec<Delivery> =
-        (0..200).map(|at| delivery(if at == 77 { "poison" } else { "fine" })).collect();
-    let answers = channel.render(&deliveries);
+    let messages: Vec<Message> =
+        (0..200).map(|at| message(if at == 77 { "poison" } else { "fine" })).collect();
+    let answers = channel.render(&messages);
     for (at, answer) in answers.into_iter().enumerate() {
         match answer {
             Ok(outgoing) => assert_eq!(outgoing, Ok(Outgoing::Line("fine".into()))),

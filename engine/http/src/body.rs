@@ -86,10 +86,19 @@ impl Entries {
 
     /// Reads every entry: the good ones, and what is wrong with the others.
     pub(crate) fn read<T>(self, read: impl Fn(&[u8]) -> Result<T, String>) -> (Vec<T>, Vec<LineError>) {
+        let (good, bad) = self.read_lines(read);
+        (good.into_iter().map(|(_, value)| value).collect(), bad)
+    }
+
+    /// The same, the good ones with their lines.
+    pub(crate) fn read_lines<T>(
+        self,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> (Vec<(usize, T)>, Vec<LineError>) {
         let (mut good, mut bad) = (Vec::with_capacity(self.entries.len()), Vec::new());
         for entry in self.entries {
             match read(&entry.bytes) {
-                Ok(value) => good.push(value),
+                Ok(value) => good.push((entry.line, value)),
                 Err(reason) => bad.push(LineError { line: entry.line, reason }),
             }
         }

@@ -1,5 +1,7 @@
 //! `/v1/recipients`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State as From;
 use pricedrop_model::UserId;
@@ -24,7 +26,8 @@ pub(crate) struct Written {
 pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
-    let (recipients, errors) = entries.read(read_recipient);
+    let (recipients, mut errors) = entries.read_lines(read_recipient);
+    let recipients = canonical(&state, recipients, &mut errors).await;
     if let (true, Some(error)) = (single, errors.first()) {
         return Err(Refusal::bad(error.reason.clone()).at("the body"));
     }
@@ -33,6 +36,33 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
         state.api.recipients.put(recipients).await?;
     }
     Ok(Json(Written { written, errors }))
+}
+
+/// The recipients with canonical addresses; the others join the errors.
+async fn canonical(
+    state: &State,
+    recipients: Vec<(usize, Recipient)>,
+    errors: &mut Vec<LineError>,
+) -> Vec<Recipient> {
+    let mut by_channel: BTreeMap<String, Vec<(usize, Recipient)>> = BTreeMap::new();
+    for (line, recipient) in recipients {
+        by_channel.entry(recipient.channel.clone()).or_default().push((line, recipient));
+    }
+    let mut good = Vec::new();
+    for (channel, of_channel) in by_channel {
+        let addresses = of_channel.iter().map(|(_, recipient)| recipient.address.clone()).collect();
+        let answers = state.api.engine.canonical(&channel, addresses).await;
+        for ((line, recipient), answer) in of_channel.into_iter().zip(answers) {
+            match answer {
+                Ok(address) => good.push(Recipient { address, ..recipient }),
+                Err(reason) => {
+                    errors.push(LineError { line, reason: format!("address of {channel}: {reason}") });
+                }
+            }
+        }
+    }
+    errors.sort_by_key(|error| error.line);
+    good
 }
 
 #[derive(Deserialize)]
@@ -84,6 +114,14 @@ pub(crate) async fn delete(
     Asked(query): Asked<DeleteQuery>,
 ) -> Answer<Json<Deleted>> {
     let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
-    let deleted = state.api.recipients.delete(&user, &query.channel, &query.address).await?;
+    let recipients = &state.api.recipients;
+    let mut deleted = recipients.delete(&user, &query.channel, &query.address).await?;
+    if !deleted {
+        // It may be stored in another spelling.
+        let canonical = state.api.engine.canonical(&query.channel, vec![query.address]).await;
+        if let Some(Ok(address)) = canonical.into_iter().next() {
+            deleted = recipients.delete(&user, &query.channel, &address).await?;
+        }
+    }
     Ok(Json(Deleted { deleted, effective_by: None }))
 }

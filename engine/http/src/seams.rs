@@ -173,6 +173,10 @@ pub trait Engine: Send + Sync {
     /// The plugins, loaded, staged and refused.
     async fn plugins(&self) -> serde_json::Value;
 
+    /// These addresses of a channel in their canonical form, or what is wrong with
+    /// each, in order. Those of a channel that is not loaded stay as they are.
+    async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>>;
+
     /// The active bucketing policy and the staged one.
     ///
     /// # Errors

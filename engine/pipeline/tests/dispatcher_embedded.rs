@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pricedrop_adapters::embedded::{Embedded, Options as StoreOptions};
-use pricedrop_adapters::outbound::{Options as OutboundOptions, Outbound};
+use pricedrop_outbound::{Options as OutboundOptions, Outbound};
 use pricedrop_model::dispatch::{Access, DeadLetters, Outgoing, Recipient, Recipients, RetryQueue};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::seams::{Commit, Committer};

@@ -379,6 +379,21 @@ pub enum Plugin {
         /// The .wasm file.
         file: PathBuf,
     },
+    /// Print a sample message as a channel of the plugin folder would send it.
+    Preview {
+        /// The channel: the stem of its file in the plugin folder.
+        #[arg(long)]
+        channel: String,
+        /// The recipient's locale, such as de-CH; none: the channel's default.
+        #[arg(long)]
+        locale: Option<String>,
+        /// The recipient's address; none: a sample of the channel's kind.
+        #[arg(long)]
+        address: Option<String>,
+        /// How many products the message is about; more than one makes a digest.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+        items: u8,
+    },
     /// Print what the running engine has loaded, staged and refused, as JSON.
     List {
         /// Which engine is asked.

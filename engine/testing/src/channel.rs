@@ -5,24 +5,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{
-    Access, Channel, Delivery, HttpRequest, Method, Outgoing, Parcel, Refusal, Reply, SendError, Sender,
-    Verdict,
+    Access, Answer, CallbackRequest, Channel, Classification, HttpRequest, Message, Method, Outgoing,
+    Received, Refusal, Reply, SendError, SendRequest, Sender,
 };
 use pricedrop_model::plugin::{self, Bucketing, Plugins, Throttling};
 
-type Render = dyn Fn(&Delivery) -> Result<Result<Outgoing, Refusal>, plugin::Error> + Send + Sync;
-type Judge = dyn Fn(&Delivery, &Reply, u32) -> Result<Verdict, plugin::Error> + Send + Sync;
-type Answer = dyn Fn(&Sent) -> Result<Reply, SendError> + Send + Sync;
+type Render = dyn Fn(&Message) -> Result<Result<Outgoing, Refusal>, plugin::Error> + Send + Sync;
+type Classify = dyn Fn(&Message, &Reply, u32) -> Result<Classification, plugin::Error> + Send + Sync;
+type Respond = dyn Fn(&Sent) -> Result<Reply, SendError> + Send + Sync;
 
-/// A channel made of closures. By default it posts its delivery's key to
-/// `https://provider.test/` and leaves judging to the host.
+/// A channel made of closures. By default it posts the delivery key to
+/// `https://provider.test/` and leaves replies to the host's table.
 pub struct FakeChannel {
     /// What it may reach.
     pub access: Access,
     /// What it renders.
     pub render: Box<Render>,
-    /// How it judges.
-    pub judge: Box<Judge>,
+    /// How it classifies a reply.
+    pub classify: Box<Classify>,
 }
 
 impl Default for FakeChannel {
@@ -30,8 +30,8 @@ impl Default for FakeChannel {
         let access = Access { hosts: vec!["provider.test".into()], ..Access::default() };
         FakeChannel {
             access,
-            render: Box::new(|delivery| Ok(Ok(post("https://provider.test/", &delivery.key)))),
-            judge: Box::new(|_, _, _| Ok(Verdict::Standard)),
+            render: Box::new(|message| Ok(Ok(post("https://provider.test/", &message.key)))),
+            classify: Box::new(|_, _, _| Ok(Classification::Standard)),
         }
     }
 }
@@ -67,12 +67,29 @@ impl Channel for FakeChannel {
         &self.access
     }
 
-    fn render(&self, deliveries: &[Delivery]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
-        deliveries.iter().map(&self.render).collect()
+    fn address_kind(&self) -> &str {
+        "fake"
     }
 
-    fn judge(&self, delivery: &Delivery, reply: &Reply, step: u32) -> Result<Verdict, plugin::Error> {
-        (self.judge)(delivery, reply, step)
+    /// Trims; an empty address is wrong.
+    fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>> {
+        let one = |address: &String| match address.trim() {
+            "" => Err("the address is empty".to_owned()),
+            address => Ok(address.to_owned()),
+        };
+        addresses.iter().map(|address| Ok(one(address))).collect()
+    }
+
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
+        messages.iter().map(&self.render).collect()
+    }
+
+    fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>> {
+        answers.iter().map(|answer| (self.classify)(answer.message, answer.reply, answer.step)).collect()
+    }
+
+    fn receive(&self, _request: &CallbackRequest) -> Result<Result<Received, String>, plugin::Error> {
+        Err(trap("receive"))
     }
 }
 
@@ -118,7 +135,7 @@ pub struct Sent {
 /// Records what is sent and answers as the test says.
 pub struct FakeSender {
     sent: Mutex<Vec<Sent>>,
-    answer: Mutex<Arc<Answer>>,
+    answer: Mutex<Arc<Respond>>,
 }
 
 impl FakeSender {
@@ -143,12 +160,12 @@ pub const NEVER: u16 = 0;
 
 #[async_trait]
 impl Sender for FakeSender {
-    async fn send(&self, parcel: Parcel<'_>) -> Result<Reply, SendError> {
+    async fn send(&self, request: SendRequest<'_>) -> Result<Reply, SendError> {
         let sent = Sent {
-            channel: parcel.channel.to_owned(),
-            address: parcel.to.address.clone(),
-            key: parcel.idempotency_key.to_owned(),
-            outgoing: parcel.outgoing.clone(),
+            channel: request.channel.to_owned(),
+            address: request.to.address.clone(),
+            key: request.idempotency_key.to_owned(),
+            outgoing: request.outgoing.clone(),
         };
         let answer = Arc::clone(&self.answer.lock().unwrap_or_else(PoisonError::into_inner));
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent.clone());

@@ -1,86 +1,105 @@
 //! The mail. Everything in it but the settings is untrusted.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Delivery, Mail, Refusal};
+use crate::bindings::exports::pricedrop::channel::channel::{Item, Mail, Message, Reason, Refusal};
+use pricedrop_plugin_support::templates::{self, Context, Part, Templates};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Settings, host_of, one_line, problem};
+use pricedrop_plugin_support::{Settings, host_of, problem};
 
 /// RFC 5321, section 4.5.3.1.3, without the angle brackets.
 const ADDRESS_BYTES_MAX: usize = 254;
-/// Of a product in a mail; longer ones are cut.
-const TITLE_CHARS_MAX: usize = 120;
-/// Of a price in words.
-const MONEY_CHARS_MAX: usize = 60;
+/// Longest subject.
+const SUBJECT_CHARS_MAX: usize = 250;
 
-/// The settings.
+const PARTS: &[Part] = &[
+    Part { name: "subject", line_chars: Some(SUBJECT_CHARS_MAX) },
+    Part { name: "text", line_chars: None },
+    Part { name: "html", line_chars: None },
+];
+
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("en", "subject", include_str!("../channel-email.d/en.subject")),
+    ("en", "text", include_str!("../channel-email.d/en.text")),
+    ("en", "html", include_str!("../channel-email.d/en.html")),
+    ("de", "subject", include_str!("../channel-email.d/de.subject")),
+    ("de", "text", include_str!("../channel-email.d/de.text")),
+    ("de", "html", include_str!("../channel-email.d/de.html")),
+];
+
+/// The settings and the templates.
 pub struct Letter {
-    subject_prefix: String,
-    footer: String,
+    templates: Templates,
+    texts: Vec<(&'static str, String)>,
     /// In lower case; empty: any.
     link_hosts: Vec<String>,
 }
 
-/// The parts of a delivery, each made safe for one line.
-struct Parts<'a> {
-    title: String,
-    price: String,
-    reasons: Vec<String>,
-    link: Option<&'a str>,
-}
-
 impl Letter {
-    /// Reads the settings; the problem is the first one found.
-    pub fn new(settings: &Settings) -> Result<Self, Problem> {
+    /// Reads the settings and tries the templates.
+    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+        let one = |problem| vec![problem];
         let line = |name| {
             let text = settings.text(name)?;
             let sound = !text.chars().any(char::is_control);
             if sound { Ok(text.trim().to_owned()) } else { Err(problem(name, "must be a single line")) }
         };
-        let link_hosts = settings.words("link-hosts")?;
+        let link_hosts = settings.words("link-hosts").map_err(one)?;
         if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host))
         {
-            return Err(problem("link-hosts", format!("not the bare name of a host: {wrong}")));
+            return Err(vec![problem("link-hosts", format!("not the bare name of a host: {wrong}"))]);
         }
+        let texts = vec![
+            ("subject_prefix", line("subject-prefix").map_err(one)?),
+            ("footer", line("footer").map_err(one)?),
+        ];
+        let default_locale = settings.text("default-locale").map_err(one)?;
         Ok(Self {
-            subject_prefix: line("subject-prefix")?,
-            footer: line("footer")?,
+            templates: Templates::new(PARTS, DEFAULTS, given, default_locale, &texts)?,
+            texts,
             link_hosts: link_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         })
     }
 
-    /// One mail for one delivery.
-    pub fn render(&self, delivery: &Delivery) -> Result<Mail, Refusal> {
-        if !is_address(&delivery.to.address) {
+    /// One mail for one message.
+    pub fn render(&self, message: &Message) -> Result<Mail, Refusal> {
+        if !is_address(&message.to.address) {
             return Err(Refusal::BadRecipient("the address is not a mail address".into()));
         }
-        let parts = self.parts(delivery);
-        let subject = format!("{} {} now {}", self.subject_prefix, parts.title, parts.price);
+        let context = self.context(message);
+        let locale = message.to.locale.as_deref();
+        let part = |name| self.templates.render(locale, name, &context).map_err(Refusal::Permanent);
         Ok(Mail {
-            subject: subject.trim_start().to_owned(),
-            text: self.text(&parts),
-            html: Some(self.html(&parts)),
+            subject: part("subject")?,
+            text: part("text")?,
+            html: Some(part("html")?),
             headers: Vec::new(),
         })
     }
 
-    fn parts<'a>(&self, delivery: &'a Delivery) -> Parts<'a> {
-        let attribute = |name| {
-            delivery.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-        };
-        let title = attribute("title")
-            .map(|title| one_line(title, TITLE_CHARS_MAX))
-            .filter(|title| !title.is_empty());
-        let money = |text: &str| one_line(text, MONEY_CHARS_MAX);
-        let told_at = delivery
-            .watch_price
-            .as_ref()
-            .map(|at| format!("You asked to be told at {} or less.", money(&at.text)));
-        let before =
-            delivery.previous_price.as_ref().map(|was| format!("It cost {} before.", money(&was.text)));
-        Parts {
-            title: title.unwrap_or_else(|| one_line(&delivery.product, TITLE_CHARS_MAX)),
-            price: money(&delivery.new_price.text),
-            reasons: told_at.into_iter().chain(before).collect(),
-            link: attribute("url").filter(|link| self.may_lead(link)),
+    fn context(&self, message: &Message) -> Context {
+        Context {
+            user: message.to.user.clone(),
+            reason: match message.reason {
+                Reason::PriceDrop => "price-drop",
+                Reason::Digest => "digest",
+                Reason::Test => "test",
+            },
+            items: message.items.iter().map(|item| self.item(item)).collect(),
+            unsubscribe_url: message.unsubscribe_url.clone().filter(|url| host_of(url).is_some()),
+            texts: self.texts.clone(),
+        }
+    }
+
+    fn item(&self, item: &Item) -> templates::Item {
+        let attribute =
+            |name| item.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let title = attribute("title").filter(|title| !title.trim().is_empty());
+        templates::Item {
+            title: title.unwrap_or(&item.product).to_owned(),
+            product: item.product.clone(),
+            price: item.new_price.text.clone(),
+            watch_price: item.watch_price.as_ref().map(|money| money.text.clone()),
+            previous_price: item.previous_price.as_ref().map(|money| money.text.clone()),
+            url: attribute("url").filter(|link| self.may_lead(link)).map(str::to_owned),
         }
     }
 
@@ -89,36 +108,16 @@ impl Letter {
             self.link_hosts.is_empty() || self.link_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
         })
     }
+}
 
-    fn text(&self, parts: &Parts) -> String {
-        let mut text = format!("{} now costs {}.\n", parts.title, parts.price);
-        for reason in &parts.reasons {
-            text += &format!("{reason}\n");
+/// A mailbox; its domain in lower case. The local part is the server's to read.
+pub fn normalize(address: &str) -> Result<String, String> {
+    let address = address.trim();
+    match address.split_once('@') {
+        Some((local, domain)) if is_address(address) => {
+            Ok(format!("{local}@{}", domain.to_ascii_lowercase()))
         }
-        if let Some(link) = parts.link {
-            text += &format!("\n{link}\n");
-        }
-        if !self.footer.is_empty() {
-            text += &format!("\n{}\n", self.footer);
-        }
-        text
-    }
-
-    fn html(&self, parts: &Parts) -> String {
-        let title = escaped(&parts.title);
-        let title = match parts.link {
-            Some(link) => format!("<a href=\"{}\">{title}</a>", escaped(link)),
-            None => title,
-        };
-        let mut html = String::from("<!doctype html>\n<html><body>\n");
-        html += &format!("<p>{title} now costs <strong>{}</strong>.</p>\n", escaped(&parts.price));
-        if !parts.reasons.is_empty() {
-            html += &format!("<p>{}</p>\n", escaped(&parts.reasons.join(" ")));
-        }
-        if !self.footer.is_empty() {
-            html += &format!("<p><small>{}</small></p>\n", escaped(&self.footer));
-        }
-        html + "</body></html>\n"
+        _ => Err("is not a mail address such as ann@example.com".into()),
     }
 }
 
@@ -132,30 +131,9 @@ fn is_address(address: &str) -> bool {
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
-/// Text for HTML, between tags or in double quotes.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_cannot_leave_its_place_in_html() {
-        assert_eq!(escaped("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
-    }
 
     #[test]
     fn an_address_names_one_mailbox() {
@@ -163,5 +141,11 @@ mod tests {
         for wrong in ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b,c@d", "<a@b>", "a@b\r\nx"] {
             assert!(!is_address(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_mailbox_is_written_in_one_way_only() {
+        assert_eq!(normalize(" Ann.B@Mail.Example "), Ok("Ann.B@mail.example".into()));
+        assert!(normalize("ann").is_err());
     }
 }

@@ -3,13 +3,16 @@
 mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/channel",
+        world: "channel-plugin",
         with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
         generate_all,
     });
 }
 mod letter;
 
-use bindings::exports::pricedrop::channel::channel::{Delivery, Guest, Outgoing, Refusal, Reply, Verdict};
+use bindings::exports::pricedrop::channel::channel::{
+    Answer, BadRecipient, Classification, Description, Guest, Message, Outgoing, Refusal, Reply, Template,
+};
 use letter::Letter;
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
 use pricedrop_plugin_support::{Settings, spec};
@@ -26,8 +29,8 @@ pub struct Channel;
 const BAD_MAILBOX: [&str; 5] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
 
 impl Guest for Channel {
-    fn describe() -> About {
-        About {
+    fn describe() -> Description {
+        let about = About {
             id: "channel-email".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Sends every notification as a mail of plain text and HTML.".into(),
@@ -43,28 +46,45 @@ impl Guest for Channel {
                     "The hosts a product's link may lead to; none named: any.",
                     Value::Words(Vec::new()),
                 ),
+                spec(
+                    "default-locale",
+                    "The locale of recipients who have none, or one without templates.",
+                    Value::Text("en".into()),
+                ),
             ],
-        }
+        };
+        Description { about, address_kind: "mail".into() }
     }
 
-    fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
-        let letter = Letter::new(&Settings::new(settings)).map_err(|wrong| vec![wrong])?;
+    fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
+        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
+        let letter = Letter::new(&Settings::new(settings), templates)?;
         LETTER.with(|cell| cell.set(letter).ok());
         Ok(())
     }
 
-    fn render(deliveries: Vec<Delivery>) -> Vec<Result<Outgoing, Refusal>> {
+    fn normalize(addresses: Vec<String>) -> Vec<Result<String, String>> {
+        addresses.iter().map(|address| letter::normalize(address)).collect()
+    }
+
+    fn render(messages: Vec<Message>) -> Vec<Result<Outgoing, Refusal>> {
         LETTER.with(|cell| {
             let letter = cell.get().expect("the host configures first");
-            deliveries.iter().map(|delivery| letter.render(delivery).map(Outgoing::Mail)).collect()
+            messages.iter().map(|message| letter.render(message).map(Outgoing::Mail)).collect()
         })
     }
 
-    fn judge(_delivery: Delivery, reply: Reply, _step: u32) -> Verdict {
-        match reply {
-            Reply::Smtp((500.., text)) if is_bad_mailbox(&text) => Verdict::BadRecipient(text),
-            _ => Verdict::Standard,
+    fn classify(answers: Vec<Answer>) -> Vec<Classification> {
+        answers.into_iter().map(|answer| classification(answer.reply)).collect()
+    }
+}
+
+fn classification(reply: Reply) -> Classification {
+    match reply {
+        Reply::Smtp((500.., text)) if is_bad_mailbox(&text) => {
+            Classification::BadRecipient(BadRecipient { reason: text, since_ms: None })
         }
+        _ => Classification::Standard,
     }
 }
 

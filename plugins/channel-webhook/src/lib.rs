@@ -3,6 +3,7 @@
 mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/channel",
+        world: "channel-plugin",
         with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
         generate_all,
     });
@@ -10,9 +11,11 @@ mod bindings {
 mod body;
 mod webhook;
 
-use bindings::exports::pricedrop::channel::channel::{Delivery, Guest, Outgoing, Refusal, Reply, Verdict};
+use bindings::exports::pricedrop::channel::channel::{
+    Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
+};
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{Settings, no_templates, spec};
 use std::cell::OnceCell;
 use webhook::Webhook;
 
@@ -24,8 +27,8 @@ thread_local! {
 pub struct Channel;
 
 impl Guest for Channel {
-    fn describe() -> About {
-        About {
+    fn describe() -> Description {
+        let about = About {
             id: "channel-webhook".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Sends every notification as JSON to a URL.".into(),
@@ -43,24 +46,33 @@ impl Guest for Channel {
                 ),
                 spec("headers", "Further headers, each as \"name: value\".", Value::Words(Vec::new())),
             ],
-        }
+        };
+        Description { about, address_kind: "url".into() }
     }
 
-    fn configure(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+    fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
+        no_templates(templates.iter().map(|template| template.part.as_str()))?;
         let webhook = Webhook::new(&Settings::new(settings)).map_err(|wrong| vec![wrong])?;
         WEBHOOK.with(|cell| cell.set(webhook).ok());
         Ok(())
     }
 
-    fn render(deliveries: Vec<Delivery>) -> Vec<Result<Outgoing, Refusal>> {
+    fn normalize(addresses: Vec<String>) -> Vec<Result<String, String>> {
         WEBHOOK.with(|cell| {
             let webhook = cell.get().expect("the host configures first");
-            deliveries.iter().map(|delivery| webhook.render(delivery).map(Outgoing::Http)).collect()
+            addresses.iter().map(|address| webhook.normalize(address)).collect()
         })
     }
 
-    fn judge(_delivery: Delivery, _reply: Reply, _step: u32) -> Verdict {
-        Verdict::Standard
+    fn render(messages: Vec<Message>) -> Vec<Result<Outgoing, Refusal>> {
+        WEBHOOK.with(|cell| {
+            let webhook = cell.get().expect("the host configures first");
+            messages.iter().map(|message| webhook.render(message).map(Outgoing::Http)).collect()
+        })
+    }
+
+    fn classify(answers: Vec<Answer>) -> Vec<Classification> {
+        answers.iter().map(|_| Classification::Standard).collect()
     }
 }
 

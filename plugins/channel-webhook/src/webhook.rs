@@ -1,9 +1,9 @@
 //! The request.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Body, Delivery, Http, Method, Refusal};
+use crate::bindings::exports::pricedrop::channel::channel::{Body, Http, Message, Method, Refusal};
 use crate::body;
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Settings, host_of, problem};
+use pricedrop_plugin_support::{Settings, host_of, plain_address, problem};
 
 /// The host sets these, and content-type is ours.
 const RESERVED: [&str; 5] = ["authorization", "content-length", "content-type", "host", "idempotency-key"];
@@ -36,9 +36,18 @@ impl Webhook {
         Ok(Self { url, method, credential: settings.credential("credential")?, headers })
     }
 
-    /// One request for one delivery.
-    pub fn render(&self, delivery: &Delivery) -> Result<Http, Refusal> {
-        let address = delivery.to.address.as_str();
+    /// A URL, as it is written; where the settings name one, any name of the recipient.
+    pub fn normalize(&self, address: &str) -> Result<String, String> {
+        let address = plain_address(address)?;
+        match self.url.is_some() || host_of(&address).is_some() {
+            true => Ok(address),
+            false => Err("must be an absolute http or https URL without a user name".into()),
+        }
+    }
+
+    /// One request for one message.
+    pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
+        let address = message.to.address.as_str();
         let url = self.url.as_deref().unwrap_or(address);
         if host_of(url).is_none() {
             return Err(Refusal::BadRecipient("the address is not an absolute http or https URL".into()));
@@ -48,7 +57,7 @@ impl Webhook {
             url: url.to_owned(),
             headers: self.headers.clone(),
             // A fixed URL serves many recipients and has to know which.
-            body: Body::Text(body::json(delivery, self.url.is_some())),
+            body: Body::Text(body::json(message, self.url.is_some())),
             credential: self.credential.clone(),
         })
     }

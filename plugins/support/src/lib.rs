@@ -1,9 +1,13 @@
 //! What the default plugins share: the types of the contract, exact prices,
 //! typed settings, and care with untrusted text. No policy lives here.
 
+mod address;
+mod json;
 mod link;
 mod price;
 mod settings;
+#[cfg(feature = "templates")]
+pub mod templates;
 mod text;
 
 mod bindings {
@@ -18,8 +22,10 @@ mod bindings {
     });
 }
 
+pub use address::plain_address;
 pub use bindings::pricedrop::types::types;
+pub use json::Object;
 pub use link::host_of;
 pub use price::{decimal, nanos};
-pub use settings::{Settings, problem, spec};
+pub use settings::{Settings, no_templates, problem, spec};
 pub use text::one_line;

@@ -12,6 +12,16 @@ pub fn problem(name: &str, message: impl Into<String>) -> Problem {
     Problem { name: name.into(), message: message.into() }
 }
 
+/// For a channel without templates.
+///
+/// # Errors
+/// There are some, by their parts.
+pub fn no_templates<'a>(parts: impl IntoIterator<Item = &'a str>) -> Result<(), Vec<Problem>> {
+    let unused = |part| problem(&format!("template {part}"), "this channel has no templates; remove it");
+    let problems: Vec<Problem> = parts.into_iter().map(unused).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// What `configure` receives. A setting that is missing or of another type is
 /// a problem too: the host promises it cannot happen, a test harness may not.
 pub struct Settings(Vec<Setting>);

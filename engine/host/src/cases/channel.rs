@@ -1,42 +1,79 @@
-//! Cases of channels. Of a mail or request only what the case names is
-//! compared.
+//! Cases of channels. Of a mail, request or push message only what the case names
+//! is compared.
 
 use std::collections::BTreeMap;
 
 use pricedrop_model::channel::{
-    Channel, Delivery, HttpRequest, Mail, Method, Money, Outgoing, Recipient, Refusal, Reply, Verdict,
+    Answer, Channel, Classification, HttpRequest, Item, Mail, Message, Method, Money, Outgoing, Reason,
+    Recipient, Refusal, Reply, Scope, Urgency, WebPush,
 };
 use pricedrop_model::{Currency, UserId};
 use serde::Deserialize;
 
 use super::bucketing::Number;
+use super::callbacks::{self, ReceivedCase, RequestCase};
 use super::{Yes, differs};
 
-/// A question about one delivery.
+/// A question to a channel.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Case {
+    Normalize {
+        address: String,
+        expect: Normalized,
+    },
     Render {
-        delivery: DeliveryCase,
+        message: MessageCase,
         expect: Rendered,
     },
-    Judge {
-        delivery: DeliveryCase,
+    Classify {
+        message: MessageCase,
         reply: ReplyCase,
         #[serde(default)]
         step: u32,
-        expect: Judged,
+        expect: Classified,
     },
+    Receive {
+        request: RequestCase,
+        expect: ReceivedCase,
+    },
+}
+
+/// The canonical address, or that it is wrong.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Normalized {
+    Address(String),
+    Wrong(Yes),
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DeliveryCase {
+pub(crate) struct MessageCase {
     key: String,
     attempt: u32,
+    #[serde(default)]
+    reason: Reason,
+    to: RecipientCase,
+    items: Vec<ItemCase>,
+    #[serde(default)]
+    unsubscribe_url: Option<String>,
+    #[serde(default)]
+    callback_url: Option<String>,
+    #[serde(default)]
+    collapse_key: Option<String>,
+    #[serde(default)]
+    expires_ms: Option<i64>,
+    sent_ms: i64,
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemCase {
     notification: String,
     product: String,
-    to: RecipientCase,
     new_price: MoneyCase,
     #[serde(default)]
     watch_price: Option<MoneyCase>,
@@ -44,7 +81,6 @@ pub(crate) struct DeliveryCase {
     previous_price: Option<MoneyCase>,
     #[serde(default)]
     occurred_ms: Option<i64>,
-    sent_ms: i64,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
 }
@@ -75,6 +111,7 @@ pub(crate) enum Rendered {
     Line(String),
     Mail(MailCase),
     Http(HttpCase),
+    WebPush(WebPushCase),
     Refused(RefusedCase),
 }
 
@@ -106,6 +143,20 @@ pub(crate) struct HttpCase {
     credential: Option<String>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(crate) struct WebPushCase {
+    endpoint: Option<String>,
+    p256dh: Option<String>,
+    auth: Option<String>,
+    payload: Option<String>,
+    ttl_s: Option<u32>,
+    topic: Option<String>,
+    urgency: Option<String>,
+    credential: Option<String>,
+}
+
 /// What came back.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,19 +178,24 @@ pub(crate) enum ReplyCase {
 /// What it means.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Judged {
+pub(crate) enum Classified {
     Standard(Yes),
     Delivered(Option<String>),
     Temporary {
         #[serde(default)]
         retry_after_ms: Option<u64>,
+        #[serde(default)]
+        scope: Scope,
     },
     Permanent(Yes),
-    BadRecipient(Yes),
+    BadRecipient {
+        #[serde(default)]
+        since_ms: Option<i64>,
+    },
     FollowUp(Box<Rendered>),
 }
 
-fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(super) fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
     map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
@@ -149,13 +205,12 @@ impl MoneyCase {
     }
 }
 
-impl DeliveryCase {
-    fn to_delivery(&self) -> Delivery {
-        Delivery {
+impl MessageCase {
+    fn to_message(&self) -> Message {
+        Message {
             key: self.key.clone(),
             attempt: self.attempt,
-            notification: self.notification.clone(),
-            product: self.product.clone(),
+            reason: self.reason,
             to: Recipient {
                 user_id: self.to.user.clone(),
                 channel: String::new(),
@@ -163,11 +218,26 @@ impl DeliveryCase {
                 locale: self.to.locale.clone(),
                 attributes: pairs(&self.to.attributes),
             },
+            items: self.items.iter().map(ItemCase::to_item).collect(),
+            unsubscribe_url: self.unsubscribe_url.clone(),
+            callback_url: self.callback_url.clone(),
+            collapse_key: self.collapse_key.clone(),
+            expires_ms: self.expires_ms,
+            sent_ms: self.sent_ms,
+            attributes: pairs(&self.attributes),
+        }
+    }
+}
+
+impl ItemCase {
+    fn to_item(&self) -> Item {
+        Item {
+            notification: self.notification.clone(),
+            product: self.product.clone(),
             new_price: self.new_price.to_money(),
             watch_price: self.watch_price.as_ref().map(MoneyCase::to_money),
             previous_price: self.previous_price.as_ref().map(MoneyCase::to_money),
             occurred_ms: self.occurred_ms,
-            sent_ms: self.sent_ms,
             attributes: pairs(&self.attributes),
         }
     }
@@ -191,16 +261,32 @@ impl ReplyCase {
 
 pub(super) fn run(case: &Case, channel: &dyn Channel) -> Result<(), String> {
     match case {
-        Case::Render { delivery, expect } => {
-            let answers = channel.render(&[delivery.to_delivery()]);
-            let answer = answers.into_iter().next().ok_or("no answer")?;
-            compare_rendered(expect, &answer.map_err(|error| error.to_string())?)
+        Case::Normalize { address, expect } => {
+            let answer = only(channel.normalize(std::slice::from_ref(address)))?;
+            match (expect, &answer) {
+                (Normalized::Address(expect), Ok(got)) if expect == got => Ok(()),
+                (Normalized::Wrong(_), Err(_)) => Ok(()),
+                _ => Err(differs(expect, &answer)),
+            }
         }
-        Case::Judge { delivery, reply, step, expect } => {
-            let verdict = channel.judge(&delivery.to_delivery(), &reply.to_reply(), *step);
-            compare_judged(expect, verdict.map_err(|error| error.to_string())?)
+        Case::Render { message, expect } => {
+            compare_rendered(expect, &only(channel.render(&[message.to_message()]))?)
+        }
+        Case::Classify { message, reply, step, expect } => {
+            let (message, reply) = (message.to_message(), reply.to_reply());
+            let answer = Answer { message: &message, reply: &reply, step: *step };
+            compare_classified(expect, only(channel.classify(&[answer]))?)
+        }
+        Case::Receive { request, expect } => {
+            let received = channel.receive(&request.to_request()).map_err(|error| error.to_string())?;
+            callbacks::compare(expect, &received)
         }
     }
+}
+
+/// The one answer to one question.
+fn only<T, E: std::fmt::Display>(answers: Vec<Result<T, E>>) -> Result<T, String> {
+    answers.into_iter().next().ok_or("no answer")?.map_err(|error| error.to_string())
 }
 
 fn compare_rendered(expect: &Rendered, got: &Result<Outgoing, Refusal>) -> Result<(), String> {
@@ -208,6 +294,7 @@ fn compare_rendered(expect: &Rendered, got: &Result<Outgoing, Refusal>) -> Resul
         (Rendered::Line(line), Ok(Outgoing::Line(got))) => line == got,
         (Rendered::Mail(mail), Ok(Outgoing::Mail(got))) => is_mail(mail, got),
         (Rendered::Http(http), Ok(Outgoing::Http(got))) => is_http(http, got),
+        (Rendered::WebPush(push), Ok(Outgoing::WebPush(got))) => is_web_push(push, got),
         (Rendered::Refused(RefusedCase::BadRecipient), Err(Refusal::BadRecipient(_)))
         | (Rendered::Refused(RefusedCase::Permanent), Err(Refusal::Permanent(_))) => true,
         _ => false,
@@ -248,16 +335,36 @@ fn is_http(expect: &HttpCase, got: &HttpRequest) -> bool {
         && has_headers(&expect.headers, &got.headers)
 }
 
-fn compare_judged(expect: &Judged, got: Verdict) -> Result<(), String> {
+fn is_web_push(expect: &WebPushCase, got: &WebPush) -> bool {
+    let urgency = match got.urgency {
+        Urgency::VeryLow => "very-low",
+        Urgency::Low => "low",
+        Urgency::Normal => "normal",
+        Urgency::High => "high",
+    };
+    named(expect.endpoint.as_ref(), &got.endpoint)
+        && named(expect.p256dh.as_ref(), &got.p256dh)
+        && named(expect.auth.as_ref(), &got.auth)
+        && named(expect.payload.as_deref().map(str::as_bytes), &got.payload)
+        && named(expect.ttl_s.as_ref(), &got.ttl_s)
+        && named(expect.urgency.as_deref(), urgency)
+        && (expect.topic.is_none() || expect.topic == got.topic)
+        && (expect.credential.is_none() || expect.credential == got.credential)
+}
+
+fn compare_classified(expect: &Classified, got: Classification) -> Result<(), String> {
     let same = match (expect, &got) {
-        (Judged::Standard(_), Verdict::Standard)
-        | (Judged::Permanent(_), Verdict::Permanent(_))
-        | (Judged::BadRecipient(_), Verdict::BadRecipient(_)) => true,
-        (Judged::Delivered(name), Verdict::Delivered(got)) => name == got,
-        (Judged::Temporary { retry_after_ms }, Verdict::Temporary { retry_after_ms: got, .. }) => {
-            retry_after_ms == got
+        (Classified::Standard(_), Classification::Standard)
+        | (Classified::Permanent(_), Classification::Permanent(_)) => true,
+        (Classified::BadRecipient { since_ms }, Classification::BadRecipient { since_ms: got, .. }) => {
+            since_ms == got
         }
-        (Judged::FollowUp(outgoing), Verdict::FollowUp(got)) => {
+        (Classified::Delivered(id), Classification::Delivered(got)) => id == got,
+        (
+            Classified::Temporary { retry_after_ms, scope },
+            Classification::Temporary { retry_after_ms: got, scope: got_scope, .. },
+        ) => retry_after_ms == got && scope == got_scope,
+        (Classified::FollowUp(outgoing), Classification::FollowUp(got)) => {
             return compare_rendered(outgoing, &Ok(got.clone()));
         }
         _ => false,

@@ -3,8 +3,11 @@
 //! in a plugin's `cases/` folder, there with the settings they hold for.
 
 mod bucketing;
+mod callbacks;
 mod channel;
 mod throttling;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -18,6 +21,9 @@ pub(crate) struct CaseFile {
     pub(crate) kind: Kind,
     #[serde(default)]
     pub(crate) settings: toml::Table,
+    /// Templates put over the plugin's own, by `<locale>.<part>`.
+    #[serde(default)]
+    pub(crate) templates: BTreeMap<String, String>,
     pub(crate) cases: Vec<Case>,
 }
 

@@ -25,11 +25,25 @@ pub mod throttling {
 pub mod channel {
     wasmtime::component::bindgen!({
         path: "../../wit/channel",
+        world: "channel-plugin",
         ownership: Borrowing { duplicate_if_necessary: true },
         with: {
             "pricedrop:types/types": super::bucketing::pricedrop::types::types,
             "pricedrop:host/log": super::bucketing::pricedrop::host::log,
         },
+    });
+}
+
+/// The optional interface of channels.
+pub mod callbacks {
+    wasmtime::component::bindgen!({
+        path: "../../wit/channel",
+        inline: "
+            package pricedrop:optional;
+            world callbacks-plugin { export pricedrop:channel/callbacks@0.1.0; }
+        ",
+        world: "pricedrop:optional/callbacks-plugin",
+        ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 

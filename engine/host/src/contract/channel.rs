@@ -1,75 +1,202 @@
-//! Channels: the model's trait over the contract. What a channel wants sent is
-//! checked here for shape; whether it may be sent is the sender's business.
+//! Channels: the model's trait over the contract.
 
 use pricedrop_model::channel::{
-    Access, Channel as Model, Delivery, HttpRequest, Mail, Method, Money, Outgoing, Refusal, Reply, Verdict,
+    Access, Answer, CallbackRequest, Channel as Model, Classification, Item, Message, Money, Outgoing, Reason,
+    Received, Refusal, Reply, Scope,
 };
 use pricedrop_model::plugin;
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
 
+use super::bindings::callbacks::{CallbacksPlugin, CallbacksPluginIndices};
 use super::bindings::channel::exports::pricedrop::channel::channel as wire;
-use super::contract;
+use super::bindings::channel::{ChannelPlugin as Exported, ChannelPluginIndices};
+use super::bindings::types::{Problem, Setting};
+use super::outgoing::read_outgoing;
 use super::throttling::wire_price;
-use crate::limits::{HEADERS, HOLD_MS, LINE_BYTES, STATEMENT_BYTES};
+use super::{Contract, Description, Template, callbacks};
+use crate::error::Kind;
+use crate::limits::{ADDRESS_BYTES, HOLD_MS};
 use crate::plugin::{Failure, Plugin};
 use crate::settings::cut;
+use crate::store::Data;
 
-contract!(
-    Channel,
-    Channel,
-    "pricedrop:channel/channel@0.1.0",
-    channel,
-    ChannelPluginPre,
-    ChannelPlugin,
-    pricedrop_channel_channel
-);
+const CALLBACKS: &str = "pricedrop:channel/callbacks@0.1.0";
+
+/// The contract's steps over its bindings.
+pub(crate) struct Channel;
+
+/// A channel linked, with what it exports.
+pub(crate) struct Linked {
+    pre: InstancePre<Data>,
+    channel: ChannelPluginIndices,
+    callbacks: Option<CallbacksPluginIndices>,
+}
+
+/// The exports of one instance.
+pub(crate) struct Exports {
+    channel: Exported,
+    callbacks: Option<CallbacksPlugin>,
+}
+
+impl Contract for Channel {
+    const KIND: Kind = Kind::Channel;
+    const INTERFACE: &'static str = "pricedrop:channel/channel@0.1.0";
+    type Linked = Linked;
+    type Exports = Exports;
+
+    fn link(pre: InstancePre<Data>) -> wasmtime::Result<Linked> {
+        let component = pre.component().component_type();
+        let has_callbacks = component.exports(pre.engine()).any(|(name, _)| name == CALLBACKS);
+        Ok(Linked {
+            channel: ChannelPluginIndices::new(&pre)?,
+            callbacks: has_callbacks.then(|| CallbacksPluginIndices::new(&pre)).transpose()?,
+            pre,
+        })
+    }
+
+    fn instantiate(linked: &Linked, store: &mut Store<Data>) -> wasmtime::Result<Exports> {
+        let instance = linked.pre.instantiate(&mut *store)?;
+        let callbacks = linked.callbacks.as_ref();
+        Ok(Exports {
+            channel: linked.channel.load(&mut *store, &instance)?,
+            callbacks: callbacks.map(|indices| indices.load(&mut *store, &instance)).transpose()?,
+        })
+    }
+
+    fn describe(exports: &Exports, store: &mut Store<Data>) -> wasmtime::Result<Description> {
+        let description = exports.channel.pricedrop_channel_channel().call_describe(store)?;
+        Ok(Description { about: description.about, address_kind: Some(description.address_kind) })
+    }
+
+    fn configure(
+        exports: &Exports,
+        store: &mut Store<Data>,
+        settings: &[Setting<'_>],
+        templates: &[Template],
+    ) -> wasmtime::Result<Result<(), Vec<Problem>>> {
+        let lent: Vec<wire::Template<'_>> = templates
+            .iter()
+            .map(|it| wire::Template { locale: &it.locale, part: &it.part, text: &it.text })
+            .collect();
+        exports.channel.pricedrop_channel_channel().call_configure(store, settings, &lent)
+    }
+}
 
 /// A channel plugin with what it may reach.
 pub(crate) struct ChannelPlugin {
     pub(crate) plugin: Plugin<Channel>,
+    pub(crate) address_kind: String,
     pub(crate) access: Access,
 }
 
 type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
-/// The lists of a delivery, lent out while it is asked about.
-struct Lists<'a> {
-    attributes: Pairs<'a>,
-    recipient: Pairs<'a>,
-}
-
-fn pairs(list: &[(String, String)]) -> Pairs<'_> {
+pub(super) fn pairs(list: &[(String, String)]) -> Pairs<'_> {
     list.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-impl<'a> Lists<'a> {
-    fn of(delivery: &'a Delivery) -> Lists<'a> {
-        Lists { attributes: pairs(&delivery.attributes), recipient: pairs(&delivery.to.attributes) }
+/// A message with its lists, lent out while the plugin is asked about it.
+struct Lent<'a> {
+    message: &'a Message,
+    attributes: Pairs<'a>,
+    recipient: Pairs<'a>,
+    /// The attributes of each item.
+    of_items: Vec<Pairs<'a>>,
+}
+
+/// The items of a message as they lie in the list that is lent.
+type Items<'a> = Vec<wire::Item<'a>>;
+
+impl<'a> Lent<'a> {
+    fn of(message: &'a Message) -> Lent<'a> {
+        Lent {
+            message,
+            attributes: pairs(&message.attributes),
+            recipient: pairs(&message.to.attributes),
+            of_items: message.items.iter().map(|item| pairs(&item.attributes)).collect(),
+        }
     }
 
-    fn lend(&'a self, delivery: &'a Delivery) -> wire::Delivery<'a> {
-        wire::Delivery {
-            key: &delivery.key,
-            attempt: delivery.attempt,
-            notification: &delivery.notification,
-            product: &delivery.product,
+    fn items(&'a self) -> Items<'a> {
+        self.message.items.iter().zip(&self.of_items).map(|(item, attributes)| wire_item(item, attributes)).collect()
+    }
+
+    fn message(&'a self, items: &'a Items<'a>) -> wire::Message<'a> {
+        let message = self.message;
+        wire::Message {
+            key: &message.key,
+            attempt: message.attempt,
+            reason: match message.reason {
+                Reason::PriceDrop => wire::Reason::PriceDrop,
+                Reason::Digest => wire::Reason::Digest,
+                Reason::Test => wire::Reason::Test,
+            },
             to: wire::Recipient {
-                user: delivery.to.user_id.as_str(),
-                address: &delivery.to.address,
-                locale: delivery.to.locale.as_deref(),
+                user: message.to.user_id.as_str(),
+                address: &message.to.address,
+                locale: message.to.locale.as_deref(),
                 attributes: &self.recipient,
             },
-            new_price: money(&delivery.new_price),
-            watch_price: delivery.watch_price.as_ref().map(money),
-            previous_price: delivery.previous_price.as_ref().map(money),
-            occurred_ms: delivery.occurred_ms,
-            sent_ms: delivery.sent_ms,
+            items,
+            unsubscribe_url: message.unsubscribe_url.as_deref(),
+            callback_url: message.callback_url.as_deref(),
+            collapse_key: message.collapse_key.as_deref(),
+            expires_ms: message.expires_ms,
+            sent_ms: message.sent_ms,
             attributes: &self.attributes,
         }
     }
 }
 
+fn wire_item<'a>(item: &'a Item, attributes: &'a Pairs<'a>) -> wire::Item<'a> {
+    wire::Item {
+        notification: &item.notification,
+        product: &item.product,
+        new_price: money(&item.new_price),
+        watch_price: item.watch_price.as_ref().map(money),
+        previous_price: item.previous_price.as_ref().map(money),
+        occurred_ms: item.occurred_ms,
+        attributes,
+    }
+}
+
 fn money(money: &Money) -> wire::Money<'_> {
     wire::Money { amount: wire_price(money.amount), currency: money.currency.as_str(), text: &money.text }
+}
+
+impl ChannelPlugin {
+    /// Holds an answer against the contract; one that breaks it is noted.
+    fn check<T>(&self, function: &'static str, read: Result<T, String>) -> Result<T, plugin::Error> {
+        read.map_err(|breach| {
+            self.plugin.breached(function, &breach);
+            self.plugin.error(function, &breach)
+        })
+    }
+}
+
+impl ChannelPlugin {
+    /// Whether it answers these messages by its contract; its health is not touched.
+    pub(crate) fn try_render(&self, messages: &[Message]) -> Result<(), String> {
+        let lists: Vec<Lent<'_>> = messages.iter().map(Lent::of).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
+        for (lent, items) in lists.iter().zip(&items) {
+            let of = |reason: &str| {
+                let locale = lent.message.to.locale.as_deref().unwrap_or("no locale");
+                format!("a sample of {} items for {locale}: {reason}", items.len())
+            };
+            let answers = self.plugin.call(|exports, store| {
+                let message = lent.message(items);
+                exports.channel.pricedrop_channel_channel().call_render(store, &[message])
+            });
+            let answers = answers.map_err(|failure| of(failure.reason()))?;
+            let [answer] = <[_; 1]>::try_from(answers).map_err(|all| of(&format!("{} answers", all.len())))?;
+            if let Ok(outgoing) = answer {
+                read_outgoing(outgoing).map_err(|breach| of(&breach))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Model for ChannelPlugin {
@@ -81,39 +208,81 @@ impl Model for ChannelPlugin {
         &self.access
     }
 
-    fn render(&self, deliveries: &[Delivery]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
-        const FUNCTION: &str = "render";
-        let lists: Vec<Lists<'_>> = deliveries.iter().map(Lists::of).collect();
-        let lent: Vec<wire::Delivery<'_>> =
-            lists.iter().zip(deliveries).map(|(lists, delivery)| lists.lend(delivery)).collect();
-        let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, deliveries| {
-            exports.pricedrop_channel_channel().call_render(store, deliveries)
+    fn address_kind(&self) -> &str {
+        &self.address_kind
+    }
+
+    fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>> {
+        const FUNCTION: &str = "normalize";
+        let lent: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, addresses| {
+            exports.channel.pricedrop_channel_channel().call_normalize(store, addresses)
         });
-        let check = |answer: Result<_, _>| match answer? {
-            Ok(outgoing) => read_outgoing(outgoing).map(Ok).map_err(|breach| {
-                self.plugin.breached(FUNCTION, &breach);
-                self.plugin.error(FUNCTION, &breach)
-            }),
+        let read = |answer: Result<String, String>| match answer {
+            Ok(address) if address.is_empty() || address.len() > ADDRESS_BYTES => {
+                Err(format!("an address of {} bytes; 1 to {ADDRESS_BYTES} are allowed", address.len()))
+            }
+            Ok(address) => Ok(Ok(address)),
+            Err(problem) => Ok(Err(cut(&problem))),
+        };
+        answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
+    }
+
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
+        const FUNCTION: &str = "render";
+        let lists: Vec<Lent<'_>> = messages.iter().map(Lent::of).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
+        let lent: Vec<wire::Message<'_>> =
+            lists.iter().zip(&items).map(|(lent, items)| lent.message(items)).collect();
+        let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, messages| {
+            exports.channel.pricedrop_channel_channel().call_render(store, messages)
+        });
+        let read = |answer| match answer {
+            Ok(outgoing) => read_outgoing(outgoing).map(Ok),
             Err(wire::Refusal::BadRecipient(reason)) => Ok(Err(Refusal::BadRecipient(cut(&reason)))),
             Err(wire::Refusal::Permanent(reason)) => Ok(Err(Refusal::Permanent(cut(&reason)))),
         };
-        answers.into_iter().map(check).collect()
+        answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
     }
 
-    fn judge(&self, delivery: &Delivery, reply: &Reply, step: u32) -> Result<Verdict, plugin::Error> {
-        const FUNCTION: &str = "judge";
-        self.plugin.admit(FUNCTION)?;
-        let lists = Lists::of(delivery);
-        let headers = match reply {
-            Reply::Http { headers, .. } => pairs(headers),
-            _ => Vec::new(),
-        };
-        let answer = self.plugin.call(|exports, store| {
-            let reply = wire_reply(reply, &headers);
-            exports.pricedrop_channel_channel().call_judge(store, lists.lend(delivery), reply, step)
+    fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>> {
+        const FUNCTION: &str = "classify";
+        let lists: Vec<Lent<'_>> = answers.iter().map(|answer| Lent::of(answer.message)).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
+        let headers: Vec<Pairs<'_>> = answers.iter().map(|answer| headers(answer.reply)).collect();
+        let lent: Vec<wire::Answer<'_>> = (0..answers.len())
+            .map(|at| wire::Answer {
+                message: lists[at].message(&items[at]),
+                reply: wire_reply(answers[at].reply, &headers[at]),
+                step: answers[at].step,
+            })
+            .collect();
+        let classified = self.plugin.call_batch(FUNCTION, &lent, |exports, store, answers| {
+            exports.channel.pricedrop_channel_channel().call_classify(store, answers)
         });
-        let verdict = answer.and_then(|verdict| read_verdict(verdict).map_err(Failure::Breach));
-        self.plugin.conclude(FUNCTION, verdict)
+        classified.into_iter().map(|answer| self.check(FUNCTION, read_classification(answer?))).collect()
+    }
+
+    fn receive(&self, request: &CallbackRequest) -> Result<Result<Received, String>, plugin::Error> {
+        const FUNCTION: &str = "receive";
+        self.plugin.admit(FUNCTION)?;
+        let answer = self.plugin.call(|exports, store| match &exports.callbacks {
+            Some(exports) => callbacks::receive(exports, store, request).map(Some),
+            None => Ok(None),
+        });
+        let read = answer.and_then(|answer| match answer {
+            Some(Ok(received)) => callbacks::read(received).map(Ok).map_err(Failure::Breach),
+            Some(Err(problem)) => Ok(Err(cut(&problem))),
+            None => Ok(Err("the channel does not export callbacks".into())),
+        });
+        self.plugin.conclude(FUNCTION, read)
+    }
+}
+
+fn headers(reply: &Reply) -> Pairs<'_> {
+    match reply {
+        Reply::Http { headers, .. } => pairs(headers),
+        _ => Vec::new(),
     }
 }
 
@@ -128,82 +297,22 @@ fn wire_reply<'a>(reply: &'a Reply, headers: &'a Pairs<'a>) -> wire::Reply<'a> {
     }
 }
 
-fn read_verdict(verdict: wire::Verdict) -> Result<Verdict, String> {
-    Ok(match verdict {
-        wire::Verdict::Standard => Verdict::Standard,
-        wire::Verdict::Delivered(name) => Verdict::Delivered(name.map(|name| cut(&name))),
-        wire::Verdict::Temporary(temporary) => Verdict::Temporary {
+fn read_classification(classification: wire::Classification) -> Result<Classification, String> {
+    Ok(match classification {
+        wire::Classification::Standard => Classification::Standard,
+        wire::Classification::Delivered(id) => Classification::Delivered(id.map(|id| cut(&id))),
+        wire::Classification::Temporary(temporary) => Classification::Temporary {
             reason: cut(&temporary.reason),
             retry_after_ms: temporary.retry_after_ms.map(|wait| wait.min(HOLD_MS.unsigned_abs())),
+            scope: match temporary.scope {
+                wire::Scope::Message => Scope::Message,
+                wire::Scope::Provider => Scope::Provider,
+            },
         },
-        wire::Verdict::Permanent(reason) => Verdict::Permanent(cut(&reason)),
-        wire::Verdict::BadRecipient(reason) => Verdict::BadRecipient(cut(&reason)),
-        wire::Verdict::FollowUp(outgoing) => Verdict::FollowUp(read_outgoing(outgoing)?),
-    })
-}
-
-/// What a channel wants sent, its shape checked: a line is one line, so that
-/// no text of a product becomes a header or a second message.
-fn read_outgoing(outgoing: wire::Outgoing) -> Result<Outgoing, String> {
-    Ok(match outgoing {
-        wire::Outgoing::Http(http) => Outgoing::Http(read_http(http)?),
-        wire::Outgoing::Mail(mail) => {
-            one_line("subject", &mail.subject)?;
-            Outgoing::Mail(Mail {
-                subject: mail.subject,
-                text: mail.text,
-                html: mail.html,
-                headers: read_headers(mail.headers)?,
-            })
+        wire::Classification::Permanent(reason) => Classification::Permanent(cut(&reason)),
+        wire::Classification::BadRecipient(bad) => {
+            Classification::BadRecipient { reason: cut(&bad.reason), since_ms: bad.since_ms }
         }
-        wire::Outgoing::Line(line) => {
-            one_line("line", &line)?;
-            Outgoing::Line(line)
-        }
+        wire::Classification::FollowUp(outgoing) => Classification::FollowUp(read_outgoing(outgoing)?),
     })
-}
-
-fn read_http(http: wire::Http) -> Result<HttpRequest, String> {
-    one_line("url", &http.url)?;
-    if let Some(name) = http.credential.as_ref().filter(|name| name.len() > STATEMENT_BYTES) {
-        return Err(format!("credential: a name of {} bytes", name.len()));
-    }
-    Ok(HttpRequest {
-        method: match http.method {
-            wire::Method::Get => Method::Get,
-            wire::Method::Post => Method::Post,
-            wire::Method::Put => Method::Put,
-            wire::Method::Patch => Method::Patch,
-            wire::Method::Delete => Method::Delete,
-        },
-        url: http.url,
-        headers: read_headers(http.headers)?,
-        body: match http.body {
-            wire::Body::None => Vec::new(),
-            wire::Body::Text(text) => text.into_bytes(),
-            wire::Body::Bytes(bytes) => bytes,
-        },
-        credential: http.credential,
-    })
-}
-
-fn read_headers(headers: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
-    if headers.len() > HEADERS {
-        return Err(format!("{} headers; at most {HEADERS}", headers.len()));
-    }
-    for (name, value) in &headers {
-        one_line("header name", name)?;
-        one_line("header value", value)?;
-    }
-    Ok(headers)
-}
-
-fn one_line(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > LINE_BYTES {
-        return Err(format!("{what}: {} bytes; at most {LINE_BYTES}", text.len()));
-    }
-    match text.contains(['\r', '\n', '\0']) {
-        true => Err(format!("{what}: more than one line")),
-        false => Ok(()),
-    }
 }

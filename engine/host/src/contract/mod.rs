@@ -4,7 +4,9 @@
 #[allow(unsafe_code, missing_docs)]
 pub(crate) mod bindings;
 pub(crate) mod bucketing;
+mod callbacks;
 pub(crate) mod channel;
+mod outgoing;
 pub(crate) mod throttling;
 
 use wasmtime::Store;
@@ -13,6 +15,21 @@ use wasmtime::component::InstancePre;
 use self::bindings::types::{About, Problem, Setting};
 use crate::error::Kind;
 use crate::store::Data;
+
+/// One template of a channel: `<locale>.<part>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    pub(crate) locale: String,
+    pub(crate) part: String,
+    pub(crate) text: String,
+}
+
+/// How a plugin introduces itself.
+pub(crate) struct Description {
+    pub(crate) about: About,
+    /// Of a channel: the kind of address it sends to.
+    pub(crate) address_kind: Option<String>,
+}
 
 /// What all kinds have in common.
 pub(crate) trait Contract: Send + Sync + 'static {
@@ -27,11 +44,12 @@ pub(crate) trait Contract: Send + Sync + 'static {
 
     fn link(pre: InstancePre<Data>) -> wasmtime::Result<Self::Linked>;
     fn instantiate(linked: &Self::Linked, store: &mut Store<Data>) -> wasmtime::Result<Self::Exports>;
-    fn describe(exports: &Self::Exports, store: &mut Store<Data>) -> wasmtime::Result<About>;
+    fn describe(exports: &Self::Exports, store: &mut Store<Data>) -> wasmtime::Result<Description>;
     fn configure(
         exports: &Self::Exports,
         store: &mut Store<Data>,
         settings: &[Setting<'_>],
+        templates: &[Template],
     ) -> wasmtime::Result<Result<(), Vec<Problem>>>;
 }
 
@@ -63,14 +81,16 @@ macro_rules! contract {
             fn describe(
                 exports: &Self::Exports,
                 store: &mut wasmtime::Store<$crate::store::Data>,
-            ) -> wasmtime::Result<$crate::contract::bindings::types::About> {
-                exports.$exports().call_describe(store)
+            ) -> wasmtime::Result<$crate::contract::Description> {
+                let about = exports.$exports().call_describe(store)?;
+                Ok($crate::contract::Description { about, address_kind: None })
             }
 
             fn configure(
                 exports: &Self::Exports,
                 store: &mut wasmtime::Store<$crate::store::Data>,
                 settings: &[$crate::contract::bindings::types::Setting<'_>],
+                _templates: &[$crate::contract::Template],
             ) -> wasmtime::Result<Result<(), Vec<$crate::contract::bindings::types::Problem>>> {
                 exports.$exports().call_configure(store, settings)
             }

@@ -1,27 +1,27 @@
-//! One attempt: send, judge, and up to three follow-ups.
+//! One attempt: send, classify the reply, and send up to three follow-ups.
 
 use std::sync::Arc;
 
-use pricedrop_model::dispatch::{Channel, Delivery, Outgoing, Parcel, Reply, SendError, Verdict};
+use pricedrop_model::dispatch::{Channel, Classification, Message, Outgoing, Reply, SendError, SendRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::backoff::{failed, jitter_ms, put_off};
 use super::breaker::{self, Admission};
 use super::counters::count;
+use super::classification::standard;
+use super::classifier::Classifier;
 use super::job::{Job, Outcome, Settled};
-use super::judge::Judge;
 use super::key::idempotency_key;
 use super::options::{FOLLOW_UPS, later};
 use super::rate::Rate;
 use super::shared::{Outcomes, Shared};
-use super::verdict::standard;
 
 /// What the attempts of a lane share.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
-    pub(super) judge: Judge,
+    pub(super) classifier: Classifier,
     pub(super) outcomes: Outcomes,
     pub(super) sending: Arc<Semaphore>,
     pub(super) rate: Arc<Rate>,
@@ -32,10 +32,10 @@ pub(super) struct Attempt {
     pub(super) desk: Desk,
     pub(super) channel: Arc<dyn Channel>,
     pub(super) job: Job,
-    pub(super) delivery: Arc<Delivery>,
+    pub(super) message: Arc<Message>,
     pub(super) outgoing: Outgoing,
-    /// Whether it is the plain template, which no plugin judges.
-    pub(super) plain: bool,
+    /// Whether it is the host's fallback message, whose reply no plugin classifies.
+    pub(super) is_fallback: bool,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
@@ -44,24 +44,27 @@ impl Attempt {
     pub(super) async fn run(mut self) {
         let sending = Arc::clone(&self.desk.sending);
         let outcome = match sending.acquire().await {
-            Ok(_slot) => self.send_and_judge().await,
+            Ok(_slot) => self.send_and_classify().await,
             Err(_) => Outcome::Abandoned,
         };
         self.desk.outcomes.send(Settled { job: self.job, outcome, permit: Some(self.permit) });
     }
 
-    async fn send_and_judge(&mut self) -> Outcome {
+    async fn send_and_classify(&mut self) -> Outcome {
         for step in 0..=FOLLOW_UPS {
             let reply = match self.send(step).await {
                 Ok(reply) => reply,
                 Err(outcome) => return outcome,
             };
             let now = self.desk.shared.clock.now();
-            let verdict = match self.plain {
+            let classification = match self.is_fallback {
                 true => standard(&reply, now),
-                false => self.desk.judge.verdict(&self.channel, &self.delivery, reply, step, now).await,
+                false => {
+                    let classifier = &self.desk.classifier;
+                    classifier.classify(&self.channel, &self.message, reply, step, now).await
+                }
             };
-            match self.outcome(verdict) {
+            match self.outcome(classification) {
                 Ok(outcome) => return outcome,
                 Err(follow_up) => self.outgoing = follow_up,
             }
@@ -84,15 +87,16 @@ impl Attempt {
             let spread = jitter_ms(shared.options.backoff_first_ms);
             return Err(self.put_off(later(until, spread), &format!("waiting for {provider} to recover")));
         }
-        let parcel = Parcel {
+        let request = SendRequest {
             channel: &self.job.to.channel,
             access,
             to: &self.job.to,
             outgoing: &self.outgoing,
             idempotency_key: &idempotency_key(&self.job.key, step),
+            unsubscribe_url: self.message.unsubscribe_url.as_deref(),
             timeout_ms,
         };
-        let sent = shared.sender.send(parcel).await;
+        let sent = shared.sender.send(request).await;
         if let Ok(reply) = &sent {
             shared.breakers.record(&provider, breaker::failed(reply), shared.clock.now());
         }
@@ -114,19 +118,19 @@ impl Attempt {
         if shared.stopping() { Err(Outcome::Abandoned) } else { Ok(()) }
     }
 
-    /// What a verdict leads to; or the follow-up it asks for.
-    fn outcome(&self, verdict: Verdict) -> Result<Outcome, Outgoing> {
+    /// What a classification leads to; or the follow-up it asks for.
+    fn outcome(&self, classification: Classification) -> Result<Outcome, Outgoing> {
         let shared = &self.desk.shared;
-        Ok(match verdict {
-            Verdict::Delivered(_) => Outcome::Delivered,
-            Verdict::Temporary { reason, retry_after_ms } => {
+        Ok(match classification {
+            Classification::Delivered(_) => Outcome::Delivered,
+            Classification::Temporary { reason, retry_after_ms, .. } => {
                 let (job, plugin, now) = (&self.job, self.channel.name(), shared.clock.now());
                 failed(&shared.options, job, reason, retry_after_ms, plugin, now)
             }
-            Verdict::Permanent(reason) => self.dead(reason),
-            Verdict::BadRecipient(reason) => self.bad_recipient(reason),
-            Verdict::FollowUp(outgoing) => return Err(outgoing),
-            Verdict::Standard => self.dead("the standard table was asked for twice".into()),
+            Classification::Permanent(reason) => self.dead(reason),
+            Classification::BadRecipient { reason, .. } => self.bad_recipient(reason),
+            Classification::FollowUp(outgoing) => return Err(outgoing),
+            Classification::Standard => self.dead("the standard table was asked for twice".into()),
         })
     }
 

@@ -107,6 +107,7 @@ impl Breakers {
 pub(super) fn provider(channel: &str, access: &Access, outgoing: &Outgoing) -> String {
     let host = match outgoing {
         Outgoing::Http(request) => authority(&request.url),
+        Outgoing::WebPush(push) => authority(&push.endpoint),
         Outgoing::Mail(_) => access.mail.as_ref().map_or("mail", |account| account.host.as_str()),
         Outgoing::Line(_) => "stdout",
     };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use pricedrop_model::dispatch::{Delivery, Recipient, Retry};
+use pricedrop_model::dispatch::{Item, Message, Reason, Recipient, Retry};
 use pricedrop_model::{Currency, Notification, Partition, WallTime, time};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::key::{delivery_key, notification_name};
+use super::key::{collapse_key, delivery_key, notification_name};
 use super::money::money;
-use super::options::REASON_BYTES;
+use super::options::{REASON_BYTES, later};
 use super::window::Place;
 
 /// One notification for one address.
@@ -90,24 +90,37 @@ impl Job {
         }
     }
 
-    /// As its channel sees it.
-    pub(super) fn delivery(&self, currency: Currency, now: WallTime) -> Delivery {
+    /// The message that its channel is to render. It is of no use once the delivery
+    /// would be given up.
+    pub(super) fn message(&self, currency: Currency, now: WallTime, max_age_ms: u64) -> Message {
+        Message {
+            key: self.key.clone(),
+            attempt: self.attempt,
+            reason: Reason::PriceDrop,
+            items: vec![self.item(currency)],
+            to: self.to.clone(),
+            unsubscribe_url: None,
+            callback_url: None,
+            collapse_key: Some(collapse_key(&self.notification.product_id)),
+            expires_ms: Some(later(self.since, max_age_ms).0),
+            sent_ms: now.0,
+            attributes: Vec::new(),
+        }
+    }
+
+    fn item(&self, currency: Currency) -> Item {
         let notification = &*self.notification;
         let currency = notification.currency.unwrap_or(currency);
         let locale = self.to.locale.as_deref();
         let attribute =
             |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
-        Delivery {
-            key: self.key.clone(),
-            attempt: self.attempt,
+        Item {
             notification: notification_name(notification),
             product: notification.product_id.as_str().to_owned(),
-            to: self.to.clone(),
             new_price: money(notification.new_price, currency, locale),
             watch_price: notification.watch_price.map(|price| money(price, currency, locale)),
             previous_price: notification.previous_price.map(|price| money(price, currency, locale)),
             occurred_ms: notification.occurred_at.as_deref().and_then(time::parse_millis),
-            sent_ms: now.0,
             attributes: [attribute("title", &notification.title), attribute("url", &notification.url)]
                 .into_iter()
                 .flatten()

@@ -1,7 +1,9 @@
 //! The names of deliveries: what leases and confirmations go by, and what the
 //! provider gets.
 
-use pricedrop_model::Notification;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pricedrop_model::{Notification, ProductId};
 use sha2::{Digest, Sha256};
 
 /// Longest idempotency key, bytes; a longer one is hashed.
@@ -21,6 +23,12 @@ pub fn notification_name(notification: &Notification) -> String {
 /// `id:channel:address`, or `userId:productId:newPrice:channel:address`.
 pub fn delivery_key(notification: &Notification, channel: &str, address: &str) -> String {
     format!("{}:{channel}:{address}", notification_name(notification))
+}
+
+/// What a push message about this product may replace: an older one about it.
+/// 22 characters of base64url, as `Topic` of RFC 8030 wants it.
+pub(super) fn collapse_key(product: &ProductId) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(product.as_str().as_bytes())[..16])
 }
 
 /// The key as a header's value: itself where it fits, else its hash. Follow-ups

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::WallTime;
-use pricedrop_model::dispatch::{Access, Channel, Claim, Delivery, Outgoing, Refusal};
+use pricedrop_model::dispatch::{Access, Channel, Claim, Message, Outgoing, Refusal};
 use pricedrop_model::plugin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use super::attempt::{Attempt, Desk};
 use super::backoff::{failed, put_off};
 use super::counters::{ChannelCounters, count};
+use super::classifier::Classifier;
+use super::fallback::fallback;
 use super::job::{Job, Outcome, Settled};
-use super::judge::Judge;
 use super::options::Options;
-use super::plain::plain;
 use super::queue::LaneQueue;
 use super::rate::Rate;
 use super::recheck;
@@ -74,7 +74,7 @@ impl Lane {
     pub(super) fn new(name: &str, shared: &Arc<Shared>, queue: Arc<LaneQueue>, outcomes: Outcomes) -> Lane {
         let flow = Flow::new(&shared.options, &Access::default());
         let desk = Desk {
-            judge: Judge::start(Arc::clone(shared)),
+            classifier: Classifier::start(Arc::clone(shared)),
             sending: Arc::new(Semaphore::new(flow.concurrency as usize)),
             rate: Arc::new(Rate::default()),
             shared: Arc::clone(shared),
@@ -198,10 +198,11 @@ impl Lane {
         let jobs = self.claim(jobs.into_iter().map(seat).collect(), channel.name()).await?;
         let now = self.shared.clock.now();
         let currency = self.shared.options.currency;
-        let deliveries: Vec<_> = jobs.iter().map(|(job, _)| job.delivery(currency, now)).collect();
-        let (deliveries, rendered) = render(&self.shared, &channel, deliveries).await;
-        for ((job, delivery), answer) in jobs.into_iter().zip(deliveries).zip(rendered) {
-            self.start(job, delivery, answer, &channel);
+        let max_age_ms = self.shared.options.give_up_after_ms;
+        let messages: Vec<_> = jobs.iter().map(|(job, _)| job.message(currency, now, max_age_ms)).collect();
+        let (messages, rendered) = render(&self.shared, &channel, messages).await;
+        for ((job, message), answer) in jobs.into_iter().zip(messages).zip(rendered) {
+            self.start(job, message, answer, &channel);
         }
         Ok(())
     }
@@ -263,19 +264,19 @@ impl Lane {
     fn start(
         &self,
         (job, permit): (Job, OwnedSemaphorePermit),
-        delivery: Delivery,
+        message: Message,
         answer: Rendered,
         channel: &Arc<dyn Channel>,
     ) {
         let dead = |reason| Outcome::Dead { reason, plugin: channel.name().to_owned() };
-        let (outgoing, is_plain) = match answer {
+        let (outgoing, is_fallback) = match answer {
             Ok(Ok(outgoing)) => (outgoing, false),
             Ok(Err(Refusal::Permanent(reason))) => return self.settle((job, permit), dead(reason)),
             Ok(Err(Refusal::BadRecipient(reason))) => {
                 count(&self.counters.bad_recipients);
                 return self.settle((job, permit), dead(format!("bad recipient: {reason}")));
             }
-            Err(error) => match self.fall_back(&job, &delivery, error, channel) {
+            Err(error) => match self.fall_back(&job, &message, error, channel) {
                 Ok(outgoing) => (outgoing, true),
                 Err(outcome) => return self.settle((job, permit), outcome),
             },
@@ -283,8 +284,8 @@ impl Lane {
         let attempt = Attempt {
             desk: self.desk.clone(),
             channel: Arc::clone(channel),
-            delivery: Arc::new(delivery),
-            plain: is_plain,
+            message: Arc::new(message),
+            is_fallback,
             job,
             outgoing,
             permit,
@@ -295,13 +296,13 @@ impl Lane {
     fn fall_back(
         &self,
         job: &Job,
-        delivery: &Delivery,
+        message: &Message,
         error: plugin::Error,
         channel: &Arc<dyn Channel>,
     ) -> Result<Outgoing, Outcome> {
         count(&self.counters.plugin_failures);
-        tracing::warn!(%error, key = job.key, "falling back to the plain template");
-        plain(delivery, channel.access()).ok_or_else(|| {
+        tracing::warn!(%error, key = job.key, "falling back to the plain message of the host");
+        fallback(message, channel.access()).ok_or_else(|| {
             let now = self.shared.clock.now();
             failed(&self.shared.options, job, error.to_string(), None, channel.name(), now)
         })

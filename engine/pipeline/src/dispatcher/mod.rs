@@ -18,15 +18,16 @@
 mod attempt;
 mod backoff;
 mod breaker;
+mod classification;
+mod classifier;
 mod counters;
+mod fallback;
 mod intake;
 mod job;
-mod judge;
 mod key;
 mod lane;
 mod money;
 mod options;
-mod plain;
 mod queue;
 mod rate;
 mod recheck;
@@ -34,7 +35,6 @@ mod render;
 mod replay;
 mod settle;
 mod shared;
-mod verdict;
 mod window;
 
 use std::future::Future;
@@ -49,12 +49,12 @@ use pricedrop_model::plugin::Plugins;
 use tokio::sync::mpsc;
 
 pub use breaker::State as BreakerState;
+pub use classification::standard;
 pub use counters::{ChannelCounters, Counters};
 pub use key::{delivery_key, idempotency_key, notification_name};
 pub use money::money;
 pub use options::{FOLLOW_UPS, Options};
 pub use replay::{ReplayError, replay};
-pub use verdict::standard;
 
 use intake::Intake;
 use shared::{Outcomes, Shared, Stores};

@@ -13,8 +13,8 @@ pub(super) const SPAN: usize = 64;
 pub(super) const SURVEY_MS: u64 = 5_000;
 /// Most outcomes written in one go.
 pub(super) const SETTLE: usize = 2_048;
-/// Most replies judged in one plugin call.
-pub(super) const JUDGE: usize = 64;
+/// Most replies classified in one plugin call.
+pub(super) const CLASSIFY: usize = 64;
 /// Pause before a store that is away is asked again, milliseconds.
 pub(super) const STORE_PAUSE_MS: u64 = 200;
 /// Longest reason that is kept with a retry or a dead letter, bytes.

@@ -6,7 +6,7 @@ mod moves;
 mod rig;
 
 use pricedrop_model::dispatch::{
-    Access, Claim, DeadWhat, Leases, Refusal, Reply, RetryQueue, SendError, Verdict,
+    Access, Claim, Classification, DeadWhat, Leases, Refusal, Reply, RetryQueue, SendError,
 };
 use pricedrop_model::{Clock, Currency, Evaluated, Price, ProductId, WallTime};
 use pricedrop_pipeline::dispatcher::{BreakerState, Options, replay};
@@ -303,9 +303,9 @@ fn a_missing_plugin_waits_for_its_return() {
 fn follow_ups_have_their_own_keys_and_end_after_three() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.channel(FakeChannel {
-        judge: Box::new(|delivery, _, step| match (delivery.to.address.as_str(), step) {
-            ("polite", 2) => Ok(Verdict::Delivered(Some("m-1".into()))),
-            _ => Ok(Verdict::FollowUp(post("https://provider.test/next", "more"))),
+        classify: Box::new(|message, _, step| match (message.to.address.as_str(), step) {
+            ("polite", 2) => Ok(Classification::Delivered(Some("m-1".into()))),
+            _ => Ok(Classification::FollowUp(post("https://provider.test/next", "more"))),
         }),
         ..FakeChannel::default()
     });

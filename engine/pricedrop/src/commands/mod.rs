@@ -10,6 +10,7 @@ mod listing;
 pub mod notifications;
 pub mod offsets;
 pub mod plugin;
+mod preview;
 pub mod recipient;
 pub mod schema;
 pub mod simulate;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::preview;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
@@ -18,6 +19,9 @@ use crate::run::refused;
 pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
     match asked {
         cli::Plugin::Check { file } => check(config, &file),
+        cli::Plugin::Preview { channel, locale, address, items } => {
+            preview::execute(config, &channel, locale.as_deref(), address.as_deref(), items.into())
+        }
         cli::Plugin::List { remote } => {
             let plugins: Value = Client::new(config, &remote)?.get("/v1/plugins", &[])?;
             Ok(writeln!(anstream::stdout(), "{plugins:#}")?)

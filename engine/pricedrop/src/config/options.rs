@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pricedrop_adapters::{embedded, outbound};
+use pricedrop_adapters::embedded;
+use pricedrop_outbound as outbound;
 use pricedrop_host::Limits;
 use pricedrop_model::{FirstPrice, Mode, Rules};
 use pricedrop_pipeline::{dispatcher, notifier};

@@ -78,7 +78,7 @@ fn the_defaults_are_those_of_the_crates_that_use_them() {
     let default = pricedrop_pipeline::notifier::Options::default();
     assert_eq!(format!("{notifier:?}"), format!("{default:?}"));
     assert_eq!(config.dispatcher(), pricedrop_pipeline::dispatcher::Options::default());
-    assert_eq!(config.outbound(), pricedrop_adapters::outbound::Options::default());
+    assert_eq!(config.outbound(), pricedrop_outbound::Options::default());
     let (host, default) = (config.host(), pricedrop_host::Options::default());
     assert_eq!(host.limits, default.limits);
     let timing = |options: &pricedrop_host::Options| (options.settle_ms, options.poll_ms, options.reload);

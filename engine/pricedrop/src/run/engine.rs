@@ -54,6 +54,10 @@ impl Engine for Status {
         self.plugins.status()
     }
 
+    async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
+        self.plugins.canonical(channel, addresses).await
+    }
+
     async fn buckets(&self) -> Result<Value, Error> {
         self.plugins.buckets(&*self.policies).await
     }

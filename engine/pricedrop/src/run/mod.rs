@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pricedrop_adapters::outbound::Outbound;
+use pricedrop_outbound::Outbound;
 use pricedrop_http::{Api, Bound};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::time::SystemClock;

@@ -135,6 +135,23 @@ impl Loaded {
         warnings.map(reason).collect()
     }
 
+    /// Addresses as their channel writes them. They stay as they are where there is no
+    /// such channel yet, or its plugin breaks down: then they are checked when
+    /// something is sent.
+    pub async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
+        let Some(plugin) = self.host.channel(channel) else {
+            return addresses.into_iter().map(Ok).collect();
+        };
+        let kept = addresses.clone();
+        let normalized = tokio::task::spawn_blocking(move || plugin.normalize(&addresses)).await;
+        let normalized = normalized.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
+        let one = |(address, answer): (String, Option<Result<_, _>>)| match answer {
+            Some(Ok(canonical)) => canonical,
+            _ => Ok(address),
+        };
+        kept.into_iter().zip(normalized).map(one).collect()
+    }
+
     /// Everything about every plugin.
     pub fn status(&self) -> Value {
         serde_json::to_value(self.host.status()).expect("a status is plain text and numbers")

@@ -2,6 +2,7 @@
 //! servers that fail.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod channels;
 mod console;
 mod crashes;
 mod mail;

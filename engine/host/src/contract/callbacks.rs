@@ -1,0 +1,61 @@
+//! The optional interface of channels: a provider's later reports, read from and
+//! written to the wire.
+
+use pricedrop_model::channel::{CallbackEvent, CallbackOutcome, CallbackRequest, Received};
+use wasmtime::Store;
+
+use super::bindings::callbacks::CallbacksPlugin;
+use super::bindings::callbacks::exports::pricedrop::channel::callbacks as wire;
+use super::channel::pairs;
+use crate::limits::EVENTS;
+use crate::settings::cut;
+use crate::store::Data;
+
+/// Asks an instance what a request says.
+pub(super) fn receive(
+    exports: &CallbacksPlugin,
+    store: &mut Store<Data>,
+    request: &CallbackRequest,
+) -> wasmtime::Result<Result<wire::Received, String>> {
+    let (query, headers) = (pairs(&request.query), pairs(&request.headers));
+    let request = wire::Request {
+        key: &request.key,
+        query: &query,
+        headers: &headers,
+        body: &request.body,
+        received_ms: request.received_ms,
+    };
+    exports.pricedrop_channel_callbacks().call_receive(store, request)
+}
+
+/// What it answered, held against the limits.
+pub(super) fn read(received: wire::Received) -> Result<Received, String> {
+    match received {
+        wire::Received::Events(events) if events.len() > EVENTS => {
+            Err(format!("{} events; at most {EVENTS}", events.len()))
+        }
+        wire::Received::Events(events) => Ok(Received::Events(events.into_iter().map(event).collect())),
+        wire::Received::Challenge(text) => Ok(Received::Challenge(text)),
+    }
+}
+
+fn event(event: wire::Event) -> CallbackEvent {
+    CallbackEvent {
+        id: event.id,
+        key: event.key,
+        provider_message: event.provider_message,
+        address: event.address,
+        at_ms: event.at_ms,
+        outcome: match event.outcome {
+            wire::Outcome::Delivered => CallbackOutcome::Delivered,
+            wire::Outcome::Bounced(wire::Bounce::Hard) => CallbackOutcome::BouncedHard,
+            wire::Outcome::Bounced(wire::Bounce::Soft) => CallbackOutcome::BouncedSoft,
+            wire::Outcome::Complained => CallbackOutcome::Complained,
+            wire::Outcome::OptedOut => CallbackOutcome::OptedOut,
+            wire::Outcome::OptedIn => CallbackOutcome::OptedIn,
+            wire::Outcome::Failed => CallbackOutcome::Failed,
+        },
+        status: cut(&event.status),
+        reason: event.reason.map(|reason| cut(&reason)),
+    }
+}

@@ -1,0 +1,60 @@
+//! What a recipient would get: `pricedrop plugin preview`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pricedrop_model::channel::{Channel as _, Message, Money, Outgoing, Refusal};
+use pricedrop_model::{Currency, Price};
+
+use crate::check::read;
+use crate::engine::Engine;
+use crate::error::{Error, Refusal as Refused};
+use crate::limits::Limits;
+use crate::load::{Loaded, Workshop};
+use crate::samples;
+
+/// A sample message and what the channel makes of it.
+#[derive(Debug)]
+pub struct Preview {
+    /// `id@version` of the channel.
+    pub channel: String,
+    /// The kind of address it sends to.
+    pub address_kind: String,
+    /// The message.
+    pub message: Message,
+    /// What would be sent, or why nothing can be.
+    pub rendered: Result<Outgoing, Refusal>,
+}
+
+/// Renders a sample with `items` items to this address, or to a sample address of
+/// the channel's kind. `money` writes amounts as the recipient's locale does.
+///
+/// # Errors
+/// The file is no channel that may serve, or it broke down over the sample.
+pub fn preview(
+    wasm: &Path,
+    limits: &Limits,
+    (address, locale): (Option<&str>, Option<&str>),
+    items: usize,
+    money: &dyn Fn(Price, Currency, Option<&str>) -> Money,
+) -> Result<Preview, Error> {
+    let workshop =
+        Workshop { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
+    let file = wasm.display().to_string();
+    let refuse = |reason: String, remedy: &str| Refused::of_file(file.clone(), reason, remedy);
+    let files = read(wasm).map_err(|problem| refuse(problem, ""))?;
+    let loaded = workshop.load(&files, Arc::default())?;
+    let Loaded::Channel(channel) = loaded else {
+        return Err(refuse(format!("is a {} plugin", loaded.kind()), "name a channel").into());
+    };
+    let kind = channel.address_kind().to_owned();
+    let Some(address) = address.or_else(|| samples::address(&kind)) else {
+        let reason = format!("sends to addresses of the kind {kind}, of which there is no sample");
+        return Err(refuse(reason, "name one with --address").into());
+    };
+    let message = samples::message(address, locale, items, money);
+    let rendered = channel.render(std::slice::from_ref(&message)).pop();
+    let rendered = rendered.unwrap_or_else(|| Ok(Err(Refusal::Permanent("no answer".into()))));
+    let rendered = rendered.map_err(|error| refuse(error.to_string(), "mend the plugin"))?;
+    Ok(Preview { channel: channel.name().to_owned(), address_kind: kind, message, rendered })
+}

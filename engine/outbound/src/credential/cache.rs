@@ -1,0 +1,97 @@
+//! Tokens that are obtained once and used until shortly before they expire.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Error;
+use crate::limits::{TOKEN_MARGIN_MS, TOKEN_USE_PERCENT};
+
+/// A token and how long it is valid.
+pub(super) struct Issued {
+    pub(super) token: String,
+    pub(super) lifetime: Duration,
+}
+
+#[derive(Clone)]
+struct Held {
+    token: String,
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+/// One token with at most one renewal in flight.
+#[derive(Default)]
+pub(super) struct TokenCache {
+    held: Mutex<Option<Held>>,
+    /// Held during a renewal; the time and the reason of the last failure.
+    renewal: tokio::sync::Mutex<Option<(Instant, String)>>,
+}
+
+impl std::fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenCache")
+    }
+}
+
+impl TokenCache {
+    /// The token, renewed when it is due. Callers that waited for a renewal that
+    /// failed get its error and do not repeat it.
+    pub(super) async fn get<F>(&self, deadline: Instant, renew: F) -> Result<String, Error>
+    where
+        F: Future<Output = Result<Issued, Error>>,
+    {
+        let asked_at = Instant::now();
+        let held = self.held();
+        if let Some(held) = held.as_ref().filter(|held| asked_at < held.renew_at) {
+            return Ok(held.token.clone());
+        }
+        let valid = held.filter(|held| asked_at < held.expires_at);
+        let late = || Error::Unavailable("the token server took too long".into());
+        let mut failure = match (&valid, self.renewal.try_lock()) {
+            (_, Ok(free)) => free,
+            (Some(valid), Err(_)) => return Ok(valid.token.clone()),
+            (None, Err(_)) => {
+                tokio::time::timeout_at(deadline, self.renewal.lock()).await.map_err(|_| late())?
+            }
+        };
+        if let Some(held) = self.held().filter(|held| Instant::now() < held.renew_at) {
+            return Ok(held.token);
+        }
+        if let Some((_, reason)) = failure.as_ref().filter(|(at, _)| *at > asked_at) {
+            return Err(Error::Unavailable(reason.clone()));
+        }
+        let issued = tokio::time::timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(late()));
+        match (issued, valid) {
+            (Ok(issued), _) => Ok(self.keep(issued)),
+            (Err(_), Some(valid)) if Instant::now() < valid.expires_at => Ok(valid.token),
+            (Err(error), _) => {
+                *failure = Some((Instant::now(), error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops this token, unless it has been replaced already.
+    pub(super) fn forget(&self, token: &str) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.take_if(|held| held.token == token);
+    }
+
+    fn keep(&self, issued: Issued) -> String {
+        let now = Instant::now();
+        let early = issued.lifetime * TOKEN_USE_PERCENT / 100;
+        let margin = issued.lifetime.saturating_sub(Duration::from_millis(TOKEN_MARGIN_MS));
+        // A token that lives shorter than the margin is used by its share alone.
+        let used_for = if margin.is_zero() { early } else { early.min(margin) };
+        let held =
+            Held { token: issued.token.clone(), renew_at: now + used_for, expires_at: now + issued.lifetime };
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        issued.token
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

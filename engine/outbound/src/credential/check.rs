@@ -1,0 +1,46 @@
+//! What can be known of a credential before its secrets are read.
+
+use pricedrop_model::channel::CredentialScheme;
+use reqwest::header::HeaderName;
+
+use super::{oauth, vapid};
+use crate::hosts::Hosts;
+
+/// The error says in words what is wrong with the scheme's plain values.
+pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), String> {
+    match scheme {
+        CredentialScheme::Hmac { header, timestamp_header, .. } => {
+            std::iter::once(header).chain(timestamp_header).try_for_each(|name| header_name(name))
+        }
+        CredentialScheme::StandardWebhooks { keys } if keys.is_empty() => {
+            Err("keys: it needs at least one".into())
+        }
+        CredentialScheme::Oauth2 { token_url, .. } => {
+            oauth::token_url(hosts, token_url).map(drop).map_err(|reason| format!("token_url: {reason}"))
+        }
+        CredentialScheme::Vapid { public_key, subject, .. } => {
+            vapid::public_key(public_key)?;
+            let contact = subject.strip_prefix("mailto:").or(subject.strip_prefix("https:"));
+            match contact.is_some_and(|contact| !contact.is_empty()) {
+                true => Ok(()),
+                false => Err(format!("subject {subject:?} begins with neither mailto: nor https:")),
+            }
+        }
+        CredentialScheme::Apns { key_id, team_id, .. } => {
+            plain("key_id", key_id).and(plain("team_id", team_id))
+        }
+        CredentialScheme::AwsSigv4 { region, service, .. } => {
+            plain("region", region).and(plain("service", service))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn header_name(name: &str) -> Result<(), String> {
+    HeaderName::try_from(name).map(drop).map_err(|_| format!("{name:?} is no header name"))
+}
+
+fn plain(key: &str, text: &str) -> Result<(), String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fits { Ok(()) } else { Err(format!("{key}: {text:?} is not letters, digits and hyphens")) }
+}

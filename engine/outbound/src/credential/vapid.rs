@@ -1,0 +1,80 @@
+//! VAPID (RFC 8292): the application server signs for one push service.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::Url;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::json;
+
+use super::jwt;
+use crate::limits::{VAPID_AUDIENCES, VAPID_LIFETIME_S};
+
+/// Signed tokens by audience, with the time of their renewal in epoch seconds.
+#[derive(Default)]
+pub(super) struct Audiences(Mutex<HashMap<String, (String, u64)>>);
+
+impl std::fmt::Debug for Audiences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Audiences")
+    }
+}
+
+impl Audiences {
+    /// The value of `Authorization` for this endpoint.
+    pub(super) fn authorization(
+        &self,
+        url: &Url,
+        keys: (&str, &str),
+        subject: &str,
+        epoch_s: u64,
+    ) -> Result<String, String> {
+        let audience = url.origin().ascii_serialization();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((value, until)) = known.get(&audience)
+            && epoch_s < *until
+        {
+            return Ok(value.clone());
+        }
+        let key = key_pair(keys.0, keys.1)?;
+        let claims = json!({"aud": audience, "exp": epoch_s + VAPID_LIFETIME_S, "sub": subject});
+        let token = jwt::es256(&key, &json!({"typ": "JWT", "alg": "ES256"}), &claims)?;
+        let value = format!("vapid t={token}, k={}", keys.1.trim_end_matches('='));
+        if known.len() >= VAPID_AUDIENCES {
+            known.clear();
+        }
+        known.insert(audience, (value.clone(), epoch_s + VAPID_LIFETIME_S / 2));
+        Ok(value)
+    }
+
+    /// Drops a refused value.
+    pub(super) fn forget(&self, refused: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (value, _)| value != refused);
+    }
+}
+
+/// The pair of keys, refused when they do not belong together.
+fn key_pair(private: &str, public: &str) -> Result<EcdsaKeyPair, String> {
+    let public = public_key(public)?;
+    let mismatch = || "the private key and the public key do not belong together".to_owned();
+    if private.contains("-----BEGIN") {
+        let key = jwt::ec_key(private)?;
+        return if key.public_key().as_ref() == public { Ok(key) } else { Err(mismatch()) };
+    }
+    let private = jwt::decode(private).ok_or("the private key is neither base64url nor PEM")?;
+    EcdsaKeyPair::from_private_key_and_public_key(
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        &private,
+        &public,
+        &SystemRandom::new(),
+    )
+    .map_err(|_| mismatch())
+}
+
+/// The public key as a point.
+pub(super) fn public_key(text: &str) -> Result<Vec<u8>, String> {
+    let key = jwt::decode(text).filter(|key| key.len() == 65 && key[0] == 4);
+    key.ok_or_else(|| "the public key is not 65 bytes in base64url".into())
+}

@@ -1,0 +1,167 @@
+//! A mail as it goes over the wire. Nothing a plugin or a product's title says
+//! can add a recipient, a header or a command.
+
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::{Address, Message};
+use pricedrop_model::channel::{Mail, SendError};
+use sha2::{Digest, Sha256};
+
+use super::limits::{HEADER_BYTES, HEADERS};
+
+/// The host's own: who, when, what kind of content.
+const RESERVED: [&str; 16] = [
+    "auto-submitted",
+    "bcc",
+    "cc",
+    "date",
+    "dkim-signature",
+    "from",
+    "message-id",
+    "mime-version",
+    "received",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "arc-seal",
+    "arc-message-signature",
+    "authentication-results",
+];
+
+/// Builds the mail. Its Message-ID comes from the key, so that a repeated mail
+/// can be told by who receives it.
+pub(super) fn letter(
+    from: &Mailbox,
+    to: &Address,
+    mail: &Mail,
+    key: &str,
+    unsubscribe_url: Option<&str>,
+    most_bytes: usize,
+) -> Result<Message, SendError> {
+    let refused = |reason: String| SendError::Refused(reason);
+    let bytes = mail.text.len() + mail.html.as_ref().map_or(0, String::len);
+    if bytes > most_bytes {
+        return Err(refused(format!("a mail of {bytes} bytes; it has at most {most_bytes}")));
+    }
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()])
+        .map_err(|error| refused(error.to_string()))?;
+    let mut builder = Message::builder()
+        .envelope(envelope)
+        .from(from.clone())
+        .to(Mailbox::new(None, to.clone()))
+        .subject(one_line(&mail.subject))
+        .message_id(Some(message_id(key, from.email.domain())))
+        .date_now()
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".into(),
+        ));
+    let own = unsubscribe_url.map(unsubscribe).transpose().map_err(refused)?.unwrap_or_default();
+    let own_names: Vec<_> = own.iter().map(|(name, _)| *name).collect();
+    for (name, value) in &own {
+        let name = HeaderName::new_from_ascii_str(name);
+        builder = builder.raw_header(HeaderValue::new(name, value.clone()));
+    }
+    for (name, value) in further(&mail.headers).map_err(refused)? {
+        let plain: &str = &name;
+        if own_names.iter().any(|own| plain.eq_ignore_ascii_case(own)) {
+            return Err(refused(format!("the header {plain} is the host's to set")));
+        }
+        builder = builder.raw_header(HeaderValue::new(name, value));
+    }
+    let built = match &mail.html {
+        Some(html) => builder.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),
+        None => builder.singlepart(SinglePart::plain(mail.text.clone())),
+    };
+    built.map_err(|error| SendError::Refused(error.to_string()))
+}
+
+/// `List-Unsubscribe`, and the header of RFC 8058 when the page is https.
+fn unsubscribe(url: &str) -> Result<Vec<(&'static str, String)>, String> {
+    let https = url.starts_with("https://");
+    let fits = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>');
+    if !fits || !(https || url.starts_with("http://")) || url.len() > HEADER_BYTES {
+        return Err("the unsubscribe URL is no URL on one line without angle brackets".into());
+    }
+    let mut headers = vec![("List-Unsubscribe", format!("<{url}>"))];
+    if https {
+        headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+    }
+    Ok(headers)
+}
+
+fn message_id(key: &str, domain: &str) -> String {
+    let hash = Sha256::digest(key.as_bytes());
+    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("<{name}@{domain}>")
+}
+
+fn further(headers: &[(String, String)]) -> Result<Vec<(HeaderName, String)>, String> {
+    if headers.len() > HEADERS {
+        return Err(format!("{} headers; a mail has at most {HEADERS}", headers.len()));
+    }
+    headers.iter().map(|(name, value)| Ok((header_name(name)?, header_value(name, value)?))).collect()
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    let lower = name.to_ascii_lowercase();
+    let fits = lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if RESERVED.contains(&lower.as_str()) || lower.starts_with("content-") || lower.starts_with("resent-") {
+        return Err(format!("the header {name} is the host's to set"));
+    }
+    match HeaderName::new_from_ascii(name.to_owned()) {
+        Ok(header) if fits => Ok(header),
+        _ => Err(format!("{name:?} is no header name")),
+    }
+}
+
+fn header_value(name: &str, value: &str) -> Result<String, String> {
+    if value.len() > HEADER_BYTES || value.chars().any(char::is_control) {
+        return Err(format!("the header {name} is longer than {HEADER_BYTES} bytes or more than one line"));
+    }
+    Ok(value.to_owned())
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn written(mail: &Mail) -> Result<String, SendError> {
+        let from = "Price drops <alerts@shop.test>".parse().unwrap();
+        let letter = letter(&from, &"u@example.test".parse().unwrap(), mail, "id:c:a", None, 1000)?;
+        Ok(String::from_utf8(letter.formatted()).unwrap())
+    }
+
+    fn mail(subject: &str, headers: &[(&str, &str)]) -> Mail {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Mail { subject: subject.into(), text: "now 79.90".into(), html: None, headers }
+    }
+
+    #[test]
+    fn a_title_cannot_add_a_header() {
+        let text = written(&mail("cheap\r\nBcc: all@example.test", &[])).unwrap();
+        assert!(text.contains("Subject: cheap  Bcc: all@example.test\r\n"), "{text}");
+        assert!(!text.contains("\r\nBcc:"));
+        for (name, value) in
+            [("X-A", "b\r\nBcc: c"), ("Bcc", "all@example.test"), ("X A", "b"), ("Content-Type", "x")]
+        {
+            assert!(written(&mail("s", &[(name, value)])).is_err(), "{name}");
+        }
+        assert!(written(&mail("s", &[("List-Unsubscribe", "<https://shop.test/u>")])).is_ok());
+    }
+
+    #[test]
+    fn a_repeated_mail_has_the_same_message_id() {
+        let id = |text: String| text.lines().find(|line| line.starts_with("Message-ID:")).map(str::to_owned);
+        let first = id(written(&mail("a", &[])).unwrap());
+        assert!(first.is_some());
+        assert_eq!(first, id(written(&mail("b", &[])).unwrap()));
+    }
+}

@@ -1,0 +1,69 @@
+//! Lines on standard output: whole ones, from one thread, as many at a time as
+//! wait.
+
+use std::io::Write;
+use std::sync::mpsc;
+
+use pricedrop_model::channel::Reply;
+use tokio::sync::oneshot;
+
+use super::limits::{LINE_BYTES, LINES};
+
+type Waiting = (String, oneshot::Sender<Reply>);
+
+/// The way to the writing thread.
+pub(super) struct Lines(mpsc::Sender<Waiting>);
+
+impl Lines {
+    /// Starts the thread; it ends with this handle.
+    pub(super) fn start(out: Box<dyn Write + Send>) -> std::io::Result<Lines> {
+        let (lines, inbox) = mpsc::channel();
+        std::thread::Builder::new().name("lines".into()).spawn(move || write_lines(out, &inbox))?;
+        Ok(Lines(lines))
+    }
+
+    /// Writes a line; returns when it is handed to the system.
+    pub(super) async fn write(&self, line: &str) -> Reply {
+        let (answer, written) = oneshot::channel();
+        let gone = || Reply::Unanswered("nobody writes lines any more".into());
+        match self.0.send((one_line(line), answer)) {
+            Ok(()) => written.await.unwrap_or_else(|_| gone()),
+            Err(_) => gone(),
+        }
+    }
+}
+
+fn write_lines(mut out: Box<dyn Write + Send>, inbox: &mpsc::Receiver<Waiting>) {
+    let mut closed = false;
+    let (mut text, mut waiting) = (String::new(), Vec::new());
+    while let Ok(first) = inbox.recv() {
+        for (line, answer) in std::iter::once(first).chain(inbox.try_iter().take(LINES - 1)) {
+            text.push_str(&line);
+            waiting.push(answer);
+        }
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = &written
+            && !closed
+        {
+            tracing::error!(%error, "lines cannot be written to standard output; they wait in the retry queue");
+        }
+        closed = written.is_err();
+        for answer in waiting.drain(..) {
+            let reply = match &written {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Unanswered(format!("standard output: {error}")),
+            };
+            // Who gave up waiting needs no answer.
+            let _ = answer.send(reply);
+        }
+        text.clear();
+    }
+}
+
+/// A product's title must not be able to write lines of its own.
+fn one_line(line: &str) -> String {
+    let cut = &line[..line.floor_char_boundary(LINE_BYTES)];
+    let mut whole: String = cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    whole.push('\n');
+    whole
+}

@@ -1,0 +1,130 @@
+//! The host's table of what a reply means.
+
+use pricedrop_model::dispatch::{Classification, Reply, Scope};
+use pricedrop_model::{WallTime, time};
+
+/// 2xx delivered; 408, 425, 429, 5xx, SMTP 4yz and no answer temporary, with
+/// the wait the reply asks for, and of the provider as a whole for 429, 503 with
+/// Retry-After and SMTP 421; 404 and 410 bad recipient; all else permanent.
+pub fn standard(reply: &Reply, now: WallTime) -> Classification {
+    match reply {
+        Reply::Http { status, headers, body, .. } => http(*status, headers, body, now),
+        Reply::Smtp(code, text) => smtp(*code, text),
+        Reply::Unanswered(reason) => temporary(reason.clone(), None, Scope::Message),
+        Reply::Done => Classification::Delivered(None),
+    }
+}
+
+fn http(status: u16, headers: &[(String, String)], body: &str, now: WallTime) -> Classification {
+    let reason = || format!("HTTP {status} {}", first_line(body)).trim_end().to_owned();
+    match status {
+        200..=299 => Classification::Delivered(None),
+        408 | 425 | 429 | 500..=599 => {
+            let wait = retry_after_ms(headers, now);
+            let of_provider = status == 429 || status == 503 && wait.is_some();
+            temporary(reason(), wait, if of_provider { Scope::Provider } else { Scope::Message })
+        }
+        404 | 410 => Classification::BadRecipient { reason: reason(), since_ms: None },
+        300..=399 => Classification::Permanent(format!("HTTP {status}: redirects are not followed")),
+        _ => Classification::Permanent(reason()),
+    }
+}
+
+fn smtp(code: u16, text: &str) -> Classification {
+    let reason = || format!("SMTP {code} {}", first_line(text)).trim_end().to_owned();
+    match code {
+        200..=299 => Classification::Delivered(None),
+        421 => temporary(reason(), None, Scope::Provider),
+        400..=499 => temporary(reason(), None, Scope::Message),
+        _ => Classification::Permanent(reason()),
+    }
+}
+
+fn temporary(reason: String, retry_after_ms: Option<u64>, scope: Scope) -> Classification {
+    Classification::Temporary { reason, retry_after_ms, scope }
+}
+
+/// Seconds, or an HTTP date.
+fn retry_after_ms(headers: &[(String, String)], now: WallTime) -> Option<u64> {
+    let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
+    if let Ok(seconds) = value.trim().parse::<u64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    let at = time::parse_http_date(value)?;
+    Some(u64::try_from(at.saturating_sub(now.0)).unwrap_or(0))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&str, &str)]) -> Classification {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let reply = Reply::Http { status, headers, body: "no\u{7}\nmore".into(), truncated: false };
+        standard(&reply, WallTime(784_111_770_000))
+    }
+
+    #[test]
+    fn every_status_has_its_meaning() {
+        for status in [200, 202, 299] {
+            assert_eq!(answer(status, &[]), Classification::Delivered(None));
+        }
+        for status in [408, 425, 429, 500, 503] {
+            assert!(matches!(answer(status, &[]), Classification::Temporary { retry_after_ms: None, .. }));
+        }
+        for status in [404, 410] {
+            let reason = format!("HTTP {status} no");
+            assert_eq!(answer(status, &[]), Classification::BadRecipient { reason, since_ms: None });
+        }
+        for status in [100, 301, 400, 401, 403, 422] {
+            assert!(matches!(answer(status, &[]), Classification::Permanent(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn mail_codes_and_silence_have_their_meaning() {
+        let now = WallTime(0);
+        assert_eq!(standard(&Reply::Smtp(250, "ok".into()), now), Classification::Delivered(None));
+        assert!(matches!(standard(&Reply::Smtp(451, "later".into()), now), Classification::Temporary { .. }));
+        assert_eq!(
+            standard(&Reply::Smtp(550, "no\r\nbox".into()), now),
+            Classification::Permanent("SMTP 550 no".into())
+        );
+        assert!(matches!(standard(&Reply::Unanswered("away".into()), now), Classification::Temporary { .. }));
+    }
+
+    #[test]
+    fn the_wait_a_provider_asks_for_is_read_as_seconds_or_date() {
+        for (value, expected) in [
+            ("7", Some(7_000)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7_000)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let classification = answer(429, &[("Retry-After", value)]);
+            assert!(
+                matches!(classification, Classification::Temporary { retry_after_ms, .. } if retry_after_ms == expected),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_that_names_the_provider_is_told_from_one_about_the_message() {
+        let scope = |classification| match classification {
+            Classification::Temporary { scope, .. } => scope,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope(answer(429, &[])), Scope::Provider);
+        assert_eq!(scope(answer(503, &[("Retry-After", "1")])), Scope::Provider);
+        for status in [408, 500, 503] {
+            assert_eq!(scope(answer(status, &[])), Scope::Message, "{status}");
+        }
+        assert_eq!(scope(standard(&Reply::Smtp(421, String::new()), WallTime(0))), Scope::Provider);
+        assert_eq!(scope(standard(&Reply::Smtp(450, String::new()), WallTime(0))), Scope::Message);
+    }
+}

@@ -1,0 +1,95 @@
+//! `pricedrop plugin preview`: a sample message as a channel would send it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use pricedrop_host::Preview;
+use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, Refusal, Urgency, WebPush};
+use pricedrop_pipeline::dispatcher::money;
+
+use crate::config::Config;
+use crate::report::Stopped;
+use crate::run::refused;
+
+/// Renders the sample and prints it.
+///
+/// # Errors
+/// There is no such channel, it may not serve, or it refuses the address.
+pub fn execute(
+    config: &Config,
+    channel: &str,
+    locale: Option<&str>,
+    address: Option<&str>,
+    items: usize,
+) -> Result<(), Stopped> {
+    let host = config.host();
+    let file = host.folder.join(format!("{channel}.wasm"));
+    let preview =
+        pricedrop_host::preview(&file, &host.limits, (address, locale), items, &money).map_err(refused)?;
+    let text = shown(&preview);
+    match &preview.rendered {
+        Ok(_) => Ok(write!(anstream::stdout(), "{text}")?),
+        Err(_) => {
+            eprint!("{text}");
+            Err(Stopped::No)
+        }
+    }
+}
+
+/// The message in words. Headers and credentials that the host adds when it sends
+/// are not shown: they depend on the moment.
+fn shown(preview: &Preview) -> String {
+    let to = &preview.message.to;
+    let mut text = format!("{} to the {} {}\n\n", preview.channel, preview.address_kind, to.address);
+    match &preview.rendered {
+        Ok(Outgoing::Line(line)) => text += &format!("{line}\n"),
+        Ok(Outgoing::Mail(mail)) => mail_shown(&mut text, mail),
+        Ok(Outgoing::Http(request)) => request_shown(&mut text, request),
+        Ok(Outgoing::WebPush(push)) => push_shown(&mut text, push),
+        Err(Refusal::BadRecipient(reason)) => text += &format!("refused: bad recipient: {reason}\n"),
+        Err(Refusal::Permanent(reason)) => text += &format!("refused: {reason}\n"),
+    }
+    text
+}
+
+fn headers_shown(text: &mut String, headers: &[(String, String)]) {
+    for (name, value) in headers {
+        let _ = writeln!(text, "{name}: {value}");
+    }
+}
+
+fn mail_shown(text: &mut String, mail: &Mail) {
+    let _ = writeln!(text, "Subject: {}", mail.subject);
+    headers_shown(text, &mail.headers);
+    let _ = write!(text, "\n--- text\n{}", mail.text);
+    if let Some(html) = &mail.html {
+        let _ = write!(text, "--- html\n{html}");
+    }
+}
+
+fn request_shown(text: &mut String, request: &HttpRequest) {
+    let method = match request.method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    };
+    let _ = writeln!(text, "{method} {}", request.url);
+    headers_shown(text, &request.headers);
+    let _ = writeln!(text, "\n{}", String::from_utf8_lossy(&request.body));
+}
+
+fn push_shown(text: &mut String, push: &WebPush) {
+    let urgency = match push.urgency {
+        Urgency::VeryLow => "very-low",
+        Urgency::Low => "low",
+        Urgency::Normal => "normal",
+        Urgency::High => "high",
+    };
+    let _ = writeln!(text, "POST {}\nTTL: {}\nUrgency: {urgency}", push.endpoint, push.ttl_s);
+    if let Some(topic) = &push.topic {
+        let _ = writeln!(text, "Topic: {topic}");
+    }
+    let _ = writeln!(text, "\n{}", String::from_utf8_lossy(&push.payload));
+}
