@@ -1,9 +1,11 @@
 """A push service for browsers (RFC 8030, 8188, 8291, 8292) that reads the messages.
 
-Prints one JSON line {"port": N, "ca": PATH} when it listens; without --tls FOLDER
-it speaks plain HTTP and there is no "ca". GET /subscription/NAME makes a subscription
-and answers its JSON as a browser's PushSubscription; with ?key=PUBLIC it accepts
-messages of that VAPID key only. POST /push/NAME takes a message for it.
+Prints one JSON line {"port": N, "ca": PATH, "vapid": {"private", "public"}, "subscriptions":
+{NAME: ...}} when it listens: a pair of VAPID keys made for this run, in base64url, and a
+subscription for each --subscribe NAME, as a browser's PushSubscription. Without --tls
+FOLDER it speaks plain HTTP and there is no "ca". GET /subscription/NAME makes a further
+subscription; with ?key=PUBLIC it accepts messages of that VAPID key only. POST /push/NAME
+takes a message.
 
 A message that breaks a rule is refused with {"reason": ...}: 400, 413 too long, 401
 without VAPID, 403 with a wrong one, 404 without a subscription. Every POST appends one
@@ -46,8 +48,7 @@ class Subscription:
         self.server_key = server_key
 
     def describe(self, endpoint):
-        point = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        keys = {"p256dh": encode(point), "auth": encode(self.auth)}
+        keys = {"p256dh": point(self.private), "auth": encode(self.auth)}
         return {"endpoint": endpoint, "expirationTime": None, "keys": keys}
 
     def decrypt(self, body):
@@ -58,6 +59,21 @@ class Subscription:
             return plain.decode()
         except Exception as error:  # the library has one error type, its parsers have others
             raise Refused(400, f"the body cannot be decrypted: {error}") from None
+
+
+def point(key):
+    """The public key, uncompressed, in base64url."""
+    return encode(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+
+
+def make_subscription(server, name, server_key=None):
+    subscription = server.subscriptions[name] = Subscription(server_key)
+    return subscription.describe(f"{server.origin}/push/{name}")
+
+
+def make_vapid_keys():
+    key = ec.generate_private_key(ec.SECP256R1())
+    return {"private": encode(key.private_numbers().private_value.to_bytes(32, "big")), "public": point(key)}
 
 
 class Push(Handler):
@@ -73,8 +89,7 @@ class Push(Handler):
         return self.behave(name)
 
     def subscribe(self, name, server_key):
-        subscription = self.server.subscriptions[name] = Subscription(server_key)
-        return 201, subscription.describe(f"{self.server.origin}/push/{name}"), {}
+        return 201, make_subscription(self.server, name, server_key), {}
 
     def take(self, name):
         self.check_headers()
@@ -161,10 +176,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", required=True, help="file to append messages to")
     parser.add_argument("--tls", metavar="FOLDER", help="speak TLS; where to put the authority's certificate")
+    parser.add_argument("--subscribe", metavar="NAME", action="append", default=[])
     arguments = parser.parse_args()
     server = Server(Push, arguments.record, arguments.tls)
     server.subscriptions, server.times = {}, Times()
-    run(server)
+    subscriptions = {name: make_subscription(server, name) for name in arguments.subscribe}
+    run(server, vapid=make_vapid_keys(), subscriptions=subscriptions)
 
 
 if __name__ == "__main__":
