@@ -14,7 +14,8 @@ case), body, body_base64, connection (a number per connection), at (epoch second
   /wait/S/NAME     429, Retry-After: S, once; then 200
   /push/NAME       201, Location: /message/NAME  /token     an OAuth 2.0 token: token-1, token-2, ...
   /bearer/TOKEN    200 to this bearer token, else 401
-  /                200, as ntfy answers a message
+  /answer/N/TEXT   N with this text          /              as ntfy answers a message; a topic
+                                             flaky-N-NAME fails N times with 503, forbidden... with 403
 """
 
 import argparse
@@ -46,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.number = next(connections)
 
     def answer(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.body = body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.record(body)
         name, _, rest = self.path.lstrip("/").partition("/")
         behave = getattr(self, "do_" + name.replace("-", "_").partition("?")[0], None)
@@ -83,7 +84,17 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(200, b"ok")
 
     def do_(self, _):
-        self.reply(200, b'{"id":"m1","event":"message"}', content_type="application/json")
+        kind, *rest = json.loads(self.body or b"{}").get("topic", "").split("-")
+        if kind == "flaky" and self.count("-".join(rest)) <= int(rest[0]):
+            self.reply(503, b'{"code":50301,"http":503}', content_type="application/json")
+        elif kind == "forbidden":
+            self.reply(403, b'{"code":40301,"http":403,"error":"forbidden"}', content_type="application/json")
+        else:
+            self.reply(200, b'{"id":"m1","event":"message"}', content_type="application/json")
+
+    def do_answer(self, rest):
+        code, _, text = rest.partition("/")
+        self.reply(int(code), text.encode())
 
     def do_push(self, name):
         self.reply(201, location="/message/" + name)
@@ -139,19 +150,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_retry_date(self, _):
         self.reply(429, b"slow down", retry_after=formatdate(time.time() + 7, usegmt=True))
 
-    def do_flaky(self, rest):
-        times, _, name = rest.partition("/")
+    def count(self, name):
+        """How often this name was asked for, from 1."""
         with lock:
             seen[name] += 1
-            failed = seen[name] <= int(times)
+            return seen[name]
+
+    def do_flaky(self, rest):
+        times, _, name = rest.partition("/")
+        failed = self.count(name) <= int(times)
         self.reply(503 if failed else 200, b"not yet" if failed else b"ok")
 
     def do_wait(self, rest):
         seconds, _, name = rest.partition("/")
-        with lock:
-            seen[name] += 1
-            early = seen[name] == 1
-        if early:
+        if self.count(name) == 1:
             self.reply(429, b"slow down", retry_after=seconds)
         else:
             self.reply(200, b"ok")

@@ -52,10 +52,47 @@ impl Peer {
         Peer::start("smtp_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
     }
 
+    /// A push service for browsers, over TLS, with a subscription of each name.
+    /// The names say how it fails.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn push(names: &[&str]) -> Result<Peer, Error> {
+        let subscribe = names.iter().flat_map(|name| ["--subscribe", *name]);
+        let arguments: Vec<&str> = ["--tls", "FOLDER"].into_iter().chain(subscribe).collect();
+        Peer::start("push_peer.py", &arguments)
+    }
+
+    /// Firebase Cloud Messaging with its token endpoint. The device tokens say how it fails.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn fcm(arguments: &[&str]) -> Result<Peer, Error> {
+        Peer::start("fcm_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
+    }
+
+    /// Apple's push service, over HTTP/2. The device tokens say how it fails.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn apns() -> Result<Peer, Error> {
+        Peer::start("apns_peer.py", &["--folder", "FOLDER"])
+    }
+
+    /// Twilio, which validates against its own OpenAPI document. The numbers say how
+    /// it fails. It starts within seconds.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn twilio() -> Result<Peer, Error> {
+        Peer::start("twilio_peer.py", &[])
+    }
+
     fn start(script: &str, arguments: &[&str]) -> Result<Peer, Error> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(python()?);
-        command.arg(repository().join("dev/peers").join(script));
+        // The peers import each other; the checkout stays free of bytecode.
+        command.arg("-B").arg(repository().join("dev/peers").join(script));
         command.arg("--record").arg(folder.path().join("record"));
         // An argument FOLDER stands for the peer's own folder.
         for argument in arguments {

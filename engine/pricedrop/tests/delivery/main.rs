@@ -3,8 +3,14 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod channels;
+mod chat;
 mod console;
 mod crashes;
 mod mail;
+mod providers;
+mod push;
+mod secrets;
+mod sms;
 mod support;
+mod swap;
 mod webhook;

@@ -1,0 +1,315 @@
+//! The channels as they are shipped, each with the test server of its provider
+//! and the sidecar that leads there.
+
+use pricedrop_harness::Home;
+use pricedrop_harness::peers::Peer;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support;
+
+const SMTP_PASSWORD: &str = "smtp-s3cret";
+const HOOK_TOKEN: &str = "hook-s3cret-token";
+const NTFY_TOKEN: &str = "tk_ntfys3cret";
+
+/// A channel and its provider.
+pub struct Provider {
+    /// The file stem under which it serves, which is the plugin's name too.
+    pub channel: &'static str,
+    /// None for the console.
+    pub peer: Option<Peer>,
+    /// What lies beside the plugin.
+    pub sidecar: String,
+    /// Variables that the sidecar names.
+    pub environment: Vec<(&'static str, String)>,
+    /// Where a user of this name is reached.
+    address: fn(&Provider, &str) -> String,
+    /// Whom a record of the peer reached.
+    addressee: fn(&Value) -> String,
+}
+
+impl Provider {
+    /// A home where this channel serves.
+    pub fn home(&self) -> (TempDir, Home) {
+        let more = self.ca_file().map(|file| format!("ca_file = {file:?}\n")).unwrap_or_default();
+        let (folder, mut home) = support::home_with(self.channel, &self.sidecar, &more);
+        home.environment.extend(self.variables());
+        (folder, home)
+    }
+
+    /// The server of the provider.
+    pub fn peer(&self) -> &Peer {
+        self.peer.as_ref().unwrap_or_else(|| panic!("{} has no server", self.channel))
+    }
+
+    /// Where a user of this name is reached.
+    pub fn address(&self, name: &str) -> String {
+        (self.address)(self, name)
+    }
+
+    /// Whom a record of the peer reached.
+    pub fn addressee(&self, record: &Value) -> String {
+        (self.addressee)(record)
+    }
+
+    /// The authority of a server that the engine reaches by HTTPS.
+    pub fn ca_file(&self) -> Option<&str> {
+        let is_mail = self.channel == "channel-email";
+        self.peer.as_ref().filter(|_| !is_mail).and_then(|peer| peer.hello["ca"].as_str())
+    }
+
+    /// The variables, as a home takes them.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))
+    }
+}
+
+/// Lines on standard output.
+pub fn console() -> Provider {
+    Provider {
+        channel: "channel-console",
+        peer: None,
+        sidecar: String::new(),
+        environment: Vec::new(),
+        address: |_, name| name.to_owned(),
+        addressee: |_| String::new(),
+    }
+}
+
+/// Webhooks with a bearer token.
+pub fn webhook() -> Provider {
+    let peer = Peer::http().unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        credential = "hook"
+        [credentials.hook]
+        hosts = ["{host}"]
+        scheme = "bearer"
+        token = {{ env = "HOOK_TOKEN" }}
+        "#,
+        host = peer.host()
+    );
+    Provider {
+        channel: "channel-webhook",
+        peer: Some(peer),
+        sidecar,
+        environment: vec![("HOOK_TOKEN", HOOK_TOKEN.into())],
+        address: |provider, name| format!("http://{}/ok/{name}", provider.peer().host()),
+        addressee: |record| text(&record["path"]),
+    }
+}
+
+/// Mail by STARTTLS and AUTH.
+pub fn email() -> Provider {
+    let peer = Peer::smtp(&["--auth", &format!("shop:{SMTP_PASSWORD}")]).unwrap();
+    let sidecar = format!(
+        r#"
+        [mail]
+        from = "Price drops <alerts@shop.test>"
+        host = "localhost"
+        port = {}
+        username = "shop"
+        password = {{ env = "SMTP_PASSWORD" }}
+        ca_file = {}
+        "#,
+        peer.port, peer.hello["ca"],
+    );
+    Provider {
+        channel: "channel-email",
+        peer: Some(peer),
+        sidecar,
+        environment: vec![("SMTP_PASSWORD", SMTP_PASSWORD.into())],
+        address: |_, name| format!("{name}@example.test"),
+        addressee: |record| text(&record["to"][0]),
+    }
+}
+
+/// Incoming webhooks of Slack; the address is the secret.
+pub fn slack() -> Provider {
+    let peer = Peer::http().unwrap();
+    Provider {
+        channel: "channel-slack",
+        sidecar: format!("hosts = [\"{}\"]\n", peer.host()),
+        peer: Some(peer),
+        environment: Vec::new(),
+        address: |provider, name| format!("http://{}/ok/{name}", provider.peer().host()),
+        addressee: |record| text(&record["path"]),
+    }
+}
+
+/// Topics of a server of ntfy that wants a token.
+pub fn ntfy() -> Provider {
+    let peer = Peer::http().unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        server = "http://{host}"
+        credential = "ntfy"
+        [credentials.ntfy]
+        hosts = ["{host}"]
+        scheme = "bearer"
+        token = {{ env = "NTFY_TOKEN" }}
+        "#,
+        host = peer.host()
+    );
+    Provider {
+        channel: "channel-ntfy",
+        peer: Some(peer),
+        sidecar,
+        environment: vec![("NTFY_TOKEN", NTFY_TOKEN.into())],
+        address: |_, name| name.to_owned(),
+        addressee: |record| text(&body(record)["topic"]),
+    }
+}
+
+/// Text messages by Twilio.
+pub fn sms() -> Provider {
+    let peer = Peer::twilio().unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        account-sid = {account}
+        base-url = "http://{host}"
+        credential = "twilio"
+        senders = ["+49=Shop", "*=+15005550006"]
+        [credentials.twilio]
+        hosts = ["{host}"]
+        scheme = "basic"
+        username = {account}
+        password = {{ env = "TWILIO_AUTH_TOKEN" }}
+        "#,
+        host = peer.host(),
+        account = peer.hello["account"],
+    );
+    Provider {
+        channel: "channel-sms",
+        environment: vec![("TWILIO_AUTH_TOKEN", text(&peer.hello["token"]))],
+        peer: Some(peer),
+        sidecar,
+        // Users of these tests differ by a number at the end, or not at all.
+        address: |_, name| {
+            let digits: String = name.chars().filter(char::is_ascii_digit).collect();
+            format!("+49151{digits:0>7}")
+        },
+        addressee: |record| text(&record["form"]["To"]),
+    }
+}
+
+/// Firebase Cloud Messaging; the name is the device's token.
+pub fn fcm() -> Provider {
+    let peer = Peer::fcm(&[]).unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        project = {project}
+        base-url = "http://{host}"
+        credential = "fcm"
+        [credentials.fcm]
+        hosts = ["{host}"]
+        scheme = "service-account"
+        key = {{ file = {key} }}
+        scopes = ["https://www.googleapis.com/auth/firebase.messaging"]
+        "#,
+        host = peer.host(),
+        project = peer.hello["project"],
+        key = peer.hello["key"],
+    );
+    Provider {
+        channel: "channel-fcm",
+        peer: Some(peer),
+        sidecar,
+        environment: Vec::new(),
+        address: |_, name| name.to_owned(),
+        addressee: |record| text(&body(record)["message"]["token"]),
+    }
+}
+
+/// Apple's push service.
+pub fn apns() -> Provider {
+    let peer = Peer::apns().unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        topic = {topic}
+        base-url = "https://{host}"
+        credential = "apns"
+        [credentials.apns]
+        hosts = ["{host}"]
+        scheme = "apns"
+        key = {{ file = {key} }}
+        key_id = {key_id}
+        team_id = {team_id}
+        "#,
+        host = peer.host(),
+        topic = peer.hello["topic"],
+        key = peer.hello["key"],
+        key_id = peer.hello["keyId"],
+        team_id = peer.hello["teamId"],
+    );
+    Provider {
+        channel: "channel-apns",
+        peer: Some(peer),
+        sidecar,
+        environment: Vec::new(),
+        address: |_, name| device(name),
+        addressee: |record| text(&record["device"]),
+    }
+}
+
+/// A device token: a name of hexadecimal digits is how it begins, any other name
+/// is put in by its bytes.
+fn device(name: &str) -> String {
+    let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let begin =
+        if is_hex { name.to_owned() } else { name.bytes().map(|byte| format!("{byte:02x}")).collect() };
+    format!("{begin:0<64}")
+}
+
+/// Browsers, with a subscription of each of these names.
+pub fn webpush(names: &[&str]) -> Provider {
+    let peer = Peer::push(names).unwrap();
+    let sidecar = format!(
+        r#"
+        hosts = ["{host}"]
+        [settings]
+        credential = "vapid"
+        [credentials.vapid]
+        hosts = ["{host}"]
+        scheme = "vapid"
+        private_key = {{ env = "VAPID_PRIVATE_KEY" }}
+        public_key = {public}
+        subject = "mailto:ops@shop.test"
+        "#,
+        host = peer.host(),
+        public = peer.hello["vapid"]["public"],
+    );
+    Provider {
+        channel: "channel-webpush",
+        environment: vec![("VAPID_PRIVATE_KEY", text(&peer.hello["vapid"]["private"]))],
+        peer: Some(peer),
+        sidecar,
+        address: |provider, name| provider.peer().hello["subscriptions"][name].to_string(),
+        addressee: |record| text(&record["name"]),
+    }
+}
+
+/// A text of a record.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// The body of a record, which is JSON.
+pub fn body(record: &Value) -> Value {
+    serde_json::from_str(&text(&record["body"])).unwrap()
+}
+
+/// The header by which a provider tells a repeated request.
+pub fn key(record: &Value) -> String {
+    text(&record["headers"]["idempotency-key"])
+}

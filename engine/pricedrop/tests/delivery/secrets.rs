@@ -1,0 +1,153 @@
+//! Secrets stay with the host and the provider they belong to.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use pricedrop_harness::{Engine, Home, wait_for};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::providers::{self, Provider, text};
+use crate::support::{self, dead_letters, join, metric, post, said};
+
+/// Shorter words of an authorization are names of schemes.
+const SECRET_CHARS_MIN: usize = 16;
+/// Where the API lists what died.
+const DEAD_LETTERS: &str = "/v1/dead-letters";
+
+/// A provider, an address that is reached, and one that dies. Where a provider
+/// can, it refuses the credential of the first message once.
+struct Case {
+    provider: Provider,
+    good: String,
+    bad: String,
+}
+
+fn case(provider: Provider, good: &str, bad: impl Into<String>) -> Case {
+    let good = provider.address(good);
+    Case { provider, good, bad: bad.into() }
+}
+
+fn cases() -> Vec<Case> {
+    let (webhook, slack) = (providers::webhook(), providers::slack());
+    let (apns, push) = (providers::apns(), providers::webpush(&["good", "gone"]));
+    let gone = format!("http://{}/status/410", webhook.peer().host());
+    let no_service = format!("http://{}/answer/404/no_service", slack.peer().host());
+    let (dead, ended) = (apns.address("dead"), push.address("gone"));
+    vec![
+        case(webhook, "good", gone),
+        case(slack, "good", no_service),
+        case(apns, "4030", dead),
+        case(push, "good", ended),
+        case(providers::email(), "good", "refused@example.test"),
+        case(providers::ntfy(), "good", "forbidden"),
+        case(providers::sms(), "good", "+15005550001"),
+        case(providers::fcm(), "revoked-good", "unregistered-bad"),
+    ]
+}
+
+/// One home where all of them serve and the log says as much as it can.
+fn home_of(cases: &[Case]) -> (TempDir, Home) {
+    let first = &cases[0].provider;
+    let more = format!("ca_file = {:?}\n[log]\nlevel = \"debug\"\n", authorities(cases));
+    let (folder, mut home) = support::home_with(first.channel, &first.sidecar, &more);
+    for Case { provider, .. } in cases {
+        home.deploy(&format!("{}.toml", provider.channel), provider.sidecar.as_bytes()).unwrap();
+        home.install(provider.channel, provider.channel).unwrap();
+        home.environment.extend(provider.variables());
+    }
+    (folder, home)
+}
+
+/// A file with the authorities of all servers.
+fn authorities(cases: &[Case]) -> PathBuf {
+    let files = cases.iter().filter_map(|case| case.provider.ca_file());
+    let all: String = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let path = cases[0].provider.peer().folder().join("authorities.pem");
+    std::fs::write(&path, all).unwrap();
+    path
+}
+
+/// Every user is reached, or lies among the dead letters.
+fn deliver(home: &Home, engine: &Engine, cases: &[Case]) {
+    for (at, case) in cases.iter().enumerate() {
+        join(home, engine, &format!("good{at}"), case.provider.channel, &case.good);
+        join(home, engine, &format!("bad{at}"), case.provider.channel, &case.bad);
+    }
+    let update = json!({"productId": "P7", "newPrice": 79.9, "title": "Red shoes"});
+    assert_eq!(post(engine, &update), 2 * cases.len() as u64);
+    dead_letters(home, cases.len());
+    for Case { provider: Provider { channel, .. }, .. } in cases {
+        let delivered = format!("pricedrop_deliveries_total{{channel=\"{channel}\",outcome=\"delivered\"}}");
+        wait_for(&delivered, || (metric(engine, &delivered) == 1).then_some(())).unwrap();
+    }
+}
+
+/// The secrets of the environment, of key files, and what the providers were shown.
+fn secrets(cases: &[Case]) -> BTreeSet<String> {
+    let mut secrets = BTreeSet::new();
+    for Case { provider, .. } in cases {
+        secrets.extend(provider.environment.iter().map(|(_, value)| value.clone()));
+        secrets.extend(key_file(provider));
+        for record in provider.peer().records() {
+            let shown = record["headers"]["authorization"].as_str().unwrap_or_default().to_owned();
+            // The public key of VAPID is no secret.
+            let words = shown.split([' ', ',']).filter(|word| !word.starts_with("k="));
+            let words = words.map(|word| word.strip_prefix("t=").unwrap_or(word));
+            secrets.extend(words.filter(|word| word.len() >= SECRET_CHARS_MIN).map(str::to_owned));
+        }
+    }
+    secrets
+}
+
+/// The lines of a private key, those of PEM's frame left out.
+fn key_file(provider: &Provider) -> Vec<String> {
+    let Some(path) = provider.peer().hello["key"].as_str() else { return Vec::new() };
+    let file = std::fs::read_to_string(path).unwrap();
+    let pem = match serde_json::from_str::<Value>(&file) {
+        Ok(account) => text(&account["private_key"]),
+        Err(_) => file,
+    };
+    let lines = pem.lines().filter(|line| !line.starts_with("-----") && line.len() >= SECRET_CHARS_MIN);
+    lines.map(str::to_owned).collect()
+}
+
+/// What people can read, by where they read it.
+fn readable(home: &Home, engine: &Engine) -> Vec<(String, String)> {
+    let get = |path: &str| engine.request("GET", path, b"").unwrap();
+    let log = std::fs::read_to_string(home.folder.join("engine.log")).unwrap();
+    let mut places = vec![
+        ("the engine's log".to_owned(), log),
+        ("the standard output".to_owned(), engine.take_lines().join("\n")),
+        ("pricedrop plugin list".to_owned(), said(home, &["plugin", "list"])),
+        ("pricedrop dlq list".to_owned(), said(home, &["dlq", "list"])),
+    ];
+    for path in [DEAD_LETTERS, "/v1/plugins", "/v1/notifications", "/readyz", "/metrics"] {
+        places.push((path.to_owned(), get(path)));
+    }
+    for item in dead_letters(home, 0) {
+        let number = item["number"].to_string();
+        places.push((format!("dead letter {number}"), get(&format!("{DEAD_LETTERS}/{number}"))));
+        places.push((format!("pricedrop dlq show {number}"), said(home, &["dlq", "show", &number])));
+    }
+    places
+}
+
+#[test]
+fn no_secret_is_shown_in_the_log_the_dead_letters_or_the_answers_of_the_api() {
+    let cases = cases();
+    let (_folder, home) = home_of(&cases);
+    let engine = home.start().unwrap();
+    deliver(&home, &engine, &cases);
+    let secrets = secrets(&cases);
+    let variables: usize = cases.iter().map(|case| case.provider.environment.len()).sum();
+    assert!(secrets.len() > variables, "no key file and no token was looked at");
+    let mut found = String::new();
+    for (place, shown) in readable(&home, &engine) {
+        for secret in secrets.iter().filter(|secret| shown.contains(*secret)) {
+            writeln!(found, "{place}: {secret}").unwrap();
+        }
+    }
+    assert!(found.is_empty(), "secrets are shown:\n{found}");
+}
