@@ -51,7 +51,7 @@ use tokio::sync::mpsc;
 pub use breaker::State as BreakerState;
 pub use classification::standard;
 pub use counters::{ChannelCounters, Counters};
-pub use key::{delivery_key, idempotency_key, notification_name};
+pub use key::{address_key, delivery_key, idempotency_key, notification_name};
 pub use money::money;
 pub use options::{FOLLOW_UPS, Options};
 pub use replay::{ReplayError, replay};

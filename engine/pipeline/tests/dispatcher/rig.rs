@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::Notification;
 use pricedrop_model::dispatch::{NotificationLog, Recipient, Recipients, Reply, SendError};
-use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Options};
+use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Options, address_key};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, FakeSender, Sent};
 use pricedrop_testing::clock::TestClock;
 use pricedrop_testing::dispatch::Stores;
@@ -146,7 +146,7 @@ pub fn notification(number: u32, user: &str) -> Notification {
 
 /// The delivery key of that notification to this address.
 pub fn key(number: u32, address: &str) -> String {
-    format!("00000000-0000-8000-8000-{number:012}:{CHANNEL}:{address}")
+    format!("00000000-0000-8000-8000-{number:012}:{CHANNEL}:{}", address_key(address))
 }
 
 pub fn recipient(user: &str, address: &str) -> Recipient {
