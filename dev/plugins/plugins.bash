@@ -3,7 +3,8 @@
 
 rust_defaults=(
   bucketing-floor bucketing-log throttling-coalesce
-  channel-console channel-webhook channel-email channel-webpush channel-fcm channel-sms channel-slack channel-ntfy
+  channel-console channel-webhook channel-email channel-webpush channel-fcm channel-apns
+  channel-sms channel-slack channel-ntfy
 )
 rust_fixtures=(hostile throttle-hostile channel-hostile channel-contract)
 js_examples=(bucketing-js)

@@ -136,8 +136,7 @@ impl Peer {
 pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
     let mut command = Command::new(python()?);
     command.arg(repository().join("dev/peers/verify.py")).arg(what);
-    let mut process =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut input = process.stdin.take().ok_or("no standard input")?;
     input.write_all(given.to_string().as_bytes())?;
     drop(input);

@@ -100,7 +100,12 @@ fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// Runs one file with the settings it names.
-fn run_file(workshop: &Workshop, files: &PluginFiles, file: &Path, count: &mut usize) -> Result<Vec<String>, String> {
+fn run_file(
+    workshop: &Workshop,
+    files: &PluginFiles,
+    file: &Path,
+    count: &mut usize,
+) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let cases: CaseFile =
         serde_json::from_str(&text).map_err(|error| format!("not a file of cases: {error}"))?;
@@ -109,7 +114,8 @@ fn run_file(workshop: &Workshop, files: &PluginFiles, file: &Path, count: &mut u
     let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };
     let mut files = files.clone();
     files.templates.extend(cases.templates);
-    let loaded = workshop.load_with(&files, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
+    let loaded =
+        workshop.load_with(&files, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
     if loaded.kind() != cases.kind {
         return Err(format!("cases of a {} plugin, but this is a {} plugin", cases.kind, loaded.kind()));
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{private_folder, write_whole};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::limits::REJECTED_DIGESTS;
 use crate::files::PluginFiles;
+use crate::limits::REJECTED_DIGESTS;
 
 /// What is remembered of one file stem.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -125,7 +125,8 @@ impl Workshop {
         let component = self.compile(&file, &files.wasm)?;
         match self.kind_of(&file, &component)? {
             Kind::Bucketing => {
-                let (plugin, _): (Plugin<Bucketing>, _) = self.prepare(files, sidecar, &component, counters)?;
+                let (plugin, _): (Plugin<Bucketing>, _) =
+                    self.prepare(files, sidecar, &component, counters)?;
                 let fingerprint = load_check::check(&plugin).map_err(|failed| {
                     Refusal::of_function(&file, failed.function, failed.reason, failed.remedy)
                 })?;
@@ -134,7 +135,8 @@ impl Workshop {
                 Ok(Loaded::Bucketing(Arc::new(BucketingPolicy { plugin, identity })))
             }
             Kind::Throttling => {
-                let (plugin, _): (Plugin<Throttling>, _) = self.prepare(files, sidecar, &component, counters)?;
+                let (plugin, _): (Plugin<Throttling>, _) =
+                    self.prepare(files, sidecar, &component, counters)?;
                 let formats = plugin
                     .call(|exports, store| exports.pricedrop_throttling_policy().call_state_formats(store));
                 let (writes, reads) = formats.map_err(|failure| {
@@ -260,7 +262,12 @@ impl Workshop {
             idle: Mutex::default(),
         };
         let instance = plugin.fresh().map_err(|failure| {
-            Refusal::of_function(file, "configure", failure.reason(), "mend its settings, its templates, or the plugin")
+            Refusal::of_function(
+                file,
+                "configure",
+                failure.reason(),
+                "mend its settings, its templates, or the plugin",
+            )
         })?;
         plugin.keep_idle(instance);
         Ok((plugin, address_kind))

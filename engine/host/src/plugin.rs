@@ -17,6 +17,7 @@ use std::time::Instant;
 use pricedrop_model::plugin;
 use wasmtime::Store;
 
+use crate::contract::bindings::types::Problem;
 use crate::contract::{Contract, Template};
 use crate::digest::Digest;
 use crate::engine::Engine;
@@ -109,19 +110,13 @@ impl<C: Contract> Plugin<C> {
         let trap = |error: wasmtime::Error| failure(&error);
         let mut instance: Instance<C> =
             Instance::bare(&self.engine, &self.linked, &self.limits, &self.log, self.wasi).map_err(trap)?;
-        let configured = self.settings.lend(|settings| {
-            C::configure(&instance.exports, &mut instance.store, settings, &self.templates)
-        });
+        let configured = self
+            .settings
+            .lend(|settings| C::configure(&instance.exports, &mut instance.store, settings, &self.templates));
         match configured.map_err(trap)? {
             Ok(()) => Ok(instance),
             Err(problems) => {
-                let words: Vec<String> = problems
-                    .iter()
-                    .map(|problem| match problem.name.is_empty() {
-                        true => cut(&problem.message),
-                        false => format!("{}: {}", cut(&problem.name), cut(&problem.message)),
-                    })
-                    .collect();
+                let words: Vec<String> = problems.iter().map(in_words).collect();
                 Err(Failure::Breach(words.join("; ")))
             }
         }
@@ -247,6 +242,16 @@ impl<C: Contract> Plugin<C> {
 
     pub(crate) fn error(&self, function: &'static str, reason: &str) -> plugin::Error {
         plugin::Error { plugin: self.meta.name.clone(), function, reason: reason.to_owned() }
+    }
+}
+
+/// A problem names a setting, a template, or nothing.
+fn in_words(problem: &Problem) -> String {
+    let (name, message) = (cut(&problem.name), cut(&problem.message));
+    match name.as_str() {
+        "" => message,
+        name if name.starts_with("template ") => format!("{name}: {message}"),
+        name => format!("setting {name}: {message}"),
     }
 }
 

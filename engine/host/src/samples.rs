@@ -57,9 +57,7 @@ pub(crate) fn message(address: &str, locale: Option<&str>, items: usize, format:
 }
 
 fn item(number: i64, locale: Option<&str>, format: Format<'_>) -> Item {
-    let money = |cents: i64| {
-        format(Price::new(cents, 2).expect("a valid price"), Currency::USD, locale)
-    };
+    let money = |cents: i64| format(Price::new(cents, 2).expect("a valid price"), Currency::USD, locale);
     Item {
         notification: format!("0f8b2c1e-5d3a-8e47-9c60-1a2b3c4d5e{number:02x}"),
         product: format!("P{number}"),
@@ -85,8 +83,10 @@ impl ChannelPlugin {
         locales.sort_unstable();
         locales.dedup();
         let to = address(&self.address_kind).unwrap_or("sample");
-        let plain = |amount: Price, currency: Currency, _: Option<&str>| {
-            Money { amount, currency, text: format!("${amount}") }
+        let plain = |amount: Price, currency: Currency, _: Option<&str>| Money {
+            amount,
+            currency,
+            text: format!("${amount}"),
         };
         let samples: Vec<Message> = locales
             .into_iter()

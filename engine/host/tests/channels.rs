@@ -129,9 +129,8 @@ fn replies_are_classified_in_order_with_scope_and_time() {
     let host = contract(&place);
     let channel = host.channel("channel").unwrap();
     let message = message("en", vec![item("P1", "1")]);
-    let replies = ["delivered m-1", "provider 7000", "bad-recipient 1699999999000", "what"].map(|body| {
-        Reply::Http { status: 200, headers: Vec::new(), body: body.into(), truncated: false }
-    });
+    let replies = ["delivered m-1", "provider 7000", "bad-recipient 1699999999000", "what"]
+        .map(|body| Reply::Http { status: 200, headers: Vec::new(), body: body.into(), truncated: false });
     let answers: Vec<Answer<'_>> =
         replies.iter().map(|reply| Answer { message: &message, reply, step: 0 }).collect();
     let classified: Vec<Classification> =
@@ -182,10 +181,7 @@ fn an_edited_template_is_used_without_a_rebuild_and_a_broken_one_is_refused() {
     for (text, wanted) in [
         ("{{ item.titel }}", "template de-CH.subject: with sample data: line 1"),
         ("{% for x in items %}", "template de-CH.subject: line 1: syntax error"),
-        (
-            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
-            "takes too long",
-        ),
+        ("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", "takes too long"),
     ] {
         put_template(&place, "channel", "de-CH.subject", text);
         eventually(wanted, || problem(&host, "channel").contains(wanted));

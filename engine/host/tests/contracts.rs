@@ -8,7 +8,7 @@ use common::{Place, buckets, built, problem};
 use pricedrop_host::{Kind, Limits, State, check};
 use pricedrop_model::plugin::Plugins;
 
-const PLUGINS: [(&str, Kind); 11] = [
+const PLUGINS: [(&str, Kind); 12] = [
     ("bucketing-floor", Kind::Bucketing),
     ("bucketing-log", Kind::Bucketing),
     ("throttling-coalesce", Kind::Throttling),
@@ -17,6 +17,7 @@ const PLUGINS: [(&str, Kind); 11] = [
     ("channel-email", Kind::Channel),
     ("channel-webpush", Kind::Channel),
     ("channel-fcm", Kind::Channel),
+    ("channel-apns", Kind::Channel),
     ("channel-sms", Kind::Channel),
     ("channel-slack", Kind::Channel),
     ("channel-ntfy", Kind::Channel),

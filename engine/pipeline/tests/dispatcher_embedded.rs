@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pricedrop_adapters::embedded::{Embedded, Options as StoreOptions};
-use pricedrop_outbound::{Options as OutboundOptions, Outbound};
 use pricedrop_model::dispatch::{Access, DeadLetters, Outgoing, Recipient, Recipients, RetryQueue};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::seams::{Commit, Committer};
@@ -17,6 +16,7 @@ use pricedrop_model::time::SystemClock;
 use pricedrop_model::{
     Currency, EventTime, FanOutBlock, Partition, Position, Price, Priced, ProductId, UserId,
 };
+use pricedrop_outbound::{Options as OutboundOptions, Outbound};
 use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -134,7 +134,7 @@ impl Templates {
         for part in parts {
             if templates.name(None, part.name).is_none() {
                 let message = format!("there is no {} for it", name_of(&templates.default_locale, part.name));
-                problems.push(Problem { name: "setting default-locale".into(), message });
+                problems.push(Problem { name: "default-locale".into(), message });
             }
         }
         if problems.is_empty() { Ok(templates) } else { Err(problems) }

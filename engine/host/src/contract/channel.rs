@@ -1,8 +1,8 @@
 //! Channels: the model's trait over the contract.
 
 use pricedrop_model::channel::{
-    Access, Answer, CallbackRequest, Channel as Model, Classification, Item, Message, Money, Outgoing, Reason,
-    Received, Refusal, Reply, Scope,
+    Access, Answer, CallbackRequest, Channel as Model, Classification, Item, Message, Money, Outgoing,
+    Reason, Received, Refusal, Reply, Scope,
 };
 use pricedrop_model::plugin;
 use wasmtime::Store;
@@ -119,7 +119,12 @@ impl<'a> Lent<'a> {
     }
 
     fn items(&'a self) -> Items<'a> {
-        self.message.items.iter().zip(&self.of_items).map(|(item, attributes)| wire_item(item, attributes)).collect()
+        self.message
+            .items
+            .iter()
+            .zip(&self.of_items)
+            .map(|(item, attributes)| wire_item(item, attributes))
+            .collect()
     }
 
     fn message(&'a self, items: &'a Items<'a>) -> wire::Message<'a> {
@@ -190,7 +195,8 @@ impl ChannelPlugin {
                 exports.channel.pricedrop_channel_channel().call_render(store, &[message])
             });
             let answers = answers.map_err(|failure| of(failure.reason()))?;
-            let [answer] = <[_; 1]>::try_from(answers).map_err(|all| of(&format!("{} answers", all.len())))?;
+            let [answer] =
+                <[_; 1]>::try_from(answers).map_err(|all| of(&format!("{} answers", all.len())))?;
             if let Ok(outgoing) = answer {
                 read_outgoing(outgoing).map_err(|breach| of(&breach))?;
             }

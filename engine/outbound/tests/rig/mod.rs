@@ -4,7 +4,8 @@
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
 use pricedrop_model::channel::{
-    Access, Credential, CredentialScheme, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, Secret, SendError, SendRequest, Sender,
+    Access, Credential, CredentialScheme, HttpRequest, Mail, Method, Outgoing, Recipient, Reply, Secret,
+    SendError, SendRequest, Sender,
 };
 use pricedrop_outbound::{Options, Outbound};
 

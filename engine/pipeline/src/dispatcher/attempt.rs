@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::backoff::{failed, jitter_ms, put_off};
 use super::breaker::{self, Admission};
-use super::counters::count;
 use super::classification::standard;
 use super::classifier::Classifier;
+use super::counters::count;
 use super::job::{Job, Outcome, Settled};
 use super::key::idempotency_key;
 use super::options::{FOLLOW_UPS, later};
@@ -66,7 +66,7 @@ impl Attempt {
             };
             match self.outcome(classification) {
                 Ok(outcome) => return outcome,
-                Err(follow_up) => self.outgoing = follow_up,
+                Err(follow_up) => self.outgoing = *follow_up,
             }
         }
         self.dead(format!("the plugin asked for more than {FOLLOW_UPS} follow-ups"))
@@ -119,7 +119,7 @@ impl Attempt {
     }
 
     /// What a classification leads to; or the follow-up it asks for.
-    fn outcome(&self, classification: Classification) -> Result<Outcome, Outgoing> {
+    fn outcome(&self, classification: Classification) -> Result<Outcome, Box<Outgoing>> {
         let shared = &self.desk.shared;
         Ok(match classification {
             Classification::Delivered(_) => Outcome::Delivered,
@@ -129,7 +129,7 @@ impl Attempt {
             }
             Classification::Permanent(reason) => self.dead(reason),
             Classification::BadRecipient { reason, .. } => self.bad_recipient(reason),
-            Classification::FollowUp(outgoing) => return Err(outgoing),
+            Classification::FollowUp(outgoing) => return Err(Box::new(outgoing)),
             Classification::Standard => self.dead("the standard table was asked for twice".into()),
         })
     }

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Desk};
 use super::backoff::{failed, put_off};
-use super::counters::{ChannelCounters, count};
 use super::classifier::Classifier;
+use super::counters::{ChannelCounters, count};
 use super::fallback::fallback;
 use super::job::{Job, Outcome, Settled};
 use super::options::Options;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use pricedrop_adapters::embedded;
-use pricedrop_outbound as outbound;
 use pricedrop_host::Limits;
 use pricedrop_model::{FirstPrice, Mode, Rules};
+use pricedrop_outbound as outbound;
 use pricedrop_pipeline::{dispatcher, notifier};
 
 use super::{Config, Refused};

@@ -25,10 +25,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pricedrop_outbound::Outbound;
 use pricedrop_http::{Api, Bound};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::time::SystemClock;
+use pricedrop_outbound::Outbound;
 use pricedrop_pipeline::{dispatcher, notifier};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;

@@ -78,7 +78,7 @@ fn an_address_is_kept_in_its_canonical_form_and_a_wrong_one_is_refused() {
     let (_folder, home) = home("channel-webpush", &webpush_sidecar(&peer));
     let _engine = home.start().unwrap();
     home.run(&["recipient", "add", "ann", "channel-webpush", &subscription(&peer, "push/ann")]).unwrap();
-    let listed = said(&home, &["recipient", "list", "--user", "ann", "--json"]);
+    let listed = said(&home, &["recipient", "list", "ann", "--json"]);
     assert!(!listed.contains("expirationTime"), "{listed}");
     let wrong = home.command(&["recipient", "add", "ann", "channel-webpush", "{}"]).output().unwrap();
     assert!(!wrong.status.success());

@@ -1,0 +1,94 @@
+//! Sends every notification through the Apple Push Notification service.
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/channel",
+        world: "channel-plugin",
+        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
+        generate_all,
+    });
+}
+mod id;
+mod note;
+mod push;
+mod reply;
+
+use bindings::exports::pricedrop::channel::channel::{
+    Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
+};
+use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
+use pricedrop_plugin_support::{Settings, spec};
+use push::Push;
+use std::cell::OnceCell;
+
+thread_local! {
+    static PUSH: OnceCell<Push> = const { OnceCell::new() };
+}
+
+/// The plugin.
+pub struct Channel;
+
+impl Guest for Channel {
+    fn describe() -> Description {
+        let about = About {
+            id: "channel-apns".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: "Sends every notification through the Apple Push Notification service.".into(),
+            settings: vec![
+                spec(
+                    "topic",
+                    "The bundle id of the app; nothing is sent without it.",
+                    Value::Text(String::new()),
+                ),
+                spec("base-url", "Where the API is.", Value::Text("https://api.push.apple.com".into())),
+                spec(
+                    "credential",
+                    "The apns credential of the sidecar; empty: none.",
+                    Value::Credential(String::new()),
+                ),
+                spec(
+                    "priority",
+                    "10: at once; 5: considerate of the battery; 1: without waking the device.",
+                    Value::Number(10),
+                ),
+                spec(
+                    "link-hosts",
+                    "The hosts a product's link may lead to; none named: any.",
+                    Value::Words(Vec::new()),
+                ),
+                spec(
+                    "default-locale",
+                    "The locale of recipients who have none, or one without templates.",
+                    Value::Text("en".into()),
+                ),
+            ],
+        };
+        Description { about, address_kind: "apns".into() }
+    }
+
+    fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
+        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
+        let push = Push::new(&Settings::new(settings), templates)?;
+        PUSH.with(|cell| cell.set(push).ok());
+        Ok(())
+    }
+
+    fn normalize(addresses: Vec<String>) -> Vec<Result<String, String>> {
+        addresses.iter().map(|address| push::normalize(address)).collect()
+    }
+
+    fn render(messages: Vec<Message>) -> Vec<Result<Outgoing, Refusal>> {
+        PUSH.with(|cell| {
+            let push = cell.get().expect("the host configures first");
+            messages.iter().map(|message| push.render(message).map(Outgoing::Http)).collect()
+        })
+    }
+
+    fn classify(answers: Vec<Answer>) -> Vec<Classification> {
+        answers.into_iter().map(|answer| reply::classification(answer.reply)).collect()
+    }
+}
+
+// The names of exports hold an @, which native linkers take for a version.
+#[cfg(target_arch = "wasm32")]
+bindings::export!(Channel with_types_in bindings);
