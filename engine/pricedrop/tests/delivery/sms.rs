@@ -72,7 +72,7 @@ fn a_number_is_kept_in_its_canonical_form_and_a_wrong_one_is_refused() {
     let (_folder, home) = sms.home();
     let _engine = home.start().unwrap();
     home.run(&["recipient", "add", "ann", sms.channel, "0049.151.234.5678"]).unwrap();
-    let listed = home.run(&["recipient", "list", "--user", "ann", "--json"]).unwrap().stdout;
+    let listed = home.run(&["recipient", "list", "ann", "--json"]).unwrap().stdout;
     assert!(String::from_utf8_lossy(&listed).contains("+491512345678"));
     let refused = home.command(&["recipient", "add", "ann", sms.channel, "0151 2345678"]).output().unwrap();
     assert!(!refused.status.success());
