@@ -128,7 +128,7 @@ fn template_marks(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
     let mut marks = BTreeMap::new();
     for name in names(folder, TEMPLATES + 1)?.into_iter().flatten() {
         let path = folder.join(&name);
-        // Editors leave such files behind.
+        // Backup and lock files of editors.
         let is_left_over = name.ends_with('~') || name.starts_with('#');
         if let (false, true, Ok(mark)) = (is_left_over, path.is_file(), Mark::of(&path)) {
             marks.insert(name, mark);
