@@ -49,14 +49,6 @@ fn check(push: &WebPush, channel: &ChannelAccess) -> Result<(), SendError> {
             "a payload of {bytes} bytes; a push message has at most {PUSH_PAYLOAD_BYTES}"
         )));
     }
-    let of_topic = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if push
-        .topic
-        .as_ref()
-        .is_some_and(|topic| !(1..=32).contains(&topic.len()) || !topic.bytes().all(of_topic))
-    {
-        return Err(SendError::Refused("the topic is not 1 to 32 characters of base64url".into()));
-    }
     let credential = push.credential.as_ref().and_then(|name| channel.credentials.get(name));
     match credential.is_some_and(super::credential::Bound::is_vapid) {
         true => Ok(()),

@@ -15,8 +15,8 @@ fn oauth(peer: &Peer, folder: &std::path::Path, path: &str) -> CredentialScheme 
         token_url: format!("http://{}{path}", peer.host()),
         client_id: "shop".into(),
         client_secret: secret(folder, "client", CLIENT_SECRET),
-        scopes: vec!["push".into()],
-        audience: None,
+        scopes: vec!["push".into(), "read".into()],
+        audience: Some("https://api.example/".into()),
     }
 }
 
@@ -39,6 +39,12 @@ async fn many_requests_at_once_share_one_token() {
         assert!(matches!(reply, Ok(Reply::Http { status: 200, .. })), "{reply:?}");
     }
     assert_eq!(asked(&peer, "/token"), 1);
+    let records = peer.records();
+    let request = records.iter().find(|record| record["path"] == "/token").unwrap();
+    let form = "grant_type=client_credentials&scope=push+read&audience=https%3A%2F%2Fapi.example%2F";
+    assert_eq!(request["body"], form);
+    // shop:cl13nt-s3cret
+    assert_eq!(request["headers"]["authorization"], "Basic c2hvcDpjbDEzbnQtczNjcmV0");
 }
 
 #[tokio::test]

@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pricedrop_harness::peers::verify;
 use pricedrop_model::channel::{
-    Access, CredentialScheme, Dkim, HttpRequest, MailAccount, MailTls, Outgoing, Reply, Urgency, WebPush,
+    Access, CredentialScheme, Dkim, HttpRequest, MailAccount, MailTls, Outgoing, Reply, Secret, Urgency,
+    WebPush,
 };
 use rig::{Peer, get, mail, outbound, secret, send, with_credential};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 /// The keys of the example in RFC 8291, section 5: of the browser and of the sender.
@@ -126,12 +128,10 @@ fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-#[tokio::test]
-async fn a_mail_carries_a_dkim_signature_that_holds_and_covers_the_unsubscribe_headers() {
-    let (peer, folder) = (Peer::smtp(&["--no-starttls"]).unwrap(), tempfile::tempdir().unwrap());
-    let key = String::from_utf8(openssl(folder.path(), &["genrsa", "-traditional", "2048"])).unwrap();
-    let key = secret(folder.path(), "dkim.pem", &key);
-    let public = openssl(folder.path(), &["rsa", "-in", "dkim.pem", "-pubout", "-outform", "DER"]);
+/// Sends a mail that is signed with this key, and holds the signature against the
+/// public key in the DNS.
+async fn is_signed(key: Secret, public: &str) {
+    let peer = Peer::smtp(&["--no-starttls"]).unwrap();
     let account = MailAccount {
         from: "Price drops <alerts@shop.test>".into(),
         host: "localhost".into(),
@@ -148,8 +148,7 @@ async fn a_mail_carries_a_dkim_signature_that_holds_and_covers_the_unsubscribe_h
         rig::send_with(&outbound(), &access, "ann@example.test", Outgoing::Mail(mail()), unsubscribe).await;
     assert!(matches!(reply, Ok(Reply::Smtp(250, _))), "{reply:?}");
     let record = peer.records().pop().unwrap();
-    let record_text = format!("v=DKIM1; k=rsa; p={}", STANDARD.encode(public));
-    let records = json!({"prices._domainkey.shop.test": record_text});
+    let records = json!({"prices._domainkey.shop.test": format!("v=DKIM1; {public}")});
     let given = |mail: &Value| json!({"mail": mail, "records": records});
     assert_eq!(verify("dkim", &given(&record["raw_base64"])).unwrap()["verified"], true);
     let raw = String::from_utf8(STANDARD.decode(record["raw_base64"].as_str().unwrap()).unwrap()).unwrap();
@@ -158,4 +157,22 @@ async fn a_mail_carries_a_dkim_signature_that_holds_and_covers_the_unsubscribe_h
     // Whoever changes the link breaks the signature.
     let changed = STANDARD.encode(raw.replace("t0k3n", "other"));
     assert!(verify("dkim", &given(&json!(changed))).is_err());
+}
+
+#[tokio::test]
+async fn a_mail_carries_a_dkim_signature_by_rsa_that_covers_the_unsubscribe_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = String::from_utf8(openssl(folder.path(), &["genrsa", "-traditional", "2048"])).unwrap();
+    let key = secret(folder.path(), "dkim.pem", &key);
+    let public = openssl(folder.path(), &["rsa", "-in", "dkim.pem", "-pubout", "-outform", "DER"]);
+    is_signed(key, &format!("k=rsa; p={}", STANDARD.encode(public))).await;
+}
+
+#[tokio::test]
+async fn a_mail_carries_a_dkim_signature_by_ed25519_that_covers_the_unsubscribe_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = [7; 32];
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+    let key = secret(folder.path(), "dkim", &STANDARD.encode(seed));
+    is_signed(key, &format!("k=ed25519; p={}", STANDARD.encode(pair.public_key()))).await;
 }

@@ -17,7 +17,7 @@ use pricedrop_model::{
     Currency, EventTime, FanOutBlock, Partition, Position, Price, Priced, ProductId, UserId,
 };
 use pricedrop_outbound::{Options as OutboundOptions, Outbound};
-use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Options};
+use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Keys, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -122,6 +122,7 @@ async fn dispatch(
     let counters = Arc::new(Counters::default());
     let dispatcher = Dispatcher {
         options: Options { default_channels: vec![LINE.into()], backoff_first_ms: 50, ..Options::default() },
+        keys: Keys::default(),
         log: Box::new(embedded.notifications("dispatcher")),
         recipients: Arc::new(embedded.recipients()),
         leases: Arc::new(embedded.leases()),

@@ -95,3 +95,68 @@ impl TokenCache {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const LIFETIME: Duration = Duration::from_secs(3_600);
+
+    /// A token server that counts.
+    #[derive(Default)]
+    struct Server {
+        asked: Cell<u32>,
+        is_down: Cell<bool>,
+    }
+
+    impl Server {
+        async fn issue(&self) -> Result<Issued, Error> {
+            self.asked.set(self.asked.get() + 1);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match self.is_down.get() {
+                true => Err(Error::Unavailable("down".into())),
+                false => Ok(Issued { token: format!("token-{}", self.asked.get()), lifetime: LIFETIME }),
+            }
+        }
+    }
+
+    async fn get(cache: &TokenCache, server: &Server) -> Result<String, Error> {
+        cache.get(Instant::now() + Duration::from_secs(10), server.issue()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_before_it_expires() {
+        let (cache, server) = (TokenCache::default(), Server::default());
+        assert_eq!(get(&cache, &server).await.unwrap(), "token-1");
+        tokio::time::advance(LIFETIME * 89 / 100).await;
+        assert_eq!(get(&cache, &server).await.unwrap(), "token-1");
+        tokio::time::advance(LIFETIME / 50).await;
+        assert_eq!(get(&cache, &server).await.unwrap(), "token-2");
+        assert_eq!(server.asked.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_serves_until_it_expires_when_it_cannot_be_renewed() {
+        let (cache, server) = (TokenCache::default(), Server::default());
+        get(&cache, &server).await.unwrap();
+        server.is_down.set(true);
+        tokio::time::advance(LIFETIME * 95 / 100).await;
+        assert_eq!(get(&cache, &server).await.unwrap(), "token-1");
+        tokio::time::advance(LIFETIME / 10).await;
+        assert!(matches!(get(&cache, &server).await, Err(Error::Unavailable(_))));
+        server.is_down.set(false);
+        assert_eq!(get(&cache, &server).await.unwrap(), "token-4");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_in_flight_holds_up_nobody_whose_token_is_valid() {
+        let (cache, server) = (TokenCache::default(), Server::default());
+        get(&cache, &server).await.unwrap();
+        tokio::time::advance(LIFETIME * 95 / 100).await;
+        let (renewed, other) = tokio::join!(get(&cache, &server), get(&cache, &server));
+        assert_eq!((renewed.unwrap().as_str(), other.unwrap().as_str()), ("token-2", "token-1"));
+        assert_eq!(server.asked.get(), 2);
+    }
+}

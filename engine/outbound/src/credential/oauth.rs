@@ -88,7 +88,7 @@ async fn request(
     form: &[(&str, &str)],
     authorization: Option<String>,
 ) -> Result<Issued, Error> {
-    let (url, reach) = token_url(call.hosts, url).map_err(Error::Refused)?;
+    let (url, reach) = token_url(call.hosts, url).map_err(Error::Unavailable)?;
     let mut request = call.clients.of(reach).post(url).body(form_body(form));
     request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(value) = authorization {

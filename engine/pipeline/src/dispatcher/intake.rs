@@ -104,7 +104,7 @@ impl Intake {
             let place = self.shared.window.admit(position, addresses.len());
             let notification = Arc::new(notification);
             for to in addresses {
-                let job = Job::first(&notification, to, place, now);
+                let job = Job::first(&self.shared.keys, &notification, to, place, now);
                 by_channel.entry(job.to.channel.clone()).or_default().push(job);
             }
         }

@@ -6,7 +6,7 @@ use pricedrop_model::dispatch::{Item, Message, Reason, Recipient, Retry};
 use pricedrop_model::{Currency, Notification, Partition, WallTime, time};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::key::{collapse_key, delivery_key, notification_name};
+use super::key::{Keys, collapse_key, notification_name};
 use super::money::money;
 use super::options::{REASON_BYTES, later};
 use super::window::Place;
@@ -39,9 +39,15 @@ pub(super) enum Origin {
 }
 
 impl Job {
-    pub(super) fn first(notification: &Arc<Notification>, to: Recipient, place: Place, now: WallTime) -> Job {
+    pub(super) fn first(
+        keys: &Keys,
+        notification: &Arc<Notification>,
+        to: Recipient,
+        place: Place,
+        now: WallTime,
+    ) -> Job {
         Job {
-            key: delivery_key(notification, &to.channel, &to.address),
+            key: keys.delivery(notification, &to.channel, &to.address),
             to,
             notification: Arc::clone(notification),
             attempt: 1,

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use pricedrop_model::{Notification, ProductId};
 use sha2::{Digest, Sha256};
 
@@ -19,27 +20,49 @@ pub fn notification_name(notification: &Notification) -> String {
     }
 }
 
-/// The key of a delivery, the same at every attempt and after every crash:
-/// `id:channel:addressKey`, or `userId:productId:newPrice:channel:addressKey`.
-pub fn delivery_key(notification: &Notification, channel: &str, address: &str) -> String {
-    format!("{}:{channel}:{}", notification_name(notification), address_key(address))
+/// Names deliveries. Keys go to providers and into stores, and an address may hold a
+/// secret, as a push subscription does: so a keyed hash stands for it.
+#[derive(Clone)]
+pub struct Keys {
+    addresses: Hmac<Sha256>,
 }
 
-/// What stands for an address in a key: a hash, 22 characters of base64url. Keys go
-/// to providers and into stores, and an address may hold a secret, as a push
-/// subscription does.
-pub fn address_key(address: &str) -> String {
-    short_hash(address)
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys::new("")
+    }
 }
 
-fn short_hash(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(&Sha256::digest(text.as_bytes())[..16])
+impl Keys {
+    /// Keys whose hashes of addresses only those can make who know the secret. All
+    /// instances need the same: another secret makes other keys, under which what was
+    /// delivered is not known as such.
+    pub fn new(secret: &str) -> Keys {
+        let addresses = Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+        Keys { addresses }
+    }
+
+    /// The key of a delivery, the same at every attempt and after every crash:
+    /// `id:channel:addressKey`, or `userId:productId:newPrice:channel:addressKey`.
+    pub fn delivery(&self, notification: &Notification, channel: &str, address: &str) -> String {
+        format!("{}:{channel}:{}", notification_name(notification), self.address(address))
+    }
+
+    /// What stands for an address in a key: 22 characters of base64url.
+    pub fn address(&self, address: &str) -> String {
+        let hash = self.addresses.clone().chain_update(address).finalize().into_bytes();
+        short(&hash)
+    }
+}
+
+fn short(hash: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(&hash[..16])
 }
 
 /// What a push message about this product may replace: an older one about it.
 /// 22 characters of base64url, as `Topic` of RFC 8030 wants it.
 pub(super) fn collapse_key(product: &ProductId) -> String {
-    short_hash(product.as_str())
+    short(&Sha256::digest(product.as_str().as_bytes()))
 }
 
 /// The key as a header's value: itself where it fits, else its hash. Follow-ups
@@ -66,16 +89,26 @@ mod tests {
     #[test]
     fn a_message_without_an_id_goes_by_user_product_and_price() {
         let lean = notification(r#"{"userId":"u1","productId":"P7","newPrice":79.90}"#);
+        let keys = Keys::default();
         assert_eq!(
-            delivery_key(&lean, "channel-email", "a@b.c"),
-            format!("u1:P7:79.9:channel-email:{}", address_key("a@b.c"))
+            keys.delivery(&lean, "channel-email", "a@b.c"),
+            format!("u1:P7:79.9:channel-email:{}", keys.address("a@b.c"))
         );
         let full = notification(
             r#"{"userId":"u1","productId":"P7","newPrice":1,"id":"00000000-0000-8000-8000-000000000001"}"#,
         );
-        let key = delivery_key(&full, "c", "secret");
+        let key = keys.delivery(&full, "c", "secret");
         assert!(key.starts_with("00000000-0000-8000-8000-000000000001:c:"), "{key}");
         assert!(!key.contains("secret"), "{key}");
+    }
+
+    #[test]
+    fn an_address_is_hashed_with_the_secret() {
+        let keys = Keys::new("Jefe");
+        // RFC 4231, test case 2, its first half.
+        assert_eq!(keys.address("what do ya want for nothing?"), "W9zBRr9gdU5qBCQmCJV1xw");
+        assert_ne!(keys.address("a@b.c"), Keys::new("jefe").address("a@b.c"));
+        assert_ne!(keys.address("a@b.c"), keys.address("a@b.d"));
     }
 
     #[test]

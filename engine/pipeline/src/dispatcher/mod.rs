@@ -51,7 +51,7 @@ use tokio::sync::mpsc;
 pub use breaker::State as BreakerState;
 pub use classification::standard;
 pub use counters::{ChannelCounters, Counters};
-pub use key::{address_key, delivery_key, idempotency_key, notification_name};
+pub use key::{Keys, idempotency_key, notification_name};
 pub use money::money;
 pub use options::{FOLLOW_UPS, Options};
 pub use replay::{ReplayError, replay};
@@ -63,6 +63,8 @@ use shared::{Outcomes, Shared, Stores};
 pub struct Dispatcher {
     /// How it works.
     pub options: Options,
+    /// How it names deliveries.
+    pub keys: Keys,
     /// What to deliver.
     pub log: Box<dyn NotificationLog>,
     /// Where users are reached.
@@ -119,8 +121,16 @@ impl Dispatcher {
             dead_letters: self.dead_letters,
             prices: self.prices,
         };
-        let shared =
-            Arc::new(Shared::new(self.options, stores, self.plugins, self.sender, self.clock, self.counters));
+        let shared = Shared::new(
+            self.options,
+            self.keys,
+            stores,
+            self.plugins,
+            self.sender,
+            self.clock,
+            self.counters,
+        );
+        let shared = Arc::new(shared);
         let stop = StopOnDrop(Arc::clone(&shared));
         let (outcomes, inbox) = mpsc::unbounded_channel();
         let mut settler = tokio::spawn(settle::run(Arc::clone(&shared), inbox));

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::breaker::Breakers;
 use super::counters::Counters;
 use super::job::{Job, Outcome, Settled};
+use super::key::Keys;
 use super::options::{Options, STORE_PAUSE_MS};
 use super::window::Window;
 
@@ -28,6 +29,7 @@ pub(super) struct Stores {
 /// One running dispatcher.
 pub(super) struct Shared {
     pub(super) options: Options,
+    pub(super) keys: Keys,
     pub(super) stores: Stores,
     pub(super) plugins: Arc<dyn Plugins>,
     pub(super) sender: Arc<dyn Sender>,
@@ -47,6 +49,7 @@ pub(super) struct Stopped;
 impl Shared {
     pub(super) fn new(
         options: Options,
+        keys: Keys,
         stores: Stores,
         plugins: Arc<dyn Plugins>,
         sender: Arc<dyn Sender>,
@@ -61,6 +64,7 @@ impl Shared {
             stop: watch::channel(false).0,
             broken: Mutex::default(),
             options,
+            keys,
             stores,
             plugins,
             sender,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::Notification;
 use pricedrop_model::dispatch::{NotificationLog, Recipient, Recipients, Reply, SendError};
-use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Options, address_key};
+use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Keys, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, FakeSender, Sent};
 use pricedrop_testing::clock::TestClock;
 use pricedrop_testing::dispatch::Stores;
@@ -73,6 +73,7 @@ impl Rig {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let dispatcher = Dispatcher {
             options,
+            keys: Keys::default(),
             log,
             recipients: self.stores.clone(),
             leases: self.stores.clone(),
@@ -146,7 +147,7 @@ pub fn notification(number: u32, user: &str) -> Notification {
 
 /// The delivery key of that notification to this address.
 pub fn key(number: u32, address: &str) -> String {
-    format!("00000000-0000-8000-8000-{number:012}:{CHANNEL}:{}", address_key(address))
+    format!("00000000-0000-8000-8000-{number:012}:{CHANNEL}:{}", Keys::default().address(address))
 }
 
 pub fn recipient(user: &str, address: &str) -> Recipient {

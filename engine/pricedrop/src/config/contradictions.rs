@@ -61,7 +61,13 @@ impl Config {
     }
 
     fn of_servers(&self, problems: &mut Vec<Problem>) {
-        for (table, what) in [("http", "token"), ("cassandra", "password"), ("redis", "password")] {
+        let secrets = [
+            ("http", "token"),
+            ("cassandra", "password"),
+            ("redis", "password"),
+            ("dispatch", "address_secret"),
+        ];
+        for (table, what) in secrets {
             let names = ["file", "env"].map(|place| format!("{table}.{what}_{place}"));
             if names.iter().all(|name| self.get(name).is_some()) {
                 let message = format!("{} and {} are both set", names[0], names[1]);

@@ -2,6 +2,7 @@
 //! never shown.
 
 use pricedrop_model::dispatch::Secret;
+use pricedrop_pipeline::dispatcher::Keys;
 
 use super::{Config, Problem, Refused};
 
@@ -45,6 +46,14 @@ impl Config {
     pub(super) fn secret(&self, table: &str, what: &str) -> Result<Option<String>, Refused> {
         let named = self.named_secret(table, what);
         named.map(|(field, secret)| read(&field, &secret)).transpose()
+    }
+
+    /// How deliveries are named.
+    ///
+    /// # Errors
+    /// A secret is named and cannot be had.
+    pub fn delivery_keys(&self) -> Result<Keys, Refused> {
+        Ok(Keys::new(&self.secret("dispatch", "address_secret")?.unwrap_or_default()))
     }
 
     /// The token of the API, from the file or the variable that the

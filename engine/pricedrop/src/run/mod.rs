@@ -252,6 +252,7 @@ fn dispatcher_of(
     let Shown { recipients, leases, retries, dead_letters, prices, .. } = shown.clone();
     Ok(dispatcher::Dispatcher {
         options: config.dispatcher(),
+        keys: config.delivery_keys()?,
         log: own.log,
         recipients,
         leases,

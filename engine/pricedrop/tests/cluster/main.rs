@@ -2,10 +2,13 @@
 //! commands and its doctor say. What is told to whom is proven elsewhere.
 #![allow(clippy::unwrap_used)]
 
+mod channels;
 mod delivering;
 mod doctor;
 mod formats;
 mod moving;
+#[path = "../providers/mod.rs"]
+mod providers;
 mod running;
 mod starting;
 mod support;

@@ -7,6 +7,8 @@ mod chat;
 mod console;
 mod crashes;
 mod mail;
+mod memory;
+#[path = "../providers/mod.rs"]
 mod providers;
 mod push;
 mod secrets;

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::providers::{self, Provider, text};
+use crate::memory;
+use crate::providers::{self, Provider, authorities, text};
 use crate::support::{self, dead_letters, join, metric, post, said};
 
 /// Shorter words of an authorization are names of schemes.
 const SECRET_CHARS_MIN: usize = 16;
+/// Plugins read it, unlike any secret.
+const TITLE: &str = "Crimson shoes 4711";
 /// Where the API lists what died.
 const DEAD_LETTERS: &str = "/v1/dead-letters";
 
@@ -50,7 +52,10 @@ fn cases() -> Vec<Case> {
 /// One home where all of them serve and the log says as much as it can.
 fn home_of(cases: &[Case]) -> (TempDir, Home) {
     let first = &cases[0].provider;
-    let more = format!("ca_file = {:?}\n[log]\nlevel = \"debug\"\n", authorities(cases));
+    let more = format!(
+        "ca_file = {:?}\n[log]\nlevel = \"debug\"\n",
+        authorities(cases.iter().map(|case| &case.provider))
+    );
     let (folder, mut home) = support::home_with(first.channel, &first.sidecar, &more);
     for Case { provider, .. } in cases {
         home.deploy(&format!("{}.toml", provider.channel), provider.sidecar.as_bytes()).unwrap();
@@ -60,22 +65,13 @@ fn home_of(cases: &[Case]) -> (TempDir, Home) {
     (folder, home)
 }
 
-/// A file with the authorities of all servers.
-fn authorities(cases: &[Case]) -> PathBuf {
-    let files = cases.iter().filter_map(|case| case.provider.ca_file());
-    let all: String = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    let path = cases[0].provider.peer().folder().join("authorities.pem");
-    std::fs::write(&path, all).unwrap();
-    path
-}
-
 /// Every user is reached, or lies among the dead letters.
 fn deliver(home: &Home, engine: &Engine, cases: &[Case]) {
     for (at, case) in cases.iter().enumerate() {
         join(home, engine, &format!("good{at}"), case.provider.channel, &case.good);
         join(home, engine, &format!("bad{at}"), case.provider.channel, &case.bad);
     }
-    let update = json!({"productId": "P7", "newPrice": 79.9, "title": "Red shoes"});
+    let update = json!({"productId": "P7", "newPrice": 79.9, "title": TITLE});
     assert_eq!(post(engine, &update), 2 * cases.len() as u64);
     dead_letters(home, cases.len());
     for Case { provider: Provider { channel, .. }, .. } in cases {
@@ -150,4 +146,19 @@ fn no_secret_is_shown_in_the_log_the_dead_letters_or_the_answers_of_the_api() {
         }
     }
     assert!(found.is_empty(), "secrets are shown:\n{found}");
+}
+
+#[test]
+fn no_secret_gets_into_the_memory_of_a_plugin() {
+    let cases = cases();
+    let (_folder, home) = home_of(&cases);
+    let engine = home.start().unwrap();
+    deliver(&home, &engine, &cases);
+    let memories = memory::of_plugins(engine.pid());
+    let told = memories.iter().filter(|memory| memory::holds(memory, TITLE)).count();
+    assert!(told >= cases.len(), "the title is in {told} of {} memories", memories.len());
+    let secrets = secrets(&cases);
+    let found: Vec<&String> =
+        secrets.iter().filter(|secret| memories.iter().any(|memory| memory::holds(memory, secret))).collect();
+    assert!(found.is_empty(), "secrets in the memory of a plugin: {found:?}");
 }

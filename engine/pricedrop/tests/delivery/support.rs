@@ -7,6 +7,8 @@ use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::providers::Provider;
+
 /// One failing address must not hold up the others of the same server, hence
 /// the breaker that hardly opens.
 const CONFIG: &str = r#"
@@ -37,6 +39,16 @@ pub fn home_with(channel: &str, sidecar: &str, more: &str) -> (TempDir, Home) {
     home.deploy(&format!("{channel}.toml"), sidecar.as_bytes()).unwrap();
     home.install(channel, channel).unwrap();
     (folder, home)
+}
+
+impl Provider {
+    /// A home where this channel serves.
+    pub fn home(&self) -> (TempDir, Home) {
+        let more = self.ca_file().map(|file| format!("ca_file = {file:?}\n")).unwrap_or_default();
+        let (folder, mut home) = home_with(self.channel, &self.sidecar, &more);
+        home.environment.extend(self.variables());
+        (folder, home)
+    }
 }
 
 /// A user who watches P7 at 80 and is reached there.

@@ -1,12 +1,11 @@
 //! Every shipped channel, replaced again and again while it delivers.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use pricedrop_harness::{Engine, Home, shipped, wait_for};
+use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::{Value, json};
 
-use crate::providers::{self, Provider, key, text};
+use crate::providers::{self, Provider, check_each_reached_once, marked};
 use crate::support::{dead_letters, join, metric, post, watch};
 
 const USERS: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "u5"];
@@ -53,7 +52,8 @@ fn reaches_everybody_once_while_it_is_swapped(provider: &Provider) {
     let delivered = format!("pricedrop_deliveries_total{{channel=\"{channel}\",outcome=\"delivered\"}}");
     wait_for("all confirmations", || (metric(&engine, &delivered) == expected as u64).then_some(())).unwrap();
     assert_eq!(dead_letters(&home, 0), [] as [Value; 0]);
-    check(&wait_for_arrivals(provider, &engine, expected), traffic.products);
+    let arrivals = provider.arrivals(&engine, &mut Vec::new(), expected);
+    check_each_reached_once(&arrivals, USERS.len(), traffic.products);
 }
 
 /// Products whose price drops for every user, one after another.
@@ -94,61 +94,4 @@ fn swap(provider: &Provider, home: &Home, engine: &Engine, number: usize, traffi
         digest().filter(|now| Some(now) != before.as_ref())
     })
     .unwrap();
-}
-
-/// The plugin as it is shipped, with a custom section that makes it another file.
-fn marked(channel: &str, number: usize) -> Vec<u8> {
-    let name = format!("swap{number}");
-    let length = u8::try_from(name.len()).unwrap();
-    let mut wasm = std::fs::read(shipped(channel)).unwrap();
-    wasm.extend([0, length + 1, length]);
-    wasm.extend(name.as_bytes());
-    wasm
-}
-
-/// Whom each message reached, and what no other message has.
-type Arrival = (String, String);
-
-fn wait_for_arrivals(provider: &Provider, engine: &Engine, count: usize) -> Vec<Arrival> {
-    let mut lines = Vec::new();
-    wait_for(&format!("{count} arrivals"), || {
-        lines.extend(engine.take_lines());
-        let arrivals: Vec<Arrival> = match &provider.peer {
-            Some(peer) => peer.records().iter().filter_map(|record| arrival(provider, record)).collect(),
-            None => printed(&lines),
-        };
-        (arrivals.len() >= count).then_some(arrivals)
-    })
-    .unwrap()
-}
-
-/// None: a request for a token.
-fn arrival(provider: &Provider, record: &Value) -> Option<Arrival> {
-    if record["path"] == "/token" {
-        return None;
-    }
-    let mark = match record["headers"].as_array() {
-        Some(headers) => text(&headers.iter().find(|header| header[0] == "Message-ID").unwrap()[1]),
-        None => key(record),
-    };
-    Some((provider.addressee(record), mark))
-}
-
-/// A line names user and product, and no product drops twice.
-fn printed(lines: &[String]) -> Vec<Arrival> {
-    let told = lines.iter().filter_map(|line| Some((line.split_once(" told about ")?.0, line)));
-    told.map(|(user, line)| (user.to_owned(), line.clone())).collect()
-}
-
-/// Every user was reached once for each product.
-fn check(arrivals: &[Arrival], products: usize) {
-    assert_eq!(arrivals.len(), products * USERS.len(), "messages");
-    let marks: BTreeSet<&String> = arrivals.iter().map(|(_, mark)| mark).collect();
-    assert_eq!(marks.len(), arrivals.len(), "no message has the key of another");
-    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-    for (who, _) in arrivals {
-        *counts.entry(who).or_default() += 1;
-    }
-    assert_eq!(counts.len(), USERS.len(), "{counts:?}");
-    assert!(counts.values().all(|count| *count == products), "{products} products: {counts:?}");
 }

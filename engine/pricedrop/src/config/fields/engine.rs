@@ -263,6 +263,18 @@ pub(super) static ENGINE: &[Field] = &[
         Kind::Path,
         "A PEM file of certificate authorities to trust besides the public ones.",
     ),
+    unset(
+        "dispatch.address_secret_file",
+        Kind::Path,
+        "A file that holds the secret with which addresses are hashed into delivery keys. All dispatchers need the \
+         same one. With another secret a delivery that is under way while it changes may be repeated.",
+    ),
+    unset(
+        "dispatch.address_secret_env",
+        Kind::Text,
+        "The environment variable that holds this secret. Not set, neither: the hash has no secret, and whoever \
+         reads a key can test a guessed address against it.",
+    ),
     field(
         "dispatch.drain",
         Kind::Millis(0, HOUR),

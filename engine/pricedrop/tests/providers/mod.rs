@@ -1,12 +1,12 @@
 //! The channels as they are shipped, each with the test server of its provider
 //! and the sidecar that leads there.
 
-use pricedrop_harness::Home;
-use pricedrop_harness::peers::Peer;
-use serde_json::Value;
-use tempfile::TempDir;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use crate::support;
+use pricedrop_harness::peers::Peer;
+use pricedrop_harness::{Engine, shipped, wait_for};
+use serde_json::Value;
 
 const SMTP_PASSWORD: &str = "smtp-s3cret";
 const HOOK_TOKEN: &str = "hook-s3cret-token";
@@ -29,14 +29,6 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A home where this channel serves.
-    pub fn home(&self) -> (TempDir, Home) {
-        let more = self.ca_file().map(|file| format!("ca_file = {file:?}\n")).unwrap_or_default();
-        let (folder, mut home) = support::home_with(self.channel, &self.sidecar, &more);
-        home.environment.extend(self.variables());
-        (folder, home)
-    }
-
     /// The server of the provider.
     pub fn peer(&self) -> &Peer {
         self.peer.as_ref().unwrap_or_else(|| panic!("{} has no server", self.channel))
@@ -45,11 +37,6 @@ impl Provider {
     /// Where a user of this name is reached.
     pub fn address(&self, name: &str) -> String {
         (self.address)(self, name)
-    }
-
-    /// Whom a record of the peer reached.
-    pub fn addressee(&self, record: &Value) -> String {
-        (self.addressee)(record)
     }
 
     /// The authority of a server that the engine reaches by HTTPS.
@@ -62,6 +49,79 @@ impl Provider {
     pub fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))
     }
+
+    /// Every message that arrived, once there are this many. `lines` are those that
+    /// were read from the engine's standard output before.
+    pub fn arrivals(&self, engine: &Engine, lines: &mut Vec<String>, count: usize) -> Vec<Arrival> {
+        wait_for(&format!("{count} arrivals by {}", self.channel), || {
+            lines.extend(engine.take_lines());
+            let arrivals: Vec<Arrival> = match &self.peer {
+                Some(peer) => peer.records().iter().filter_map(|record| self.arrival(record)).collect(),
+                None => printed(lines),
+            };
+            (arrivals.len() >= count).then_some(arrivals)
+        })
+        .unwrap()
+    }
+
+    /// None: a request for a token.
+    fn arrival(&self, record: &Value) -> Option<Arrival> {
+        if record["path"] == "/token" {
+            return None;
+        }
+        let key = match record["headers"].as_array() {
+            Some(headers) => text(&headers.iter().find(|header| header[0] == "Message-ID").unwrap()[1]),
+            None => key(record),
+        };
+        Some(Arrival { recipient: (self.addressee)(record), key })
+    }
+}
+
+/// One message at its recipient.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Whom it reached.
+    pub recipient: String,
+    /// What no other message has.
+    pub key: String,
+}
+
+/// A line names user and product, and no product drops twice.
+fn printed(lines: &[String]) -> Vec<Arrival> {
+    let told = lines.iter().filter_map(|line| Some((line.split_once(" told about ")?.0, line)));
+    told.map(|(user, line)| Arrival { recipient: user.to_owned(), key: line.clone() }).collect()
+}
+
+/// Every user was reached once for each product, under a key of its own.
+pub fn check_each_reached_once(arrivals: &[Arrival], users: usize, products: usize) {
+    assert_eq!(arrivals.len(), products * users, "messages");
+    let keys: BTreeSet<&String> = arrivals.iter().map(|arrival| &arrival.key).collect();
+    assert_eq!(keys.len(), arrivals.len(), "no message has the key of another");
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    for arrival in arrivals {
+        *counts.entry(&arrival.recipient).or_default() += 1;
+    }
+    assert_eq!(counts.len(), users, "{counts:?}");
+    assert!(counts.values().all(|count| *count == products), "{products} products: {counts:?}");
+}
+
+/// A file with the authorities of all their servers.
+pub fn authorities<'a>(providers: impl IntoIterator<Item = &'a Provider>) -> PathBuf {
+    let files: Vec<&str> = providers.into_iter().filter_map(Provider::ca_file).collect();
+    let all: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let path = Path::new(files[0]).with_file_name("authorities.pem");
+    std::fs::write(&path, all).unwrap();
+    path
+}
+
+/// The plugin as it is shipped, with a custom section that makes it another file.
+pub fn marked(channel: &str, number: usize) -> Vec<u8> {
+    let name = format!("swap{number}");
+    let length = u8::try_from(name.len()).unwrap();
+    let mut wasm = std::fs::read(shipped(channel)).unwrap();
+    wasm.extend([0, length + 1, length]);
+    wasm.extend(name.as_bytes());
+    wasm
 }
 
 /// Lines on standard output.
