@@ -99,6 +99,10 @@ class Push(Handler):
             raise Refused(404, "there is no such subscription")
         if subscription.server_key not in (None, server_key):
             raise Refused(403, "the subscription belongs to another VAPID key")
+        self.hand_over(subscription)
+
+    def hand_over(self, subscription):
+        """What becomes of a message that keeps the rules."""
         if self.body:
             self.noted["payload"] = subscription.decrypt(self.body)
 

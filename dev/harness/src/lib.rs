@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub mod acls;
+pub mod browser;
 pub mod cassandra;
 pub mod kafka;
 pub mod peers;

@@ -17,7 +17,7 @@ pub struct Peer {
     /// What it said when it was ready.
     pub hello: Value,
     folder: TempDir,
-    process: Child,
+    pub(crate) process: Child,
 }
 
 impl Drop for Peer {
@@ -63,6 +63,14 @@ impl Peer {
         Peer::start("push_peer.py", &arguments)
     }
 
+    /// A push service that a [`Browser`](crate::browser::Browser) connects to, over TLS.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn autopush() -> Result<Peer, Error> {
+        Peer::start("autopush_peer.py", &["--tls", "FOLDER"])
+    }
+
     /// Firebase Cloud Messaging with its token endpoint. The device tokens say how it fails.
     ///
     /// # Errors
@@ -88,7 +96,7 @@ impl Peer {
         Peer::start("twilio_peer.py", &[])
     }
 
-    fn start(script: &str, arguments: &[&str]) -> Result<Peer, Error> {
+    pub(crate) fn start(script: &str, arguments: &[&str]) -> Result<Peer, Error> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(python()?);
         // The peers import each other; the checkout stays free of bytecode.

@@ -2,6 +2,7 @@
 //! servers that fail.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod browser;
 mod channels;
 mod chat;
 mod console;

@@ -333,7 +333,15 @@ fn device(name: &str) -> String {
 
 /// Browsers, with a subscription of each of these names.
 pub fn webpush(names: &[&str]) -> Provider {
-    let peer = Peer::push(names).unwrap();
+    webpush_at(Peer::push(names).unwrap())
+}
+
+/// A real browser's push service, which names no users.
+pub fn autopush() -> Provider {
+    webpush_at(Peer::autopush().unwrap())
+}
+
+fn webpush_at(peer: Peer) -> Provider {
     let sidecar = format!(
         r#"
         hosts = ["{host}"]
