@@ -1,5 +1,6 @@
 //! The channels as they are shipped, each with the test server of its provider
 //! and the sidecar that leads there.
+#![allow(dead_code)] // each test binary uses its part
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
