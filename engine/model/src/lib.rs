@@ -11,6 +11,7 @@
 //! here knows an adapter or a plugin runtime.
 
 pub mod access;
+pub mod archive;
 pub mod cache;
 pub mod channel;
 pub mod dispatch;

@@ -1,0 +1,266 @@
+//! The bucket, or the folder, that holds an archive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::name::{MARKER, PROBES};
+
+/// Names the layout that this version reads and writes.
+const FORMAT: u32 = 1;
+/// How often the server is tried for whether it keeps the first of two objects.
+const PROBE_ROUNDS: usize = 3;
+/// Writers of one object in a round.
+const PROBE_WRITERS: usize = 4;
+/// How long one request is repeated before the archiver is told.
+const RETRY_FOR: Duration = Duration::from_secs(20);
+
+/// Where the archive lies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `s3://bucket/prefix`, or `file:///folder`.
+    pub url: String,
+    /// Where S3 is, for servers other than Amazon's, such as `https://s3.example:9000`.
+    pub endpoint: Option<String>,
+    /// The region; none: what the environment says, or `us-east-1`.
+    pub region: Option<String>,
+    /// The access key; none: the credentials of the environment, as AWS's tools find them.
+    pub access_key: Option<AccessKey>,
+}
+
+/// An access key of S3.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: String,
+    /// The secret.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccessKey({})", self.id)
+    }
+}
+
+/// What the marker object says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    group: String,
+}
+
+/// An opened bucket or folder.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    url: String,
+}
+
+/// Hands the engine's own HTTP client to the library.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
+impl Bucket {
+    /// Opens a bucket or a folder; a folder is made. Nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// The URL is not one of S3 or of a folder, or the folder cannot be made.
+    pub fn open(options: &Options, client: reqwest::Client) -> Result<Bucket, Error> {
+        let url = options.url.clone();
+        let refused = |why: &str| Error::Refused(format!("the archive's URL {url:?} {why}"));
+        let parsed = Url::parse(&url)
+            .map_err(|_| refused("is not a URL; write s3://bucket/prefix or file:///folder"))?;
+        let store: Arc<dyn ObjectStore> = match parsed.scheme() {
+            "file" => {
+                let folder = parsed.to_file_path().map_err(|()| refused("names no folder"))?;
+                Arc::new(folder_store(folder)?)
+            }
+            "s3" => {
+                let bucket = parsed.host_str().ok_or_else(|| refused("names no bucket"))?;
+                let prefix =
+                    Path::from_url_path(parsed.path()).map_err(|error| refused(&error.to_string()))?;
+                Arc::new(PrefixStore::new(s3_store(options, bucket, client)?, prefix))
+            }
+            other => {
+                return Err(refused(&format!("begins with {other}:; s3: and file: are supported")));
+            }
+        };
+        Ok(Bucket { store, url })
+    }
+
+    /// Its URL, as it was given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Checks what the archive relies on, and takes the bucket for this group.
+    ///
+    /// # Errors
+    /// The server cannot be reached, denies access, replaces objects that it was told to
+    /// keep, or the bucket holds the archive of another group.
+    pub async fn claim(&self, group: &str) -> Result<(), Error> {
+        self.probe().await?;
+        let marker = Marker { format: FORMAT, group: group.to_owned() };
+        let json = serde_json::to_vec(&marker).expect("texts and numbers can be written as JSON");
+        if self.put_new(&Path::from(MARKER), json.into()).await? {
+            return Ok(());
+        }
+        self.check_marker(Some(group)).await
+    }
+
+    /// Checks that it holds an archive that this version can read: of this group, or of
+    /// any.
+    ///
+    /// # Errors
+    /// There is none, or it is another group's or another version's.
+    pub async fn check_marker(&self, group: Option<&str>) -> Result<(), Error> {
+        let url = &self.url;
+        let Some(json) = self.get(&Path::from(MARKER)).await? else {
+            return Err(Error::Refused(format!("{url} holds no archive: {MARKER} is missing")));
+        };
+        let found: Marker = serde_json::from_slice(&json)
+            .map_err(|error| Error::damaged(&Path::from(MARKER), error.to_string()))?;
+        if found.format != FORMAT {
+            return Err(Error::Refused(format!(
+                "{url} holds an archive of format {}; this version reads format {FORMAT}",
+                found.format
+            )));
+        }
+        match group.filter(|group| *group != found.group) {
+            Some(group) => Err(Error::Refused(format!(
+                "{url} holds the archive of the group {}, and this one is {group}; give each group a prefix \
+                 of its own",
+                found.group
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Tries whether the server keeps the first of several objects of one name, rather
+    /// than believe that it does: exactly one of several writers may succeed.
+    async fn probe(&self) -> Result<(), Error> {
+        for _ in 0..PROBE_ROUNDS {
+            let path = Path::from(format!("{PROBES}/{:032x}", rand::random::<u128>()));
+            let writers = (0..PROBE_WRITERS).map(|writer| {
+                let path = &path;
+                async move { Ok::<_, Error>((writer, self.put_new(path, writer.to_string().into()).await?)) }
+            });
+            let tried: Vec<(usize, bool)> = futures::future::try_join_all(writers).await?;
+            let again = self.put_new(&path, Bytes::from_static(b"again")).await?;
+            let kept = self.get(&path).await?;
+            if let Err(error) = self.delete(&path).await {
+                tracing::warn!(%error, url = self.url, "an object of the start-up check stays in the bucket");
+            }
+            let winners: Vec<usize> =
+                tried.iter().filter(|(_, won)| *won).map(|(writer, _)| *writer).collect();
+            let keeps = winners.len() == 1 && kept.is_some_and(|kept| kept == winners[0].to_string());
+            if again || !keeps {
+                return Err(Error::Refused(format!(
+                    "{} does not honour If-None-Match: * on PUT: of {PROBE_WRITERS} writers of one object {} \
+                     succeeded{}. Two archivers could overwrite each other there; use a server with \
+                     conditional writes, such as Amazon S3 or versitygw",
+                    self.url,
+                    winners.len(),
+                    if again { ", and so did one that came later" } else { "" }
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an object unless there is one of that name. Whether it was written.
+    pub(crate) async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<bool, Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(path, bytes.into(), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
+            Err(error) => Err(Error::of(path, error)),
+        }
+    }
+
+    /// An object; none if it does not exist.
+    pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, Error> {
+        let read = async { self.store.get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Error::of(path, error)),
+        }
+    }
+
+    /// Deletes an object; one that does not exist is no error.
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::of(path, error)),
+        }
+    }
+
+    /// Every object below a folder, by name.
+    pub(crate) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, Error> {
+        let listed: object_store::Result<Vec<ObjectMeta>> =
+            self.store.list(Some(folder)).map(|object| object).try_collect().await;
+        let mut objects = listed.map_err(|error| Error::of(folder, error))?;
+        objects.sort_by(|one, other| one.location.cmp(&other.location));
+        Ok(objects)
+    }
+
+    /// The folders in a folder.
+    pub(crate) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, Error> {
+        let listed = self.store.list_with_delimiter(Some(folder)).await;
+        Ok(listed.map_err(|error| Error::of(folder, error))?.common_prefixes)
+    }
+}
+
+fn folder_store(folder: PathBuf) -> Result<LocalFileSystem, Error> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::Refused(format!("the archive's folder {}: {error}", folder.display()))
+    };
+    std::fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
+    let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| failed(&error))?;
+    Ok(store.with_fsync(true))
+}
+
+fn s3_store(
+    options: &Options,
+    bucket: &str,
+    client: reqwest::Client,
+) -> Result<object_store::aws::AmazonS3, Error> {
+    let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_retry(retry)
+        .with_http_connector(Connector(client));
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(AccessKey { id, secret }) = &options.access_key {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+    }
+    builder.build().map_err(|error| Error::Refused(format!("the archive's bucket {bucket}: {error}")))
+}

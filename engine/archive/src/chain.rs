@@ -1,0 +1,273 @@
+//! The chain of one partition: objects whose offsets follow each other without a hole
+//! or an overlap, whoever writes them and whenever a writer dies.
+//!
+//! An object is in the archive once a link names it. Links are put only if absent, and
+//! a link's name holds nothing but the offset at which it begins, so only one link can
+//! begin at an offset, and it never changes:
+//!
+//! ```text
+//! _chain/…/start.json          {"first": 5}
+//! _chain/…/00…05.json  ──────▶ topic=…/…+00…05-00…41.jsonl.zst
+//! _chain/…/00…42.json  ──────▶ topic=…/…+00…42-00…99.jsonl.zst
+//! _chain/…/00…0100.json        {"first": 100, "last": 180, "lost": true}
+//! ```
+//!
+//! A writer puts its object first and its link second. If another one has put a link
+//! there, it deletes its own object and continues after the winner's last offset. A
+//! writer that dies between the two leaves an object that no link names: it is no part
+//! of the archive, and is deleted once a link begins at its first offset.
+
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::Bucket;
+use crate::error::Error;
+use crate::name::{Range, Source, first_of_link};
+use crate::object::{self, Object};
+
+/// What a link says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// The first offset it covers.
+    pub first: i64,
+    /// The last offset it covers.
+    pub last: i64,
+    /// The object; none: the records were lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<LinkedObject>,
+}
+
+/// The object that a link names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkedObject {
+    /// Its name.
+    pub name: String,
+    /// How many records it holds.
+    pub records: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// Its hash.
+    pub sha256: String,
+    /// The hash of its last record's line.
+    pub last_line_sha256: String,
+}
+
+impl Link {
+    /// The offsets it covers.
+    pub fn range(&self) -> Range {
+        Range { first: self.first, last: self.last }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Start {
+    first: i64,
+}
+
+/// The end of one partition's chain, which grows.
+#[derive(Debug)]
+pub struct Chain {
+    bucket: Bucket,
+    source: Source,
+    /// The offset at which the next link begins; none: the chain has not begun.
+    next: Option<i64>,
+    /// The last link.
+    last: Option<Link>,
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the archive.
+    Ours,
+    /// Another writer was first: continue at the chain's next offset.
+    Theirs,
+}
+
+impl Chain {
+    /// Finds the end of a chain, and deletes what dead writers left before it.
+    ///
+    /// # Errors
+    /// The bucket cannot be read, or a link is missing or damaged.
+    pub async fn open(bucket: &Bucket, source: Source) -> Result<Chain, Error> {
+        let mut chain = Chain { bucket: bucket.clone(), source, next: None, last: None };
+        let Some(start) = chain.read_start().await? else { return Ok(chain) };
+        let links = bucket.list(&chain.source.links()).await?;
+        let last = links.iter().filter_map(|link| first_of_link(&link.location)).max();
+        chain.next = Some(start);
+        if let Some(last) = last {
+            chain.next = Some(last);
+            chain.follow().await?;
+        }
+        chain.delete_unlinked().await;
+        Ok(chain)
+    }
+
+    /// The offset at which the next object begins; none: the chain has not begun.
+    pub fn next(&self) -> Option<i64> {
+        self.next
+    }
+
+    /// The last link.
+    pub fn last(&self) -> Option<&Link> {
+        self.last.as_ref()
+    }
+
+    /// Begins a chain at this offset, or where another writer began it meanwhile.
+    ///
+    /// # Errors
+    /// The bucket cannot be written.
+    pub async fn begin(&mut self, first: i64) -> Result<(), Error> {
+        if self.next.is_some() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&Start { first }).expect("a number can be written as JSON");
+        self.bucket.put_new(&self.source.start(), json.into()).await?;
+        // Also where it was written: a repeated request may have found its own first try.
+        self.next = self.read_start().await?;
+        self.follow().await
+    }
+
+    /// Appends an object that begins at the chain's next offset.
+    ///
+    /// # Errors
+    /// The bucket cannot be written: append it again.
+    pub async fn append(&mut self, object: &Object) -> Result<Appended, Error> {
+        debug_assert_eq!(self.next, Some(object.range.first), "an object continues its chain");
+        let name = self.source.object(object.range, object.first_timestamp_ms);
+        let linked = match self.bucket.put_new(&name, object.bytes.clone()).await? {
+            true => LinkedObject::of(&name, object),
+            false => self.existing(&name, object).await?,
+        };
+        let Range { first, last } = object.range;
+        let link = Link { first, last, object: Some(linked) };
+        self.put_link(link, Some(&name)).await
+    }
+
+    /// Records that these offsets, from the chain's next one on, were lost.
+    ///
+    /// # Errors
+    /// The bucket cannot be written.
+    pub async fn append_loss(&mut self, last: i64) -> Result<Appended, Error> {
+        let first = self.next.ok_or_else(|| Error::Refused(format!("{} has no chain", self.source)))?;
+        self.put_link(Link { first, last, object: None }, None).await
+    }
+
+    async fn put_link(&mut self, link: Link, object: Option<&Path>) -> Result<Appended, Error> {
+        let json = serde_json::to_vec(&link).expect("texts and numbers can be written as JSON");
+        let path = self.source.link(link.first);
+        let is_new = self.bucket.put_new(&path, json.into()).await?;
+        let counts = if is_new { link.clone() } else { self.read_link(link.first).await? };
+        let is_ours = counts == link;
+        if let (false, Some(object)) = (is_ours, object)
+            && counts.object.as_ref().is_none_or(|winner| winner.name != object.as_ref())
+            && let Err(error) = self.bucket.delete(object).await
+        {
+            tracing::warn!(%error, "an object that is no part of the archive stays in the bucket");
+        }
+        self.advance(counts);
+        if !is_ours {
+            self.follow().await?;
+        }
+        Ok(if is_ours { Appended::Ours } else { Appended::Theirs })
+    }
+
+    /// An object of this name, which another writer left: the same offsets, perhaps
+    /// compressed by another version.
+    async fn existing(&self, name: &Path, ours: &Object) -> Result<LinkedObject, Error> {
+        let Some(bytes) = self.bucket.get(name).await? else {
+            return Err(Error::Unavailable(format!("{name} was there, and was deleted meanwhile")));
+        };
+        if bytes == ours.bytes {
+            return Ok(LinkedObject::of(name, ours));
+        }
+        let (records, last_line_sha256) =
+            object::read(&bytes, ours.range, |_| {}).map_err(|reason| Error::damaged(name, reason))?;
+        Ok(LinkedObject {
+            name: name.to_string(),
+            records,
+            bytes: bytes.len() as u64,
+            sha256: object::sha256(&bytes),
+            last_line_sha256,
+        })
+    }
+
+    /// Advances over every link that follows.
+    async fn follow(&mut self) -> Result<(), Error> {
+        while let Some(next) = self.next {
+            let path = self.source.link(next);
+            let Some(json) = self.bucket.get(&path).await? else { break };
+            self.advance(parse(&path, next, &json)?);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, link: Link) {
+        self.next = Some(link.last + 1);
+        self.last = Some(link);
+    }
+
+    async fn read_start(&self) -> Result<Option<i64>, Error> {
+        let path = self.source.start();
+        let Some(json) = self.bucket.get(&path).await? else { return Ok(None) };
+        let start: Start =
+            serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
+        Ok(Some(start.first))
+    }
+
+    async fn read_link(&self, first: i64) -> Result<Link, Error> {
+        let path = self.source.link(first);
+        match self.bucket.get(&path).await? {
+            Some(json) => parse(&path, first, &json),
+            None => Err(Error::damaged(&path, "it is missing")),
+        }
+    }
+
+    /// Deletes objects before the chain's end that no link names.
+    async fn delete_unlinked(&self) {
+        let deleted = async {
+            for object in self.bucket.list(&self.source.data()).await? {
+                let range = self.source.range_of(&object.location);
+                let Some(range) = range.filter(|range| self.next.is_some_and(|next| range.first < next))
+                else {
+                    continue;
+                };
+                // Only a link at its first offset tells that nobody will link it any more.
+                let path = self.source.link(range.first);
+                let Some(json) = self.bucket.get(&path).await? else { continue };
+                let link = parse(&path, range.first, &json)?;
+                if link.object.is_none_or(|linked| linked.name != object.location.as_ref()) {
+                    tracing::info!(object = %object.location, "deleting an object that no link names");
+                    self.bucket.delete(&object.location).await?;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(%error, source = %self.source, "objects that no link names were not deleted");
+        }
+    }
+}
+
+impl LinkedObject {
+    fn of(name: &Path, object: &Object) -> LinkedObject {
+        LinkedObject {
+            name: name.to_string(),
+            records: object.records,
+            bytes: object.bytes.len() as u64,
+            sha256: object::sha256(&object.bytes),
+            last_line_sha256: object.last_line_sha256.clone(),
+        }
+    }
+}
+
+/// Reads a link, and checks that it begins where its name says.
+pub(crate) fn parse(path: &Path, first: i64, json: &[u8]) -> Result<Link, Error> {
+    let link: Link = serde_json::from_slice(json).map_err(|error| Error::damaged(path, error.to_string()))?;
+    match link.first == first && link.last >= first && link.last < i64::MAX {
+        true => Ok(link),
+        false => Err(Error::damaged(path, format!("it covers the offsets {}", link.range()))),
+    }
+}

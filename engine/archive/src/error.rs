@@ -1,0 +1,88 @@
+//! Why the archive cannot be written or read.
+
+use object_store::path::Path;
+
+use crate::name::{Range, Source};
+
+/// Why the archive cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server is away, slow, or out of capacity: try again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The server denies access.
+    #[error("access to {path} is denied: {reason}")]
+    Denied {
+        /// The object.
+        path: String,
+        /// What the server answered.
+        reason: String,
+    },
+    /// The configuration, or what the bucket holds, does not allow it.
+    #[error("{0}")]
+    Refused(String),
+    /// An object is not as it was written.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The object.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The topic no longer holds records that the archive does not have.
+    #[error(
+        "{source_}: the records {range} are lost: the topic deleted them before they were archived. \
+         `pricedrop archive accept-loss {topic} {partition}` records the gap and lets the archive continue",
+        topic = source_.topic,
+        partition = source_.partition
+    )]
+    Lost {
+        /// The partition.
+        source_: Source,
+        /// The lost offsets.
+        range: Range,
+    },
+    /// The topic is another one than the one that was archived.
+    #[error(
+        "{source_}: {reason}. The topic was created anew; archive it under another URL, and rebuild it from \
+         this one with `pricedrop replay`"
+    )]
+    OtherTopic {
+        /// The partition.
+        source_: Source,
+        /// How that shows.
+        reason: String,
+    },
+    /// The topic cannot be read.
+    #[error("{0}")]
+    Topic(String),
+}
+
+impl Error {
+    pub(crate) fn of(path: &Path, error: object_store::Error) -> Error {
+        let path = path.to_string();
+        match error {
+            object_store::Error::PermissionDenied { source, .. }
+            | object_store::Error::Unauthenticated { source, .. } => {
+                Error::Denied { path, reason: one_line(&source.to_string()) }
+            }
+            error => Error::Unavailable(format!("{path}: {}", one_line(&error.to_string()))),
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
+        Error::Damaged { path: path.to_string(), reason: reason.into() }
+    }
+
+    /// Whether trying again later may help without anybody's doing.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::Denied { .. } | Error::Topic(_))
+    }
+}
+
+/// Servers answer with pages of XML.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 400;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(MOST).collect()
+}

@@ -1,0 +1,31 @@
+//! The archive: records of topics as chains of objects in a bucket, complete and exactly
+//! once, whatever is killed.
+//!
+//! ```text
+//! topic ─▶ Archiver ─▶ object::Builder ─▶ Chain::append ─▶ bucket
+//!                                                            │
+//!                            status · verify · replay ◀─ Reader
+//! ```
+//!
+//! Nothing here knows Kafka or the embedded store: they implement
+//! [`pricedrop_model::archive::ArchiveSource`].
+
+mod archiver;
+mod bucket;
+mod chain;
+mod counters;
+mod error;
+mod name;
+mod object;
+mod read;
+mod record;
+
+pub use archiver::{Archiver, Limits};
+pub use bucket::{AccessKey, Bucket, Options};
+pub use chain::{Appended, Chain, Link, LinkedObject};
+pub use counters::{Counters, Snapshot};
+pub use error::Error;
+pub use name::{Range, Source};
+pub use object::{Builder, Object};
+pub use read::{Finding, PartitionStatus, Reader};
+pub use record::Line;

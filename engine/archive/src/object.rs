@@ -1,0 +1,220 @@
+//! One data object: lines of JSON, compressed by Zstandard.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::time::Instant;
+
+use bytes::Bytes;
+use pricedrop_model::archive::ArchivedRecord;
+use sha2::{Digest, Sha256};
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+
+use crate::name::Range;
+use crate::record::Line;
+
+const LEVEL: i32 = 3;
+/// Longest line that is read, bytes: a record of 100 MB in base64.
+const LINE_BYTES: u64 = 160 << 20;
+
+/// An object that records are added to.
+pub struct Builder {
+    encoder: Encoder<'static, Vec<u8>>,
+    first: i64,
+    next: i64,
+    records: u64,
+    first_timestamp_ms: i64,
+    last_line: Vec<u8>,
+    line_bytes: usize,
+    opened: Instant,
+}
+
+/// An object that is complete.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// The offsets it covers.
+    pub range: Range,
+    /// How many records it holds.
+    pub records: u64,
+    /// The timestamp of its first record, epoch milliseconds.
+    pub first_timestamp_ms: i64,
+    /// The compressed lines.
+    pub bytes: Bytes,
+    /// Of the last record's line: it tells a topic from another one of the same name.
+    pub last_line_sha256: String,
+}
+
+impl Builder {
+    /// An object that begins at this offset.
+    pub fn new(first: i64) -> Builder {
+        let mut encoder = Encoder::new(Vec::new(), LEVEL).expect("the level is one of the library's");
+        encoder.include_checksum(true).expect("the library can add a checksum");
+        Builder {
+            encoder,
+            first,
+            next: first,
+            records: 0,
+            first_timestamp_ms: 0,
+            last_line: Vec::new(),
+            line_bytes: 0,
+            opened: Instant::now(),
+        }
+    }
+
+    /// Adds a record, and the gap before it.
+    ///
+    /// # Panics
+    /// Its offset is not past the last one's: the caller reads in order.
+    pub fn push(&mut self, record: ArchivedRecord) {
+        assert!(record.offset >= self.next, "offset {} after {}", record.offset, self.next - 1);
+        if self.records == 0 {
+            self.first_timestamp_ms = record.timestamp_ms;
+        }
+        if record.offset > self.next {
+            self.write(&Line::Gap { first: self.next, last: record.offset - 1 }.to_json());
+        }
+        self.next = record.offset + 1;
+        self.records += 1;
+        self.last_line = Line::Record(record).to_json();
+        let line = std::mem::take(&mut self.last_line);
+        self.write(&line);
+        self.last_line = line;
+    }
+
+    fn write(&mut self, line: &[u8]) {
+        self.line_bytes += line.len() + 1;
+        let written = self.encoder.write_all(line).and_then(|()| self.encoder.write_all(b"\n"));
+        written.expect("memory takes every byte");
+    }
+
+    /// The offset after the last record.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Compressed bytes so far, without what the compressor holds.
+    pub fn bytes(&self) -> usize {
+        self.encoder.get_ref().len()
+    }
+
+    /// Bytes of lines so far.
+    pub fn line_bytes(&self) -> usize {
+        self.line_bytes
+    }
+
+    /// When it was begun.
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// The timestamp of its first record, epoch milliseconds.
+    pub fn first_timestamp_ms(&self) -> i64 {
+        self.first_timestamp_ms
+    }
+
+    /// The complete object; it holds at least one record.
+    pub fn finish(self) -> Object {
+        assert!(self.records > 0, "an object without records");
+        Object {
+            range: Range { first: self.first, last: self.next - 1 },
+            records: self.records,
+            first_timestamp_ms: self.first_timestamp_ms,
+            bytes: self.encoder.finish().expect("memory takes every byte").into(),
+            last_line_sha256: sha256(&self.last_line),
+        }
+    }
+}
+
+/// A hash in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hands every line of an object to `see`, in order, and checks that they cover its
+/// offsets without a hole. Returns the number of records and the hash of the last
+/// record's line.
+///
+/// # Errors
+/// The object cannot be decompressed, a line cannot be read, or lines are missing.
+pub fn read(bytes: &[u8], range: Range, mut see: impl FnMut(Line)) -> Result<(u64, String), String> {
+    let decoder = Decoder::with_buffer(bytes).map_err(|error| format!("not Zstandard: {error}"))?;
+    let mut lines = BufReader::new(decoder);
+    let (mut next, mut records, mut last_line) = (range.first, 0, Vec::new());
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut lines).take(LINE_BYTES).read_until(b'\n', &mut line);
+        if read.map_err(|error| format!("at offset {next}: {error}"))? == 0 {
+            break;
+        }
+        if line.pop() != Some(b'\n') {
+            return Err(format!("at offset {next}: a line is not complete"));
+        }
+        let parsed = Line::from_json(&line).map_err(|error| format!("at offset {next}: {error}"))?;
+        let (first, last) = parsed.offsets();
+        if first != next || last > range.last {
+            return Err(format!("offset {first} where {next} is expected, in an object of {range}"));
+        }
+        next = last + 1;
+        if matches!(parsed, Line::Record(_)) {
+            records += 1;
+            std::mem::swap(&mut last_line, &mut line);
+        }
+        see(parsed);
+    }
+    match next == range.last + 1 {
+        true => Ok((records, sha256(&last_line))),
+        false => Err(format!("it ends before offset {next}, and should end with {}", range.last)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn record(offset: i64) -> ArchivedRecord {
+        let value = Some(Bytes::from(format!("value {offset}")));
+        ArchivedRecord { offset, timestamp_ms: offset * 10, key: None, value, headers: Vec::new() }
+    }
+
+    fn object() -> Object {
+        let mut builder = Builder::new(3);
+        [5, 6, 9].into_iter().for_each(|offset| builder.push(record(offset)));
+        builder.finish()
+    }
+
+    #[test]
+    fn an_object_holds_its_records_and_the_gaps_between_them() {
+        let object = object();
+        assert_eq!((object.range, object.records), (Range { first: 3, last: 9 }, 3));
+        let mut lines = Vec::new();
+        let (records, last) = read(&object.bytes, object.range, |line| lines.push(line)).unwrap();
+        assert_eq!((records, &last), (3, &object.last_line_sha256));
+        let gap = |first, last| Line::Gap { first, last };
+        let record = |offset| Line::Record(record(offset));
+        assert_eq!(lines, [gap(3, 4), record(5), record(6), gap(7, 8), record(9)]);
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let Object { bytes, range, .. } = object();
+        let refused = |bytes: &[u8], range| read(bytes, range, |_| {}).unwrap_err();
+        refused(&bytes[..bytes.len() - 1], range);
+        refused(b"", range);
+        refused(&bytes, Range { first: 2, last: 9 });
+        refused(&bytes, Range { first: 3, last: 8 });
+        refused(&bytes, Range { first: 3, last: 10 });
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.to_vec();
+            flipped[at] ^= 1;
+            // The first bytes of a frame hold flags that change nothing but how it is read.
+            let read = read(&flipped, range, |_| {});
+            assert!(read.is_err() || at < 6, "byte {at} of {} was flipped unnoticed", bytes.len());
+        }
+    }
+}

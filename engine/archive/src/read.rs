@@ -1,0 +1,248 @@
+//! Reads an archive: what it holds, whether all of it is there, and its records.
+
+use std::collections::BTreeMap;
+
+use object_store::path::Path;
+
+use crate::bucket::Bucket;
+use crate::chain::{Link, parse};
+use crate::error::Error;
+use crate::name::{CHAINS, Range, Source, first_of_link};
+use crate::object;
+use crate::record::Line;
+
+/// Reads the archive of a bucket.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    bucket: Bucket,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Records were lost before they could be archived.
+    Lost(Range),
+    /// No link begins at this offset, and a later one exists.
+    MissingLink {
+        /// Where a link should begin.
+        first: i64,
+        /// Where the next one begins.
+        next: i64,
+    },
+    /// A link names an object that is missing.
+    MissingObject {
+        /// Its offsets.
+        range: Range,
+        /// Its name.
+        name: String,
+    },
+    /// An object or a link is not as it was written.
+    Damaged {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An object is in the bucket that no link names: no part of the archive.
+    Unlinked(String),
+}
+
+impl Finding {
+    /// Whether records are missing from the archive that were once in it.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Finding::Lost(_) | Finding::Unlinked(_))
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Finding::Lost(range) => {
+                write!(
+                    f,
+                    "offsets {range} are recorded as lost: the topic deleted them before they were archived"
+                )
+            }
+            Finding::MissingLink { first, next } => {
+                write!(f, "offsets {} have no link", Range { first: *first, last: next - 1 })
+            }
+            Finding::MissingObject { range, name } => {
+                write!(f, "offsets {range} are missing: {name} does not exist")
+            }
+            Finding::Damaged { name, reason } => write!(f, "{name} is damaged: {reason}"),
+            Finding::Unlinked(name) => {
+                write!(f, "{name} is no part of the archive: a writer ended before it was linked")
+            }
+        }
+    }
+}
+
+/// What the archive holds of one partition.
+#[derive(Debug, Clone)]
+pub struct PartitionStatus {
+    /// The partition.
+    pub source: Source,
+    /// The first offset of its chain.
+    pub first: i64,
+    /// The offset after its last one.
+    pub next: i64,
+    /// Objects.
+    pub objects: u64,
+    /// Their compressed bytes.
+    pub bytes: u64,
+    /// When its last object was written, epoch milliseconds.
+    pub last_written_ms: Option<i64>,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+impl Reader {
+    /// Reads the archive of a group, or of any group.
+    ///
+    /// # Errors
+    /// The bucket cannot be read, or holds no archive, or another group's.
+    pub async fn open(bucket: Bucket, group: Option<&str>) -> Result<Reader, Error> {
+        bucket.check_marker(group).await?;
+        Ok(Reader { bucket })
+    }
+
+    /// The partitions that have a chain, in order.
+    ///
+    /// # Errors
+    /// The bucket cannot be read.
+    pub async fn partitions(&self) -> Result<Vec<Source>, Error> {
+        let mut sources = Vec::new();
+        for topic in self.bucket.folders(&Path::from(CHAINS)).await? {
+            let folders = self.bucket.folders(&topic).await?;
+            sources.extend(folders.iter().filter_map(Source::of_links));
+        }
+        sources.sort();
+        Ok(sources)
+    }
+
+    /// The links of a partition's chain, in order, with what is wrong with the chain.
+    ///
+    /// # Errors
+    /// The bucket cannot be read.
+    pub async fn links(&self, source: &Source) -> Result<(i64, Vec<Link>, Vec<Finding>), Error> {
+        let (mut links, mut findings) = (Vec::new(), Vec::new());
+        let listed = self.bucket.list(&source.links()).await?;
+        let mut firsts: Vec<i64> =
+            listed.iter().filter_map(|object| first_of_link(&object.location)).collect();
+        firsts.sort_unstable();
+        let start = self.start(source, &mut findings).await?.or(firsts.first().copied()).unwrap_or(0);
+        let mut next = start;
+        for first in firsts {
+            if first > next {
+                findings.push(Finding::MissingLink { first: next, next: first });
+            }
+            let path = source.link(first);
+            let Some(json) = self.bucket.get(&path).await? else {
+                findings.push(Finding::Damaged { name: path.to_string(), reason: "it is missing".into() });
+                continue;
+            };
+            match parse(&path, first, &json) {
+                Ok(link) if first >= next => {
+                    next = link.last + 1;
+                    links.push(link);
+                }
+                Ok(link) => findings.push(Finding::Damaged {
+                    name: path.to_string(),
+                    reason: format!(
+                        "it covers the offsets {}, and those before {next} are covered",
+                        link.range()
+                    ),
+                }),
+                Err(error) => {
+                    findings.push(Finding::Damaged { name: path.to_string(), reason: error.to_string() });
+                }
+            }
+        }
+        Ok((start, links, findings))
+    }
+
+    async fn start(&self, source: &Source, findings: &mut Vec<Finding>) -> Result<Option<i64>, Error> {
+        let path = source.start();
+        let start = self.bucket.get(&path).await?;
+        let start = start.map(|json| serde_json::from_slice::<serde_json::Value>(&json));
+        let start = start.and_then(|json| json.ok()?["first"].as_i64());
+        if start.is_none() {
+            let reason = "it does not say where the chain begins".into();
+            findings.push(Finding::Damaged { name: path.to_string(), reason });
+        }
+        Ok(start)
+    }
+
+    /// What the archive holds of a partition: by names and lengths, without reading any
+    /// data object.
+    ///
+    /// # Errors
+    /// The bucket cannot be read.
+    pub async fn status(&self, source: &Source) -> Result<PartitionStatus, Error> {
+        let (first, links, mut findings) = self.links(source).await?;
+        let listed = self.bucket.list(&source.data()).await?;
+        let mut there: BTreeMap<String, _> = listed
+            .into_iter()
+            .filter(|object| source.range_of(&object.location).is_some())
+            .map(|object| (object.location.to_string(), object))
+            .collect();
+        let mut status = PartitionStatus {
+            source: source.clone(),
+            first,
+            next: links.last().map_or(first, |link| link.last + 1),
+            objects: 0,
+            bytes: 0,
+            last_written_ms: None,
+            findings: Vec::new(),
+        };
+        for link in &links {
+            let Some(linked) = &link.object else {
+                findings.push(Finding::Lost(link.range()));
+                continue;
+            };
+            match there.remove(&linked.name) {
+                None => {
+                    findings.push(Finding::MissingObject { range: link.range(), name: linked.name.clone() })
+                }
+                Some(object) if object.size != linked.bytes => findings.push(Finding::Damaged {
+                    name: linked.name.clone(),
+                    reason: format!("it has {} bytes, and had {}", object.size, linked.bytes),
+                }),
+                Some(object) => {
+                    status.objects += 1;
+                    status.bytes += object.size;
+                    let written = object.last_modified.timestamp_millis();
+                    status.last_written_ms = status.last_written_ms.max(Some(written));
+                }
+            }
+        }
+        findings.extend(there.into_keys().map(Finding::Unlinked));
+        status.findings = findings;
+        Ok(status)
+    }
+
+    /// Reads the object of a link and hands its lines to `see`; none: the records were
+    /// lost. What is wrong with the object comes back, and then only the lines before
+    /// the damage were seen.
+    ///
+    /// # Errors
+    /// The bucket cannot be read.
+    pub async fn read(&self, link: &Link, see: impl FnMut(Line)) -> Result<Option<Finding>, Error> {
+        let Some(linked) = &link.object else { return Ok(Some(Finding::Lost(link.range()))) };
+        let path = Path::from(linked.name.as_str());
+        let Some(bytes) = self.bucket.get(&path).await? else {
+            return Ok(Some(Finding::MissingObject { range: link.range(), name: linked.name.clone() }));
+        };
+        let damaged = |reason: String| Ok(Some(Finding::Damaged { name: linked.name.clone(), reason }));
+        if object::sha256(&bytes) != linked.sha256 {
+            return damaged("its SHA-256 is not the one in its link".into());
+        }
+        match object::read(&bytes, link.range(), see) {
+            Err(reason) => damaged(reason),
+            Ok((records, _)) if records != linked.records => {
+                damaged(format!("it holds {records} records, and its link says {}", linked.records))
+            }
+            Ok(_) => Ok(None),
+        }
+    }
+}
