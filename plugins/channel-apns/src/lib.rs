@@ -1,23 +1,15 @@
 //! Sends every notification through the Apple Push Notification service.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod id;
-mod note;
 mod push;
 mod reply;
 
-use bindings::exports::pricedrop::channel::channel::{
+use pricedrop_plugin_support::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
+use pricedrop_plugin_support::templates::Templates;
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{LinkHosts, Settings, spec};
 use push::Push;
 use std::cell::OnceCell;
 
@@ -51,23 +43,14 @@ impl Guest for Channel {
                     "10: at once; 5: considerate of the battery; 1: without waking the device.",
                     Value::Number(10),
                 ),
-                spec(
-                    "link-hosts",
-                    "The hosts a product's link may lead to; none named: any.",
-                    Value::Words(Vec::new()),
-                ),
-                spec(
-                    "default-locale",
-                    "The locale of recipients who have none, or one without templates.",
-                    Value::Text("en".into()),
-                ),
+                LinkHosts::spec(),
+                Templates::default_locale_spec(),
             ],
         };
         Description { about, address_kind: "apns".into() }
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let push = Push::new(&Settings::new(settings), templates)?;
         PUSH.with(|cell| cell.set(push).ok());
         Ok(())
@@ -91,4 +74,4 @@ impl Guest for Channel {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

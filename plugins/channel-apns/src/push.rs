@@ -1,14 +1,20 @@
 //! The request to APNs.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Body, Http, Message, Method, Refusal};
 use crate::id::apns_id;
-use crate::note::{Note, Notes};
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Object, Settings, host_of, problem};
+use pricedrop_plugin_support::{Note, Notes, Object, Settings, host_of, problem};
 
 /// APNs refuses larger payloads.
 const PAYLOAD_BYTES_MAX: usize = 4096;
 const ELLIPSIS: char = '…';
+
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("en", "title", include_str!("../channel-apns.d/en.title")),
+    ("en", "body", include_str!("../channel-apns.d/en.body")),
+    ("de", "title", include_str!("../channel-apns.d/de.title")),
+    ("de", "body", include_str!("../channel-apns.d/de.body")),
+];
 
 /// The settings and the templates.
 pub struct Push {
@@ -24,7 +30,7 @@ impl Push {
     ///
     /// # Errors
     /// Every setting or template that cannot be used.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let topic = settings.text("topic").map_err(one)?;
         if !topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
@@ -39,7 +45,7 @@ impl Push {
             return Err(vec![problem("priority", format!("must be 1, 5 or 10, not {priority}"))]);
         }
         Ok(Self {
-            notes: Notes::new(settings, given)?,
+            notes: Notes::new(DEFAULTS, settings, given)?,
             topic,
             base: base.trim_end_matches('/').to_owned(),
             priority,

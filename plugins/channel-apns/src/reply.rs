@@ -1,8 +1,6 @@
 //! What APNs answers, by its status and the reason in its body.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    BadRecipient, Classification, Reply, Response, Scope, Temporary,
-};
+use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Scope, Temporary};
 use pricedrop_plugin_support::one_line;
 use serde_json::Value;
 
@@ -13,11 +11,11 @@ pub fn classification(reply: Reply) -> Classification {
     let code = json["reason"].as_str().unwrap_or_default();
     let reason = one_line(&format!("{} {code}", response.status), 200);
     let temporary = |scope| {
-        let retry_after_ms = retry_after_ms(&response);
+        let retry_after_ms = response.retry_after_ms();
         Classification::Temporary(Temporary { reason: reason.clone(), retry_after_ms, scope })
     };
     match (response.status, code) {
-        (200, _) => Classification::Delivered(header(&response, "apns-id").map(str::to_owned)),
+        (200, _) => Classification::Delivered(response.header("apns-id").map(str::to_owned)),
         (410, _) => bad_recipient(reason, json["timestamp"].as_i64()),
         (400, "BadDeviceToken" | "DeviceTokenNotForTopic") => bad_recipient(reason, None),
         (403, "ExpiredProviderToken") | (429, "TooManyRequests") => temporary(Scope::Message),
@@ -31,18 +29,10 @@ fn bad_recipient(reason: String, since_ms: Option<i64>) -> Classification {
     Classification::BadRecipient(BadRecipient { reason, since_ms })
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-fn retry_after_ms(response: &Response) -> Option<u64> {
-    let seconds: u64 = header(response, "retry-after")?.trim().parse().ok()?;
-    seconds.checked_mul(1000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pricedrop_plugin_support::channel::Response;
 
     fn of(status: u16, body: &str) -> Classification {
         let headers = vec![("apns-id".into(), "id-1".into()), ("retry-after".into(), "7".into())];

@@ -1,21 +1,14 @@
 //! Sends every notification as a mail of plain text and HTML.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod letter;
 
-use bindings::exports::pricedrop::channel::channel::{
+use letter::Letter;
+use pricedrop_plugin_support::channel::{
     Answer, BadRecipient, Classification, Description, Guest, Message, Outgoing, Refusal, Reply, Template,
 };
-use letter::Letter;
+use pricedrop_plugin_support::templates::Templates;
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{LinkHosts, Settings, spec};
 use std::cell::OnceCell;
 
 thread_local! {
@@ -41,23 +34,14 @@ impl Guest for Channel {
                     "The last line of every mail; empty: none.",
                     Value::Text("You get this mail because you watch this product.".into()),
                 ),
-                spec(
-                    "link-hosts",
-                    "The hosts a product's link may lead to; none named: any.",
-                    Value::Words(Vec::new()),
-                ),
-                spec(
-                    "default-locale",
-                    "The locale of recipients who have none, or one without templates.",
-                    Value::Text("en".into()),
-                ),
+                LinkHosts::spec(),
+                Templates::default_locale_spec(),
             ],
         };
         Description { about, address_kind: "mail".into() }
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let letter = Letter::new(&Settings::new(settings), templates)?;
         LETTER.with(|cell| cell.set(letter).ok());
         Ok(())
@@ -95,4 +79,4 @@ fn is_bad_mailbox(text: &str) -> bool {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

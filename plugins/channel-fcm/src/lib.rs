@@ -1,22 +1,14 @@
 //! Sends every notification through Firebase Cloud Messaging.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
-mod note;
 mod push;
 mod reply;
 
-use bindings::exports::pricedrop::channel::channel::{
+use pricedrop_plugin_support::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
+use pricedrop_plugin_support::templates::Templates;
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{LinkHosts, Settings, spec};
 use push::Push;
 use std::cell::OnceCell;
 
@@ -45,23 +37,14 @@ impl Guest for Channel {
                     Value::Text(String::new()),
                 ),
                 spec("base-url", "Where the API is.", Value::Text("https://fcm.googleapis.com".into())),
-                spec(
-                    "link-hosts",
-                    "The hosts a product's link may lead to; none named: any.",
-                    Value::Words(Vec::new()),
-                ),
-                spec(
-                    "default-locale",
-                    "The locale of recipients who have none, or one without templates.",
-                    Value::Text("en".into()),
-                ),
+                LinkHosts::spec(),
+                Templates::default_locale_spec(),
             ],
         };
         Description { about, address_kind: "fcm".into() }
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let push = Push::new(&Settings::new(settings), templates)?;
         PUSH.with(|cell| cell.set(push).ok());
         Ok(())
@@ -85,4 +68,4 @@ impl Guest for Channel {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

@@ -1,13 +1,19 @@
 //! The request to FCM's HTTP v1 API.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Body, Http, Message, Method, Refusal};
-use crate::note::{Note, Notes};
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Object, Settings, host_of, problem};
+use pricedrop_plugin_support::{Note, Notes, Object, Settings, host_of, problem};
 
 const TOKEN_BYTES_MAX: usize = 4096;
 /// FCM keeps no message longer than four weeks.
 const TTL_S_MAX: i64 = 2_419_200;
+
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("en", "title", include_str!("../channel-fcm.d/en.title")),
+    ("en", "body", include_str!("../channel-fcm.d/en.body")),
+    ("de", "title", include_str!("../channel-fcm.d/de.title")),
+    ("de", "body", include_str!("../channel-fcm.d/de.body")),
+];
 
 /// The settings and the templates.
 pub struct Push {
@@ -22,7 +28,7 @@ impl Push {
     ///
     /// # Errors
     /// Every setting or template that cannot be used.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let project = settings.text("project").map_err(one)?;
         if !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b)) {
@@ -33,7 +39,7 @@ impl Push {
             return Err(vec![problem("base-url", "must be an http or https URL")]);
         }
         Ok(Self {
-            notes: Notes::new(settings, given)?,
+            notes: Notes::new(DEFAULTS, settings, given)?,
             url: Some(format!("{}/v1/projects/{project}/messages:send", base.trim_end_matches('/')))
                 .filter(|_| !project.is_empty()),
             credential: settings.credential("credential").map_err(one)?,

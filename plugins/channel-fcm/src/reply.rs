@@ -1,8 +1,6 @@
 //! What FCM answers, by its `FcmError` and the status of the API.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    BadRecipient, Classification, Reply, Scope, Temporary,
-};
+use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Scope, Temporary};
 use pricedrop_plugin_support::one_line;
 use serde_json::Value;
 

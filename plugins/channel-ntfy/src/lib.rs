@@ -1,21 +1,14 @@
 //! Publishes every notification to an ntfy topic.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod publish;
 mod topic;
 
-use bindings::exports::pricedrop::channel::channel::{
+use pricedrop_plugin_support::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Reply, Response, Template,
 };
+use pricedrop_plugin_support::templates::Templates;
 use pricedrop_plugin_support::types::{About, Problem, Setting, SettingSpec, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{LinkHosts, Settings, spec};
 use publish::Publisher;
 use std::cell::OnceCell;
 
@@ -40,16 +33,8 @@ fn settings() -> Vec<SettingSpec> {
         ),
         spec("priority", "From 1, no sound, to 5, loudest.", Value::Number(3)),
         spec("tags", "Tags of every message; ntfy shows some as emojis.", Value::Words(Vec::new())),
-        spec(
-            "link-hosts",
-            "The hosts a product's link may lead to; none named: any.",
-            Value::Words(Vec::new()),
-        ),
-        spec(
-            "default-locale",
-            "The locale of recipients who have none, or one without templates.",
-            Value::Text("en".into()),
-        ),
+        LinkHosts::spec(),
+        Templates::default_locale_spec(),
     ]
 }
 
@@ -65,7 +50,6 @@ impl Guest for Channel {
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let publisher = Publisher::new(&Settings::new(settings), templates)?;
         PUBLISHER.with(|cell| cell.set(publisher).ok());
         Ok(())
@@ -104,4 +88,4 @@ fn classification(reply: &Reply) -> Classification {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

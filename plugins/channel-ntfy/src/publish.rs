@@ -1,13 +1,11 @@
 //! The request: ntfy's JSON form, posted to the root of the server. Everything in it
 //! but the settings and templates is untrusted.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    Body, Http, Item, Message, Method, Reason, Refusal,
-};
 use crate::topic::{Topic, server_of};
-use pricedrop_plugin_support::templates::{self, Context, Part, Templates};
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
+use pricedrop_plugin_support::templates::{Context, Part, Templates};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Object, Settings, host_of, problem};
+use pricedrop_plugin_support::{LinkHosts, Object, Settings, problem};
 
 /// Longest title.
 const TITLE_CHARS_MAX: usize = 200;
@@ -32,22 +30,19 @@ pub struct Publisher {
     priority: i64,
     /// A JSON list.
     tags: Option<String>,
-    /// Empty: any.
-    link_hosts: Vec<String>,
+    link_hosts: LinkHosts,
 }
 
 impl Publisher {
     /// Reads the settings and tries the templates.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+    ///
+    /// # Errors
+    /// Every setting or template that cannot be used.
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
-        let default_locale = settings.text("default-locale").map_err(one)?;
-        let link_hosts = settings.words("link-hosts").map_err(one)?;
-        if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host))
-        {
-            return Err(vec![problem("link-hosts", format!("not the bare name of a host: {wrong}"))]);
-        }
+        let link_hosts = LinkHosts::new(settings).map_err(one)?;
         Ok(Self {
-            templates: Templates::new(PARTS, DEFAULTS, given, default_locale, &[])?,
+            templates: Templates::new(PARTS, DEFAULTS, settings, given, &[])?,
             server: server(settings).map_err(one)?,
             credential: settings.credential("credential").map_err(one)?,
             priority: priority(settings).map_err(one)?,
@@ -57,6 +52,9 @@ impl Publisher {
     }
 
     /// A topic of the configured server is written without the server.
+    ///
+    /// # Errors
+    /// It is neither a topic nor the URL of one.
     pub fn normalize(&self, address: &str) -> Result<String, String> {
         let Topic { server, name } = Topic::parse(address)?;
         Ok(match server.filter(|server| *server != self.server) {
@@ -66,6 +64,9 @@ impl Publisher {
     }
 
     /// One request for one message.
+    ///
+    /// # Errors
+    /// The address is no topic, or a template fails.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let topic =
             Topic::parse(&message.to.address).map_err(|wrong| Refusal::BadRecipient(wrong.to_owned()))?;
@@ -81,13 +82,11 @@ impl Publisher {
     }
 
     fn json(&self, message: &Message, topic: &str) -> Result<String, Refusal> {
-        let context = self.context(message);
-        let locale = message.to.locale.as_deref();
-        let part = |name| self.templates.render(locale, name, &context).map_err(Refusal::Permanent);
+        let context = Context::new(message, &self.link_hosts);
         let mut json = Object::default();
         json.text("topic", topic);
-        json.text("title", &part("title")?);
-        json.text("message", cut(part("message")?.trim(), MESSAGE_BYTES_MAX));
+        json.text("title", &self.templates.render("title", &context)?);
+        json.text("message", cut(self.templates.render("message", &context)?.trim(), MESSAGE_BYTES_MAX));
         if let Some(url) = context.items.first().and_then(|item| item.url.as_deref()) {
             json.text("click", url);
         }
@@ -96,40 +95,6 @@ impl Publisher {
         }
         json.raw("priority", &self.priority.to_string());
         Ok(json.end())
-    }
-
-    fn context(&self, message: &Message) -> Context {
-        Context {
-            user: message.to.user.clone(),
-            reason: match message.reason {
-                Reason::PriceDrop => "price-drop",
-                Reason::Digest => "digest",
-                Reason::Test => "test",
-            },
-            items: message.items.iter().map(|item| self.item(item)).collect(),
-            unsubscribe_url: message.unsubscribe_url.clone().filter(|url| host_of(url).is_some()),
-            texts: Vec::new(),
-        }
-    }
-
-    fn item(&self, item: &Item) -> templates::Item {
-        let attribute =
-            |name| item.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let title = attribute("title").filter(|title| !title.trim().is_empty());
-        templates::Item {
-            title: title.unwrap_or(&item.product).to_owned(),
-            product: item.product.clone(),
-            price: item.new_price.text.clone(),
-            watch_price: item.watch_price.as_ref().map(|money| money.text.clone()),
-            previous_price: item.previous_price.as_ref().map(|money| money.text.clone()),
-            url: attribute("url").filter(|url| self.may_lead(url)).map(str::to_owned),
-        }
-    }
-
-    fn may_lead(&self, url: &str) -> bool {
-        host_of(url).is_some_and(|host| {
-            self.link_hosts.is_empty() || self.link_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
-        })
     }
 }
 

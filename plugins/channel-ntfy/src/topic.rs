@@ -15,7 +15,10 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Reads an address; the error says what would be right.
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// It is neither a topic nor the URL of one; the text says what would be right.
     pub fn parse(address: &str) -> Result<Self, &'static str> {
         let address = address.trim();
         let Some((server, name)) = address.rsplit_once('/') else {

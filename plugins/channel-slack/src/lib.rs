@@ -1,23 +1,16 @@
 //! Posts every notification to an incoming webhook of Slack or Mattermost.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod mrkdwn;
 mod post;
 
-use bindings::exports::pricedrop::channel::channel::{
+use post::Post;
+use pricedrop_plugin_support::channel::{
     Answer, BadRecipient, Classification, Description, Guest, Message, Outgoing, Refusal, Reply, Response,
     Template,
 };
-use post::Post;
-use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::templates::Templates;
+use pricedrop_plugin_support::types::{About, Problem, Setting};
+use pricedrop_plugin_support::{LinkHosts, Settings};
 use std::cell::OnceCell;
 
 thread_local! {
@@ -36,24 +29,12 @@ impl Guest for Channel {
             id: "channel-slack".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "Posts every notification to an incoming webhook of Slack or Mattermost.".into(),
-            settings: vec![
-                spec(
-                    "link-hosts",
-                    "The hosts a product's link may lead to; none named: any.",
-                    Value::Words(Vec::new()),
-                ),
-                spec(
-                    "default-locale",
-                    "The locale of recipients who have none, or one without templates.",
-                    Value::Text("en".into()),
-                ),
-            ],
+            settings: vec![LinkHosts::spec(), Templates::default_locale_spec()],
         };
         Description { about, address_kind: "url".into() }
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let post = Post::new(&Settings::new(settings), templates)?;
         POST.with(|cell| cell.set(post).ok());
         Ok(())
@@ -95,4 +76,4 @@ fn dead_webhook(body: &str) -> Option<&'static str> {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

@@ -1,12 +1,10 @@
 //! The request. Everything in it but the settings and templates is untrusted.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    Body, Http, Item, Message, Method, Money, Reason, Refusal,
-};
 use crate::mrkdwn::{link, neutral};
-use pricedrop_plugin_support::templates::{self, Context, Part, Templates};
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
+use pricedrop_plugin_support::templates::{Context, Part, Templates};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Object, Settings, host_of, one_line, plain_address, problem};
+use pricedrop_plugin_support::{LinkHosts, Object, Settings, host_of, one_line, plain_address};
 
 /// Of a product's or a user's name, with entities.
 const NAME_CHARS_MAX: usize = 120;
@@ -25,32 +23,30 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
 /// The settings and the templates.
 pub struct Post {
     templates: Templates,
-    /// Empty: any.
-    link_hosts: Vec<String>,
+    link_hosts: LinkHosts,
 }
 
 impl Post {
     /// Reads the settings and tries the templates.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
-        let one = |problem| vec![problem];
-        let link_hosts = settings.words("link-hosts").map_err(one)?;
-        if let Some(wrong) = link_hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host))
-        {
-            return Err(vec![problem("link-hosts", format!("not the bare name of a host: {wrong}"))]);
-        }
-        let default_locale = settings.text("default-locale").map_err(one)?;
-        Ok(Self { templates: Templates::new(PARTS, DEFAULTS, given, default_locale, &[])?, link_hosts })
+    ///
+    /// # Errors
+    /// Every setting or template that cannot be used.
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
+        let link_hosts = LinkHosts::new(settings).map_err(|problem| vec![problem])?;
+        Ok(Self { templates: Templates::new(PARTS, DEFAULTS, settings, given, &[])?, link_hosts })
     }
 
     /// One request for one message.
+    ///
+    /// # Errors
+    /// The address is no URL, a template fails, or its text is too long.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let url = &message.to.address;
         if host_of(url).is_none() {
             return Err(Refusal::BadRecipient("the address is not an absolute http or https URL".into()));
         }
-        let locale = message.to.locale.as_deref();
-        let text =
-            self.templates.render(locale, "text", &self.context(message)).map_err(Refusal::Permanent)?;
+        let context = neutralized(Context::new(message, &self.link_hosts));
+        let text = self.templates.render("text", &context)?;
         let text = text.trim();
         if text.chars().count() > TEXT_CHARS_MAX {
             return Err(Refusal::Permanent(format!("the text has more than {TEXT_CHARS_MAX} characters")));
@@ -65,55 +61,36 @@ impl Post {
             credential: None,
         })
     }
+}
 
-    fn context(&self, message: &Message) -> Context {
-        Context {
-            user: name(&message.to.user),
-            reason: match message.reason {
-                Reason::PriceDrop => "price-drop",
-                Reason::Digest => "digest",
-                Reason::Test => "test",
-            },
-            items: message.items.iter().map(|item| self.item(item)).collect(),
-            unsubscribe_url: message
-                .unsubscribe_url
-                .as_deref()
-                .filter(|url| host_of(url).is_some())
-                .map(link),
-            texts: Vec::new(),
-        }
+/// The context with all of its texts neutral, and its links as Slack escapes them.
+fn neutralized(mut context: Context) -> Context {
+    context.user = name(&context.user);
+    context.unsubscribe_url = context.unsubscribe_url.as_deref().map(link);
+    for item in &mut context.items {
+        item.product = name(&item.product);
+        let title = name(&item.title);
+        item.title = if title.is_empty() { item.product.clone() } else { title };
+        item.price = money(&item.price);
+        item.watch_price = item.watch_price.as_deref().map(money);
+        item.previous_price = item.previous_price.as_deref().map(money);
+        item.url = item.url.as_deref().map(link);
     }
-
-    fn item(&self, item: &Item) -> templates::Item {
-        let attribute =
-            |name| item.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let title = attribute("title").map(name).filter(|title| !title.is_empty());
-        templates::Item {
-            title: title.unwrap_or_else(|| name(&item.product)),
-            product: name(&item.product),
-            price: money(&item.new_price),
-            watch_price: item.watch_price.as_ref().map(money),
-            previous_price: item.previous_price.as_ref().map(money),
-            url: attribute("url").filter(|url| self.may_lead(url)).map(link),
-        }
-    }
-
-    fn may_lead(&self, url: &str) -> bool {
-        host_of(url).is_some_and(|host| {
-            self.link_hosts.is_empty() || self.link_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
-        })
-    }
+    context
 }
 
 fn name(text: &str) -> String {
     neutral(&one_line(text, NAME_CHARS_MAX), NAME_CHARS_MAX)
 }
 
-fn money(money: &Money) -> String {
-    neutral(&one_line(&money.text, MONEY_CHARS_MAX), MONEY_CHARS_MAX)
+fn money(text: &str) -> String {
+    neutral(&one_line(text, MONEY_CHARS_MAX), MONEY_CHARS_MAX)
 }
 
 /// The URL as it is written: its path is the webhook's secret.
+///
+/// # Errors
+/// It is not an absolute http or https URL.
 pub fn normalize(address: &str) -> Result<String, String> {
     let address = plain_address(address)?;
     match host_of(&address) {

@@ -1,8 +1,6 @@
 //! Reads the provider's answers by the error code in their JSON.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    BadRecipient, Classification, Reply, Response, Scope, Temporary,
-};
+use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Response, Scope, Temporary};
 use pricedrop_plugin_support::one_line;
 use serde_json::Value;
 
@@ -31,7 +29,7 @@ fn http(response: &Response) -> Classification {
         }
         (429, _) | (_, TOO_MANY_REQUESTS) => Classification::Temporary(Temporary {
             reason,
-            retry_after_ms: retry_after_ms(response),
+            retry_after_ms: response.retry_after_ms(),
             scope: Scope::Provider,
         }),
         (401, _) | (_, UNAUTHORIZED) => {
@@ -46,11 +44,6 @@ fn reason(body: &Value, status: u16) -> String {
     let message = one_line(body["message"].as_str().unwrap_or("no reason given"), REASON_CHARS);
     let code = body["code"].as_i64().unwrap_or_else(|| status.into());
     format!("{code}: {message}")
-}
-
-fn retry_after_ms(response: &Response) -> Option<u64> {
-    let (_, value) = response.headers.iter().find(|(name, _)| name == "retry-after")?;
-    value.trim().parse::<u64>().ok()?.checked_mul(1000)
 }
 
 #[cfg(test)]

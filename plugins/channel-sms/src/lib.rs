@@ -1,13 +1,5 @@
 //! Sends every notification as a text message through an API compatible with Twilio's.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin-with-callbacks",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod classify;
 mod form;
 mod phone;
@@ -16,12 +8,13 @@ mod segments;
 mod sender;
 mod text_message;
 
-use bindings::exports::pricedrop::channel::callbacks::{self, Received, Request};
-use bindings::exports::pricedrop::channel::channel::{
+use pricedrop_plugin_support::callbacks::{self, Received, Request};
+use pricedrop_plugin_support::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
+use pricedrop_plugin_support::templates::Templates;
 use pricedrop_plugin_support::types::{About, Problem, Setting, SettingSpec, Value};
-use pricedrop_plugin_support::{Settings, spec};
+use pricedrop_plugin_support::{LinkHosts, Settings, spec};
 use std::cell::OnceCell;
 use text_message::TextMessages;
 
@@ -44,7 +37,6 @@ impl Guest for Channel {
     }
 
     fn configure(settings: Vec<Setting>, templates: Vec<Template>) -> Result<(), Vec<Problem>> {
-        let templates = templates.into_iter().map(|it| (it.locale, it.part, it.text)).collect();
         let configured = TextMessages::new(&Settings::new(settings), templates)?;
         CONFIGURED.with(|cell| cell.set(configured).ok());
         Ok(())
@@ -87,19 +79,13 @@ fn setting_specs() -> Vec<SettingSpec> {
             Value::Words(Vec::new()),
         ),
         spec("max-segments", "The most segments of one message.", Value::Number(2)),
-        spec(
-            "link-hosts",
-            "The hosts a product's link may lead to; none named: any.",
-            Value::Words(Vec::new()),
-        ),
-        spec(
-            "default-locale",
-            "The locale of recipients who have none, or one without templates.",
-            Value::Text("en".into()),
-        ),
+        LinkHosts::spec(),
+        Templates::default_locale_spec(),
     ]
 }
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);
+#[cfg(target_arch = "wasm32")]
+pricedrop_plugin_support::callbacks::export_callbacks!(Channel);

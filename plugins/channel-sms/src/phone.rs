@@ -5,6 +5,9 @@ const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
 /// The number as `+` and digits. Blanks, dashes, dots and parentheses are removed, and a
 /// leading `00` becomes `+`.
+///
+/// # Errors
+/// It is no phone number with a country code.
 pub fn normalize(address: &str) -> Result<String, String> {
     let is_separator = |c: char| c.is_whitespace() || "-.()\u{2010}\u{2011}\u{2013}".contains(c);
     let compact: String = address.chars().filter(|c| !is_separator(*c)).collect();

@@ -1,7 +1,7 @@
 //! Reads the provider's status callbacks and the recipients' STOP and START.
 
-use crate::bindings::exports::pricedrop::channel::callbacks::{Bounce, Event, Outcome};
 use crate::{form, phone};
+use pricedrop_plugin_support::callbacks::{Bounce, Event, Outcome};
 
 /// The events of one request.
 ///

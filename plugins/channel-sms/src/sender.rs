@@ -8,6 +8,9 @@ pub struct Senders(Vec<(String, String)>);
 
 impl Senders {
     /// Reads entries such as `+49=Shop` and `*=MG0123`.
+    ///
+    /// # Errors
+    /// An entry that is not of this form.
     pub fn new(entries: &[String]) -> Result<Senders, Problem> {
         entries.iter().map(|entry| parse(entry)).collect::<Result<Vec<_>, _>>().map(Senders)
     }

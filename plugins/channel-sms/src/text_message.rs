@@ -1,14 +1,12 @@
 //! The request that sends one text message. Everything but the settings is untrusted.
 
-use crate::bindings::exports::pricedrop::channel::channel::{
-    Body, Http, Item, Message, Method, Reason, Refusal,
-};
 use crate::segments::{plain, segments};
 use crate::sender::Senders;
 use crate::{form, phone};
-use pricedrop_plugin_support::templates::{self, Context, Part, Templates};
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
+use pricedrop_plugin_support::templates::{Context, Part, Templates};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Settings, host_of, one_line, problem};
+use pricedrop_plugin_support::{LinkHosts, Settings, host_of, one_line, problem};
 
 const PARTS: &[Part] = &[Part { name: "text", line_chars: None }];
 const DEFAULTS: &[(&str, &str, &str)] = &[
@@ -28,26 +26,31 @@ pub struct TextMessages {
     credential: Option<String>,
     senders: Senders,
     max_segments: usize,
-    /// In lower case; empty: any.
-    link_hosts: Vec<String>,
+    link_hosts: LinkHosts,
 }
 
 impl TextMessages {
     /// Reads the settings and tries the templates.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+    ///
+    /// # Errors
+    /// Every setting or template that cannot be used.
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
-        let default_locale = settings.text("default-locale").map_err(one)?;
         Ok(Self {
-            templates: Templates::new(PARTS, DEFAULTS, given, default_locale, &[])?,
+            templates: Templates::new(PARTS, DEFAULTS, settings, given, &[])?,
             url: url(settings).map_err(one)?,
             credential: settings.credential("credential").map_err(one)?,
             senders: settings.words("senders").and_then(|words| Senders::new(&words)).map_err(one)?,
             max_segments: max_segments(settings).map_err(one)?,
-            link_hosts: link_hosts(settings).map_err(one)?,
+            link_hosts: LinkHosts::new(settings).map_err(one)?,
         })
     }
 
     /// One request for one message.
+    ///
+    /// # Errors
+    /// The address is no phone number, no sender or account is set for it, a template
+    /// fails, or its text needs too many segments.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let to = phone::normalize(&message.to.address).map_err(Refusal::BadRecipient)?;
         let sender = self.senders.choose(&to).ok_or_else(|| {
@@ -77,9 +80,8 @@ impl TextMessages {
     fn text(&self, message: &Message) -> Result<String, Refusal> {
         for with_links in [true, false] {
             for title_chars in TITLE_CHARS {
-                let context = self.context(message, title_chars, with_links);
-                let text = self.templates.render(message.to.locale.as_deref(), "text", &context);
-                let text = plain(text.map_err(Refusal::Permanent)?.trim());
+                let context = shortened(Context::new(message, &self.link_hosts), title_chars, with_links);
+                let text = plain(self.templates.render("text", &context)?.trim());
                 if segments(&text) <= self.max_segments {
                     return Ok(text);
                 }
@@ -87,42 +89,17 @@ impl TextMessages {
         }
         Err(Refusal::Permanent(format!("the text needs more than {} segments", self.max_segments)))
     }
+}
 
-    fn context(&self, message: &Message, title_chars: usize, with_links: bool) -> Context {
-        Context {
-            user: message.to.user.clone(),
-            reason: match message.reason {
-                Reason::PriceDrop => "price-drop",
-                Reason::Digest => "digest",
-                Reason::Test => "test",
-            },
-            items: message.items.iter().map(|item| self.item(item, title_chars, with_links)).collect(),
-            unsubscribe_url: message.unsubscribe_url.clone().filter(|url| host_of(url).is_some()),
-            texts: Vec::new(),
-        }
+/// The context with shorter titles, and without the links that a text message cannot carry.
+/// Those are in ASCII only: other characters would be replaced, or cost the short alphabet.
+fn shortened(mut context: Context, title_chars: usize, with_links: bool) -> Context {
+    for item in &mut context.items {
+        item.title = one_line(&item.title, title_chars);
+        item.product = one_line(&item.product, title_chars);
+        item.url = item.url.take().filter(|link| with_links && link.is_ascii());
     }
-
-    fn item(&self, item: &Item, title_chars: usize, with_links: bool) -> templates::Item {
-        let attribute =
-            |name| item.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let title = attribute("title").filter(|title| !title.trim().is_empty()).unwrap_or(&item.product);
-        templates::Item {
-            title: one_line(title, title_chars),
-            product: one_line(&item.product, title_chars),
-            price: item.new_price.text.clone(),
-            watch_price: item.watch_price.as_ref().map(|money| money.text.clone()),
-            previous_price: item.previous_price.as_ref().map(|money| money.text.clone()),
-            url: attribute("url").filter(|link| with_links && self.may_lead(link)).map(str::to_owned),
-        }
-    }
-
-    /// ASCII only: other characters would be replaced, or cost the short alphabet.
-    fn may_lead(&self, link: &str) -> bool {
-        let is_allowed = |host: &str| {
-            self.link_hosts.is_empty() || self.link_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
-        };
-        link.is_ascii() && host_of(link).is_some_and(is_allowed)
-    }
+    context
 }
 
 fn validity_s(expires_ms: i64, sent_ms: i64) -> String {
@@ -145,12 +122,4 @@ fn url(settings: &Settings) -> Result<Option<String>, Problem> {
 fn max_segments(settings: &Settings) -> Result<usize, Problem> {
     let number = usize::try_from(settings.number("max-segments")?).unwrap_or_default();
     if (1..=10).contains(&number) { Ok(number) } else { Err(problem("max-segments", "must be 1 to 10")) }
-}
-
-fn link_hosts(settings: &Settings) -> Result<Vec<String>, Problem> {
-    let hosts = settings.words("link-hosts")?;
-    match hosts.iter().find(|host| host_of(&format!("https://{host}")) != Some(host)) {
-        Some(wrong) => Err(problem("link-hosts", format!("not the bare name of a host: {wrong}"))),
-        None => Ok(hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
-    }
 }

@@ -1,7 +1,7 @@
 //! The JSON body. Members that are unknown are left out; it is the same at
 //! every attempt, so a receiver may compare repeats byte for byte.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Item, Message, Reason};
+use pricedrop_plugin_support::channel::{Item, Message, Reason};
 use pricedrop_plugin_support::{Object, decimal};
 
 /// The attributes a receiver is told.
@@ -55,7 +55,7 @@ fn members(object: &mut Object, item: &Item) {
         object.raw("occurredAt", &occurred_ms.to_string());
     }
     for name in ATTRIBUTES {
-        if let Some((_, value)) = item.attributes.iter().find(|(known, _)| known == name) {
+        if let Some(value) = item.attribute(name) {
             object.text(name, value);
         }
     }

@@ -1,17 +1,9 @@
 //! Posts every notification as JSON to the recipient's address or to one URL.
 
-mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit/channel",
-        world: "channel-plugin",
-        with: { "pricedrop:types/types@0.1.0": pricedrop_plugin_support::types },
-        generate_all,
-    });
-}
 mod body;
 mod webhook;
 
-use bindings::exports::pricedrop::channel::channel::{
+use pricedrop_plugin_support::channel::{
     Answer, Classification, Description, Guest, Message, Outgoing, Refusal, Template,
 };
 use pricedrop_plugin_support::types::{About, Problem, Setting, Value};
@@ -78,4 +70,4 @@ impl Guest for Channel {
 
 // The names of exports hold an @, which native linkers take for a version.
 #[cfg(target_arch = "wasm32")]
-bindings::export!(Channel with_types_in bindings);
+pricedrop_plugin_support::channel::export_channel!(Channel);

@@ -1,7 +1,7 @@
 //! The request.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Body, Http, Message, Method, Refusal};
 use crate::body;
+use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal};
 use pricedrop_plugin_support::types::Problem;
 use pricedrop_plugin_support::{Settings, host_of, plain_address, problem};
 
@@ -18,7 +18,10 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Reads the settings; the problem is the first one found.
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, Problem> {
         let url = Some(settings.text("url")?).filter(|url| !url.is_empty());
         if url.as_deref().is_some_and(|url| host_of(url).is_none()) {
@@ -37,6 +40,9 @@ impl Webhook {
     }
 
     /// A URL, as it is written; where the settings name one, any name of the recipient.
+    ///
+    /// # Errors
+    /// It is no URL, and the settings name none.
     pub fn normalize(&self, address: &str) -> Result<String, String> {
         let address = plain_address(address)?;
         match self.url.is_some() || host_of(&address).is_some() {
@@ -46,6 +52,9 @@ impl Webhook {
     }
 
     /// One request for one message.
+    ///
+    /// # Errors
+    /// The address is no URL.
     pub fn render(&self, message: &Message) -> Result<Http, Refusal> {
         let address = message.to.address.as_str();
         let url = self.url.as_deref().unwrap_or(address);

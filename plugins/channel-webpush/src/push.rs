@@ -1,13 +1,19 @@
 //! The push message: its payload, and how long the push service keeps it.
 
-use crate::bindings::exports::pricedrop::channel::channel::{Message, Refusal, Urgency, WebPush};
-use crate::note::{Note, Notes};
 use crate::subscription::Subscription;
+use pricedrop_plugin_support::channel::{Message, Refusal, Template, Urgency, WebPush};
 use pricedrop_plugin_support::types::Problem;
-use pricedrop_plugin_support::{Object, Settings, one_line, problem};
+use pricedrop_plugin_support::{Note, Notes, Object, Settings, one_line, problem};
 
 /// What fits into one record of RFC 8291.
 const PAYLOAD_BYTES_MAX: usize = 3993;
+
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("en", "title", include_str!("../channel-webpush.d/en.title")),
+    ("en", "body", include_str!("../channel-webpush.d/en.body")),
+    ("de", "title", include_str!("../channel-webpush.d/de.title")),
+    ("de", "body", include_str!("../channel-webpush.d/de.body")),
+];
 
 /// The settings and the templates.
 pub struct Push {
@@ -22,10 +28,10 @@ impl Push {
     ///
     /// # Errors
     /// Every setting or template that cannot be used.
-    pub fn new(settings: &Settings, given: Vec<(String, String, String)>) -> Result<Self, Vec<Problem>> {
+    pub fn new(settings: &Settings, given: Vec<Template>) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         Ok(Self {
-            notes: Notes::new(settings, given)?,
+            notes: Notes::new(DEFAULTS, settings, given)?,
             credential: settings.credential("credential").map_err(one)?,
             ttl_ms: settings.millis("ttl").map_err(one)?,
             urgency: urgency(&settings.text("urgency").map_err(one)?).map_err(one)?,

@@ -1,6 +1,6 @@
 //! What a push service answers, RFC 8030 and RFC 8292.
 
-use crate::bindings::exports::pricedrop::channel::channel::{BadRecipient, Classification, Reply};
+use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply};
 use pricedrop_plugin_support::one_line;
 
 const REASON_CHARS: usize = 200;
@@ -10,10 +10,7 @@ pub fn classification(reply: Reply) -> Classification {
     let Reply::Http(response) = reply else { return Classification::Standard };
     let first_line = one_line(response.body.lines().next().unwrap_or_default(), REASON_CHARS);
     match response.status {
-        200..=299 => {
-            let location = response.headers.into_iter().find(|(name, _)| name == "location");
-            Classification::Delivered(location.map(|(_, value)| value))
-        }
+        200..=299 => Classification::Delivered(response.header("location").map(str::to_owned)),
         404 | 410 => Classification::BadRecipient(BadRecipient {
             reason: "the subscription has ended".into(),
             since_ms: None,

@@ -1,9 +1,16 @@
-//! What the default plugins share: the types of the contract, exact prices,
-//! typed settings, and care with untrusted text. No policy lives here.
+//! What the default plugins share: the types of the contracts, exact prices,
+//! typed settings, the texts of messages, and care with untrusted text. No policy
+//! lives here.
 
 mod address;
+#[cfg(feature = "channel")]
+pub mod callbacks;
+#[cfg(feature = "channel")]
+pub mod channel;
 mod json;
 mod link;
+#[cfg(feature = "templates")]
+mod note;
 mod price;
 mod settings;
 #[cfg(feature = "templates")]
@@ -25,7 +32,9 @@ mod bindings {
 pub use address::plain_address;
 pub use bindings::pricedrop::types::types;
 pub use json::Object;
-pub use link::host_of;
+pub use link::{LinkHosts, host_of};
+#[cfg(feature = "templates")]
+pub use note::{Note, Notes};
 pub use price::{decimal, nanos};
 pub use settings::{Settings, no_templates, problem, spec};
 pub use text::one_line;

@@ -41,6 +41,9 @@ impl Settings {
     }
 
     /// A setting of type text.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn text(&self, name: &str) -> Result<String, Problem> {
         self.get(name, "a text", |value| match value {
             Value::Text(text) => Some(text.clone()),
@@ -49,6 +52,9 @@ impl Settings {
     }
 
     /// A setting of type number.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn number(&self, name: &str) -> Result<i64, Problem> {
         self.get(name, "a whole number", |value| match value {
             Value::Number(number) => Some(*number),
@@ -57,6 +63,9 @@ impl Settings {
     }
 
     /// A setting of type decimal.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn decimal(&self, name: &str) -> Result<Price, Problem> {
         self.get(name, "a decimal", |value| match value {
             Value::Decimal(price) => Some(*price),
@@ -65,6 +74,9 @@ impl Settings {
     }
 
     /// A setting of type millis.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn millis(&self, name: &str) -> Result<u64, Problem> {
         self.get(name, "a duration", |value| match value {
             Value::Millis(millis) => Some(*millis),
@@ -73,6 +85,9 @@ impl Settings {
     }
 
     /// A setting of type words.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn words(&self, name: &str) -> Result<Vec<String>, Problem> {
         self.get(name, "a list of texts", |value| match value {
             Value::Words(words) => Some(words.clone()),
@@ -81,6 +96,9 @@ impl Settings {
     }
 
     /// A setting of type credential; empty is none.
+    ///
+    /// # Errors
+    /// It is missing, or of another type.
     pub fn credential(&self, name: &str) -> Result<Option<String>, Problem> {
         self.get(name, "the name of a credential", |value| match value {
             Value::Credential(name) => Some(Some(name.clone()).filter(|name| !name.is_empty())),

@@ -6,92 +6,26 @@
 //! made one after it was filled in. A template that fails with sample data is a
 //! problem of `configure`, so that the host refuses it.
 
+mod context;
+
+pub use context::{Context, Item};
+
 use std::collections::BTreeMap;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters, functions,
 };
 
-use crate::one_line;
-use crate::types::Problem;
+use crate::channel::{Refusal, Template};
+use crate::types::{Problem, SettingSpec, Value as SettingValue};
+use crate::{Settings, one_line, problem, spec};
 
 /// Instructions that one template may take: no loop runs for ever.
 const FUEL: u64 = 100_000;
 /// Longest text that a template may make, bytes.
 const OUTPUT_BYTES: usize = 256 * 1024;
-/// Of a product.
-const TITLE_CHARS: usize = 120;
-/// Of an amount.
-const MONEY_CHARS: usize = 60;
-
-/// One price that dropped, as a template sees it.
-#[derive(Debug, Clone, Default)]
-pub struct Item {
-    /// The title, else the product's name.
-    pub title: String,
-    /// The product's name.
-    pub product: String,
-    /// What it costs now, in the recipient's words.
-    pub price: String,
-    /// The threshold of the watch.
-    pub watch_price: Option<String>,
-    /// What it cost before.
-    pub previous_price: Option<String>,
-    /// A link that was found safe.
-    pub url: Option<String>,
-}
-
-/// What a template may use.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    /// The recipient.
-    pub user: String,
-    /// `price-drop`, `digest` or `test`.
-    pub reason: &'static str,
-    /// At least one.
-    pub items: Vec<Item>,
-    /// Where the recipient ends these messages.
-    pub unsubscribe_url: Option<String>,
-    /// Further texts of the channel, such as settings.
-    pub texts: Vec<(&'static str, String)>,
-}
-
-impl Context {
-    fn value(&self) -> Value {
-        let items: Vec<Value> = self.items.iter().map(Item::value).collect();
-        let mut names: BTreeMap<&str, Value> = BTreeMap::from([
-            ("user", Value::from(one_line(&self.user, TITLE_CHARS))),
-            ("reason", Value::from(self.reason)),
-            ("count", Value::from(items.len())),
-            ("item", items.first().cloned().unwrap_or_default()),
-            ("items", Value::from(items)),
-            ("unsubscribe_url", optional(self.unsubscribe_url.as_deref())),
-        ]);
-        for (name, text) in &self.texts {
-            names.insert(name, Value::from(text.as_str()));
-        }
-        Value::from_iter(names)
-    }
-}
-
-impl Item {
-    fn value(&self) -> Value {
-        let money = |text: &str| Value::from(one_line(text, MONEY_CHARS));
-        let maybe = |text: &Option<String>| text.as_deref().map_or_else(|| Value::from(()), money);
-        Value::from_iter([
-            ("title", Value::from(one_line(&self.title, TITLE_CHARS))),
-            ("product", Value::from(one_line(&self.product, TITLE_CHARS))),
-            ("price", money(&self.price)),
-            ("watch_price", maybe(&self.watch_price)),
-            ("previous_price", maybe(&self.previous_price)),
-            ("url", optional(self.url.as_deref())),
-        ])
-    }
-}
-
-fn optional(text: Option<&str>) -> Value {
-    text.map_or_else(|| Value::from(()), Value::from)
-}
+/// The setting that names the locale to fall back to.
+const DEFAULT_LOCALE: &str = "default-locale";
 
 /// A part of a message: its name, and the most characters of one that is one line.
 #[derive(Debug, Clone, Copy)]
@@ -110,22 +44,33 @@ pub struct Templates {
 }
 
 impl Templates {
+    /// The setting `default-locale`, as `describe` declares it.
+    pub fn default_locale_spec() -> SettingSpec {
+        spec(
+            DEFAULT_LOCALE,
+            "The locale of recipients who have none, or one without templates.",
+            SettingValue::Text("en".into()),
+        )
+    }
+
     /// The defaults `(locale, part, text)` with the given ones put over them, each
     /// tried with samples that have these texts of the channel.
     ///
     /// # Errors
-    /// Every template that fails, and how.
+    /// The setting `default-locale` cannot be read, or every template that fails, and how.
     pub fn new(
         parts: &'static [Part],
-        defaults: &[(&'static str, &'static str, &'static str)],
-        given: Vec<(String, String, String)>,
-        default_locale: String,
+        defaults: &[(&str, &str, &str)],
+        settings: &Settings,
+        given: Vec<Template>,
         texts: &[(&'static str, String)],
     ) -> Result<Templates, Vec<Problem>> {
-        let defaults = defaults.iter().map(|(locale, part, text)| (*locale, *part, (*text).to_owned()));
-        let mut all: BTreeMap<(String, String), String> =
-            defaults.map(|(locale, part, text)| ((locale.to_owned(), part.to_owned()), text)).collect();
-        all.extend(given.into_iter().map(|(locale, part, text)| ((locale, part), text)));
+        let default_locale = settings.text(DEFAULT_LOCALE).map_err(|problem| vec![problem])?;
+        let defaults = defaults
+            .iter()
+            .map(|(locale, part, text)| ((locale.to_string(), part.to_string()), text.to_string()));
+        let mut all: BTreeMap<(String, String), String> = defaults.collect();
+        all.extend(given.into_iter().map(|it| ((it.locale, it.part), it.text)));
         let mut templates = Templates { environment: environment(), parts, default_locale };
         let mut problems = Vec::new();
         for ((locale, part), text) in all {
@@ -133,8 +78,8 @@ impl Templates {
         }
         for part in parts {
             if templates.name(None, part.name).is_none() {
-                let message = format!("there is no {} for it", name_of(&templates.default_locale, part.name));
-                problems.push(Problem { name: "default-locale".into(), message });
+                let missing = name_of(&templates.default_locale, part.name);
+                problems.push(problem(DEFAULT_LOCALE, format!("there is no {missing} for it")));
             }
         }
         if problems.is_empty() { Ok(templates) } else { Err(problems) }
@@ -164,13 +109,17 @@ impl Templates {
         Ok(())
     }
 
-    /// The part of a message in this locale.
+    /// The part of a message in its recipient's locale.
     ///
     /// # Errors
     /// The template fails with this message, though it did not with the samples.
-    pub fn render(&self, locale: Option<&str>, part: &str, context: &Context) -> Result<String, String> {
-        let name = self.name(locale, part).ok_or_else(|| format!("there is no template of {part}"))?;
-        let text = self.fill(&name, context).map_err(|reason| format!("template {name}: {reason}"))?;
+    pub fn render(&self, part: &str, context: &Context) -> Result<String, Refusal> {
+        let name = self
+            .name(context.locale.as_deref(), part)
+            .ok_or_else(|| Refusal::Permanent(format!("there is no template of {part}")))?;
+        let text = self
+            .fill(&name, context)
+            .map_err(|reason| Refusal::Permanent(format!("template {name}: {reason}")))?;
         let line_chars = self.parts.iter().find(|known| known.name == part).and_then(|it| it.line_chars);
         Ok(match line_chars {
             Some(most) => one_line(&text, most),
@@ -296,6 +245,7 @@ fn samples(texts: &[(&'static str, String)]) -> [Context; 4] {
     let hostile = Item { title: "<b>\r\nBcc: x {{ user }}\u{202e}".into(), ..full.clone() };
     let context = |reason, items: Vec<Item>, unsubscribe: Option<&str>| Context {
         user: "ann".into(),
+        locale: None,
         reason,
         items,
         unsubscribe_url: unsubscribe.map(str::to_owned),
@@ -313,6 +263,7 @@ fn samples(texts: &[(&'static str, String)]) -> [Context; 4] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::types::Setting;
 
     const PARTS: &[Part] =
         &[Part { name: "subject", line_chars: Some(100) }, Part { name: "html", line_chars: None }];
@@ -323,8 +274,14 @@ mod tests {
     ];
 
     fn with(given: &[(&str, &str, &str)]) -> Result<Templates, Vec<Problem>> {
-        let given = given.iter().map(|(a, b, c)| (a.to_string(), b.to_string(), c.to_string())).collect();
-        Templates::new(PARTS, DEFAULTS, given, "en".into(), &[])
+        let template = |(locale, part, text): &(&str, &str, &str)| Template {
+            locale: locale.to_string(),
+            part: part.to_string(),
+            text: text.to_string(),
+        };
+        let locale = Setting { name: DEFAULT_LOCALE.into(), value: SettingValue::Text("en".into()) };
+        let given = given.iter().map(template).collect();
+        Templates::new(PARTS, DEFAULTS, &Settings::new(vec![locale]), given, &[])
     }
 
     fn refused(given: &[(&str, &str, &str)]) -> String {
@@ -344,18 +301,19 @@ mod tests {
         for (locale, expected) in
             [("de-CH", "A nur $1"), ("de-AT", "A jetzt $1"), ("fr", "A now $1"), ("DE_at", "A jetzt $1")]
         {
-            assert_eq!(templates.render(Some(locale), "subject", &shoes("A")).unwrap(), expected, "{locale}");
+            let context = Context { locale: Some(locale.into()), ..shoes("A") };
+            assert_eq!(templates.render("subject", &context).unwrap(), expected, "{locale}");
         }
-        assert_eq!(templates.render(None, "subject", &shoes("A")).unwrap(), "A now $1");
+        assert_eq!(templates.render("subject", &shoes("A")).unwrap(), "A now $1");
     }
 
     #[test]
     fn untrusted_text_stays_in_its_place() {
         let templates = with(&[]).unwrap();
         let hostile = shoes("<b>\r\nBcc: all {{ user }}");
-        assert_eq!(templates.render(None, "html", &hostile).unwrap(), "<p>&lt;b&gt; Bcc: all {{ user }}</p>");
-        assert_eq!(templates.render(None, "subject", &hostile).unwrap(), "<b> Bcc: all {{ user }} now $1");
-        assert_eq!(templates.render(None, "html", &shoes("a/b'\"&")).unwrap(), "<p>a/b&#39;&quot;&amp;</p>");
+        assert_eq!(templates.render("html", &hostile).unwrap(), "<p>&lt;b&gt; Bcc: all {{ user }}</p>");
+        assert_eq!(templates.render("subject", &hostile).unwrap(), "<b> Bcc: all {{ user }} now $1");
+        assert_eq!(templates.render("html", &shoes("a/b'\"&")).unwrap(), "<p>a/b&#39;&quot;&amp;</p>");
     }
 
     #[test]
