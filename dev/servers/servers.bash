@@ -27,6 +27,12 @@ redis_program() {
   }
 }
 
+# s3_program: versitygw of the version above, once setup has built it.
+s3_program() {
+  local program=$root/versitygw-$s3_version/versitygw
+  [ -x "$program" ] && echo "$program"
+}
+
 # birth PID: when the process began, in ticks since the boot. Nothing for one that
 # is no more, or is dead and not yet taken note of. With the pid it names a
 # process even after its number went to another.

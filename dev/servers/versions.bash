@@ -3,6 +3,7 @@
 
 kafka_version=4.3.1
 cassandra_version=5.0.9
+s3_version=1.8.0
 # Kafka logs through slf4j and brings no backend that fits.
 log4j_version=2.25.4
 maven_dependency_plugin=org.apache.maven.plugins:maven-dependency-plugin:3.6.1

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
@@ -28,6 +29,23 @@ pub struct Committed {
     pub value: Option<String>,
 }
 
+/// A record with everything that Kafka keeps of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset; of one that is sent, none yet.
+    pub offset: i64,
+    /// Its timestamp, epoch milliseconds; of one that is sent, the client's clock.
+    pub timestamp_ms: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
 impl Kafka {
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -42,6 +60,42 @@ impl Kafka {
     pub fn producer(&self) -> Result<Producer, Error> {
         let producer = self.config().set("enable.idempotence", "true").create()?;
         Ok(Producer(producer))
+    }
+
+    /// A producer whose records come in transactions.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn transactions(&self, id: &str) -> Result<Transactions, Error> {
+        let producer: BaseProducer = self.config().set("transactional.id", id).create()?;
+        producer.init_transactions(PATIENCE)?;
+        Ok(Transactions(producer))
+    }
+
+    /// Every committed record that a topic holds now.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn records(&self, topic: &str) -> Result<Vec<RawRecord>, Error> {
+        let mut config = self.config();
+        config.set("group.id", "outside").set("enable.auto.commit", "false");
+        config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create()?;
+        let mut list = TopicPartitionList::new();
+        let mut open = partitions_of(&consumer, topic)?;
+        for partition in 0..open {
+            list.add_partition_offset(topic, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&list)?;
+        let mut records = Vec::new();
+        while open > 0 {
+            match consumer.poll(PATIENCE).ok_or("nothing came")? {
+                Ok(message) => records.push(RawRecord::of(&message)),
+                Err(KafkaError::PartitionEOF(_)) => open -= 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(records)
     }
 
     fn reader(&self, group: &str) -> Result<BaseConsumer, Error> {
@@ -90,6 +144,52 @@ fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Result<i32, Error> {
     match found.partitions().len() {
         0 => Err(format!("there is no topic {topic}").into()),
         count => Ok(count as i32),
+    }
+}
+
+impl RawRecord {
+    fn of(message: &BorrowedMessage<'_>) -> RawRecord {
+        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        let headers = message.headers().map(|headers| {
+            headers.iter().map(|header| (header.key.to_owned(), bytes(header.value))).collect()
+        });
+        RawRecord {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            key: bytes(message.key()),
+            value: bytes(message.payload()),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+}
+
+/// Sends records in transactions.
+pub struct Transactions(BaseProducer);
+
+impl Transactions {
+    /// Sends these in one transaction, which is then committed or aborted.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn send(&self, topic: &str, records: &[RawRecord], commits: bool) -> Result<(), Error> {
+        self.0.begin_transaction()?;
+        for record in records {
+            let mut headers = OwnedHeaders::new();
+            for (name, value) in &record.headers {
+                headers = headers.insert(Header { key: name, value: value.as_deref() });
+            }
+            let mut sent = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition).headers(headers);
+            sent.key = record.key.as_deref();
+            sent.payload = record.value.as_deref();
+            self.0.send(sent).map_err(|(error, _)| error)?;
+        }
+        self.0.flush(PATIENCE)?;
+        match commits {
+            true => self.0.commit_transaction(PATIENCE)?,
+            false => self.0.abort_transaction(PATIENCE)?,
+        }
+        Ok(())
     }
 }
 

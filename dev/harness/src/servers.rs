@@ -1,4 +1,4 @@
-//! Kafka, Cassandra and Redis for tests, by the scripts of dev/servers: one of
+//! Kafka, Cassandra, Redis and S3 for tests, by the scripts of dev/servers: one of
 //! each that all tests share, and own ones that a test may kill, pause and start
 //! again. Knows no client library: a test brings its own.
 
@@ -17,6 +17,8 @@ pub enum Kind {
     Cassandra,
     /// Redis, or Valkey.
     Redis,
+    /// S3, by versitygw over a folder.
+    S3,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
             Kind::Kafka => "kafka",
             Kind::Cassandra => "cassandra",
             Kind::Redis => "redis",
+            Kind::S3 => "s3",
         }
     }
 }
@@ -57,6 +60,16 @@ pub fn cassandra() -> String {
 pub fn redis() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     shared(Kind::Redis, &ADDRESS)
+}
+
+/// Where the shared S3 server listens, `127.0.0.1:port`. Its bucket is `pricedrop`, its
+/// access key `admin` with the secret `admin-secret`; a test uses a prefix of its own.
+///
+/// # Panics
+/// It cannot be had: what the script said.
+pub fn s3() -> String {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    shared(Kind::S3, &ADDRESS)
 }
 
 /// Starts it, unless it serves already: the script sees to that, one caller at

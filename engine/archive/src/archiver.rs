@@ -50,6 +50,8 @@ pub struct Archiver {
     pub source: Box<dyn ArchiveSource>,
     /// Where to.
     pub bucket: Bucket,
+    /// Whose archive it is.
+    pub group: String,
     /// When objects are closed.
     pub limits: Limits,
     /// Wall time, for the age of objects.
@@ -144,6 +146,10 @@ impl Archiver {
 impl Running<'_> {
     /// Reads what there is and closes what is due. An error is one of the whole topic.
     fn step(&mut self) -> Result<Result<(), Error>, Stopped> {
+        let (bucket, group) = (self.archiver.bucket.clone(), self.archiver.group.clone());
+        if let Err(error) = self.wait_for(bucket.claim(&group))? {
+            return Ok(Err(error));
+        }
         self.take_assigned()?;
         if self.is_misplaced {
             let positions: Vec<(Partition, i64)> =

@@ -14,6 +14,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
 use crate::name::{MARKER, PROBES};
@@ -67,6 +68,8 @@ struct Marker {
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     url: String,
+    /// Whether it was checked and taken.
+    claimed: Arc<OnceCell<()>>,
 }
 
 /// Hands the engine's own HTTP client to the library.
@@ -104,7 +107,7 @@ impl Bucket {
                 return Err(refused(&format!("begins with {other}:; s3: and file: are supported")));
             }
         };
-        Ok(Bucket { store, url })
+        Ok(Bucket { store, url, claimed: Arc::default() })
     }
 
     /// Its URL, as it was given.
@@ -112,12 +115,16 @@ impl Bucket {
         &self.url
     }
 
-    /// Checks what the archive relies on, and takes the bucket for this group.
+    /// Checks what the archive relies on, and takes the bucket for this group; once.
     ///
     /// # Errors
     /// The server cannot be reached, denies access, replaces objects that it was told to
     /// keep, or the bucket holds the archive of another group.
     pub async fn claim(&self, group: &str) -> Result<(), Error> {
+        self.claimed.get_or_try_init(|| self.claim_now(group)).await.copied()
+    }
+
+    async fn claim_now(&self, group: &str) -> Result<(), Error> {
         self.probe().await?;
         let marker = Marker { format: FORMAT, group: group.to_owned() };
         let json = serde_json::to_vec(&marker).expect("texts and numbers can be written as JSON");

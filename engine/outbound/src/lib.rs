@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use pricedrop_model::channel::{Access, Outgoing, Reply, SendError, SendRequest, Sender};
 
 pub use limits::Options;
+pub use tls::trusting_client;
 
 use channel::ChannelAccess;
 use lines::Lines;

@@ -2,10 +2,32 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a request to a store may take, its body included.
+const REQUEST: Duration = Duration::from_secs(60);
+
+/// A client for a store of the operator's own, wherever it lies.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificates.
+pub fn trusting_client(ca_file: Option<&Path>) -> Result<Client, String> {
+    let client = Client::builder()
+        .tls_backend_preconfigured(client_config(ca_file)?)
+        .user_agent(concat!("pricedrop/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .timeout(REQUEST)
+        .build();
+    client.map_err(|error| error.to_string())
+}
 
 /// The TLS of requests.
 pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {

@@ -49,6 +49,9 @@ pub enum Command {
     /// Look after the offsets that the engine goes on from.
     #[command(subcommand)]
     Offsets(Offsets),
+    /// Look at the archive, check all of it, or accept that records were lost.
+    #[command(subcommand)]
+    Archive(Archive),
     /// Make and compare the tables in Cassandra.
     #[command(subcommand)]
     Schema(Schema),
@@ -74,13 +77,51 @@ pub struct Run {
     pub shadow: bool,
 }
 
-/// A half of the engine.
+/// A part of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// From updates to notifications.
     Notifier,
     /// From notifications to deliveries.
     Dispatcher,
+    /// From topics to the archive.
+    Archiver,
+}
+
+/// `pricedrop archive`.
+#[derive(Debug, Subcommand)]
+pub enum Archive {
+    /// Show what the archive holds, and what is missing. Reads names and links only.
+    Status(ArchiveStatus),
+    /// Read every object and compare it with its checksum.
+    Verify(ArchiveVerify),
+    /// Record that a topic deleted records before they were archived, and continue after them.
+    AcceptLoss {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+}
+
+/// `pricedrop archive status`.
+#[derive(Debug, Args)]
+pub struct ArchiveStatus {
+    /// Another archive than the configured one.
+    pub url: Option<String>,
+    /// One JSON object for each partition.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pricedrop archive verify`.
+#[derive(Debug, Args)]
+pub struct ArchiveVerify {
+    /// Another archive than the configured one.
+    pub url: Option<String>,
+    /// Only this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
 }
 
 /// `pricedrop simulate`.
@@ -443,6 +484,7 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
         Command::Buckets(asked) => commands::buckets::execute(&config, asked),
         Command::Topics(asked) => commands::topics::execute(&config, asked),
         Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
+        Command::Archive(asked) => commands::archive::execute(&config, &asked),
         Command::Schema(asked) => commands::schema::execute(&config, asked),
         Command::Doctor(asked) => commands::doctor::execute(&config, asked.role),
         Command::Plugin(asked) => commands::plugin::execute(&config, asked),

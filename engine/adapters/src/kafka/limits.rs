@@ -56,6 +56,8 @@ pub const EVENT_POLL_MS: u64 = 100;
 pub const SEEK_AGAIN_MS: u64 = 5;
 /// Pause before records that could not be read are asked for again, milliseconds.
 pub const ASTRAY_MS: u64 = 1_000;
+/// Records that the archiver takes over at once.
+pub const ARCHIVE_BATCH: usize = 4_096;
 /// Removals carried out at once.
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.

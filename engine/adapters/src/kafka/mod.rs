@@ -15,6 +15,7 @@
 
 mod accept;
 mod acked;
+mod archive_source;
 mod assigning;
 mod commit;
 mod dead_letters;
@@ -56,6 +57,7 @@ use pricedrop_model::seams::WatchWriter;
 
 pub use accept::{Accepted, accept};
 pub use acked::Acked;
+pub use archive_source::{KafkaArchiveSource, first_offset};
 pub use commit::{KafkaCommitter, Options};
 pub use dead_letters::KafkaDeadLetters;
 pub use dispatch::{DispatchOptions, KafkaDispatch};

@@ -28,6 +28,8 @@ pub struct Roles {
     pub notifier: bool,
     /// From notifications to deliveries.
     pub dispatcher: bool,
+    /// From topics to the archive.
+    pub archiver: bool,
 }
 
 impl Roles {
@@ -35,6 +37,9 @@ impl Roles {
     pub fn concern(self, topics: &Topics, topic: &str) -> bool {
         let of_dispatcher = [&topics.retries, &topics.dead_deliveries];
         let of_notifier = [&topics.prices, &topics.state, &topics.removals, &topics.dead_updates];
+        if self.archiver && topics.archived().contains(&topic) {
+            return true;
+        }
         let is = |names: &[&String]| names.iter().any(|name| *name == topic);
         (self.dispatcher || !is(&of_dispatcher)) && (self.notifier || !is(&of_notifier))
     }
@@ -58,6 +63,7 @@ pub struct Missing {
 const NOTIFIER: &str = "the notifier";
 const REMOVER: &str = "the removal of told `once` watches";
 const DISPATCHER: &str = "the dispatcher";
+const ARCHIVER: &str = "the archiver";
 const POSTS: &str = "POST /v1/prices";
 const LOOKING: &str = "`pricedrop dlq`";
 
@@ -83,10 +89,15 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
         (&topics.retries, WRITE, DISPATCHER),
         (&topics.dead_deliveries, WRITE, DISPATCHER),
         (&topics.dead_deliveries, READ, LOOKING),
+        (&topics.prices, READ, ARCHIVER),
+        (&topics.notifications, READ, ARCHIVER),
+        (&topics.dead_updates, READ, ARCHIVER),
+        (&topics.dead_deliveries, READ, ARCHIVER),
     ];
     let asked = |needed_by: &str| match needed_by {
         NOTIFIER => roles.notifier,
         DISPATCHER => roles.dispatcher,
+        ARCHIVER => roles.archiver,
         _ => true,
     };
     let allowed = topic_rights(&client, needed.iter().map(|(topic, ..)| topic.as_str()))?;
@@ -117,6 +128,9 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
             missing.extend(denied);
             missing.extend(transaction_right(settings, &name, needed_by));
         }
+    }
+    if roles.archiver {
+        missing.extend(group_right(&client, &super::archive_source::group(settings), ARCHIVER)?);
     }
     Ok(missing)
 }

@@ -63,6 +63,13 @@ impl Topics {
     }
 }
 
+impl Topics {
+    /// The topics that the archiver can archive.
+    pub fn archived(&self) -> [&str; 4] {
+        [&self.prices, &self.notifications, &self.dead_updates, &self.dead_deliveries]
+    }
+}
+
 /// Where the cluster is, and under which names we work there.
 #[derive(Clone)]
 pub struct Settings {

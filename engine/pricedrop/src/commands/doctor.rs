@@ -10,6 +10,7 @@ use pricedrop_adapters::cassandra::{self, Table, limits::CLOCKS_MS};
 use pricedrop_adapters::kafka::rights::Roles;
 use pricedrop_adapters::kafka::{self, Difference, Sample, Settings};
 use pricedrop_adapters::redis::Redis;
+use pricedrop_archive::Bucket;
 
 use super::findings::{self, Finding};
 use crate::cli;
@@ -28,7 +29,11 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let only = |one| role.is_none_or(|asked| asked == one);
-    let roles = Roles { notifier: only(cli::Role::Notifier), dispatcher: only(cli::Role::Dispatcher) };
+    let roles = Roles {
+        notifier: only(cli::Role::Notifier),
+        dispatcher: only(cli::Role::Dispatcher),
+        archiver: only(cli::Role::Archiver) && config.archive_is_on(),
+    };
     let mut found = of_kafka(&runtime, &config.kafka(false)?, roles);
     if stores.cassandra {
         found.extend(runtime.block_on(of_cassandra(&config.cassandra()?, roles)));
@@ -36,7 +41,21 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
     if stores.asks_redis(roles.dispatcher) {
         found.extend(runtime.block_on(of_redis(config, roles))?);
     }
+    if roles.archiver {
+        found.extend(runtime.block_on(of_archive(config))?);
+    }
     findings::print("doctor", found)
+}
+
+/// Tries the bucket: whether it answers, and keeps the first of two objects.
+async fn of_archive(config: &Config) -> Result<Vec<Finding>, Stopped> {
+    let archive = config.archive()?;
+    let bucket = Bucket::open(&archive.options, archive.client)
+        .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
+    Ok(match bucket.claim(&config.kafka(false)?.group).await {
+        Ok(()) => Vec::new(),
+        Err(error) => away("archive", error, "mend [archive], or the rights of its access key"),
+    })
 }
 
 /// What a server says that is away, or lets nobody in.
@@ -254,9 +273,9 @@ fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
-    const WHOLE: Roles = Roles { notifier: true, dispatcher: true };
-    const NOTIFIER: Roles = Roles { notifier: true, dispatcher: false };
-    const DISPATCHER: Roles = Roles { notifier: false, dispatcher: true };
+    const WHOLE: Roles = Roles { notifier: true, dispatcher: true, archiver: false };
+    const NOTIFIER: Roles = Roles { dispatcher: false, ..WHOLE };
+    const DISPATCHER: Roles = Roles { notifier: false, ..WHOLE };
 
     /// The tables without which an engine of these roles would not work.
     fn needed(roles: Roles, weight: Weight) -> Vec<Table> {

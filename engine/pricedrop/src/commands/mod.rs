@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod archive;
 pub mod buckets;
 pub mod config;
 pub mod dlq;

@@ -1,5 +1,6 @@
 //! Fields that are right one by one and wrong together.
 
+use super::archive::ARCHIVED;
 use super::{Config, Problem};
 
 impl Config {
@@ -66,6 +67,7 @@ impl Config {
             ("cassandra", "password"),
             ("redis", "password"),
             ("dispatch", "address_secret"),
+            ("archive", "secret_access_key"),
         ];
         for (table, what) in secrets {
             let names = ["file", "env"].map(|place| format!("{table}.{what}_{place}"));
@@ -97,6 +99,18 @@ impl Config {
         }
         if self.get("cassandra.user").is_none() && self.named_secret("cassandra", "password").is_some() {
             problems.push(problem("cassandra names a password, but no user".into(), "set cassandra.user"));
+        }
+        let key = [
+            self.get("archive.access_key_id").is_some(),
+            self.named_secret("archive", "secret_access_key").is_some(),
+        ];
+        if key[0] != key[1] {
+            let message = "of archive.access_key_id and archive.secret_access_key only one is set".to_owned();
+            problems.push(problem(message, "name both, or none"));
+        }
+        for topic in self.texts("archive.topics").iter().filter(|topic| !ARCHIVED.contains(&topic.as_str())) {
+            let message = format!("archive.topics names {topic:?}");
+            problems.push(problem(message, &format!("name any of {}", ARCHIVED.join(", "))));
         }
         if self.stores().kafka && !self.properties().contains_key("bootstrap.servers") {
             let message = "stores.log is \"kafka\", and nothing says where Kafka is".to_owned();

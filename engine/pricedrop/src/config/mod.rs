@@ -10,6 +10,7 @@
 //! of environment variables, the example and the reference. Nothing here opens
 //! a store or a plugin. A secret is read when it is used, and shown nowhere.
 
+mod archive;
 mod contradictions;
 mod field;
 mod fields;

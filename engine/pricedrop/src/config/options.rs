@@ -170,7 +170,7 @@ impl Config {
     }
 
     /// A number that counts things in memory; its field's range fits.
-    fn size(&self, name: &str) -> usize {
+    pub(super) fn size(&self, name: &str) -> usize {
         self.number(name) as usize
     }
 }

@@ -28,10 +28,14 @@ fn write(
     writeln!(out, "  data     {}", data.display())?;
     writeln!(out, "  plugins  {}", plugins.summary())?;
     writeln!(out, "  stores   {}", stores(config.stores(), asked))?;
+    if asked.archiver {
+        writeln!(out, "  archive  {}", config.text("archive.url").unwrap_or_default())?;
+    }
     match (asked.shadow, asked.notifier, asked.dispatcher) {
         (true, ..) => writeln!(out, "  role     a shadow: nothing is published, sent or deleted")?,
         (_, true, false) => writeln!(out, "  role     notifier alone: nothing is sent")?,
-        (_, false, _) => return writeln!(out, "  role     dispatcher alone: nothing is decided"),
+        (_, false, true) => return writeln!(out, "  role     dispatcher alone: nothing is decided"),
+        (_, false, false) => return writeln!(out, "  role     archiver alone: nothing is decided or sent"),
         (_, true, true) => {}
     }
     let token = if config.token().is_ok_and(|token| token.is_some()) {
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn a_notifier_alone_claims_no_leases() {
         let servers = Stores { kafka: true, cassandra: true, redis_leases: true, redis_cache: false };
-        let whole = Asked { notifier: true, dispatcher: true, shadow: false };
+        let whole = Asked { notifier: true, dispatcher: true, archiver: false, shadow: false };
         assert_eq!(stores(servers, whole), "log kafka, watches cassandra, leases redis");
         let alone = Asked { dispatcher: false, ..whole };
         assert_eq!(stores(servers, alone), "log kafka, watches cassandra");

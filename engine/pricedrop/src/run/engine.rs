@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pricedrop_archive::Counters;
 use pricedrop_http::{Engine, Measure, MigrateError, Reason, Severity};
 use pricedrop_model::ProductId;
 use pricedrop_model::seams::Error;
@@ -20,6 +21,8 @@ pub struct Status {
     pub notifiers: Vec<Arc<notifier::Counters>>,
     /// The dispatcher's.
     pub dispatcher: Arc<dispatcher::Counters>,
+    /// The archiver's.
+    pub archive: Arc<Counters>,
     /// What the engine stands on.
     pub health: Arc<dyn Health>,
     /// Which policy's buckets are served.
@@ -46,6 +49,8 @@ impl Engine for Status {
             };
             reasons.push(reason(provider, Severity::Warning, why));
         }
+        let archive = self.archive.reasons().into_iter();
+        reasons.extend(archive.map(|why| reason("archive", Severity::Warning, why)));
         reasons.extend(self.plugins.warnings());
         reasons
     }
@@ -73,6 +78,7 @@ impl Engine for Status {
     async fn measures(&self) -> Vec<Measure> {
         let mut all = measures::of_notifiers(&self.notifiers);
         all.extend(measures::of_dispatcher(&self.dispatcher));
+        all.extend(super::archive::measures(&self.archive));
         all.extend(self.plugins.measures());
         all.extend(self.health.measures().await);
         all.extend(measures::resident());

@@ -9,6 +9,7 @@
 //! Invariant: a part stops only when nothing before it can hand it work any
 //! more, so that whatever was begun is answered.
 
+mod archive;
 mod banner;
 mod engine;
 mod logging;
@@ -92,6 +93,7 @@ struct Running {
     notifiers_ended: JoinSet<Result<(), String>>,
     dispatcher: JoinSet<Result<(), dispatcher::Error>>,
     stop_dispatcher: watch::Sender<bool>,
+    archive: archive::Archive,
     plugins: plugins::Loaded,
     address_file: PathBuf,
     limit: Duration,
@@ -153,7 +155,10 @@ impl Running {
             }
             None => None,
         };
+        let group = config.text("stream.group").unwrap_or_default();
+        let archive = archive::Archive::start(config, group, stores.archive).await?;
         let status = Status {
+            archive: archive.counters(),
             notifiers: parts.iter().map(notifier::Notifier::counters).collect(),
             dispatcher: delivered,
             health: stores.health,
@@ -174,6 +179,7 @@ impl Running {
             notifiers_ended,
             dispatcher: spawned(dispatch(dispatcher, dispatcher_told)),
             stop_dispatcher,
+            archive,
             plugins,
             address_file,
             limit: Duration::from_millis(config.number("limits.stop")),
@@ -204,6 +210,7 @@ impl Running {
         }
         self.stop_dispatcher.send_replace(true);
         let delivered = self.dispatcher.join_next().await;
+        self.archive.stop().await;
         self.plugins.stop().await;
         let _ = std::fs::remove_file(&self.address_file);
         let failed = |what: &str, why: String| Err(Stopped::failed(format!("{what}: {why}"), WHAT_IS_OPEN));

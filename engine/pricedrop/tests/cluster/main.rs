@@ -2,6 +2,7 @@
 //! commands and its doctor say. What is told to whom is proven elsewhere.
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod channels;
 mod delivering;
 mod doctor;

@@ -281,6 +281,58 @@ pub(super) static ENGINE: &[Field] = &[
         "\"20s\"",
         "How long deliveries in flight may take to end when the engine stops.",
     ),
+    unset(
+        "archive.url",
+        Kind::Text,
+        "Where the archive lies: s3://bucket/prefix, or file:///folder. Each group needs a prefix of its own. S3 \
+         must support conditional writes (If-None-Match); the engine tries it when it starts.",
+    ),
+    field(
+        "archive.topics",
+        Kind::Texts,
+        "[\"updates\", \"notifications\", \"dead-letters\"]",
+        "What is archived: any of updates, notifications, dead-letters.",
+    ),
+    unset(
+        "archive.endpoint",
+        Kind::Text,
+        "The URL of an S3 server other than Amazon's, such as https://s3.example:9000.",
+    ),
+    unset("archive.region", Kind::Text, "The region of the bucket. Not set: AWS_REGION, else us-east-1."),
+    unset(
+        "archive.access_key_id",
+        Kind::Text,
+        "The id of the access key. Not set: the credentials of the environment, as AWS's own tools find them.",
+    ),
+    unset("archive.secret_access_key_file", Kind::Path, "A file that holds the secret of the access key."),
+    unset(
+        "archive.secret_access_key_env",
+        Kind::Text,
+        "The environment variable that holds the secret of the access key.",
+    ),
+    unset(
+        "archive.ca_file",
+        Kind::Path,
+        "A PEM file of certificate authorities to trust besides the public ones.",
+    ),
+    field(
+        "archive.max_object_size",
+        Kind::Bytes(KIB, GIB),
+        "\"16MiB\"",
+        "An object is closed at this size, compressed.",
+    ),
+    field(
+        "archive.max_object_age",
+        Kind::Millis(100, DAY),
+        "\"10m\"",
+        "An object is closed this long after its first record.",
+    ),
+    field(
+        "archive.max_memory",
+        Kind::Bytes(MIB, 64 * GIB),
+        "\"128MiB\"",
+        "Memory for the open objects of one topic, compressed. The largest is closed when it is used up.",
+    ),
     field(
         "log.level",
         Kind::Text,

@@ -27,6 +27,10 @@ pub static TABLES: &[(&str, &str)] = &[
     ("http", "The API, health and metrics."),
     ("data", "The local disk: the embedded store, and what every instance keeps for itself."),
     ("dispatch", "How notifications reach people."),
+    (
+        "archive",
+        "The archive: updates, notifications and dead letters in S3 or a folder. On when archive.url is set.",
+    ),
     ("log", "What the engine says on standard error."),
     ("limits", "Every other bound of the engine."),
     ("stores", "What the engine stands on: the embedded store alone, or Kafka, Cassandra and Redis."),

@@ -8,11 +8,12 @@ use pricedrop_adapters::cassandra::{Cassandra, Table};
 use pricedrop_adapters::embedded::Embedded;
 use pricedrop_adapters::kafka::rights::{self, Roles};
 use pricedrop_adapters::kafka::{
-    self, Acked, DispatchOptions, Ends, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaOutbox,
-    KafkaReplays, MemoryRetryIndex, Settings, Slot,
+    self, Acked, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
+    KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings, Slot,
 };
 use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
 use pricedrop_adapters::retry_index::RetryIndex;
+use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::notification::Format;
@@ -62,7 +63,7 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
 /// What the engine cannot work with is refused, what is weak is said.
 async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped> {
     let mut found = kafka::topics::check(settings).await.map_err(topics::refused)?;
-    let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher };
+    let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };
     found.retain(|finding| roles.concern(&settings.topics, &finding.topic));
     for finding in found.iter().filter(|finding| !finding.fatal) {
         tracing::warn!(topic = finding.topic, "it {}; {}", finding.what, finding.remedy);
@@ -202,6 +203,7 @@ impl Opened for Connected {
             servers.cassandra = Some(tables.clone());
         }
         let workers = self.start_workers(&mut servers)?;
+        let archive = self.archive_sources()?;
         let (stop, stop_workers) = watch::channel(false);
         let log = dispatch.as_ref().map(|dispatch| dispatch.notifications(dead_letters.clone()));
         servers.dispatch = dispatch;
@@ -210,6 +212,7 @@ impl Opened for Connected {
             workers,
             watches: self.watches.read(),
             stop_workers,
+            archive,
             end_input: Box::new(move || {
                 stop.send_replace(true);
             }),
@@ -276,6 +279,19 @@ impl Connected {
         };
         options.transactional_id = self.slot.transactional_id(&options.group(), 0);
         KafkaDispatch::join(options).map_err(topics::refused)
+    }
+
+    /// The topics that are archived.
+    fn archive_sources(&self) -> Result<Vec<Box<dyn ArchiveSource>>, Stopped> {
+        if !self.asked.archiver {
+            return Ok(Vec::new());
+        }
+        let topics = self.config.archived_topics(&self.settings.topics);
+        let join = |topic: &str| -> Result<Box<dyn ArchiveSource>, Stopped> {
+            let source = KafkaArchiveSource::join(&self.settings, topic).map_err(topics::refused)?;
+            Ok(Box::new(source))
+        };
+        topics.iter().map(|topic| join(topic)).collect()
     }
 
     /// Redis, if this process asks it by itself. A notifier that does not cache

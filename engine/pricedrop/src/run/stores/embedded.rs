@@ -73,6 +73,7 @@ impl Opened for OnDisk {
                 closed.close();
                 drop(keep);
             }),
+            archive: Vec::new(),
             dispatch: asked.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),
             shown: Shown {
                 intake: Arc::new(Intake(intake.clone())),

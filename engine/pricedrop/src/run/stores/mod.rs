@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use pricedrop_adapters::moving::Progress;
 use pricedrop_http::{Measure, Outbox, PriceIntake, Reason};
 use pricedrop_model::ProductId;
+use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::dispatch::{
     CurrentPrices, DeadLetters, Leases, NotificationLog, Recipients, RetryQueue,
 };
@@ -40,6 +41,8 @@ pub struct Asked {
     pub notifier: bool,
     /// From notifications to deliveries.
     pub dispatcher: bool,
+    /// From topics to the archive.
+    pub archiver: bool,
     /// Publish, send and delete nothing.
     pub shadow: bool,
 }
@@ -51,6 +54,7 @@ impl Asked {
         Asked {
             notifier: only(cli::Role::Notifier),
             dispatcher: only(cli::Role::Dispatcher) && config.flag("dispatch.enabled") && !run.shadow,
+            archiver: only(cli::Role::Archiver) && config.archive_is_on() && !run.shadow,
             shadow: run.shadow,
         }
     }
@@ -79,6 +83,8 @@ pub struct Stores {
     pub stop_workers: watch::Receiver<bool>,
     /// Ends the input: whatever was taken in is worked through.
     pub end_input: Box<dyn FnOnce() + Send>,
+    /// What the archiver reads; none: this process has no archiver.
+    pub archive: Vec<Box<dyn ArchiveSource>>,
     /// What the dispatcher reads; none: this process has no dispatcher.
     pub dispatch: Option<Dispatch>,
     /// What the API reaches, and the dispatcher as well.

@@ -1,0 +1,142 @@
+//! A topic as the archiver reads it.
+//!
+//! The group only shares the partitions out. They are read by a consumer without a
+//! group, because the archive says where each is read on, and no offset is committed.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pricedrop_model::Partition;
+use pricedrop_model::archive::{ArchiveSource, ArchivedRecord, Header};
+use pricedrop_model::seams::Error;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::assigning::assign;
+use super::limits::{ARCHIVE_BATCH, CALL_MS};
+use super::log::{Logged, away_because};
+use super::marked_log::reader;
+use super::member::{Member, away, partitions_of};
+use super::settings::Settings;
+
+/// The group of the archivers.
+pub(super) fn group(settings: &Settings) -> String {
+    format!("{}.archiver", settings.group)
+}
+
+/// The first offset that a partition still holds.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> Result<i64, Error> {
+    let client = reader(settings)?;
+    let partitions = partitions_of(&client, topic)?;
+    if usize::try_from(partition.0).is_ok_and(|number| number < partitions) {
+        let asked = client.fetch_watermarks(topic, partition.0, Duration::from_millis(CALL_MS));
+        return asked.map(|(first, _)| first).map_err(away);
+    }
+    Err(Error::Broken(format!(
+        "topic {topic} has the partitions 0 to {}, not {}",
+        partitions - 1,
+        partition.0
+    )))
+}
+
+/// One topic, shared among the archivers of a group.
+pub struct KafkaArchiveSource {
+    topic: String,
+    member: Member,
+    consumer: BaseConsumer<Logged>,
+}
+
+impl KafkaArchiveSource {
+    /// Joins the archivers' group for this topic.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn join(settings: &Settings, topic: &str) -> Result<KafkaArchiveSource, Error> {
+        let member = Member::join(settings, &group(settings), topic)?;
+        let consumer = BaseConsumer::from_config_and_context(&settings.reader(), Logged::default())
+            .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))?;
+        Ok(KafkaArchiveSource { topic: topic.to_owned(), member, consumer })
+    }
+
+    /// The next record, if it comes in time.
+    fn next(&self, wait: Duration) -> Result<Option<(Partition, ArchivedRecord)>, Error> {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.consumer.poll(left) {
+                Some(Ok(message)) => return Ok(Some(record_of(&message))),
+                Some(Err(error)) if stops_reading(&error) => {
+                    return Err(Error::Unavailable(format!("{}: {error}", self.topic)));
+                }
+                // The client tries the others again by itself.
+                Some(Err(error)) => tracing::debug!(topic = self.topic, %error, "reading for the archive"),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl ArchiveSource for KafkaArchiveSource {
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    fn assigned(&mut self) -> Vec<(Partition, u64)> {
+        self.member.held()
+    }
+
+    fn offsets(&mut self, partition: Partition) -> Result<(i64, i64), Error> {
+        let wait = Duration::from_millis(CALL_MS);
+        let asked = self.consumer.fetch_watermarks(&self.topic, partition.0, wait);
+        asked.map_err(|error| away_because(&self.consumer, error))
+    }
+
+    fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+        }
+        assign(&self.consumer, &list).map_err(away)
+    }
+
+    fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
+        let Some(first) = self.next(Duration::from_millis(wait_ms))? else { return Ok(Vec::new()) };
+        let mut records = vec![first];
+        while records.len() < ARCHIVE_BATCH {
+            let Some(record) = self.next(Duration::ZERO)? else { break };
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+/// Whether the client does not read on from where it was told to.
+fn stops_reading(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AutoOffsetReset, BadMessage, NotImplemented, OffsetOutOfRange};
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| matches!(code, AutoOffsetReset | BadMessage | NotImplemented | OffsetOutOfRange))
+}
+
+fn record_of(message: &BorrowedMessage<'_>) -> (Partition, ArchivedRecord) {
+    let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| Header { name: header.key.to_owned(), value: bytes(header.value) })
+            .collect()
+    });
+    let record = ArchivedRecord {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        key: bytes(message.key()),
+        value: bytes(message.payload()),
+        headers: headers.unwrap_or_default(),
+    };
+    (Partition(message.partition()), record)
+}

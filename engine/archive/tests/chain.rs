@@ -1,0 +1,107 @@
+//! Chains hold exactly what their writers were given, whoever dies and whoever fights.
+#![allow(clippy::unwrap_used)]
+
+mod rig;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use pricedrop_archive::{Bucket, Builder, Chain, Finding, Reader};
+use rand::RngExt as _;
+use rig::{GROUP, folder, open, record_at, records, s3, source};
+
+const WRITERS: usize = 3;
+const KILLS: u64 = 60;
+/// The archive begins within the topic.
+const FIRST: i64 = 5;
+const RECORDS_MIN: i64 = 500;
+
+/// Appends objects of any size, is killed at any moment, and begins again.
+async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
+    let until = Duration::from_millis(1);
+    let mut patience = until;
+    loop {
+        let appended = tokio::time::timeout(patience * rand::rng().random_range(1..=60), async {
+            let mut chain = Chain::open(&bucket, source()).await.unwrap();
+            chain.begin(FIRST).await.unwrap();
+            let first = chain.next().unwrap();
+            if first > RECORDS_MIN && kills.load(Relaxed) >= KILLS {
+                return true;
+            }
+            let mut builder = Builder::new(first);
+            let last = first + rand::rng().random_range(1..30);
+            (first..=last).filter_map(record_at).for_each(|record| builder.push(record));
+            if !builder.is_empty() {
+                chain.append(&builder.finish()).await.unwrap();
+            }
+            false
+        });
+        match appended.await {
+            Ok(true) => return,
+            Ok(false) => patience = until,
+            Err(_) => {
+                kills.fetch_add(1, Relaxed);
+                // A chain that has grown long takes its time to be opened.
+                patience = (patience * 2).min(Duration::from_millis(64));
+            }
+        }
+    }
+}
+
+async fn writers_fight(bucket: Bucket) {
+    bucket.claim(GROUP).await.unwrap();
+    let kills = Arc::new(AtomicU64::new(0));
+    let writers = (0..WRITERS).map(|_| tokio::spawn(writer(bucket.clone(), Arc::clone(&kills))));
+    for ended in futures::future::join_all(writers).await {
+        ended.unwrap();
+    }
+    let archived = records(&bucket).await;
+    let last = archived.last().unwrap().offset;
+    let expected: Vec<_> = (FIRST..=last).filter_map(record_at).collect();
+    assert_eq!(archived, expected);
+    assert!(kills.load(Relaxed) >= KILLS, "{kills:?} kills");
+    // Whoever comes next cleans up after the dead.
+    Chain::open(&bucket, source()).await.unwrap();
+    let reader = Reader::open(bucket, Some(GROUP)).await.unwrap();
+    let status = reader.status(&source()).await.unwrap();
+    let left: Vec<&Finding> = status
+        .findings
+        .iter()
+        .filter(|it| !matches!(it, Finding::Unlinked(name) if !is_before(name, last)))
+        .collect();
+    assert_eq!(left, [] as [&Finding; 0]);
+    assert_eq!((status.first, status.next), (FIRST, last + 1));
+}
+
+/// Whether an object begins within the chain.
+fn is_before(name: &str, last: i64) -> bool {
+    source().range_of(&name.into()).is_some_and(|range| range.first <= last)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_fight_and_die_leave_one_complete_chain_in_s3() {
+    writers_fight(open(&s3())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_fight_and_die_leave_one_complete_chain_in_a_folder() {
+    let home = tempfile::tempdir().unwrap();
+    writers_fight(open(&folder(&home))).await;
+}
+
+#[tokio::test]
+async fn two_archives_that_begin_at_once_begin_at_one_offset() {
+    let bucket = open(&s3());
+    bucket.claim(GROUP).await.unwrap();
+    let begin = |first: i64| {
+        let bucket = bucket.clone();
+        async move {
+            let mut chain = Chain::open(&bucket, source()).await.unwrap();
+            chain.begin(first).await.unwrap();
+            chain.next().unwrap()
+        }
+    };
+    let began = futures::future::join_all([0, 5, 9].map(begin)).await;
+    assert!(began.iter().all(|first| *first == began[0]), "{began:?}");
+}

@@ -1,0 +1,167 @@
+//! `pricedrop archive`: what the archive holds, whether all of it is there, and what to
+//! do when records were lost before they were archived.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use pricedrop_adapters::kafka;
+use pricedrop_archive::{Appended, Bucket, Chain, Error, PartitionStatus, Reader, Source};
+use pricedrop_model::{Partition, time};
+use serde_json::json;
+
+use super::topics;
+use crate::cli::{self, Archive};
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// How often a long check says how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// Does what was asked.
+///
+/// # Errors
+/// The archive cannot be read, or something is missing from it.
+pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match asked {
+            Archive::Status(asked) => status(config, asked).await,
+            Archive::Verify(asked) => verify(config, asked).await,
+            Archive::AcceptLoss { topic, partition } => accept_loss(config, topic, *partition).await,
+        }
+    })
+}
+
+/// The named archive, or the configured one.
+fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
+    let archive = match url {
+        Some(url) => config.archive_at(url)?,
+        None if config.archive_is_on() => config.archive()?,
+        None => {
+            return Err(Stopped::usage(
+                "archive.url is not set, so there is no archive to look at",
+                "name its URL, or a configuration with --config in which archive.url is set",
+            ));
+        }
+    };
+    Bucket::open(&archive.options, archive.client).map_err(refused)
+}
+
+fn refused(error: Error) -> Stopped {
+    let remedy = match &error {
+        Error::Unavailable(_) => "start the server, or mend archive.endpoint",
+        Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
+        _ => "mend [archive], or name another URL",
+    };
+    Stopped::failed(error, remedy)
+}
+
+async fn status(config: &Config, asked: &cli::ArchiveStatus) -> Result<(), Stopped> {
+    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(refused)?;
+    let mut out = anstream::stdout();
+    let mut is_damaged = false;
+    let partitions = reader.partitions().await.map_err(refused)?;
+    if partitions.is_empty() && !asked.json {
+        writeln!(out, "nothing has been archived yet")?;
+    }
+    for source in partitions {
+        let status = reader.status(&source).await.map_err(refused)?;
+        is_damaged |= status.findings.iter().any(pricedrop_archive::Finding::is_damage);
+        match asked.json {
+            true => writeln!(out, "{}", as_json(&status))?,
+            false => print(&mut out, &status)?,
+        }
+    }
+    refuse_damage(is_damaged)
+}
+
+fn refuse_damage(is_damaged: bool) -> Result<(), Stopped> {
+    match is_damaged {
+        false => Ok(()),
+        true => Err(Stopped::failed(
+            "the archive is not complete",
+            "restore the objects named above from a version or a replica of the bucket",
+        )),
+    }
+}
+
+fn print(out: &mut impl Write, status: &PartitionStatus) -> std::io::Result<()> {
+    let PartitionStatus { source, first, next, objects, bytes, .. } = status;
+    let written = status
+        .last_written_ms
+        .map_or_else(String::new, |at| format!(", last written {}", time::write_rfc3339(at)));
+    match next > first {
+        true => writeln!(
+            out,
+            "{source}  offsets {first}-{}, {objects} objects, {bytes} bytes{written}",
+            next - 1
+        )?,
+        false => writeln!(out, "{source}  begins at offset {first}, nothing is archived yet")?,
+    }
+    status.findings.iter().try_for_each(|finding| writeln!(out, "  {finding}"))
+}
+
+fn as_json(status: &PartitionStatus) -> serde_json::Value {
+    json!({
+        "topic": status.source.topic,
+        "partition": status.source.partition,
+        "firstOffset": status.first,
+        "nextOffset": status.next,
+        "objects": status.objects,
+        "bytes": status.bytes,
+        "lastWrittenMs": status.last_written_ms,
+        "findings": status.findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopped> {
+    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(refused)?;
+    let mut out = anstream::stdout();
+    let (mut records, mut objects, mut is_damaged) = (0_u64, 0_u64, false);
+    let mut sources = reader.partitions().await.map_err(refused)?;
+    sources.retain(|source| asked.topic.as_ref().is_none_or(|topic| *topic == source.topic));
+    let mut said = Instant::now();
+    for source in sources {
+        let (_, links, chain_findings) = reader.links(&source).await.map_err(refused)?;
+        let mut findings = chain_findings;
+        let all = links.len();
+        for (at, link) in links.iter().enumerate() {
+            let is_record = |line| u64::from(matches!(line, pricedrop_archive::Line::Record(_)));
+            let found = reader.read(link, |line| records += is_record(line)).await.map_err(refused)?;
+            findings.extend(found);
+            objects += 1;
+            if said.elapsed() >= PROGRESS {
+                said = Instant::now();
+                writeln!(anstream::stderr(), "{source}: {} of {all} objects read", at + 1)?;
+            }
+        }
+        for finding in &findings {
+            writeln!(out, "{source}  {finding}")?;
+        }
+        is_damaged |= findings.iter().any(pricedrop_archive::Finding::is_damage);
+    }
+    writeln!(out, "{records} records in {objects} objects were read")?;
+    refuse_damage(is_damaged)
+}
+
+async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), Stopped> {
+    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    let settings = config.kafka(false)?;
+    let bucket = bucket(config, None)?;
+    bucket.check_marker(Some(&settings.group)).await.map_err(refused)?;
+    let source = Source { topic: topic.to_owned(), partition };
+    let mut chain = Chain::open(&bucket, source.clone()).await.map_err(refused)?;
+    let asked = topic.to_owned();
+    let first = move || kafka::first_offset(&settings, &asked, Partition(partition));
+    let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
+    let first = first.map_err(topics::refused)?;
+    let mut out = anstream::stdout();
+    match chain.next() {
+        Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(refused)? {
+            Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,
+            Appended::Theirs => writeln!(out, "{source}: the archive changed meanwhile; look at its status")?,
+        },
+        _ => writeln!(out, "{source}: nothing is lost, nothing to accept")?,
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The archiver's threads, one for each topic.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use pricedrop_archive::{Archiver, Bucket, Counters, Error};
+use pricedrop_http::{Figure, Measure, MeasureKind};
+use pricedrop_model::archive::ArchiveSource;
+use pricedrop_model::time::SystemClock;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// The running archiver; none of it where nothing is archived.
+#[derive(Default)]
+pub struct Archive {
+    threads: Vec<JoinHandle<()>>,
+    stop: Option<watch::Sender<bool>>,
+    counters: Arc<Counters>,
+}
+
+impl Archive {
+    /// Starts to archive these topics. A bucket that is away is waited for; one that
+    /// cannot be used is refused now.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the bucket is another group's, or its server does
+    /// not support conditional writes.
+    pub async fn start(
+        config: &Config,
+        group: &str,
+        sources: Vec<Box<dyn ArchiveSource>>,
+    ) -> Result<Archive, Stopped> {
+        if sources.is_empty() {
+            return Ok(Archive::default());
+        }
+        let archive = config.archive()?;
+        let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
+        let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
+        match bucket.claim(group).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!("the archive is away, and archiving begins when it is back: {error}");
+            }
+            claimed => claimed.map_err(wrong)?,
+        }
+        let (stop, stopping) = watch::channel(false);
+        let counters = Arc::new(Counters::default());
+        let runtime = Handle::current();
+        let mut threads = Vec::new();
+        for source in sources {
+            let archiver = Archiver {
+                source,
+                bucket: bucket.clone(),
+                group: group.to_owned(),
+                limits: archive.limits,
+                clock: Arc::new(SystemClock),
+                counters: Arc::clone(&counters),
+                stop: stopping.clone(),
+            };
+            let runtime = runtime.clone();
+            let thread = std::thread::Builder::new().name("archiver".into());
+            threads.push(thread.spawn(move || archiver.run(&runtime))?);
+        }
+        Ok(Archive { threads, stop: Some(stop), counters })
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Ends; what was read and not written is read again at the next start.
+    pub async fn stop(self) {
+        if let Some(stop) = self.stop {
+            stop.send_replace(true);
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    tracing::error!("an archiver ended by a panic");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+/// What `/metrics` shows of the archive.
+pub fn measures(counters: &Counters) -> Vec<Measure> {
+    let snapshots = counters.snapshots();
+    if snapshots.is_empty() {
+        return Vec::new();
+    }
+    let by_partition = |name, help, kind, pick: fn(&pricedrop_archive::Snapshot) -> u64| Measure {
+        name,
+        help,
+        kind,
+        samples: snapshots
+            .iter()
+            .map(|one| {
+                let labels = vec![("topic", one.topic.clone()), ("partition", one.partition.0.to_string())];
+                (labels, Figure::from(pick(one) as f64))
+            })
+            .collect(),
+    };
+    use MeasureKind::{Counter, Gauge};
+    vec![
+        by_partition("archive_offset", "Records before it are in the archive", Gauge, |one| {
+            u64::try_from(one.next).unwrap_or(0)
+        }),
+        by_partition("archive_lag", "Offsets that are not in the archive yet", Gauge, |one| {
+            u64::try_from(one.lag).unwrap_or(0)
+        }),
+        by_partition("archive_objects", "Objects added to the archive", Counter, |one| one.objects),
+        by_partition("archive_records", "Records added to the archive", Counter, |one| one.records),
+        by_partition("archive_bytes", "Compressed bytes added to the archive", Counter, |one| one.bytes),
+        by_partition("archive_conflicts", "Objects that another archiver added first", Counter, |one| {
+            one.conflicts
+        }),
+        by_partition("archive_failures", "Attempts to archive that failed", Counter, |one| one.failures),
+    ]
+}

@@ -1,0 +1,193 @@
+//! The archive of topics in Kafka: complete and exactly once, whoever is killed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pricedrop_archive::{AccessKey, Bucket, Line, Options, Reader, Source};
+use pricedrop_harness::kafka::{Kafka, RawRecord};
+use pricedrop_harness::{Engine, Home, servers, wait_for};
+use serde_json::Value;
+
+use crate::running::metric;
+use crate::support::{Setting, told};
+
+/// Each of the two archivers is killed so often; more in `make test-faults`.
+const KILLS: usize = 5;
+const PARTITIONS: i32 = 2;
+
+fn kills() -> usize {
+    std::env::var("PRICEDROP_TEST_KILLS").map_or(KILLS, |text| text.parse().unwrap())
+}
+
+/// Engines that archive into a prefix of the shared S3 server, impatiently.
+fn setting() -> Setting {
+    let setting = Setting::new();
+    let archive = format!(
+        "[archive]\nurl = \"s3://pricedrop/{}\"\nendpoint = \"http://{}\"\naccess_key_id = \"admin\"\n\
+         secret_access_key_env = \"S3_SECRET\"\nmax_object_size = \"4KiB\"\nmax_object_age = \"300ms\"\n",
+        setting.name,
+        servers::s3()
+    );
+    setting.with(&archive).prepared()
+}
+
+fn home(setting: &Setting) -> (tempfile::TempDir, Home) {
+    let (folder, mut home) = setting.home();
+    home.environment.push(("S3_SECRET".into(), "admin-secret".into()));
+    (folder, home)
+}
+
+fn start(home: &Home) -> Engine {
+    home.start_with(&["--role", "archiver"]).unwrap()
+}
+
+fn reader(setting: &Setting) -> Reader {
+    let options = Options {
+        url: format!("s3://pricedrop/{}", setting.name),
+        endpoint: Some(format!("http://{}", servers::s3())),
+        region: None,
+        access_key: Some(AccessKey { id: "admin".into(), secret: "admin-secret".into() }),
+    };
+    let bucket = Bucket::open(&options, pricedrop_outbound::trusting_client(None).unwrap()).unwrap();
+    run(Reader::open(bucket, None)).unwrap()
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}
+
+/// Everything that is archived of a topic; nothing of it is damaged.
+fn archived(reader: &Reader, topic: &str) -> Vec<RawRecord> {
+    let mut records = Vec::new();
+    for partition in 0..PARTITIONS {
+        let source = Source { topic: topic.into(), partition };
+        let (_, links, findings) = run(reader.links(&source)).unwrap();
+        assert_eq!(findings, []);
+        for link in &links {
+            let see = |line| {
+                if let Line::Record(record) = line {
+                    records.push(RawRecord {
+                        partition,
+                        offset: record.offset,
+                        timestamp_ms: record.timestamp_ms,
+                        key: record.key.map(|key| key.to_vec()),
+                        value: record.value.map(|value| value.to_vec()),
+                        headers: record
+                            .headers
+                            .into_iter()
+                            .map(|header| (header.name, header.value.map(|value| value.to_vec())))
+                            .collect(),
+                    });
+                }
+            };
+            assert_eq!(run(reader.read(link, see)).unwrap(), None);
+        }
+    }
+    records
+}
+
+fn sorted(mut records: Vec<RawRecord>) -> Vec<RawRecord> {
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// Raw bytes, tombstones, empty values, headers that repeat and that have no value.
+fn record(number: usize) -> RawRecord {
+    let text = |text: String| Some(text.into_bytes());
+    RawRecord {
+        partition: (number % PARTITIONS as usize) as i32,
+        key: if number.is_multiple_of(5) { None } else { text(format!("P{number}")) },
+        value: match number % 4 {
+            0 => None,
+            1 => Some(vec![0xff, 0xfe, (number % 256) as u8]),
+            2 => Some(Vec::new()),
+            _ => text(format!("{{\"productId\":\"P{number}\",\"newPrice\":79.9}}")),
+        },
+        headers: match number % 3 {
+            0 => vec![("a".into(), text("b".into())), ("a".into(), None), ("raw".into(), Some(vec![0x80]))],
+            _ => Vec::new(),
+        },
+        ..RawRecord::default()
+    }
+}
+
+/// Commits and aborts transactions until it is told to stop.
+fn produce(setting: &Setting, stop: &AtomicBool) {
+    let kafka = Kafka { bootstrap: setting.kafka.clone() };
+    let transactions = kafka.transactions(&format!("{}-producer", setting.name)).unwrap();
+    let mut sent = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let records: Vec<RawRecord> = (sent..sent + 40).map(record).collect();
+        transactions.send(&format!("{}.prices", setting.name), &records, sent % 120 != 0).unwrap();
+        sent += records.len();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Kills an archiver again and again, once it has added something or has waited.
+fn kill_again_and_again(home: &Home) {
+    for round in 0..kills() {
+        let mut engine = start(home);
+        let added = || (metric(&engine, "pricedrop_archive_objects_total") > 0.0).then_some(());
+        if round % 2 == 0 {
+            wait_for("an object", added).unwrap();
+        }
+        engine.kill().unwrap();
+    }
+}
+
+#[test]
+fn the_archive_equals_the_topic_whoever_is_killed() {
+    let setting = setting();
+    let homes = [home(&setting), home(&setting)];
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| produce(&setting, &stop));
+        let killers = homes.each_ref().map(|(_, home)| scope.spawn(|| kill_again_and_again(home)));
+        let killed: Vec<_> = killers.into_iter().map(|killer| killer.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        killed.into_iter().for_each(|killed| killed.unwrap());
+    });
+    let topic = format!("{}.prices", setting.name);
+    let expected = sorted(Kafka { bootstrap: setting.kafka.clone() }.records(&topic).unwrap());
+    assert!(expected.len() > 200, "{} records", expected.len());
+    let _engine = start(&homes[0].1);
+    let reader = reader(&setting);
+    let complete = || (archived(&reader, &topic).len() >= expected.len()).then_some(());
+    wait_for("the whole topic to be archived", complete).unwrap();
+    assert_eq!(sorted(archived(&reader, &topic)), expected);
+
+    let said = told(&setting, &homes[0].1, &["archive", "verify"]);
+    assert!(
+        said.contains(&format!("{} records in ", expected.len())) && said.contains("exit code 0"),
+        "{said}"
+    );
+    let status = homes[0].1.run(&["archive", "status", "--json"]).unwrap().stdout;
+    let status = String::from_utf8(status).unwrap();
+    let partitions: Vec<Value> = status.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_topic = partitions.iter().filter(|it| it["topic"] == topic.as_str()).count();
+    assert_eq!(of_topic, PARTITIONS as usize, "{status}");
+}
+
+#[test]
+fn an_engine_without_its_bucket_works_and_says_so() {
+    let mut setting = setting();
+    setting.more = setting.more.replace(&servers::s3(), "127.0.0.1:9");
+    let (_folder, home) = home(&setting);
+    let engine = home.start().unwrap();
+    let warned = || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("archive"));
+    wait_for("a warning", warned).unwrap();
+}
+
+#[test]
+fn a_bucket_of_another_group_is_refused() {
+    let setting = setting();
+    let (_folder, first) = home(&setting);
+    drop(start(&first));
+    let mut other = setting.clone();
+    other.more = format!("[stream]\ngroup = \"another\"\n{}", other.more);
+    let (_folder, home) = home(&other);
+    let said = told(&setting, &home, &["run", "--role", "archiver"]);
+    assert!(said.contains("holds the archive of the group pricedrop, and this one is another"), "{said}");
+    assert!(said.contains("give each group a prefix of its own"), "{said}");
+}
