@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use pricedrop_archive::{Archiver, Bucket, Counters, Error};
+use pricedrop_archive::{Archiver, Bucket, Counters, Error, Limits};
 use pricedrop_http::{Figure, Measure, MeasureKind};
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::time::SystemClock;
@@ -12,6 +12,33 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::report::Stopped;
+
+/// A bucket that can be used, as far as is known.
+pub struct Ready {
+    bucket: Bucket,
+    group: String,
+    limits: Limits,
+}
+
+/// Opens the configured bucket. One that is away is waited for later; one that cannot be
+/// used is refused now.
+///
+/// # Errors
+/// The configuration is wrong, or the bucket is another group's, or its server does not
+/// support conditional writes.
+pub async fn open(config: &Config) -> Result<Ready, Stopped> {
+    let archive = config.archive()?;
+    let group = config.text("stream.group").unwrap_or_default().to_owned();
+    let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
+    let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
+    match bucket.claim(&group).await {
+        Err(error) if error.is_transient() => {
+            tracing::warn!("the archive is away, and archiving begins when it is back: {error}");
+        }
+        claimed => claimed.map_err(wrong)?,
+    }
+    Ok(Ready { bucket, group, limits: archive.limits })
+}
 
 /// The running archiver; none of it where nothing is archived.
 #[derive(Default)]
@@ -22,29 +49,12 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Starts to archive these topics. A bucket that is away is waited for; one that
-    /// cannot be used is refused now.
+    /// Starts to archive these topics.
     ///
     /// # Errors
-    /// The configuration is wrong, or the bucket is another group's, or its server does
-    /// not support conditional writes.
-    pub async fn start(
-        config: &Config,
-        group: &str,
-        sources: Vec<Box<dyn ArchiveSource>>,
-    ) -> Result<Archive, Stopped> {
-        if sources.is_empty() {
-            return Ok(Archive::default());
-        }
-        let archive = config.archive()?;
-        let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
-        let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
-        match bucket.claim(group).await {
-            Err(error) if error.is_transient() => {
-                tracing::warn!("the archive is away, and archiving begins when it is back: {error}");
-            }
-            claimed => claimed.map_err(wrong)?,
-        }
+    /// A thread cannot be started.
+    pub fn start(ready: Option<Ready>, sources: Vec<Box<dyn ArchiveSource>>) -> Result<Archive, Stopped> {
+        let Some(Ready { bucket, group, limits }) = ready else { return Ok(Archive::default()) };
         let (stop, stopping) = watch::channel(false);
         let counters = Arc::new(Counters::default());
         let runtime = Handle::current();
@@ -53,8 +63,8 @@ impl Archive {
             let archiver = Archiver {
                 source,
                 bucket: bucket.clone(),
-                group: group.to_owned(),
-                limits: archive.limits,
+                group: group.clone(),
+                limits,
                 clock: Arc::new(SystemClock),
                 counters: Arc::clone(&counters),
                 stop: stopping.clone(),

@@ -132,6 +132,7 @@ impl Running {
 
     async fn start(config: &Config, asked: Asked) -> Result<Running, Stopped> {
         let bound = bind(config).await?;
+        let archive = if asked.archiver { Some(archive::open(config).await?) } else { None };
         let opened = stores::open(config, asked).await?;
         let policies = opened.policies();
         let plugins = plugins::load(config, policies.clone()).await?;
@@ -155,8 +156,7 @@ impl Running {
             }
             None => None,
         };
-        let group = config.text("stream.group").unwrap_or_default();
-        let archive = archive::Archive::start(config, group, stores.archive).await?;
+        let archive = archive::Archive::start(archive, stores.archive)?;
         let status = Status {
             archive: archive.counters(),
             notifiers: parts.iter().map(notifier::Notifier::counters).collect(),
