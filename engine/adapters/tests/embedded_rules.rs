@@ -239,8 +239,15 @@ async fn a_view_shows_exactly_what_was_updated_up_to_its_time() {
 fn unfinished(price: &str) -> ProductState {
     let price: Price = price.parse().unwrap();
     let position = Position { partition: PARTITION, offset: 0 };
-    let priced =
-        Priced { price, position, event_time: EventTime(0), occurred_at: None, title: None, url: None };
+    let priced = Priced {
+        price,
+        position,
+        original: None,
+        event_time: EventTime(0),
+        occurred_at: None,
+        title: None,
+        url: None,
+    };
     let fan_out = FanOut {
         priced,
         previous: None,

@@ -357,6 +357,7 @@ async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
         key: Some("k".into()),
         value: Some(vec![b'x'; 3_000_000].into()),
         timestamp: EventTime(0),
+        original: None,
     };
     let letter = DeadLetter { record, reason: "no price".into() };
     let commit = Commit { dead_letters: vec![letter], offsets: vec![(P0, 1)], ..Commit::default() };

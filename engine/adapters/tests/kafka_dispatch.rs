@@ -106,7 +106,8 @@ async fn updates_that_were_none_are_listed_shown_and_removed_as_the_committer_wr
     let letter = |offset: i64, value: Option<Vec<u8>>, reason: &str| {
         let position = Position { partition: Partition(0), offset };
         let value = value.map(Into::into);
-        let record = Record { position, key: Some("P".into()), value, timestamp: EventTime(0) };
+        let record =
+            Record { position, key: Some("P".into()), value, timestamp: EventTime(0), original: None };
         DeadLetter { record, reason: reason.into() }
     };
     const HUGE: usize = 1_048_000;

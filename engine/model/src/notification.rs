@@ -75,6 +75,22 @@ impl IdSource {
     }
 }
 
+impl NotificationId {
+    /// An id for a notification that has none, made of what stands for it.
+    pub fn of_parts(user: &UserId, product: &ProductId, price: Price) -> NotificationId {
+        let text = format!("{user}:{product}:{price}");
+        let hash = xxh3_128(text.as_bytes()).to_be_bytes();
+        NotificationId(uuid::Builder::from_custom_bytes(hash).into_uuid())
+    }
+
+    /// The id under which a notification is delivered once more on purpose: the same
+    /// each time for the same name, so that doing it twice delivers nothing twice.
+    pub fn again(self, name: &str) -> NotificationId {
+        let hash = xxh3_128(&[self.0.as_bytes(), name.as_bytes()].concat()).to_be_bytes();
+        NotificationId(uuid::Builder::from_custom_bytes(hash).into_uuid())
+    }
+}
+
 /// Which fields a written notification has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -141,7 +157,7 @@ impl Renderer {
                 priced.price
             ),
             tail,
-            ids: IdSource::new(topic, &block.product, priced.price, priced.position),
+            ids: IdSource::new(topic, &block.product, priced.price, priced.id_position()),
             format,
         }
     }

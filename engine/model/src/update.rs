@@ -20,6 +20,8 @@ pub struct Record {
     pub value: Option<Bytes>,
     /// The log's own time.
     pub timestamp: EventTime,
+    /// Where it stood first, if it was published again from the archive.
+    pub original: Option<Position>,
 }
 
 /// One price of one product, read and checked.
@@ -48,6 +50,8 @@ pub struct Priced {
     pub price: Price,
     /// Where its update stands in the input.
     pub position: Position,
+    /// Where it stood first, if it was published again from the archive.
+    pub original: Option<Position>,
     /// The update's `occurredAt`, else its record's timestamp.
     pub event_time: EventTime,
     /// The update's `occurredAt`.
@@ -56,6 +60,14 @@ pub struct Priced {
     pub title: Option<String>,
     /// The update's page.
     pub url: Option<String>,
+}
+
+impl Priced {
+    /// The position that the ids of its notifications are made of: the same after the
+    /// update was published again.
+    pub fn id_position(&self) -> Position {
+        self.original.unwrap_or(self.position)
+    }
 }
 
 /// Why a record is no update. It becomes a dead letter with this text.
@@ -140,11 +152,12 @@ impl Update {
     }
 
     /// The price with what a notification repeats of the update.
-    pub fn priced(&self, position: Position, timestamp: EventTime) -> Priced {
+    pub fn priced(&self, record: &Record) -> Priced {
         Priced {
             price: self.price,
-            position,
-            event_time: self.occurred_at.unwrap_or(timestamp),
+            position: record.position,
+            original: record.original,
+            event_time: self.occurred_at.unwrap_or(record.timestamp),
             occurred_at: self.occurred_at,
             title: self.title.clone(),
             url: self.url.clone(),

@@ -98,6 +98,7 @@ async fn fan_out(embedded: &Embedded, name: &str, users: u32, offset: i64) {
     let priced = Priced {
         price: Price::new(7990, 2).unwrap(),
         position: Position { partition: Partition(0), offset },
+        original: None,
         event_time: EventTime(0),
         occurred_at: None,
         title: None,

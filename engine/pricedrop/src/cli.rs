@@ -49,6 +49,8 @@ pub enum Command {
     /// Look after the offsets that the engine goes on from.
     #[command(subcommand)]
     Offsets(Offsets),
+    /// Publish archived records again: rebuild a topic, or deliver once more what a provider lost.
+    Replay(Replay),
     /// Look at the archive, check all of it, or accept that records were lost.
     #[command(subcommand)]
     Archive(Archive),
@@ -86,6 +88,50 @@ pub enum Role {
     Dispatcher,
     /// From topics to the archive.
     Archiver,
+}
+
+/// `pricedrop replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Another archive than the configured one.
+    pub url: Option<String>,
+    /// Which topic.
+    #[arg(long, value_enum)]
+    pub topic: ReplayTopic,
+    /// Records from this time on, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Records before this time, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Records of this product.
+    #[arg(long, value_name = "PRODUCT")]
+    pub product: Option<String>,
+    /// Notifications of this user.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Publish them. Without it, they are only counted.
+    #[arg(long)]
+    pub publish: bool,
+    /// Deliver the notifications once more: their delivery keys get this name, and the same name
+    /// delivers nothing twice.
+    #[arg(long, value_name = "NAME", requires = "publish")]
+    pub again: Option<String>,
+    /// At most so many records a second.
+    #[arg(long, value_name = "RECORDS")]
+    pub rate: Option<std::num::NonZeroU32>,
+    /// Do not ask on a terminal.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// A topic that can be published again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplayTopic {
+    /// Price updates.
+    Updates,
+    /// Notifications.
+    Notifications,
 }
 
 /// `pricedrop archive`.
@@ -484,6 +530,7 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
         Command::Buckets(asked) => commands::buckets::execute(&config, asked),
         Command::Topics(asked) => commands::topics::execute(&config, asked),
         Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
+        Command::Replay(asked) => commands::replay::execute(&config, &asked),
         Command::Archive(asked) => commands::archive::execute(&config, &asked),
         Command::Schema(asked) => commands::schema::execute(&config, asked),
         Command::Doctor(asked) => commands::doctor::execute(&config, asked.role),

@@ -135,7 +135,7 @@ impl State {
     fn push(&mut self, offset: i64, record: &PostedRecord, post: u64, timestamp: EventTime) {
         let position = Position { partition: PARTITION, offset };
         let (key, value) = (record.key.clone(), record.value.clone());
-        let record = Record { position, key, value, timestamp };
+        let record = Record { position, key, value, timestamp, original: None };
         self.bytes += bytes_of(&record);
         self.waiting.insert(offset, Waiting { record, post, repeats: Vec::new() });
         self.next = offset + 1;

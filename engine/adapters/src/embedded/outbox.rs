@@ -73,7 +73,7 @@ pub(super) fn read_block(value: &[u8]) -> Result<(WallTime, FanOutBlock), Broken
 /// The notifications of a block, the first at `first`.
 fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notification)>, Broken> {
     let priced = &block.priced;
-    let mut ids = IdSource::new(INPUT_TOPIC, &block.product, priced.price, priced.position);
+    let mut ids = IdSource::new(INPUT_TOPIC, &block.product, priced.price, priced.id_position());
     let one = |(offset, (user, watch_price)): (i64, (&str, Price))| {
         let notification = Notification {
             user_id: UserId::new(user).map_err(|error| Broken(error.to_string()))?,

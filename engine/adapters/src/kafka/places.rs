@@ -151,7 +151,7 @@ mod tests {
 
     fn take(places: &mut Places, offset: i64) -> bool {
         let position = Position { partition: P, offset };
-        let record = Record { position, key: None, value: None, timestamp: EventTime(0) };
+        let record = Record { position, key: None, value: None, timestamp: EventTime(0), original: None };
         places.take("topic", Fetched::Record(record)).is_some()
     }
 

@@ -69,6 +69,7 @@ fn priced(price: Price) -> Priced {
     Priced {
         price,
         position: Position { partition: Partition(0), offset: 0 },
+        original: None,
         event_time: EventTime(0),
         occurred_at: None,
         title: None,

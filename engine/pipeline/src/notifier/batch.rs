@@ -278,7 +278,7 @@ impl<'a> Batch<'a> {
                         self.settle(position, Outcome::Stale);
                         continue;
                     }
-                    updates.push((key, position, update.priced(position, incoming.record.timestamp)));
+                    updates.push((key, position, update.priced(&incoming.record)));
                 }
             }
         }

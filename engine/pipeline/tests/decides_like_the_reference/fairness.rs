@@ -155,6 +155,7 @@ fn records(place: i32, updates: &[(String, i64)]) -> VecDeque<Record> {
                 .into(),
         ),
         timestamp: EventTime(0),
+        original: None,
     };
     updates.iter().zip(0..).map(record).collect()
 }

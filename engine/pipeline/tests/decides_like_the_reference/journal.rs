@@ -12,6 +12,7 @@ use crate::harness::Dice;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test holds a few")]
 pub enum Entry {
     /// Watches changed.
     Changed(Event),

@@ -71,7 +71,8 @@ impl Script {
             if let Event::Record { key, value, timestamp_ms, wall_ms } = event {
                 let (key, value) = (key.clone().map(Into::into), value.clone().map(Into::into));
                 let position = Position { partition: Partition(0), offset: 0 };
-                let record = Record { position, key, value, timestamp: EventTime(*timestamp_ms) };
+                let record =
+                    Record { position, key, value, timestamp: EventTime(*timestamp_ms), original: None };
                 script.append(record, *wall_ms);
             }
         }
@@ -96,7 +97,7 @@ impl Script {
     pub fn assert_fields(&self, block: &FanOutBlock) {
         let (record, _) = &self.records[self.index_of(block.priced.position)];
         let update = Update::parse(record.value.as_ref().unwrap()).unwrap();
-        assert_eq!(block.priced, update.priced(record.position, record.timestamp));
+        assert_eq!(block.priced, update.priced(record));
         assert!(!block.told.is_empty());
     }
 

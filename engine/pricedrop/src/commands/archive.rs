@@ -33,7 +33,7 @@ pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
 }
 
 /// The named archive, or the configured one.
-fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
+pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
     let archive = match url {
         Some(url) => config.archive_at(url)?,
         None if config.archive_is_on() => config.archive()?,
@@ -47,7 +47,8 @@ fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
     Bucket::open(&archive.options, archive.client).map_err(refused)
 }
 
-fn refused(error: Error) -> Stopped {
+/// What the archive says, with a remedy.
+pub(super) fn refused(error: Error) -> Stopped {
     let remedy = match &error {
         Error::Unavailable(_) => "start the server, or mend archive.endpoint",
         Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",

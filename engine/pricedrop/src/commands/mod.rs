@@ -13,6 +13,7 @@ pub mod offsets;
 pub mod plugin;
 mod preview;
 pub mod recipient;
+pub mod replay;
 pub mod schema;
 pub mod simulate;
 pub mod topics;

@@ -115,7 +115,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
         self.current = Some(Current { line, update });
         let position = Position { partition: Partition(0), offset: self.offset };
         self.offset += 1;
-        Record { position, key: None, value: Some(value.into()), timestamp }
+        Record { position, key: None, value: Some(value.into()), timestamp, original: None }
     }
 
     fn apply(&self, change: Change) {

@@ -11,6 +11,7 @@ pub fn priced(price: &str, offset: i64) -> Priced {
     Priced {
         price: Price::parse(price).expect("a price"),
         position: Position { partition: Partition(0), offset },
+        original: None,
         event_time: EventTime(1_700_000_000_000 + offset),
         occurred_at: Some(EventTime(1_700_000_000_000 + offset)),
         title: Some("A \"title\"".into()),

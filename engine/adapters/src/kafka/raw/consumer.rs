@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use tokio::sync::Notify;
 
 use super::c_string;
+use crate::kafka::republish::{ORIGINAL_POSITION_C, parse_position};
 
 /// Who a consumer is in its group, at one moment.
 pub struct GroupMetadata(*mut rd::rd_kafka_consumer_group_metadata_t);
@@ -133,6 +134,27 @@ unsafe extern "C" fn signal(_client: *mut rd::rd_kafka_t, filled: *mut c_void) {
     unsafe { (*filled.cast::<Notify>()).notify_one() };
 }
 
+/// Where a record stood before it was published again; none for every other.
+///
+/// # Safety
+/// The message lives.
+unsafe fn original_position(message: *const rd::rd_kafka_message_t) -> Option<Position> {
+    unsafe {
+        let mut headers = ptr::null_mut();
+        if rd::rd_kafka_message_headers(message, &mut headers) != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let (mut value, mut length) = (ptr::null(), 0);
+        let name = ORIGINAL_POSITION_C.as_ptr();
+        let found = rd::rd_kafka_header_get_last(headers, name, &mut value, &mut length);
+        if found != Code::RD_KAFKA_RESP_ERR_NO_ERROR || value.is_null() {
+            return None;
+        }
+        let text = std::str::from_utf8(std::slice::from_raw_parts(value.cast(), length)).ok()?;
+        parse_position(text)
+    }
+}
+
 /// # Safety
 /// The message is ours; it is destroyed.
 unsafe fn read_message(message: *mut rd::rd_kafka_message_t) -> Fetched {
@@ -151,6 +173,7 @@ unsafe fn read_message(message: *mut rd::rd_kafka_message_t) -> Fetched {
                     key: bytes(one.key, one.key_len),
                     value: bytes(one.payload, one.len),
                     timestamp: EventTime(timestamp.max(0)),
+                    original: original_position(message),
                 })
             }
             code => Fetched::Trouble(partition, code),

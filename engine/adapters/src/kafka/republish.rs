@@ -1,0 +1,239 @@
+//! Publishes archived records again, each once, with the position that it had first.
+//!
+//! A record that was published again carries that position in a header. So an
+//! interrupted run finds in the topic what it published already, and notifications of
+//! an update get the ids that they had.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::time::Duration;
+
+use pricedrop_model::archive::{ArchivedRecord, Header};
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Position};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{self, Headers, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::{ClientContext, Message};
+use std::sync::{Arc, Mutex};
+
+use super::group::lock;
+use super::limits::{ACK_MS, ROOM_POLL_MS};
+use super::log_reader::LogReader;
+use super::marked_log::Read;
+use super::member::away;
+use super::settings::Settings;
+
+/// The header that holds the first position of a record: `partition/offset`.
+pub const ORIGINAL_POSITION: &str = "pricedrop.position";
+/// The header that names why a record was published once more on purpose.
+pub const AGAIN: &str = "pricedrop.again";
+/// The same for the client library.
+pub(super) const ORIGINAL_POSITION_C: &CStr = c"pricedrop.position";
+
+/// Reads the value of the header.
+pub(super) fn parse_position(text: &str) -> Option<Position> {
+    let (partition, offset) = text.split_once('/')?;
+    let partition = Partition(partition.parse().ok()?);
+    let position = Position { partition, offset: offset.parse().ok()? };
+    (position.partition.0 >= 0 && position.offset >= 0).then_some(position)
+}
+
+/// First positions of records that a topic holds: as ranges, because most follow each
+/// other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen(BTreeMap<i32, BTreeMap<i64, i64>>);
+
+impl Seen {
+    /// Adds a position.
+    pub fn add(&mut self, position: Position) {
+        let ranges = self.0.entry(position.partition.0).or_default();
+        let offset = position.offset;
+        let (mut first, mut last) = (offset, offset);
+        if let Some((&start, &end)) = ranges.range(..=offset).next_back() {
+            if end >= offset {
+                return;
+            }
+            if end + 1 == offset {
+                first = start;
+            }
+        }
+        if let Some(end) = ranges.remove(&(offset + 1)) {
+            last = end;
+        }
+        ranges.insert(first, last);
+    }
+
+    /// Whether it holds a position.
+    pub fn holds(&self, position: Position) -> bool {
+        let ranges = self.0.get(&position.partition.0);
+        let range = ranges.and_then(|ranges| ranges.range(..=position.offset).next_back());
+        range.is_some_and(|(_, end)| *end >= position.offset)
+    }
+
+    /// How many it holds.
+    pub fn count(&self) -> u64 {
+        let ranges = self.0.values().flatten();
+        ranges.map(|(first, last)| u64::try_from(last - first + 1).unwrap_or(0)).sum()
+    }
+}
+
+/// The first error of a delivery.
+#[derive(Clone, Default)]
+struct Deliveries(Arc<Mutex<Option<KafkaError>>>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            lock(&self.0).get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// Publishes records to one topic, in order within a partition.
+pub struct Republisher {
+    topic: String,
+    again: Option<String>,
+    partitions: usize,
+    producer: BaseProducer<Deliveries>,
+    deliveries: Deliveries,
+}
+
+impl Republisher {
+    /// For this topic, which must exist.
+    ///
+    /// # Errors
+    /// The cluster is away, or the topic is missing.
+    pub fn new(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Republisher, Error> {
+        let partitions = LogReader::new(settings).partitions(topic)?;
+        let deliveries = Deliveries::default();
+        let mut config = settings.idempotent();
+        // Records without a partition of their own go where Java clients send them.
+        config.set("partitioner", "murmur2_random");
+        let producer = config.create_with_context(deliveries.clone());
+        let producer = producer.map_err(|error| Error::Broken(format!("the Kafka producer: {error}")))?;
+        Ok(Republisher {
+            topic: topic.to_owned(),
+            again: again.map(str::to_owned),
+            partitions,
+            producer,
+            deliveries,
+        })
+    }
+
+    /// The first positions of the records that the topic holds because they were
+    /// published again, under this name if one is given. Reads the whole topic.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn seen(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Seen, Error> {
+        let mut reader = LogReader::new(settings);
+        let partitions = reader.partitions(topic)?;
+        let all: Vec<(Partition, i64)> =
+            (0..partitions as i32).map(|number| (Partition(number), 0)).collect();
+        let mut seen = Seen::default();
+        reader.read(topic, &all, |message| {
+            let value = |name: &str| {
+                let headers = message.headers()?.iter().filter(|header| header.key == name);
+                std::str::from_utf8(headers.last()?.value?).ok()
+            };
+            if let Some(position) = value(ORIGINAL_POSITION).and_then(parse_position)
+                && value(AGAIN) == again
+            {
+                seen.add(position);
+            }
+            Read::On
+        })?;
+        Ok(seen)
+    }
+
+    /// Sends a record that stood at this position. It keeps its partition if the topic
+    /// has as many as it had, else its key decides.
+    ///
+    /// # Errors
+    /// The cluster refuses it, or an earlier one.
+    pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
+        let position = format!("{}/{}", from.partition.0, from.offset);
+        let mut headers = OwnedHeaders::new();
+        let ours = [ORIGINAL_POSITION, AGAIN];
+        for Header { name, value } in record.headers.iter().filter(|it| !ours.contains(&it.name.as_str())) {
+            headers = headers.insert(message::Header { key: name, value: value.as_deref() });
+        }
+        headers = headers.insert(message::Header { key: ORIGINAL_POSITION, value: Some(&position) });
+        if let Some(name) = &self.again {
+            headers = headers.insert(message::Header { key: AGAIN, value: Some(name) });
+        }
+        let mut sent = BaseRecord::<[u8], [u8], ()>::with_opaque_to(&self.topic, ())
+            .headers(headers)
+            .timestamp(record.timestamp_ms);
+        sent.key = record.key.as_deref();
+        sent.payload = record.value.as_deref();
+        let partition = usize::try_from(from.partition.0).unwrap_or(usize::MAX);
+        if keeps_partition && partition < self.partitions {
+            sent = sent.partition(from.partition.0);
+        }
+        loop {
+            match self.producer.send(sent) {
+                Ok(()) => return self.check(),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    self.producer.poll(Duration::from_millis(ROOM_POLL_MS));
+                    sent = again;
+                }
+                Err((error, _)) => return Err(away(error)),
+            }
+        }
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    ///
+    /// # Errors
+    /// The cluster did not take it.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.producer.flush(Duration::from_millis(ACK_MS)).map_err(away)?;
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.producer.poll(Duration::ZERO);
+        lock(&self.deliveries.0).clone().map_or(Ok(()), |error| Err(away(error)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(partition: i32, offset: i64) -> Position {
+        Position { partition: Partition(partition), offset }
+    }
+
+    #[test]
+    fn positions_are_remembered_in_any_order() {
+        let mut seen = Seen::default();
+        for offset in [5, 3, 4, 9, 4, 0, 8] {
+            seen.add(at(1, offset));
+        }
+        let held: Vec<i64> = (-1..12).filter(|offset| seen.holds(at(1, *offset))).collect();
+        assert_eq!(held, [0, 3, 4, 5, 8, 9]);
+        assert_eq!(seen.count(), 6);
+        assert!(!seen.holds(at(2, 4)));
+    }
+
+    #[test]
+    fn a_header_that_is_no_position_is_none() {
+        assert_eq!(parse_position("3/42"), Some(at(3, 42)));
+        for text in ["", "/", "3", "3/", "-1/2", "3/-1", "3/42/1", "a/b", " 3/42"] {
+            assert_eq!(parse_position(text), None, "{text:?}");
+        }
+    }
+}

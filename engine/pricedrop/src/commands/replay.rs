@@ -1,0 +1,315 @@
+//! `pricedrop replay`: publishes archived records again.
+//!
+//! Two passes over the archive: the first counts, so that a person can decide; the
+//! second publishes what the topic does not hold yet, so it may be interrupted and
+//! started again.
+
+use std::collections::HashSet;
+use std::io::{BufRead, IsTerminal, Write};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use pricedrop_adapters::kafka::{Republisher, Seen, Settings};
+use pricedrop_archive::{Finding, Line, Link, Reader, Source};
+use pricedrop_model::archive::ArchivedRecord;
+use pricedrop_model::notification::NotificationId;
+use pricedrop_model::{Notification, Partition, Position, ProductId, Update, UserId, time};
+use tokio::runtime::Runtime;
+
+use super::archive::{bucket, refused};
+use super::topics;
+use crate::cli::{Replay, ReplayTopic};
+use crate::config::Config;
+use crate::report::Stopped;
+
+/// How often it says how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// Does what was asked.
+///
+/// # Errors
+/// The archive is not complete, or Kafka does not take the records.
+pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
+    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    let settings = config.kafka(false)?;
+    let topic = match asked.topic {
+        ReplayTopic::Updates => settings.topics.prices.clone(),
+        ReplayTopic::Notifications => settings.topics.notifications.clone(),
+    };
+    if asked.again.is_some() && asked.topic == ReplayTopic::Updates {
+        return Err(Stopped::usage(
+            "--again delivers notifications once more, and updates are not delivered",
+            "write --topic notifications",
+        ));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let filter = Filter::of(asked)?;
+    let archive = Archived::open(&runtime, config, asked, &topic)?;
+    let mut counts = Counts::default();
+    archive.each(&runtime, "counted", |_, record| {
+        if filter.takes(record) {
+            counts.add(record, asked.topic);
+        }
+        Ok(())
+    })?;
+    let mut out = anstream::stdout();
+    writeln!(out, "{}", counts.in_words(&topic, asked.topic))?;
+    if !asked.publish {
+        writeln!(out, "nothing was published; --publish publishes them to {topic}")?;
+        return Ok(());
+    }
+    let seen = Republisher::seen(&settings, &topic, asked.again.as_deref()).map_err(topics::refused)?;
+    if seen.count() > 0 {
+        writeln!(out, "{} records were published before, and are left out", seen.count())?;
+    }
+    if !asked.yes && !confirmed(&mut out, &topic)? {
+        writeln!(out, "nothing was published")?;
+        return Ok(());
+    }
+    let published = publish(&runtime, &archive, &settings, &topic, &Chosen { asked, filter, seen })?;
+    writeln!(out, "published {published} records to {topic}")?;
+    Ok(())
+}
+
+/// Asks on a terminal; a script has decided.
+fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, Stopped> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Ok(true);
+    }
+    write!(out, "publish them to {topic}? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The chains of one topic, complete.
+struct Archived {
+    reader: Reader,
+    chains: Vec<(Source, Vec<Link>)>,
+}
+
+impl Archived {
+    fn open(runtime: &Runtime, config: &Config, asked: &Replay, topic: &str) -> Result<Archived, Stopped> {
+        let bucket = bucket(config, asked.url.as_ref())?;
+        let reader = runtime.block_on(Reader::open(bucket, None)).map_err(refused)?;
+        let mut sources = runtime.block_on(reader.partitions()).map_err(refused)?;
+        sources.retain(|source| source.topic == topic);
+        if sources.is_empty() {
+            let what = format!("the archive holds nothing of the topic {topic}");
+            return Err(Stopped::usage(what, "`pricedrop archive status` lists the topics that it holds"));
+        }
+        let mut chains = Vec::new();
+        for source in sources {
+            let (_, links, findings) = runtime.block_on(reader.links(&source)).map_err(refused)?;
+            findings.iter().try_for_each(|finding| damaged(&source, finding))?;
+            chains.push((source, links));
+        }
+        Ok(Archived { reader, chains })
+    }
+
+    /// Hands out every record, partition by partition and in order.
+    fn each(
+        &self,
+        runtime: &Runtime,
+        done: &str,
+        mut see: impl FnMut(Position, &ArchivedRecord) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        let all: usize = self.chains.iter().map(|(_, links)| links.len()).sum();
+        let (mut at, mut said) = (0, Instant::now());
+        for (source, links) in &self.chains {
+            for link in links {
+                let mut failed = None;
+                let read = self.reader.read(link, |line| {
+                    let Line::Record(record) = line else { return };
+                    let position = Position { partition: Partition(source.partition), offset: record.offset };
+                    if failed.is_none() {
+                        failed = see(position, &record).err();
+                    }
+                });
+                let finding = runtime.block_on(read).map_err(refused)?;
+                failed.map_or(Ok(()), Err)?;
+                finding.iter().try_for_each(|finding| damaged(source, finding))?;
+                at += 1;
+                if said.elapsed() >= PROGRESS {
+                    said = Instant::now();
+                    writeln!(anstream::stderr(), "{done} {at} of {all} objects")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses damage; that records were lost is only said.
+fn damaged(source: &Source, finding: &Finding) -> Result<(), Stopped> {
+    if finding.is_damage() {
+        let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` names all";
+        return Err(Stopped::failed(format!("{source}: {finding}"), remedy));
+    }
+    writeln!(anstream::stderr(), "{source}: {finding}")?;
+    Ok(())
+}
+
+/// Which records are meant.
+struct Filter {
+    since_ms: i64,
+    until_ms: i64,
+    product: Option<ProductId>,
+    user: Option<UserId>,
+    topic: ReplayTopic,
+}
+
+impl Filter {
+    fn of(asked: &Replay) -> Result<Filter, Stopped> {
+        let at = |name: &str, text: &Option<String>, otherwise| match text {
+            None => Ok(otherwise),
+            Some(text) => time::parse_rfc3339(text).ok_or_else(|| {
+                Stopped::usage(
+                    format!("--{name} {text:?} is not a time"),
+                    "write it like 2026-11-30T22:00:00Z",
+                )
+            }),
+        };
+        let named = |text: String| Stopped::usage(text, "mend the option");
+        let product = asked.product.as_deref().map(ProductId::new).transpose();
+        let user = asked.user.as_deref().map(UserId::new).transpose();
+        if asked.user.is_some() && asked.topic == ReplayTopic::Updates {
+            return Err(Stopped::usage("--user is for notifications", "write --topic notifications"));
+        }
+        Ok(Filter {
+            since_ms: at("since", &asked.since, i64::MIN)?,
+            until_ms: at("until", &asked.until, i64::MAX)?,
+            product: product.map_err(|error| named(format!("--product: {error}")))?,
+            user: user.map_err(|error| named(format!("--user: {error}")))?,
+            topic: asked.topic,
+        })
+    }
+
+    fn takes(&self, record: &ArchivedRecord) -> bool {
+        if !(self.since_ms..self.until_ms).contains(&record.timestamp_ms) {
+            return false;
+        }
+        if self.product.is_none() && self.user.is_none() {
+            return true;
+        }
+        let (product, user) = match self.topic {
+            ReplayTopic::Updates => (product_of_update(record), None),
+            ReplayTopic::Notifications => match notification(record) {
+                Some(it) => (Some(it.product_id), Some(it.user_id)),
+                None => (None, None),
+            },
+        };
+        self.product.as_ref().is_none_or(|wanted| product.as_ref() == Some(wanted))
+            && self.user.as_ref().is_none_or(|wanted| user.as_ref() == Some(wanted))
+    }
+}
+
+/// The product of an update; of a tombstone, its key.
+fn product_of_update(record: &ArchivedRecord) -> Option<ProductId> {
+    match &record.value {
+        Some(value) => Update::parse(value).ok().map(|update| update.product),
+        None => ProductId::new(std::str::from_utf8(record.key.as_ref()?).ok()?).ok(),
+    }
+}
+
+fn notification(record: &ArchivedRecord) -> Option<Notification> {
+    serde_json::from_slice(record.value.as_ref()?).ok()
+}
+
+/// What would be published.
+#[derive(Default)]
+struct Counts {
+    records: u64,
+    times_ms: Option<(i64, i64)>,
+    users: HashSet<UserId>,
+}
+
+impl Counts {
+    fn add(&mut self, record: &ArchivedRecord, topic: ReplayTopic) {
+        self.records += 1;
+        let at = record.timestamp_ms;
+        let (first, last) = self.times_ms.unwrap_or((at, at));
+        self.times_ms = Some((first.min(at), last.max(at)));
+        if topic == ReplayTopic::Notifications {
+            self.users.extend(notification(record).map(|it| it.user_id));
+        }
+    }
+
+    fn in_words(&self, topic: &str, kind: ReplayTopic) -> String {
+        let mut text = format!("{topic}: {} records", self.records);
+        if let Some((first, last)) = self.times_ms {
+            text += &format!(", from {} to {}", time::write_rfc3339(first), time::write_rfc3339(last));
+        }
+        if kind == ReplayTopic::Notifications {
+            text += &format!(", to {} users", self.users.len());
+        }
+        text
+    }
+}
+
+/// What is published.
+struct Chosen<'a> {
+    asked: &'a Replay,
+    filter: Filter,
+    seen: Seen,
+}
+
+fn publish(
+    runtime: &Runtime,
+    archive: &Archived,
+    settings: &Settings,
+    topic: &str,
+    chosen: &Chosen<'_>,
+) -> Result<u64, Stopped> {
+    let Chosen { asked, filter, seen } = chosen;
+    let again = asked.again.as_deref();
+    let publisher = Republisher::new(settings, topic, again).map_err(topics::refused)?;
+    let keeps_partitions = publisher.partitions() == archive.chains.len();
+    let mut pace = Pace { rate: asked.rate.map(std::num::NonZeroU32::get), started: Instant::now(), sent: 0 };
+    archive.each(runtime, "published", |position, record| {
+        if seen.holds(position) || !filter.takes(record) {
+            return Ok(());
+        }
+        let renamed = again.and_then(|name| once_more(record, name));
+        pace.wait(|| publisher.flush().map_err(topics::refused))?;
+        let record = renamed.as_ref().unwrap_or(record);
+        publisher.send(position, record, keeps_partitions).map_err(topics::refused)
+    })?;
+    publisher.flush().map_err(topics::refused)?;
+    Ok(pace.sent)
+}
+
+/// The notification under another id, and so under other delivery keys. One without an
+/// id gets one.
+fn once_more(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
+    let mut it = notification(record)?;
+    let id = it.id.unwrap_or_else(|| NotificationId::of_parts(&it.user_id, &it.product_id, it.new_price));
+    it.id = Some(id.again(name));
+    let value = serde_json::to_vec(&it).ok()?;
+    Some(ArchivedRecord { value: Some(value.into()), ..record.clone() })
+}
+
+/// Holds the records to a rate.
+struct Pace {
+    rate: Option<u32>,
+    started: Instant,
+    sent: u64,
+}
+
+impl Pace {
+    /// Waits for the turn of the next record; what was sent goes out before a wait.
+    fn wait(&mut self, flush: impl FnOnce() -> Result<(), Stopped>) -> Result<(), Stopped> {
+        if let Some(rate) = self.rate {
+            let turn = self.started + Duration::from_secs_f64(self.sent as f64 / f64::from(rate));
+            let left = turn.saturating_duration_since(Instant::now());
+            if left > Duration::from_millis(10) {
+                flush()?;
+                sleep(left);
+            }
+        }
+        self.sent += 1;
+        Ok(())
+    }
+}
