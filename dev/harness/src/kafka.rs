@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::{Error, PATIENCE};
+use crate::{Error, PATIENCE, repository, wait_for};
 
 /// A client of a cluster.
 #[derive(Debug, Clone)]
@@ -98,6 +98,22 @@ impl Kafka {
         Ok(records)
     }
 
+    /// Deletes a topic, and waits until it is gone.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
+        let tool = repository().join("dev/servers/kafka-tool");
+        let mut command = std::process::Command::new(tool);
+        command.args(["TopicCommand", "--bootstrap-server", &self.bootstrap, "--delete", "--topic", topic]);
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stdout).into_owned().into());
+        }
+        let consumer = self.reader("outside")?;
+        wait_for("the topic to be gone", || partitions_of(&consumer, topic).is_err().then_some(()))
+    }
+
     fn reader(&self, group: &str) -> Result<BaseConsumer, Error> {
         let mut config = self.config();
         config.set("group.id", group).set("enable.auto.commit", "false");
@@ -117,6 +133,26 @@ impl Kafka {
         }
         consumer.assign(&list)?;
         Ok(Follower(consumer))
+    }
+
+    /// How many committed records of a topic a group has not read yet. Unlike the lag,
+    /// it does not count the markers of transactions.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn unread(&self, group: &str, topic: &str) -> Result<usize, Error> {
+        let consumer = self.reader(group)?;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions_of(&consumer, topic)? {
+            list.add_partition(topic, partition);
+        }
+        let committed = consumer.committed_offsets(list, PATIENCE)?;
+        let is_unread = |record: &RawRecord| {
+            let one = committed.find_partition(topic, record.partition);
+            let next = one.and_then(|one| one.offset().to_raw()).filter(|offset| *offset >= 0);
+            next.is_none_or(|next| record.offset >= next)
+        };
+        Ok(self.records(topic)?.iter().filter(|record| is_unread(record)).count())
     }
 
     /// How many records of a topic a group has not read yet.

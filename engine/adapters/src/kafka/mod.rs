@@ -69,7 +69,7 @@ pub use intake::{KafkaIntake, PostError, PostedRecord};
 pub use notifications::KafkaNotifications;
 pub use outbox::KafkaOutbox;
 pub use removals::Remover;
-pub use republish::{Republisher, Seen};
+pub use republish::{Republisher, Seen, is_again};
 pub use retries::KafkaRetries;
 pub use retries_index::MemoryRetryIndex;
 pub use sample::{Sample, sample};

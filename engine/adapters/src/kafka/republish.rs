@@ -1,8 +1,12 @@
-//! Publishes archived records again, each once, with the position that it had first.
+//! Publishes archived records again, each once.
 //!
-//! A record that was published again carries that position in a header. So an
-//! interrupted run finds in the topic what it published already, and notifications of
-//! an update get the ids that they had.
+//! A record that is published again has these headers:
+//!
+//! - `pricedrop.position`: where it stood when it was published first. Ids of
+//!   notifications are made of it, so they stay what they were.
+//! - `pricedrop.replayed`: where it stands in the archive that was read, and the name of
+//!   `--again`. An interrupted run finds by it what it published already.
+//! - `pricedrop.again`: the name of `--again`. Such a record is not chosen by another one.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -25,9 +29,11 @@ use super::member::away;
 use super::settings::Settings;
 
 /// The header that holds the first position of a record: `partition/offset`.
-pub const ORIGINAL_POSITION: &str = "pricedrop.position";
+const ORIGINAL_POSITION: &str = "pricedrop.position";
+/// The header that holds its position in the archive.
+const REPLAYED: &str = "pricedrop.replayed";
 /// The header that names why a record was published once more on purpose.
-pub const AGAIN: &str = "pricedrop.again";
+const AGAIN: &str = "pricedrop.again";
 /// The same for the client library.
 pub(super) const ORIGINAL_POSITION_C: &CStr = c"pricedrop.position";
 
@@ -39,8 +45,31 @@ pub(super) fn parse_position(text: &str) -> Option<Position> {
     (position.partition.0 >= 0 && position.offset >= 0).then_some(position)
 }
 
-/// First positions of records that a topic holds: as ranges, because most follow each
-/// other.
+/// Whether a record was published once more on purpose.
+pub fn is_again(record: &ArchivedRecord) -> bool {
+    record.headers.iter().any(|header| header.name == AGAIN)
+}
+
+/// The value of [`REPLAYED`].
+fn replayed(position: Position, again: Option<&str>) -> String {
+    let Position { partition, offset } = position;
+    match again {
+        None => format!("{}/{offset}", partition.0),
+        Some(name) => format!("{}/{offset} {name}", partition.0),
+    }
+}
+
+/// Reads it, if it is of a run under this name.
+fn parse_replayed(text: &str, again: Option<&str>) -> Option<Position> {
+    let (position, name) = match text.split_once(' ') {
+        Some((position, name)) => (position, Some(name)),
+        None => (text, None),
+    };
+    parse_position(position).filter(|_| name == again)
+}
+
+/// Positions in the archive of records that a topic holds: as ranges, because most
+/// follow each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen(BTreeMap<i32, BTreeMap<i64, i64>>);
 
@@ -125,8 +154,8 @@ impl Republisher {
         })
     }
 
-    /// The first positions of the records that the topic holds because they were
-    /// published again, under this name if one is given. Reads the whole topic.
+    /// The records that the topic holds because a run under this name published them.
+    /// Reads the whole topic.
     ///
     /// # Errors
     /// The cluster is away.
@@ -137,13 +166,11 @@ impl Republisher {
             (0..partitions as i32).map(|number| (Partition(number), 0)).collect();
         let mut seen = Seen::default();
         reader.read(topic, &all, |message| {
-            let value = |name: &str| {
-                let headers = message.headers()?.iter().filter(|header| header.key == name);
-                std::str::from_utf8(headers.last()?.value?).ok()
-            };
-            if let Some(position) = value(ORIGINAL_POSITION).and_then(parse_position)
-                && value(AGAIN) == again
-            {
+            let headers = message.headers().into_iter().flat_map(Headers::iter);
+            let value =
+                headers.filter(|header| header.key == REPLAYED).last().and_then(|header| header.value);
+            let text = value.and_then(|value| std::str::from_utf8(value).ok());
+            if let Some(position) = text.and_then(|text| parse_replayed(text, again)) {
                 seen.add(position);
             }
             Read::On
@@ -157,15 +184,20 @@ impl Republisher {
     /// # Errors
     /// The cluster refuses it, or an earlier one.
     pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
-        let position = format!("{}/{}", from.partition.0, from.offset);
+        let own = |text: String| Header { name: String::new(), value: Some(text.into()) };
+        let add = |headers: OwnedHeaders, name: &str, header: &Header| {
+            headers.insert(message::Header { key: name, value: header.value.as_deref() })
+        };
         let mut headers = OwnedHeaders::new();
-        let ours = [ORIGINAL_POSITION, AGAIN];
-        for Header { name, value } in record.headers.iter().filter(|it| !ours.contains(&it.name.as_str())) {
-            headers = headers.insert(message::Header { key: name, value: value.as_deref() });
+        for header in record.headers.iter().filter(|header| header.name != REPLAYED) {
+            headers = add(headers, &header.name, header);
         }
-        headers = headers.insert(message::Header { key: ORIGINAL_POSITION, value: Some(&position) });
+        if record.headers.iter().all(|header| header.name != ORIGINAL_POSITION) {
+            headers = add(headers, ORIGINAL_POSITION, &own(replayed(from, None)));
+        }
+        headers = add(headers, REPLAYED, &own(replayed(from, self.again.as_deref())));
         if let Some(name) = &self.again {
-            headers = headers.insert(message::Header { key: AGAIN, value: Some(name) });
+            headers = add(headers, AGAIN, &own(name.clone()));
         }
         let mut sent = BaseRecord::<[u8], [u8], ()>::with_opaque_to(&self.topic, ())
             .headers(headers)
@@ -227,6 +259,18 @@ mod tests {
         assert_eq!(held, [0, 3, 4, 5, 8, 9]);
         assert_eq!(seen.count(), 6);
         assert!(!seen.holds(at(2, 4)));
+    }
+
+    #[test]
+    fn what_a_run_published_is_told_from_what_others_did() {
+        let of = |again: Option<&str>| replayed(at(3, 42), again);
+        assert_eq!(parse_replayed(&of(None), None), Some(at(3, 42)));
+        assert_eq!(parse_replayed(&of(Some("night 1")), Some("night 1")), Some(at(3, 42)));
+        for (text, again) in
+            [(of(None), Some("night")), (of(Some("night")), None), (of(Some("a")), Some("b"))]
+        {
+            assert_eq!(parse_replayed(&text, again), None, "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::kafka::{Republisher, Seen, Settings};
+use pricedrop_adapters::kafka::{Republisher, Seen, Settings, is_again};
 use pricedrop_archive::{Finding, Line, Link, Reader, Source};
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::notification::NotificationId;
@@ -159,6 +159,8 @@ struct Filter {
     product: Option<ProductId>,
     user: Option<UserId>,
     topic: ReplayTopic,
+    /// Whether deliveries are chosen, of which none is chosen for having been chosen before.
+    is_again: bool,
 }
 
 impl Filter {
@@ -184,10 +186,14 @@ impl Filter {
             product: product.map_err(|error| named(format!("--product: {error}")))?,
             user: user.map_err(|error| named(format!("--user: {error}")))?,
             topic: asked.topic,
+            is_again: asked.again.is_some(),
         })
     }
 
     fn takes(&self, record: &ArchivedRecord) -> bool {
+        if self.is_again && is_again(record) {
+            return false;
+        }
         if !(self.since_ms..self.until_ms).contains(&record.timestamp_ms) {
             return false;
         }

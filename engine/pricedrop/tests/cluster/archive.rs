@@ -20,7 +20,7 @@ fn kills() -> usize {
 }
 
 /// Engines that archive into a prefix of the shared S3 server, impatiently.
-fn setting() -> Setting {
+pub fn setting() -> Setting {
     let setting = Setting::new();
     let archive = format!(
         "[archive]\nurl = \"s3://pricedrop/{}\"\nendpoint = \"http://{}\"\naccess_key_id = \"admin\"\n\
@@ -31,7 +31,7 @@ fn setting() -> Setting {
     setting.with(&archive).prepared()
 }
 
-fn home(setting: &Setting) -> (tempfile::TempDir, Home) {
+pub fn home(setting: &Setting) -> (tempfile::TempDir, Home) {
     let (folder, mut home) = setting.home();
     home.environment.push(("S3_SECRET".into(), "admin-secret".into()));
     (folder, home)
@@ -41,7 +41,7 @@ fn start(home: &Home) -> Engine {
     home.start_with(&["--role", "archiver"]).unwrap()
 }
 
-fn reader(setting: &Setting) -> Reader {
+pub fn reader(setting: &Setting) -> Reader {
     let options = Options {
         url: format!("s3://pricedrop/{}", setting.name),
         endpoint: Some(format!("http://{}", servers::s3())),
@@ -57,7 +57,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Everything that is archived of a topic; nothing of it is damaged.
-fn archived(reader: &Reader, topic: &str) -> Vec<RawRecord> {
+pub fn archived(reader: &Reader, topic: &str) -> Vec<RawRecord> {
     let mut records = Vec::new();
     for partition in 0..PARTITIONS {
         let source = Source { topic: topic.into(), partition };

@@ -10,6 +10,7 @@ mod formats;
 mod moving;
 #[path = "../providers/mod.rs"]
 mod providers;
+mod replay;
 mod running;
 mod starting;
 mod support;

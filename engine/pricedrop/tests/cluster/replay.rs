@@ -1,0 +1,196 @@
+//! Topics that were lost are rebuilt from the archive, and nobody is told twice; what a
+//! provider lost is delivered once more, on purpose.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Stdio;
+
+use pricedrop_harness::kafka::Kafka;
+use pricedrop_harness::{Engine, Home, wait_for};
+use serde_json::json;
+
+use crate::archive::{archived, home, reader, setting};
+use crate::running::{delivering, metric, post, serving};
+use crate::support::{Setting, told};
+
+const USERS: usize = 12;
+const PRODUCTS: usize = 3;
+/// Drops, and rises that arm the crossing watches again.
+const PRICES: [&str; 6] = ["95", "79", "59", "85", "70", "40"];
+
+/// A shop whose topics are archived while everybody is told.
+struct Shop {
+    setting: Setting,
+    home: Home,
+    kafka: Kafka,
+    _folder: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Shop {
+        let setting = setting().with("[stream]\nstart = \"earliest\"\n[rules]\nfirst_price = \"notify\"\n");
+        let (folder, home) = home(&setting);
+        let kafka = Kafka { bootstrap: setting.kafka.clone() };
+        Shop { setting, home, kafka, _folder: folder }
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.setting.name)
+    }
+
+    fn product(&self, number: usize) -> String {
+        format!("{}-P{number}", self.setting.name)
+    }
+
+    fn start(&self) -> Engine {
+        let engine = self.home.start().unwrap();
+        serving(&engine);
+        delivering(&engine);
+        engine
+    }
+
+    /// Users of every mode hear of every product; the deliveries of each.
+    fn tell_everybody(&self, engine: &Engine) -> Vec<String> {
+        let mut watches = String::new();
+        for product in 0..PRODUCTS {
+            for user in 0..USERS {
+                let mode = ["every-drop", "crossing"][user % 2];
+                let watch = json!({
+                    "productId": self.product(product), "userId": format!("u{user}"), "mode": mode,
+                    "priceWatchValue": if user % 3 == 0 { 60 } else { 80 },
+                });
+                writeln!(watches, "{watch}").unwrap();
+            }
+        }
+        engine.request("PUT", "/v1/watches", watches.as_bytes()).unwrap();
+        for price in PRICES {
+            for product in 0..PRODUCTS {
+                let update = json!({"productId": self.product(product), "newPrice": price});
+                post(engine, &update.to_string());
+            }
+        }
+        let lines = self.everything_delivered(engine);
+        assert!(lines.len() > USERS * PRODUCTS, "{} lines", lines.len());
+        lines
+    }
+
+    /// Waits until both halves have read everything, and nothing is on its way.
+    fn everything_delivered(&self, engine: &Engine) -> Vec<String> {
+        let unread = || {
+            let of = |group: &str, topic: &str| self.kafka.unread(group, &self.topic(topic)).unwrap();
+            of("pricedrop", "prices") + of("pricedrop.dispatcher", "told")
+        };
+        let open = || {
+            metric(engine, "pricedrop_deliveries_in_flight{") + metric(engine, "pricedrop_retries_waiting{")
+        };
+        wait_for("everything to be delivered", || (unread() == 0 && open() == 0.0).then_some(())).unwrap();
+        engine.take_lines()
+    }
+
+    /// Waits until the archive holds as much of a topic as the topic does.
+    fn wait_until_archived(&self, topic: &str) -> usize {
+        let topic = self.topic(topic);
+        let records = self.kafka.records(&topic).unwrap().len();
+        let reader = reader(&self.setting);
+        let complete = || (archived(&reader, &topic).len() == records).then_some(());
+        wait_for("the topic to be archived", complete).unwrap();
+        records
+    }
+
+    fn stop(&self, mut engine: Engine) {
+        engine.signal("TERM").unwrap();
+        engine.wait().unwrap();
+    }
+
+    /// As somebody might by mistake.
+    fn delete_and_make_anew(&self, topic: &str) {
+        self.kafka.delete_topic(&self.topic(topic)).unwrap();
+        self.home.run(&["topics", "apply"]).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let said = told(&self.setting, &self.home, arguments);
+        assert!(said.contains("exit code 0"), "{said}");
+        said
+    }
+}
+
+#[test]
+fn a_rebuilt_topic_of_updates_tells_nobody_twice() {
+    let shop = Shop::new();
+    let engine = shop.start();
+    shop.tell_everybody(&engine);
+    let records = shop.wait_until_archived("prices");
+    shop.stop(engine);
+
+    shop.delete_and_make_anew("prices");
+    let dry = shop.run(&["replay", "--topic", "updates"]);
+    assert!(dry.contains(&format!("NAME.prices: {records} records")), "{dry}");
+    assert!(dry.contains("nothing was published"), "{dry}");
+    assert_eq!(shop.kafka.records(&shop.topic("prices")).unwrap().len(), 0);
+    let said = shop.run(&["replay", "--topic", "updates", "--publish"]);
+    assert!(said.contains(&format!("published {records} records")), "{said}");
+    let said = shop.run(&["replay", "--topic", "updates", "--publish"]);
+    assert!(said.contains("published 0 records"), "{said}");
+    shop.run(&["offsets", "accept", "--at", "earliest"]);
+
+    let engine = shop.start();
+    assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "told twice");
+}
+
+#[test]
+fn a_rebuilt_topic_of_notifications_delivers_nothing_twice() {
+    let shop = Shop::new();
+    let engine = shop.start();
+    shop.tell_everybody(&engine);
+    let records = shop.wait_until_archived("told");
+    shop.stop(engine);
+
+    shop.delete_and_make_anew("told");
+    let said = shop.run(&["replay", "--topic", "notifications", "--publish"]);
+    assert!(said.contains(&format!("published {records} records")), "{said}");
+    assert!(said.contains(&format!("to {USERS} users")), "{said}");
+    let engine = shop.start();
+    assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "delivered twice");
+}
+
+/// How often each user heard of each product.
+fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines {
+        *counts.entry(line.split(": ").next().unwrap()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn chosen_deliveries_are_sent_exactly_once_more_though_the_command_is_interrupted() {
+    let shop = Shop::new();
+    let engine = shop.start();
+    let first = shop.tell_everybody(&engine);
+    shop.wait_until_archived("told");
+    let product = shop.product(1);
+    let chosen =
+        ["replay", "--topic", "notifications", "--product", &product, "--publish", "--again", "night"];
+    let mut interrupted = shop.home.command(&[&chosen[..], &["--rate", "5"]].concat());
+    let mut process = interrupted.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let topic = shop.topic("told");
+    let before = first.len();
+    let some = || (shop.kafka.records(&topic).unwrap().len() > before + 2).then_some(());
+    wait_for("some to be published", some).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    for _ in 0..2 {
+        shop.run(&chosen);
+    }
+    let again = shop.everything_delivered(&engine);
+    let of_product: Vec<String> = first.into_iter().filter(|line| line.contains(&product)).collect();
+    assert_eq!(counted(&again), counted(&of_product));
+    // Another night is another time.
+    shop.run(&["replay", "--topic", "notifications", "--user", "u1", "--publish", "--again", "another"]);
+    let of_user = shop.everything_delivered(&engine);
+    assert!(
+        !of_user.is_empty() && of_user.iter().all(|line| line.starts_with("u1 told about")),
+        "{of_user:?}"
+    );
+}
