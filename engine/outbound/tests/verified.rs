@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pricedrop_harness::peers::verify;
 use pricedrop_model::channel::{
-    Access, CredentialScheme, Dkim, HttpRequest, MailAccount, MailTls, Outgoing, Reply, Secret, Urgency,
-    WebPush,
+    Access, Credential, CredentialScheme, Dkim, HttpRequest, MailAccount, MailTls, Outgoing, Reply, Secret,
+    Urgency, WebPush,
 };
 use rig::{Peer, get, mail, outbound, secret, send, with_credential};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -175,4 +175,34 @@ async fn a_mail_carries_a_dkim_signature_by_ed25519_that_covers_the_unsubscribe_
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
     let key = secret(folder.path(), "dkim", &STANDARD.encode(seed));
     is_signed(key, &format!("k=ed25519; p={}", STANDARD.encode(pair.public_key()))).await;
+}
+
+/// A server that checks signatures takes the request, and refuses it with another secret.
+#[tokio::test]
+async fn a_request_signed_for_aws_is_taken_by_a_server_of_s3() {
+    let (server, folder) = (pricedrop_harness::servers::s3(), tempfile::tempdir().unwrap());
+    for (secret_key, expected) in [("admin-secret", 200), ("another", 403)] {
+        let scheme = CredentialScheme::AwsSigv4 {
+            access_key_id: secret(folder.path(), "id", "admin"),
+            secret_access_key: secret(folder.path(), "secret", secret_key),
+            session_token: None,
+            region: "us-east-1".into(),
+            service: "s3".into(),
+        };
+        let credential = Credential { hosts: vec![server.clone()], scheme };
+        let access = Access {
+            hosts: vec![server.clone()],
+            credentials: [("it".to_owned(), credential)].into(),
+            ..Access::default()
+        };
+        let url = format!("http://{server}/pricedrop/signed/a%20b?x-id=PutObject");
+        let request = Outgoing::Http(HttpRequest {
+            method: pricedrop_model::channel::Method::Put,
+            body: b"79.9".to_vec(),
+            credential: Some("it".into()),
+            ..get(&url)
+        });
+        let reply = send(&outbound(), &access, "ann", request).await.unwrap();
+        assert!(matches!(reply, Reply::Http { status, .. } if status == expected), "{reply:?}");
+    }
 }

@@ -1,7 +1,6 @@
 //! The archive of topics in Kafka: complete and exactly once, whoever is killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use pricedrop_archive::{AccessKey, Bucket, Line, Options, Reader, Source};
 use pricedrop_harness::kafka::{Kafka, RawRecord};
@@ -117,10 +116,9 @@ fn produce(setting: &Setting, stop: &AtomicBool) {
     let transactions = kafka.transactions(&format!("{}-producer", setting.name)).unwrap();
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
-        let records: Vec<RawRecord> = (sent..sent + 40).map(record).collect();
-        transactions.send(&format!("{}.prices", setting.name), &records, sent % 120 != 0).unwrap();
+        let records: Vec<RawRecord> = (sent..sent + 4).map(record).collect();
+        transactions.send(&format!("{}.prices", setting.name), &records, sent % 12 != 0).unwrap();
         sent += records.len();
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
