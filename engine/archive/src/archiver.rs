@@ -109,6 +109,8 @@ struct Running<'a> {
     partitions: BTreeMap<Partition, Assigned>,
     /// Whether the source does not read what it should.
     is_misplaced: bool,
+    /// Whether the end of the topic was reached since partitions were opened.
+    was_at_end: bool,
     measured: Option<Instant>,
 }
 
@@ -121,6 +123,7 @@ impl Archiver {
             runtime,
             partitions: BTreeMap::new(),
             is_misplaced: true,
+            was_at_end: false,
             measured: None,
         };
         let mut pause = PAUSE_FIRST;
@@ -162,17 +165,24 @@ impl Running<'_> {
         let batch = match self.archiver.source.next_batch(POLL_MS) {
             Ok(batch) => batch,
             Err(error) => {
-                // Where the topic is read from is looked at anew.
+                // What was read is kept; where the topic is read from is looked at anew.
+                let filled: Vec<Partition> = self.filled().map(|(partition, _)| partition).collect();
+                for partition in filled {
+                    if let Err(error) = self.close(partition)? {
+                        return Ok(Err(error));
+                    }
+                }
                 self.partitions.clear();
                 self.is_misplaced = true;
                 return Ok(Err(Error::Topic(error.to_string())));
             }
         };
-        let is_idle = batch.is_empty();
+        let is_first_end = batch.is_empty() && !self.was_at_end;
+        self.was_at_end |= batch.is_empty();
         for (partition, record) in batch {
             self.take(partition, record);
         }
-        while let Some(partition) = self.due(is_idle) {
+        while let Some(partition) = self.due(is_first_end) {
             if let Err(error) = self.close(partition)? {
                 return Ok(Err(error));
             }
@@ -184,9 +194,18 @@ impl Running<'_> {
     /// Opens the partitions that are new, and lets go of those that are somebody else's.
     fn take_assigned(&mut self) -> Result<(), Stopped> {
         let assigned: BTreeMap<Partition, u64> = self.archiver.source.assigned().into_iter().collect();
-        let before = self.partitions.len();
-        self.partitions.retain(|partition, ours| assigned.get(partition) == Some(&ours.epoch));
-        self.is_misplaced |= self.partitions.len() != before;
+        let topic = self.archiver.source.topic().to_owned();
+        let lost: Vec<Partition> = self
+            .partitions
+            .iter()
+            .filter(|(partition, ours)| assigned.get(partition) != Some(&ours.epoch))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in lost {
+            self.partitions.remove(&partition);
+            self.archiver.counters.partition(&topic, partition).released();
+            self.is_misplaced = true;
+        }
         for (partition, epoch) in assigned {
             let pause = match self.partitions.get(&partition).map(|ours| &ours.state) {
                 Some(State::Open(_)) => continue,
@@ -194,11 +213,17 @@ impl Running<'_> {
                 Some(State::Failed { pause, .. }) => (*pause * 2).min(PAUSE_LONGEST),
                 None => PAUSE_FIRST,
             };
-            let counters = self.archiver.counters.partition(self.archiver.source.topic(), partition);
+            if *self.archiver.stop.borrow() {
+                return Err(Stopped);
+            }
+            let counters = self.archiver.counters.partition(&topic, partition);
             let state = match self.open_partition(partition, &counters)? {
                 Ok(open) => {
-                    counters.recovered();
+                    if open.check.is_none() {
+                        counters.recovered();
+                    }
                     self.is_misplaced = true;
+                    self.was_at_end = false;
                     State::Open(Box::new(open))
                 }
                 Err(error) => {
@@ -232,6 +257,8 @@ impl Running<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let next = chain.next().expect("a chain has a next offset once it has begun");
+        counters.next.store(next, Relaxed);
+        counters.lag.store((end - next).max(0), Relaxed);
         if end < next {
             let reason = format!("it ends before offset {end}, and the archive before {next}");
             return Ok(Err(Error::OtherTopic { source_: source, reason }));
@@ -243,8 +270,6 @@ impl Running<'_> {
         let check = last
             .filter(|(offset, _)| *offset >= first)
             .map(|(offset, object)| Check { offset, sha256: object.last_line_sha256.clone() });
-        counters.next.store(next, Relaxed);
-        counters.lag.store(end - next, Relaxed);
         Ok(Ok(Open { chain, builder: Builder::new(next), check, counters: Arc::clone(counters) }))
     }
 
@@ -253,6 +278,13 @@ impl Running<'_> {
             State::Open(open) => Some((*partition, &**open)),
             State::Failed { .. } => None,
         })
+    }
+
+    /// The objects that hold records.
+    fn filled(&self) -> impl Iterator<Item = (Partition, &Builder)> {
+        self.open()
+            .map(|(partition, open)| (partition, &open.builder))
+            .filter(|(_, builder)| !builder.is_empty())
     }
 
     fn open_mut(&mut self, partition: Partition) -> Option<&mut Open> {
@@ -265,37 +297,37 @@ impl Running<'_> {
     /// Adds a record to its object; the archive's last one is only compared.
     fn take(&mut self, partition: Partition, record: ArchivedRecord) {
         let Some(open) = self.open_mut(partition) else { return };
-        match open.check.take() {
-            Some(check) if record.offset == check.offset => {
-                let offset = record.offset;
-                if sha256(&Line::Record(record).to_json()) != check.sha256 {
-                    let reason = format!("its record at offset {offset} is not the one in the archive");
-                    let topic = self.archiver.source.topic().to_owned();
-                    let source_ = Source { topic, partition: partition.0 };
-                    self.fail(partition, &Error::OtherTopic { source_, reason });
-                }
+        let Some(check) = open.check.take() else {
+            if record.offset >= open.builder.next() {
+                open.builder.push(record);
             }
-            _ if record.offset < open.builder.next() => {}
-            _ => open.builder.push(record),
+            return;
+        };
+        let offset = record.offset;
+        // The topic may have removed the record since: then there is nothing to compare.
+        if offset == check.offset && sha256(&Line::Record(record.clone()).to_json()) != check.sha256 {
+            let reason = format!("its record at offset {offset} is not the one in the archive");
+            let source_ = Source { topic: self.archiver.source.topic().to_owned(), partition: partition.0 };
+            return self.fail(partition, &Error::OtherTopic { source_, reason });
+        }
+        open.counters.recovered();
+        if offset >= open.builder.next() {
+            open.builder.push(record);
         }
     }
 
     /// An object that is to be closed.
-    fn due(&self, is_idle: bool) -> Option<Partition> {
+    fn due(&self, is_first_end: bool) -> Option<Partition> {
         let limits = &self.archiver.limits;
         let age = Duration::from_millis(limits.object_age_ms);
         let now_ms = self.archiver.clock.now().0;
         let is_due = |builder: &Builder| {
             let age_ms = u64::try_from(now_ms.saturating_sub(builder.first_timestamp_ms())).unwrap_or(0);
-            // Old records are read one after another: their age counts once there are no more.
-            let is_old = builder.opened().elapsed() >= age || (is_idle && age_ms >= limits.object_age_ms);
+            // After a start, records that are old already are closed at the end of the topic.
+            let is_old = builder.age() >= age || (is_first_end && age_ms >= limits.object_age_ms);
             builder.bytes() >= limits.object_bytes || is_old
         };
-        let mut filled: Vec<(Partition, &Builder)> = self
-            .open()
-            .map(|(partition, open)| (partition, &open.builder))
-            .filter(|(_, builder)| !builder.is_empty())
-            .collect();
+        let mut filled: Vec<(Partition, &Builder)> = self.filled().collect();
         if let Some((partition, _)) = filled.iter().find(|(_, builder)| is_due(builder)) {
             return Some(*partition);
         }
@@ -321,6 +353,8 @@ impl Running<'_> {
                     pause = (pause * 2).min(PAUSE_LONGEST);
                     // Whoever has it now reads it again.
                     if !self.archiver.source.assigned().contains(&(partition, epoch)) {
+                        counters.released();
+                        self.is_misplaced = true;
                         return Ok(Ok(()));
                     }
                 }
@@ -378,7 +412,10 @@ impl Running<'_> {
         self.measured = Some(Instant::now());
         let open: Vec<Partition> = self.open().map(|(partition, _)| partition).collect();
         for partition in open {
-            let Ok((_, end)) = self.archiver.source.offsets(partition) else { continue };
+            if *self.archiver.stop.borrow() {
+                return;
+            }
+            let Ok((_, end)) = self.archiver.source.offsets(partition) else { return };
             if let Some(open) = self.open_mut(partition) {
                 let next = open.chain.next().unwrap_or(end);
                 open.counters.lag.store((end - next).max(0), Relaxed);

@@ -179,6 +179,10 @@ impl Bucket {
             }
             let winners: Vec<usize> =
                 tried.iter().filter(|(_, won)| *won).map(|(writer, _)| *writer).collect();
+            if winners.is_empty() && !again {
+                // An answer was lost, and the repeated request found its own first try.
+                return Err(Error::Unavailable(format!("{}: a request had to be repeated", self.url)));
+            }
             let keeps = winners.len() == 1 && kept.is_some_and(|kept| kept == winners[0].to_string());
             if again || !keeps {
                 return Err(Error::Refused(format!(

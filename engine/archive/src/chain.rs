@@ -17,6 +17,8 @@
 //! writer that dies between the two leaves an object that no link names: it is no part
 //! of the archive, and is deleted once a link begins at its first offset.
 
+use std::collections::BTreeMap;
+
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
@@ -93,15 +95,18 @@ impl Chain {
     /// The bucket cannot be read, or a link is missing or damaged.
     pub async fn open(bucket: &Bucket, source: Source) -> Result<Chain, Error> {
         let mut chain = Chain { bucket: bucket.clone(), source, next: None, last: None };
-        let Some(start) = chain.read_start().await? else { return Ok(chain) };
         let links = bucket.list(&chain.source.links()).await?;
-        let last = links.iter().filter_map(|link| first_of_link(&link.location)).max();
-        chain.next = Some(start);
-        if let Some(last) = last {
-            chain.next = Some(last);
-            chain.follow().await?;
-        }
-        chain.delete_unlinked().await;
+        let mut links: Vec<i64> = links.iter().filter_map(|link| first_of_link(&link.location)).collect();
+        links.sort_unstable();
+        let start = match chain.read_start().await? {
+            Some(start) => start,
+            None if links.is_empty() => return Ok(chain),
+            // A chain that began anew would overlap the old one.
+            None => return Err(Error::damaged(&chain.source.start(), "it is missing, and links exist")),
+        };
+        chain.next = Some(links.last().copied().unwrap_or(start));
+        chain.follow().await?;
+        chain.delete_unlinked(&links).await;
         Ok(chain)
     }
 
@@ -126,7 +131,8 @@ impl Chain {
         let json = serde_json::to_vec(&Start { first }).expect("a number can be written as JSON");
         self.bucket.put_new(&self.source.start(), json.into()).await?;
         // Also where it was written: a repeated request may have found its own first try.
-        self.next = self.read_start().await?;
+        let Some(start) = self.read_start().await? else { return Err(conflict(&self.source.start())) };
+        self.next = Some(start);
         self.follow().await
     }
 
@@ -159,7 +165,10 @@ impl Chain {
         let json = serde_json::to_vec(&link).expect("texts and numbers can be written as JSON");
         let path = self.source.link(link.first);
         let is_new = self.bucket.put_new(&path, json.into()).await?;
-        let counts = if is_new { link.clone() } else { self.read_link(link.first).await? };
+        let counts = match is_new {
+            true => link.clone(),
+            false => self.find_link(link.first).await?.ok_or_else(|| conflict(&path))?,
+        };
         let is_ours = counts == link;
         if let (false, Some(object)) = (is_ours, object)
             && counts.object.as_ref().is_none_or(|winner| winner.name != object.as_ref())
@@ -168,14 +177,18 @@ impl Chain {
             tracing::warn!(%error, "an object that is no part of the archive stays in the bucket");
         }
         self.advance(counts);
-        if !is_ours {
-            self.follow().await?;
+        if is_ours {
+            return Ok(Appended::Ours);
         }
-        Ok(if is_ours { Appended::Ours } else { Appended::Theirs })
+        // The object is settled: links that cannot be read now are met by the next one.
+        if let Err(error) = self.follow().await {
+            tracing::debug!(%error, "following the chain of another writer");
+        }
+        Ok(Appended::Theirs)
     }
 
-    /// An object of this name, which another writer left: the same offsets, perhaps
-    /// compressed by another version.
+    /// The object of this name that another writer left. It holds the same records, but
+    /// its bytes may differ, for instance by another version of Zstandard.
     async fn existing(&self, name: &Path, ours: &Object) -> Result<LinkedObject, Error> {
         let Some(bytes) = self.bucket.get(name).await? else {
             return Err(Error::Unavailable(format!("{name} was there, and was deleted meanwhile")));
@@ -185,6 +198,9 @@ impl Chain {
         }
         let (records, last_line_sha256) =
             object::read(&bytes, ours.range, |_| {}).map_err(|reason| Error::damaged(name, reason))?;
+        if (records, &last_line_sha256) != (ours.records, &ours.last_line_sha256) {
+            return Err(Error::damaged(name, "it holds other records than the topic"));
+        }
         Ok(LinkedObject {
             name: name.to_string(),
             records,
@@ -217,30 +233,30 @@ impl Chain {
         Ok(Some(start.first))
     }
 
-    async fn read_link(&self, first: i64) -> Result<Link, Error> {
+    async fn find_link(&self, first: i64) -> Result<Option<Link>, Error> {
         let path = self.source.link(first);
-        match self.bucket.get(&path).await? {
-            Some(json) => parse(&path, first, &json),
-            None => Err(Error::damaged(&path, "it is missing")),
-        }
+        let json = self.bucket.get(&path).await?;
+        json.map(|json| parse(&path, first, &json)).transpose()
     }
 
-    /// Deletes objects before the chain's end that no link names.
-    async fn delete_unlinked(&self) {
+    /// Deletes objects before the chain's end that no link names. An object that alone
+    /// begins where a link begins is the linked one, and no link is read for it.
+    async fn delete_unlinked(&self, links: &[i64]) {
         let deleted = async {
+            let mut by_first: BTreeMap<i64, Vec<Path>> = BTreeMap::new();
             for object in self.bucket.list(&self.source.data()).await? {
                 let range = self.source.range_of(&object.location);
-                let Some(range) = range.filter(|range| self.next.is_some_and(|next| range.first < next))
-                else {
-                    continue;
-                };
-                // Only a link at its first offset tells that nobody will link it any more.
-                let path = self.source.link(range.first);
-                let Some(json) = self.bucket.get(&path).await? else { continue };
-                let link = parse(&path, range.first, &json)?;
-                if link.object.is_none_or(|linked| linked.name != object.location.as_ref()) {
-                    tracing::info!(object = %object.location, "deleting an object that no link names");
-                    self.bucket.delete(&object.location).await?;
+                if let Some(range) = range.filter(|range| self.next.is_some_and(|next| range.first < next)) {
+                    by_first.entry(range.first).or_default().push(object.location);
+                }
+            }
+            by_first.retain(|first, objects| objects.len() > 1 && links.binary_search(first).is_ok());
+            for (first, objects) in by_first {
+                let Some(link) = self.find_link(first).await? else { continue };
+                let linked = link.object.map(|linked| linked.name);
+                for object in objects.iter().filter(|object| linked.as_deref() != Some(object.as_ref())) {
+                    tracing::info!(%object, "deleting an object that no link names");
+                    self.bucket.delete(object).await?;
                 }
             }
             Ok::<(), Error>(())
@@ -249,6 +265,11 @@ impl Chain {
             tracing::warn!(%error, source = %self.source, "objects that no link names were not deleted");
         }
     }
+}
+
+/// S3 answers 409 to a conditional PUT while another one of that name is under way.
+fn conflict(path: &Path) -> Error {
+    Error::Unavailable(format!("{path} is being written by somebody else"))
 }
 
 impl LinkedObject {

@@ -1,4 +1,4 @@
-//! What archivers count, and why they do not get on.
+//! What archivers count, and why they are stopped.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -94,6 +94,13 @@ impl Counters {
         }
     }
 
+    /// The archiver of a topic ended, and nothing of it is archived any more.
+    pub fn ended(&self, topic: &str) {
+        let reason = format!("the archiver of {topic} ended by an error of its own; start the engine again");
+        tracing::error!("{reason}");
+        lock(&self.topics).entry(topic.to_owned()).or_default().reason = Some(reason);
+    }
+
     /// Why something is not archived, one reason a line.
     pub fn reasons(&self) -> Vec<String> {
         let topics = lock(&self.topics);
@@ -141,6 +148,12 @@ impl PartitionCounters {
             }
             *said = Some(reason);
         }
+    }
+
+    /// Another archiver has it now.
+    pub(crate) fn released(&self) {
+        self.lag.store(0, Relaxed);
+        self.recovered();
     }
 
     /// It is archived again.

@@ -1,7 +1,7 @@
 //! One data object: lines of JSON, compressed by Zstandard.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pricedrop_model::archive::ArchivedRecord;
@@ -25,7 +25,7 @@ pub struct Builder {
     first_timestamp_ms: i64,
     last_line: Vec<u8>,
     line_bytes: usize,
-    opened: Instant,
+    first_pushed: Option<Instant>,
 }
 
 /// An object that is complete.
@@ -56,7 +56,7 @@ impl Builder {
             first_timestamp_ms: 0,
             last_line: Vec::new(),
             line_bytes: 0,
-            opened: Instant::now(),
+            first_pushed: None,
         }
     }
 
@@ -68,6 +68,7 @@ impl Builder {
         assert!(record.offset >= self.next, "offset {} after {}", record.offset, self.next - 1);
         if self.records == 0 {
             self.first_timestamp_ms = record.timestamp_ms;
+            self.first_pushed = Some(Instant::now());
         }
         if record.offset > self.next {
             self.write(&Line::Gap { first: self.next, last: record.offset - 1 }.to_json());
@@ -106,9 +107,9 @@ impl Builder {
         self.line_bytes
     }
 
-    /// When it was begun.
-    pub fn opened(&self) -> Instant {
-        self.opened
+    /// How long ago its first record was added.
+    pub fn age(&self) -> Duration {
+        self.first_pushed.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
     /// The timestamp of its first record, epoch milliseconds.

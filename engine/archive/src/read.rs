@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures::StreamExt as _;
+use futures::stream;
 use object_store::path::Path;
 
 use crate::bucket::Bucket;
@@ -10,6 +12,9 @@ use crate::error::Error;
 use crate::name::{CHAINS, Range, Source, first_of_link};
 use crate::object;
 use crate::record::Line;
+
+/// How many links are read at a time.
+const LINKS_AT_ONCE: usize = 32;
 
 /// Reads the archive of a bucket.
 #[derive(Debug, Clone)]
@@ -132,12 +137,18 @@ impl Reader {
         firsts.sort_unstable();
         let start = self.start(source, &mut findings).await?.or(firsts.first().copied()).unwrap_or(0);
         let mut next = start;
-        for first in firsts {
+        let read = |first: i64| async move {
+            let path = source.link(first);
+            let json = self.bucket.get(&path).await?;
+            Ok::<_, Error>((first, path, json))
+        };
+        let mut read = stream::iter(firsts).map(read).buffered(LINKS_AT_ONCE);
+        while let Some(link) = read.next().await {
+            let (first, path, json) = link?;
             if first > next {
                 findings.push(Finding::MissingLink { first: next, next: first });
             }
-            let path = source.link(first);
-            let Some(json) = self.bucket.get(&path).await? else {
+            let Some(json) = json else {
                 findings.push(Finding::Damaged { name: path.to_string(), reason: "it is missing".into() });
                 continue;
             };
@@ -216,6 +227,9 @@ impl Reader {
                 }
             }
         }
+        // One that begins at the end of the chain may be linked in a moment.
+        let is_left = |object: &Path| source.range_of(object).is_some_and(|range| range.first < status.next);
+        there.retain(|_, object| is_left(&object.location));
         findings.extend(there.into_keys().map(Finding::Unlinked));
         status.findings = findings;
         Ok(status)

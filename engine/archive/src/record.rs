@@ -51,7 +51,10 @@ struct Json {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct JsonHeader {
-    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_base64: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,13 +114,15 @@ impl Line {
 
 impl JsonHeader {
     fn of(header: &Header) -> JsonHeader {
+        let (name, name_base64) = text_or_base64(Some(&header.name));
         let (value, value_base64) = text_or_base64(header.value.as_ref());
-        JsonHeader { name: header.name.clone(), value, value_base64 }
+        JsonHeader { name, name_base64, value, value_base64 }
     }
 
     fn read(self) -> Result<Header, String> {
+        let name = bytes_of("the name of a header", self.name, self.name_base64)?;
         let value = bytes_of("the value of a header", self.value, self.value_base64)?;
-        Ok(Header { name: self.name, value })
+        Ok(Header { name: name.ok_or("a header has no name")?, value })
     }
 }
 
@@ -193,7 +198,7 @@ mod tests {
     }
 
     fn header() -> impl Strategy<Value = Header> {
-        (".{0,8}", bytes()).prop_map(|(name, value)| Header { name, value })
+        (vec(any::<u8>(), 0..8), bytes()).prop_map(|(name, value)| Header { name: name.into(), value })
     }
 
     proptest! {

@@ -23,8 +23,8 @@ pub struct ArchivedRecord {
 /// A header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Its name.
-    pub name: String,
+    /// Its name: UTF-8, unless its producer does not care.
+    pub name: Bytes,
     /// Its value.
     pub value: Option<Bytes>,
 }

@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pricedrop_model::Partition;
-use pricedrop_model::archive::{ArchiveSource, ArchivedRecord, Header};
+use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
 use pricedrop_model::seams::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::assigning::assign;
-use super::limits::{ARCHIVE_BATCH, CALL_MS};
+use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
 use super::log::{Logged, away_because};
 use super::marked_log::reader;
 use super::member::{Member, away, partitions_of};
+use super::raw::headers_of;
 use super::settings::Settings;
 
 /// The group of the archivers.
@@ -50,6 +51,8 @@ pub struct KafkaArchiveSource {
     topic: String,
     member: Member,
     consumer: BaseConsumer<Logged>,
+    /// An error that came after records which were handed out first.
+    failed: Option<Error>,
 }
 
 impl KafkaArchiveSource {
@@ -61,7 +64,7 @@ impl KafkaArchiveSource {
         let member = Member::join(settings, &group(settings), topic)?;
         let consumer = BaseConsumer::from_config_and_context(&settings.reader(), Logged::default())
             .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))?;
-        Ok(KafkaArchiveSource { topic: topic.to_owned(), member, consumer })
+        Ok(KafkaArchiveSource { topic: topic.to_owned(), member, consumer, failed: None })
     }
 
     /// The next record, if it comes in time.
@@ -98,6 +101,7 @@ impl ArchiveSource for KafkaArchiveSource {
     }
 
     fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        self.failed = None;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
@@ -106,37 +110,51 @@ impl ArchiveSource for KafkaArchiveSource {
     }
 
     fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
-        let Some(first) = self.next(Duration::from_millis(wait_ms))? else { return Ok(Vec::new()) };
-        let mut records = vec![first];
-        while records.len() < ARCHIVE_BATCH {
-            let Some(record) = self.next(Duration::ZERO)? else { break };
-            records.push(record);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let (mut records, mut bytes, mut wait) = (Vec::new(), 0, Duration::from_millis(wait_ms));
+        while records.len() < ARCHIVE_BATCH && bytes < ARCHIVE_BATCH_BYTES {
+            match self.next(wait) {
+                Ok(Some((partition, record))) => {
+                    bytes += record.value.as_ref().map_or(0, Bytes::len);
+                    records.push((partition, record));
+                }
+                Ok(None) => break,
+                Err(error) if records.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+            wait = Duration::ZERO;
         }
         Ok(records)
     }
 }
 
-/// Whether the client does not read on from where it was told to.
+/// Whether this error ends reading, or skips records.
 fn stops_reading(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{AutoOffsetReset, BadMessage, NotImplemented, OffsetOutOfRange};
+    use RDKafkaErrorCode::{
+        AutoOffsetReset, BadMessage, NotImplemented, OffsetOutOfRange, TopicAuthorizationFailed,
+    };
     let code = error.rdkafka_error_code();
-    code.is_some_and(|code| matches!(code, AutoOffsetReset | BadMessage | NotImplemented | OffsetOutOfRange))
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            AutoOffsetReset | BadMessage | NotImplemented | OffsetOutOfRange | TopicAuthorizationFailed
+        )
+    })
 }
 
 fn record_of(message: &BorrowedMessage<'_>) -> (Partition, ArchivedRecord) {
     let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-    let headers = message.headers().map(|headers| {
-        headers
-            .iter()
-            .map(|header| Header { name: header.key.to_owned(), value: bytes(header.value) })
-            .collect()
-    });
     let record = ArchivedRecord {
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
         key: bytes(message.key()),
         value: bytes(message.payload()),
-        headers: headers.unwrap_or_default(),
+        headers: headers_of(message),
     };
     (Partition(message.partition()), record)
 }

@@ -58,6 +58,8 @@ pub const SEEK_AGAIN_MS: u64 = 5;
 pub const ASTRAY_MS: u64 = 1_000;
 /// Records that the archiver takes over at once.
 pub const ARCHIVE_BATCH: usize = 4_096;
+/// Bytes that the archiver takes over at once.
+pub const ARCHIVE_BATCH_BYTES: usize = 8 << 20;
 /// Removals carried out at once.
 pub const REMOVALS: usize = 1_000;
 /// How often the remover looks for removals it had to put off, milliseconds.

@@ -6,19 +6,19 @@
 //!   notifications are made of it, so they stay what they were.
 //! - `pricedrop.replayed`: where it stands in the archive that was read, and the name of
 //!   `--again`. An interrupted run finds by it what it published already.
-//! - `pricedrop.again`: the name of `--again`. Such a record is not chosen by another one.
+//! - `pricedrop.again`: the name of `--again`. Runs with `--again` skip such records.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::time::Duration;
 
-use pricedrop_model::archive::{ArchivedRecord, Header};
+use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, Position};
+use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{self, Headers, OwnedHeaders};
+use rdkafka::message::{self, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::{ClientContext, Message};
 use std::sync::{Arc, Mutex};
 
 use super::group::lock;
@@ -26,6 +26,7 @@ use super::limits::{ACK_MS, ROOM_POLL_MS};
 use super::log_reader::LogReader;
 use super::marked_log::Read;
 use super::member::away;
+use super::raw::headers_of;
 use super::settings::Settings;
 
 /// The header that holds the first position of a record: `partition/offset`.
@@ -47,7 +48,7 @@ pub(super) fn parse_position(text: &str) -> Option<Position> {
 
 /// Whether a record was published once more on purpose.
 pub fn is_again(record: &ArchivedRecord) -> bool {
-    record.headers.iter().any(|header| header.name == AGAIN)
+    record.headers.iter().any(|header| header.name == AGAIN.as_bytes())
 }
 
 /// The value of [`REPLAYED`].
@@ -143,6 +144,8 @@ impl Republisher {
         let mut config = settings.idempotent();
         // Records without a partition of their own go where Java clients send them.
         config.set("partitioner", "murmur2_random");
+        // A record that fails must not be overtaken by a later one of its product.
+        config.set("enable.gapless.guarantee", "true");
         let producer = config.create_with_context(deliveries.clone());
         let producer = producer.map_err(|error| Error::Broken(format!("the Kafka producer: {error}")))?;
         Ok(Republisher {
@@ -166,10 +169,10 @@ impl Republisher {
             (0..partitions as i32).map(|number| (Partition(number), 0)).collect();
         let mut seen = Seen::default();
         reader.read(topic, &all, |message| {
-            let headers = message.headers().into_iter().flat_map(Headers::iter);
-            let value =
-                headers.filter(|header| header.key == REPLAYED).last().and_then(|header| header.value);
-            let text = value.and_then(|value| std::str::from_utf8(value).ok());
+            let headers = headers_of(message).into_iter();
+            let value = headers.filter(|header| header.name == REPLAYED.as_bytes()).last();
+            let value = value.and_then(|header| header.value);
+            let text = value.as_ref().and_then(|value| std::str::from_utf8(value).ok());
             if let Some(position) = text.and_then(|text| parse_replayed(text, again)) {
                 seen.add(position);
             }
@@ -184,20 +187,23 @@ impl Republisher {
     /// # Errors
     /// The cluster refuses it, or an earlier one.
     pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
-        let own = |text: String| Header { name: String::new(), value: Some(text.into()) };
-        let add = |headers: OwnedHeaders, name: &str, header: &Header| {
-            headers.insert(message::Header { key: name, value: header.value.as_deref() })
-        };
         let mut headers = OwnedHeaders::new();
-        for header in record.headers.iter().filter(|header| header.name != REPLAYED) {
-            headers = add(headers, &header.name, header);
+        for header in record.headers.iter().filter(|header| header.name != REPLAYED.as_bytes()) {
+            let name = std::str::from_utf8(&header.name).map_err(|_| {
+                let (partition, offset) = (from.partition.0, from.offset);
+                Error::Broken(format!("{partition}/{offset} has a header whose name is not UTF-8"))
+            })?;
+            headers = headers.insert(message::Header { key: name, value: header.value.as_deref() });
         }
-        if record.headers.iter().all(|header| header.name != ORIGINAL_POSITION) {
-            headers = add(headers, ORIGINAL_POSITION, &own(replayed(from, None)));
+        let own = |headers: OwnedHeaders, name, value: &str| {
+            headers.insert(message::Header { key: name, value: Some(value) })
+        };
+        if record.headers.iter().all(|header| header.name != ORIGINAL_POSITION.as_bytes()) {
+            headers = own(headers, ORIGINAL_POSITION, &replayed(from, None));
         }
-        headers = add(headers, REPLAYED, &own(replayed(from, self.again.as_deref())));
+        headers = own(headers, REPLAYED, &replayed(from, self.again.as_deref()));
         if let Some(name) = &self.again {
-            headers = add(headers, AGAIN, &own(name.clone()));
+            headers = own(headers, AGAIN, name);
         }
         let mut sent = BaseRecord::<[u8], [u8], ()>::with_opaque_to(&self.topic, ())
             .headers(headers)

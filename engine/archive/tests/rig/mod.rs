@@ -43,8 +43,10 @@ pub fn record_at(offset: i64) -> Option<ArchivedRecord> {
         4 => Some(Bytes::new()),
         _ => bytes(format!("{{\"productId\":\"P{offset}\",\n\"newPrice\":79.9}}")),
     };
-    let header = |name: &str, value: Option<Bytes>| Header { name: name.into(), value };
+    let header =
+        |name: &str, value: Option<Bytes>| Header { name: Bytes::copy_from_slice(name.as_bytes()), value };
     let headers = match offset % 5 {
+        1 => vec![Header { name: Bytes::from_static(b"\xff"), value: None }],
         0 => vec![header("a", bytes("b".into())), header("a", None), header("raw", bytes("\u{fffd}".into()))],
         _ => Vec::new(),
     };

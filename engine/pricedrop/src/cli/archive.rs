@@ -1,5 +1,7 @@
 //! The arguments of `pricedrop replay` and `pricedrop archive`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 /// `pricedrop replay`.
@@ -25,10 +27,14 @@ pub struct Replay {
     /// Publish them. Without it, they are only counted.
     #[arg(long)]
     pub publish: bool,
-    /// Deliver the notifications once more: their delivery keys get this name, and the same name
-    /// delivers nothing twice.
+    /// Deliver the notifications once more: NAME becomes part of their delivery keys, so the same
+    /// name delivers nothing twice.
     #[arg(long, value_name = "NAME", requires = "publish")]
     pub again: Option<String>,
+    /// Print who would be told by the archived updates, with the watches of this file, as
+    /// `pricedrop simulate` does.
+    #[arg(long, value_name = "W.csv", conflicts_with = "publish")]
+    pub simulate: Option<PathBuf>,
     /// At most so many records a second.
     #[arg(long, value_name = "RECORDS")]
     pub rate: Option<std::num::NonZeroU32>,

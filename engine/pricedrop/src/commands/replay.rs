@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::archive::{bucket, refused};
 use super::topics;
-use crate::cli::{Replay, ReplayTopic};
+use crate::cli::{Replay, ReplayTopic, Simulate};
 use crate::config::Config;
 use crate::report::Stopped;
 
@@ -44,6 +45,9 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let filter = Filter::of(asked)?;
+    if let Some(watches) = &asked.simulate {
+        return simulate(runtime, config, asked, (topic, filter), watches.clone());
+    }
     let archive = Archived::open(&runtime, config, asked, &topic)?;
     let mut counts = Counts::default();
     archive.each(&runtime, "counted", |_, record| {
@@ -69,6 +73,35 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
     let published = publish(&runtime, &archive, &settings, &topic, &Chosen { asked, filter, seen })?;
     writeln!(out, "published {published} records to {topic}")?;
     Ok(())
+}
+
+/// Decides over the archived updates, with the watches of a file.
+fn simulate(
+    runtime: Runtime,
+    config: &Config,
+    asked: &Replay,
+    (topic, filter): (String, Filter),
+    watches: PathBuf,
+) -> Result<(), Stopped> {
+    if asked.topic != ReplayTopic::Updates {
+        return Err(Stopped::usage("only updates can be simulated", "write --topic updates"));
+    }
+    let archive = Archived::open(&runtime, config, asked, &topic)?;
+    let (lines, mut written) = std::io::pipe()?;
+    let reading = std::thread::spawn(move || {
+        archive.each(&runtime, "read", |_, record| {
+            if filter.takes(record) {
+                let mut line = Line::Record(record.clone()).to_json();
+                line.push(b'\n');
+                written.write_all(&line)?;
+            }
+            Ok(())
+        })
+    });
+    let asked = Simulate { watches, updates: PathBuf::new(), plugins: None, stats: true };
+    let simulated = super::simulate::over(config, &asked, lines);
+    let read = reading.join().map_err(|_| Stopped::failed("reading the archive panicked", ""))?;
+    simulated.and(read)
 }
 
 /// Asks on a terminal; a script has decided.
@@ -119,6 +152,7 @@ impl Archived {
         let all: usize = self.chains.iter().map(|(_, links)| links.len()).sum();
         let (mut at, mut said) = (0, Instant::now());
         for (source, links) in &self.chains {
+            let mut is_head = true;
             for link in links {
                 let mut failed = None;
                 let read = self.reader.read(link, |line| {
@@ -130,7 +164,17 @@ impl Archived {
                 });
                 let finding = runtime.block_on(read).map_err(refused)?;
                 failed.map_or(Ok(()), Err)?;
-                finding.iter().try_for_each(|finding| damaged(source, finding))?;
+                match finding {
+                    None => is_head = false,
+                    // A lifecycle rule deletes the oldest objects.
+                    Some(Finding::MissingObject { range, .. }) if is_head => {
+                        writeln!(
+                            anstream::stderr(),
+                            "{source}: offsets {range} are no longer in the bucket"
+                        )?;
+                    }
+                    Some(finding) => damaged(source, &finding)?,
+                }
                 at += 1;
                 if said.elapsed() >= PROGRESS {
                     said = Instant::now();
@@ -159,7 +203,7 @@ struct Filter {
     product: Option<ProductId>,
     user: Option<UserId>,
     topic: ReplayTopic,
-    /// Whether deliveries are chosen, of which none is chosen for having been chosen before.
+    /// Whether `--again` is given: records that an earlier `--again` published are left out.
     is_again: bool,
 }
 
@@ -279,6 +323,10 @@ fn publish(
             return Ok(());
         }
         let renamed = again.and_then(|name| once_more(record, name));
+        if again.is_some() && renamed.is_none() {
+            // It is no notification.
+            return Ok(());
+        }
         pace.wait(|| publisher.flush().map_err(topics::refused))?;
         let record = renamed.as_ref().unwrap_or(record);
         publisher.send(position, record, keeps_partitions).map_err(topics::refused)

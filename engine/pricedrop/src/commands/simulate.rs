@@ -18,8 +18,19 @@ use crate::simulate::{Error, Simulation, Stats};
 /// # Errors
 /// A file or a plugin is wrong, or nobody reads.
 pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
+    over(config, asked, open(&asked.updates)?)
+}
+
+/// The same over updates from elsewhere.
+///
+/// # Errors
+/// The watches or a plugin are wrong, or nobody reads.
+pub fn over(
+    config: &Config,
+    asked: &cli::Simulate,
+    updates: impl std::io::Read + Send + 'static,
+) -> Result<(), Stopped> {
     let watches = open(&asked.watches)?;
-    let updates = open(&asked.updates)?;
     let simulation = Simulation {
         rules: config.rules(),
         plugins: plugins(config, asked)?,

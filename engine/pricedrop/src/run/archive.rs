@@ -1,5 +1,6 @@
 //! The archiver's threads, one for each topic.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -33,7 +34,7 @@ pub async fn open(config: &Config) -> Result<Ready, Stopped> {
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {
         Err(error) if error.is_transient() => {
-            tracing::warn!("the archive is away, and archiving begins when it is back: {error}");
+            tracing::warn!("archiving begins when the bucket can be used: {error}");
         }
         claimed => claimed.map_err(wrong)?,
     }
@@ -69,9 +70,15 @@ impl Archive {
                 counters: Arc::clone(&counters),
                 stop: stopping.clone(),
             };
-            let runtime = runtime.clone();
+            let (runtime, counters) = (runtime.clone(), Arc::clone(&counters));
+            let topic = archiver.source.topic().to_owned();
             let thread = std::thread::Builder::new().name("archiver".into());
-            threads.push(thread.spawn(move || archiver.run(&runtime))?);
+            threads.push(thread.spawn(move || {
+                let run = AssertUnwindSafe(|| archiver.run(&runtime));
+                if catch_unwind(run).is_err() {
+                    counters.ended(&topic);
+                }
+            })?);
         }
         Ok(Archive { threads, stop: Some(stop), counters })
     }
@@ -88,9 +95,7 @@ impl Archive {
         }
         let joined = tokio::task::spawn_blocking(move || {
             for thread in self.threads {
-                if thread.join().is_err() {
-                    tracing::error!("an archiver ended by a panic");
-                }
+                let _ = thread.join();
             }
         });
         let _ = joined.await;

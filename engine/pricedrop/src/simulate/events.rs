@@ -1,5 +1,5 @@
-//! A file of updates and watch changes as the input of a notifier: one record
-//! at a time, each with its own time on the clock.
+//! A file of updates and watch changes, or of archived records, as the input of a
+//! notifier: one record at a time, each with its own time on the clock.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_archive::Line;
+use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
 use pricedrop_model::{
     Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId,
@@ -50,8 +53,17 @@ struct Current {
 }
 
 enum Event {
-    Update { line: u64, value: String, update: Option<(ProductId, EventTime)> },
+    Update(Incoming),
     Watch { change: Change, at: WallTime },
+}
+
+/// A record with its time, as far as it is known.
+struct Incoming {
+    line: u64,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    product: Option<ProductId>,
+    at: Option<EventTime>,
 }
 
 enum Change {
@@ -93,6 +105,14 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
             if line.trim().is_empty() {
                 continue;
             }
+            if let Some(archived) = archived(&line) {
+                match archived {
+                    Ok(Line::Record(record)) => return Ok(Some(self.archived(record))),
+                    Ok(Line::Gap { .. }) => {}
+                    Err(why) => (self.complain)(self.number, &why),
+                }
+                continue;
+            }
             match watch_change(&line) {
                 None => return Ok(Some(self.update(line))),
                 Some(Ok(event)) => return Ok(Some(event)),
@@ -102,20 +122,31 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
     }
 
     fn update(&mut self, value: String) -> Event {
-        let update = Update::parse(value.as_bytes()).ok().map(|update| {
+        let update = Update::parse(value.as_bytes()).ok();
+        let at = update.as_ref().map(|update| {
             let latest = self.latest.get(&update.product).copied().unwrap_or(EventTime(0));
-            (update.product, update.occurred_at.unwrap_or(latest))
+            update.occurred_at.unwrap_or(latest)
         });
-        Event::Update { line: self.number, value, update }
+        let product = update.map(|update| update.product);
+        Event::Update(Incoming { line: self.number, key: None, value: Some(value.into()), product, at })
     }
 
-    fn record(&mut self, line: u64, value: String, update: Option<(ProductId, EventTime)>) -> Record {
-        let timestamp = update.as_ref().map_or(EventTime(self.clock.now().0), |(_, at)| *at);
+    /// A record of the archive has the time of its topic.
+    fn archived(&self, record: ArchivedRecord) -> Event {
+        let ArchivedRecord { timestamp_ms, key, value, .. } = record;
+        let update = value.as_ref().and_then(|value| Update::parse(value).ok());
+        let product = update.map(|update| update.product);
+        Event::Update(Incoming { line: self.number, key, value, product, at: Some(EventTime(timestamp_ms)) })
+    }
+
+    fn record(&mut self, incoming: Incoming) -> Record {
+        let Incoming { line, key, value, product, at } = incoming;
+        let timestamp = at.unwrap_or(EventTime(self.clock.now().0));
         self.clock.0.store(timestamp.0, Relaxed);
-        self.current = Some(Current { line, update });
+        self.current = Some(Current { line, update: product.zip(at) });
         let position = Position { partition: Partition(0), offset: self.offset };
         self.offset += 1;
-        Record { position, key: None, value: Some(value.into()), timestamp, original: None }
+        Record { position, key, value, timestamp, original: None }
     }
 
     fn apply(&self, change: Change) {
@@ -129,7 +160,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
 impl Event {
     fn at(&self) -> Option<i64> {
         match self {
-            Event::Update { update, .. } => update.as_ref().map(|(_, at)| at.0),
+            Event::Update(incoming) => incoming.at.map(|at| at.0),
             Event::Watch { at, .. } => Some(at.0),
         }
     }
@@ -153,9 +184,7 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
                 (Some(timer), Some(Some(at))) if at > timer => self.clock.0.store(timer, Relaxed),
                 (None, None) => return Ok(None),
                 _ => match self.next.take() {
-                    Some(Event::Update { line, value, update }) => {
-                        return Ok(Some(vec![self.record(line, value, update)]));
-                    }
+                    Some(Event::Update(incoming)) => return Ok(Some(vec![self.record(incoming)])),
                     Some(Event::Watch { change, .. }) => {
                         self.apply(change);
                         continue;
@@ -184,6 +213,12 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
     }
 
     fn rewind(&mut self, _offsets: &[(Partition, i64)]) {}
+}
+
+/// A line as the archive writes it; none: it is another one.
+fn archived(line: &str) -> Option<Result<Line, String>> {
+    let is_archived = line.starts_with("{\"offset\":") || line.starts_with("{\"gap\":");
+    is_archived.then(|| Line::from_json(line.as_bytes()))
 }
 
 /// A watch change as a line holds it.

@@ -74,7 +74,12 @@ pub fn archived(reader: &Reader, topic: &str) -> Vec<RawRecord> {
                         headers: record
                             .headers
                             .into_iter()
-                            .map(|header| (header.name, header.value.map(|value| value.to_vec())))
+                            .map(|header| {
+                                (
+                                    String::from_utf8(header.name.to_vec()).unwrap(),
+                                    header.value.map(|value| value.to_vec()),
+                                )
+                            })
                             .collect(),
                     });
                 }

@@ -10,6 +10,7 @@ use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::json;
 
 use crate::archive::{archived, home, reader, setting};
+use crate::providers::text;
 use crate::running::{delivering, metric, post, serving};
 use crate::support::{Setting, told};
 
@@ -17,6 +18,11 @@ const USERS: usize = 12;
 const PRODUCTS: usize = 3;
 /// Drops, and rises that arm the crossing watches again.
 const PRICES: [&str; 6] = ["95", "79", "59", "85", "70", "40"];
+
+/// The threshold and the mode of a user.
+fn watch(user: usize) -> (u32, &'static str) {
+    (if user.is_multiple_of(3) { 60 } else { 80 }, ["every-drop", "crossing"][user % 2])
+}
 
 /// A shop whose topics are archived while everybody is told.
 struct Shop {
@@ -54,10 +60,10 @@ impl Shop {
         let mut watches = String::new();
         for product in 0..PRODUCTS {
             for user in 0..USERS {
-                let mode = ["every-drop", "crossing"][user % 2];
+                let (threshold, mode) = watch(user);
                 let watch = json!({
-                    "productId": self.product(product), "userId": format!("u{user}"), "mode": mode,
-                    "priceWatchValue": if user % 3 == 0 { 60 } else { 80 },
+                    "productId": self.product(product), "userId": format!("u{user}"),
+                    "priceWatchValue": threshold, "mode": mode,
                 });
                 writeln!(watches, "{watch}").unwrap();
             }
@@ -152,6 +158,40 @@ fn a_rebuilt_topic_of_notifications_delivers_nothing_twice() {
     assert!(said.contains(&format!("to {USERS} users")), "{said}");
     let engine = shop.start();
     assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "delivered twice");
+}
+
+/// Simulated with the watches that stand, the archive tells what the engine told.
+#[test]
+fn the_archive_tells_in_simulate_what_the_running_engine_told() {
+    let shop = Shop::new();
+    let engine = shop.start();
+    let live = shop.tell_everybody(&engine);
+    shop.wait_until_archived("prices");
+    let mut watches = String::from("product_id,price_watch_value,user_id,mode\n");
+    for product in 0..PRODUCTS {
+        for user in 0..USERS {
+            let (threshold, mode) = watch(user);
+            writeln!(watches, "{},{threshold},u{user},{mode}", shop.product(product)).unwrap();
+        }
+    }
+    std::fs::write(shop.home.folder.join("watches.csv"), watches).unwrap();
+    let output = shop.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
+    let mut simulated: Vec<(String, String, String)> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|it| (text(&it["userId"]), text(&it["productId"]), it["newPrice"].to_string()))
+        .collect();
+    let parse = |line: &String| {
+        let (user, rest) = line.split_once(" told about ").unwrap();
+        let (product, price) = rest.split_once(": $").unwrap();
+        let price = price.split([' ', ',']).next().unwrap().trim_end_matches(".00");
+        (user.to_owned(), product.to_owned(), price.to_owned())
+    };
+    let mut told: Vec<(String, String, String)> = live.iter().map(parse).collect();
+    simulated.sort();
+    told.sort();
+    assert_eq!(simulated, told);
 }
 
 /// How often each user heard of each product.

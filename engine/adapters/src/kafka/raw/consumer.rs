@@ -4,10 +4,12 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 
 use bytes::Bytes;
+use pricedrop_model::archive::Header;
 use pricedrop_model::{EventTime, Partition, Position, Record};
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::message::BorrowedMessage;
 use tokio::sync::Notify;
 
 use super::c_string;
@@ -132,6 +134,28 @@ impl Drop for RecordQueue {
 unsafe extern "C" fn signal(_client: *mut rd::rd_kafka_t, filled: *mut c_void) {
     // SAFETY: it is the signal of a queue that still lives.
     unsafe { (*filled.cast::<Notify>()).notify_one() };
+}
+
+/// The headers of a message, in order. The crate's own list panics at a name that is
+/// not UTF-8.
+pub fn headers_of(message: &BorrowedMessage<'_>) -> Vec<Header> {
+    let mut all = Vec::new();
+    // SAFETY: the message lives during the call, and with it its headers and their bytes.
+    unsafe {
+        let mut headers = ptr::null_mut();
+        if rd::rd_kafka_message_headers(message.ptr(), &mut headers) != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return all;
+        }
+        let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+        while rd::rd_kafka_header_get_all(headers, all.len(), &mut name, &mut value, &mut length)
+            == Code::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            let bytes = (!value.is_null())
+                .then(|| Bytes::copy_from_slice(std::slice::from_raw_parts(value.cast(), length)));
+            all.push(Header { name: Bytes::copy_from_slice(CStr::from_ptr(name).to_bytes()), value: bytes });
+        }
+    }
+    all
 }
 
 /// Where a record stood before it was published again; none for every other.

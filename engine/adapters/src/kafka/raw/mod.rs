@@ -16,7 +16,7 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
-pub use consumer::{Fetched, GroupMetadata, RecordQueue};
+pub use consumer::{Fetched, GroupMetadata, RecordQueue, headers_of};
 pub use producer::{BY_KEY, Letter, RawProducer, Records, Value};
 
 /// Why librdkafka refused, and what may be done about it.

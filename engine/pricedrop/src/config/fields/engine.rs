@@ -317,7 +317,7 @@ pub(super) static ENGINE: &[Field] = &[
     ),
     field(
         "archive.max_object_size",
-        Kind::Bytes(KIB, GIB),
+        Kind::Bytes(KIB, 128 * MIB),
         "\"16MiB\"",
         "An object is closed at this size, compressed.",
     ),
