@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use pricedrop_archive::{Bucket, Builder, Chain, Finding, Reader};
+use pricedrop_archive::{Bucket, Builder, Chain, Error, Finding, Reader};
 use rand::RngExt as _;
 use rig::{GROUP, folder, open, record_at, records, s3, source};
 
@@ -33,7 +33,9 @@ async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
             let last = first + rand::rng().random_range(1..30);
             (first..=last).filter_map(record_at).for_each(|record| builder.push(record));
             if !builder.is_empty() {
-                chain.append(&builder.finish()).await.unwrap();
+                // Another writer deletes its object while this one looks at it.
+                let appended = chain.append(&builder.finish()).await;
+                assert!(appended.as_ref().err().is_none_or(Error::is_transient), "{appended:?}");
             }
             false
         });

@@ -1,5 +1,7 @@
 //! With exactly the rights that are listed, everything works.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
@@ -28,6 +30,7 @@ fn post(engine: &Engine, product: &str, price: &str) {
 #[test]
 fn with_the_rights_that_are_listed_a_whole_engine_works() {
     let servers = servers();
+    let _policy = policy();
     let (folder, home) = servers.home(&Who::default());
     home.install("bucketing-floor", "bucketing-floor").unwrap();
     let doctor = said(&home, &["doctor"]);
@@ -67,9 +70,18 @@ fn with_the_rights_that_are_listed_a_whole_engine_works() {
     assert!(!log.to_lowercase().contains("authoriz") && !log.contains("refuses"), "{log}");
 }
 
+/// The active policy is one for all tests here: those with a policy run one by one.
+fn policy() -> MutexGuard<'static, ()> {
+    static POLICY: Mutex<()> = Mutex::new(());
+    POLICY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_notifier_alone_tells_with_grants_that_only_read() {
     let servers = servers();
+    let _policy = policy();
+    // No other test has written down the policy that this notifier may not.
+    servers.admin().run("TRUNCATE pricedrop.bucketing_policies").unwrap();
     let product = "read-only";
     servers
         .admin()
