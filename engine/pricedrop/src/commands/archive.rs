@@ -50,7 +50,9 @@ pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, St
 /// What the archive says, with a remedy.
 pub(super) fn refused(error: Error) -> Stopped {
     let remedy = match &error {
-        Error::Unavailable(_) => "start the server, or mend archive.endpoint, archive.region and the credentials",
+        Error::Unavailable(_) => {
+            "start the server, or mend archive.endpoint, archive.region and the credentials"
+        }
         Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
         _ => "mend [archive], or name another URL",
     };
