@@ -32,6 +32,11 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(10);
 /// How often a partition that is stopped is looked at again, and lags are measured.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// The pause after the next error in a row.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_LONGEST)
+}
+
 /// When objects are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -139,7 +144,7 @@ impl Archiver {
                     if running.sleep(pause).is_err() {
                         break;
                     }
-                    pause = (pause * 2).min(PAUSE_LONGEST);
+                    pause = longer(pause);
                 }
             }
         }
@@ -210,7 +215,7 @@ impl Running<'_> {
             let pause = match self.partitions.get(&partition).map(|ours| &ours.state) {
                 Some(State::Open(_)) => continue,
                 Some(State::Failed { again_at, .. }) if Instant::now() < *again_at => continue,
-                Some(State::Failed { pause, .. }) => (*pause * 2).min(PAUSE_LONGEST),
+                Some(State::Failed { pause, .. }) => longer(*pause),
                 None => PAUSE_FIRST,
             };
             if *self.archiver.stop.borrow() {
@@ -350,7 +355,7 @@ impl Running<'_> {
                 Err(error) if error.is_transient() => {
                     counters.failed(&error);
                     self.sleep(pause)?;
-                    pause = (pause * 2).min(PAUSE_LONGEST);
+                    pause = longer(pause);
                     // Whoever has it now reads it again.
                     if !self.archiver.source.assigned().contains(&(partition, epoch)) {
                         counters.released();

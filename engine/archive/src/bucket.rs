@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::local::LocalFileSystem;
@@ -230,8 +230,7 @@ impl Bucket {
 
     /// Every object below a folder, by name.
     pub(crate) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, Error> {
-        let listed: object_store::Result<Vec<ObjectMeta>> =
-            self.store.list(Some(folder)).map(|object| object).try_collect().await;
+        let listed: object_store::Result<Vec<ObjectMeta>> = self.store.list(Some(folder)).try_collect().await;
         let mut objects = listed.map_err(|error| Error::of(folder, error))?;
         objects.sort_by(|one, other| one.location.cmp(&other.location));
         Ok(objects)

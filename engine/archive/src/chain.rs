@@ -1,5 +1,5 @@
 //! The chain of one partition: objects whose offsets follow each other without a hole
-//! or an overlap, whoever writes them and whenever a writer dies.
+//! or an overlap, also when several writers append at once or die in the middle.
 //!
 //! An object is in the archive once a link names it. Links are put only if absent, and
 //! a link's name holds nothing but the offset at which it begins, so only one link can
@@ -98,7 +98,7 @@ impl Chain {
         let links = bucket.list(&chain.source.links()).await?;
         let mut links: Vec<i64> = links.iter().filter_map(|link| first_of_link(&link.location)).collect();
         links.sort_unstable();
-        let start = match chain.read_start().await? {
+        let start = match read_start(bucket, &chain.source).await? {
             Some(start) => start,
             None if links.is_empty() => return Ok(chain),
             // A chain that began anew would overlap the old one.
@@ -131,7 +131,9 @@ impl Chain {
         let json = serde_json::to_vec(&Start { first }).expect("a number can be written as JSON");
         self.bucket.put_new(&self.source.start(), json.into()).await?;
         // Also where it was written: a repeated request may have found its own first try.
-        let Some(start) = self.read_start().await? else { return Err(conflict(&self.source.start())) };
+        let Some(start) = read_start(&self.bucket, &self.source).await? else {
+            return Err(conflict(&self.source.start()));
+        };
         self.next = Some(start);
         self.follow().await
     }
@@ -225,14 +227,6 @@ impl Chain {
         self.last = Some(link);
     }
 
-    async fn read_start(&self) -> Result<Option<i64>, Error> {
-        let path = self.source.start();
-        let Some(json) = self.bucket.get(&path).await? else { return Ok(None) };
-        let start: Start =
-            serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
-        Ok(Some(start.first))
-    }
-
     async fn find_link(&self, first: i64) -> Result<Option<Link>, Error> {
         let path = self.source.link(first);
         let json = self.bucket.get(&path).await?;
@@ -282,6 +276,15 @@ impl LinkedObject {
             last_line_sha256: object.last_line_sha256.clone(),
         }
     }
+}
+
+/// The offset at which a chain begins; none: it has not begun.
+pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<i64>, Error> {
+    let path = source.start();
+    let Some(json) = bucket.get(&path).await? else { return Ok(None) };
+    let start: Start =
+        serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
+    Ok(Some(start.first))
 }
 
 /// Reads a link, and checks that it begins where its name says.

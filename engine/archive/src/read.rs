@@ -7,7 +7,7 @@ use futures::stream;
 use object_store::path::Path;
 
 use crate::bucket::Bucket;
-use crate::chain::{Link, parse};
+use crate::chain::{Link, parse, read_start};
 use crate::error::Error;
 use crate::name::{CHAINS, Range, Source, first_of_link};
 use crate::object;
@@ -173,15 +173,15 @@ impl Reader {
     }
 
     async fn start(&self, source: &Source, findings: &mut Vec<Finding>) -> Result<Option<i64>, Error> {
-        let path = source.start();
-        let start = self.bucket.get(&path).await?;
-        let start = start.map(|json| serde_json::from_slice::<serde_json::Value>(&json));
-        let start = start.and_then(|json| json.ok()?["first"].as_i64());
-        if start.is_none() {
-            let reason = "it does not say where the chain begins".into();
-            findings.push(Finding::Damaged { name: path.to_string(), reason });
-        }
-        Ok(start)
+        let name = source.start().to_string();
+        let reason = match read_start(&self.bucket, source).await {
+            Ok(Some(first)) => return Ok(Some(first)),
+            Ok(None) => "it is missing".into(),
+            Err(Error::Damaged { reason, .. }) => reason,
+            Err(error) => return Err(error),
+        };
+        findings.push(Finding::Damaged { name, reason });
+        Ok(None)
     }
 
     /// What the archive holds of a partition: by names and lengths, without reading any

@@ -1,4 +1,4 @@
-//! Chains hold exactly what their writers were given, whoever dies and whoever fights.
+//! Chains hold exactly what their writers were given, also when these compete and die.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

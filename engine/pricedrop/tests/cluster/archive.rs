@@ -1,4 +1,4 @@
-//! The archive of topics in Kafka: complete and exactly once, whoever is killed.
+//! The archive of topics in Kafka: complete and exactly once, also when archivers are killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
