@@ -164,7 +164,11 @@ impl Bucket {
 
     /// Tries whether the server keeps the first of several objects of one name, rather
     /// than believe that it does: exactly one of several writers may succeed.
-    async fn probe(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The server cannot be reached, denies access, or replaces objects that it was told
+    /// to keep.
+    pub async fn probe(&self) -> Result<(), Error> {
         for _ in 0..PROBE_ROUNDS {
             let path = Path::from(format!("{PROBES}/{:032x}", rand::random::<u128>()));
             let writers = (0..PROBE_WRITERS).map(|writer| {

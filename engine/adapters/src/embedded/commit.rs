@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadWhat};
 use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
-use pricedrop_model::{Partition, ProductId, ProductState, Removal, StateKey, WallTime};
+use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
+use super::archive::{self, ArchivedTopic};
 use super::intake::PARTITION;
 use super::limits::{DEAD_TEXT_BYTES, KNOWN_PRODUCTS};
 use super::slot::ReadError;
@@ -45,6 +46,18 @@ impl EmbeddedCommitter {
             self.known.entry((key.partition, key.product.clone())).or_default().push((key, state));
         }
         Ok(())
+    }
+
+    /// The updates that a commit up to this offset takes in, if they are archived.
+    fn archived_updates(&self, offset: Option<i64>) -> Vec<Record> {
+        let shared = &self.inner.shared;
+        match offset {
+            Some(offset) if shared.archives(ArchivedTopic::Updates) => {
+                let committed = shared.committed.load(Ordering::Acquire);
+                shared.intake().map_or_else(Vec::new, |intake| intake.records(committed..offset))
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Remembers a state as it will be committed.
@@ -134,6 +147,7 @@ fn write(
     txn: &mut Txn<'_>,
     commit: Commit,
     states: Vec<StateRow>,
+    updates: Vec<Record>,
     shared: &Shared,
 ) -> Result<i64, ReadError> {
     let now = shared.times.now();
@@ -154,7 +168,8 @@ fn write(
         txn.put(Table::Removals, key, []);
     }
     let dead = commit.dead_letters.into_iter().map(|letter| dead_item(letter, now));
-    dead_letters::append(txn, dead);
+    dead_letters::append(txn, dead, shared.archives(ArchivedTopic::DeadLetters));
+    archive::keep_updates(txn, &updates);
     for (partition, offset) in commit.offsets {
         txn.append(Table::Meta, offset_key(partition), keys::number(offset));
     }
@@ -220,8 +235,9 @@ impl Committer for EmbeddedCommitter {
         let wakes = !commit.removals.is_empty() || !finished.is_empty();
         let offset = commit.offsets.iter().find(|(partition, _)| *partition == PARTITION);
         let offset = offset.map(|(_, offset)| *offset);
+        let updates = self.archived_updates(offset);
         let shared = self.inner.shared.clone();
-        let written = self.inner.writer().write(move |txn| write(txn, commit, rows, &shared)).await;
+        let written = self.inner.writer().write(move |txn| write(txn, commit, rows, updates, &shared)).await;
         let next = written.map_err(|error| {
             // What was remembered is not what is stored.
             self.known.clear();

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters};
 use pricedrop_model::seams::Error;
 
+use super::archive::{self, ArchivedTopic};
 use super::store::Table;
 use super::txn::{NEXT_DEAD_LETTER, Txn};
 use super::{Inner, keys, rows};
@@ -21,12 +22,16 @@ impl EmbeddedDeadLetters {
 }
 
 /// Adds items under the next numbers.
-pub(super) fn append(txn: &mut Txn<'_>, items: impl Iterator<Item = DeadItem>) {
+pub(super) fn append(txn: &mut Txn<'_>, items: impl Iterator<Item = DeadItem>, is_archived: bool) {
     let first = txn.counters.next_dead_letter;
     for mut item in items {
         item.number = txn.counters.next_dead_letter;
         txn.counters.next_dead_letter += 1;
-        txn.put(Table::DeadLetters, keys::number(item.number), rows::to_json(&item));
+        let json = rows::to_json(&item);
+        if is_archived {
+            archive::keep_dead_letter(txn, &item, &json);
+        }
+        txn.put(Table::DeadLetters, keys::number(item.number), json);
     }
     if txn.counters.next_dead_letter > first {
         let next = keys::number(txn.counters.next_dead_letter);
@@ -37,8 +42,9 @@ pub(super) fn append(txn: &mut Txn<'_>, items: impl Iterator<Item = DeadItem>) {
 #[async_trait]
 impl DeadLetters for EmbeddedDeadLetters {
     async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
+        let is_archived = self.0.shared.archives(ArchivedTopic::DeadLetters);
         let added = self.0.writer().write(move |txn| {
-            append(txn, items.into_iter());
+            append(txn, items.into_iter(), is_archived);
             Ok(())
         });
         Ok(added.await?)

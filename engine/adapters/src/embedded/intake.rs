@@ -7,6 +7,7 @@
 //! below are known to be durable: so a failed commit fails no post.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -207,7 +208,7 @@ struct Admitted {
     answer: oneshot::Receiver<Vec<(Position, Posted)>>,
 }
 
-struct Intake {
+pub(super) struct Intake {
     shared: Arc<Shared>,
     state: Mutex<State>,
     /// Records were posted, or the intake was closed.
@@ -219,6 +220,16 @@ struct Intake {
 impl Intake {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The records with these offsets: all of them, as long as none was committed.
+    pub(super) fn records(&self, offsets: Range<i64>) -> Vec<Record> {
+        let expected = offsets.end - offsets.start;
+        let state = self.lock();
+        let records: Vec<Record> =
+            state.waiting.range(offsets).map(|(_, waiting)| waiting.record.clone()).collect();
+        debug_assert_eq!(records.len() as i64, expected, "a record is kept until its commit");
+        records
     }
 
     /// Takes a post in when there is room; a post is taken whole.
@@ -255,6 +266,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource)
         posted: Notify::new(),
         taken: Notify::new(),
     });
+    *shared.intake.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&intake);
     Ok((PriceIntake(intake.clone()), EmbeddedSource(intake)))
 }
 

@@ -16,7 +16,7 @@ use super::slot::ReadError;
 use super::store::Table;
 use super::txn::Txn;
 use super::writer::Writer;
-use super::{Broken, Shared, commit, keys, leases, outbox, watches};
+use super::{Broken, Shared, archive, commit, keys, leases, outbox, watches};
 
 /// What waits to be done.
 #[derive(Default)]
@@ -194,6 +194,7 @@ impl Keeper {
         while !self.stopping()
             && self.writer.write_blocking(move |txn| outbox::prune_step(txn, older_than))?
         {}
+        while !self.stopping() && self.writer.write_blocking(archive::prune_step)? {}
         let kept_ms = options.confirmation_ms;
         while !self.stopping()
             && self.writer.write_blocking(move |txn| leases::forget_step(txn, now, kept_ms))?

@@ -52,6 +52,10 @@ pub const OUTBOX_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 pub const CONFIRMATION_MS: i64 = 8 * 24 * 60 * 60 * 1000;
 /// How often old rows are looked for, milliseconds.
 pub const PRUNE_MS: u64 = 60_000;
+/// Records of one read for the archive.
+pub const ARCHIVE_BATCH: usize = 4096;
+/// Bytes of one read for the archive; one record more than that is read.
+pub const ARCHIVE_BATCH_BYTES: usize = 8 << 20;
 /// Longest text of a dead letter's key or value, bytes; longer ones are cut.
 pub const DEAD_TEXT_BYTES: usize = 64 << 10;
 

@@ -16,6 +16,7 @@
 //! Invariant: no handle of the database is kept outside of a call, or the
 //! store could not be opened again.
 
+mod archive;
 mod commit;
 mod dead_letters;
 mod heal;
@@ -43,7 +44,7 @@ mod writer;
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
@@ -52,6 +53,7 @@ use pricedrop_model::{Clock, Notification, seams};
 use tokio::sync::watch;
 
 pub use crate::moving::Progress;
+pub use archive::{ArchivedTopic, EmbeddedArchiveSource};
 pub use commit::EmbeddedCommitter;
 pub use dead_letters::EmbeddedDeadLetters;
 pub use intake::{EmbeddedSource, PARTITION, PostError, Posted, PostedRecord, PriceIntake};
@@ -63,6 +65,7 @@ pub use recipients::EmbeddedRecipients;
 pub use retries::EmbeddedRetries;
 pub use watches::EmbeddedWatches;
 
+use intake::Intake;
 use slot::Slot;
 use times::Times;
 use writer::Writer;
@@ -125,6 +128,8 @@ pub struct Options {
     pub intake_wait_ms: u64,
     /// How long a post waits for its outcome, milliseconds.
     pub answer_wait_ms: u64,
+    /// What an archiver reads of it: it is kept until then.
+    pub archived: Vec<ArchivedTopic>,
     /// Where wall time comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -142,6 +147,7 @@ impl Options {
             intake_bytes: limits::INTAKE_BYTES,
             intake_wait_ms: limits::INTAKE_WAIT_MS,
             answer_wait_ms: limits::ANSWER_WAIT_MS,
+            archived: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -159,18 +165,21 @@ impl Options {
         let (slot, times) = (Arc::new(slot), Arc::new(Times::new(self.clock.clone())));
         let start = slot.read(|store| {
             times.start_behind(txn::stored_times(store)?);
-            txn::stored_number(store, txn::NEXT_NOTIFICATION)
+            archive::begin(store, &self.archived)?;
+            Ok((archive::store_id(store)?, txn::stored_number(store, txn::NEXT_NOTIFICATION)?))
         });
-        let next_notification = start.map_err(|error| store_error(error.to_string()))?;
+        let (id, next_notification) = start.map_err(|error| store_error(error.to_string()))?;
         let (writer, thread) = Writer::start(slot.clone(), times.clone())
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         let shared = Shared {
+            id,
             slot,
             times,
             plugins: Mutex::new(Arc::new(NoPlugins)),
             written: watch::channel(next_notification).0,
             committed: AtomicI64::new(0),
             work: keeper::Work::default(),
+            intake: Mutex::new(Weak::new()),
             migrating: Mutex::new(None),
             options: self,
         };
@@ -197,6 +206,8 @@ fn lock_folder(folder: &std::path::Path) -> Result<File, Error> {
 /// What all adapters and the writer's jobs share; holds no handle of the
 /// writer, so that a job may keep it.
 pub(crate) struct Shared {
+    /// The random id of this store.
+    id: String,
     slot: Arc<Slot>,
     times: Arc<Times>,
     plugins: Mutex<Arc<dyn Plugins>>,
@@ -205,6 +216,8 @@ pub(crate) struct Shared {
     /// The committed offset of the input.
     committed: AtomicI64,
     work: keeper::Work,
+    /// The records that were taken in and not committed yet.
+    intake: Mutex<Weak<Intake>>,
     /// A policy that indexes are being moved to.
     migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     options: Options,
@@ -213,6 +226,15 @@ pub(crate) struct Shared {
 impl Shared {
     fn plugins(&self) -> Arc<dyn Plugins> {
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this topic is archived.
+    fn archives(&self, topic: ArchivedTopic) -> bool {
+        self.options.archived.contains(&topic)
+    }
+
+    fn intake(&self) -> Option<Arc<Intake>> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     /// The policy that indexes are being moved to.
@@ -305,6 +327,16 @@ impl Embedded {
     /// The outbox as this dispatcher reads it, from where it was last.
     pub fn notifications(&self, dispatcher: &str) -> EmbeddedNotifications {
         EmbeddedNotifications::new(self.0.clone(), dispatcher)
+    }
+
+    /// The random id of this store: the same as long as its folder exists.
+    pub fn id(&self) -> &str {
+        &self.0.shared.id
+    }
+
+    /// A topic as the archiver reads it.
+    pub fn archive_source(&self, topic: ArchivedTopic) -> EmbeddedArchiveSource {
+        EmbeddedArchiveSource::new(self.0.clone(), topic)
     }
 
     /// Where users can be reached.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fjall::Readable;
+use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::dispatch::NotificationLog;
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::notification::{Format, IdSource, Renderer};
@@ -64,6 +66,11 @@ fn append_row(txn: &mut Txn<'_>, block: &Block) {
     txn.append(Table::Outbox, keys::number(first), rows::encode(block));
 }
 
+/// The key of a reader's cursor. Blocks that a cursor has not passed are kept.
+pub(super) fn cursor_key(reader: &str) -> Vec<u8> {
+    [CURSOR, reader.as_bytes()].concat()
+}
+
 /// A stored block: when it was committed, and what it tells.
 pub(super) fn read_block(value: &[u8]) -> Result<(WallTime, FanOutBlock), Broken> {
     let Block { at, product, currency, priced, previous, told } = rows::decode(value)?;
@@ -96,7 +103,7 @@ fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notificati
 fn blocks(
     store: &Store,
     from: i64,
-) -> Result<impl Iterator<Item = Result<(i64, FanOutBlock), ReadError>>, ReadError> {
+) -> Result<impl Iterator<Item = Result<(i64, WallTime, FanOutBlock), ReadError>>, ReadError> {
     let snapshot = store.snapshot();
     let table = store.table(Table::Outbox);
     let before = snapshot.range(table, ..=keys::number(from)).next_back();
@@ -104,7 +111,8 @@ fn blocks(
     let start = first.unwrap_or_else(|| keys::number(from).into());
     Ok(snapshot.range(table, start..).map(|guard| {
         let (key, value) = guard.into_inner()?;
-        Ok((keys::split_number(&key)?, read_block(&value)?.1))
+        let (at, block) = read_block(&value)?;
+        Ok((keys::split_number(&key)?, at, block))
     }))
 }
 
@@ -112,7 +120,7 @@ fn blocks(
 pub(super) fn read(store: &Store, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, ReadError> {
     let mut read = Vec::new();
     for block in blocks(store, from)? {
-        let (first, block) = block?;
+        let (first, _, block) = block?;
         read.extend(notifications(first, &block)?.into_iter().filter(|(offset, _)| *offset >= from));
         if read.len() >= most {
             break;
@@ -127,7 +135,7 @@ pub(super) fn read(store: &Store, from: i64, most: usize) -> Result<Vec<(i64, No
 pub(super) fn render(store: &Store, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, ReadError> {
     let (mut next, mut left) = (from, most);
     for block in blocks(store, from)? {
-        let (first, block) = block?;
+        let (first, _, block) = block?;
         let mut renderer = Renderer::new(&block, INPUT_TOPIC, Format::Full);
         for (offset, (user, watch_price)) in (first..).zip(block.told.iter()) {
             if left == 0 {
@@ -141,6 +149,32 @@ pub(super) fn render(store: &Store, from: i64, most: usize, out: &mut Vec<u8>) -
         }
     }
     Ok(next)
+}
+
+/// Notifications from an offset on for the archive, at most so many.
+pub(super) fn archived(store: &Store, from: i64, most: usize) -> Result<Vec<ArchivedRecord>, ReadError> {
+    let mut records = Vec::new();
+    for block in blocks(store, from)? {
+        let (first, at, block) = block?;
+        let mut renderer = Renderer::new(&block, INPUT_TOPIC, Format::Full);
+        for (offset, (user, watch_price)) in (first..).zip(block.told.iter()) {
+            if records.len() == most {
+                return Ok(records);
+            }
+            if offset >= from {
+                let mut value = Vec::new();
+                renderer.write(&mut value, user, watch_price);
+                records.push(ArchivedRecord {
+                    offset,
+                    timestamp_ms: at.0,
+                    key: Some(Bytes::copy_from_slice(user.as_bytes())),
+                    value: Some(value.into()),
+                    headers: Vec::new(),
+                });
+            }
+        }
+    }
+    Ok(records)
 }
 
 const CURSOR: &[u8] = b"cursor/";
@@ -181,7 +215,7 @@ pub struct EmbeddedNotifications {
 impl EmbeddedNotifications {
     pub(super) fn new(inner: Arc<Inner>, dispatcher: &str) -> EmbeddedNotifications {
         let written = inner.shared.written.subscribe();
-        let cursor = [CURSOR, dispatcher.as_bytes()].concat();
+        let cursor = cursor_key(dispatcher);
         EmbeddedNotifications { inner, cursor, next: None, read: VecDeque::new(), written }
     }
 

@@ -43,9 +43,11 @@ pub(super) enum Table {
     Due,
     /// Addresses of users.
     Recipients,
+    /// Updates and dead letters that are not in the archive yet, by topic and offset.
+    Unarchived,
 }
 
-pub(super) const TABLES: [(Table, &str); 16] = [
+pub(super) const TABLES: [(Table, &str); 17] = [
     (Table::Meta, "meta"),
     (Table::Watches, "watches"),
     (Table::Products, "products"),
@@ -62,6 +64,7 @@ pub(super) const TABLES: [(Table, &str); 16] = [
     (Table::Retries, "retries"),
     (Table::Due, "due"),
     (Table::Recipients, "recipients"),
+    (Table::Unarchived, "unarchived"),
 ];
 
 /// An open database.

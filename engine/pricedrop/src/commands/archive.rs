@@ -4,8 +4,10 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use pricedrop_adapters::embedded::ArchivedTopic;
 use pricedrop_adapters::kafka;
 use pricedrop_archive::{Appended, Bucket, Chain, Error, PartitionStatus, Reader, Source};
+use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::{Partition, time};
 use serde_json::json;
 
@@ -13,6 +15,7 @@ use super::topics;
 use crate::cli::{self, Archive};
 use crate::config::Config;
 use crate::report::Stopped;
+use crate::run::{SEE_STORE, embedded};
 
 /// How often a long check says how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -148,16 +151,14 @@ async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopp
 }
 
 async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
-    let settings = config.kafka(false)?;
-    let bucket = bucket(config, None)?;
-    bucket.check_marker(Some(&settings.group)).await.map_err(refused)?;
     let source = Source { topic: topic.to_owned(), partition };
+    let bucket = bucket(config, None)?;
+    let (owner, first) = match config.stores().kafka {
+        true => first_in_kafka(config, topic.to_owned(), Partition(partition)).await?,
+        false => first_on_disk(config, topic, Partition(partition))?,
+    };
+    bucket.check_marker(Some(&owner)).await.map_err(refused)?;
     let mut chain = Chain::open(&bucket, source.clone()).await.map_err(refused)?;
-    let asked = topic.to_owned();
-    let first = move || kafka::first_offset(&settings, &asked, Partition(partition));
-    let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
-    let first = first.map_err(topics::refused)?;
     let mut out = anstream::stdout();
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(refused)? {
@@ -167,4 +168,31 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
         _ => writeln!(out, "{source}: nothing is lost, nothing to accept")?,
     }
     Ok(())
+}
+
+/// Whose archive it is, and the first offset that the topic still holds.
+async fn first_in_kafka(
+    config: &Config,
+    topic: String,
+    partition: Partition,
+) -> Result<(String, i64), Stopped> {
+    let settings = config.kafka(false)?;
+    let group = settings.group.clone();
+    let first = move || kafka::first_offset(&settings, &topic, partition);
+    let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
+    Ok((group, first.map_err(topics::refused)?))
+}
+
+/// The same of the embedded store, which must not be in use.
+fn first_on_disk(config: &Config, topic: &str, partition: Partition) -> Result<(String, i64), Stopped> {
+    let known = ArchivedTopic::ALL.into_iter().find(|known| known.name() == topic);
+    let Some(known) = known.filter(|_| partition == Partition(0)) else {
+        let names = ArchivedTopic::ALL.map(ArchivedTopic::name).join(", ");
+        let what = format!("the embedded store has no partition {} of a topic {topic}", partition.0);
+        return Err(Stopped::usage(what, format!("name partition 0 of {names}")));
+    };
+    let store = embedded::build(config)?;
+    let offsets = store.archive_source(known).offsets(partition);
+    let (first, _) = offsets.map_err(|error| Stopped::failed(error, SEE_STORE))?;
+    Ok((embedded::archive_owner(&store), first))
 }

@@ -23,11 +23,14 @@ use crate::report::Stopped;
 /// Something keeps the engine from its work: the answer is no.
 pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
     let stores = config.stores();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if !stores.kafka {
-        writeln!(anstream::stdout(), "no server is configured; the embedded store shows in /readyz")?;
+        writeln!(anstream::stdout(), "the embedded store shows in /readyz")?;
+        if config.archive_is_on() {
+            findings::print("doctor", runtime.block_on(of_archive(config, None))?)?;
+        }
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let only = |one| role.is_none_or(|asked| asked == one);
     let roles = Roles {
         notifier: only(cli::Role::Notifier),
@@ -42,17 +45,23 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
         found.extend(runtime.block_on(of_redis(config, roles))?);
     }
     if roles.archiver {
-        found.extend(runtime.block_on(of_archive(config))?);
+        found.extend(runtime.block_on(of_archive(config, Some(&config.kafka(false)?.group)))?);
     }
     findings::print("doctor", found)
 }
 
 /// Tries the bucket: whether it answers, and keeps the first of two objects.
-async fn of_archive(config: &Config) -> Result<Vec<Finding>, Stopped> {
+///
+/// The owner is that of the archive, if it is known: a running engine has its store's.
+async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, Stopped> {
     let archive = config.archive()?;
     let bucket = Bucket::open(&archive.options, archive.client)
         .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
-    Ok(match bucket.claim(&config.kafka(false)?.group).await {
+    let tried = match owner {
+        Some(owner) => bucket.claim(owner).await,
+        None => bucket.probe().await,
+    };
+    Ok(match tried {
         Ok(()) => Vec::new(),
         Err(error) => away("archive", error, "mend [archive], or the rights of its access key"),
     })

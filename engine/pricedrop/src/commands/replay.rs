@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use pricedrop_adapters::embedded::ArchivedTopic;
 use pricedrop_adapters::kafka::{Republisher, Seen, Settings, is_again};
 use pricedrop_archive::{Finding, Line, Link, Reader, Source};
 use pricedrop_model::archive::ArchivedRecord;
@@ -31,11 +32,18 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// # Errors
 /// The archive is not complete, or Kafka does not take the records.
 pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
-    let settings = config.kafka(false)?;
-    let topic = match asked.topic {
-        ReplayTopic::Updates => settings.topics.prices.clone(),
-        ReplayTopic::Notifications => settings.topics.notifications.clone(),
+    let settings = config.stores().kafka.then(|| config.kafka(false)).transpose()?;
+    if asked.publish && settings.is_none() {
+        return Err(Stopped::usage(
+            "records are published to topics in Kafka, and the log of this configuration is embedded",
+            "name a configuration with stores.log = \"kafka\"; without --publish they are counted, with --simulate decided",
+        ));
+    }
+    let topic = match (asked.topic, &settings) {
+        (ReplayTopic::Updates, Some(settings)) => settings.topics.prices.clone(),
+        (ReplayTopic::Notifications, Some(settings)) => settings.topics.notifications.clone(),
+        (ReplayTopic::Updates, None) => ArchivedTopic::Updates.name().to_owned(),
+        (ReplayTopic::Notifications, None) => ArchivedTopic::Notifications.name().to_owned(),
     };
     if asked.again.is_some() && asked.topic == ReplayTopic::Updates {
         return Err(Stopped::usage(
@@ -58,10 +66,10 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
     })?;
     let mut out = anstream::stdout();
     writeln!(out, "{}", counts.in_words(&topic, asked.topic))?;
-    if !asked.publish {
+    let Some(settings) = settings.filter(|_| asked.publish) else {
         writeln!(out, "nothing was published; --publish publishes them to {topic}")?;
         return Ok(());
-    }
+    };
     let seen = Republisher::seen(&settings, &topic, asked.again.as_deref()).map_err(topics::refused)?;
     if seen.count() > 0 {
         writeln!(out, "{} records were published before, and are left out", seen.count())?;

@@ -1,5 +1,6 @@
 //! The table `[archive]` as options of the archive.
 
+use pricedrop_adapters::embedded::ArchivedTopic;
 use pricedrop_adapters::kafka::Topics;
 use pricedrop_archive::{AccessKey, Limits, Options};
 use pricedrop_outbound::trusting_client;
@@ -26,14 +27,25 @@ impl Config {
         self.get("archive.url").is_some()
     }
 
-    /// The topics that are archived.
+    /// The topics in Kafka that are archived.
     pub fn archived_topics(&self, topics: &Topics) -> Vec<String> {
-        let named = |name: &String| match name.as_str() {
-            "updates" => vec![topics.prices.clone()],
-            "notifications" => vec![topics.notifications.clone()],
-            _ => vec![topics.dead_updates.clone(), topics.dead_deliveries.clone()],
+        let named = |topic| match topic {
+            ArchivedTopic::Updates => vec![topics.prices.clone()],
+            ArchivedTopic::Notifications => vec![topics.notifications.clone()],
+            ArchivedTopic::DeadLetters => vec![topics.dead_updates.clone(), topics.dead_deliveries.clone()],
         };
-        self.texts("archive.topics").iter().flat_map(named).collect()
+        self.archived().into_iter().flat_map(named).collect()
+    }
+
+    /// What is archived; nothing without `archive.url`.
+    pub fn archived(&self) -> Vec<ArchivedTopic> {
+        let named = |name: &String| match name.as_str() {
+            "updates" => ArchivedTopic::Updates,
+            "notifications" => ArchivedTopic::Notifications,
+            _ => ArchivedTopic::DeadLetters,
+        };
+        let is_on = self.archive_is_on();
+        self.texts("archive.topics").iter().filter(|_| is_on).map(named).collect()
     }
 
     /// The archive of this configuration.

@@ -100,10 +100,6 @@ impl Config {
         if self.get("cassandra.user").is_none() && self.named_secret("cassandra", "password").is_some() {
             problems.push(problem("cassandra names a password, but no user".into(), "set cassandra.user"));
         }
-        if self.archive_is_on() && !self.stores().kafka {
-            let message = "archive.url is set, and only topics in Kafka are archived".to_owned();
-            problems.push(problem(message, "set stores.log = \"kafka\", or take archive.url out"));
-        }
         let key = [
             self.get("archive.access_key_id").is_some(),
             self.named_secret("archive", "secret_access_key").is_some(),

@@ -69,6 +69,8 @@ impl Config {
             intake_bytes: self.size("limits.intake_bytes"),
             intake_wait_ms: self.number("limits.intake_wait"),
             answer_wait_ms: self.number("limits.answer_wait"),
+            // With a log in Kafka, the topics there are archived.
+            archived: if self.stores().kafka { Vec::new() } else { self.archived() },
             ..embedded::Options::new(self.data_folder())
         }
     }

@@ -27,9 +27,8 @@ pub struct Ready {
 /// # Errors
 /// The configuration is wrong, or the bucket is another group's, or its server does not
 /// support conditional writes.
-pub async fn open(config: &Config) -> Result<Ready, Stopped> {
+pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
     let archive = config.archive()?;
-    let group = config.text("stream.group").unwrap_or_default().to_owned();
     let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {

@@ -19,6 +19,7 @@ mod stores;
 mod threads;
 
 pub use plugins::refused;
+pub use stores::{SEE_STORE, embedded};
 pub use threads::spawn;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ use crate::config::Config;
 use crate::report::Stopped;
 
 use engine::Status;
-use stores::{Asked, Dispatch, SEE_STORE, Shown};
+use stores::{Asked, Dispatch, Shown};
 
 /// How long clients may take to leave their groups.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -132,8 +133,11 @@ impl Running {
 
     async fn start(config: &Config, asked: Asked) -> Result<Running, Stopped> {
         let bound = bind(config).await?;
-        let archive = if asked.archiver { Some(archive::open(config).await?) } else { None };
         let opened = stores::open(config, asked).await?;
+        let archive = match asked.archiver {
+            true => Some(archive::open(config, opened.archive_owner()).await?),
+            false => None,
+        };
         let policies = opened.policies();
         let plugins = plugins::load(config, policies.clone()).await?;
         let stores = opened.put_together(plugins.plugins()).await?;

@@ -1,12 +1,11 @@
 //! The running engine tells exactly what its offline twin prints, whatever is
 //! done to its process.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::files::{self, Dice, Size};
-use pricedrop_harness::{Engine, Home, request, wait_for};
+use crate::mortal::Mortal;
+use pricedrop_harness::request;
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 
@@ -32,35 +31,7 @@ fn the_outbox_holds_what_simulate_prints() {
     files::assert_same(&told, &files::simulated(&home), "undisturbed");
 }
 
-const KILLS: u64 = 50;
-
-/// An engine that somebody else kills now and then.
-struct Mortal {
-    home: Home,
-    engine: Arc<Mutex<Engine>>,
-}
-
-impl Mortal {
-    fn address(&self) -> String {
-        self.engine.lock().unwrap().address.clone()
-    }
-
-    /// Asks until the engine, or the one after it, has answered.
-    fn insist(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
-        let begun = Instant::now();
-        loop {
-            match ask(&self.address()) {
-                Ok(()) => return,
-                Err(error) => {
-                    let patient = begun.elapsed() < Duration::from_secs(60);
-                    let words = || self.engine.lock().unwrap().last_words();
-                    assert!(patient, "no answer for a minute: {error}; the engine said: {}", words());
-                }
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
-}
+const KILLS: usize = 50;
 
 #[test]
 fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
@@ -73,10 +44,8 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let mortal = Mortal { home, engine: Arc::new(Mutex::new(engine)) };
-
-    let sent_so_far = Arc::new(AtomicUsize::new(0));
-    let killer = kill_now_and_then(&mortal, seed, &sent_so_far);
+    let mortal = Mortal::new(home, engine);
+    let killer = mortal.kill_now_and_then(seed, KILLS, SIZE.updates);
 
     // What stands in the twin's file: updates, and watch changes where the live
     // engine had acknowledged them.
@@ -90,7 +59,7 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
         mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
         script.extend_from_slice(&updates[sent..upto]);
         sent = upto;
-        sent_so_far.store(sent, Relaxed);
+        mortal.sent(sent);
     }
     killer.join().unwrap();
 
@@ -100,22 +69,4 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     let told = files::told(&engine);
     eprintln!("{KILLS} kills, {} lines, {} notifications", script.len(), told.len());
     files::assert_same(&told, &files::simulated(&mortal.home), &format!("seed {seed}"));
-}
-
-/// Kills and restarts it when so many updates are in, each time after a random
-/// moment more: between requests, within one, while it starts.
-fn kill_now_and_then(mortal: &Mortal, seed: u64, sent: &Arc<AtomicUsize>) -> std::thread::JoinHandle<()> {
-    let (engine, home, sent) = (mortal.engine.clone(), mortal.home.clone(), sent.clone());
-    let mut dice = Dice(seed ^ 0xFFFF_0000);
-    let mut moments: Vec<usize> = (0..KILLS).map(|_| dice.roll(SIZE.updates - 500) as usize).collect();
-    moments.sort();
-    std::thread::spawn(move || {
-        for moment in moments {
-            wait_for("the updates to go on", || (sent.load(Relaxed) >= moment).then_some(())).unwrap();
-            std::thread::park_timeout(Duration::from_micros(dice.roll(20_000)));
-            let mut engine = engine.lock().unwrap();
-            engine.kill().unwrap();
-            *engine = home.launch().unwrap();
-        }
-    })
 }

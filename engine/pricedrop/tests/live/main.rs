@@ -3,7 +3,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod archive;
 mod equals_simulate;
 mod files;
+mod mortal;
 mod reloads;
 mod simulate;

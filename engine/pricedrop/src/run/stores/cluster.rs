@@ -188,6 +188,10 @@ impl Opened for Connected {
         self.watches.policies(self.config.number("bucketing.watchers_above"))
     }
 
+    fn archive_owner(&self) -> String {
+        self.settings.group.clone()
+    }
+
     async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
         self.watches.set_plugins(plugins);
         let acked = Acked::new(&self.settings).map_err(topics::refused)?;

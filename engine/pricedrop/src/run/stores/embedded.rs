@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::embedded::{self, Embedded, EmbeddedPolicies, PostError, PostedRecord};
+use pricedrop_adapters::embedded::{
+    self, ArchivedTopic, Embedded, EmbeddedPolicies, PostError, PostedRecord,
+};
 use pricedrop_http::{IntakeError, Measure, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity};
+use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity};
 use pricedrop_model::seams::{Error, PolicyRegistry};
 use pricedrop_model::{Partition, ProductId};
@@ -23,7 +26,7 @@ const DISPATCHER: &str = "dispatcher";
 /// # Errors
 /// Somebody else has it, or the disk is not well.
 pub fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
-    Ok(Box::new(OnDisk { store: build(config)?, asked }))
+    Ok(Box::new(OnDisk { store: build(config)?, asked, archived: config.archived() }))
 }
 
 /// The store, alone or beside servers.
@@ -41,6 +44,11 @@ pub fn build(config: &Config) -> Result<Embedded, Stopped> {
     })
 }
 
+/// Whose archive an embedded store writes.
+pub fn archive_owner(store: &Embedded) -> String {
+    format!("embedded store {}", store.id())
+}
+
 /// Its policies.
 pub fn policies(store: &Embedded) -> Arc<dyn Policies> {
     Arc::new(Kept(store.policies()))
@@ -49,6 +57,7 @@ pub fn policies(store: &Embedded) -> Arc<dyn Policies> {
 struct OnDisk {
     store: Embedded,
     asked: Asked,
+    archived: Vec<ArchivedTopic>,
 }
 
 #[async_trait]
@@ -57,14 +66,20 @@ impl Opened for OnDisk {
         policies(&self.store)
     }
 
+    fn archive_owner(&self) -> String {
+        archive_owner(&self.store)
+    }
+
     async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
-        let OnDisk { store, asked } = *self;
+        let OnDisk { store, asked, archived } = *self;
         store.set_plugins(plugins);
         let (intake, source) = store.source().map_err(|error| Stopped::failed(error, super::SEE_STORE))?;
         let worker = Worker { source: Box::new(source), committer: Box::new(store.committer()) };
         // It ends when its input does: what was posted is answered first.
         let (keep, go_on) = watch::channel(false);
         let closed = intake.clone();
+        let read = |topic| -> Box<dyn ArchiveSource> { Box::new(store.archive_source(topic)) };
+        let archive = archived.into_iter().map(read).collect();
         Ok(Stores {
             workers: vec![worker],
             watches: Arc::new(store.watches()),
@@ -73,7 +88,7 @@ impl Opened for OnDisk {
                 closed.close();
                 drop(keep);
             }),
-            archive: Vec::new(),
+            archive,
             dispatch: asked.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),
             shown: Shown {
                 intake: Arc::new(Intake(intake.clone())),

@@ -6,7 +6,7 @@
 //! ```
 
 mod cluster;
-mod embedded;
+pub mod embedded;
 mod in_kafka;
 mod in_tables;
 mod watched;
@@ -65,6 +65,9 @@ impl Asked {
 pub trait Opened: Send {
     /// Which policy's buckets are served: plugins are loaded by it.
     fn policies(&self) -> Arc<dyn Policies>;
+
+    /// Whose archive it writes: an archive belongs to one log.
+    fn archive_owner(&self) -> String;
 
     /// The adapters of every seam.
     ///

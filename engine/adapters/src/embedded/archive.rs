@@ -1,0 +1,253 @@
+//! What the archiver reads of the embedded store: its updates, notifications and dead
+//! letters, each as a topic of one partition.
+//!
+//! Notifications are in the outbox anyway. Updates are not kept by the store, and a dead
+//! letter can be removed at any time, so the batch that takes them in also writes a copy
+//! to [`Table::Unarchived`]. The copy is deleted once the archive holds it.
+//!
+//! Invariant: nothing is deleted here before [`ArchiveSource::archived`] named an offset
+//! past it. A bucket that does not answer costs disk space, never records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fjall::PersistMode;
+use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
+use pricedrop_model::dispatch::DeadItem;
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Record};
+use serde::{Deserialize, Serialize};
+
+use super::intake::PARTITION;
+use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, STEP_ROWS};
+use super::slot::ReadError;
+use super::store::{Store, Table};
+use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
+use super::{INPUT_TOPIC, Inner, commit, keys, outbox, rows};
+
+/// A topic of the embedded store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchivedTopic {
+    /// The updates that were posted.
+    Updates,
+    /// The notifications of the outbox.
+    Notifications,
+    /// The dead letters, as JSON.
+    DeadLetters,
+}
+
+impl ArchivedTopic {
+    /// All topics.
+    pub const ALL: [ArchivedTopic; 3] =
+        [ArchivedTopic::Updates, ArchivedTopic::Notifications, ArchivedTopic::DeadLetters];
+
+    /// The name under which the archive keeps it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArchivedTopic::Updates => INPUT_TOPIC,
+            ArchivedTopic::Notifications => "user_notifications",
+            ArchivedTopic::DeadLetters => "dead_letters",
+        }
+    }
+
+    /// The key of the offset up to which it is archived. For notifications it is a cursor
+    /// of the outbox, which keeps the blocks that a cursor has not passed.
+    fn cursor(self) -> Vec<u8> {
+        match self {
+            ArchivedTopic::Notifications => outbox::cursor_key("archiver"),
+            other => [b"archived/", other.name().as_bytes()].concat(),
+        }
+    }
+
+    /// The offset after its last record.
+    fn end(self, store: &Store) -> Result<i64, ReadError> {
+        match self {
+            ArchivedTopic::Updates => {
+                let offsets = commit::stored_offsets(store)?;
+                let input = offsets.iter().find(|(partition, _)| *partition == PARTITION);
+                Ok(input.map_or(0, |(_, next)| *next))
+            }
+            ArchivedTopic::Notifications => stored_number(store, NEXT_NOTIFICATION),
+            ArchivedTopic::DeadLetters => stored_number(store, NEXT_DEAD_LETTER),
+        }
+    }
+
+    /// Its first record's offset, or its end if it holds none.
+    fn first(self, store: &Store) -> Result<i64, ReadError> {
+        let first = match self {
+            ArchivedTopic::Notifications => store.prefix(Table::Outbox, &[]).next(),
+            other => store.prefix(Table::Unarchived, &[other as u8]).next(),
+        };
+        match first {
+            Some(guard) => Ok(keys::split_number(&guard.key()?)?),
+            None => self.end(store),
+        }
+    }
+
+    fn read(self, store: &Store, from: i64) -> Result<Vec<ArchivedRecord>, ReadError> {
+        if self == ArchivedTopic::Notifications {
+            return outbox::archived(store, from, ARCHIVE_BATCH);
+        }
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let offsets = key(self, from)..=key(self, i64::MAX);
+        for guard in fjall::Readable::range(&store.snapshot(), store.table(Table::Unarchived), offsets) {
+            let (key, value) = guard.into_inner()?;
+            bytes += value.len();
+            records.push(record(keys::split_number(&key)?, &value)?);
+            if records.len() >= ARCHIVE_BATCH || bytes >= ARCHIVE_BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(records)
+    }
+}
+
+const STORE_ID: &[u8] = b"store-id";
+
+/// A record that waits to be archived.
+#[derive(Serialize, Deserialize)]
+struct Row<'a> {
+    timestamp_ms: i64,
+    #[serde(borrow)]
+    key: Option<&'a [u8]>,
+    #[serde(borrow)]
+    value: Option<&'a [u8]>,
+}
+
+fn key(topic: ArchivedTopic, offset: i64) -> Vec<u8> {
+    let mut key = vec![topic as u8];
+    key.extend(keys::number(offset));
+    key
+}
+
+fn record(offset: i64, row: &[u8]) -> Result<ArchivedRecord, ReadError> {
+    let Row { timestamp_ms, key, value } = rows::decode(row)?;
+    let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+    Ok(ArchivedRecord { offset, timestamp_ms, key: bytes(key), value: bytes(value), headers: Vec::new() })
+}
+
+/// Keeps the updates of a commit for the archive.
+pub(super) fn keep_updates(txn: &mut Txn<'_>, updates: &[Record]) {
+    for Record { position, key: record_key, value, timestamp, .. } in updates {
+        let row = Row { timestamp_ms: timestamp.0, key: record_key.as_deref(), value: value.as_deref() };
+        txn.append(Table::Unarchived, key(ArchivedTopic::Updates, position.offset), rows::encode(&row));
+    }
+}
+
+/// Keeps a dead letter for the archive; its number is its offset.
+pub(super) fn keep_dead_letter(txn: &mut Txn<'_>, item: &DeadItem, json: &[u8]) {
+    let row = Row { timestamp_ms: item.at.0, key: None, value: Some(json) };
+    txn.append(Table::Unarchived, key(ArchivedTopic::DeadLetters, item.number), rows::encode(&row));
+}
+
+/// Begins to hold back the topics that are archived, and releases the others. It runs
+/// while the store opens, before anything else writes.
+pub(super) fn begin(store: &Store, archived: &[ArchivedTopic]) -> Result<(), ReadError> {
+    let mut batch = store.db.batch().durability(Some(PersistMode::SyncAll));
+    for topic in ArchivedTopic::ALL {
+        let cursor = topic.cursor();
+        match (archived.contains(&topic), store.get(Table::Meta, &cursor)?) {
+            (true, None) => batch.insert(store.table(Table::Meta), cursor, keys::number(0)),
+            (false, Some(_)) => batch.remove(store.table(Table::Meta), cursor),
+            _ => {}
+        }
+    }
+    Ok(batch.commit()?)
+}
+
+/// The random id of this store, made when it first opens. The archive belongs to it: a
+/// store in another folder begins its offsets anew, and must not continue this chain.
+pub(super) fn store_id(store: &Store) -> Result<String, ReadError> {
+    if let Some(id) = store.get(Table::Meta, STORE_ID)? {
+        return Ok(String::from_utf8_lossy(&id).into_owned());
+    }
+    let id = format!("{:032x}", rand::random::<u128>());
+    let mut batch = store.db.batch().durability(Some(PersistMode::SyncAll));
+    batch.insert(store.table(Table::Meta), STORE_ID, id.as_bytes());
+    batch.commit()?;
+    Ok(id)
+}
+
+/// Deletes copies that the archive holds, and those of topics that are no longer
+/// archived; whether there may be more.
+pub(super) fn prune_step(txn: &mut Txn<'_>) -> Result<bool, ReadError> {
+    let mut more = false;
+    for topic in [ArchivedTopic::Updates, ArchivedTopic::DeadLetters] {
+        let cursor = txn.get(Table::Meta, &topic.cursor())?;
+        let archived = cursor.map(|cursor| keys::split_number(&cursor)).transpose()?;
+        let prefix = [topic as u8];
+        let rows = txn.range(Table::Unarchived, &prefix, &prefix, STEP_ROWS)?;
+        let mut removed = 0;
+        for (key, _) in rows {
+            if archived.is_some_and(|next| keys::split_number(&key).is_ok_and(|offset| offset >= next)) {
+                break;
+            }
+            txn.remove(Table::Unarchived, key);
+            removed += 1;
+        }
+        more |= removed == STEP_ROWS;
+    }
+    Ok(more)
+}
+
+/// A topic of the embedded store as the archiver reads it.
+pub struct EmbeddedArchiveSource {
+    inner: Arc<Inner>,
+    topic: ArchivedTopic,
+    /// The next offset to read; none: it is not read.
+    next: Option<i64>,
+}
+
+impl EmbeddedArchiveSource {
+    pub(super) fn new(inner: Arc<Inner>, topic: ArchivedTopic) -> EmbeddedArchiveSource {
+        EmbeddedArchiveSource { inner, topic, next: None }
+    }
+}
+
+impl ArchiveSource for EmbeddedArchiveSource {
+    fn topic(&self) -> &str {
+        self.topic.name()
+    }
+
+    fn assigned(&mut self) -> Vec<(Partition, u64)> {
+        vec![(PARTITION, 0)]
+    }
+
+    fn offsets(&mut self, _: Partition) -> Result<(i64, i64), Error> {
+        let topic = self.topic;
+        // The first offset is read first: records that come meanwhile only move the end.
+        self.inner.shared.slot.read(|store| Ok((topic.first(store)?, topic.end(store)?)))
+    }
+
+    fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        self.next = offsets.first().map(|(_, offset)| *offset);
+        Ok(())
+    }
+
+    fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
+        let topic = self.topic;
+        let records = match self.next {
+            Some(next) => self.inner.shared.slot.read(|store| topic.read(store, next))?,
+            None => Vec::new(),
+        };
+        match records.last() {
+            Some(last) => self.next = Some(last.offset + 1),
+            // Records that come meanwhile are then read together.
+            None => std::thread::sleep(Duration::from_millis(wait_ms)),
+        }
+        Ok(records.into_iter().map(|record| (PARTITION, record)).collect())
+    }
+
+    fn archived(&mut self, _: Partition, next: i64) {
+        let cursor = self.topic.cursor();
+        let written = self.inner.writer().send_only(move |txn| {
+            txn.put(Table::Meta, cursor, keys::number(next));
+            Ok(())
+        });
+        if let Err(error) = written {
+            // Nothing but disk space is lost: the next object moves the cursor further.
+            tracing::debug!(?error, topic = self.topic.name(), "the archiver's cursor was not written");
+        }
+    }
+}

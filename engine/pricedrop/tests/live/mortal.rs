@@ -1,0 +1,66 @@
+//! An engine that is killed and started again while it works.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pricedrop_harness::{Engine, Home, wait_for};
+
+use crate::files::Dice;
+
+/// An engine that another thread kills now and then.
+pub struct Mortal {
+    pub home: Home,
+    pub engine: Arc<Mutex<Engine>>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Mortal {
+    pub fn new(home: Home, engine: Engine) -> Mortal {
+        Mortal { home, engine: Arc::new(Mutex::new(engine)), sent: Arc::default() }
+    }
+
+    /// So many updates were acknowledged.
+    pub fn sent(&self, updates: usize) {
+        self.sent.store(updates, Relaxed);
+    }
+
+    fn address(&self) -> String {
+        self.engine.lock().unwrap().address.clone()
+    }
+
+    /// Asks until the engine, or the one after it, has answered.
+    pub fn insist(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
+        let begun = Instant::now();
+        loop {
+            match ask(&self.address()) {
+                Ok(()) => return,
+                Err(error) => {
+                    let patient = begun.elapsed() < Duration::from_secs(60);
+                    let words = || self.engine.lock().unwrap().last_words();
+                    assert!(patient, "no answer for a minute: {error}; the engine said: {}", words());
+                }
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills and restarts it when so many updates are in, each time after a random
+    /// moment more: between requests, within one, while it starts.
+    pub fn kill_now_and_then(&self, seed: u64, kills: usize, updates: u64) -> JoinHandle<()> {
+        let (engine, home, sent) = (self.engine.clone(), self.home.clone(), self.sent.clone());
+        let mut dice = Dice(seed ^ 0xFFFF_0000);
+        let mut moments: Vec<usize> = (0..kills).map(|_| dice.roll(updates - 500) as usize).collect();
+        moments.sort();
+        std::thread::spawn(move || {
+            for moment in moments {
+                wait_for("the updates to go on", || (sent.load(Relaxed) >= moment).then_some(())).unwrap();
+                std::thread::park_timeout(Duration::from_micros(dice.roll(20_000)));
+                let mut engine = engine.lock().unwrap();
+                engine.kill().unwrap();
+                *engine = home.launch().unwrap();
+            }
+        })
+    }
+}
