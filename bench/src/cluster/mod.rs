@@ -5,6 +5,7 @@
 //! servers are the run's own. What is compared takes turns, so that a slow
 //! minute of the machine slows all of it.
 
+mod archive;
 mod bare;
 mod fill;
 mod latency;
@@ -24,12 +25,13 @@ use world::World;
 
 type Part = (&'static str, fn(&mut World));
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("resident", resident::run),
     ("take-over", take_over::run),
     ("many-products", |world| throughput::run(world, Shape::Many)),
     ("one-product", |world| throughput::run(world, Shape::One)),
     ("latency", latency::run),
+    ("archive", archive::run),
 ];
 
 /// The section, or parts of it.
