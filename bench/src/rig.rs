@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use pricedrop_adapters::embedded::{Embedded, Options, PostedRecord, PriceIntake};
+use pricedrop_embedded::{Embedded, Options, PostedRecord, PriceIntake};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::WatchWriter;
 use pricedrop_model::time::SystemClock;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::kafka::{Delivery, KafkaArchiveSource, Settings};
 use pricedrop_archive::{AccessKey, Archiver, Bucket, Counters, Limits, Options};
 use pricedrop_harness::servers::{Kind, Own};
+use pricedrop_kafka::{Delivery, KafkaArchiveSource, Settings};
 use pricedrop_model::time::SystemClock;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::kafka::Settings;
+use pricedrop_kafka::Settings;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};

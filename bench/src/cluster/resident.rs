@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use pricedrop_adapters::kafka::Delivery;
+use pricedrop_kafka::Delivery;
 
 use super::Shape;
 use super::rig::{PARTITIONS, Rig, Watched};

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::cassandra::Cassandra;
-use pricedrop_adapters::kafka::{self, Delivery, Figures, Settings, Slot, Status};
-use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_cassandra::Cassandra;
+use pricedrop_kafka as kafka;
+use pricedrop_kafka::{Delivery, Figures, Settings, Slot, Status};
+use pricedrop_memory::MemoryWatches;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;

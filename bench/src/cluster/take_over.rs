@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::kafka::{Delivery, Settings};
-use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_kafka::{Delivery, Settings};
+use pricedrop_memory::MemoryWatches;
 use pricedrop_model::seams::WatchStore;
 use pricedrop_model::time::SystemClock;
 use rdkafka::consumer::{BaseConsumer, Consumer};

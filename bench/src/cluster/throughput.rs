@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use pricedrop_adapters::kafka::Delivery;
+use pricedrop_kafka::Delivery;
 
 use super::processor::Processor;
 use super::rig::{PARTITIONS, Rig, Watched};

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pricedrop_adapters::cassandra::{self, Cassandra};
-use pricedrop_adapters::kafka::topics::{self, NewTopics};
-use pricedrop_adapters::kafka::{Settings, Topics};
-use pricedrop_adapters::redis::{Redis, RedisShelves};
+use pricedrop_cassandra as cassandra;
+use pricedrop_cassandra::Cassandra;
 use pricedrop_harness::servers::{Kind, Own};
+use pricedrop_kafka::topics::{self, NewTopics};
+use pricedrop_kafka::{Settings, Topics};
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::PolicyRegistry;
+use pricedrop_redis::{Redis, RedisShelves};
 use tokio::runtime::Runtime;
 
 use super::fill;
@@ -117,10 +118,8 @@ impl Addresses {
     }
 
     fn redis(&self) -> Redis {
-        let options = pricedrop_adapters::redis::Options {
-            addresses: vec![self.redis.parse().unwrap()],
-            ..Default::default()
-        };
+        let options =
+            pricedrop_redis::Options { addresses: vec![self.redis.parse().unwrap()], ..Default::default() };
         Redis::new(options).unwrap()
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::embedded::{Embedded, Options as StoreOptions};
+use pricedrop_embedded::{Embedded, Options as StoreOptions};
 use pricedrop_model::dispatch::{Access, DeadLetters, Outgoing, Recipient, Recipients, RetryQueue};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::seams::{Commit, Committer};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::seams::{Error, Outcome, Scan, Summary, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{
     Cursor, EventTime, Partition, Position, Price, ProductId, Record, UserId, WallTime, Watch, WatchPage,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::seams::{
     Commit, CommitError, Committer, Error, Restored, Scan, Summary, WatchStore, WatchView,
 };

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::plugin::{Plugins, Throttling};
 use pricedrop_model::seams::{Committer, Outcome};
 use pricedrop_model::{Clock, Currency, FanOutBlock, Pending, Price, ProductId, WallTime};

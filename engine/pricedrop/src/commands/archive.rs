@@ -4,9 +4,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::embedded::ArchivedTopic;
-use pricedrop_adapters::kafka;
 use pricedrop_archive::{Appended, Bucket, Chain, Error, PartitionStatus, Reader, Source};
+use pricedrop_embedded::ArchivedTopic;
+use pricedrop_kafka as kafka;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::{Partition, time};
 use serde_json::json;

@@ -4,13 +4,15 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pricedrop_adapters::cassandra::probe::NodeClock;
-use pricedrop_adapters::cassandra::schema::Weight;
-use pricedrop_adapters::cassandra::{self, Table, limits::CLOCKS_MS};
-use pricedrop_adapters::kafka::rights::Roles;
-use pricedrop_adapters::kafka::{self, Difference, Sample, Settings};
-use pricedrop_adapters::redis::Redis;
 use pricedrop_archive::Bucket;
+use pricedrop_cassandra as cassandra;
+use pricedrop_cassandra::probe::NodeClock;
+use pricedrop_cassandra::schema::Weight;
+use pricedrop_cassandra::{Table, limits::CLOCKS_MS};
+use pricedrop_kafka as kafka;
+use pricedrop_kafka::rights::Roles;
+use pricedrop_kafka::{Difference, Sample, Settings};
+use pricedrop_redis::Redis;
 
 use super::findings::{self, Finding};
 use crate::cli;

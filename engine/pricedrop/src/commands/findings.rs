@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use pricedrop_adapters::{cassandra, kafka};
+use pricedrop_cassandra as cassandra;
+use pricedrop_kafka as kafka;
 
 use crate::report::Stopped;
 

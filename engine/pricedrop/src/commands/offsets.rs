@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use pricedrop_adapters::kafka::{self, Accepted, Difference};
+use pricedrop_kafka as kafka;
+use pricedrop_kafka::{Accepted, Difference};
 use pricedrop_model::Partition;
 
 use super::topics::refused;

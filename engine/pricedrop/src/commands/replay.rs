@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use pricedrop_adapters::embedded::ArchivedTopic;
-use pricedrop_adapters::kafka::{Republisher, Seen, Settings, is_again};
 use pricedrop_archive::{Finding, Line, Link, Reader, Source};
+use pricedrop_embedded::ArchivedTopic;
+use pricedrop_kafka::{Republisher, Seen, Settings, is_again};
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::notification::NotificationId;
 use pricedrop_model::{Notification, Partition, Position, ProductId, Update, UserId, time};

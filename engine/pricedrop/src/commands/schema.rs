@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use pricedrop_adapters::cassandra::{self, schema};
+use pricedrop_cassandra as cassandra;
+use pricedrop_cassandra::schema;
 
 use super::findings::{self, Finding};
 use crate::cli;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pricedrop_adapters::kafka::topics;
+use pricedrop_kafka::topics;
 use pricedrop_model::seams::Error;
 
 use super::findings::{self, Finding};

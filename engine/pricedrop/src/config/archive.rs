@@ -1,8 +1,8 @@
 //! The table `[archive]` as options of the archive.
 
-use pricedrop_adapters::embedded::ArchivedTopic;
-use pricedrop_adapters::kafka::Topics;
 use pricedrop_archive::{AccessKey, Limits, Options};
+use pricedrop_embedded::ArchivedTopic;
+use pricedrop_kafka::Topics;
 use pricedrop_outbound::trusting_client;
 
 use super::secret::refused;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pricedrop_adapters::kafka::RESERVED;
+use pricedrop_kafka::RESERVED;
 use pricedrop_model::dispatch::Secret;
 use toml::de::DeValue;
 

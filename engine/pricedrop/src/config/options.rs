@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pricedrop_adapters::embedded;
+use pricedrop_embedded as embedded;
 use pricedrop_host::Limits;
 use pricedrop_model::{FirstPrice, Mode, Rules};
 use pricedrop_outbound as outbound;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use std::path::PathBuf;
 
-use pricedrop_adapters::{cassandra, kafka, redis};
+use pricedrop_cassandra as cassandra;
+use pricedrop_kafka as kafka;
 use pricedrop_model::notification::Format;
+use pricedrop_redis as redis;
 
 use super::kafka::Property;
 use super::{Config, Refused, secret};

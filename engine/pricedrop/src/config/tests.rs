@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pricedrop_adapters::embedded;
+use pricedrop_embedded as embedded;
 use pricedrop_model::{FirstPrice, Mode, Rules};
 
 use super::*;

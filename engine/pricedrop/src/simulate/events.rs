@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pricedrop_adapters::memory::MemoryWatches;
 use pricedrop_archive::Line;
+use pricedrop_memory::MemoryWatches;
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
 use pricedrop_model::{

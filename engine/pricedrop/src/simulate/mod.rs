@@ -8,7 +8,7 @@ use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use pricedrop_adapters::memory::{MemoryCommitter, MemoryWatches};
+use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::notification::{Format, Renderer};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::{Commit, CommitError, Committer, Error as SeamError, Restored};

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use pricedrop_adapters::memory::MemoryWatches;
+use pricedrop_memory::MemoryWatches;
 use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch, time};
 
 /// What is wrong with a file of watches.

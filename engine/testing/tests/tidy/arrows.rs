@@ -4,12 +4,16 @@ use crate::none;
 use crate::tree::{self, Manifest};
 
 /// The engine's crates from the top down; each depends only on those below.
-const LEVELS: [(&str, usize); 9] = [
+const LEVELS: [(&str, usize); 13] = [
     ("pricedrop", 0),
     ("pricedrop-http", 1),
     ("pricedrop-pipeline", 2),
     ("pricedrop-archive", 2),
-    ("pricedrop-adapters", 3),
+    ("pricedrop-kafka", 3),
+    ("pricedrop-cassandra", 3),
+    ("pricedrop-redis", 3),
+    ("pricedrop-embedded", 3),
+    ("pricedrop-memory", 3),
     ("pricedrop-outbound", 3),
     ("pricedrop-host", 3),
     ("pricedrop-decide", 4),
@@ -20,18 +24,22 @@ const LEVELS: [(&str, usize); 9] = [
 const KEPT_APART: [(&str, &[&str]); 9] = [
     ("wasmtime", &["pricedrop-host"]),
     ("wasmtime-wasi", &["pricedrop-host"]),
-    ("fjall", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
+    ("fjall", &["pricedrop-embedded", "pricedrop-bench", "pricedrop-harness"]),
     ("lettre", &["pricedrop-outbound"]),
     ("object_store", &["pricedrop-archive"]),
     ("axum", &["pricedrop-http"]),
-    ("rdkafka", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
-    ("scylla", &["pricedrop-adapters", "pricedrop-bench", "pricedrop-harness"]),
-    ("redis", &["pricedrop-adapters"]),
+    ("rdkafka", &["pricedrop-kafka", "pricedrop-bench", "pricedrop-harness"]),
+    ("scylla", &["pricedrop-cassandra", "pricedrop-bench", "pricedrop-harness"]),
+    ("redis", &["pricedrop-redis"]),
 ];
 
 fn level(name: &str) -> Option<usize> {
     LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
 }
+
+/// Pairs of outside systems that are tested together.
+const TESTED_TOGETHER: [(&str, &str); 2] =
+    [("pricedrop-cassandra", "pricedrop-redis"), ("pricedrop-kafka", "pricedrop-redis")];
 
 /// Arrows of one crate that do not point down.
 fn upward(manifest: &Manifest, dependencies: &[String]) -> Vec<String> {
@@ -49,18 +57,33 @@ fn every_crate_of_the_engine_has_its_level() {
 
 #[test]
 fn every_arrow_between_crates_points_down() {
-    let of = |it: Manifest| [upward(&it, &it.dependencies()), upward(&it, &it.dev_dependencies())].concat();
+    let of = |it: Manifest| {
+        let mut for_tests = it.dev_dependencies();
+        for_tests.retain(|name| !TESTED_TOGETHER.contains(&(it.name.as_str(), name)));
+        [upward(&it, &it.dependencies()), upward(&it, &for_tests)].concat()
+    };
     none("arrows that do not point down", tree::manifests().into_iter().flat_map(of).collect());
 }
 
 #[test]
-fn only_the_binary_names_adapters_and_the_plugin_host() {
-    const NAMED: [&str; 4] =
-        ["pricedrop-adapters", "pricedrop-archive", "pricedrop-outbound", "pricedrop-host"];
+fn only_the_binary_names_outside_systems_and_the_plugin_host() {
+    const NAMED: [&str; 8] = [
+        "pricedrop-kafka",
+        "pricedrop-cassandra",
+        "pricedrop-redis",
+        "pricedrop-embedded",
+        "pricedrop-memory",
+        "pricedrop-archive",
+        "pricedrop-outbound",
+        "pricedrop-host",
+    ];
     let engine = tree::manifests().into_iter().filter(|it| it.file.starts_with("engine/"));
     let others = engine.filter(|it| it.name != "pricedrop");
     let wrong = others.filter(|it| it.dependencies().iter().any(|name| NAMED.contains(&name.as_str())));
-    none("only `pricedrop` may depend on an adapter or the host", wrong.map(|it| it.file).collect());
+    none(
+        "only `pricedrop` may depend on the crate of an outside system or the host",
+        wrong.map(|it| it.file).collect(),
+    );
 }
 
 #[test]

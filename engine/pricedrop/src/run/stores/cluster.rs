@@ -4,21 +4,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::cassandra::{Cassandra, Table};
-use pricedrop_adapters::embedded::Embedded;
-use pricedrop_adapters::kafka::rights::{self, Roles};
-use pricedrop_adapters::kafka::{
-    self, Acked, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
+use pricedrop_cassandra::{Cassandra, Table};
+use pricedrop_embedded::Embedded;
+use pricedrop_kafka::rights::{self, Roles};
+use pricedrop_kafka::{
+    Acked, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
     KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings, Slot,
 };
-use pricedrop_adapters::redis::{Redis, RedisLeases, RedisRetryIndex};
-use pricedrop_adapters::retry_index::RetryIndex;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::retry_index::RetryIndex;
 use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
+use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
 
 use super::watched::{Servers, Watched};
@@ -33,7 +33,7 @@ use crate::report::Stopped;
 /// A server is away or refuses, or topics or tables are not as they must be.
 pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
     let settings = config.kafka(asked.shadow)?;
-    let slot = kafka::take_slot(&config.data_folder()).map_err(|error| {
+    let slot = pricedrop_kafka::take_slot(&config.data_folder()).map_err(|error| {
         Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
     })?;
     look_at_topics(&settings, asked).await?;
@@ -62,7 +62,7 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
 
 /// What the engine cannot work with is refused, what is weak is said.
 async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped> {
-    let mut found = kafka::topics::check(settings).await.map_err(topics::refused)?;
+    let mut found = pricedrop_kafka::topics::check(settings).await.map_err(topics::refused)?;
     let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };
     found.retain(|finding| roles.concern(&settings.topics, &finding.topic));
     for finding in found.iter().filter(|finding| !finding.fatal) {
@@ -242,7 +242,7 @@ impl Connected {
         if !self.asked.notifier {
             return Ok(Vec::new());
         }
-        let options = kafka::Options {
+        let options = pricedrop_kafka::Options {
             settings: self.settings.clone(),
             start: self.config.start(),
             first_price_is_set: self.config.is_written("rules.first_price"),
@@ -255,7 +255,7 @@ impl Connected {
         let count = self.config.number("stream.workers") as usize;
         let start = |number| {
             let writer = (!self.asked.shadow).then(|| self.watches.write());
-            let started = kafka::start_worker(options.clone(), &self.slot, number, writer);
+            let started = pricedrop_kafka::start_worker(options.clone(), &self.slot, number, writer);
             started.map_err(|error| {
                 Stopped::failed(error, "mend [kafka]; `pricedrop doctor` looks at all of it")
             })

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::embedded::{
-    self, ArchivedTopic, Embedded, EmbeddedPolicies, PostError, PostedRecord,
-};
+use pricedrop_embedded::{ArchivedTopic, Embedded, EmbeddedPolicies, PostError, PostedRecord};
 use pricedrop_http::{IntakeError, Measure, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity};
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity};
@@ -36,9 +34,15 @@ pub fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
 pub fn build(config: &Config) -> Result<Embedded, Stopped> {
     config.embedded().build().map_err(|error| {
         let remedy = match &error {
-            embedded::Error::InUse(_) => "stop the engine that runs there, or name another data.folder",
-            embedded::Error::Folder { .. } => "make the folder writable, or name another data.folder",
-            embedded::Error::Store { .. } => "free the disk or restore the folder; nothing was changed",
+            pricedrop_embedded::Error::InUse(_) => {
+                "stop the engine that runs there, or name another data.folder"
+            }
+            pricedrop_embedded::Error::Folder { .. } => {
+                "make the folder writable, or name another data.folder"
+            }
+            pricedrop_embedded::Error::Store { .. } => {
+                "free the disk or restore the folder; nothing was changed"
+            }
         };
         Stopped::failed(&error, remedy)
     })
@@ -106,7 +110,7 @@ impl Opened for OnDisk {
 }
 
 /// The input.
-struct Intake(embedded::PriceIntake);
+struct Intake(pricedrop_embedded::PriceIntake);
 
 #[async_trait]
 impl PriceIntake for Intake {
@@ -114,8 +118,8 @@ impl PriceIntake for Intake {
         let records = records.into_iter().map(|NewRecord { key, value }| PostedRecord { key, value });
         let posted = self.0.post(records.collect(), offset).await.map_err(in_words)?;
         let posted = posted.into_iter().map(|(position, posted)| match posted {
-            embedded::Posted::Now(outcome) => Posted::Decided { offset: position.offset, outcome },
-            embedded::Posted::Already => Posted::Already { offset: position.offset },
+            pricedrop_embedded::Posted::Now(outcome) => Posted::Decided { offset: position.offset, outcome },
+            pricedrop_embedded::Posted::Already => Posted::Already { offset: position.offset },
         });
         Ok(posted.collect())
     }
@@ -149,7 +153,7 @@ impl Outbox for Told {
 /// What the store says of itself.
 struct Disk {
     store: Embedded,
-    intake: embedded::PriceIntake,
+    intake: pricedrop_embedded::PriceIntake,
 }
 
 #[async_trait]

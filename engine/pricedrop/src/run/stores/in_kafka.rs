@@ -1,8 +1,8 @@
 //! The API's view of Kafka: prices go in, notifications are looked into.
 
 use async_trait::async_trait;
-use pricedrop_adapters::kafka::{KafkaIntake, KafkaOutbox, PostError, PostedRecord};
 use pricedrop_http::{IntakeError, NewRecord, Outbox, Posted, PriceIntake};
+use pricedrop_kafka::{KafkaIntake, KafkaOutbox, PostError, PostedRecord};
 use pricedrop_model::Partition;
 use pricedrop_model::seams::Error;
 

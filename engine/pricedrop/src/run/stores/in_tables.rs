@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::cassandra::{Cassandra, CassandraPolicies, CassandraWatches};
+use pricedrop_cassandra::{Cassandra, CassandraPolicies, CassandraWatches};
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::seams::{Error, PolicyRegistry, WatchWriter as _};
 use pricedrop_model::{ProductId, Watch};

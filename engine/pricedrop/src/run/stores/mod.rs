@@ -14,13 +14,13 @@ mod watched;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_adapters::moving::Progress;
 use pricedrop_http::{Measure, Outbox, PriceIntake, Reason};
 use pricedrop_model::ProductId;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::dispatch::{
     CurrentPrices, DeadLetters, Leases, NotificationLog, Recipients, RetryQueue,
 };
+use pricedrop_model::migration::Progress;
 use pricedrop_model::plugin::{Bucketing, Plugins};
 use pricedrop_model::seams::{Committer, Error, PolicyRegistry, UpdateSource, WatchStore, WatchWriter};
 use serde_json::Value;

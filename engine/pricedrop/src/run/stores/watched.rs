@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pricedrop_adapters::cassandra::{self, Cassandra, figures::LATENCY_BOUNDS_US};
-use pricedrop_adapters::kafka::{self, Ends, KafkaDispatch, Slot, Status};
-use pricedrop_adapters::redis::Redis;
+use pricedrop_cassandra as cassandra;
+use pricedrop_cassandra::{Cassandra, figures::LATENCY_BOUNDS_US};
 use pricedrop_http::{Figure, Measure, MeasureKind, Reason, Severity};
+use pricedrop_kafka as kafka;
+use pricedrop_kafka::{Ends, KafkaDispatch, Slot, Status};
 use pricedrop_model::Partition;
+use pricedrop_redis::Redis;
 use tokio::task::JoinHandle;
 
 use super::Health;

@@ -1,0 +1,288 @@
+//! Which policy's buckets are served, and the move to another one.
+//!
+//! A move names the new index in the policy row: from then on every writer keeps
+//! it too, or clears its `verified_at` where it cannot. Then each product that
+//! is read by bucket gets its new index, verified; then one compare-and-set makes
+//! it the active one. The old one stays until no view relies on it any more, and
+//! is deleted. Whatever interrupts it, the active index is complete, or its
+//! products are read by the plain range.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pricedrop_model::ProductId;
+use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
+use pricedrop_model::seams::{Error, PolicyRegistry};
+use scylla::response::{PagingState, PagingStateResponse};
+use scylla::value::{CqlTimestamp, CqlValue};
+
+use super::Shared;
+use super::error::misfit;
+use super::policy::{Policies, Slot};
+use super::repair::Repair;
+use super::requests::Values;
+use super::schema::Table;
+use super::shards::shards_of;
+use super::shelves::Live;
+use super::source::text;
+use super::write::at;
+use pricedrop_model::migration::Progress;
+
+/// The policies of the keyspace.
+#[derive(Clone)]
+pub struct CassandraPolicies(Arc<Shared>);
+
+/// What is served and what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The policy whose index is read.
+    pub active: Option<PolicyIdentity>,
+    /// The one that is being moved to.
+    pub building: Option<PolicyIdentity>,
+    /// Products that are read by bucket.
+    pub verified: u64,
+    /// Products with index rows that are read by plain range: small ones, and
+    /// those that wait for their repair.
+    pub unverified: u64,
+    /// Products with rows of an index that is neither served nor built.
+    pub leftover: u64,
+    /// Shards of each bucket of the active index.
+    pub shards: u32,
+    /// As many as are configured: a move to the same policy makes them so.
+    pub shards_wanted: u32,
+}
+
+/// One product in one index.
+struct Kept {
+    product: ProductId,
+    index: String,
+    verified: bool,
+}
+
+/// While it lives, writes here keep the index of this policy too.
+struct Migrating<'a>(&'a Shared);
+
+impl Drop for Migrating<'_> {
+    fn drop(&mut self) {
+        // What was cut over is served by the loaded policy from now on; until it
+        // is loaded, a write only clears `verified_at`.
+        *self.0.migrating.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl CassandraPolicies {
+    pub(super) fn new(shared: Arc<Shared>) -> CassandraPolicies {
+        CassandraPolicies(shared)
+    }
+
+    /// What is served and what is kept, of all products.
+    ///
+    /// # Errors
+    /// Cassandra is away; try again.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let policies = self.0.policies().await?;
+        let mut status = Status {
+            active: policies.active.as_ref().map(Slot::identity),
+            building: policies.building.as_ref().map(Slot::identity),
+            shards: policies.active.as_ref().map_or(1, |active| shards_of(&active.index)),
+            shards_wanted: self.0.options.shards,
+            ..Status::default()
+        };
+        let is =
+            |slot: &Option<Slot>, kept: &Kept| slot.as_ref().is_some_and(|slot| slot.index == kept.index);
+        for kept in self.kept().await? {
+            match (is(&policies.active, &kept), is(&policies.building, &kept)) {
+                (true, _) if kept.verified => status.verified += 1,
+                (true, _) => status.unverified += 1,
+                (false, true) => {}
+                (false, false) => status.leftover += 1,
+            }
+        }
+        Ok(status)
+    }
+
+    /// Whether the active index has another number of shards than is configured.
+    ///
+    /// # Errors
+    /// Cassandra is away; try again.
+    pub async fn shards_differ(&self) -> Result<bool, Error> {
+        let active = self.0.policies().await?.active;
+        Ok(active.is_some_and(|active| shards_of(&active.index) != self.0.options.shards))
+    }
+
+    /// Builds or mends a product's index and has it read by bucket; how many
+    /// watches it has.
+    ///
+    /// # Errors
+    /// Cassandra is away; or no policy is active, or not loaded here.
+    pub async fn repair(&self, product: &ProductId) -> Result<u64, Error> {
+        if self.0.options.external_writers {
+            return Err(Error::Broken(
+                "with external_writers every product is read by plain range; no index is kept".into(),
+            ));
+        }
+        let none = || Error::Broken("no bucketing policy is active, or it is not loaded here".into());
+        self.0.repair_active(product, true).await?.ok_or_else(none)
+    }
+
+    /// Moves the index of every product that is read by bucket to this policy
+    /// and makes it the active one. Alerts stay right at every moment of it.
+    ///
+    /// # Errors
+    /// Cassandra is away, or the policy does not answer: the one that was active
+    /// still is, and the move may be made again.
+    pub async fn migrate(
+        &self,
+        policy: Arc<dyn Bucketing>,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<(), Error> {
+        let shared = &self.0;
+        if shared.options.external_writers {
+            return Err(Error::Broken(
+                "with external_writers no index is kept, so there is nothing to move".into(),
+            ));
+        }
+        *shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy.clone());
+        let _migrating = Migrating(shared);
+        let identity = policy.identity().clone();
+        let shards = shared.options.shards;
+        let policies = shared.change_policies(|before| Ok(begin(before, &identity, shards))).await?;
+        let Some(slot) = policies.building else {
+            progress(Progress::Done);
+            return Ok(());
+        };
+        let products = self.to_move(policies.active.as_ref()).await?;
+        let mut watches = 0;
+        for (done, product) in products.iter().enumerate() {
+            progress(Progress::Building { products: done, of: products.len(), watches });
+            watches += Repair { shared, product, slot: &slot, policy: policy.clone() }.run().await?;
+        }
+        for (done, product) in products.iter().enumerate() {
+            progress(Progress::Verifying { products: done, of: products.len() });
+            if !Live::read(shared, product, &slot.index).await?.verified {
+                // Written meanwhile where the policy is not loaded.
+                Repair { shared, product, slot: &slot, policy: policy.clone() }.run().await?;
+            }
+        }
+        shared.change_policies(|before| cut_over(before, &slot)).await?;
+        progress(Progress::CutOver);
+        tokio::time::sleep(Duration::from_millis(shared.options.drop_after_ms)).await;
+        self.drop_leftover().await?;
+        progress(Progress::Done);
+        Ok(())
+    }
+
+    /// The products that are read by bucket, or should be.
+    async fn to_move(&self, active: Option<&Slot>) -> Result<Vec<ProductId>, Error> {
+        let mut products: BTreeSet<ProductId> = self.0.sizes.all().into_iter().collect();
+        let served = |kept: &Kept| kept.verified && active.is_some_and(|active| active.index == kept.index);
+        products.extend(self.kept().await?.into_iter().filter(served).map(|kept| kept.product));
+        Ok(products.into_iter().collect())
+    }
+
+    /// Every product of every index.
+    async fn kept(&self) -> Result<Vec<Kept>, Error> {
+        let requests = &self.0.requests;
+        let broken = |error: &dyn std::fmt::Display| misfit(requests.name(Table::Live), error);
+        let (mut all, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let (rows, next) = requests.page(&self.0.index()?.indexed, &Values::new(), state).await?;
+            let rows = rows.rows::<(&str, String, Option<CqlTimestamp>)>().map_err(|error| broken(&error))?;
+            for row in rows {
+                let (product, index, verified) = row.map_err(|error| broken(&error))?;
+                if let Ok(product) = ProductId::new(product) {
+                    all.push(Kept { product, index, verified: verified.is_some() });
+                }
+            }
+            match next {
+                PagingStateResponse::HasMorePages { state: next } => state = next,
+                PagingStateResponse::NoMorePages => return Ok(all),
+            }
+        }
+    }
+
+    /// Deletes every index that is neither served nor built.
+    async fn drop_leftover(&self) -> Result<(), Error> {
+        let policies = self.0.policies().await?;
+        let statements = self.0.index()?;
+        for kept in self.kept().await? {
+            if policies.kept().any(|slot| slot.index == kept.index) {
+                continue;
+            }
+            let stamp = self.0.stamps.next().write_time.0;
+            let key = [text(kept.product.as_str()), text(&kept.index)];
+            let live = Live::read(&self.0, &kept.product, &kept.index).await?;
+            for bucket in &live.buckets {
+                for shard in 0..shards_of(&kept.index) as i32 {
+                    let mut values = [at(stamp), key.to_vec()].concat();
+                    values.extend([Some(CqlValue::BigInt(bucket.0)), Some(CqlValue::Int(shard))]);
+                    self.0.requests.write(&[(&statements.drop_bucket, values)]).await?;
+                }
+            }
+            self.0.requests.write(&[(&statements.drop_live, [at(stamp), key.to_vec()].concat())]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The row once a policy is being moved to; one that cuts as the active one does,
+/// into as many shards, needs no move.
+fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
+    let mut after = before.clone();
+    let like = |slot: &Option<Slot>| {
+        let alike = |slot: &Slot| slot.fingerprint == policy.fingerprint && shards_of(&slot.index) == shards;
+        slot.as_ref().is_some_and(alike)
+    };
+    if like(&before.active) {
+        after.building = None;
+        if let Some(active) = &mut after.active {
+            active.name.clone_from(&policy.name);
+        }
+    } else if !like(&before.building) {
+        after.building = Some(before.new_slot(policy, shards));
+    }
+    after
+}
+
+fn cut_over(before: &Policies, slot: &Slot) -> Result<Policies, Error> {
+    if before.active.as_ref() == Some(slot) {
+        return Ok(before.clone());
+    }
+    if before.building.as_ref() != Some(slot) {
+        return Err(Error::Broken("somebody else began to move to another policy; theirs goes on".into()));
+    }
+    Ok(Policies { active: Some(slot.clone()), building: None, ..before.clone() })
+}
+
+#[async_trait]
+impl PolicyRegistry for CassandraPolicies {
+    async fn active(&self) -> Result<Option<PolicyIdentity>, Error> {
+        Ok(self.0.policies().await?.active.as_ref().map(Slot::identity))
+    }
+
+    async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error> {
+        if self.0.options.external_writers || self.0.statements.index.is_none() {
+            // No index is kept, whichever policy is loaded.
+            return Ok(());
+        }
+        let change = |before: &Policies| {
+            let mut after = before.clone();
+            match &mut after.active {
+                None => after.active = Some(before.new_slot(policy, self.0.options.shards)),
+                Some(active) if active.fingerprint == policy.fingerprint => {
+                    active.name.clone_from(&policy.name)
+                }
+                Some(active) => {
+                    return Err(Error::Broken(format!(
+                        "{} cuts other buckets than {}, which is active: move to it with `pricedrop buckets migrate`",
+                        policy.name, active.name
+                    )));
+                }
+            }
+            Ok(after)
+        };
+        self.0.change_policies(change).await.map(|_| ())
+    }
+}

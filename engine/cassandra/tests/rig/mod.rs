@@ -1,0 +1,223 @@
+//! Tables of a test's own in the shared Cassandra, a cache that keeps its
+//! promises, and a policy.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pricedrop_cassandra::{Cassandra, Options, Table, Tables};
+use pricedrop_harness::servers;
+use pricedrop_model::cache::{Cached, NoCache, Shelf, ShelfCache};
+use pricedrop_model::plugin::{Bucketing, Channel, Error, Plugins, PolicyIdentity, Throttling};
+use pricedrop_model::{BucketId, Price, ProductId};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::statement::unprepared::Statement;
+use tokio::sync::OnceCell;
+
+/// Keyspaces of tests are named so, with the process behind it.
+const KEYSPACE: &str = "pricedrop_test_";
+
+/// A session past the adapters.
+pub async fn session() -> Session {
+    SessionBuilder::new()
+        .known_node(servers::cassandra())
+        .connection_timeout(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap()
+}
+
+fn address() -> String {
+    servers::cassandra()
+}
+
+/// The keyspace of this process; those of processes that are gone are dropped.
+async fn keyspace() -> &'static str {
+    static NAME: OnceCell<String> = OnceCell::const_new();
+    NAME.get_or_init(|| async {
+        let session = session().await;
+        let names = session.query_unpaged("SELECT keyspace_name FROM system_schema.keyspaces", ()).await.unwrap();
+        let names = names.into_rows_result().unwrap();
+        for row in names.rows::<(String,)>().unwrap() {
+            let (name,) = row.unwrap();
+            let process = name.strip_prefix(KEYSPACE);
+            if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
+                run(&session, format!("DROP KEYSPACE IF EXISTS {name}")).await;
+            }
+        }
+        let name = format!("{KEYSPACE}{}", std::process::id());
+        let cql = format!(
+            "CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
+        );
+        run(&session, cql).await;
+        name
+    })
+    .await
+}
+
+/// Options for tables of this test alone, which do not exist yet.
+pub async fn fresh_options() -> Options {
+    static TESTS: AtomicUsize = AtomicUsize::new(0);
+    let keyspace = keyspace().await;
+    let mut options = Options::new(vec![address()], keyspace);
+    options.tables = Tables::prefixed(&format!("t{}_", TESTS.fetch_add(1, Ordering::Relaxed)));
+    options.drop_after_ms = 6_000;
+    // The test machine may be busy; what is tested is not how fast it is.
+    options.request_ms = 10_000;
+    options.connect_ms = 30_000;
+    options
+}
+
+/// Changes the schema; a busy machine takes its time.
+async fn run(session: &Session, cql: String) {
+    let mut statement = Statement::new(cql);
+    statement.set_request_timeout(Some(Duration::from_secs(120)));
+    session.query_unpaged(statement, ()).await.unwrap();
+}
+
+/// The tables that reading and writing by bucket needs.
+pub const INDEXED: &[Table] = &[Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
+
+/// Options for tables of this test alone, with these made.
+pub async fn options(tables: &[Table]) -> Options {
+    let (options, session) = (fresh_options().await, session().await);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema");
+    for &table in tables {
+        let default = table.default_name();
+        let cql = std::fs::read_to_string(folder.join(format!("{default}.cql"))).unwrap();
+        let full = format!("EXISTS {}.{}", options.keyspace, options.tables.name(table));
+        run(&session, cql.replace(&format!("EXISTS {default}"), &full)).await;
+    }
+    options
+}
+
+/// Connected to tables of this test alone, with these made, without a cache.
+pub async fn open(tables: &[Table]) -> Cassandra {
+    options(tables).await.connect(Arc::new(NoCache)).await.unwrap()
+}
+
+/// How often `width` fits into a price, less three.
+pub struct Steps {
+    identity: PolicyIdentity,
+    width: u128,
+}
+
+impl Steps {
+    pub fn new(name: &str, width: u64) -> Arc<Steps> {
+        let identity = PolicyIdentity { name: name.into(), fingerprint: format!("every {width}") };
+        Arc::new(Steps { identity, width: u128::from(width) * 1_000_000_000 })
+    }
+
+    pub fn bucket(&self, price: Price) -> BucketId {
+        let mut wide = [0; 16];
+        wide[4..].copy_from_slice(&price.sort_key());
+        BucketId((u128::from_be_bytes(wide) / self.width) as i64 - 3)
+    }
+}
+
+impl Bucketing for Steps {
+    fn identity(&self) -> &PolicyIdentity {
+        &self.identity
+    }
+
+    fn buckets_of(&self, _: &ProductId, prices: &[Price]) -> Result<Vec<BucketId>, Error> {
+        Ok(prices.iter().map(|&price| self.bucket(price)).collect())
+    }
+
+    fn report_breach(&self, product: &ProductId, what: &str) {
+        panic!("{product}: {what}");
+    }
+}
+
+/// Serves one policy.
+pub struct Serving(pub Option<Arc<Steps>>);
+
+impl Plugins for Serving {
+    fn bucketing(&self) -> Option<Arc<dyn Bucketing>> {
+        self.0.clone().map(|policy| policy as Arc<dyn Bucketing>)
+    }
+    fn throttling(&self) -> Option<Arc<dyn Throttling>> {
+        None
+    }
+    fn channel(&self, _: &str) -> Option<Arc<dyn Channel>> {
+        None
+    }
+}
+
+/// A cache in memory, as strict as the seam says.
+#[derive(Default)]
+pub struct MemoryCache(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    shelves: HashMap<Shelf, Bytes>,
+    /// How many writers are at it.
+    marked: HashMap<Shelf, usize>,
+    tokens: HashMap<Shelf, u64>,
+    next: u64,
+}
+
+impl MemoryCache {
+    /// How many shelves it has.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().shelves.len()
+    }
+}
+
+#[async_trait]
+impl ShelfCache for MemoryCache {
+    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached> {
+        let mut held = self.0.lock().unwrap();
+        let mut answers = Vec::new();
+        for shelf in shelves {
+            let answer = match held.shelves.get(shelf) {
+                _ if held.marked.contains_key(shelf) => Cached::Pass,
+                Some(bytes) => Cached::Hit(bytes.clone()),
+                None => {
+                    held.next += 1;
+                    let token = held.next;
+                    held.tokens.insert(shelf.clone(), token);
+                    Cached::Fill(token)
+                }
+            };
+            answers.push(answer);
+        }
+        answers
+    }
+
+    async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes) {
+        let mut held = self.0.lock().unwrap();
+        if held.tokens.get(shelf) == Some(&token) {
+            held.shelves.insert(shelf.clone(), bytes);
+        }
+    }
+
+    async fn mark(&self, shelves: &[Shelf]) -> Option<u64> {
+        let mut held = self.0.lock().unwrap();
+        for shelf in shelves {
+            *held.marked.entry(shelf.clone()).or_default() += 1;
+            held.tokens.remove(shelf);
+        }
+        None
+    }
+
+    async fn drop(&self, shelves: &[Shelf]) -> Option<u64> {
+        let mut held = self.0.lock().unwrap();
+        for shelf in shelves {
+            held.shelves.remove(shelf);
+            if let Some(writers) = held.marked.get_mut(shelf) {
+                *writers -= 1;
+                if *writers == 0 {
+                    held.marked.remove(shelf);
+                }
+            }
+            held.tokens.remove(shelf);
+        }
+        None
+    }
+}

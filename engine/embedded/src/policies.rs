@@ -1,0 +1,196 @@
+//! Which policy's buckets are served, and the move to another one.
+//!
+//! A move builds the new index of every big product beside the old one, while
+//! writes go into both and reads use the old. When all are built and compared
+//! with the plain rows, one write makes the new policy the active one; then the
+//! old indexes are dropped. Whatever interrupts it, the policy that is active
+//! has its indexes, or its products are read by the plain range.
+
+use std::sync::{Arc, PoisonError};
+
+use async_trait::async_trait;
+use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
+use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::{BucketId, ProductId};
+
+use super::index::{self, ReadPolicies as _};
+use super::indexing::{self, Step};
+use super::limits::STEP_ROWS;
+use super::store::Table;
+use super::{Inner, Shared, keys, rows};
+use pricedrop_model::migration::Progress;
+
+/// The policies of the store.
+#[derive(Clone)]
+pub struct EmbeddedPolicies(Arc<Inner>);
+
+/// While it lives, writes keep the indexes of this policy too.
+struct Migrating<'a> {
+    shared: &'a Shared,
+    done: bool,
+}
+
+impl<'a> Migrating<'a> {
+    fn start(shared: &'a Shared, policy: &Arc<dyn Bucketing>) -> Migrating<'a> {
+        *shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy.clone());
+        Migrating { shared, done: false }
+    }
+}
+
+impl Drop for Migrating<'_> {
+    fn drop(&mut self) {
+        // A finished one stays until the policy is loaded as the active one:
+        // writes must not lose its indexes in between.
+        if !self.done {
+            *self.shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+impl EmbeddedPolicies {
+    pub(super) fn new(inner: Arc<Inner>) -> EmbeddedPolicies {
+        EmbeddedPolicies(inner)
+    }
+
+    /// Moves every big product's index to this policy and makes it the active
+    /// one. Alerts stay right at every moment of it.
+    ///
+    /// # Errors
+    /// The store is away, or the policy does not answer or cuts differently
+    /// from one time to the next: the policy that was active still is.
+    pub async fn migrate(
+        &self,
+        policy: Arc<dyn Bucketing>,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<(), Error> {
+        let shared = &self.0.shared;
+        let mut migrating = Migrating::start(shared, &policy);
+        let identity = policy.identity().clone();
+        let registered = identity.clone();
+        let mapping = self.0.writer().write(move |txn| index::register(txn, &registered)).await?;
+        let products = indexing::big_products(shared)?;
+        let mut watches = 0;
+        for (done, product) in products.iter().enumerate() {
+            progress(Progress::Building { products: done, of: products.len(), watches });
+            watches += self.build(product, mapping).await?;
+        }
+        for (done, product) in products.iter().enumerate() {
+            progress(Progress::Verifying { products: done, of: products.len() });
+            verify(shared, product, mapping, &*policy)?;
+        }
+        let cut_over = self.0.writer().write(move |txn| {
+            index::set_active(txn, &identity, mapping);
+            Ok(())
+        });
+        cut_over.await?;
+        migrating.done = true;
+        progress(Progress::CutOver);
+        self.drop_old(products).await?;
+        progress(Progress::Done);
+        Ok(())
+    }
+
+    /// Builds one product's index of a mapping; how many watches it has.
+    async fn build(&self, product: &ProductId, mapping: u32) -> Result<u64, Error> {
+        let (mut step, mut watches) = (Step::Begin, 0);
+        loop {
+            let (shared, product) = (self.0.shared.clone(), product.clone());
+            let built =
+                self.0.writer().write(move |txn| indexing::build_step(txn, &shared, &product, mapping, step));
+            let built = built.await?;
+            watches += built.rows;
+            match built.next {
+                Some(next) => step = next,
+                None if built.complete => return Ok(watches),
+                None => return Err(Error::Broken("the policy gave no buckets; nothing is changed".into())),
+            }
+        }
+    }
+
+    async fn drop_old(&self, products: Vec<ProductId>) -> Result<(), Error> {
+        for some in products.chunks(STEP_ROWS) {
+            let some = some.to_vec();
+            let dropped = self
+                .0
+                .writer()
+                .write(move |txn| some.iter().try_for_each(|product| indexing::drop_inactive(txn, product)));
+            dropped.await?;
+        }
+        self.0.shared.work.rescan();
+        Ok(())
+    }
+}
+
+/// Compares an index with the plain rows at one moment.
+fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucketing) -> Result<(), Error> {
+    let broken =
+        |what: &str| Error::Broken(format!("product {product}: {what}; the old policy stays active"));
+    let missing = shared.slot.read(|store| {
+        let snapshot = store.snapshot();
+        let prefix = keys::product(product);
+        let Some(row) = fjall::Readable::get(&snapshot, store.table(Table::Products), &prefix)? else {
+            return Ok(Some("")); // All its watches are gone meanwhile.
+        };
+        let row: rows::ProductRow = rows::decode(&row)?;
+        let Some(index) = row.index_of(mapping) else { return Ok(Some("its index was dropped meanwhile")) };
+        let plain = fjall::Readable::prefix(&snapshot, store.table(Table::Watches), &prefix);
+        let mut indexed = 0;
+        let mut last = BucketId(i64::MIN);
+        let mut plain = plain.peekable();
+        while plain.peek().is_some() {
+            let mut some = Vec::with_capacity(STEP_ROWS);
+            for guard in plain.by_ref().take(STEP_ROWS) {
+                let (key, value) = guard.into_inner()?;
+                some.push((keys::split_watch(&key)?, value));
+            }
+            let prices: Vec<_> = some.iter().map(|((_, threshold, _), _)| *threshold).collect();
+            let Ok(buckets) = policy.buckets_of(product, &prices) else {
+                return Ok(Some("the policy gave no buckets"));
+            };
+            for (((_, threshold, user), value), bucket) in some.into_iter().zip(buckets) {
+                let key = keys::indexed(index, bucket, threshold, user.as_str());
+                let found = fjall::Readable::get(&snapshot, store.table(Table::Index), key)?;
+                if found.as_ref() != Some(&value) || bucket < last {
+                    return Ok(Some("its index differs from its watches"));
+                }
+                (last, indexed) = (bucket, indexed + 1);
+            }
+        }
+        let rows = fjall::Readable::prefix(&snapshot, store.table(Table::Index), index.to_be_bytes());
+        let same = rows.count() == indexed;
+        Ok((!same).then_some("its index has rows its watches have not"))
+    })?;
+    match missing {
+        None | Some("") => Ok(()),
+        Some(what) => Err(broken(what)),
+    }
+}
+
+#[async_trait]
+impl PolicyRegistry for EmbeddedPolicies {
+    async fn active(&self) -> Result<Option<PolicyIdentity>, Error> {
+        let active = self.0.shared.slot.read(|store| store.active_policy())?;
+        Ok(active.map(|active| active.identity()))
+    }
+
+    async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error> {
+        let identity = policy.clone();
+        let refused = self.0.writer().write(move |txn| {
+            let active = txn.active_policy()?;
+            if let Some(active) = active.filter(|active| active.fingerprint != identity.fingerprint) {
+                return Ok(Some(active.name));
+            }
+            let mapping = index::register(txn, &identity)?;
+            index::set_active(txn, &identity, mapping);
+            Ok(None)
+        });
+        if let Some(active) = refused.await? {
+            return Err(Error::Broken(format!(
+                "{} cuts other buckets than {active}, which is active: move to it with `pricedrop buckets migrate`",
+                policy.name
+            )));
+        }
+        self.0.shared.work.rescan();
+        Ok(())
+    }
+}

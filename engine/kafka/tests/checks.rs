@@ -1,0 +1,67 @@
+//! What is looked at before anything starts: topics of another kind, producers
+//! that do not key by product, an input that got partitions.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+mod rig;
+
+use pricedrop_harness::servers;
+use pricedrop_kafka as kafka;
+use pricedrop_kafka::{Settings, topics};
+use pricedrop_model::{Partition, ProductId};
+use rig::{fresh, grow, options, produce, restrict, worker};
+
+/// What is said of a topic, and whether the engine works all the same.
+async fn said(settings: &Settings, topic: &str, what: &str) -> (bool, String) {
+    let all = topics::check(settings).await.unwrap();
+    let found = all.iter().find(|finding| finding.topic == topic && finding.what.contains(what));
+    let found = found.unwrap_or_else(|| panic!("{what} is not said of {topic}: {all:?}"));
+    (!found.fatal, found.remedy.clone())
+}
+
+#[tokio::test]
+async fn a_topic_of_another_kind_is_said_with_its_remedy() {
+    let settings = fresh(&servers::kafka(), 1).await;
+    let topics = &settings.topics;
+    for (topic, option, what, works) in [
+        (&topics.state, ("cleanup.policy", "delete"), "must be compacted alone", false),
+        (&topics.retries, ("cleanup.policy", "compact,delete"), "must be compacted alone", false),
+        (&topics.notifications, ("cleanup.policy", "compact"), "is compacted", false),
+        (&topics.dead_updates, ("max.message.bytes", "5000"), "takes records up to 5000 bytes", false),
+        (&topics.prices, ("min.insync.replicas", "1"), "min.insync.replicas=1", true),
+        (&topics.removals, ("unclean.leader.election.enable", "true"), "unclean leader election", true),
+    ] {
+        restrict(&settings, topic, option).await;
+        let (found_to_work, remedy) = said(&settings, topic, what).await;
+        assert_eq!(found_to_work, works, "{topic}: {what}");
+        let altered = format!("--entity-name {topic} --add-config {}=", option.0);
+        assert!(remedy.contains("kafka-configs.sh") && remedy.contains(&altered), "{remedy}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_not_keyed_by_product_are_seen_and_products_in_two_partitions() {
+    let settings = fresh(&servers::kafka(), 2).await;
+    let price = |product: &str| format!(r#"{{"productId":"{product}","newPrice":5}}"#);
+    produce(&settings, 0, &[price("P"), "no update".into()]);
+    let sample = kafka::sample(&settings).unwrap();
+    assert_eq!((sample.records, sample.keyed_otherwise, sample.unreadable), (2, 1, 1));
+    assert_eq!((sample.example, sample.spread), (Some(("none".into(), "P".into())), None));
+    produce(&settings, 1, &[price("Q"), price("P")]);
+    let spread = kafka::sample(&settings).unwrap().spread.unwrap();
+    assert_eq!(spread.0, ProductId::new("P").unwrap());
+    assert_eq!([spread.1, spread.2].iter().max(), Some(&Partition(1)));
+}
+
+#[tokio::test]
+async fn an_input_that_got_partitions_is_seen_before_a_start() {
+    let settings = fresh(&servers::kafka(), 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(kafka::outgrown(&settings).unwrap(), None, "nothing was stored yet");
+    worker(options(&settings), folder.path()).own(1).await;
+    assert_eq!(kafka::outgrown(&settings).unwrap(), None);
+    grow(&settings, &settings.topics.prices, 3).await;
+    let (what, remedy) = kafka::outgrown(&settings).unwrap().unwrap();
+    assert!(what.contains("had 1 partitions") && what.contains("has 3 now"), "{what}");
+    assert!(remedy.contains("topics.state") && remedy.contains("rules.first_price"), "{remedy}");
+}

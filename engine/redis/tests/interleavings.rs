@@ -1,0 +1,218 @@
+//! Readers, writers and faults take turns in random order, one call at a time,
+//! over a real Redis: no acknowledged write is missed by a later reader.
+#![allow(clippy::unwrap_used)]
+
+mod rig;
+
+use bytes::Bytes;
+use pricedrop_model::ProductId;
+use pricedrop_model::cache::{Cached, Shelf, ShelfCache as _};
+use pricedrop_redis::{Options, Redis, RedisShelves};
+
+const SCHEDULES: u64 = 150;
+const TURNS: usize = 120;
+const SHELVES: usize = 2;
+const PROCESSES: usize = 2;
+
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `sides` (xorshift64).
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides as u64) as usize
+    }
+}
+
+/// Between its marks and its drop; `missed` once a reader did not see what
+/// was written already.
+struct Writer {
+    process: usize,
+    shelves: Vec<usize>,
+    written: Option<Vec<u64>>,
+    missed: bool,
+}
+
+/// Between its get and its fill.
+struct Filler {
+    process: usize,
+    shelf: usize,
+    token: u64,
+    version: Option<u64>,
+}
+
+struct World {
+    dice: Dice,
+    caches: Vec<RedisShelves>,
+    server: redis::aio::MultiplexedConnection,
+    /// What the keys of shelves begin with.
+    begin: String,
+    /// The version of each shelf in the store.
+    store: [u64; SHELVES],
+    /// The version that every later reader must see.
+    acknowledged: [u64; SHELVES],
+    writers: Vec<Writer>,
+    fillers: Vec<Filler>,
+    hits: usize,
+    warned: usize,
+}
+
+fn shelf(number: usize) -> Shelf {
+    Shelf::Plain(ProductId::new(&format!("P{number}")).unwrap())
+}
+
+fn shelves(numbers: &[usize]) -> Vec<Shelf> {
+    numbers.iter().map(|number| shelf(*number)).collect()
+}
+
+impl World {
+    async fn new(seed: u64) -> World {
+        let options = rig::options();
+        let caches = (0..PROCESSES).map(|_| RedisShelves::new(&Redis::new(options.clone()).unwrap()));
+        let Options { prefix, addresses, .. } = &options;
+        let run = Redis::new(options.clone()).unwrap().facts().await.unwrap().run;
+        let client = redis::Client::open(format!("redis://{}", addresses[0])).unwrap();
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        World {
+            dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            caches: caches.collect(),
+            server: client.get_multiplexed_async_connection_with_config(&patient).await.unwrap(),
+            begin: format!("{prefix}:{run}:price_watch:"),
+            store: [1; SHELVES],
+            acknowledged: [1; SHELVES],
+            writers: Vec::new(),
+            fillers: Vec::new(),
+            hits: 0,
+            warned: 0,
+        }
+    }
+
+    async fn turn(&mut self, faults: bool) {
+        match self.dice.roll(if faults { 26 } else { 24 }) {
+            0..=8 => self.read().await,
+            9..=13 => self.fill().await,
+            14..=16 => self.begin_write().await,
+            17..=23 => self.go_on_writing().await,
+            24 => self.lose_keys().await,
+            _ => self.writer_dies(),
+        }
+    }
+
+    async fn read(&mut self) {
+        let (process, number) = (self.dice.roll(PROCESSES), self.dice.roll(SHELVES));
+        match self.caches[process].get(&[shelf(number)]).await.remove(0) {
+            Cached::Pass => {}
+            Cached::Fill(token) => self.fillers.push(Filler { process, shelf: number, token, version: None }),
+            Cached::Hit(bytes) => {
+                let seen: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
+                let must = self.acknowledged[number];
+                assert!(seen >= must, "version {must} was acknowledged, a later reader had {seen}");
+                self.hits += 1;
+                for writer in &mut self.writers {
+                    let at = writer.shelves.iter().position(|shelf| *shelf == number);
+                    let wrote = at.and_then(|at| Some(writer.written.as_ref()?[at]));
+                    writer.missed |= wrote.is_some_and(|version| version > seen);
+                }
+            }
+        }
+    }
+
+    /// A filler reads the store, or stores what it had read.
+    async fn fill(&mut self) {
+        if self.fillers.is_empty() {
+            return;
+        }
+        let at = self.dice.roll(self.fillers.len());
+        let filler = &mut self.fillers[at];
+        match filler.version {
+            None => filler.version = Some(self.store[filler.shelf]),
+            Some(version) => {
+                let Filler { process, shelf: number, token, .. } = self.fillers.swap_remove(at);
+                let bytes = Bytes::from(version.to_string());
+                self.caches[process].fill(&shelf(number), token, bytes).await;
+            }
+        }
+    }
+
+    async fn begin_write(&mut self) {
+        let numbers: Vec<usize> = match self.dice.roll(3) {
+            0 => (0..SHELVES).collect(),
+            _ => vec![self.dice.roll(SHELVES)],
+        };
+        let process = self.dice.roll(PROCESSES);
+        assert_eq!(self.caches[process].mark(&shelves(&numbers)).await, None);
+        self.writers.push(Writer { process, shelves: numbers, written: None, missed: false });
+    }
+
+    /// A writer writes the store, or drops and answers.
+    async fn go_on_writing(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let at = self.dice.roll(self.writers.len());
+        if self.writers[at].written.is_none() {
+            let numbers = self.writers[at].shelves.clone();
+            numbers.iter().for_each(|number| self.store[*number] += 1);
+            self.writers[at].written = Some(numbers.iter().map(|number| self.store[*number]).collect());
+            return;
+        }
+        let writer = self.writers.swap_remove(at);
+        let effective_by = self.caches[writer.process].drop(&shelves(&writer.shelves)).await;
+        match effective_by {
+            None => assert!(!writer.missed, "a reader missed a write, and its writer was not told"),
+            Some(ms) => assert_eq!(ms, 0, "the server was there"),
+        }
+        self.warned += usize::from(effective_by.is_some());
+        for (number, version) in writer.shelves.iter().zip(writer.written.unwrap()) {
+            self.acknowledged[*number] = self.acknowledged[*number].max(version);
+        }
+    }
+
+    /// The server forgets everything, or evicts something.
+    async fn lose_keys(&mut self) {
+        let of = |number| ["", ":marks", ":fill"].map(|part| format!("{}P{number}{part}", self.begin));
+        let keys: Vec<String> = (0..SHELVES).flat_map(of).collect();
+        let lost = match self.dice.roll(2) {
+            0 => keys,
+            _ => vec![keys[self.dice.roll(keys.len())].clone()],
+        };
+        redis::cmd("DEL").arg(lost).query_async::<()>(&mut self.server).await.unwrap();
+    }
+
+    /// Written or not, it never answers.
+    fn writer_dies(&mut self) {
+        if !self.writers.is_empty() {
+            let at = self.dice.roll(self.writers.len());
+            self.writers.swap_remove(at);
+        }
+    }
+}
+
+async fn run(faults: bool) -> (usize, usize) {
+    let (mut hits, mut warned) = (0, 0);
+    for seed in 1..=SCHEDULES {
+        println!("seed {seed}");
+        let mut world = World::new(seed).await;
+        for _ in 0..TURNS {
+            world.turn(faults).await;
+        }
+        hits += world.hits;
+        warned += world.warned;
+    }
+    (hits, warned)
+}
+
+#[tokio::test]
+async fn no_acknowledged_write_is_missed_by_a_later_reader() {
+    let (hits, warned) = run(false).await;
+    assert!(hits > 100, "only {hits} hits");
+    assert_eq!(warned, 0, "nothing was lost, and writers were warned");
+}
+
+#[tokio::test]
+async fn none_is_missed_when_keys_are_lost_and_writers_die() {
+    let (hits, warned) = run(true).await;
+    assert!(hits > 100 && warned > 10, "only {hits} hits and {warned} warnings");
+}
