@@ -26,6 +26,13 @@ pub(super) struct Assignment {
     last_epoch: u64,
 }
 
+impl Assignment {
+    /// Whether a partition is still assigned as it was in this epoch.
+    pub(super) fn holds(&self, partition: Partition, epoch: u64) -> bool {
+        self.epochs.get(&partition) == Some(&epoch)
+    }
+}
+
 /// The consumer's context: it carries rebalances out.
 pub struct Group {
     topic: String,

@@ -11,8 +11,8 @@
 //! partitions, or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,9 @@ pub struct Member {
     events: Option<JoinHandle<()>>,
     /// Whether it left its group to be assigned anew.
     away: AtomicBool,
+    /// Held by whoever seeks, which takes long: no rebalance and no read waits for it.
+    /// Locked before the assignment.
+    seeking: Mutex<()>,
     // Dropped in this order: the queue must not outlive its consumer.
     queue: Option<Arc<RecordQueue>>,
     consumer: Arc<BaseConsumer<Group>>,
@@ -85,6 +88,7 @@ impl Member {
             stop,
             events: Some(events),
             away: AtomicBool::new(false),
+            seeking: Mutex::default(),
             queue: Some(queue),
             consumer,
         })
@@ -148,10 +152,9 @@ impl Member {
     /// Records that are there, in order, from where each partition is read on.
     pub fn read(&self, most: usize) -> Vec<Record> {
         let Some(queue) = &self.queue else { return Vec::new() };
-        // Locked over the read: so nothing that was fetched before a partition was
-        // sought in is taken for what it has from there on. While one is, there is
-        // nothing to read.
-        let Some(mut places) = try_lock(&self.consumer.context().places) else { return Vec::new() };
+        // Locked over the read, so that nothing that was fetched before a seek ended is
+        // taken for what the partition has from there on.
+        let mut places = lock(&self.consumer.context().places);
         let fetched = queue.read(most).into_iter();
         let records = fetched.filter_map(|fetched| places.take(&self.topic, fetched)).collect();
         let want = places.want() || self.away.load(Ordering::SeqCst);
@@ -238,32 +241,74 @@ impl Member {
     /// Reads these partitions on from these offsets; those that are no longer
     /// ours are passed over, and what the client cannot read is assigned anew.
     pub fn go_on(&self, offsets: &[(Partition, i64)]) {
-        let assignment = lock(&self.consumer.context().assignment);
-        let mut places = lock(&self.consumer.context().places);
-        let is_read =
-            |partition| assignment.epochs.contains_key(partition) && !places.is_given_up(*partition);
-        let ours: Vec<_> = offsets.iter().filter(|(partition, _)| is_read(partition)).copied().collect();
-        if ours.is_empty() {
+        let _seeking = lock(&self.seeking);
+        let wanted = self.begin_seek(offsets);
+        if wanted.is_empty() {
             return;
         }
-        let list = self.list(ours.iter().copied());
+        let list = self.list(wanted.iter().map(|(partition, _, offset)| (*partition, *offset)));
         let paused = self.consumer.pause(&list);
+        let lost = self.seek_until_ours_are_sought(&wanted);
+        self.end_seek(&wanted, &lost, paused);
+    }
+
+    /// The partitions of these that are ours, each with its epoch; nothing is read of
+    /// them until the seek has ended.
+    fn begin_seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, u64, i64)> {
+        let assignment = lock(&self.consumer.context().assignment);
+        let mut places = lock(&self.consumer.context().places);
+        let mut wanted = Vec::new();
+        for (partition, offset) in offsets {
+            if let Some(epoch) = assignment.epochs.get(partition)
+                && !places.is_given_up(*partition)
+            {
+                places.stop(*partition);
+                wanted.push((*partition, *epoch, *offset));
+            }
+        }
+        wanted
+    }
+
+    /// Seeks, again and again until a limit: a partition that was only just assigned
+    /// cannot be sought in yet. Those in which it could not.
+    fn seek_until_ours_are_sought(&self, wanted: &[(Partition, u64, i64)]) -> Vec<(Partition, i64)> {
         let until = Instant::now() + Duration::from_millis(CALL_MS);
-        // A partition that was only just assigned cannot be sought in yet.
-        let mut lost = self.seek(&ours);
-        while !lost.is_empty() && Instant::now() < until {
+        let mut lost = self.seek(&wanted.iter().map(|(p, _, offset)| (*p, *offset)).collect::<Vec<_>>());
+        loop {
+            let held = self.held();
+            lost.retain(|(partition, _)| {
+                wanted
+                    .iter()
+                    .any(|(wanted, epoch, _)| wanted == partition && held.contains(&(*wanted, *epoch)))
+            });
+            if lost.is_empty() || Instant::now() >= until {
+                return lost;
+            }
             std::thread::sleep(Duration::from_millis(SEEK_AGAIN_MS));
             lost = self.seek(&lost);
         }
-        for (partition, offset) in &ours {
+    }
+
+    /// Reads on those that are still ours as they were before the seek.
+    fn end_seek(
+        &self,
+        wanted: &[(Partition, u64, i64)],
+        lost: &[(Partition, i64)],
+        paused: Result<(), KafkaError>,
+    ) {
+        let assignment = lock(&self.consumer.context().assignment);
+        let mut places = lock(&self.consumer.context().places);
+        let ours = || wanted.iter().filter(|(partition, epoch, _)| assignment.holds(*partition, *epoch));
+        for (partition, _, offset) in ours() {
             match lost.contains(&(*partition, *offset)) {
                 true => places.give_up(*partition),
                 false => places.start(*partition, *offset),
             }
         }
+        let list = self.list(ours().map(|(partition, _, offset)| (*partition, *offset)));
         if let Err(error) = paused.and_then(|()| self.consumer.resume(&list)) {
             tracing::warn!(%error, topic = self.topic, "partitions are not read as they are assigned");
-            ours.iter().for_each(|(partition, _)| places.give_up(*partition));
+            ours().for_each(|(partition, _, _)| places.give_up(*partition));
         }
     }
 
@@ -271,19 +316,30 @@ impl Member {
     /// cannot read any more assigned anew: it leaves the group, and joins it again
     /// once they are gone. A commit that is under way comes first.
     fn look_after(&self) {
+        let Some(_seeking) = try_lock(&self.seeking) else { return };
         let group = self.consumer.context();
         let Some(assignment) = try_lock(&group.assignment) else { return };
-        let mut places = lock(&group.places);
-        let strayed = places.strayed();
-        let lost = if strayed.is_empty() { Vec::new() } else { self.seek(&strayed) };
-        for (partition, next) in strayed {
-            match lost.contains(&(partition, next)) {
-                true => places.not_sought(partition),
-                false => places.start(partition, next),
+        let strayed: Vec<_> = lock(&group.places)
+            .strayed()
+            .into_iter()
+            .filter_map(|(partition, next)| Some((partition, *assignment.epochs.get(&partition)?, next)))
+            .collect();
+        drop(assignment);
+        // Nothing of a partition that went astray counts while it is sought in.
+        let offsets: Vec<_> = strayed.iter().map(|(partition, _, next)| (*partition, *next)).collect();
+        let lost = if offsets.is_empty() { Vec::new() } else { self.seek(&offsets) };
+        let leave = {
+            let assignment = lock(&group.assignment);
+            let mut places = lock(&group.places);
+            for (partition, epoch, next) in strayed {
+                match lost.contains(&(partition, next)) {
+                    _ if !assignment.holds(partition, epoch) => {}
+                    true => places.not_sought(partition),
+                    false => places.start(partition, next),
+                }
             }
-        }
-        let leave = assignment.epochs.keys().any(|partition| places.is_given_up(*partition));
-        drop((places, assignment));
+            assignment.epochs.keys().any(|partition| places.is_given_up(*partition))
+        };
         if self.away.swap(leave, Ordering::SeqCst) == leave {
             return;
         }
