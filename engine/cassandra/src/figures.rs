@@ -1,10 +1,11 @@
 //! What reads cost and which products are read most, as plain numbers.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pricedrop_model::ProductId;
+use pricedrop_model::sync::lock;
 
 use super::limits::HOT_PRODUCTS;
 
@@ -107,7 +108,7 @@ impl Counters {
 
     /// One read of a product's watches.
     pub(super) fn product_read(&self, product: &ProductId) {
-        self.hot.lock().unwrap_or_else(PoisonError::into_inner).count(product);
+        lock(&self.hot).count(product);
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -118,7 +119,7 @@ impl Counters {
         });
         Figures {
             reads: reads.collect(),
-            hottest: self.hot.lock().unwrap_or_else(PoisonError::into_inner).sorted(),
+            hottest: lock(&self.hot).sorted(),
             retries: self.retries.load(Relaxed),
             unreadable_rows: self.unreadable_rows.load(Relaxed),
             rewrites: self.rewrites.load(Relaxed),

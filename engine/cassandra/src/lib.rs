@@ -46,10 +46,11 @@ mod walk;
 mod watches;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{ProductId, seams};
 use tokio::sync::Semaphore;
 
@@ -164,7 +165,7 @@ impl Cassandra {
     /// Tells it where to take plugins from: writes keep the index of the active
     /// policy.
     pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
-        *self.0.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
+        *lock(&self.0.plugins) = plugins;
     }
 
     /// Watches, read and written.

@@ -8,9 +8,10 @@
 //! found by the next list.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Cursor, ProductId, Watch, WatchPage};
 use scylla::response::{PagingState, PagingStateResponse};
 
@@ -39,7 +40,7 @@ pub(super) struct Listing(Mutex<Window>);
 impl Listing {
     /// Takes the keys behind `after`, or reads them.
     async fn keys(&self, shared: &Shared, prepared: &Prepared, after: Option<&str>) -> Result<Window, Error> {
-        let window = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let window = std::mem::take(&mut *lock(&self.0));
         match after {
             Some(after) if window.behind == after && (window.whole || !window.keys.is_empty()) => Ok(window),
             _ => read_keys(shared, prepared, after).await,
@@ -58,7 +59,7 @@ impl Listing {
         if let Some(next) = &next {
             window.behind.clone_from(next);
         }
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = window;
+        *lock(&self.0) = window;
         Ok(next)
     }
 

@@ -8,13 +8,14 @@
 //! products are read by the plain range.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_model::ProductId;
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::sync::lock;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::{CqlTimestamp, CqlValue};
 
@@ -68,7 +69,7 @@ impl Drop for Migrating<'_> {
     fn drop(&mut self) {
         // What was cut over is served by the loaded policy from now on; until it
         // is loaded, a write only clears `verified_at`.
-        *self.0.migrating.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.0.migrating) = None;
     }
 }
 
@@ -144,7 +145,7 @@ impl CassandraPolicies {
                 "with external_writers no index is kept, so there is nothing to move".into(),
             ));
         }
-        *shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy.clone());
+        *lock(&shared.migrating) = Some(policy.clone());
         let _migrating = Migrating(shared);
         let identity = policy.identity().clone();
         let shards = shared.options.shards;

@@ -1,10 +1,11 @@
 //! The one row that says which policy's index is served and which is being
 //! built. It is changed by compare-and-set alone.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, Price, ProductId};
 use scylla::value::{CqlValue, Row};
 
@@ -109,13 +110,13 @@ impl Shared {
             building: slot(b_n, b_f, b_i),
         });
         let policies = policies.unwrap_or_default();
-        *self.known_policies.lock().unwrap_or_else(PoisonError::into_inner) = Some(policies.clone());
+        *lock(&self.known_policies) = Some(policies.clone());
         Ok(policies)
     }
 
     /// The row as it was last read.
     pub(super) async fn known_policies(&self) -> Result<Policies, Error> {
-        let known = self.known_policies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = lock(&self.known_policies).clone();
         match known {
             Some(known) => Ok(known),
             None => self.policies().await,
@@ -168,8 +169,8 @@ impl Shared {
     /// The loaded policy that cuts an index: the serving one, or one that is
     /// being moved to.
     pub(super) fn policy_of(&self, slot: &Slot) -> Option<Arc<dyn Bucketing>> {
-        let migrating = self.migrating.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let serving = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).bucketing();
+        let migrating = lock(&self.migrating).clone();
+        let serving = lock(&self.plugins).bucketing();
         let loaded = [serving, migrating].into_iter().flatten();
         loaded.into_iter().find(|policy| policy.identity().fingerprint == slot.fingerprint)
     }

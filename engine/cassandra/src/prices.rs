@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::seams::{Error, PriceRow, PriceSink};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, Evaluated, Floor, Price, ProductId, StateKey, WallTime};
 use scylla::value::{CqlDecimalBorrowed, CqlTimestamp, CqlValue};
 use tokio::sync::Notify;
@@ -41,7 +42,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     fn rows(&self) -> MutexGuard<'_, HashMap<StateKey, PriceRow>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 
     /// Adds rows unless newer ones wait; how many had no room.

@@ -13,13 +13,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
 use scylla::value::CqlValue;
 use tokio::sync::mpsc;
@@ -232,7 +233,7 @@ impl Repairs {
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashSet<ProductId>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn want(&self, product: &ProductId) {
@@ -246,7 +247,7 @@ impl Repairs {
 impl Shared {
     /// Has a large product's index repaired soon, if anybody here can.
     pub(super) fn want_repair(&self, product: &ProductId) {
-        let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plugins = lock(&self.plugins).clone();
         if self.statements.index.is_some() && !self.options.external_writers && plugins.bucketing().is_some()
         {
             self.repairs.want(product);

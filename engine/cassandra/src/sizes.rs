@@ -2,9 +2,10 @@
 //! shown.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use pricedrop_model::ProductId;
+use pricedrop_model::sync::lock;
 
 use super::limits::LARGE_PRODUCTS;
 
@@ -13,7 +14,7 @@ pub(super) struct Sizes(Mutex<HashSet<ProductId>>);
 
 impl Sizes {
     fn lock(&self) -> MutexGuard<'_, HashSet<ProductId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(super) fn is_large(&self, product: &ProductId) -> bool {

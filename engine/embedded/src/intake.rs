@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{EventTime, Partition, Position, Record};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -219,7 +220,7 @@ pub(super) struct Intake {
 
 impl Intake {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The records with these offsets: all of them, as long as none was committed.
@@ -266,7 +267,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource)
         posted: Notify::new(),
         taken: Notify::new(),
     });
-    *shared.intake.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&intake);
+    *lock(&shared.intake) = Arc::downgrade(&intake);
     Ok((PriceIntake(intake.clone()), EmbeddedSource(intake)))
 }
 

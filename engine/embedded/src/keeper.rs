@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{ProductId, Removal, WallTime, WriteTime};
 
 use super::index::ReadPolicies as _;
@@ -43,7 +44,7 @@ impl Default for State {
 
 impl Work {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// There may be removals to carry out.

@@ -44,10 +44,11 @@ mod writer;
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
+use pricedrop_model::sync::lock;
 use pricedrop_model::time::SystemClock;
 use pricedrop_model::{Clock, Notification, seams};
 use tokio::sync::watch;
@@ -225,7 +226,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn plugins(&self) -> Arc<dyn Plugins> {
-        self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.plugins).clone()
     }
 
     /// Whether this topic is archived.
@@ -234,12 +235,12 @@ impl Shared {
     }
 
     fn intake(&self) -> Option<Arc<Intake>> {
-        self.intake.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        lock(&self.intake).upgrade()
     }
 
     /// The policy that indexes are being moved to.
     fn migrating(&self) -> Option<Arc<dyn Bucketing>> {
-        self.migrating.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.migrating).clone()
     }
 
     /// Tells readers of the outbox how far it goes.
@@ -287,7 +288,7 @@ impl Embedded {
     /// Tells it where to take plugins from: the bucket indexes follow the
     /// active policy.
     pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
-        *self.0.shared.plugins.lock().unwrap_or_else(PoisonError::into_inner) = plugins;
+        *lock(&self.0.shared.plugins) = plugins;
         self.0.shared.work.rescan();
     }
 

@@ -6,11 +6,12 @@
 //! old indexes are dropped. Whatever interrupts it, the policy that is active
 //! has its indexes, or its products are read by the plain range.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, ProductId};
 
 use super::index::{self, ReadPolicies as _};
@@ -32,7 +33,7 @@ struct Migrating<'a> {
 
 impl<'a> Migrating<'a> {
     fn start(shared: &'a Shared, policy: &Arc<dyn Bucketing>) -> Migrating<'a> {
-        *shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy.clone());
+        *lock(&shared.migrating) = Some(policy.clone());
         Migrating { shared, done: false }
     }
 }
@@ -42,7 +43,7 @@ impl Drop for Migrating<'_> {
         // A finished one stays until the policy is loaded as the active one:
         // writes must not lose its indexes in between.
         if !self.done {
-            *self.shared.migrating.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *lock(&self.shared.migrating) = None;
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::seams::{Error, PriceRow, PriceSink};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, Evaluated, Floor, ProductId, ProductState, StateKey};
 
 use super::intake::PARTITION;
@@ -59,7 +60,7 @@ impl CurrentPrices for EmbeddedPrices {
 /// One write waits at most, and takes whatever was shown until it runs.
 impl PriceSink for EmbeddedPrices {
     fn show(&self, rows: Vec<PriceRow>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         for PriceRow { key: row, last, floor, .. } in rows {
             let shown = last.map(|last| ProductState { last: Some(last), floor, ..ProductState::default() });
             waiting.insert(key(&row.product, row.currency), shown.map(|state| state.encode()));
@@ -72,7 +73,7 @@ impl PriceSink for EmbeddedPrices {
         let waiting = self.waiting.clone();
         let sent = self.inner.writer().send_only(move |txn| {
             drop(asked);
-            let rows = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let rows = std::mem::take(&mut *lock(&waiting));
             for (key, shown) in rows {
                 match shown {
                     Some(state) => txn.put(Table::States, key, state),

@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Clock, WallTime, WriteTime};
 
 /// What the rows of one group of writes carry.
@@ -38,7 +39,7 @@ impl Times {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Now.

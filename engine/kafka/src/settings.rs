@@ -6,10 +6,35 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 
-use super::limits::{
+use crate::limits::{
     FETCH_AGAIN_MS, FETCH_QUEUE_KIB, FLUSHED_LINGER_MS, PARTITION_RECORDS, PRODUCER_QUEUE_KIB,
     PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
 };
+
+/// Where a group begins that never read its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the records that are there.
+    Latest,
+    /// With the first record there is.
+    Earliest,
+}
+
+/// How sure a notification is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Each fan-out appears once to readers of committed records.
+    #[default]
+    ExactlyOnce,
+    /// A crash may repeat some; no transactions.
+    AtLeastOnce,
+}
+
+impl Delivery {
+    pub(crate) fn is_exact(self) -> bool {
+        self == Delivery::ExactlyOnce
+    }
+}
 
 /// The names of all topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +164,7 @@ impl Settings {
             properties: BTreeMap::from([("bootstrap.servers".into(), bootstrap.into())]),
             topics: Topics::default(),
             group: "pricedrop".into(),
-            transaction_timeout_ms: super::limits::TRANSACTION_TIMEOUT_MS,
+            transaction_timeout_ms: crate::limits::TRANSACTION_TIMEOUT_MS,
         }
     }
 
@@ -198,7 +223,7 @@ impl Settings {
     /// The largest record the producer takes, bytes.
     pub fn record_bytes(&self) -> usize {
         let set = self.properties.get("message.max.bytes").and_then(|text| text.parse().ok());
-        set.unwrap_or(super::limits::RECORD_BYTES)
+        set.unwrap_or(crate::limits::RECORD_BYTES)
     }
 }
 

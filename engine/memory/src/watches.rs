@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::seams::{Error, Scan, Summary, WatchStore, WatchView};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{
     BucketId, Clock, Cursor, Mode, Price, ProductId, Removal, UserId, WallTime, Watch, WatchPage, WatchRow,
     WriteTime,
@@ -94,10 +95,6 @@ impl MemoryWatches {
         let largest = |index: &Buckets| index.values().map(BTreeSet::len).max().unwrap_or(0);
         indexed.map(|(id, index)| (id.clone(), index.len(), largest(index))).collect()
     }
-}
-
-fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
-    inner.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 impl Inner {

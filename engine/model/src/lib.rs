@@ -26,6 +26,7 @@ pub mod retry_index;
 pub mod rules;
 pub mod seams;
 pub mod state;
+pub mod sync;
 pub mod time;
 pub mod update;
 pub mod watch;

@@ -27,10 +27,11 @@ mod web_push;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::channel::{Access, Outgoing, Reply, SendError, SendRequest, Sender};
+use pricedrop_model::sync::lock;
 
 pub use limits::Options;
 pub use tls::trusting_client;
@@ -93,7 +94,7 @@ impl Outbound {
 
     /// The channel's connections, built anew when its access has changed.
     fn channel(&self, request: &SendRequest<'_>) -> Result<Arc<ChannelAccess>, SendError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.channels);
         if let Some(channel) = channels.get(request.channel)
             && channel.access == *request.access
         {

@@ -4,7 +4,7 @@
 //! cleanly is used again: after a time-out or an error the next answer might
 //! belong to the mail before.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -12,6 +12,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Certific
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, message::Mailbox};
 use pricedrop_model::channel::{Mail, MailAccount, MailTls, Reply, SendError, SendRequest};
+use pricedrop_model::sync::lock;
 use tokio::time::Instant;
 
 use super::dkim;
@@ -138,14 +139,14 @@ impl MailPool {
     }
 
     fn unpark(&self) -> Option<Idle> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         let longest = Duration::from_millis(self.idle_ms);
         idle.retain(|idle| idle.since.elapsed() < longest);
         idle.pop()
     }
 
     fn park(&self, connection: AsyncSmtpConnection, password: Option<Revealed>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         if idle.len() < self.most_idle && !connection.has_broken() {
             idle.push(Idle { connection, password, since: Instant::now() });
         }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use pricedrop_model::channel::Secret;
+use pricedrop_model::sync::lock;
 
 use super::limits::SECRET_BYTES;
 
@@ -79,7 +80,7 @@ impl Secrets {
     fn read_file(&self, secret: &Secret, path: &Path, form: Form) -> Result<Revealed, Error> {
         let failed = |error| Error::File { path: path.to_owned(), error };
         let version = version(&fs::metadata(path).map_err(failed)?);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if let Some((known_version, value)) = known.get(&(path.to_owned(), form))
             && *known_version == version
         {

@@ -1,6 +1,7 @@
 //! Stops waiting for a server that does not answer.
 
-use std::sync::{Mutex, PoisonError};
+use pricedrop_model::sync::lock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Counts failures in a row; past a number of them it lets one call in a while
@@ -26,7 +27,7 @@ impl Breaker {
     /// Whether a call may go on now. A call that never comes back with an
     /// outcome holds the others off for one pause, no longer.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         match state.next_try {
             None => true,
             Some(next_try) if now < next_try => false,
@@ -38,12 +39,12 @@ impl Breaker {
     }
 
     pub(super) fn succeeded(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+        *lock(&self.state) = State::default();
     }
 
     /// Whether this failure opened it, or kept it open.
     pub(super) fn failed(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.in_a_row = state.in_a_row.saturating_add(1);
         let opens = state.in_a_row >= self.failures;
         if opens {

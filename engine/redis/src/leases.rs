@@ -9,13 +9,14 @@
 //! remembered until then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use redis::Script;
 
 use super::Redis;
@@ -94,7 +95,7 @@ impl RedisLeases {
     }
 
     fn held<T>(&self, with: impl FnOnce(&mut HeldLeases) -> T) -> T {
-        with(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut lock(&self.held))
     }
 
     async fn claim_some(

@@ -2,10 +2,11 @@
 //! name, and which marks are to be taken away is remembered here.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use pricedrop_model::cache::Shelf;
+use pricedrop_model::sync::lock;
 
 /// A mark that was set, or may have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ const SWEPT_AT: usize = 1_024;
 
 impl Marks {
     pub(super) fn add(&self, shelves: &[Shelf], mark: Mark, now: Instant) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         for shelf in shelves {
             state.by_shelf.entry(shelf.clone()).or_default().push_back(mark);
         }
@@ -51,7 +52,7 @@ impl Marks {
     /// first to come takes the mark that ends first: what stays stands as long
     /// as the other one's own would have.
     pub(super) fn take(&self, shelf: &Shelf, now: Instant) -> Option<Mark> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let marks = state.by_shelf.get_mut(shelf)?;
         // Those of writers that never came back; but a writer may come too late itself.
         while marks.len() > 1 && marks[0].ends <= now {
@@ -66,7 +67,7 @@ impl Marks {
 
     /// A mark of this shelf was lost, and it may not have been its taker's own.
     pub(super) fn doubt(&self, shelf: &Shelf) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let marks = state.by_shelf.get_mut(shelf).into_iter().flatten();
         marks.for_each(|mark| mark.doubtful = true);
     }

@@ -2,11 +2,12 @@
 //! is stored, being filled, or marked by so many writers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::sync::lock;
 
 /// A cache of shelves in memory.
 #[derive(Default)]
@@ -27,7 +28,7 @@ struct Place {
 
 impl MemoryShelves {
     fn with<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut lock(&self.0))
     }
 
     fn empty(&self, shelves: &[Shelf], writers: impl Fn(usize) -> usize) {

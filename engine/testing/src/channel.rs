@@ -1,7 +1,7 @@
 //! Channels and senders that do as a test says.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{
@@ -9,6 +9,7 @@ use pricedrop_model::dispatch::{
     Received, Refusal, Reply, SendError, SendRequest, Sender,
 };
 use pricedrop_model::plugin::{self, Bucketing, Plugins, Throttling};
+use pricedrop_model::sync::lock;
 
 type Render = dyn Fn(&Message) -> Result<Result<Outgoing, Refusal>, plugin::Error> + Send + Sync;
 type Classify = dyn Fn(&Message, &Reply, u32) -> Result<Classification, plugin::Error> + Send + Sync;
@@ -100,7 +101,7 @@ pub struct FakePlugins(Mutex<HashMap<String, Arc<dyn Channel>>>);
 impl FakePlugins {
     /// Puts a channel in place.
     pub fn set(&self, name: &str, channel: FakeChannel) {
-        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.0);
         channels.insert(name.to_owned(), Arc::new(channel));
     }
 }
@@ -115,7 +116,7 @@ impl Plugins for FakePlugins {
     }
 
     fn channel(&self, name: &str) -> Option<Arc<dyn Channel>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        lock(&self.0).get(name).cloned()
     }
 }
 
@@ -146,12 +147,12 @@ impl FakeSender {
 
     /// Answers with this from now on.
     pub fn answer(&self, answer: impl Fn(&Sent) -> Result<Reply, SendError> + Send + Sync + 'static) {
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(answer);
+        *lock(&self.answer) = Arc::new(answer);
     }
 
     /// All that was sent, in order.
     pub fn sent(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.sent).clone()
     }
 }
 
@@ -167,8 +168,8 @@ impl Sender for FakeSender {
             key: request.idempotency_key.to_owned(),
             outgoing: request.outgoing.clone(),
         };
-        let answer = Arc::clone(&self.answer.lock().unwrap_or_else(PoisonError::into_inner));
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent.clone());
+        let answer = Arc::clone(&lock(&self.answer));
+        lock(&self.sent).push(sent.clone());
         match answer(&sent) {
             Ok(Reply::Smtp(NEVER, _)) => std::future::pending().await,
             reply => reply,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use pricedrop_model::dispatch::{
     RetryQueue,
 };
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{
     Currency, Evaluated, Floor, Notification, Partition, Position, ProductId, UserId, WallTime,
 };
@@ -112,7 +113,7 @@ impl Stores {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     async fn open(&self) -> Result<MutexGuard<'_, Inner>, Error> {
@@ -140,12 +141,12 @@ impl Assignment {
 
     /// These partitions from now on.
     pub fn change(&self, partitions: impl IntoIterator<Item = Partition>) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.0);
         *inner = (inner.0 + 1, partitions.into_iter().collect());
     }
 
     fn now(&self) -> (u64, Vec<Partition>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 

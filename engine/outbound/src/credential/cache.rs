@@ -1,12 +1,13 @@
 //! Tokens that are obtained once and used until shortly before they expire.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Error;
 use crate::limits::{TOKEN_MARGIN_MS, TOKEN_USE_PERCENT};
+use pricedrop_model::sync::lock;
 
 /// A token and how long it is valid.
 pub(super) struct Issued {
@@ -75,7 +76,7 @@ impl TokenCache {
 
     /// Drops this token, unless it has been replaced already.
     pub(super) fn forget(&self, token: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.held);
         held.take_if(|held| held.token == token);
     }
 
@@ -87,12 +88,12 @@ impl TokenCache {
         let used_for = if margin.is_zero() { early } else { early.min(margin) };
         let held =
             Held { token: issued.token.clone(), renew_at: now + used_for, expires_at: now + issued.lifetime };
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        *lock(&self.held) = Some(held);
         issued.token
     }
 
     fn held(&self) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.held).clone()
     }
 }
 

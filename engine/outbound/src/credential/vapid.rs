@@ -1,7 +1,7 @@
 //! VAPID (RFC 8292): the application server signs for one push service.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use reqwest::Url;
 use ring::rand::SystemRandom;
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::jwt;
 use crate::limits::{VAPID_AUDIENCES, VAPID_LIFETIME_S};
+use pricedrop_model::sync::lock;
 
 /// Signed tokens by audience, with the time of their renewal in epoch seconds.
 #[derive(Default)]
@@ -31,7 +32,7 @@ impl Audiences {
         epoch_s: u64,
     ) -> Result<String, String> {
         let audience = url.origin().ascii_serialization();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if let Some((value, until)) = known.get(&audience)
             && epoch_s < *until
         {
@@ -50,7 +51,7 @@ impl Audiences {
 
     /// Drops a refused value.
     pub(super) fn forget(&self, refused: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         known.retain(|_, (value, _)| value != refused);
     }
 }

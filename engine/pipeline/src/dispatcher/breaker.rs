@@ -2,10 +2,11 @@
 //! nobody else anything.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Access, Outgoing, Reply};
+use pricedrop_model::sync::lock;
 
 use super::options::later;
 
@@ -99,7 +100,7 @@ impl Breakers {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Breaker>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failing)
     }
 }
 

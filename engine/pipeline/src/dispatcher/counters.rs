@@ -1,8 +1,9 @@
 //! What the dispatcher did, as plain numbers for whoever shows them.
 
+use pricedrop_model::sync::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::breaker::{Breakers, State};
 
@@ -47,7 +48,7 @@ pub struct ChannelCounters {
 impl Counters {
     /// The numbers of a channel, at zero when it is new.
     pub fn channel(&self, name: &str) -> Arc<ChannelCounters> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.channels);
         match channels.get(name) {
             Some(counters) => Arc::clone(counters),
             None => Arc::clone(channels.entry(name.to_owned()).or_default()),
@@ -56,19 +57,19 @@ impl Counters {
 
     /// Every channel by name.
     pub fn channels(&self) -> Vec<(String, Arc<ChannelCounters>)> {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channels = lock(&self.channels);
         channels.iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
     }
 
     /// Every failing provider (`channel host`) with the state of its breaker;
     /// a healthy one is not listed.
     pub fn breakers(&self) -> Vec<(String, State)> {
-        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let breakers = lock(&self.breakers);
         breakers.as_ref().map(|breakers| breakers.states()).unwrap_or_default()
     }
 
     pub(super) fn watch(&self, breakers: &Arc<Breakers>) {
-        *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(breakers));
+        *lock(&self.breakers) = Some(Arc::clone(breakers));
     }
 }
 

@@ -2,9 +2,10 @@
 //! keep up is marked slow: its deliveries then go through the retry queue, so
 //! that the others are not held up.
 
+use pricedrop_model::sync::lock;
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -82,6 +83,6 @@ impl LaneQueue {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.jobs)
     }
 }

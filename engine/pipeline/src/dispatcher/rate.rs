@@ -1,6 +1,7 @@
 //! The rate limit of a channel: evenly spaced starts, with a small burst.
 
-use std::sync::{Mutex, PoisonError};
+use pricedrop_model::sync::lock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ impl Rate {
     /// Takes the next start at this rate; when it is.
     pub(super) fn reserve(&self, per_second: u32, now: Instant) -> Instant {
         let step = Duration::from_secs(1) / per_second.max(1);
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.0);
         // Time that passed unused counts for a burst, and no more.
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let start = next.unwrap_or(earliest).max(earliest);

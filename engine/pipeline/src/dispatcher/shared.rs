@@ -2,11 +2,12 @@
 //! the word that it stops.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Leases, Recipients, RetryQueue, Sender};
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Clock, seams};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -102,13 +103,13 @@ impl Shared {
     /// Stops everything, for this reason.
     pub(super) fn fail(&self, reason: String) {
         tracing::error!(reason, "the dispatcher stops");
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        lock(&self.broken).get_or_insert(reason);
         self.stop.send_replace(true);
     }
 
     /// Why it failed, if it did.
     pub(super) fn failure(&self) -> Option<String> {
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.broken).clone()
     }
 
     pub(super) fn stopping(&self) -> bool {

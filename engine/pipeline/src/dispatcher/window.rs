@@ -2,8 +2,9 @@
 //! that of the first one that is not.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, Position};
 use tokio::sync::Notify;
 
@@ -123,7 +124,7 @@ impl Window {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

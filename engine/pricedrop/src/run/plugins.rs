@@ -1,7 +1,7 @@
 //! The plugin host beside the stores: which policy is active is written there,
 //! and moved with the buckets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
@@ -9,6 +9,7 @@ use pricedrop_http::{Measure, MeasureKind, MigrateError, Reason, Severity};
 use pricedrop_model::ProductId;
 use pricedrop_model::plugin::{Plugins, PolicyIdentity};
 use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -284,13 +285,13 @@ impl Loaded {
     }
 
     fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.moving)
     }
 
     /// Follows the folder no longer.
     pub async fn stop(&self) {
         self.sync.abort();
-        let watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watching = lock(&self.watching).take();
         // Waits for a thread that may be compiling.
         let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
     }

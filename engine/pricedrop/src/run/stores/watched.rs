@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use pricedrop_http::{Figure, Measure, MeasureKind, Reason, Severity};
 use pricedrop_kafka as kafka;
 use pricedrop_kafka::{Ends, KafkaDispatch, Slot, Status};
 use pricedrop_model::Partition;
+use pricedrop_model::sync::lock;
 use pricedrop_redis::Redis;
 use tokio::task::JoinHandle;
 
@@ -67,7 +68,7 @@ impl Watched {
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 
@@ -88,7 +89,7 @@ async fn keep_looking(servers: Arc<Servers>, seen: Arc<Mutex<Seen>>) {
         let members = servers.workers.iter().filter_map(Status::trouble);
         let clients = members.chain(servers.dispatch.iter().filter_map(KafkaDispatch::trouble)).last();
         let lag = lag(&servers).await;
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&seen);
         seen.redis = redis;
         seen.clients = clients;
         seen.lag.extend(lag);

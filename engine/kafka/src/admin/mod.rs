@@ -1,0 +1,6 @@
+//! What an operator does: topics, rights, samples, and offsets that are set by hand.
+
+pub mod rights;
+pub(crate) mod sample;
+pub(crate) mod set_offsets;
+pub mod topics;

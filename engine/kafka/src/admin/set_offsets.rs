@@ -1,0 +1,96 @@
+//! `offsets accept`: a person says where a partition goes on whose offset and
+//! states disagree. Its owner reads that when it takes the partition over.
+
+use std::time::Duration;
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::log::Logged;
+use crate::client::queries::{away, partitions_of};
+use crate::client::raw::{RawProducer, Records, Refusal, Value};
+use crate::limits::CALL_MS;
+use crate::notifier::changelog::ACCEPTED;
+use crate::settings::Settings;
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Where the group is, or where the log begins if that is later.
+    Committed,
+    /// At the log's first record.
+    Earliest,
+    /// Behind the log's last record.
+    Latest,
+    /// At this offset.
+    Offset(i64),
+}
+
+/// Accepts an offset for each of these partitions, or for all; says which.
+///
+/// # Errors
+/// The cluster is away, there is no such partition, or no such offset.
+pub fn accept(
+    settings: &Settings,
+    partitions: Option<Vec<Partition>>,
+    accepted: Accepted,
+) -> Result<Vec<(Partition, i64)>, Error> {
+    let topic = &settings.topics.prices;
+    let mut config = settings.reader();
+    config.set("group.id", &settings.group);
+    let consumer = BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+    let there = partitions_of(&consumer, topic)?;
+    let partitions = partitions.unwrap_or_else(|| (0..there).map(|one| Partition(one as i32)).collect());
+    let wait = Duration::from_millis(CALL_MS);
+    let mut list = TopicPartitionList::new();
+    for partition in &partitions {
+        if partition.0 < 0 || partition.0 as usize >= there {
+            return Err(Error::Broken(format!(
+                "{topic} has partitions 0 to {}, not {}",
+                there - 1,
+                partition.0
+            )));
+        }
+        list.add_partition(topic, partition.0);
+    }
+    let committed = consumer.committed_offsets(list, wait).map_err(away)?;
+    let mut next = Vec::new();
+    for partition in partitions {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        let group = match committed.find_partition(topic, partition.0).map(|one| one.offset()) {
+            Some(Offset::Offset(offset)) => offset,
+            _ => low,
+        };
+        let offset = match accepted {
+            Accepted::Committed => group.clamp(low, high),
+            Accepted::Earliest => low,
+            Accepted::Latest => high,
+            Accepted::Offset(offset) => offset,
+        };
+        if offset < low || offset > high {
+            return Err(Error::Broken(format!(
+                "{topic}[{}] has records from {low} to {high}: {offset} is none of them",
+                partition.0
+            )));
+        }
+        next.push((partition, offset));
+    }
+    write(settings, &next).map_err(|refusal| Error::Unavailable(format!("Kafka: {refusal}")))?;
+    Ok(next)
+}
+
+fn write(settings: &Settings, offsets: &[(Partition, i64)]) -> Result<(), Refusal> {
+    let producer = RawProducer::new(&settings.idempotent())?;
+    let mut records = Records::default();
+    for (partition, offset) in offsets {
+        records.push(partition.0, ACCEPTED, |out| {
+            out.extend_from_slice(&offset.to_be_bytes());
+            Value::Written
+        });
+    }
+    producer.send(&settings.topics.state, &mut records)?;
+    producer.flush(Duration::from_millis(CALL_MS))
+}

@@ -1,0 +1,298 @@
+//! The topics: which there must be, made and looked at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pricedrop_model::seams::Error;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::client::log::Logged;
+use crate::client::marker_reader::reader;
+use crate::client::queries::{away, away_because};
+use crate::limits::{CALL_MS, COMPACTED_SEGMENT_BYTES};
+use crate::settings::Settings;
+
+/// How new topics are made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTopics {
+    /// Partitions of the input, where it is missing too; all that belong to
+    /// it get as many as it has.
+    pub partitions: i32,
+    /// Replicas of each.
+    pub replication: i32,
+}
+
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// As many partitions as anybody likes.
+    Any,
+    /// As many partitions as the input.
+    LikeInput,
+    /// As many partitions as the notifications.
+    LikeNotifications,
+    /// One partition.
+    One,
+}
+
+/// A topic there must be.
+struct Needed<'a> {
+    name: &'a str,
+    for_what: &'static str,
+    partitions: Use,
+    compacted: bool,
+}
+
+fn needed(settings: &Settings) -> Vec<Needed<'_>> {
+    let topics = &settings.topics;
+    let one = |name, for_what, partitions, compacted| Needed { name, for_what, partitions, compacted };
+    vec![
+        one(&topics.prices, "the input", Use::Any, false),
+        one(&topics.notifications, "the notifications", Use::Any, false),
+        one(&topics.state, "the states of products", Use::LikeInput, true),
+        one(&topics.removals, "the removals of told once-watches", Use::LikeInput, false),
+        one(&topics.dead_updates, "records that are no updates", Use::Any, false),
+        one(&topics.retries, "deliveries to be tried again", Use::LikeNotifications, true),
+        one(&topics.dead_deliveries, "deliveries that failed for good", Use::One, true),
+    ]
+}
+
+/// Something wrong, or weaker than it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The topic.
+    pub topic: String,
+    /// What is the matter.
+    pub what: String,
+    /// How to mend it.
+    pub remedy: String,
+    /// Whether the engine cannot work with it.
+    pub fatal: bool,
+}
+
+/// A topic as it is.
+struct Found {
+    partitions: usize,
+    replication: usize,
+    /// None: we may not look at them.
+    settings: Option<BTreeMap<String, String>>,
+}
+
+fn admin(settings: &Settings) -> Result<AdminClient<Logged>, Error> {
+    AdminClient::from_config_and_context(&settings.reader(), Logged::default())
+        .map_err(|error| Error::Broken(format!("the Kafka client: {error}")))
+}
+
+fn patience() -> AdminOptions {
+    let wait = Duration::from_millis(CALL_MS);
+    AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
+}
+
+/// Whether a topic that is not listed is kept from us.
+fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
+    let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_millis(CALL_MS));
+    let code = metadata.ok().and_then(|metadata| metadata.topics().first()?.error());
+    code.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// The topics of a cluster, by name.
+async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
+    let wait = Duration::from_millis(CALL_MS);
+    let client = reader(settings)?;
+    let metadata = client.fetch_metadata(None, wait).map_err(|error| away_because(&client, error))?;
+    let mut found = BTreeMap::new();
+    for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
+        let replication = topic.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
+        let entry = Found { partitions: topic.partitions().len(), replication, settings: None };
+        found.insert(topic.name().to_owned(), entry);
+    }
+    let needed = needed(settings);
+    let asked: Vec<ResourceSpecifier<'_>> = needed
+        .iter()
+        .filter(|topic| found.contains_key(topic.name))
+        .map(|topic| ResourceSpecifier::Topic(topic.name))
+        .collect();
+    if asked.is_empty() {
+        return Ok(found);
+    }
+    for resource in admin.describe_configs(&asked, &patience()).await.map_err(away)?.into_iter().flatten() {
+        let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
+        if let Some(topic) = found.get_mut(&name) {
+            // Where asking is not allowed, the library gives none.
+            let entries = Some(resource.entries).filter(|entries| !entries.is_empty());
+            let known = |entries: Vec<ConfigEntry>| {
+                entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+            };
+            topic.settings = entries.map(known);
+        }
+    }
+    Ok(found)
+}
+
+/// Makes the topics that are missing, and says which.
+///
+/// # Errors
+/// The cluster is away, or refuses.
+pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, Error> {
+    let admin = admin(settings)?;
+    let found = look(&admin, settings).await?;
+    let partitions_of = |name: &str| found.get(name).map_or(new.partitions, |topic| topic.partitions as i32);
+    let input = partitions_of(&settings.topics.prices);
+    let notifications = partitions_of(&settings.topics.notifications);
+    let wanted = needed(settings);
+    let missing: Vec<&Needed<'_>> = wanted.iter().filter(|topic| !found.contains_key(topic.name)).collect();
+    let segment = COMPACTED_SEGMENT_BYTES.to_string();
+    let topics = missing.iter().map(|topic| {
+        let partitions = match topic.partitions {
+            Use::LikeInput => input,
+            Use::LikeNotifications => notifications,
+            Use::Any => new.partitions,
+            Use::One => 1,
+        };
+        let topic_of = NewTopic::new(topic.name, partitions, TopicReplication::Fixed(new.replication));
+        let min = if new.replication >= 3 { "2" } else { "1" };
+        let topic_of =
+            topic_of.set("min.insync.replicas", min).set("unclean.leader.election.enable", "false");
+        match topic.compacted {
+            true => topic_of
+                .set("cleanup.policy", "compact")
+                .set("segment.bytes", &segment)
+                .set("min.cleanable.dirty.ratio", "0.1"),
+            false => topic_of.set("cleanup.policy", "delete"),
+        }
+    });
+    let topics: Vec<NewTopic<'_>> = topics.collect();
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    for made in admin.create_topics(&topics, &patience()).await.map_err(away)? {
+        match made {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                return Err(Error::Broken(format!("topic {name} was not made: {code}{}", hint(code))));
+            }
+        }
+    }
+    Ok(missing.iter().map(|topic| topic.name.to_owned()).collect())
+}
+
+fn hint(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            "; the cluster has fewer brokers: lower topics.replication if that is meant"
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "; grant Create on it, or let somebody run this who may make topics"
+        }
+        _ => "",
+    }
+}
+
+/// Looks at every topic.
+///
+/// # Errors
+/// The cluster is away.
+pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
+    let admin = admin(settings)?;
+    let found = look(&admin, settings).await?;
+    let mut findings = Vec::new();
+    let count = |name: &str| found.get(name).map(|topic| topic.partitions);
+    let (input, notifications) = (count(&settings.topics.prices), count(&settings.topics.notifications));
+    for topic in needed(settings) {
+        let mut note = |fatal, what: String, remedy: String| {
+            findings.push(Finding { topic: topic.name.to_owned(), what, remedy, fatal });
+        };
+        let Some(is) = found.get(topic.name) else {
+            match hidden(&admin, topic.name) {
+                true => note(
+                    true,
+                    "may not be seen by us".into(),
+                    "grant what docs/operations.md lists of it; Describe comes with Read and Write".into(),
+                ),
+                false => note(
+                    true,
+                    format!("is missing; it is for {}", topic.for_what),
+                    "make it with `pricedrop topics apply`".into(),
+                ),
+            }
+            continue;
+        };
+        let wanted = match topic.partitions {
+            Use::LikeInput => input.map(|count| (count, &settings.topics.prices)),
+            Use::LikeNotifications => notifications.map(|count| (count, &settings.topics.notifications)),
+            Use::Any | Use::One => None,
+        };
+        if let Some((wanted, like)) = wanted.filter(|(wanted, _)| *wanted != is.partitions) {
+            note(
+                true,
+                format!("has {} partitions, and {like} has {wanted}: they must be as many", is.partitions),
+                "name a new topic in [topics] and make it with `pricedrop topics apply`".into(),
+            );
+        }
+        look_closer(&topic, is, settings.record_bytes(), &mut note);
+    }
+    Ok(findings)
+}
+
+fn look_closer(
+    topic: &Needed<'_>,
+    is: &Found,
+    record_bytes: usize,
+    note: &mut impl FnMut(bool, String, String),
+) {
+    let set = |name: &str| is.settings.as_ref()?.get(name).map(String::as_str);
+    let alter = |change: &str| {
+        format!(
+            "kafka-configs.sh --alter --entity-type topics --entity-name {} --add-config {change}",
+            topic.name
+        )
+    };
+    let policy = set("cleanup.policy");
+    let compacts = policy.is_some_and(|policy| policy.contains("compact"));
+    if topic.compacted && policy.is_some() && policy != Some("compact") {
+        let what = format!(
+            "has cleanup.policy={}; it holds {} and must be compacted alone",
+            policy.unwrap_or(""),
+            topic.for_what
+        );
+        note(true, what, alter("cleanup.policy=compact"));
+    }
+    if !topic.compacted && compacts {
+        let what = "is compacted: records of the same key would vanish before they are read".to_owned();
+        note(true, what, alter("cleanup.policy=delete"));
+    }
+    if is.replication < 3 {
+        let what = format!("has {} replicas: a broker that is lost takes records with it", is.replication);
+        note(false, what, "give it 3 with kafka-reassign-partitions.sh".into());
+    }
+    if is.settings.is_none() {
+        let what = "may not be asked about its settings: DescribeConfigs is not allowed".to_owned();
+        let remedy = format!(
+            "kafka-acls.sh --add --allow-principal User:... --operation DescribeConfigs --topic {}",
+            topic.name
+        );
+        note(false, what, remedy);
+        return;
+    }
+    let takes = set("max.message.bytes").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    if takes < record_bytes {
+        let what = format!(
+            "takes records up to {takes} bytes, and up to {record_bytes} may be written (kafka.\"message.max.bytes\"): \
+             one it refuses would be written for ever"
+        );
+        note(true, what, alter(&format!("max.message.bytes={record_bytes}")));
+    }
+    let in_sync: usize = set("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1);
+    if in_sync < 2 {
+        let what =
+            format!("has min.insync.replicas={in_sync}: an acknowledged record may be on one broker alone");
+        note(false, what, alter("min.insync.replicas=2"));
+    }
+    if set("unclean.leader.election.enable") == Some("true") {
+        let what = "allows unclean leader election: committed records may vanish".to_owned();
+        note(false, what, alter("unclean.leader.election.enable=false"));
+    }
+}

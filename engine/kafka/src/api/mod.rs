@@ -1,0 +1,5 @@
+//! What the HTTP API and the commands reach: prices in, notifications and dead letters out.
+
+pub(crate) mod dead_letters;
+pub(crate) mod intake;
+pub(crate) mod outbox;

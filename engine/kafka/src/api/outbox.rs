@@ -1,0 +1,73 @@
+//! `user_notifications`, to look into: without a group, and so without taking
+//! anything from a dispatcher.
+
+use std::sync::{Arc, Mutex};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use pricedrop_model::sync::lock;
+use rdkafka::message::Message;
+
+use crate::client::log_reader::LogReader;
+use crate::client::marker_reader::Read;
+use crate::settings::Settings;
+
+/// The notifications of a cluster. An offset is one of a partition: each
+/// partition is read by itself, from its own offset on.
+#[derive(Clone)]
+pub struct KafkaOutbox {
+    topic: String,
+    reader: Arc<Mutex<LogReader>>,
+}
+
+impl KafkaOutbox {
+    /// Of this cluster.
+    pub fn new(settings: &Settings) -> KafkaOutbox {
+        let reader = Arc::new(Mutex::new(LogReader::new(settings)));
+        KafkaOutbox { topic: settings.topics.notifications.clone(), reader }
+    }
+
+    /// How many partitions there are.
+    ///
+    /// # Errors
+    /// The cluster is away, or the topic is missing.
+    pub async fn partitions(&self) -> Result<usize, Error> {
+        self.blocking(|reader, topic| reader.partitions(topic)).await
+    }
+
+    /// Committed notifications of a partition from this offset on, one a line
+    /// and as they were written, at most so many; and the offset to go on from.
+    ///
+    /// # Errors
+    /// The cluster is away; try again.
+    pub async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
+        self.blocking(move |reader, topic| {
+            let (mut lines, mut next, mut left) = (Vec::new(), from, most);
+            let exists = (0..reader.partitions(topic)? as i32).contains(&partition.0);
+            if left == 0 || !exists {
+                return Ok((lines, next));
+            }
+            reader.read(topic, &[(partition, from)], |message| {
+                if let Some(value) = message.payload() {
+                    lines.extend_from_slice(value);
+                    lines.push(b'\n');
+                    left -= 1;
+                }
+                next = message.offset() + 1;
+                if left == 0 { Read::Done } else { Read::On }
+            })?;
+            Ok((lines, next))
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut LogReader, &str) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reader, topic) = (self.reader.clone(), self.topic.clone());
+        let run = move || call(&mut lock(&reader), &topic);
+        let done = tokio::task::spawn_blocking(run).await;
+        done.map_err(|error| Error::Unavailable(format!("reading notifications: {error}")))?
+    }
+}

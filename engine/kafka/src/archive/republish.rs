@@ -1,0 +1,276 @@
+//! Publishes archived records again, each once.
+//!
+//! A record that is published again has these headers:
+//!
+//! - `pricedrop.position`: where it stood when it was published first. Ids of
+//!   notifications are made of it, so they stay what they were.
+//! - `pricedrop.replayed`: where it stands in the archive that was read, and the name of
+//!   `--again`. An interrupted run finds by it what it published already.
+//! - `pricedrop.again`: the name of `--again`. Runs with `--again` skip such records.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pricedrop_model::archive::ArchivedRecord;
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Position};
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{self, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use std::sync::{Arc, Mutex};
+
+use crate::client::log_reader::LogReader;
+use crate::client::marker_reader::Read;
+use crate::client::original_position::{ORIGINAL_POSITION, parse_position};
+use crate::client::queries::away;
+use crate::client::raw::headers_of;
+use crate::limits::{ACK_MS, ROOM_POLL_MS};
+use crate::settings::Settings;
+use pricedrop_model::sync::lock;
+
+/// The header that holds its position in the archive.
+const REPLAYED: &str = "pricedrop.replayed";
+/// The header that names why a record was published once more on purpose.
+const AGAIN: &str = "pricedrop.again";
+/// Whether a record was published once more on purpose.
+pub fn is_again(record: &ArchivedRecord) -> bool {
+    record.headers.iter().any(|header| header.name == AGAIN.as_bytes())
+}
+
+/// The value of [`REPLAYED`].
+fn replayed(position: Position, again: Option<&str>) -> String {
+    let Position { partition, offset } = position;
+    match again {
+        None => format!("{}/{offset}", partition.0),
+        Some(name) => format!("{}/{offset} {name}", partition.0),
+    }
+}
+
+/// Reads it, if it is of a run under this name.
+fn parse_replayed(text: &str, again: Option<&str>) -> Option<Position> {
+    let (position, name) = match text.split_once(' ') {
+        Some((position, name)) => (position, Some(name)),
+        None => (text, None),
+    };
+    parse_position(position).filter(|_| name == again)
+}
+
+/// Positions in the archive of records that a topic holds: as ranges, because most
+/// follow each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen(BTreeMap<i32, BTreeMap<i64, i64>>);
+
+impl Seen {
+    /// Adds a position.
+    pub fn add(&mut self, position: Position) {
+        let ranges = self.0.entry(position.partition.0).or_default();
+        let offset = position.offset;
+        let (mut first, mut last) = (offset, offset);
+        if let Some((&start, &end)) = ranges.range(..=offset).next_back() {
+            if end >= offset {
+                return;
+            }
+            if end + 1 == offset {
+                first = start;
+            }
+        }
+        if let Some(end) = ranges.remove(&(offset + 1)) {
+            last = end;
+        }
+        ranges.insert(first, last);
+    }
+
+    /// Whether it holds a position.
+    pub fn holds(&self, position: Position) -> bool {
+        let ranges = self.0.get(&position.partition.0);
+        let range = ranges.and_then(|ranges| ranges.range(..=position.offset).next_back());
+        range.is_some_and(|(_, end)| *end >= position.offset)
+    }
+
+    /// How many it holds.
+    pub fn count(&self) -> u64 {
+        let ranges = self.0.values().flatten();
+        ranges.map(|(first, last)| u64::try_from(last - first + 1).unwrap_or(0)).sum()
+    }
+}
+
+/// The first error of a delivery.
+#[derive(Clone, Default)]
+struct Deliveries(Arc<Mutex<Option<KafkaError>>>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            lock(&self.0).get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// Publishes records to one topic, in order within a partition.
+pub struct Republisher {
+    topic: String,
+    again: Option<String>,
+    partitions: usize,
+    producer: BaseProducer<Deliveries>,
+    deliveries: Deliveries,
+}
+
+impl Republisher {
+    /// For this topic, which must exist.
+    ///
+    /// # Errors
+    /// The cluster is away, or the topic is missing.
+    pub fn new(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Republisher, Error> {
+        let partitions = LogReader::new(settings).partitions(topic)?;
+        let deliveries = Deliveries::default();
+        let mut config = settings.idempotent();
+        // Records without a partition of their own go where Java clients send them.
+        config.set("partitioner", "murmur2_random");
+        // A record that fails must not be overtaken by a later one of its product.
+        config.set("enable.gapless.guarantee", "true");
+        let producer = config.create_with_context(deliveries.clone());
+        let producer = producer.map_err(|error| Error::Broken(format!("the Kafka producer: {error}")))?;
+        Ok(Republisher {
+            topic: topic.to_owned(),
+            again: again.map(str::to_owned),
+            partitions,
+            producer,
+            deliveries,
+        })
+    }
+
+    /// The records that the topic holds because a run under this name published them.
+    /// Reads the whole topic.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn seen(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Seen, Error> {
+        let mut reader = LogReader::new(settings);
+        let partitions = reader.partitions(topic)?;
+        let all: Vec<(Partition, i64)> =
+            (0..partitions as i32).map(|number| (Partition(number), 0)).collect();
+        let mut seen = Seen::default();
+        reader.read(topic, &all, |message| {
+            let headers = headers_of(message).into_iter();
+            let value = headers.filter(|header| header.name == REPLAYED.as_bytes()).last();
+            let value = value.and_then(|header| header.value);
+            let text = value.as_ref().and_then(|value| std::str::from_utf8(value).ok());
+            if let Some(position) = text.and_then(|text| parse_replayed(text, again)) {
+                seen.add(position);
+            }
+            Read::On
+        })?;
+        Ok(seen)
+    }
+
+    /// Sends a record that stood at this position. It keeps its partition if the topic
+    /// has as many as it had, else its key decides.
+    ///
+    /// # Errors
+    /// The cluster refuses it, or an earlier one.
+    pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
+        let mut headers = OwnedHeaders::new();
+        for header in record.headers.iter().filter(|header| header.name != REPLAYED.as_bytes()) {
+            let name = std::str::from_utf8(&header.name).map_err(|_| {
+                let (partition, offset) = (from.partition.0, from.offset);
+                Error::Broken(format!("{partition}/{offset} has a header whose name is not UTF-8"))
+            })?;
+            headers = headers.insert(message::Header { key: name, value: header.value.as_deref() });
+        }
+        let own = |headers: OwnedHeaders, name, value: &str| {
+            headers.insert(message::Header { key: name, value: Some(value) })
+        };
+        if record.headers.iter().all(|header| header.name != ORIGINAL_POSITION.as_bytes()) {
+            headers = own(headers, ORIGINAL_POSITION, &replayed(from, None));
+        }
+        headers = own(headers, REPLAYED, &replayed(from, self.again.as_deref()));
+        if let Some(name) = &self.again {
+            headers = own(headers, AGAIN, name);
+        }
+        let mut sent = BaseRecord::<[u8], [u8], ()>::with_opaque_to(&self.topic, ())
+            .headers(headers)
+            .timestamp(record.timestamp_ms);
+        sent.key = record.key.as_deref();
+        sent.payload = record.value.as_deref();
+        let partition = usize::try_from(from.partition.0).unwrap_or(usize::MAX);
+        if keeps_partition && partition < self.partitions {
+            sent = sent.partition(from.partition.0);
+        }
+        loop {
+            match self.producer.send(sent) {
+                Ok(()) => return self.check(),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    self.producer.poll(Duration::from_millis(ROOM_POLL_MS));
+                    sent = again;
+                }
+                Err((error, _)) => return Err(away(error)),
+            }
+        }
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    ///
+    /// # Errors
+    /// The cluster did not take it.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.producer.flush(Duration::from_millis(ACK_MS)).map_err(away)?;
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.producer.poll(Duration::ZERO);
+        lock(&self.deliveries.0).clone().map_or(Ok(()), |error| Err(away(error)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(partition: i32, offset: i64) -> Position {
+        Position { partition: Partition(partition), offset }
+    }
+
+    #[test]
+    fn positions_are_remembered_in_any_order() {
+        let mut seen = Seen::default();
+        for offset in [5, 3, 4, 9, 4, 0, 8] {
+            seen.add(at(1, offset));
+        }
+        let held: Vec<i64> = (-1..12).filter(|offset| seen.holds(at(1, *offset))).collect();
+        assert_eq!(held, [0, 3, 4, 5, 8, 9]);
+        assert_eq!(seen.count(), 6);
+        assert!(!seen.holds(at(2, 4)));
+    }
+
+    #[test]
+    fn what_a_run_published_is_told_from_what_others_did() {
+        let of = |again: Option<&str>| replayed(at(3, 42), again);
+        assert_eq!(parse_replayed(&of(None), None), Some(at(3, 42)));
+        assert_eq!(parse_replayed(&of(Some("night 1")), Some("night 1")), Some(at(3, 42)));
+        for (text, again) in
+            [(of(None), Some("night")), (of(Some("night")), None), (of(Some("a")), Some("b"))]
+        {
+            assert_eq!(parse_replayed(&text, again), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_no_position_is_none() {
+        assert_eq!(parse_position("3/42"), Some(at(3, 42)));
+        for text in ["", "/", "3", "3/", "-1/2", "3/-1", "3/42/1", "a/b", " 3/42"] {
+            assert_eq!(parse_position(text), None, "{text:?}");
+        }
+    }
+}

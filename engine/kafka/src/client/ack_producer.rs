@@ -1,0 +1,172 @@
+//! A producer for records that are each their own: every one is answered with
+//! where it stands, once all replicas have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Position};
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+
+use crate::client::log::write_line;
+use crate::limits::{ACK_MS, ROOM_POLL_MS};
+use crate::settings::Settings;
+
+/// Why a record has no place.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It was not sent: sending it again is the first time.
+    #[error("{0}")]
+    NotSent(String),
+    /// It may have been: sending it again may write it twice.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Error {
+        Error::Unavailable(error.to_string())
+    }
+}
+
+/// A record on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition; none: by key.
+    pub partition: Option<Partition>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// A place that is still to be answered.
+pub type Place = oneshot::Receiver<Result<Position, SendError>>;
+
+/// The producer; cheap to clone.
+#[derive(Clone)]
+pub struct Acked(Arc<ThreadedProducer<Acks>>);
+
+/// Hands every answer to whoever waits for it.
+struct Acks;
+
+impl ClientContext for Acks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        write_line(level as i32, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<Position, SendError>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, answer: Self::DeliveryOpaque) {
+        let place = match result {
+            Ok(message) => {
+                Ok(Position { partition: Partition(message.partition()), offset: message.offset() })
+            }
+            Err((error, message)) => Err(in_words(error, message.topic())),
+        };
+        let _ = answer.send(place);
+    }
+}
+
+fn in_words(error: &KafkaError, topic: &str) -> SendError {
+    use RDKafkaErrorCode as Code;
+    let text = format!("Kafka did not take a record for {topic}: {error}");
+    match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::InvalidTopic
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::PolicyViolation
+            | Code::QueueFull,
+        ) => SendError::NotSent(text),
+        _ => SendError::Unknown(text),
+    }
+}
+
+impl Acked {
+    /// A producer of its own.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn new(settings: &Settings) -> Result<Acked, Error> {
+        let mut config = settings.idempotent();
+        if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none() {
+            config.set("message.timeout.ms", ACK_MS.to_string());
+        }
+        let producer = ThreadedProducer::from_config_and_context(&config, Acks);
+        let refused = |error| Error::Broken(format!("the Kafka producer: {error}"));
+        Ok(Acked(Arc::new(producer.map_err(refused)?)))
+    }
+
+    /// Sends a record and waits for its place.
+    ///
+    /// # Errors
+    /// Says whether it may have been sent.
+    pub async fn send(&self, record: Outgoing<'_>) -> Result<Position, SendError> {
+        answered(self.hand_over(record).await?).await
+    }
+
+    /// Hands a record over, waiting for room; those handed over in order are
+    /// in order in their partition.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub async fn hand_over(&self, record: Outgoing<'_>) -> Result<Place, SendError> {
+        let until = tokio::time::Instant::now() + Duration::from_millis(ACK_MS);
+        loop {
+            match self.try_hand_over(&record) {
+                Err(error)
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
+                        && tokio::time::Instant::now() < until =>
+                {
+                    tokio::time::sleep(Duration::from_millis(ROOM_POLL_MS)).await;
+                }
+                done => return done.map_err(|error| in_words(&error, record.topic)),
+            }
+        }
+    }
+
+    fn try_hand_over(&self, record: &Outgoing<'_>) -> Result<Place, KafkaError> {
+        let (answer, place) = oneshot::channel();
+        let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(answer));
+        base.partition = record.partition.map(|partition| partition.0);
+        base.key = record.key;
+        base.payload = record.value;
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            let insert = |all: OwnedHeaders, (key, value): &(&str, &str)| {
+                all.insert(Header { key, value: Some(*value) })
+            };
+            base.headers = Some(record.headers.iter().fold(headers, insert));
+        }
+        self.0.send(base).map(|()| place).map_err(|(error, _)| error)
+    }
+}
+
+/// The place of a record that was handed over.
+///
+/// # Errors
+/// Says whether it may have been sent.
+pub async fn answered(place: Place) -> Result<Position, SendError> {
+    place.await.unwrap_or_else(|_| Err(SendError::Unknown("the Kafka producer ended".into())))
+}

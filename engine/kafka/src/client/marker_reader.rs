@@ -1,0 +1,209 @@
+//! Reads topics without a group: up to what is stable now, or up to a marker of
+//! ours. Behind a marker that was read back everything before it is decided and
+//! seen; watermarks and ends of partitions would not do there, for to a reader
+//! of committed records they mean the last stable offset.
+
+use std::time::{Duration, Instant};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::client::assign::assign;
+use crate::client::log::Logged;
+use crate::client::queries::{away, partitions_of};
+use crate::limits::{CALL_MS, EVENT_POLL_MS, TAKE_OVER_MS};
+use crate::settings::Settings;
+
+/// A record of a topic that is read by key and value alone.
+pub struct Logline<'a> {
+    /// Its partition.
+    pub partition: Partition,
+    /// Its offset.
+    pub offset: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Logline<'a> {
+    fn of(message: &'a BorrowedMessage<'_>) -> Logline<'a> {
+        Logline {
+            partition: Partition(message.partition()),
+            offset: message.offset(),
+            key: message.key(),
+            value: message.payload(),
+        }
+    }
+}
+
+/// Whether a partition is read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// There is more to come.
+    On,
+    /// What was wanted of it is read.
+    Done,
+}
+
+/// A consumer without a group, which says where partitions end.
+///
+/// # Errors
+/// The configuration is refused.
+pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
+    let mut config = settings.reader();
+    config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
+    BaseConsumer::from_config_and_context(&config, Logged::default())
+        .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+}
+
+/// The same, but what is not committed counts too, and offsets are those of
+/// this group.
+///
+/// # Errors
+/// The configuration is refused.
+pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Logged>, Error> {
+    let mut config = settings.reader();
+    config.set("isolation.level", "read_uncommitted").set("group.id", group);
+    BaseConsumer::from_config_and_context(&config, Logged::default())
+        .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+}
+
+/// The partitions of a topic in which something is neither committed nor
+/// aborted: their stable part ends before they do.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub fn open_partitions(
+    stable: &BaseConsumer<Logged>,
+    all: &BaseConsumer<Logged>,
+    topic: &str,
+) -> Result<Vec<Partition>, Error> {
+    let wait = Duration::from_millis(CALL_MS);
+    let mut open = Vec::new();
+    for partition in 0..partitions_of(all, topic)? as i32 {
+        let (_, decided) = stable.fetch_watermarks(topic, partition, wait).map_err(away)?;
+        let (_, end) = all.fetch_watermarks(topic, partition, wait).map_err(away)?;
+        if decided < end {
+            open.push(Partition(partition));
+        }
+    }
+    Ok(open)
+}
+
+/// Reads these partitions from their beginnings until `see` has said of each
+/// that it is done, as long as `wanted`.
+///
+/// # Errors
+/// The cluster is away, a marker did not come in time, `see` refused, or it is not
+/// wanted any more.
+pub fn read_to_markers(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    partitions: &[Partition],
+    wanted: impl Fn() -> Result<(), Error>,
+    mut see: impl FnMut(Logline<'_>) -> Result<Read, Error>,
+) -> Result<(), Error> {
+    let patience = Duration::from_millis(TAKE_OVER_MS);
+    read(consumer, topic, &from_the_beginning(partitions), (Read::On, patience), wanted, |message| {
+        see(Logline::of(message))
+    })
+}
+
+/// Reads what is stable now in these partitions, and no further.
+///
+/// # Errors
+/// The cluster is away, or `see` refused.
+pub fn read_stable(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    partitions: &[Partition],
+    mut see: impl FnMut(Logline<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    read_to_ends(consumer, topic, &from_the_beginning(partitions), |message| {
+        see(Logline::of(message)).map(|()| Read::On)
+    })
+}
+
+/// Reads these partitions from these offsets, or the beginning of what is kept,
+/// up to what is stable now, or until `see` has enough of one.
+///
+/// # Errors
+/// The cluster is away, or `see` refused.
+pub fn read_to_ends(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    from: &[(Partition, i64)],
+    see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
+) -> Result<(), Error> {
+    read(consumer, topic, from, (Read::Done, Duration::from_millis(CALL_MS)), || Ok(()), see)
+}
+
+fn from_the_beginning(partitions: &[Partition]) -> Vec<(Partition, i64)> {
+    partitions.iter().map(|partition| (*partition, 0)).collect()
+}
+
+/// Reads partitions until each is done: as `see` says, or as it is told of the
+/// end there is now. Nothing may be missing for longer than the patience.
+fn read(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    from: &[(Partition, i64)],
+    (at_end, patience): (Read, Duration),
+    wanted: impl Fn() -> Result<(), Error>,
+    mut see: impl FnMut(&BorrowedMessage<'_>) -> Result<Read, Error>,
+) -> Result<(), Error> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in from {
+        list.add_partition_offset(topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+    }
+    assign(consumer, &list).map_err(away)?;
+    let mut open: Vec<i32> = from.iter().map(|(partition, _)| partition.0).collect();
+    let mut until = Instant::now() + patience;
+    let mut trouble = None;
+    while !open.is_empty() {
+        wanted()?;
+        let (partition, read) = match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
+            Some(Ok(message)) if open.contains(&message.partition()) => {
+                until = Instant::now() + patience;
+                (message.partition(), see(&message)?)
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => (partition, at_end),
+            Some(Err(error)) if passes_over(&error) => {
+                return Err(Error::Unavailable(format!("{topic}: records cannot be read: {error}")));
+            }
+            Some(Err(error)) => {
+                trouble = Some(error);
+                (NONE, Read::On)
+            }
+            Some(Ok(_)) | None => (NONE, Read::On),
+        };
+        if read == Read::Done {
+            until = Instant::now() + patience;
+            open.retain(|one| *one != partition);
+        }
+        if Instant::now() >= until {
+            let why = trouble.map_or_else(String::new, |error| format!(": {error}"));
+            let patience_ms = patience.as_millis();
+            return Err(Error::Unavailable(format!(
+                "{topic}: partitions {open:?} were not read as far as they must be: nothing came for \
+                 {patience_ms} ms{why}"
+            )));
+        }
+    }
+    consumer.unassign().map_err(away)
+}
+
+/// Whether the client goes on behind records that it did not hand out.
+fn passes_over(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{BadMessage, NotImplemented};
+    matches!(error, KafkaError::MessageConsumption(BadMessage | NotImplemented))
+}
+
+/// Of no partition.
+const NONE: i32 = -1;

@@ -1,0 +1,11 @@
+//! Clients of the cluster, and how they are used: what every part of the crate shares.
+
+pub(crate) mod ack_producer;
+pub(crate) mod assign;
+pub(crate) mod log;
+pub(crate) mod log_reader;
+pub(crate) mod marker_reader;
+pub(crate) mod original_position;
+pub(crate) mod queries;
+pub(crate) mod raw;
+pub(crate) mod token;

@@ -1,0 +1,80 @@
+//! Questions to the cluster that every part asks.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::log::Logged;
+use crate::limits::{CALL_MS, CAUSE_MS, ROOM_POLL_MS};
+
+/// The offsets that the consumer's group committed, where there are any; one
+/// that reads what is not committed waits for no transaction.
+///
+/// # Errors
+/// The cluster is away.
+pub fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &[Partition],
+) -> Result<BTreeMap<Partition, i64>, Error> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, partition.0);
+    }
+    let wait = Duration::from_millis(CALL_MS);
+    let committed = consumer.committed_offsets(list, wait).map_err(away)?;
+    let mut offsets = BTreeMap::new();
+    for one in committed.elements() {
+        one.error().map_err(away)?;
+        if let Offset::Offset(offset) = one.offset() {
+            offsets.insert(Partition(one.partition()), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// How many partitions a topic has.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<usize, Error> {
+    let wait = Duration::from_millis(CALL_MS);
+    let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(away)?;
+    let found = metadata.topics().iter().find(|one| one.name() == topic);
+    match found.map(|one| (one.error(), one.partitions().len())) {
+        Some((None, partitions)) if partitions > 0 => Ok(partitions),
+        Some((Some(code), _))
+            if RDKafkaErrorCode::from(code) != RDKafkaErrorCode::UnknownTopicOrPartition =>
+        {
+            let code = RDKafkaErrorCode::from(code);
+            Err(Error::Unavailable(format!("topic {topic}: {code}")))
+        }
+        _ => Err(Error::Unavailable(format!(
+            "topic {topic} is missing: make it with `pricedrop topics apply`"
+        ))),
+    }
+}
+
+/// Everything the library says of a cluster that does not answer.
+pub(crate) fn away(error: KafkaError) -> Error {
+    Error::Unavailable(format!("Kafka: {error}"))
+}
+
+/// An error of a client with its cause: the error alone says no more than that
+/// nobody answers, also where a password or a certificate is wrong.
+pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
+    let until = Instant::now() + Duration::from_millis(CAUSE_MS);
+    // What it logged is read where its events are.
+    while client.context().failed().is_none() && Instant::now() < until {
+        let _ = client.poll(Duration::from_millis(ROOM_POLL_MS));
+    }
+    match client.context().failed().as_ref() {
+        Some(why) => Error::Unavailable(format!("Kafka: {error}: {why}")),
+        None => away(error),
+    }
+}

@@ -1,0 +1,9 @@
+//! Tokens that mark what one owner of a partition wrote.
+
+/// A number nobody else has.
+pub(crate) fn fresh_token() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

@@ -1,0 +1,126 @@
+//! `user_notifications` as one dispatcher of the group reads it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, NotificationLog};
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Notification, Partition, Position, Record, WallTime};
+use tokio::time::Instant;
+
+use crate::api::dead_letters::KafkaDeadLetters;
+use crate::dispatcher::handle::Handle;
+use crate::dispatcher::ledger::Writes;
+use crate::limits::{DEAD_TEXT_BYTES, NOTIFICATION_BYTES};
+
+/// The log of one dispatcher. A record that is no notification becomes a dead
+/// letter before anything behind it is handed out.
+pub struct KafkaNotifications {
+    handle: Arc<Handle>,
+    dead_letters: KafkaDeadLetters,
+    /// Read, and not yet handed out.
+    ready: VecDeque<(Position, Notification)>,
+    /// No notifications, and not yet dead letters.
+    dead: Vec<DeadItem>,
+}
+
+impl KafkaNotifications {
+    pub(crate) fn new(handle: Arc<Handle>, dead_letters: KafkaDeadLetters) -> KafkaNotifications {
+        KafkaNotifications { handle, dead_letters, ready: VecDeque::new(), dead: Vec::new() }
+    }
+
+    /// Whether partitions went away: then all that was read is forgotten.
+    async fn moved(&mut self) -> Result<(), Error> {
+        if !self.handle.view.moved() {
+            return Ok(());
+        }
+        self.ready.clear();
+        self.dead.clear();
+        self.handle.go_back().await?;
+        Err(Error::Moved("partitions of the notifications went away".into()))
+    }
+
+    fn take_in(&mut self, records: Vec<Record>) {
+        for record in records {
+            match read(&record) {
+                Ok(notification) => self.ready.push_back((record.position, notification)),
+                Err(reason) => self.dead.push(dead_item(&record, &reason)),
+            }
+        }
+    }
+
+    async fn bury(&mut self) -> Result<(), Error> {
+        if self.dead.is_empty() {
+            return Ok(());
+        }
+        self.dead_letters.add(self.dead.clone()).await?;
+        self.dead.clear();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl NotificationLog for KafkaNotifications {
+    async fn next_batch(
+        &mut self,
+        most: usize,
+        wait_ms: u64,
+    ) -> Result<Vec<(Position, Notification)>, Error> {
+        let until = Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            if self.ready.is_empty() {
+                let fetched = self.handle.member.read(most);
+                // Looked at behind the read: nothing read after a partition
+                // came back is handed out before the dispatcher knows it went.
+                self.moved().await?;
+                self.take_in(fetched);
+            } else {
+                self.moved().await?;
+            }
+            self.bury().await?;
+            if !self.ready.is_empty() {
+                let count = most.min(self.ready.len());
+                return Ok(self.ready.drain(..count).collect());
+            }
+            if let Some(reason) = self.handle.view.broken() {
+                return Err(Error::Broken(reason));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Vec::new());
+            }
+            self.handle.member.wait(left).await;
+        }
+    }
+
+    async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error> {
+        self.handle.write(Writes { offsets: next.to_vec(), ..Writes::default() }).await
+    }
+}
+
+fn read(record: &Record) -> Result<Notification, String> {
+    let value = record.value.as_deref().ok_or("it has no value")?;
+    if value.len() > NOTIFICATION_BYTES {
+        return Err(format!("{} bytes; a notification has at most {NOTIFICATION_BYTES}", value.len()));
+    }
+    serde_json::from_slice(value).map_err(|error| error.to_string())
+}
+
+fn dead_item(record: &Record, reason: &str) -> DeadItem {
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text[..text.floor_char_boundary(DEAD_TEXT_BYTES)].to_owned()
+    };
+    let length = record.value.as_deref().map_or(0, <[u8]>::len);
+    let what = DeadWhat::Notification {
+        partition: record.position.partition.0,
+        offset: record.position.offset,
+        key: record.key.as_deref().map(text),
+        value: record.value.as_deref().map(text),
+        truncated: (length > DEAD_TEXT_BYTES).then_some(length as u64),
+    };
+    let at = WallTime(record.timestamp.0);
+    DeadItem { number: 0, at, reason: format!("no notification: {reason}"), what }
+}

@@ -1,0 +1,470 @@
+//! A member of a consumer group: which partitions are ours, since when, and
+//! the records in them.
+//!
+//! ```text
+//! events thread ── Group::rebalance ──▶ Assignment (epochs) ◀── fence ── transactions
+//! partitions ──▶ RecordQueue ──▶ read                       (the same lock)
+//! ```
+//!
+//! Invariant: while `fenced` runs, no rebalance callback returns. So a
+//! transaction sends its offsets and commits as a member that still owns its
+//! partitions, or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pricedrop_model::seams::Error;
+use pricedrop_model::{Partition, Record};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::queries::{away, committed, partitions_of};
+use crate::client::raw::{GroupMetadata, RecordQueue};
+use crate::group::rebalance::Group;
+use crate::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
+use crate::settings::Settings;
+use pricedrop_model::sync::{lock, try_lock};
+
+/// A partition as it was assigned once.
+pub type Held = (Partition, u64);
+
+/// A member of a group that reads one topic.
+pub struct Member {
+    topic: String,
+    /// By the `consumer` protocol a member that gets nothing is not told so:
+    /// being a member must do.
+    untold: bool,
+    stop: Arc<AtomicBool>,
+    events: Option<JoinHandle<()>>,
+    /// Whether it left its group to be assigned anew.
+    away: AtomicBool,
+    /// Held by whoever seeks, which takes long: no rebalance and no read waits for it.
+    /// Locked before the assignment.
+    seeking: Mutex<()>,
+    // Dropped in this order: the queue must not outlive its consumer.
+    queue: Option<Arc<RecordQueue>>,
+    consumer: Arc<BaseConsumer<Group>>,
+}
+
+/// Why a fenced call was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOurs {
+    /// A partition is somebody else's, or ours anew.
+    #[error("partition {} was reassigned", .0.0)]
+    Moved(Partition),
+    /// The group does not know us at the moment.
+    #[error("not a member of a generation of the group")]
+    NoMember,
+}
+
+impl Member {
+    /// Joins a group to read a topic.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<Member, Error> {
+        let refused = |error: KafkaError| Error::Broken(format!("the Kafka consumer: {error}"));
+        let context = Group::of(topic);
+        let consumer = BaseConsumer::from_config_and_context(&settings.member(group), context);
+        let consumer = Arc::new(consumer.map_err(refused)?);
+        let queue = Arc::new(RecordQueue::of(&consumer));
+        *lock(&consumer.context().queue) = Some(queue.clone());
+        consumer.subscribe(&[topic]).map_err(refused)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let events = {
+            let (consumer, stop) = (consumer.clone(), stop.clone());
+            let run = move || serve_events(&consumer, &stop);
+            std::thread::Builder::new().name("kafka-events".into()).spawn(run)
+        };
+        let events =
+            events.map_err(|error| Error::Broken(format!("no thread for Kafka's events: {error}")))?;
+        let untold = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        Ok(Member {
+            topic: topic.to_owned(),
+            untold,
+            stop,
+            events: Some(events),
+            away: AtomicBool::new(false),
+            seeking: Mutex::default(),
+            queue: Some(queue),
+            consumer,
+        })
+    }
+
+    /// The topic it reads.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A number that changes with every rebalance.
+    pub fn version(&self) -> u64 {
+        self.consumer.context().version.load(Ordering::SeqCst)
+    }
+
+    /// For work that is of use only until the next rebalance.
+    ///
+    /// # Errors
+    /// There was one since this version.
+    pub fn unmoved_since(&self, version: u64) -> Result<(), Error> {
+        match self.version() == version {
+            true => Ok(()),
+            false => Err(Error::Moved(format!("partitions of {} came or went meanwhile", self.topic))),
+        }
+    }
+
+    /// Whether the group said what is ours, be it nothing, and this version is
+    /// about that. Waits for no commit.
+    pub fn knows(&self, version: u64) -> bool {
+        let told = self.consumer.context().known.load(Ordering::SeqCst);
+        let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
+        self.version() == version && (told || self.untold && is_member())
+    }
+
+    /// What is ours now.
+    pub fn held(&self) -> Vec<Held> {
+        lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
+    }
+
+    /// What the client complained of last.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.consumer.context().trouble).take()
+    }
+
+    /// Calls while all of these are ours, as a known member; no rebalance
+    /// comes in between.
+    ///
+    /// # Errors
+    /// One is not ours, or we are nobody.
+    pub fn fenced<T>(&self, held: &[Held], call: impl FnOnce(&GroupMetadata) -> T) -> Result<T, NotOurs> {
+        let assignment = lock(&self.consumer.context().assignment);
+        if let Some((moved, _)) = held.iter().find(|(p, epoch)| assignment.epochs.get(p) != Some(epoch)) {
+            return Err(NotOurs::Moved(*moved));
+        }
+        let metadata = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_member);
+        let answer = call(&metadata.ok_or(NotOurs::NoMember)?);
+        drop(assignment);
+        Ok(answer)
+    }
+
+    /// Records that are there, in order, from where each partition is read on.
+    pub fn read(&self, most: usize) -> Vec<Record> {
+        let Some(queue) = &self.queue else { return Vec::new() };
+        // Locked over the read, so that nothing that was fetched before a seek ended is
+        // taken for what the partition has from there on.
+        let mut places = lock(&self.consumer.context().places);
+        let fetched = queue.read(most).into_iter();
+        let records = fetched.filter_map(|fetched| places.take(&self.topic, fetched)).collect();
+        let want = places.want() || self.away.load(Ordering::SeqCst);
+        drop(places);
+        if want {
+            self.look_after();
+        }
+        records
+    }
+
+    /// Returns when records or a rebalance came, or this time passed.
+    pub async fn wait(&self, wait: Duration) {
+        if let Some(queue) = &self.queue {
+            let _ = tokio::time::timeout(wait, queue.filled()).await;
+        }
+    }
+
+    /// The group's committed offsets of these partitions, where there are any;
+    /// waits for transactions that are about to commit others.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+        committed(&self.consumer, &self.topic, partitions)
+    }
+
+    /// Commits offsets outside of any transaction.
+    ///
+    /// # Errors
+    /// The cluster is away, or the group does not know us.
+    pub fn commit(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
+        self.consumer.commit(&self.list(offsets.iter().copied()), CommitMode::Sync).map_err(away)
+    }
+
+    /// The first offset of a partition, and the one behind its last stable record.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn watermarks(&self, partition: Partition) -> Result<(i64, i64), Error> {
+        let wait = Duration::from_millis(CALL_MS);
+        self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)
+    }
+
+    /// How many partitions the topic has.
+    ///
+    /// # Errors
+    /// The cluster is away, or the topic is missing.
+    pub fn partitions(&self) -> Result<usize, Error> {
+        partitions_of(&self.consumer, &self.topic)
+    }
+
+    /// Reads nothing more of these partitions for now; those that are no longer
+    /// ours are passed over.
+    pub fn pause(&self, partitions: &[Partition]) {
+        let assignment = lock(&self.consumer.context().assignment);
+        let ours = partitions.iter().filter(|partition| assignment.epochs.contains_key(partition));
+        let list = self.list(ours.map(|partition| (*partition, 0)));
+        if list.count() > 0
+            && let Err(error) = self.consumer.pause(&list)
+        {
+            tracing::debug!(%error, "pausing partitions");
+        }
+    }
+
+    /// Reads on what was paused, from where it was read to.
+    pub fn unpause(&self, partitions: &[Partition]) {
+        let offsets = {
+            let places = lock(&self.consumer.context().places);
+            partitions
+                .iter()
+                .filter_map(|partition| Some((*partition, places.next_of(*partition)?)))
+                .collect::<Vec<_>>()
+        };
+        self.go_on(&offsets);
+    }
+
+    /// Reads these partitions on from these offsets, and no others.
+    pub fn read_only(&self, offsets: &[(Partition, i64)]) {
+        let others = lock(&self.consumer.context().places).stop_others(offsets);
+        self.pause(&others);
+        self.go_on(offsets);
+    }
+
+    /// Reads these partitions on from these offsets; those that are no longer
+    /// ours are passed over, and what the client cannot read is assigned anew.
+    pub fn go_on(&self, offsets: &[(Partition, i64)]) {
+        let _seeking = lock(&self.seeking);
+        let wanted = self.begin_seek(offsets);
+        if wanted.is_empty() {
+            return;
+        }
+        let list = self.list(wanted.iter().map(|(partition, _, offset)| (*partition, *offset)));
+        let paused = self.consumer.pause(&list);
+        let lost = self.seek_until_ours_are_sought(&wanted);
+        self.end_seek(&wanted, &lost, paused);
+    }
+
+    /// The partitions of these that are ours, each with its epoch; nothing is read of
+    /// them until the seek has ended.
+    fn begin_seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, u64, i64)> {
+        let assignment = lock(&self.consumer.context().assignment);
+        let mut places = lock(&self.consumer.context().places);
+        let mut wanted = Vec::new();
+        for (partition, offset) in offsets {
+            if let Some(epoch) = assignment.epochs.get(partition)
+                && !places.is_given_up(*partition)
+            {
+                places.stop(*partition);
+                wanted.push((*partition, *epoch, *offset));
+            }
+        }
+        wanted
+    }
+
+    /// Seeks, again and again until a limit: a partition that was only just assigned
+    /// cannot be sought in yet. Those in which it could not.
+    fn seek_until_ours_are_sought(&self, wanted: &[(Partition, u64, i64)]) -> Vec<(Partition, i64)> {
+        let until = Instant::now() + Duration::from_millis(CALL_MS);
+        let mut lost = self.seek(&wanted.iter().map(|(p, _, offset)| (*p, *offset)).collect::<Vec<_>>());
+        loop {
+            let held = self.held();
+            lost.retain(|(partition, _)| {
+                wanted
+                    .iter()
+                    .any(|(wanted, epoch, _)| wanted == partition && held.contains(&(*wanted, *epoch)))
+            });
+            if lost.is_empty() || Instant::now() >= until {
+                return lost;
+            }
+            std::thread::sleep(Duration::from_millis(SEEK_AGAIN_MS));
+            lost = self.seek(&lost);
+        }
+    }
+
+    /// Reads on those that are still ours as they were before the seek.
+    fn end_seek(
+        &self,
+        wanted: &[(Partition, u64, i64)],
+        lost: &[(Partition, i64)],
+        paused: Result<(), KafkaError>,
+    ) {
+        let assignment = lock(&self.consumer.context().assignment);
+        let mut places = lock(&self.consumer.context().places);
+        let ours = || wanted.iter().filter(|(partition, epoch, _)| assignment.holds(*partition, *epoch));
+        for (partition, _, offset) in ours() {
+            match lost.contains(&(*partition, *offset)) {
+                true => places.give_up(*partition),
+                false => places.start(*partition, *offset),
+            }
+        }
+        let list = self.list(ours().map(|(partition, _, offset)| (*partition, *offset)));
+        if let Err(error) = paused.and_then(|()| self.consumer.resume(&list)) {
+            tracing::warn!(%error, topic = self.topic, "partitions are not read as they are assigned");
+            ours().for_each(|(partition, _, _)| places.give_up(*partition));
+        }
+    }
+
+    /// Seeks again where the client lost its place, and has partitions that it
+    /// cannot read any more assigned anew: it leaves the group, and joins it again
+    /// once they are gone. A commit that is under way comes first.
+    fn look_after(&self) {
+        let Some(_seeking) = try_lock(&self.seeking) else { return };
+        let group = self.consumer.context();
+        let Some(assignment) = try_lock(&group.assignment) else { return };
+        let strayed: Vec<_> = lock(&group.places)
+            .strayed()
+            .into_iter()
+            .filter_map(|(partition, next)| Some((partition, *assignment.epochs.get(&partition)?, next)))
+            .collect();
+        drop(assignment);
+        // Nothing of a partition that went astray counts while it is sought in.
+        let offsets: Vec<_> = strayed.iter().map(|(partition, _, next)| (*partition, *next)).collect();
+        let lost = if offsets.is_empty() { Vec::new() } else { self.seek(&offsets) };
+        let leave = {
+            let assignment = lock(&group.assignment);
+            let mut places = lock(&group.places);
+            for (partition, epoch, next) in strayed {
+                match lost.contains(&(partition, next)) {
+                    _ if !assignment.holds(partition, epoch) => {}
+                    true => places.not_sought(partition),
+                    false => places.start(partition, next),
+                }
+            }
+            assignment.epochs.keys().any(|partition| places.is_given_up(*partition))
+        };
+        if self.away.swap(leave, Ordering::SeqCst) == leave {
+            return;
+        }
+        if leave {
+            tracing::info!(topic = self.topic, "leaving the group and joining it again");
+            self.consumer.unsubscribe();
+        } else if let Err(error) = self.consumer.subscribe(&[&self.topic]) {
+            tracing::warn!(%error, topic = self.topic, "joining the group again");
+            self.away.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Offsets of its topic, as the client takes them.
+    ///
+    /// # Panics
+    /// One is negative: no record has such a place.
+    pub fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset))
+                .expect("an offset that is not negative");
+        }
+        list
+    }
+
+    /// Those of these partitions in which the client does not seek.
+    fn seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
+        let list = self.list(offsets.iter().copied());
+        let Ok(sought) = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS)) else {
+            return offsets.to_vec();
+        };
+        let failed = |(partition, _): &&(Partition, i64)| {
+            let one = sought.find_partition(&self.topic, partition.0);
+            one.is_none_or(|one| one.error().is_err())
+        };
+        offsets.iter().filter(failed).copied().collect()
+    }
+}
+
+impl Drop for Member {
+    /// Leaves the group.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(events) = self.events.take() {
+            let _ = events.join();
+        }
+        lock(&self.consumer.context().queue).take();
+        self.queue.take();
+    }
+}
+
+/// Callbacks run here, and nothing else: so no work of ours ever keeps the
+/// group waiting longer than a transaction takes.
+fn serve_events(consumer: &BaseConsumer<Group>, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
+            // Records come by their own queue; one that slipped in before a
+            // partition was paused is read again from the offset taken over.
+            None | Some(Ok(_)) => {}
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                *lock(&consumer.context().trouble) = Some(format!("the consumer ended: {code}"));
+                tracing::error!(%code, "the Kafka consumer ended");
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the Kafka consumer said");
+                *lock(&consumer.context().trouble) = Some(error.to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A real broker answers too soon for this: what the client asked for an
+    /// assignment would be answered behind the first seek, and undo it.
+    #[test]
+    fn no_late_answer_moves_a_partition_from_where_it_was_taken_over() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("topic", 1, 1).unwrap();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+        let send_three = || {
+            for _ in 0..3 {
+                producer.send(BaseRecord::<(), str>::to("topic").payload("a price")).unwrap();
+            }
+            producer.flush(PATIENCE).unwrap();
+        };
+        send_three();
+        cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
+        let member = Member::join(&Settings::new(&cluster.bootstrap_servers()), "group", "topic").unwrap();
+        let until = Instant::now() + PATIENCE;
+        while member.held().is_empty() {
+            assert!(Instant::now() < until, "nothing was assigned");
+            std::thread::yield_now();
+        }
+        member.go_on(&[(Partition(0), 0)]);
+        let mut read = 0;
+        for sent in [3, 6] {
+            while read < sent {
+                assert!(Instant::now() < until, "{read} of {sent} were read");
+                read += member.read(10).len();
+                std::thread::yield_now();
+            }
+            if sent == 3 {
+                send_three();
+            }
+        }
+    }
+
+    /// The broker would not check offsets that come with nobody's metadata.
+    #[test]
+    fn whom_the_group_does_not_know_may_send_no_offsets() {
+        let member = Member::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();
+        let sent = member.fenced(&[], |_| panic!("something would be sent"));
+        assert!(matches!(sent, Err(NotOurs::NoMember)));
+    }
+}

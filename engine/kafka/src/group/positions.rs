@@ -1,0 +1,198 @@
+//! Where each partition of a member is read on, whatever its client does.
+//!
+//! The client moves on by itself: behind a batch that is damaged, behind the
+//! next record when it says why that cannot be had, and not at all once the log
+//! has lost it. So places are kept here, and only what stands at one, or behind
+//! it, is a record that was read.
+//!
+//! Invariant: between two times that a partition is sought in, its records are
+//! handed out in order and each once, and none is left out where the client
+//! said that it cannot have it.
+
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use pricedrop_model::{Partition, Record};
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+
+use crate::client::raw::Fetched;
+use crate::limits::{ASTRAY_MS, CALL_MS};
+
+/// The places of one member.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// The next offset of each partition that is read.
+    next: BTreeMap<Partition, i64>,
+    /// Where the client is not at the next offset any more, and since when.
+    /// Nothing of them counts until they are sought in.
+    astray: BTreeMap<Partition, Instant>,
+    /// When these were sought in last.
+    sought: Option<Instant>,
+    /// What the client reads no more before it is assigned anew.
+    given_up: BTreeSet<Partition>,
+}
+
+impl Places {
+    /// It was sought in: its next record is this one.
+    pub(crate) fn start(&mut self, partition: Partition, offset: i64) {
+        self.next.insert(partition, offset);
+        self.astray.remove(&partition);
+    }
+
+    /// Nothing of it is wanted until it starts again.
+    pub(crate) fn stop(&mut self, partition: Partition) {
+        self.next.remove(&partition);
+        self.astray.remove(&partition);
+    }
+
+    /// The client cannot read it as it is assigned.
+    pub(crate) fn give_up(&mut self, partition: Partition) {
+        self.stop(partition);
+        self.given_up.insert(partition);
+    }
+
+    /// It came, or went.
+    pub(crate) fn forget(&mut self, partition: Partition) {
+        self.stop(partition);
+        self.given_up.remove(&partition);
+    }
+
+    /// The next offset of a partition that is read.
+    pub(crate) fn next_of(&self, partition: Partition) -> Option<i64> {
+        self.next.get(&partition).copied()
+    }
+
+    /// Nothing is wanted but of these; what was read beside them.
+    pub(crate) fn stop_others(&mut self, wanted: &[(Partition, i64)]) -> Vec<Partition> {
+        let is_other = |read: &Partition| wanted.iter().all(|(partition, _)| partition != read);
+        let others: Vec<Partition> = self.next.keys().copied().filter(is_other).collect();
+        others.iter().for_each(|partition| self.stop(*partition));
+        others
+    }
+
+    pub(crate) fn is_given_up(&self, partition: Partition) -> bool {
+        self.given_up.contains(&partition)
+    }
+
+    /// Whether the member has to look after any of them.
+    pub(crate) fn want(&self) -> bool {
+        !self.astray.is_empty() || !self.given_up.is_empty()
+    }
+
+    /// Where those are to be sought that went astray; not all the time, for one
+    /// may stay so.
+    pub(crate) fn strayed(&mut self) -> Vec<(Partition, i64)> {
+        if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(ASTRAY_MS)) {
+            return Vec::new();
+        }
+        self.sought = Some(Instant::now());
+        let astray = self.astray.keys();
+        astray.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
+    }
+
+    /// It could not be sought in: it is given up, unless that is news.
+    pub(crate) fn not_sought(&mut self, partition: Partition) {
+        let since = self.astray.get(&partition);
+        if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {
+            self.give_up(partition);
+        }
+    }
+
+    /// What the client hands out: a record that was not read yet, or nothing.
+    pub(crate) fn take(&mut self, topic: &str, fetched: Fetched) -> Option<Record> {
+        match fetched {
+            Fetched::Record(record) => {
+                let (partition, offset) = (record.position.partition, record.position.offset);
+                let next = self.next.get_mut(&partition)?;
+                if offset < *next || self.astray.contains_key(&partition) {
+                    return None;
+                }
+                *next = offset + 1;
+                Some(record)
+            }
+            Fetched::Trouble(partition, code) => {
+                self.trouble(topic, partition, code);
+                None
+            }
+        }
+    }
+
+    fn trouble(&mut self, topic: &str, partition: Partition, code: Code) {
+        let next = self.next_of(partition);
+        let gone = matches!(
+            code,
+            Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+        );
+        if gone {
+            tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
+            self.give_up(partition);
+        } else if let (Some(next), Slot::Vacant(place)) = (next, self.astray.entry(partition)) {
+            place.insert(Instant::now());
+            tracing::warn!(
+                topic,
+                partition = partition.0,
+                next,
+                ?code,
+                "the next record cannot be read; it is asked for again, and nothing behind it is read before"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use pricedrop_model::{EventTime, Position};
+
+    use super::*;
+
+    const P: Partition = Partition(3);
+
+    fn take(places: &mut Places, offset: i64) -> bool {
+        let position = Position { partition: P, offset };
+        let record = Record { position, key: None, value: None, timestamp: EventTime(0), original: None };
+        places.take("topic", Fetched::Record(record)).is_some()
+    }
+
+    fn fail(places: &mut Places, code: Code) {
+        assert!(places.take("topic", Fetched::Trouble(P, code)).is_none());
+    }
+
+    #[test]
+    fn records_count_once_and_only_where_they_are_wanted() {
+        let mut places = Places::default();
+        assert!(!take(&mut places, 4), "nobody asked for it");
+        places.start(P, 4);
+        assert!([3, 4, 4, 7, 5].map(|offset| take(&mut places, offset)) == [false, true, false, true, false]);
+        places.start(P, 4);
+        assert!(take(&mut places, 4), "it was sought in again");
+        places.forget(P);
+        assert!(!take(&mut places, 5), "it is somebody else's");
+    }
+
+    #[test]
+    fn behind_a_damaged_batch_nothing_counts_until_it_is_sought_again() {
+        let mut places = Places::default();
+        places.start(P, 4);
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        assert!(!take(&mut places, 9));
+        assert!(places.want());
+        assert_eq!(places.strayed(), [(P, 4)]);
+        // It may say so again and again meanwhile.
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        places.not_sought(P);
+        assert!(!take(&mut places, 9) && !places.is_given_up(P));
+        places.start(P, 4);
+        assert!(!places.want() && take(&mut places, 4));
+    }
+
+    #[test]
+    fn what_the_log_lost_is_given_up_until_it_is_assigned_anew_whether_or_not_it_is_read() {
+        let mut places = Places::default();
+        fail(&mut places, Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
+        assert!(places.is_given_up(P) && places.want());
+        places.forget(P);
+        assert!(!places.is_given_up(P) && !places.want());
+    }
+}

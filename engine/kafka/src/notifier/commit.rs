@@ -1,0 +1,371 @@
+//! The commit of a batch: notifications, states, removals, dead letters and
+//! offsets in one transaction.
+//!
+//! The thread of a worker does it, so that the notifier reads on meanwhile.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use pricedrop_model::notification::Renderer;
+use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, PriceRow, Restored};
+use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
+use tokio::sync::oneshot;
+
+use crate::client::raw::{BY_KEY, Letter, RawProducer, Records, Refusal, Value};
+use crate::group::group_consumer::{Held, Member};
+use crate::group::transactions::{Fence, Part, Transactions};
+use crate::limits::{REASON_BYTES, RECORD_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
+use crate::notifier::acquire::TakeOver;
+use crate::notifier::changelog::{POSITION, write_key};
+use crate::notifier::options::Options;
+use crate::notifier::removals::Remover;
+use crate::notifier::states::Shared;
+use pricedrop_model::sync::lock;
+
+/// Commits what the notifier decided, on the worker's thread.
+pub struct KafkaCommitter {
+    shared: Shared,
+    requests: Option<mpsc::Sender<Request>>,
+    worker: Option<JoinHandle<()>>,
+    _remover: Option<Remover>,
+}
+
+enum Request {
+    Restore(oneshot::Sender<Result<Restored, Error>>),
+    Commit(Commit, oneshot::Sender<Result<(), CommitError>>),
+}
+
+impl KafkaCommitter {
+    pub(crate) fn start(
+        options: Options,
+        member: Arc<Member>,
+        shared: Shared,
+        transactional_id: String,
+        remover: Option<Remover>,
+    ) -> std::io::Result<KafkaCommitter> {
+        let (requests, inbox) = mpsc::channel();
+        let transactions = Transactions::new(&options.settings, transactional_id, options.delivery);
+        let own = shared.clone();
+        let work = move || {
+            Worker { options, member, transactions, shared: own, records: Records::default() }.run(&inbox)
+        };
+        let worker = std::thread::Builder::new().name("kafka-commit".into()).spawn(work)?;
+        Ok(KafkaCommitter { shared, requests: Some(requests), worker: Some(worker), _remover: remover })
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (answer, told) = oneshot::channel();
+        self.requests.as_ref()?.send(request(answer)).ok()?;
+        told.await.ok()
+    }
+}
+
+impl Drop for KafkaCommitter {
+    /// Waits for a commit that is under way.
+    fn drop(&mut self) {
+        self.requests.take();
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+const GONE: &str = "the worker's thread ended";
+
+#[async_trait]
+impl Committer for KafkaCommitter {
+    async fn restore(&mut self) -> Result<Restored, Error> {
+        self.ask(Request::Restore).await.unwrap_or_else(|| Err(Error::Broken(GONE.into())))
+    }
+
+    async fn load(
+        &mut self,
+        products: &[(Partition, ProductId)],
+    ) -> Result<Vec<(StateKey, ProductState)>, Error> {
+        let holdings = lock(&self.shared);
+        let mut states = Vec::with_capacity(products.len());
+        for (partition, product) in products {
+            let owned = holdings.owned.get(partition);
+            let owned = owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
+            states.extend(owned.states.of(*partition, product)?);
+        }
+        Ok(states)
+    }
+
+    async fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
+        let committed = self.ask(|answer| Request::Commit(commit, answer)).await;
+        committed.unwrap_or_else(|| Err(CommitError::Unknown(GONE.into())))
+    }
+}
+
+/// What the thread works with.
+struct Worker {
+    options: Options,
+    member: Arc<Member>,
+    transactions: Transactions,
+    shared: Shared,
+    records: Records,
+}
+
+/// A state on its way, with its stored form.
+type Encoded = (StateKey, ProductState, Option<Vec<u8>>);
+
+impl Worker {
+    fn run(mut self, inbox: &mpsc::Receiver<Request>) {
+        while let Ok(request) = inbox.recv() {
+            // Whoever asked may be gone; what was done stays done.
+            match request {
+                Request::Restore(answer) => {
+                    let _ = answer.send(self.restore());
+                }
+                Request::Commit(commit, answer) => {
+                    let _ = answer.send(self.commit(commit));
+                }
+            }
+        }
+    }
+
+    /// Partitions that stayed ours keep their states; the others are taken over.
+    fn restore(&mut self) -> Result<Restored, Error> {
+        if !self.transactions.is_ready() {
+            lock(&self.shared).owned.clear();
+            self.transactions.prepare()?;
+        }
+        let version = self.member.version();
+        let held = self.member.held();
+        let new: Vec<Held> = {
+            let mut holdings = lock(&self.shared);
+            holdings.owned.retain(|partition, owned| held.contains(&(*partition, owned.epoch)));
+            holdings.stopped.clear();
+            held.iter().filter(|(partition, _)| !holdings.owned.contains_key(partition)).copied().collect()
+        };
+        let nothing = held.is_empty() && self.member.knows(version);
+        let mut take_over = TakeOver {
+            options: &self.options,
+            member: &self.member,
+            transactions: &mut self.transactions,
+            version,
+        };
+        if nothing {
+            take_over.of_nothing()?;
+        } else if !new.is_empty() {
+            let taken = take_over.run(&new)?;
+            let mut holdings = lock(&self.shared);
+            holdings.owned.extend(taken.owned);
+            holdings.stopped.extend(taken.stopped);
+        }
+        let mut holdings = lock(&self.shared);
+        holdings.version = version;
+        holdings.looked_at = Some(Instant::now());
+        holdings.looks = if holdings.stopped.is_empty() { 0 } else { holdings.looks + 1 };
+        let mut restored = Restored::default();
+        for (partition, owned) in &holdings.owned {
+            restored.offsets.push((*partition, owned.next));
+            restored.unfinished.extend(owned.states.unfinished()?);
+        }
+        Ok(restored)
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
+        let held = self.held(&commit)?;
+        let states = encode(commit.states);
+        self.begin_telling(&states);
+        let began = Instant::now();
+        let fence = Fence { member: &self.member, held: &held, offsets: &commit.offsets };
+        let (options, records) = (&self.options, &mut self.records);
+        let told = Told {
+            options,
+            fan_outs: &commit.fan_outs,
+            removals: &commit.removals,
+            dead_letters: &commit.dead_letters,
+        };
+        let committed = self.transactions.commit(&fence, |producer, part| match part {
+            Part::Told => told.send(producer, records),
+            Part::Removed => told.send_removals(producer, records),
+            Part::Remembered => send_states(options, producer, records, &states, &commit.offsets),
+        });
+        if let Err(error) = committed {
+            if matches!(error, CommitError::Unknown(_)) {
+                lock(&self.shared).owned.clear();
+            }
+            return Err(error);
+        }
+        self.options.figures.committed(began.elapsed(), told.notifications());
+        self.remember(states, &commit.offsets);
+        Ok(())
+    }
+
+    /// Before a commit that may be true before we hear of it: removals of a
+    /// fan-out that goes on wait for its end. If nothing becomes of the commit,
+    /// they wait for the next of that product.
+    fn begin_telling(&self, states: &[Encoded]) {
+        let mut holdings = lock(&self.shared);
+        for (key, _, _) in states.iter().filter(|(_, state, _)| state.fan_out.is_some()) {
+            if let Some(owned) = holdings.owned.get_mut(&key.partition) {
+                owned.states.begin_telling(key);
+            }
+        }
+    }
+
+    /// Everything a commit carries, as we hold it.
+    fn held(&self, commit: &Commit) -> Result<Vec<Held>, CommitError> {
+        let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
+        debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
+        let holdings = lock(&self.shared);
+        let epoch = |partition: Partition| match holdings.owned.get(&partition) {
+            Some(owned) => Ok((partition, owned.epoch)),
+            None => Err(CommitError::Fenced(format!("partition {} went away", partition.0))),
+        };
+        touched.into_iter().map(epoch).collect()
+    }
+
+    fn remember(&self, states: Vec<Encoded>, offsets: &[(Partition, i64)]) {
+        let mut holdings = lock(&self.shared);
+        for (partition, next) in offsets {
+            if let Some(owned) = holdings.owned.get_mut(partition) {
+                owned.go_on(*next);
+            }
+        }
+        let mut rows = Vec::new();
+        for (key, state, bytes) in states {
+            let Some(owned) = holdings.owned.get_mut(&key.partition) else { continue };
+            // A state that was not evaluated anew has nothing to show, and would
+            // carry an old price with a new offset.
+            let shows = self.options.prices.is_some() && owned.states.last(&key) != state.last;
+            owned.states.remember(&key, Some(&state), bytes.as_deref());
+            if shows {
+                let (next_offset, turn) = (owned.next, owned.turn);
+                rows.push(PriceRow { key, next_offset, turn, last: state.last, floor: state.floor });
+            }
+        }
+        drop(holdings);
+        if let Some(prices) = &self.options.prices {
+            prices.show(rows);
+        }
+    }
+}
+
+/// A state with nothing in it is stored as none.
+fn encode(states: Vec<(StateKey, ProductState)>) -> Vec<Encoded> {
+    let encode = |(key, state): (StateKey, ProductState)| {
+        let bytes = (state != ProductState::default()).then(|| state.encode());
+        (key, state, bytes)
+    };
+    states.into_iter().map(encode).collect()
+}
+
+/// What a commit tells others.
+struct Told<'a> {
+    options: &'a Options,
+    fan_outs: &'a [pricedrop_model::FanOutBlock],
+    removals: &'a [pricedrop_model::Removal],
+    dead_letters: &'a [DeadLetter],
+}
+
+impl Told<'_> {
+    fn notifications(&self) -> u64 {
+        self.fan_outs.iter().map(|block| block.told.len() as u64).sum()
+    }
+
+    fn send(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+        if self.options.shadow {
+            return Ok(());
+        }
+        self.send_notifications(producer, records)?;
+        self.dead_letters.iter().try_for_each(|letter| self.send_dead(producer, letter))
+    }
+
+    fn send_notifications(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+        let topics = &self.options.settings.topics;
+        records.clear();
+        for block in self.fan_outs {
+            let mut renderer = Renderer::new(block, &topics.prices, self.options.format);
+            for (user, watch_price) in block.told.iter() {
+                records.push(BY_KEY, user.as_bytes(), |out| {
+                    renderer.write(out, user, watch_price);
+                    Value::Written
+                });
+                if records.len() >= SEND_RECORDS {
+                    producer.send(&topics.notifications, records)?;
+                    records.clear();
+                }
+            }
+        }
+        producer.send(&topics.notifications, records)
+    }
+
+    fn send_removals(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+        records.clear();
+        if self.options.shadow {
+            return Ok(());
+        }
+        // They go where the update came from: whoever owns that partition
+        // knows whether its product still tells.
+        let told = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
+        let told: HashMap<&ProductId, i32> = told.collect();
+        for removal in self.removals {
+            let partition = told.get(&removal.product).copied().unwrap_or(BY_KEY);
+            records.push(partition, removal.product.as_str().as_bytes(), |out| {
+                serde_json::to_writer(out, removal).expect("a removal is plain values");
+                Value::Written
+            });
+        }
+        producer.send(&self.options.settings.topics.removals, records)
+    }
+
+    fn send_dead(&self, producer: &RawProducer, letter: &DeadLetter) -> Result<(), Refusal> {
+        let settings = &self.options.settings;
+        let (record, position) = (&letter.record, letter.record.position);
+        // The topic of dead letters takes what topics take unless they are told otherwise.
+        let most = settings.record_bytes().min(RECORD_BYTES).saturating_sub(RECORD_OVERHEAD_BYTES);
+        let key = record.key.as_deref().map(|key| &key[..key.len().min(most)]);
+        let room = most - key.map_or(0, <[u8]>::len);
+        let value = record.value.as_deref().map(|value| &value[..value.len().min(room)]);
+        let reason = &letter.reason[..letter.reason.floor_char_boundary(REASON_BYTES)];
+        let mut headers = vec![
+            ("__connect.errors.topic", settings.topics.prices.clone()),
+            ("__connect.errors.partition", position.partition.0.to_string()),
+            ("__connect.errors.offset", position.offset.to_string()),
+            ("__connect.errors.exception.message", reason.to_owned()),
+        ];
+        let full = record.value.as_ref().map_or(0, |value| value.len());
+        let cut =
+            full > value.map_or(0, <[u8]>::len) || record.key.as_ref().map_or(0, |key| key.len()) > most;
+        if cut {
+            headers.push(("pricedrop.truncated", full.to_string()));
+        }
+        producer.send_letter(&Letter { topic: &settings.topics.dead_updates, key, value, headers: &headers })
+    }
+}
+
+fn send_states(
+    options: &Options,
+    producer: &RawProducer,
+    records: &mut Records,
+    states: &[Encoded],
+    offsets: &[(Partition, i64)],
+) -> Result<(), Refusal> {
+    records.clear();
+    let mut name = Vec::new();
+    for (key, _, bytes) in states {
+        name.clear();
+        write_key(&mut name, key.currency, &key.product);
+        records.push(key.partition.0, &name, |out| match bytes {
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                Value::Written
+            }
+            None => Value::Tombstone,
+        });
+    }
+    for (partition, next) in offsets {
+        records.push(partition.0, POSITION, |out| {
+            out.extend_from_slice(&next.to_be_bytes());
+            Value::Written
+        });
+    }
+    producer.send(&options.settings.topics.state, records)
+}

@@ -1,0 +1,118 @@
+//! A worker of the notifier: one member of the group, one transactional producer, and
+//! the states of its partitions.
+//!
+//! ```text
+//! source ◀── group/ ──▶ acquire ──▶ states ◀── commit (one transaction) ──▶ removals
+//!                          └── changelog, offset_check
+//! ```
+
+pub(crate) mod acquire;
+pub(crate) mod changelog;
+pub(crate) mod commit;
+pub(crate) mod figures;
+pub(crate) mod offset_check;
+pub(crate) mod options;
+pub(crate) mod removals;
+pub(crate) mod source;
+pub(crate) mod states;
+
+use std::sync::{Arc, Mutex};
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::WatchWriter;
+
+use crate::group::group_consumer::Member;
+use crate::instance_id::Slot;
+use commit::KafkaCommitter;
+use options::Options;
+use pricedrop_model::sync::lock;
+use removals::Remover;
+use source::KafkaSource;
+use states::{Holdings, Shared};
+
+/// Why a worker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The client refuses, or nothing answers.
+    #[error(transparent)]
+    Kafka(#[from] pricedrop_model::seams::Error),
+    /// The system has no thread to give.
+    #[error("no thread for a worker: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// One worker's parts.
+pub struct Worker {
+    /// Its input.
+    pub source: KafkaSource,
+    /// Its commit.
+    pub committer: KafkaCommitter,
+    /// What is said of it.
+    pub status: Status,
+}
+
+/// What can be said of a worker at any time.
+#[derive(Clone)]
+pub struct Status {
+    shared: Shared,
+    member: std::sync::Weak<Member>,
+}
+
+impl Status {
+    /// Whether it has taken over what the group gave it, be it nothing.
+    pub fn is_level(&self) -> bool {
+        let version = lock(&self.shared).version;
+        self.member.upgrade().is_some_and(|member| member.knows(version))
+    }
+
+    /// The partitions it serves, with their next offsets.
+    pub fn serving(&self) -> Vec<(Partition, i64)> {
+        lock(&self.shared).owned.iter().map(|(partition, owned)| (*partition, owned.next)).collect()
+    }
+
+    /// The partitions that wait for a person, and why.
+    pub fn stopped(&self) -> Vec<(Partition, String)> {
+        lock(&self.shared).stopped.iter().map(|(partition, why)| (*partition, why.clone())).collect()
+    }
+
+    /// How many products it knows.
+    pub fn products(&self) -> usize {
+        lock(&self.shared).owned.values().map(|owned| owned.states.len()).sum()
+    }
+
+    /// What the client complained of since this was asked last.
+    pub fn trouble(&self) -> Option<String> {
+        self.member.upgrade()?.trouble()
+    }
+}
+
+/// Starts worker number `worker` of the instance that has this slot; removals
+/// are carried out by `watches`, if given.
+///
+/// # Errors
+/// The client refuses its configuration.
+pub fn start_worker(
+    options: Options,
+    slot: &Slot,
+    worker: usize,
+    watches: Option<Arc<dyn WatchWriter>>,
+) -> Result<Worker, StartError> {
+    let settings = &options.settings;
+    let member = Arc::new(Member::join(settings, &settings.group, &settings.topics.prices)?);
+    let shared: Shared = Arc::new(Mutex::new(Holdings::default()));
+    let transactional_id = slot.transactional_id(&settings.group, worker);
+    let remover = match watches {
+        Some(watches) if !options.shadow => Some(Remover::start(
+            settings.clone(),
+            member.clone(),
+            shared.clone(),
+            watches,
+            options.figures.clone(),
+        )?),
+        _ => None,
+    };
+    let status = Status { shared: shared.clone(), member: Arc::downgrade(&member) };
+    let committer =
+        KafkaCommitter::start(options, member.clone(), shared.clone(), transactional_id, remover)?;
+    Ok(Worker { source: KafkaSource::new(member, shared), committer, status })
+}

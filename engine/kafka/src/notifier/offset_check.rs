@@ -1,0 +1,204 @@
+//! How far the input goes, and where offset and states differ: what people
+//! ask for from outside of the group.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use pricedrop_model::Partition;
+use pricedrop_model::seams::Error;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::log::Logged;
+use crate::client::marker_reader::{read_stable, reader};
+use crate::client::queries::{away, partitions_of};
+use crate::limits::CALL_MS;
+use crate::notifier::changelog::{self, Entry};
+use crate::settings::Settings;
+
+/// Looks at the ends of the input's partitions.
+pub struct Ends {
+    client: BaseConsumer<Logged>,
+    topic: String,
+}
+
+impl Ends {
+    /// Of this cluster.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn new(settings: &Settings) -> Result<Ends, Error> {
+        Ok(Ends { client: reader(settings)?, topic: settings.topics.prices.clone() })
+    }
+
+    /// The offset behind the last stable record of each of these partitions.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn of(&self, partitions: impl Iterator<Item = Partition>) -> Result<BTreeMap<Partition, i64>, Error> {
+        let wait = Duration::from_millis(CALL_MS);
+        let end = |partition: Partition| {
+            let (_, end) = self.client.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)?;
+            Ok((partition, end))
+        };
+        partitions.map(end).collect()
+    }
+}
+
+/// A partition whose offset and states do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The partition.
+    pub partition: Partition,
+    /// The group's offset.
+    pub committed: Option<i64>,
+    /// The offset its states were stored at.
+    pub stored: Option<i64>,
+    /// The first offset of the log, and the one behind its last stable record.
+    pub log: (i64, i64),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = |offset: Option<i64>| offset.map_or("none".to_owned(), |offset| offset.to_string());
+        let (low, high) = self.log;
+        let (group, states) = (offset(self.committed), offset(self.stored));
+        write!(f, "the group was at {group}, the states at {states}, the log has {low} to {high}")
+    }
+}
+
+/// The partitions whose offset and states do not belong together.
+///
+/// Looks twice: a partition that somebody works on differs at most once.
+///
+/// # Errors
+/// The cluster is away, or does not let us look.
+pub fn differences(settings: &Settings) -> Result<Vec<Difference>, Error> {
+    let first = look(settings)?;
+    if first.is_empty() {
+        return Ok(first);
+    }
+    let second = look(settings)?;
+    Ok(second.into_iter().filter(|difference| first.contains(difference)).collect())
+}
+
+/// What to say of an input that has another number of partitions than when its
+/// products' states were stored, and what to do; none: it has as many.
+///
+/// # Errors
+/// The cluster is away, or does not let us look.
+pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> {
+    let client = reader(settings)?;
+    let now = u32::try_from(partitions_of(&client, &settings.topics.prices)?).unwrap_or(u32::MAX);
+    let then = counted(settings, &client)?;
+    Ok(then.filter(|then| *then != now).map(|then| words_for_outgrown(then, now)))
+}
+
+/// How many partitions the input had, as the first partition of states has it.
+pub(crate) fn counted(settings: &Settings, client: &BaseConsumer<Logged>) -> Result<Option<u32>, Error> {
+    let mut counted = None;
+    read_stable(client, &settings.topics.state, &[Partition(0)], |line| {
+        if let Entry::Partitions(count) = changelog::read_line(&settings.topics.state, &line)? {
+            counted = Some(count);
+        }
+        Ok(())
+    })?;
+    Ok(counted)
+}
+
+pub(crate) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
+    let what = format!(
+        "had {then} partitions when its products' states were stored and has {now} now, so products may have moved \
+         to partitions that do not know them"
+    );
+    let remedy = "name new topics under topics.state and topics.removals, make them with `pricedrop topics apply`, \
+                  and begin with rules.first_price = \"baseline\"";
+    (what, remedy.into())
+}
+
+fn look(settings: &Settings) -> Result<Vec<Difference>, Error> {
+    let client = reader(settings)?;
+    let topic = &settings.topics.prices;
+    let count = i32::try_from(partitions_of(&client, topic)?).unwrap_or(i32::MAX);
+    let partitions: Vec<Partition> = (0..count).map(Partition).collect();
+    let committed = committed(settings, &partitions)?;
+    let stored = stored(settings, &client, &partitions)?;
+    let mut found = Vec::new();
+    for partition in partitions {
+        let wait = Duration::from_millis(CALL_MS);
+        let log = client.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        let (committed, stored) = (committed.get(&partition).copied(), stored.get(&partition).copied());
+        if differs(committed, stored, log) {
+            found.push(Difference { partition, committed, stored, log });
+        }
+    }
+    Ok(found)
+}
+
+fn differs(committed: Option<i64>, stored: Option<i64>, (low, high): (i64, i64)) -> bool {
+    match (committed, stored) {
+        (Some(committed), Some(stored)) => committed != stored || !(low..=high).contains(&committed),
+        // Nobody ever read it: the next start asks where to begin.
+        (None, None) => false,
+        _ => true,
+    }
+}
+
+/// The group's offsets, asked for without joining it.
+fn committed(settings: &Settings, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+    let mut config = settings.reader();
+    config.set("group.id", &settings.group);
+    let client: BaseConsumer<Logged> =
+        BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&settings.topics.prices, partition.0);
+    }
+    let committed = client.committed_offsets(list, Duration::from_millis(CALL_MS)).map_err(away)?;
+    let mut offsets = BTreeMap::new();
+    for one in committed.elements() {
+        one.error().map_err(away)?;
+        if let Offset::Offset(offset) = one.offset() {
+            offsets.insert(Partition(one.partition()), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// The offsets that states were stored at.
+fn stored(
+    settings: &Settings,
+    client: &BaseConsumer<Logged>,
+    partitions: &[Partition],
+) -> Result<BTreeMap<Partition, i64>, Error> {
+    let topic = &settings.topics.state;
+    let mut stored = BTreeMap::new();
+    read_stable(client, topic, partitions, |line| {
+        match changelog::read_line(topic, &line)? {
+            Entry::Position(next) | Entry::Accepted(Some(next)) => {
+                stored.insert(line.partition, next);
+            }
+            Entry::State(..) | Entry::Marker(_) | Entry::Partitions(_) | Entry::Accepted(None) => {}
+        }
+        Ok(())
+    })?;
+    Ok(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_belongs_to_its_states_if_both_are_the_same_and_in_the_log() {
+        assert!(!differs(Some(5), Some(5), (0, 9)));
+        assert!(!differs(None, None, (0, 9)));
+        assert!(differs(Some(5), Some(7), (0, 9)));
+        assert!(differs(None, Some(7), (0, 9)));
+        assert!(differs(Some(7), None, (0, 9)));
+        assert!(differs(Some(3), Some(3), (6, 9)));
+        assert!(differs(Some(12), Some(12), (0, 9)));
+    }
+}

@@ -1,0 +1,195 @@
+//! Carries out the removals of once-watches that were told: whoever owns the
+//! partition reads what his and earlier owners' commits left there.
+//!
+//! A removal names a version of a row, and repeating one does nothing: so the
+//! offsets are committed afterwards, by whoever was there last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pricedrop_model::seams::{Error, WatchWriter};
+use pricedrop_model::{Partition, Removal};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::client::assign::assign;
+use crate::client::log::Logged;
+use crate::client::queries::away;
+use crate::group::group_consumer::Member;
+use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
+use crate::notifier::figures::Figures;
+use crate::notifier::states::Shared;
+use crate::settings::Settings;
+use pricedrop_model::sync::lock;
+
+/// A running remover; stops when dropped.
+pub struct Remover {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Remover {
+    pub(crate) fn start(
+        settings: Settings,
+        member: Arc<Member>,
+        shared: Shared,
+        watches: Arc<dyn WatchWriter>,
+        figures: Arc<Figures>,
+    ) -> std::io::Result<Remover> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || {
+            let mut work =
+                Work { settings, member, shared, watches, figures, reading: BTreeMap::new(), runtime };
+            let mut said = String::new();
+            while !told.load(Ordering::SeqCst) {
+                let Err(error) = work.until_stopped(&told) else { return };
+                if said != error.to_string() {
+                    said = error.to_string();
+                    tracing::warn!(%error, "told watches are not removed for now; they stay silent");
+                }
+                std::thread::park_timeout(Duration::from_millis(REMOVAL_PAUSE_MS));
+            }
+        };
+        let thread = std::thread::Builder::new().name("kafka-removals".into()).spawn(run)?;
+        Ok(Remover { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    settings: Settings,
+    member: Arc<Member>,
+    shared: Shared,
+    watches: Arc<dyn WatchWriter>,
+    figures: Arc<Figures>,
+    /// The epochs of the partitions that are read.
+    reading: BTreeMap<Partition, u64>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// A removal and where it stood.
+type Found = (Partition, i64, Option<Removal>);
+
+impl Work {
+    fn until_stopped(&mut self, stop: &AtomicBool) -> Result<(), Error> {
+        self.reading.clear();
+        let mut config = self.settings.reader();
+        config.set("group.id", format!("{}.remover", self.settings.group));
+        // Removals that expired are those of watches that fire again.
+        config.set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer<Logged> =
+            BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+        while !stop.load(Ordering::SeqCst) {
+            self.follow(&consumer)?;
+            let found = self.read(&consumer)?;
+            if !found.is_empty() {
+                self.carry_out(&consumer, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the partitions that are ours now, from the committed offsets.
+    fn follow(&mut self, consumer: &BaseConsumer<Logged>) -> Result<(), Error> {
+        let owned: BTreeMap<Partition, u64> =
+            lock(&self.shared).owned.iter().map(|(partition, owned)| (*partition, owned.epoch)).collect();
+        if owned == self.reading {
+            return Ok(());
+        }
+        let topic = &self.settings.topics.removals;
+        let mut list = TopicPartitionList::new();
+        for partition in owned.keys() {
+            list.add_partition(topic, partition.0);
+        }
+        let committed = consumer.committed_offsets(list, Duration::from_millis(CALL_MS)).map_err(away)?;
+        let mut from = TopicPartitionList::new();
+        for one in committed.elements() {
+            let offset = match one.offset() {
+                Offset::Offset(offset) => Offset::Offset(offset),
+                _ => Offset::Beginning,
+            };
+            from.add_partition_offset(topic, one.partition(), offset).map_err(away)?;
+        }
+        assign(consumer, &from).map_err(away)?;
+        self.reading = owned;
+        Ok(())
+    }
+
+    fn read(&self, consumer: &BaseConsumer<Logged>) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        let mut wait = Duration::from_millis(REMOVAL_POLL_MS);
+        while found.len() < REMOVALS {
+            let Some(message) = consumer.poll(wait) else { break };
+            let message = message.map_err(away)?;
+            let removal = message.payload().and_then(|bytes| serde_json::from_slice(bytes).ok());
+            if removal.is_none() {
+                tracing::error!(offset = message.offset(), "a removal that cannot be read is passed over");
+            }
+            found.push((Partition(message.partition()), message.offset(), removal));
+            wait = Duration::ZERO;
+        }
+        Ok(found)
+    }
+
+    /// Removes up to the first, in each partition, whose product still tells:
+    /// a resumed fan-out reads its first rows again.
+    fn carry_out(&mut self, consumer: &BaseConsumer<Logged>, found: Vec<Found>) -> Result<(), Error> {
+        let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
+        let mut put_off: BTreeMap<Partition, i64> = BTreeMap::new();
+        let mut removals = Vec::new();
+        // A partition that went away is the next owner's, whose products we do not know.
+        let held: BTreeMap<Partition, u64> = self.member.held().into_iter().collect();
+        {
+            let holdings = lock(&self.shared);
+            for (partition, offset, removal) in found {
+                if put_off.contains_key(&partition) {
+                    continue;
+                }
+                let owned = holdings.owned.get(&partition);
+                let ours = owned.filter(|owned| held.get(&partition) == Some(&owned.epoch));
+                let waits = removal.as_ref().is_some_and(|removal| {
+                    ours.is_none_or(|owned| owned.states.is_telling(&removal.product))
+                });
+                if waits {
+                    put_off.insert(partition, offset);
+                } else {
+                    next.insert(partition, offset + 1);
+                    removals.extend(removal);
+                }
+            }
+        }
+        if !removals.is_empty() {
+            self.runtime.block_on(self.watches.remove_told(&removals))?;
+            self.figures.removals.fetch_add(removals.len() as u64, Ordering::Relaxed);
+        }
+        let topic = &self.settings.topics.removals;
+        if !next.is_empty() {
+            let mut done = TopicPartitionList::new();
+            for (partition, offset) in next {
+                done.add_partition_offset(topic, partition.0, Offset::Offset(offset)).map_err(away)?;
+            }
+            consumer.commit(&done, CommitMode::Sync).map_err(away)?;
+        }
+        if !put_off.is_empty() {
+            // Read again from the committed offsets, after a while.
+            self.reading.clear();
+            std::thread::park_timeout(Duration::from_millis(REMOVAL_POLL_MS));
+        }
+        Ok(())
+    }
+}

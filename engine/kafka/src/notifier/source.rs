@@ -1,0 +1,76 @@
+//! The input: records of the partitions that are ours, from where they were
+//! taken over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::{Partition, Position, Record};
+
+use crate::group::group_consumer::Member;
+use crate::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
+use crate::notifier::states::Shared;
+use pricedrop_model::sync::lock;
+
+/// Updates of the partitions that the group gave us.
+pub struct KafkaSource {
+    member: Arc<Member>,
+    shared: Shared,
+    /// Those that nothing is wanted of for now.
+    held_back: BTreeSet<Partition>,
+}
+
+impl KafkaSource {
+    pub(crate) fn new(member: Arc<Member>, shared: Shared) -> KafkaSource {
+        KafkaSource { member, shared, held_back: BTreeSet::new() }
+    }
+
+    /// Why the notifier must restore, if it must.
+    fn moved(&self) -> Option<String> {
+        let holdings = lock(&self.shared);
+        if holdings.version != self.member.version() {
+            return Some("partitions came or went".into());
+        }
+        let waited = holdings.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
+        // Each look costs unfinished fan-outs what they have in hand.
+        let pause_ms = LOOK_AGAIN_MS << holdings.looks.min(LOOKS_DOUBLED);
+        let again = !holdings.stopped.is_empty() && waited >= Duration::from_millis(pause_ms);
+        again.then(|| "looking again at partitions that wait for a person".into())
+    }
+}
+
+#[async_trait]
+impl UpdateSource for KafkaSource {
+    async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {
+        let until = Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            let records = self.member.read(most);
+            if let Some(why) = self.moved() {
+                return Err(Error::Moved(why));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if !records.is_empty() || left.is_zero() {
+                return Ok(Some(records));
+            }
+            self.member.wait(left).await;
+        }
+    }
+
+    fn hold_back(&mut self, partitions: &[Partition]) {
+        let wanted: BTreeSet<Partition> = partitions.iter().copied().collect();
+        let read_on: Vec<_> = self.held_back.difference(&wanted).copied().collect();
+        let paused: Vec<_> = wanted.difference(&self.held_back).copied().collect();
+        self.member.pause(&paused);
+        self.member.unpause(&read_on);
+        self.held_back = wanted;
+    }
+
+    fn settled(&mut self, _: Vec<(Position, Outcome)>) {}
+
+    fn rewind(&mut self, offsets: &[(Partition, i64)]) {
+        self.held_back.clear();
+        self.member.read_only(offsets);
+    }
+}

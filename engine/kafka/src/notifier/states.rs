@@ -1,0 +1,198 @@
+//! The product states of the partitions that are ours, in memory, as they are
+//! committed: encoded, for a million of them must fit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use pricedrop_model::seams::{Error, PriceRow};
+use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, StateKey, WallTime};
+
+use crate::limits::SHOWN_WITHIN_MS;
+
+/// The states of one product, encoded.
+type Encoded = Vec<(Currency, Box<[u8]>)>;
+
+/// All states of one partition.
+#[derive(Default)]
+pub struct PartitionStates {
+    products: HashMap<ProductId, Encoded>,
+    /// States with a held update or an unfinished fan-out.
+    unfinished: BTreeSet<StateKey>,
+    /// Products that tell at this moment.
+    telling: BTreeSet<StateKey>,
+}
+
+impl PartitionStates {
+    /// Remembers a stored state; none: it was forgotten. When it was evaluated
+    /// last.
+    ///
+    /// # Errors
+    /// The bytes are no state.
+    pub fn store(&mut self, key: &StateKey, bytes: Option<&[u8]>) -> Result<Option<WallTime>, Error> {
+        let state = bytes.map(ProductState::decode).transpose()?;
+        self.remember(key, state.as_ref(), bytes);
+        Ok(state.and_then(|state| state.last).map(|last| last.at))
+    }
+
+    /// Remembers a state and its stored form.
+    pub fn remember(&mut self, key: &StateKey, state: Option<&ProductState>, bytes: Option<&[u8]>) {
+        let of_product = self.products.entry(key.product.clone()).or_default();
+        of_product.retain(|(currency, _)| *currency != key.currency);
+        match bytes {
+            Some(bytes) => of_product.push((key.currency, bytes.into())),
+            None if of_product.is_empty() => {
+                self.products.remove(&key.product);
+            }
+            None => {}
+        }
+        let telling = state.is_some_and(|state| state.fan_out.is_some());
+        let held = state.is_some_and(|state| state.pending.is_some());
+        note(&mut self.telling, key, telling);
+        note(&mut self.unfinished, key, telling || held);
+    }
+
+    /// A fan-out of this state may be unfinished from now on.
+    pub fn begin_telling(&mut self, key: &StateKey) {
+        note(&mut self.telling, key, true);
+    }
+
+    /// The states of a product.
+    ///
+    /// # Errors
+    /// Stored bytes are no state.
+    pub fn of(
+        &self,
+        partition: Partition,
+        product: &ProductId,
+    ) -> Result<Vec<(StateKey, ProductState)>, Error> {
+        let known = self.products.get(product).into_iter().flatten();
+        let decode = |(currency, bytes): &(Currency, Box<[u8]>)| {
+            let key = StateKey { partition, product: product.clone(), currency: *currency };
+            Ok((key, ProductState::decode(bytes)?))
+        };
+        known.map(decode).collect()
+    }
+
+    /// States with a held update or an unfinished fan-out.
+    ///
+    /// # Errors
+    /// Stored bytes are no state.
+    pub fn unfinished(&self) -> Result<Vec<(StateKey, ProductState)>, Error> {
+        let mut states = Vec::new();
+        for key in &self.unfinished {
+            let of_product = self.of(key.partition, &key.product)?;
+            states.extend(of_product.into_iter().filter(|(one, _)| one == key));
+        }
+        Ok(states)
+    }
+
+    /// Whether a fan-out of this product is unfinished.
+    pub fn is_telling(&self, product: &ProductId) -> bool {
+        self.telling.iter().any(|key| key.product == *product)
+    }
+
+    /// What a product was evaluated at last.
+    pub fn last(&self, key: &StateKey) -> Option<Evaluated> {
+        let of_product = self.products.get(&key.product)?;
+        let (_, bytes) = of_product.iter().find(|(currency, _)| *currency == key.currency)?;
+        ProductState::decode(bytes).ok()?.last
+    }
+
+    /// What is shown of a product's state.
+    ///
+    /// # Errors
+    /// Stored bytes are no state.
+    pub fn price(&self, key: &StateKey, next_offset: i64) -> Result<PriceRow, Error> {
+        let of_product = self.of(key.partition, &key.product)?;
+        let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
+        let state = state.unwrap_or_default();
+        let (last, floor) = (state.last, state.floor);
+        Ok(PriceRow { key: key.clone(), next_offset, turn: TAKEN_OVER_TURN, last, floor })
+    }
+
+    /// How many products have a state.
+    pub fn len(&self) -> usize {
+        self.products.len()
+    }
+}
+
+fn note(set: &mut BTreeSet<StateKey>, key: &StateKey, belongs: bool) {
+    match belongs {
+        true => set.insert(key.clone()),
+        false => set.remove(key),
+    };
+}
+
+/// The states that were stored last: prices of theirs may be committed, and not
+/// shown yet. A price is shown soon behind its commit, so it is enough to look
+/// a while back from the last one.
+#[derive(Default)]
+pub struct Latest {
+    keys: VecDeque<(Option<WallTime>, StateKey)>,
+    /// The last evaluation.
+    at: Option<WallTime>,
+}
+
+impl Latest {
+    /// Adds the next state of the log; one that was forgotten has no time.
+    pub fn add(&mut self, key: StateKey, at: Option<WallTime>) {
+        self.at = self.at.max(at);
+        self.keys.push_back((at.or(self.at), key));
+        let since = self.at.map(|at| WallTime(at.0.saturating_sub(SHOWN_WITHIN_MS)));
+        while self.keys.front().is_some_and(|(at, _)| *at < since) {
+            self.keys.pop_front();
+        }
+    }
+
+    /// Each of them once.
+    pub fn keys(&self) -> BTreeSet<&StateKey> {
+        self.keys.iter().map(|(_, key)| key).collect()
+    }
+}
+
+/// What is known of a partition that is ours.
+pub struct Owned {
+    /// Since when it is ours.
+    pub epoch: u64,
+    /// The next offset, as committed.
+    pub next: i64,
+    /// How many commits there were with that offset.
+    pub turn: u16,
+    /// Its states.
+    pub states: PartitionStates,
+}
+
+impl Owned {
+    /// As it is taken over.
+    pub fn new(epoch: u64, next: i64, states: PartitionStates) -> Owned {
+        Owned { epoch, next, turn: TAKEN_OVER_TURN, states }
+    }
+
+    /// Goes on behind a commit.
+    pub fn go_on(&mut self, next: i64) {
+        self.turn = if next == self.next { self.turn.saturating_add(1) } else { 0 };
+        self.next = next;
+    }
+}
+
+/// More commits than the worker before made with one offset.
+const TAKEN_OVER_TURN: u16 = 512;
+
+/// The partitions of a worker.
+#[derive(Default)]
+pub struct Holdings {
+    /// Those that were taken over.
+    pub owned: BTreeMap<Partition, Owned>,
+    /// Those that wait for a person, and why.
+    pub stopped: BTreeMap<Partition, String>,
+    /// The member's version that this answers to; another one: restore.
+    pub version: u64,
+    /// How often those were looked at again.
+    pub looks: u32,
+    /// When it was looked at.
+    pub looked_at: Option<Instant>,
+}
+
+/// Partitions and states, shared by the parts of a worker.
+pub(crate) type Shared = Arc<Mutex<Holdings>>;
