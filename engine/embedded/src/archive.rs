@@ -19,38 +19,17 @@ use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, Record};
 use serde::{Deserialize, Serialize};
 
-use super::intake::PARTITION;
 use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, STEP_ROWS};
-use super::slot::ReadError;
+use super::offsets;
+use super::shared::Inner;
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
+use super::topics::ArchivedTopic;
+use super::topics::PARTITION;
 use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
-use super::{INPUT_TOPIC, Inner, commit, keys, outbox, rows};
-
-/// A topic of the embedded store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchivedTopic {
-    /// The updates that were posted.
-    Updates,
-    /// The notifications of the outbox.
-    Notifications,
-    /// The dead letters, as JSON.
-    DeadLetters,
-}
+use super::{keys, outbox, rows};
 
 impl ArchivedTopic {
-    /// All topics.
-    pub const ALL: [ArchivedTopic; 3] =
-        [ArchivedTopic::Updates, ArchivedTopic::Notifications, ArchivedTopic::DeadLetters];
-
-    /// The name under which the archive keeps it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ArchivedTopic::Updates => INPUT_TOPIC,
-            ArchivedTopic::Notifications => "user_notifications",
-            ArchivedTopic::DeadLetters => "dead_letters",
-        }
-    }
-
     /// The key of the offset up to which it is archived. For notifications it is a cursor
     /// of the outbox, which keeps the blocks that a cursor has not passed.
     fn cursor(self) -> Vec<u8> {
@@ -64,7 +43,7 @@ impl ArchivedTopic {
     fn end(self, store: &Store) -> Result<i64, ReadError> {
         match self {
             ArchivedTopic::Updates => {
-                let offsets = commit::stored_offsets(store)?;
+                let offsets = offsets::stored_offsets(store)?;
                 let input = offsets.iter().find(|(partition, _)| *partition == PARTITION);
                 Ok(input.map_or(0, |(_, next)| *next))
             }
@@ -217,7 +196,7 @@ impl ArchiveSource for EmbeddedArchiveSource {
     fn offsets(&mut self, _: Partition) -> Result<(i64, i64), Error> {
         let topic = self.topic;
         // The first offset is read first: records that come meanwhile only move the end.
-        self.inner.shared.slot.read(|store| Ok((topic.first(store)?, topic.end(store)?)))
+        self.inner.shared.store.read(|store| Ok((topic.first(store)?, topic.end(store)?)))
     }
 
     fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
@@ -228,7 +207,7 @@ impl ArchiveSource for EmbeddedArchiveSource {
     fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
         let topic = self.topic;
         let records = match self.next {
-            Some(next) => self.inner.shared.slot.read(|store| topic.read(store, next))?,
+            Some(next) => self.inner.shared.store.read(|store| topic.read(store, next))?,
             None => Vec::new(),
         };
         match records.last() {

@@ -10,14 +10,19 @@ use pricedrop_model::dispatch::{DeadItem, DeadWhat};
 use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
-use super::archive::{self, ArchivedTopic};
-use super::intake::PARTITION;
+use super::archive;
+use super::error::Broken;
 use super::limits::{DEAD_TEXT_BYTES, KNOWN_PRODUCTS};
-use super::slot::ReadError;
+use super::offsets::offset_key;
+use super::offsets::stored_offsets;
+use super::shared::{Inner, Shared};
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
+use super::topics::ArchivedTopic;
+use super::topics::PARTITION;
 use super::txn::Txn;
 use super::writer::WriteError;
-use super::{Broken, Inner, Shared, dead_letters, keys, outbox};
+use super::{dead_letters, keys, outbox};
 
 /// Commits what the notifier decided.
 pub struct EmbeddedCommitter {
@@ -40,7 +45,7 @@ impl EmbeddedCommitter {
             self.known.clear();
         }
         let new: Vec<_> = products.iter().filter(|place| !self.known.contains_key(*place)).cloned().collect();
-        let states = self.inner.shared.slot.read(|store| load(store, &new))?;
+        let states = self.inner.shared.store.read(|store| load(store, &new))?;
         self.known.extend(new.into_iter().map(|place| (place, Vec::new())));
         for (key, state) in states {
             self.known.entry((key.partition, key.product.clone())).or_default().push((key, state));
@@ -54,7 +59,7 @@ impl EmbeddedCommitter {
         match offset {
             Some(offset) if shared.archives(ArchivedTopic::Updates) => {
                 let committed = shared.committed.load(Ordering::Acquire);
-                shared.intake().map_or_else(Vec::new, |intake| intake.records(committed..offset))
+                shared.uncommitted(committed..offset)
             }
             _ => Vec::new(),
         }
@@ -66,25 +71,6 @@ impl EmbeddedCommitter {
         states.retain(|(known, _)| known != key);
         states.push((key.clone(), state.clone()));
     }
-}
-
-const OFFSET: &[u8] = b"offset/";
-
-fn offset_key(partition: Partition) -> Vec<u8> {
-    [OFFSET, &partition.0.to_be_bytes()].concat()
-}
-
-/// The next offset to read of every partition that has one.
-pub(super) fn stored_offsets(store: &Store) -> Result<Vec<(Partition, i64)>, ReadError> {
-    let mut offsets = Vec::new();
-    for guard in store.prefix(Table::Meta, OFFSET) {
-        let (key, value) = guard.into_inner()?;
-        let partition = key[OFFSET.len()..]
-            .try_into()
-            .map_err(|_| Broken("an offset's key has another length".into()))?;
-        offsets.push((Partition(i32::from_be_bytes(partition)), keys::split_number(&value)?));
-    }
-    Ok(offsets)
 }
 
 /// What a state has pending, one bit each; the value of its unfinished row.
@@ -199,7 +185,7 @@ fn dead_item(letter: DeadLetter, at: WallTime) -> DeadItem {
 impl Committer for EmbeddedCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
         self.known.clear();
-        let restored = self.inner.shared.slot.read(restore)?;
+        let restored = self.inner.shared.store.read(restore)?;
         for &(partition, offset) in &restored.offsets {
             if partition == PARTITION {
                 self.inner.shared.committed.fetch_max(offset, Ordering::AcqRel);

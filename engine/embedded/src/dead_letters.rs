@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters};
 use pricedrop_model::seams::Error;
 
-use super::archive::{self, ArchivedTopic};
+use super::archive;
+use super::shared::Inner;
 use super::store::Table;
+use super::topics::ArchivedTopic;
 use super::txn::{NEXT_DEAD_LETTER, Txn};
-use super::{Inner, keys, rows};
+use super::{keys, rows};
 
 /// The dead letters of the store.
 #[derive(Clone)]
@@ -52,14 +54,14 @@ impl DeadLetters for EmbeddedDeadLetters {
 
     async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
         let from = keys::number(after.map_or(0, |after| after.saturating_add(1)));
-        self.0.shared.slot.read(|store| {
+        self.0.shared.store.read(|store| {
             let rows = fjall::Readable::range(&store.snapshot(), store.table(Table::DeadLetters), from..);
             rows.take(most).map(|guard| Ok(rows::from_json(&guard.value()?)?)).collect()
         })
     }
 
     async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error> {
-        self.0.shared.slot.read(|store| {
+        self.0.shared.store.read(|store| {
             let stored = store.get(Table::DeadLetters, &keys::number(number))?;
             Ok(stored.map(|bytes| rows::from_json(&bytes)).transpose()?)
         })

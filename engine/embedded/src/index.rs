@@ -16,11 +16,13 @@ use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::{Price, ProductId};
 use serde::{Deserialize, Serialize};
 
+use super::error::Broken;
+use super::keys;
 use super::rows::{self, IndexSlot, ProductRow};
-use super::slot::ReadError;
+use super::shared::Shared;
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
 use super::txn::{NEXT_INDEX, Txn};
-use super::{Broken, Shared, keys};
 
 /// The active policy, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

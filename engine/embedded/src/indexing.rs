@@ -4,12 +4,13 @@
 use pricedrop_model::ProductId;
 
 use super::index::{self, Changed, Cutters, ReadPolicies as _};
+use super::keys;
 use super::limits::STEP_ROWS;
 use super::rows::{self, ProductRow};
-use super::slot::ReadError;
+use super::shared::Shared;
 use super::store::Table;
+use super::store_handle::ReadError;
 use super::txn::Txn;
-use super::{Shared, keys};
 
 /// Where the building of an index is.
 #[derive(Debug, Clone)]
@@ -116,14 +117,15 @@ pub(super) fn drop_inactive(txn: &mut Txn<'_>, product: &ProductId) -> Result<()
 /// Products with more watches than the plain range is meant for, and those that
 /// have an index already.
 pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::seams::Error> {
-    shared.slot.read(|store| {
+    shared.store.read(|store| {
         let mut products = Vec::new();
         for guard in store.prefix(Table::Products, &[]) {
             let (key, value) = guard.into_inner()?;
             let row: ProductRow = rows::decode(&value)?;
             if row.watches() > shared.options.watchers_above || !row.indexes.is_empty() {
                 let (name, _) = keys::take_name(&key)?;
-                let product = ProductId::new(&name).map_err(|error| super::Broken(error.to_string()))?;
+                let product =
+                    ProductId::new(&name).map_err(|error| super::error::Broken(error.to_string()))?;
                 products.push(product);
             }
         }

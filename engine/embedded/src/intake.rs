@@ -20,10 +20,11 @@ use pricedrop_model::{EventTime, Partition, Position, Record};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Shared, commit};
-
-/// The embedded input has one partition.
-pub const PARTITION: Partition = Partition(0);
+use super::offsets;
+use super::shared::Shared;
+use super::shared::Uncommitted;
+use super::topics::PARTITION;
+use std::sync::Weak;
 
 /// What became of a posted record. Whatever it says, the record is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +210,7 @@ struct Admitted {
     answer: oneshot::Receiver<Vec<(Position, Posted)>>,
 }
 
-pub(super) struct Intake {
+struct Intake {
     shared: Arc<Shared>,
     state: Mutex<State>,
     /// Records were posted, or the intake was closed.
@@ -223,19 +224,9 @@ impl Intake {
         lock(&self.state)
     }
 
-    /// The records with these offsets: all of them, as long as none was committed.
-    pub(super) fn records(&self, offsets: Range<i64>) -> Vec<Record> {
-        let expected = offsets.end - offsets.start;
-        let state = self.lock();
-        let records: Vec<Record> =
-            state.waiting.range(offsets).map(|(_, waiting)| waiting.record.clone()).collect();
-        debug_assert_eq!(records.len() as i64, expected, "a record is kept until its commit");
-        records
-    }
-
     /// Takes a post in when there is room; a post is taken whole.
     fn try_admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Option<Admitted>, PostError> {
-        if let Some(reason) = self.shared.slot.down() {
+        if let Some(reason) = self.shared.store.down() {
             return Err(PostError::Unavailable(reason));
         }
         let options = &self.shared.options;
@@ -255,9 +246,20 @@ impl Intake {
     }
 }
 
+impl Uncommitted for Intake {
+    fn records(&self, offsets: Range<i64>) -> Vec<Record> {
+        let expected = offsets.end - offsets.start;
+        let state = self.lock();
+        let records: Vec<Record> =
+            state.waiting.range(offsets).map(|(_, waiting)| waiting.record.clone()).collect();
+        debug_assert_eq!(records.len() as i64, expected, "a record is kept until its commit");
+        records
+    }
+}
+
 /// Opens the intake behind the committed offset.
 pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource), Error> {
-    let offsets = shared.slot.read(commit::stored_offsets)?;
+    let offsets = shared.store.read(offsets::stored_offsets)?;
     let next = offsets.iter().find(|(partition, _)| *partition == PARTITION).map_or(0, |(_, next)| *next);
     let state = State { next, handed: next, ..State::default() };
     shared.committed.fetch_max(next, Ordering::AcqRel);
@@ -267,7 +269,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource)
         posted: Notify::new(),
         taken: Notify::new(),
     });
-    *lock(&shared.intake) = Arc::downgrade(&intake);
+    shared.set_uncommitted(Arc::downgrade(&intake) as Weak<dyn Uncommitted>);
     Ok((PriceIntake(intake.clone()), EmbeddedSource(intake)))
 }
 

@@ -3,7 +3,7 @@
 
 use pricedrop_model::{BucketId, Currency, Partition, Price, ProductId, StateKey, UserId};
 
-use super::Broken;
+use super::error::Broken;
 
 /// Bytes of a threshold within a key.
 const PRICE: usize = 12;

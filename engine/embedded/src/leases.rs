@@ -9,11 +9,13 @@ use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};
 use pricedrop_model::seams::Error;
 
+use super::error::Broken;
+use super::keys;
 use super::limits::STEP_ROWS;
-use super::slot::ReadError;
+use super::shared::Inner;
 use super::store::Table;
+use super::store_handle::ReadError;
 use super::txn::Txn;
-use super::{Broken, Inner, keys};
 
 const LEASED: u8 = 1;
 const DELIVERED: u8 = 2;

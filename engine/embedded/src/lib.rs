@@ -11,7 +11,7 @@
 //!
 //! All writes go through one thread (`writer`), which commits what waits as one
 //! synced batch. A batch that fails closes the store; it is opened again from
-//! disk as soon as there is room, under all adapters at once (`slot`).
+//! disk as soon as there is room, under all adapters at once (`store_handle`).
 //!
 //! Invariant: no handle of the database is kept outside of a call, or the
 //! store could not be opened again.
@@ -19,140 +19,66 @@
 mod archive;
 mod commit;
 mod dead_letters;
-mod heal;
+mod error;
 mod index;
 mod indexing;
 mod intake;
-mod keeper;
 mod keys;
 mod leases;
 pub mod limits;
+mod maintenance;
+mod offsets;
+mod options;
 mod outbox;
 mod policies;
 mod prices;
 mod recipients;
+mod reopen;
 mod retries;
 mod rows;
-mod slot;
+mod shared;
 mod store;
-mod times;
+mod store_handle;
+mod topics;
 mod txn;
 mod view;
+mod watch_clock;
 mod watches;
+mod work;
 mod writer;
 
 use std::fs::{self, File, TryLockError};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
-use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
+use pricedrop_model::plugin::{NoPlugins, Plugins};
 use pricedrop_model::sync::lock;
-use pricedrop_model::time::SystemClock;
-use pricedrop_model::{Clock, Notification, seams};
+use pricedrop_model::{Notification, seams};
 use tokio::sync::watch;
 
-pub use archive::{ArchivedTopic, EmbeddedArchiveSource};
+pub use archive::EmbeddedArchiveSource;
 pub use commit::EmbeddedCommitter;
 pub use dead_letters::EmbeddedDeadLetters;
-pub use intake::{EmbeddedSource, PARTITION, PostError, Posted, PostedRecord, PriceIntake};
+pub use error::Error;
+pub use intake::{EmbeddedSource, PostError, Posted, PostedRecord, PriceIntake};
 pub use leases::EmbeddedLeases;
+pub use options::Options;
 pub use outbox::EmbeddedNotifications;
 pub use policies::EmbeddedPolicies;
 pub use pricedrop_model::migration::Progress;
 pub use prices::EmbeddedPrices;
 pub use recipients::EmbeddedRecipients;
 pub use retries::EmbeddedRetries;
+pub use topics::{ArchivedTopic, INPUT_TOPIC, PARTITION};
 pub use watches::EmbeddedWatches;
 
-use intake::Intake;
-use slot::Slot;
-use times::Times;
+use shared::{Inner, Shared};
+use store_handle::StoreHandle;
+use watch_clock::WatchClock;
+use work::Work;
 use writer::Writer;
 
-/// The topic that notifications of embedded updates name as their source.
-pub const INPUT_TOPIC: &str = "price_updates";
-
-/// Why the store does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Stop the other process, or name another folder.
-    #[error("the data folder {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// Make the folder writable, or name another one.
-    #[error("the data folder {} cannot be used: {source}", .folder.display())]
-    Folder {
-        /// The data folder.
-        folder: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Free the disk or restore the folder; nothing was changed.
-    #[error("the store in {} cannot be opened: {reason}", .folder.display())]
-    Store {
-        /// The data folder.
-        folder: PathBuf,
-        /// What the database said.
-        reason: String,
-    },
-}
-
-/// Stored bytes that are not as they were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken(pub(crate) String);
-
-impl From<Broken> for seams::Error {
-    fn from(error: Broken) -> Self {
-        seams::Error::Broken(error.0)
-    }
-}
-
-/// How the embedded adapters run.
-#[derive(Clone)]
-pub struct Options {
-    /// The data folder; made when missing.
-    pub folder: PathBuf,
-    /// Cache of blocks read, bytes.
-    pub cache_bytes: u64,
-    /// A product with more watches than this is read by bucket.
-    pub watchers_above: u64,
-    /// How long the outbox keeps notifications that were dispatched, milliseconds.
-    pub outbox_retention_ms: i64,
-    /// How long a confirmation of a delivery is kept, milliseconds.
-    pub confirmation_ms: i64,
-    /// Records that may wait for the notifier.
-    pub intake_records: usize,
-    /// Bytes of records that may wait for the notifier.
-    pub intake_bytes: usize,
-    /// How long a post waits for room, milliseconds.
-    pub intake_wait_ms: u64,
-    /// How long a post waits for its outcome, milliseconds.
-    pub answer_wait_ms: u64,
-    /// What an archiver reads of it: it is kept until then.
-    pub archived: Vec<ArchivedTopic>,
-    /// Where wall time comes from.
-    pub clock: Arc<dyn Clock>,
-}
-
 impl Options {
-    /// The defaults, in this folder.
-    pub fn new(folder: impl Into<PathBuf>) -> Options {
-        Options {
-            folder: folder.into(),
-            cache_bytes: limits::CACHE_BYTES,
-            watchers_above: limits::WATCHERS_ABOVE,
-            outbox_retention_ms: limits::OUTBOX_RETENTION_MS,
-            confirmation_ms: limits::CONFIRMATION_MS,
-            intake_records: limits::INTAKE_RECORDS,
-            intake_bytes: limits::INTAKE_BYTES,
-            intake_wait_ms: limits::INTAKE_WAIT_MS,
-            answer_wait_ms: limits::ANSWER_WAIT_MS,
-            archived: Vec::new(),
-            clock: Arc::new(SystemClock),
-        }
-    }
-
     /// Opens the store, or makes it.
     ///
     /// # Errors
@@ -161,33 +87,33 @@ impl Options {
         let folder = self.folder.clone();
         let lock = lock_folder(&folder)?;
         let store_error = |reason| Error::Store { folder: folder.clone(), reason };
-        let slot = Slot::open(folder.clone(), self.cache_bytes)
+        let store = StoreHandle::open(folder.clone(), self.cache_bytes)
             .map_err(|error| store_error(store::reason(&error)))?;
-        let (slot, times) = (Arc::new(slot), Arc::new(Times::new(self.clock.clone())));
-        let start = slot.read(|store| {
+        let (store, times) = (Arc::new(store), Arc::new(WatchClock::new(self.clock.clone())));
+        let start = store.read(|store| {
             times.start_behind(txn::stored_times(store)?);
             archive::begin(store, &self.archived)?;
             Ok((archive::store_id(store)?, txn::stored_number(store, txn::NEXT_NOTIFICATION)?))
         });
         let (id, next_notification) = start.map_err(|error| store_error(error.to_string()))?;
-        let (writer, thread) = Writer::start(slot.clone(), times.clone())
+        let (writer, thread) = Writer::start(store.clone(), times.clone())
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         let shared = Shared {
             id,
-            slot,
+            store,
             times,
             plugins: Mutex::new(Arc::new(NoPlugins)),
             written: watch::channel(next_notification).0,
             committed: AtomicI64::new(0),
-            work: keeper::Work::default(),
-            intake: Mutex::new(Weak::new()),
+            work: Work::default(),
+            uncommitted: Mutex::new(None),
             migrating: Mutex::new(None),
             options: self,
         };
         let shared = Arc::new(shared);
-        let keeper = keeper::start(shared.clone(), writer.clone())
+        let maintenance = maintenance::start(shared.clone(), writer.clone())
             .map_err(|source| Error::Folder { folder, source })?;
-        let inner = Inner { shared, writer: Some(writer), threads: vec![keeper, thread], _lock: lock };
+        let inner = Inner { shared, writer: Some(writer), threads: vec![maintenance, thread], _lock: lock };
         Ok(Embedded(Arc::new(inner)))
     }
 }
@@ -204,85 +130,9 @@ fn lock_folder(folder: &std::path::Path) -> Result<File, Error> {
     }
 }
 
-/// What all adapters and the writer's jobs share; holds no handle of the
-/// writer, so that a job may keep it.
-pub(crate) struct Shared {
-    /// The random id of this store.
-    id: String,
-    slot: Arc<Slot>,
-    times: Arc<Times>,
-    plugins: Mutex<Arc<dyn Plugins>>,
-    /// The offset behind the last notification written.
-    written: watch::Sender<i64>,
-    /// The committed offset of the input.
-    committed: AtomicI64,
-    work: keeper::Work,
-    /// The records that were taken in and not committed yet.
-    intake: Mutex<Weak<Intake>>,
-    /// A policy that indexes are being moved to.
-    migrating: Mutex<Option<Arc<dyn Bucketing>>>,
-    options: Options,
-}
-
-impl Shared {
-    fn plugins(&self) -> Arc<dyn Plugins> {
-        lock(&self.plugins).clone()
-    }
-
-    /// Whether this topic is archived.
-    fn archives(&self, topic: ArchivedTopic) -> bool {
-        self.options.archived.contains(&topic)
-    }
-
-    fn intake(&self) -> Option<Arc<Intake>> {
-        lock(&self.intake).upgrade()
-    }
-
-    /// The policy that indexes are being moved to.
-    fn migrating(&self) -> Option<Arc<dyn Bucketing>> {
-        lock(&self.migrating).clone()
-    }
-
-    /// Tells readers of the outbox how far it goes.
-    fn announce(&self, next_notification: i64) {
-        self.written.send_if_modified(|next| {
-            let grows = next_notification > *next;
-            *next = next_notification.max(*next);
-            grows
-        });
-    }
-}
-
 /// The embedded store; hands out the adapters of every seam. Clones share it.
 #[derive(Clone)]
 pub struct Embedded(Arc<Inner>);
-
-struct Inner {
-    writer: Option<Writer>,
-    shared: Arc<Shared>,
-    /// The keeper, then the writer it writes through.
-    threads: Vec<JoinHandle<()>>,
-    _lock: File,
-}
-
-impl Inner {
-    fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("only dropping takes the writer")
-    }
-}
-
-/// Ends the threads and waits for them: then the store is closed and the folder
-/// free.
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.writer.take();
-        self.shared.work.stop();
-        for thread in self.threads.drain(..) {
-            // One that panicked has nothing left to finish.
-            let _ = thread.join();
-        }
-    }
-}
 
 impl Embedded {
     /// Tells it where to take plugins from: the bucket indexes follow the
@@ -360,7 +210,7 @@ impl Embedded {
     /// # Errors
     /// The store is away; try again.
     pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, seams::Error> {
-        self.0.shared.slot.read(|store| outbox::read(store, from.max(0), most))
+        self.0.shared.store.read(|store| outbox::read(store, from.max(0), most))
     }
 
     /// Appends notifications of the outbox from an offset on as JSON lines, at
@@ -369,7 +219,7 @@ impl Embedded {
     /// # Errors
     /// The store is away; try again.
     pub fn render_outbox(&self, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, seams::Error> {
-        self.0.shared.slot.read(|store| outbox::render(store, from.max(0), most, out))
+        self.0.shared.store.read(|store| outbox::render(store, from.max(0), most, out))
     }
 
     /// The offset behind the last notification of the outbox.
@@ -379,7 +229,7 @@ impl Embedded {
 
     /// Why nothing can be written or read just now, when that is so.
     pub fn down(&self) -> Option<String> {
-        self.0.shared.slot.down()
+        self.0.shared.store.down()
     }
 
     /// Bytes on disk, journals included.
@@ -387,6 +237,6 @@ impl Embedded {
     /// # Errors
     /// The store is away; try again.
     pub fn disk_bytes(&self) -> Result<u64, seams::Error> {
-        self.0.shared.slot.read(|store| Ok(store.disk_bytes()?))
+        self.0.shared.store.read(|store| Ok(store.disk_bytes()?))
     }
 }

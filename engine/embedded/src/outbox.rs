@@ -21,12 +21,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::intake::PARTITION;
+use super::error::Broken;
 use super::limits::{BLOCK_NOTIFICATIONS, PRUNE_BLOCKS};
-use super::slot::ReadError;
+use super::shared::Inner;
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
+use super::topics::INPUT_TOPIC;
+use super::topics::PARTITION;
 use super::txn::{NEXT_NOTIFICATION, Txn, stored_number};
-use super::{Broken, INPUT_TOPIC, Inner, keys, rows};
+use super::{keys, rows};
 
 /// A block as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -221,7 +224,7 @@ impl EmbeddedNotifications {
 
     fn fill(&mut self, most: usize) -> Result<(), Error> {
         let (next, cursor) = (self.next, &self.cursor);
-        let (next, read) = self.inner.shared.slot.read(|store| {
+        let (next, read) = self.inner.shared.store.read(|store| {
             let next = match next {
                 Some(next) => next,
                 None => stored_number(store, cursor)?,

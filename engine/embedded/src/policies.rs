@@ -17,8 +17,9 @@ use pricedrop_model::{BucketId, ProductId};
 use super::index::{self, ReadPolicies as _};
 use super::indexing::{self, Step};
 use super::limits::STEP_ROWS;
+use super::shared::{Inner, Shared};
 use super::store::Table;
-use super::{Inner, Shared, keys, rows};
+use super::{keys, rows};
 use pricedrop_model::migration::Progress;
 
 /// The policies of the store.
@@ -126,7 +127,7 @@ impl EmbeddedPolicies {
 fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucketing) -> Result<(), Error> {
     let broken =
         |what: &str| Error::Broken(format!("product {product}: {what}; the old policy stays active"));
-    let missing = shared.slot.read(|store| {
+    let missing = shared.store.read(|store| {
         let snapshot = store.snapshot();
         let prefix = keys::product(product);
         let Some(row) = fjall::Readable::get(&snapshot, store.table(Table::Products), &prefix)? else {
@@ -170,7 +171,7 @@ fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucke
 #[async_trait]
 impl PolicyRegistry for EmbeddedPolicies {
     async fn active(&self) -> Result<Option<PolicyIdentity>, Error> {
-        let active = self.0.shared.slot.read(|store| store.active_policy())?;
+        let active = self.0.shared.store.read(|store| store.active_policy())?;
         Ok(active.map(|active| active.identity()))
     }
 

@@ -11,9 +11,10 @@ use pricedrop_model::seams::{Error, PriceRow, PriceSink};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, Evaluated, Floor, ProductId, ProductState, StateKey};
 
-use super::intake::PARTITION;
+use super::keys;
+use super::shared::Inner;
 use super::store::Table;
-use super::{Inner, keys};
+use super::topics::PARTITION;
 
 /// Encoded states by their keys; none: to be deleted.
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -51,7 +52,7 @@ fn key(product: &ProductId, currency: Currency) -> Vec<u8> {
 impl CurrentPrices for EmbeddedPrices {
     async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
         let key = key(product, currency);
-        let stored = self.inner.shared.slot.read(|store| Ok(store.get(Table::States, &key)?))?;
+        let stored = self.inner.shared.store.read(|store| Ok(store.get(Table::States, &key)?))?;
         let state = stored.map(|bytes| ProductState::decode(&bytes)).transpose()?;
         Ok(state.and_then(|state| Some((state.last?, state.floor))))
     }

@@ -7,8 +7,9 @@ use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
 use pricedrop_model::seams::Error;
 
+use super::shared::Inner;
 use super::store::Table;
-use super::{Inner, keys, rows};
+use super::{keys, rows};
 
 /// The addresses in the store.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ fn key(recipient: &Recipient) -> Vec<u8> {
 #[async_trait]
 impl Recipients for EmbeddedRecipients {
     async fn of(&self, users: &[UserId]) -> Result<Vec<Vec<Recipient>>, Error> {
-        self.0.shared.slot.read(|store| {
+        self.0.shared.store.read(|store| {
             let of_user = |user: &UserId| {
                 let rows = store.prefix(Table::Recipients, &keys::name(user.as_str()));
                 rows.map(|guard| Ok(rows::from_json(&guard.value()?)?)).collect()
@@ -60,7 +61,7 @@ impl Recipients for EmbeddedRecipients {
 
     async fn list(&self, after: Option<&Recipient>, most: usize) -> Result<Vec<Recipient>, Error> {
         let from = after.map(|after| keys::next(key(after))).unwrap_or_default();
-        self.0.shared.slot.read(|store| {
+        self.0.shared.store.read(|store| {
             let rows = fjall::Readable::range(&store.snapshot(), store.table(Table::Recipients), from..);
             rows.take(most).map(|guard| Ok(rows::from_json(&guard.value()?)?)).collect()
         })

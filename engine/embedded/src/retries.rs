@@ -9,10 +9,11 @@ use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
 use pricedrop_model::seams::Error;
 
-use super::slot::ReadError;
+use super::shared::Inner;
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
 use super::txn::Txn;
-use super::{Inner, keys, rows};
+use super::{keys, rows};
 
 /// The retries of the store.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ impl RetryQueue for EmbeddedRetries {
     ) -> Result<Vec<Retry>, Error> {
         // Looking costs no sync: mostly nothing is due.
         let prefix = keys::name(channel);
-        let none_due = self.0.shared.slot.read(|store| {
+        let none_due = self.0.shared.store.read(|store| {
             let first = store.prefix(Table::Due, &prefix).next().map(|guard| guard.key()).transpose()?;
             let Some(first) = first else { return Ok(true) };
             Ok(keys::split_number(&first[..prefix.len() + 8])? > now.0)
@@ -123,6 +124,6 @@ impl RetryQueue for EmbeddedRetries {
     }
 
     async fn waiting(&self) -> Result<Vec<(String, u64)>, Error> {
-        self.0.shared.slot.read(waiting)
+        self.0.shared.store.read(waiting)
     }
 }

@@ -3,8 +3,9 @@
 use pricedrop_model::{Currency, Mode, Price, UserId, WallTime, Watch, WatchRow, WriteTime};
 use serde::{Deserialize, Serialize};
 
-use super::times::Stamp;
-use super::{Broken, keys};
+use super::error::Broken;
+use super::keys;
+use super::watch_clock::Stamp;
 
 /// A flag of a watch's first byte; below it the threshold's decimals and the
 /// mode.

@@ -6,10 +6,11 @@ use std::ops::Bound;
 
 use fjall::{PersistMode, Slice};
 
-use super::slot::ReadError;
+use super::error::Broken;
+use super::keys;
 use super::store::{Store, TABLES, Table};
-use super::times::{Stamp, Times};
-use super::{Broken, keys};
+use super::store_handle::ReadError;
+use super::watch_clock::{Stamp, WatchClock};
 
 /// Numbers the writer hands out; read from the store when it opens.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(super) const CLOCK: &[u8] = b"clock";
 /// One group of writes.
 pub(super) struct Txn<'a> {
     store: &'a Store,
-    times: &'a Times,
+    times: &'a WatchClock,
     pub(super) counters: &'a mut Counters,
     stamp: Option<Stamp>,
     changes: Vec<Change>,
@@ -46,7 +47,7 @@ struct Change {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(store: &'a Store, times: &'a Times, counters: &'a mut Counters) -> Txn<'a> {
+    pub(super) fn new(store: &'a Store, times: &'a WatchClock, counters: &'a mut Counters) -> Txn<'a> {
         let latest = TABLES.iter().map(|_| BTreeMap::new()).collect();
         Txn { store, times, counters, stamp: None, changes: Vec::new(), latest }
     }

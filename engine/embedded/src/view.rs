@@ -8,11 +8,13 @@ use fjall::{Guard, Iter, Readable, Slice, Snapshot};
 use pricedrop_model::seams::{Error, Scan, Summary, WatchView};
 use pricedrop_model::{BucketId, Cursor, Price, ProductId, UserId, WallTime, WatchPage};
 
+use super::error::Broken;
 use super::index::{ActivePolicy, ReadPolicies};
+use super::keys;
 use super::rows::{self, ProductRow, WatchValue};
-use super::slot::ReadError;
+use super::shared::Shared;
 use super::store::{Store, Table};
-use super::{Broken, Shared, keys};
+use super::store_handle::ReadError;
 
 /// A snapshot of one opening of the store.
 pub(super) struct View {
@@ -28,7 +30,7 @@ pub(super) struct View {
 pub(super) fn open(shared: &Arc<Shared>) -> Result<View, Error> {
     let (wall_time, opened) = shared
         .times
-        .view(|| shared.slot.read_generation(|store, generation| Ok((store.snapshot(), generation))));
+        .view(|| shared.store.read_generation(|store, generation| Ok((store.snapshot(), generation))));
     let (snapshot, generation) = opened?;
     Ok(View { shared: shared.clone(), wall_time, generation, snapshot, active: None })
 }
@@ -67,7 +69,7 @@ impl ReadPolicies for Reading<'_> {
 
 impl View {
     fn read<T>(&self, read: impl FnOnce(Reading<'_>) -> Result<T, ReadError>) -> Result<T, Error> {
-        let answer = self.shared.slot.read_generation(|store, generation| match generation {
+        let answer = self.shared.store.read_generation(|store, generation| match generation {
             same if same == self.generation => read(Reading { store, snapshot: &self.snapshot }).map(Some),
             _ => Ok(None),
         })?;

@@ -10,10 +10,11 @@ use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch};
 
 use super::index::{self, Changed, Cutters, ReadPolicies as _};
 use super::rows::{self, ProductRow, WatchValue, encode_watch};
-use super::slot::ReadError;
+use super::shared::{Inner, Shared};
 use super::store::{Store, Table};
+use super::store_handle::ReadError;
 use super::txn::Txn;
-use super::{Inner, Shared, keys, view};
+use super::{keys, view};
 
 /// The watches of the store.
 #[derive(Clone)]
@@ -215,7 +216,7 @@ impl WatchWriter for EmbeddedWatches {
         after: Option<&Watch>,
         most: usize,
     ) -> Result<Vec<Watch>, Error> {
-        self.0.shared.slot.read(|store| list(store, product, after, most))
+        self.0.shared.store.read(|store| list(store, product, after, most))
     }
 
     async fn remove_told(&self, removals: &[Removal]) -> Result<(), Error> {

@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use pricedrop_model::seams;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::Broken;
-use super::heal::Backoff;
+use super::error::Broken;
 use super::limits::{CHECK_MS, CONGESTED_MS, GROUP_ROWS, WRITES_WAITING};
-use super::slot::{ReadError, Slot};
+use super::reopen::Backoff;
 use super::store::{Store, reason};
-use super::times::Times;
+use super::store_handle::{ReadError, StoreHandle};
 use super::txn::{Counters, Txn, stored_times};
+use super::watch_clock::WatchClock;
 
 /// How a write failed.
 #[derive(Debug, Clone)]
@@ -96,9 +96,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it ends when the last handle is dropped.
-    pub(super) fn start(slot: Arc<Slot>, times: Arc<Times>) -> std::io::Result<(Writer, JoinHandle<()>)> {
+    pub(super) fn start(
+        store: Arc<StoreHandle>,
+        times: Arc<WatchClock>,
+    ) -> std::io::Result<(Writer, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel();
-        let thread = Thread { jobs, slot, times, counters: None, backoff: Backoff::new() };
+        let thread = Thread { jobs, store, times, counters: None, backoff: Backoff::new() };
         let handle =
             std::thread::Builder::new().name("embedded-writer".into()).spawn(move || thread.run())?;
         Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
@@ -126,7 +129,7 @@ impl Writer {
         self.send(work, None).map(drop)
     }
 
-    /// The same from the keeper's thread; it has one write waiting at most.
+    /// The same from the maintenance thread; it has one write waiting at most.
     pub(super) fn write_blocking<T, F>(&self, work: F) -> Result<T, WriteError>
     where
         F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
@@ -155,8 +158,8 @@ impl Writer {
 
 struct Thread {
     jobs: Receiver<Box<dyn Job>>,
-    slot: Arc<Slot>,
-    times: Arc<Times>,
+    store: Arc<StoreHandle>,
+    times: Arc<WatchClock>,
     /// None: to be read from the store before the next write.
     counters: Option<Counters>,
     backoff: Backoff,
@@ -184,9 +187,9 @@ impl Thread {
 
     /// Finds a database whose background work failed, and heals a failed one.
     fn look_after(&mut self) {
-        if self.slot.down().is_some() {
+        if self.store.down().is_some() {
             self.heal();
-        } else if let Ok(Err(error)) = self.slot.read(|store| Ok(store.check())) {
+        } else if let Ok(Err(error)) = self.store.read(|store| Ok(store.check())) {
             self.fail(&error);
         }
     }
@@ -195,29 +198,29 @@ impl Thread {
         if !self.backoff.is_due() {
             return;
         }
-        match self.slot.reopen() {
+        match self.store.reopen() {
             Ok(()) => tracing::info!("the store is open again"),
             Err(_) => self.backoff.grow(),
         }
     }
 
     fn fail(&mut self, error: &fjall::Error) -> String {
-        let reason = self.slot.why(error);
+        let reason = self.store.why(error);
         tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
-        self.slot.close(reason.clone());
+        self.store.close(reason.clone());
         self.counters = None;
         self.backoff = Backoff::new();
         reason
     }
 
     fn group(&mut self, first: Box<dyn Job>) {
-        if self.slot.down().is_some() {
+        if self.store.down().is_some() {
             self.heal();
         }
         let mut ran = Vec::new();
         let mut waiting = Some(first);
-        let (slot, mut counters) = (self.slot.clone(), self.counters.take());
-        let landed = slot.read(|store| Ok(self.land(store, &mut counters, &mut waiting, &mut ran)));
+        let (handle, mut counters) = (self.store.clone(), self.counters.take());
+        let landed = handle.read(|store| Ok(self.land(store, &mut counters, &mut waiting, &mut ran)));
         self.counters = counters;
         let outcome = match landed {
             Ok(Landed::Committed) => Ok(()),

@@ -7,11 +7,11 @@ use std::sync::{PoisonError, RwLock};
 
 use pricedrop_model::seams;
 
-use super::Broken;
+use super::error::Broken;
 use super::store::{Store, reason};
 
 /// The open store, or why there is none.
-pub(super) struct Slot {
+pub(super) struct StoreHandle {
     folder: PathBuf,
     cache_bytes: u64,
     state: RwLock<State>,
@@ -51,12 +51,12 @@ impl From<ReadError> for seams::Error {
     }
 }
 
-impl Slot {
+impl StoreHandle {
     /// Opens the store.
-    pub(super) fn open(folder: PathBuf, cache_bytes: u64) -> fjall::Result<Slot> {
+    pub(super) fn open(folder: PathBuf, cache_bytes: u64) -> fjall::Result<StoreHandle> {
         let store = Store::open(&folder, cache_bytes)?;
         let state = RwLock::new(State { generation: 0, store: Ok(store) });
-        Ok(Slot { folder, cache_bytes, state })
+        Ok(StoreHandle { folder, cache_bytes, state })
     }
 
     /// Reads from the store.
@@ -87,7 +87,7 @@ impl Slot {
     /// Why the database failed. One that failed in the background does not say;
     /// a write beside it mostly fails alike.
     pub(super) fn why(&self, error: &fjall::Error) -> String {
-        match (error, super::heal::probe(&self.folder)) {
+        match (error, super::reopen::probe(&self.folder)) {
             (fjall::Error::Poisoned, Err(error)) => error.to_string(),
             _ => reason(error),
         }
@@ -104,7 +104,7 @@ impl Slot {
         // A database torn by a full disk may panic while it opens; that is one
         // more way of not opening, and the next attempt starts from the disk.
         let opened = std::panic::catch_unwind(|| {
-            super::heal::probe(&self.folder).map_err(|error| error.to_string())?;
+            super::reopen::probe(&self.folder).map_err(|error| error.to_string())?;
             Store::open(&self.folder, self.cache_bytes).map_err(|error| reason(&error))
         });
         let opened = opened.unwrap_or_else(|_| Err("the database could not be opened".into()));

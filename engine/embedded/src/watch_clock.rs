@@ -18,7 +18,7 @@ pub(super) struct Stamp {
     pub(super) write_time: WriteTime,
 }
 
-pub(super) struct Times {
+pub(super) struct WatchClock {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     turn: Condvar,
@@ -33,9 +33,9 @@ struct State {
     views_waiting: usize,
 }
 
-impl Times {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Times {
-        Times { clock, state: Mutex::default(), turn: Condvar::new() }
+impl WatchClock {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> WatchClock {
+        WatchClock { clock, state: Mutex::default(), turn: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

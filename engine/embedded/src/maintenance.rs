@@ -1,148 +1,51 @@
 //! Background work: carries out removals, builds and deletes bucket indexes,
 //! prunes what is old. Every step is one bounded write through the writer.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::seams::Error;
-use pricedrop_model::sync::lock;
 use pricedrop_model::{ProductId, Removal, WallTime, WriteTime};
 
+use super::error::Broken;
 use super::index::ReadPolicies as _;
 use super::indexing::{self, Step};
-use super::limits::{CHECK_MS, PRUNE_MS, STEP_ROWS};
-use super::slot::ReadError;
+use super::limits::{PRUNE_MS, STEP_ROWS};
+use super::shared::Shared;
 use super::store::Table;
+use super::store_handle::ReadError;
 use super::txn::Txn;
+use super::work::Todo;
 use super::writer::Writer;
-use super::{Broken, Shared, archive, commit, keys, leases, outbox, watches};
+use super::{archive, commit, keys, leases, outbox, watches};
 
-/// What waits to be done.
-#[derive(Default)]
-pub(super) struct Work {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    removals: bool,
-    /// Products may have outgrown the plain range unnoticed.
-    rescan: bool,
-    /// These have.
-    products: BTreeSet<ProductId>,
-    stop: bool,
-}
-
-/// A start finds what the last run left.
-impl Default for State {
-    fn default() -> State {
-        State { removals: true, rescan: true, products: BTreeSet::new(), stop: false }
-    }
-}
-
-impl Work {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    /// There may be removals to carry out.
-    pub(super) fn wake_for_removals(&self) {
-        self.lock().removals = true;
-        self.changed.notify_all();
-    }
-
-    /// A product has outgrown the plain range.
-    pub(super) fn want_index(&self, product: &ProductId) {
-        self.lock().products.insert(product.clone());
-        self.changed.notify_all();
-    }
-
-    /// The policy, or what is loaded of it, has changed.
-    pub(super) fn rescan(&self) {
-        self.lock().rescan = true;
-        self.changed.notify_all();
-    }
-
-    /// Ends the keeper.
-    pub(super) fn stop(&self) {
-        self.lock().stop = true;
-        self.changed.notify_all();
-    }
-}
-
-/// Starts the keeper; it ends when the work is stopped.
+/// Starts the maintenance; it ends when the work is stopped.
 pub(super) fn start(shared: Arc<Shared>, writer: Writer) -> std::io::Result<JoinHandle<()>> {
-    let keeper = Keeper { shared, writer };
-    std::thread::Builder::new().name("embedded-keeper".into()).spawn(move || keeper.run())
+    let maintenance = Maintenance { shared, writer };
+    std::thread::Builder::new().name("embedded-background".into()).spawn(move || maintenance.run())
 }
 
-/// Work taken to be done now.
-struct Todo {
-    removals: bool,
-    rescan: bool,
-    products: BTreeSet<ProductId>,
-    prune: bool,
-}
-
-struct Keeper {
+struct Maintenance {
     shared: Arc<Shared>,
     writer: Writer,
 }
 
-impl Keeper {
+impl Maintenance {
     fn run(self) {
         let mut prune_at = Instant::now();
-        while let Some(mut todo) = self.wait() {
+        while let Some(mut todo) = self.shared.work.take() {
             todo.prune = Instant::now() >= prune_at;
             match self.carry_out(&mut todo) {
                 Ok(()) if todo.prune => prune_at = Instant::now() + Duration::from_millis(PRUNE_MS),
                 Ok(()) => {}
                 Err(error) => {
                     tracing::debug!(%error, "background work waits for the store");
-                    self.put_back(todo);
-                    self.pause();
+                    self.shared.work.put_back(todo);
+                    self.shared.work.pause();
                 }
             }
         }
-    }
-
-    /// Waits for work; none: the end.
-    fn wait(&self) -> Option<Todo> {
-        let mut state = self.shared.work.lock();
-        if !state.stop && !state.removals && !state.rescan && state.products.is_empty() {
-            let pause = Duration::from_millis(CHECK_MS);
-            let waited = self.shared.work.changed.wait_timeout(state, pause);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let todo = Todo {
-            removals: std::mem::take(&mut state.removals),
-            rescan: std::mem::take(&mut state.rescan),
-            products: std::mem::take(&mut state.products),
-            prune: false,
-        };
-        (!state.stop).then_some(todo)
-    }
-
-    fn put_back(&self, todo: Todo) {
-        let mut state = self.shared.work.lock();
-        state.removals |= todo.removals;
-        state.rescan |= todo.rescan;
-        state.products.extend(todo.products);
-    }
-
-    /// Waits a moment, or until the end.
-    fn pause(&self) {
-        let state = self.shared.work.lock();
-        if !state.stop {
-            let pause = Duration::from_millis(CHECK_MS);
-            drop(self.shared.work.changed.wait_timeout(state, pause));
-        }
-    }
-
-    fn stopping(&self) -> bool {
-        self.shared.work.lock().stop
     }
 
     fn carry_out(&self, todo: &mut Todo) -> Result<(), Error> {
@@ -160,7 +63,7 @@ impl Keeper {
             }
         }
         if reindexed || todo.prune {
-            while !self.stopping() && self.writer.write_blocking(indexing::delete_step)? {}
+            while !self.shared.work.is_stopping() && self.writer.write_blocking(indexing::delete_step)? {}
         }
         if todo.prune {
             self.prune()?;
@@ -171,13 +74,13 @@ impl Keeper {
     /// Builds the active policy's index of a product, unless it has it or the
     /// policy is not loaded.
     fn index(&self, product: &ProductId) -> Result<(), Error> {
-        let Some(active) = self.shared.slot.read(|store| store.active_policy())? else { return Ok(()) };
+        let Some(active) = self.shared.store.read(|store| store.active_policy())? else { return Ok(()) };
         let loaded = self.shared.plugins().bucketing();
         if loaded.is_none_or(|policy| policy.identity().fingerprint != active.fingerprint) {
             return Ok(());
         }
         let mut next = Some(Step::Begin);
-        while let Some(step) = next.filter(|_| !self.stopping()) {
+        while let Some(step) = next.filter(|_| !self.shared.work.is_stopping()) {
             let (shared, product, mapping) = (self.shared.clone(), product.clone(), active.mapping);
             let built = self
                 .writer
@@ -192,12 +95,12 @@ impl Keeper {
         let now = self.shared.times.now();
         let options = &self.shared.options;
         let older_than = WallTime(now.0.saturating_sub(options.outbox_retention_ms));
-        while !self.stopping()
+        while !self.shared.work.is_stopping()
             && self.writer.write_blocking(move |txn| outbox::prune_step(txn, older_than))?
         {}
-        while !self.stopping() && self.writer.write_blocking(archive::prune_step)? {}
+        while !self.shared.work.is_stopping() && self.writer.write_blocking(archive::prune_step)? {}
         let kept_ms = options.confirmation_ms;
-        while !self.stopping()
+        while !self.shared.work.is_stopping()
             && self.writer.write_blocking(move |txn| leases::forget_step(txn, now, kept_ms))?
         {}
         Ok(())
