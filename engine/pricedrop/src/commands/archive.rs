@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::topics;
 use crate::cli::{self, Archive};
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::report::Stopped;
 
 /// How often a long check says how far it is.
@@ -35,8 +35,8 @@ pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
 /// The named archive, or the configured one.
 pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
     let archive = match url {
-        Some(url) => config.archive_at(url)?,
-        None if config.archive_is_on() => config.archive()?,
+        Some(url) => config.archive_options_at(url)?,
+        None if config.archive_is_on() => config.archive_options()?,
         None => {
             return Err(Stopped::usage(
                 "archive.url is not set, so there is no archive to look at",
@@ -148,8 +148,8 @@ async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopp
 }
 
 async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
-    let settings = config.kafka(false)?;
+    super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
+    let settings = config.kafka_settings(false)?;
     let bucket = bucket(config, None)?;
     bucket.check_marker(Some(&settings.group)).await.map_err(refused)?;
     let source = Source { topic: topic.to_owned(), partition };

@@ -22,8 +22,8 @@ use crate::report::Stopped;
 /// # Errors
 /// Something keeps the engine from its work: the answer is no.
 pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
-    let stores = config.stores();
-    if !stores.kafka {
+    let stores = &config.stores;
+    if !stores.kafka() {
         writeln!(anstream::stdout(), "no server is configured; the embedded store shows in /readyz")?;
         return Ok(());
     }
@@ -34,9 +34,9 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
         dispatcher: only(cli::Role::Dispatcher),
         archiver: only(cli::Role::Archiver) && config.archive_is_on(),
     };
-    let mut found = of_kafka(&runtime, &config.kafka(false)?, roles);
-    if stores.cassandra {
-        found.extend(runtime.block_on(of_cassandra(&config.cassandra()?, roles)));
+    let mut found = of_kafka(&runtime, &config.kafka_settings(false)?, roles);
+    if stores.cassandra() {
+        found.extend(runtime.block_on(of_cassandra(&config.cassandra_options()?, roles)));
     }
     if stores.asks_redis(roles.dispatcher) {
         found.extend(runtime.block_on(of_redis(config, roles))?);
@@ -49,10 +49,10 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
 
 /// Tries the bucket: whether it answers, and keeps the first of two objects.
 async fn of_archive(config: &Config) -> Result<Vec<Finding>, Stopped> {
-    let archive = config.archive()?;
+    let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)
         .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
-    Ok(match bucket.claim(&config.kafka(false)?.group).await {
+    Ok(match bucket.claim(&config.kafka_settings(false)?.group).await {
         Ok(()) => Vec::new(),
         Err(error) => away("archive", error, "mend [archive], or the rights of its access key"),
     })
@@ -215,7 +215,7 @@ fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
 }
 
 async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped> {
-    let redis = Redis::new(config.redis()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
+    let redis = Redis::new(config.redis_options()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
     let facts = match redis.facts().await {
         Ok(facts) => facts,
         Err(error) => {
@@ -224,13 +224,13 @@ async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped
         }
     };
     let mut found = Vec::new();
-    if config.stores().redis_leases && roles.dispatcher {
+    if config.stores.redis_leases() && roles.dispatcher {
         found.extend(of_eviction(&facts.eviction));
     }
     match redis.missing_rights().await {
         Ok(missing) if missing.is_empty() => {}
         Ok(missing) => {
-            let user = config.text("redis.user").unwrap_or("default");
+            let user = config.redis.user.as_deref().unwrap_or("default");
             found.push(Finding::wrong(
                 "redis",
                 format!("our user lacks {}", missing.join(" ")),

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use super::archive::{bucket, refused};
 use super::topics;
 use crate::cli::{Replay, ReplayTopic, Simulate};
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::report::Stopped;
 
 /// How often it says how far it is.
@@ -31,8 +31,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// # Errors
 /// The archive is not complete, or Kafka does not take the records.
 pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
-    let settings = config.kafka(false)?;
+    super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
+    let settings = config.kafka_settings(false)?;
     let topic = match asked.topic {
         ReplayTopic::Updates => settings.topics.prices.clone(),
         ReplayTopic::Notifications => settings.topics.notifications.clone(),

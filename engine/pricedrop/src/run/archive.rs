@@ -28,8 +28,8 @@ pub struct Ready {
 /// The configuration is wrong, or the bucket is another group's, or its server does not
 /// support conditional writes.
 pub async fn open(config: &Config) -> Result<Ready, Stopped> {
-    let archive = config.archive()?;
-    let group = config.text("stream.group").unwrap_or_default().to_owned();
+    let archive = config.archive_options()?;
+    let group = config.stream.group.clone();
     let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {
