@@ -24,9 +24,9 @@ pub struct Rig {
 
 impl Rig {
     /// Starts one.
-    pub fn start(plugins: Arc<dyn Plugins>, watchers_above: u64) -> Rig {
+    pub fn start(plugins: Arc<dyn Plugins>, bucket_threshold: u64) -> Rig {
         let folder = tempfile::tempdir().unwrap();
-        let store = Options { watchers_above, ..Options::new(folder.path()) }.build().unwrap();
+        let store = Options { bucket_threshold, ..Options::new(folder.path()) }.build().unwrap();
         store.set_plugins(plugins.clone());
         let runtime = Runtime::new().unwrap();
         let (intake, source) = store.source().unwrap();

@@ -63,7 +63,7 @@ folder = "data"
 [plugins]
 folder = "plugins"
 [bucketing]
-watchers_above = 100
+bucket_threshold = 100
 "#;
 
 /// The updates, and how many of them are in.

@@ -111,7 +111,7 @@ impl Shared {
 
     /// Learns how many watches of a product a read returned.
     fn note_size(&self, product: &ProductId, rows: u64) {
-        if rows > self.options.watchers_above && self.sizes.add(product) {
+        if rows > self.options.bucket_threshold && self.sizes.add(product) {
             self.want_repair(product);
         }
     }

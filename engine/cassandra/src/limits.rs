@@ -16,7 +16,7 @@ pub const BACKOFF_FIRST_MS: u64 = 25;
 pub const BACKOFF_LAST_MS: u64 = 500;
 
 /// A product with more watches than this is read by bucket.
-pub const WATCHERS_ABOVE: u64 = 10_000;
+pub const BUCKET_THRESHOLD: u64 = 10_000;
 /// Rows of a product or bucket that is cached as a whole; larger ones are read
 /// straight from Cassandra.
 pub const SHELF_ROWS: usize = 100_000;

@@ -34,18 +34,6 @@ pub enum Consistency {
 }
 
 impl Consistency {
-    /// The levels by name.
-    pub const ALL: [(&'static str, Consistency); 3] = [
-        ("local-quorum", Consistency::LocalQuorum),
-        ("quorum", Consistency::Quorum),
-        ("all", Consistency::All),
-    ];
-
-    /// The level of this name.
-    pub fn from_name(name: &str) -> Option<Consistency> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
-    }
-
     fn level(self) -> scylla::statement::Consistency {
         match self {
             Consistency::LocalQuorum => scylla::statement::Consistency::LocalQuorum,
@@ -94,9 +82,9 @@ pub struct Options {
     /// How long connecting may take, milliseconds.
     pub connect_ms: u64,
     /// How often a request is tried.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// A product with more watches than this is read by bucket.
-    pub watchers_above: u64,
+    pub bucket_threshold: u64,
     /// Partitions of each bucket of a new index.
     pub shards: u32,
     /// Rows of a product or bucket that is cached as a whole.
@@ -138,8 +126,8 @@ impl Options {
             in_flight: limits::IN_FLIGHT,
             request_ms: limits::REQUEST_MS,
             connect_ms: limits::CONNECT_MS,
-            attempts: limits::ATTEMPTS,
-            watchers_above: limits::WATCHERS_ABOVE,
+            max_attempts: limits::ATTEMPTS,
+            bucket_threshold: limits::BUCKET_THRESHOLD,
             shards: 1,
             shelf_rows: limits::SHELF_ROWS,
             external_writers: false,

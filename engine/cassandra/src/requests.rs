@@ -41,7 +41,7 @@ impl Requests {
         Requests {
             session,
             permits: Semaphore::new(options.in_flight.max(1)),
-            attempts: options.attempts.max(1),
+            attempts: options.max_attempts.max(1),
             tables: options.tables.clone(),
             counters: Counters::new(names),
         }

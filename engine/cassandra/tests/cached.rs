@@ -180,7 +180,7 @@ async fn engine(
     let addresses = vec![redis.address().parse().unwrap()];
     let redis = Redis::new(RedisOptions { addresses, ..options }).unwrap();
     let cache = Arc::new(RedisShelves::with_ttl(&redis, TTL_MS, 60_000));
-    let cassandra = Options { watchers_above: 5, ..tables.clone() }.connect(cache).await.unwrap();
+    let cassandra = Options { bucket_threshold: 5, ..tables.clone() }.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
     cassandra.policies().activate(policy.identity()).await.unwrap();
     (cassandra, redis)
@@ -192,7 +192,8 @@ async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_mi
     let folder = tempfile::tempdir().unwrap();
     let mut server = Own::redis(folder.path()).unwrap();
     let (tables, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 20));
-    let patient = RedisOptions { timeout_ms: 10_000, breaker_open_ms: 200, ..RedisOptions::default() };
+    let patient =
+        RedisOptions { timeout_ms: 10_000, breaker_reset_timeout_ms: 200, ..RedisOptions::default() };
     let (cassandra, _redis) = engine(&tables, &server, &policy, patient).await;
     let (watches, large) = (cassandra.watches(), ProductId::new(LARGE).unwrap());
     let of = |users: std::ops::Range<u64>| users.map(|n| watch(LARGE, "60", &format!("told-{n}"))).collect();
@@ -227,7 +228,7 @@ async fn schedule(seed: u64, seconds: u64) {
     let quick = RedisOptions {
         cache_timeout_ms: 150,
         timeout_ms: 300,
-        breaker_open_ms: 200,
+        breaker_reset_timeout_ms: 200,
         ..RedisOptions::default()
     };
     let engines = [

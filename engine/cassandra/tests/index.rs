@@ -32,7 +32,7 @@ fn crowd(from: u64, to: u64) -> Vec<Watch> {
 }
 
 async fn large(options: Options, policy: &Arc<Steps>, cache: Arc<dyn ShelfCache>) -> Cassandra {
-    let cassandra = Options { watchers_above: 50, ..options }.connect(cache).await.unwrap();
+    let cassandra = Options { bucket_threshold: 50, ..options }.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
     cassandra.policies().activate(policy.identity()).await.unwrap();
     cassandra

@@ -31,7 +31,7 @@ fn policy() -> Arc<Steps> {
 }
 
 async fn open(options: &Options, shards: u32, cache: Arc<dyn ShelfCache>) -> Cassandra {
-    let options = Options { watchers_above: 50, shards, page_rows: 700, ..options.clone() };
+    let options = Options { bucket_threshold: 50, shards, page_rows: 700, ..options.clone() };
     let cassandra = options.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy()))));
     cassandra.policies().activate(policy().identity()).await.unwrap();

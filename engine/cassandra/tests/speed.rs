@@ -51,7 +51,7 @@ async fn a_large_import_is_read_as_it_was_written() {
     import(&plain, "import without an index", spread()).await;
 
     let policy = Steps::new("steps@1+a", 50);
-    let cassandra = Options { watchers_above: 1_000, ..options(INDEXED).await };
+    let cassandra = Options { bucket_threshold: 1_000, ..options(INDEXED).await };
     let cassandra = cassandra.connect(Arc::new(NoCache)).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
     cassandra.policies().activate(policy.identity()).await.unwrap();

@@ -122,7 +122,7 @@ pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_
         for guard in store.prefix(Table::Products, &[]) {
             let (key, value) = guard.into_inner()?;
             let row: ProductRow = rows::decode(&value)?;
-            if row.watches() > shared.options.watchers_above || !row.indexes.is_empty() {
+            if row.watches() > shared.options.bucket_threshold || !row.indexes.is_empty() {
                 let (name, _) = keys::take_name(&key)?;
                 let product =
                     ProductId::new(&name).map_err(|error| super::error::Broken(error.to_string()))?;

@@ -291,7 +291,7 @@ impl PriceIntake {
         at: Option<i64>,
     ) -> Result<Vec<(Position, Posted)>, PostError> {
         let mut admitted = self.admit(&records, at).await?;
-        let limit = Duration::from_millis(self.0.shared.options.answer_wait_ms);
+        let limit = Duration::from_millis(self.0.shared.options.response_timeout_ms);
         match timeout_at(Instant::now() + limit, &mut admitted.answer).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(_)) => Err(PostError::Unknown { log_at: self.log_at() }),
@@ -300,7 +300,7 @@ impl PriceIntake {
     }
 
     async fn admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Admitted, PostError> {
-        let until = Instant::now() + Duration::from_millis(self.0.shared.options.intake_wait_ms);
+        let until = Instant::now() + Duration::from_millis(self.0.shared.options.admission_timeout_ms);
         loop {
             let taken = self.0.taken.notified();
             tokio::pin!(taken);

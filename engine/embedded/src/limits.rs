@@ -26,7 +26,7 @@ pub const HEAL_BYTES: usize = 4 << 20;
 pub const CONGESTED_MS: u64 = 10_000;
 
 /// A product with more watches than this is read by bucket.
-pub const WATCHERS_ABOVE: u64 = 10_000;
+pub const BUCKET_THRESHOLD: u64 = 10_000;
 /// Rows of one step of building or deleting an index, and of one step of
 /// removing told watches.
 pub const STEP_ROWS: usize = 4096;
@@ -37,9 +37,9 @@ pub const INTAKE_RECORDS: usize = 20_000;
 /// Bytes of records waiting to be taken by the notifier.
 pub const INTAKE_BYTES: usize = 32 << 20;
 /// How long a post waits for room, milliseconds.
-pub const INTAKE_WAIT_MS: u64 = 5_000;
+pub const ADMISSION_TIMEOUT_MS: u64 = 5_000;
 /// How long a post waits for its outcome, milliseconds.
-pub const ANSWER_WAIT_MS: u64 = 30_000;
+pub const RESPONSE_TIMEOUT_MS: u64 = 30_000;
 
 /// Notifications of one row of the outbox.
 pub const BLOCK_NOTIFICATIONS: usize = 4096;

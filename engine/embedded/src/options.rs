@@ -17,7 +17,7 @@ pub struct Options {
     /// Cache of blocks read, bytes.
     pub cache_bytes: u64,
     /// A product with more watches than this is read by bucket.
-    pub watchers_above: u64,
+    pub bucket_threshold: u64,
     /// How long the outbox keeps notifications that were dispatched, milliseconds.
     pub outbox_retention_ms: i64,
     /// How long a confirmation of a delivery is kept, milliseconds.
@@ -27,9 +27,9 @@ pub struct Options {
     /// Bytes of records that may wait for the notifier.
     pub intake_bytes: usize,
     /// How long a post waits for room, milliseconds.
-    pub intake_wait_ms: u64,
+    pub admission_timeout_ms: u64,
     /// How long a post waits for its outcome, milliseconds.
-    pub answer_wait_ms: u64,
+    pub response_timeout_ms: u64,
     /// What an archiver reads of it: it is kept until then.
     pub archived: Vec<ArchivedTopic>,
     /// Where wall time comes from.
@@ -42,13 +42,13 @@ impl Options {
         Options {
             folder: folder.into(),
             cache_bytes: limits::CACHE_BYTES,
-            watchers_above: limits::WATCHERS_ABOVE,
+            bucket_threshold: limits::BUCKET_THRESHOLD,
             outbox_retention_ms: limits::OUTBOX_RETENTION_MS,
             confirmation_ms: limits::CONFIRMATION_MS,
             intake_records: limits::INTAKE_RECORDS,
             intake_bytes: limits::INTAKE_BYTES,
-            intake_wait_ms: limits::INTAKE_WAIT_MS,
-            answer_wait_ms: limits::ANSWER_WAIT_MS,
+            admission_timeout_ms: limits::ADMISSION_TIMEOUT_MS,
+            response_timeout_ms: limits::RESPONSE_TIMEOUT_MS,
             archived: Vec::new(),
             clock: Arc::new(SystemClock),
         }

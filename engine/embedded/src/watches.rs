@@ -144,7 +144,7 @@ fn finish(
         let cutters = Cutters::now(txn, shared)?;
         index::follow(txn, &cutters, product, &mut row, changed);
     }
-    if row.watches() > shared.options.watchers_above {
+    if row.watches() > shared.options.bucket_threshold {
         let active = txn.active_policy()?;
         if active.is_some_and(|active| row.index_of(active.mapping).is_none()) {
             shared.work.want_index(product);

@@ -72,7 +72,7 @@ impl Plugins for Loaded {
 fn open(change: impl FnOnce(&mut Options)) -> (Embedded, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new(folder.path());
-    options.watchers_above = 100;
+    options.bucket_threshold = 100;
     change(&mut options);
     (options.build().unwrap(), folder)
 }
@@ -364,8 +364,8 @@ async fn a_commit_that_did_not_happen_hands_its_records_out_again() {
 async fn a_full_intake_makes_posts_wait_and_then_refuses() {
     let (embedded, _folder) = open(|options| {
         options.intake_records = 2;
-        options.intake_wait_ms = 50;
-        options.answer_wait_ms = 50;
+        options.admission_timeout_ms = 50;
+        options.response_timeout_ms = 50;
     });
     let (intake, mut source) = embedded.source().unwrap();
     let first = post(&intake, &["a", "b", "c"], None);

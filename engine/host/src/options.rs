@@ -35,7 +35,7 @@ pub struct Options {
     /// SHA-256 of the `.wasm` files that may be loaded; none: all may.
     pub allow_digests: Option<Vec<String>>,
     /// How long the folder must be quiet before it is read, milliseconds.
-    pub settle_ms: u64,
+    pub debounce_ms: u64,
     /// How often the folder is looked at without any hint, milliseconds.
     pub poll_ms: u64,
     /// The limits of every plugin whose sidecar names none.
@@ -52,7 +52,7 @@ impl Default for Options {
             active_policy: None,
             reload: true,
             allow_digests: None,
-            settle_ms: 150,
+            debounce_ms: 150,
             poll_ms: 5_000,
             limits: Limits::default(),
         }

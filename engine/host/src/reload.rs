@@ -102,7 +102,7 @@ impl Follower {
             return Ok(());
         }
         for _ in 0..RESTLESS_LOOKS {
-            self.rest(self.shared.options.settle_ms)?;
+            self.rest(self.shared.options.debounce_ms)?;
             let again = Listing::of(&self.shared.options.folder);
             if again == listing {
                 break;
@@ -116,7 +116,7 @@ impl Follower {
     /// Waits for a hint, at most so long.
     fn wait(&self, milliseconds: u64) -> Result<(), Stopped> {
         let unread = self.seen.is_none();
-        let most = if unread { milliseconds.min(self.shared.options.settle_ms) } else { milliseconds };
+        let most = if unread { milliseconds.min(self.shared.options.debounce_ms) } else { milliseconds };
         match self.received.recv_timeout(Duration::from_millis(most)) {
             Ok(Signal::Look) | Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),

@@ -20,12 +20,12 @@ impl FromRequest<State> for Body {
 
     async fn from_request(request: Request, state: &State) -> Result<Body, Refusal> {
         let most = state.options.max_body;
-        let wait = state.options.body_wait;
+        let wait = state.options.body_timeout;
         let read = axum::body::to_bytes(request.into_body(), most);
         let Ok(read) = tokio::time::timeout(wait, read).await else {
             let error = format!("the body did not arrive within {wait:?}");
             return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
-                .remedy("nothing was taken: send it in parts, or raise http.body_wait"));
+                .remedy("nothing was taken: send it in parts, or raise http.body_timeout"));
         };
         read.map(Body).map_err(|error| match is_too_long(&error) {
             true => {

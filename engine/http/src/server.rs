@@ -24,9 +24,9 @@ pub struct Options {
     /// Most entries of one body.
     pub body_entries: usize,
     /// Longest a body may take to arrive.
-    pub body_wait: Duration,
+    pub body_timeout: Duration,
     /// Most requests served at a time; more are answered 503.
-    pub requests: usize,
+    pub max_concurrent_requests: usize,
     /// Most entries of one page of a list.
     pub page_entries: usize,
 }
@@ -38,8 +38,8 @@ impl Default for Options {
             token: None,
             max_body: 16 << 20,
             body_entries: 100_000,
-            body_wait: Duration::from_secs(20),
-            requests: 256,
+            body_timeout: Duration::from_secs(20),
+            max_concurrent_requests: 256,
             page_entries: 1_000,
         }
     }
@@ -157,10 +157,10 @@ impl Bound {
         api: Api,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
-        let most = u32::try_from(self.options.requests).unwrap_or(u32::MAX);
+        let most = u32::try_from(self.options.max_concurrent_requests).unwrap_or(u32::MAX);
         let state = State {
             api,
-            turns: Arc::new(Semaphore::new(self.options.requests)),
+            turns: Arc::new(Semaphore::new(self.options.max_concurrent_requests)),
             host: without_port(&self.options.listen).into(),
             options: Arc::new(self.options),
         };

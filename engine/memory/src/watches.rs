@@ -25,7 +25,7 @@ pub struct MemoryWatches {
 struct Inner {
     products: HashMap<ProductId, Product>,
     bucketing: Option<Arc<dyn Bucketing>>,
-    watchers_above: usize,
+    bucket_threshold: usize,
     writes: i64,
 }
 
@@ -45,10 +45,14 @@ struct Row {
 }
 
 impl MemoryWatches {
-    /// Empty. Products with more watches than `watchers_above` are read by
+    /// Empty. Products with more watches than `bucket_threshold` are read by
     /// bucket, where there is a policy.
-    pub fn new(clock: Arc<dyn Clock>, bucketing: Option<Arc<dyn Bucketing>>, watchers_above: usize) -> Self {
-        let inner = Inner { products: HashMap::new(), bucketing, watchers_above, writes: 0 };
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        bucketing: Option<Arc<dyn Bucketing>>,
+        bucket_threshold: usize,
+    ) -> Self {
+        let inner = Inner { products: HashMap::new(), bucketing, bucket_threshold, writes: 0 };
         MemoryWatches { inner: Arc::new(Mutex::new(inner)), clock }
     }
 
@@ -110,7 +114,7 @@ impl Inner {
         let (Some(bucketing), Some(product)) = (self.bucketing.clone(), self.products.get_mut(id)) else {
             return;
         };
-        if product.index.is_some() || product.rows.len() <= self.watchers_above {
+        if product.index.is_some() || product.rows.len() <= self.bucket_threshold {
             return;
         }
         let prices: Vec<Price> = product.rows.keys().map(|(price, _)| *price).collect();

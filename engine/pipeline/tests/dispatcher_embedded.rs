@@ -122,7 +122,11 @@ async fn dispatch(
 ) -> Duration {
     let counters = Arc::new(Counters::default());
     let dispatcher = Dispatcher {
-        options: Options { default_channels: vec![LINE.into()], backoff_first_ms: 50, ..Options::default() },
+        options: Options {
+            default_channels: vec![LINE.into()],
+            backoff_initial_ms: 50,
+            ..Options::default()
+        },
         keys: Keys::default(),
         log: Box::new(embedded.notifications("dispatcher")),
         recipients: Arc::new(embedded.recipients()),

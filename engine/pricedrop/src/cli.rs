@@ -428,6 +428,8 @@ pub enum ConfigCommand {
     Check,
     /// Print a complete configuration with every default.
     Example,
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
 }
 
 /// Parses, does, says.
@@ -440,8 +442,10 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Stopped> {
-    if let Command::Config(ConfigCommand::Example) = cli.command {
-        return commands::config::example();
+    match cli.command {
+        Command::Config(ConfigCommand::Example) => return commands::config::example(),
+        Command::Config(ConfigCommand::Schema) => return commands::config::schema(),
+        _ => {}
     }
     let config = Config::load(cli.config.as_deref())?;
     match cli.command {

@@ -170,7 +170,7 @@ fn spell(span: Duration) -> String {
 
 /// With port 0 the engine says in its folder where it listens.
 fn configured_url(config: &Config) -> Result<String, Stopped> {
-    let listen = config.text("http.listen").unwrap_or_default().to_owned();
+    let listen = config.http.listen.as_str().to_owned();
     let address = match listen.ends_with(":0") {
         true => bound_address(config)?,
         false => listen,
@@ -180,7 +180,7 @@ fn configured_url(config: &Config) -> Result<String, Stopped> {
 }
 
 fn bound_address(config: &Config) -> Result<String, Stopped> {
-    let folder = config.data_folder();
+    let folder = &config.data.folder;
     std::fs::read_to_string(folder.join(ADDRESS_FILE))
         .map_err(|_| Stopped::failed(format!("no engine runs over {}", folder.display()), START_IT))
 }

@@ -1,11 +1,11 @@
-//! The pages of `docs/` that are generated are those of this code. Run with
-//! `PRICEDROP_BLESS=1` to write them.
+//! The files in `docs/` and `schema/` that are generated are those of this code. Run
+//! with `PRICEDROP_BLESS=1` to write them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
-fn is_current(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+fn is_current(folder: &str, name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join(name);
     if std::env::var_os("PRICEDROP_BLESS").is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, text).unwrap();
@@ -14,18 +14,23 @@ fn is_current(name: &str, text: &str) {
     let same = written == text;
     assert!(
         same,
-        "docs/{name} is not current: run `PRICEDROP_BLESS=1 cargo test --release -p pricedrop --test references`"
+        "{folder}/{name} is not current: run `PRICEDROP_BLESS=1 cargo test --release -p pricedrop --test references`"
     );
 }
 
 #[test]
 fn the_configuration_reference_is_current() {
-    is_current("config.md", &pricedrop::config::markdown());
+    is_current("docs", "config.md", &pricedrop::config::markdown());
+}
+
+#[test]
+fn the_json_schema_of_the_configuration_is_current() {
+    is_current("schema", "config.schema.json", &pricedrop::config::json_schema());
 }
 
 #[test]
 fn the_command_line_reference_is_current() {
-    is_current("cli.md", &pricedrop::cli_reference::markdown());
+    is_current("docs", "cli.md", &pricedrop::cli_reference::markdown());
 }
 
 /// Fragments that begin in the middle are given the stores they speak of.
@@ -42,4 +47,34 @@ fn every_configuration_that_documents_quote_is_right() {
             assert!(read.is_ok(), "{page}: {:?}\n{block}", read.err());
         }
     }
+}
+
+/// A key in backticks, as `table.key`: it may have been renamed since.
+#[test]
+fn every_key_that_documents_quote_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let pages = pages.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]);
+    let names: Vec<&str> = pricedrop::config::fields().map(|field| field.name).collect();
+    let mut unknown = Vec::new();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_whitespace().next());
+        unknown.extend(
+            quoted
+                .filter(|quoted| looks_like_a_key(quoted) && !names.contains(quoted))
+                .map(|quoted| format!("{}: {quoted}", page.file_name().unwrap_or_default().display())),
+        );
+    }
+    assert!(unknown.is_empty(), "keys that do not exist: {unknown:#?}");
+}
+
+fn looks_like_a_key(quoted: &str) -> bool {
+    let Some((table, key)) = quoted.split_once('.') else { return false };
+    let mut fields = pricedrop::config::fields();
+    let is_file = ["addr", "cql", "json", "md", "rs", "toml", "wasm"].contains(&key);
+    !is_file
+        && fields.any(|field| field.table == table)
+        && key.chars().all(|c| c == '_' || c.is_ascii_lowercase())
 }

@@ -46,7 +46,8 @@ enum Failure {
 
 impl Lane {
     pub(super) fn new(options: &Options, servers: Arc<Servers>, counters: Arc<Counters>, on: Handle) -> Lane {
-        let breaker = Breaker::new(options.breaker_failures, Duration::from_millis(options.breaker_open_ms));
+        let breaker =
+            Breaker::new(options.breaker_threshold, Duration::from_millis(options.breaker_reset_timeout_ms));
         let link = watch::Sender::new(Link::Down(None));
         Lane(Arc::new(Inner {
             servers,

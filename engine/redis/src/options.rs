@@ -27,9 +27,9 @@ pub struct Options {
     /// How long making a connection may take, milliseconds.
     pub connect_timeout_ms: u64,
     /// So many failures in a row, and nobody waits for the server any more.
-    pub breaker_failures: u32,
+    pub breaker_threshold: u32,
     /// For so long; then one call tries again. Milliseconds.
-    pub breaker_open_ms: u64,
+    pub breaker_reset_timeout_ms: u64,
 }
 
 impl Default for Options {
@@ -44,8 +44,8 @@ impl Default for Options {
             cache_timeout_ms: 50,
             timeout_ms: 500,
             connect_timeout_ms: 2_000,
-            breaker_failures: 5,
-            breaker_open_ms: 1_000,
+            breaker_threshold: 5,
+            breaker_reset_timeout_ms: 1_000,
         }
     }
 }

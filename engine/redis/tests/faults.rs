@@ -51,12 +51,17 @@ impl Rig {
 }
 
 fn quick() -> Options {
-    Options { cache_timeout_ms: 200, timeout_ms: 300, breaker_open_ms: 200, ..Options::default() }
+    Options { cache_timeout_ms: 200, timeout_ms: 300, breaker_reset_timeout_ms: 200, ..Options::default() }
 }
 
 /// For a server that answers: the machine may be busy.
 fn patient() -> Options {
-    Options { cache_timeout_ms: 10_000, timeout_ms: 10_000, breaker_open_ms: 200, ..Options::default() }
+    Options {
+        cache_timeout_ms: 10_000,
+        timeout_ms: 10_000,
+        breaker_reset_timeout_ms: 200,
+        ..Options::default()
+    }
 }
 
 fn shelf() -> [Shelf; 1] {

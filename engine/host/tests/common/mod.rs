@@ -68,7 +68,7 @@ impl Place {
         Options {
             folder: self.folder(),
             data_dir: Some(self.root.path().join("data")),
-            settle_ms: 20,
+            debounce_ms: 20,
             poll_ms: 100,
             ..Options::default()
         }

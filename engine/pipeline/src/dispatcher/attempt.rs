@@ -84,7 +84,7 @@ impl Attempt {
         }
         let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
         if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {
-            let spread = jitter_ms(shared.options.backoff_first_ms);
+            let spread = jitter_ms(shared.options.backoff_initial_ms);
             return Err(self.put_off(later(until, spread), &format!("waiting for {provider} to recover")));
         }
         let request = SendRequest {

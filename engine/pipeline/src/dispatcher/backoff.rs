@@ -14,7 +14,7 @@ pub(super) fn failed(
     plugin: &str,
     now: WallTime,
 ) -> Outcome {
-    if job.attempt >= options.attempts {
+    if job.attempt >= options.max_attempts {
         let reason = format!("{} attempts used up; the last: {reason}", job.attempt);
         return Outcome::Dead { reason, plugin: plugin.to_owned() };
     }
@@ -45,7 +45,7 @@ pub(super) fn put_off(
 /// remembered for so long, too.
 fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallTime) -> Option<Outcome> {
     let age_ms = u64::try_from(now.0.saturating_sub(job.since.0)).unwrap_or(0);
-    (age_ms >= options.give_up_after_ms).then(|| Outcome::Dead {
+    (age_ms >= options.max_age_ms).then(|| Outcome::Dead {
         reason: format!("given up after {} s; the last: {reason}", age_ms / 1000),
         plugin: plugin.to_owned(),
     })
@@ -55,10 +55,10 @@ fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallT
 /// limit, with a little jitter behind it.
 fn wait_ms(options: &Options, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
     match retry_after_ms {
-        Some(ms) => ms.min(options.retry_after_longest_ms) + jitter_ms(options.backoff_first_ms),
+        Some(ms) => ms.min(options.retry_after_max_ms) + jitter_ms(options.backoff_initial_ms),
         None => {
-            let doubled = options.backoff_first_ms.saturating_mul(1 << (attempt - 1).min(40));
-            jitter_ms(doubled.min(options.backoff_longest_ms))
+            let doubled = options.backoff_initial_ms.saturating_mul(1 << (attempt - 1).min(40));
+            jitter_ms(doubled.min(options.backoff_max_ms))
         }
     }
 }

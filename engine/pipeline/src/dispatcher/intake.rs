@@ -145,7 +145,7 @@ impl Intake {
             }
             return;
         };
-        let patience = Duration::from_millis(self.shared.options.lane_patience_ms);
+        let patience = Duration::from_millis(self.shared.options.channel_queue_timeout_ms);
         for job in queue.offer(jobs, patience).await {
             let reason = "the channel is slower than its notifications".to_owned();
             let attempt = job.attempt;
@@ -161,7 +161,7 @@ impl Intake {
         if self.lanes.len() >= self.shared.options.channels {
             return None;
         }
-        let queue = Arc::new(LaneQueue::new(self.shared.options.lane_queue));
+        let queue = Arc::new(LaneQueue::new(self.shared.options.channel_queue));
         let lane = Lane::new(channel, &self.shared, Arc::clone(&queue), self.outcomes.clone());
         self.lanes.insert(channel.to_owned(), (Arc::clone(&queue), tokio::spawn(lane.run())));
         Some(queue)

@@ -198,7 +198,7 @@ impl Lane {
         let jobs = self.claim(jobs.into_iter().map(seat).collect(), channel.name()).await?;
         let now = self.shared.clock.now();
         let currency = self.shared.options.currency;
-        let max_age_ms = self.shared.options.give_up_after_ms;
+        let max_age_ms = self.shared.options.max_age_ms;
         let messages: Vec<_> = jobs.iter().map(|(job, _)| job.message(currency, now, max_age_ms)).collect();
         let (messages, rendered) = render(&self.shared, &channel, messages).await;
         for ((job, message), answer) in jobs.into_iter().zip(messages).zip(rendered) {

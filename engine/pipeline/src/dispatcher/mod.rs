@@ -151,11 +151,11 @@ impl Dispatcher {
                 let _ = intake::commit(log.as_mut(), &shared).await;
             }
         };
-        let limit = Duration::from_millis(shared.options.drain_ms);
+        let limit = Duration::from_millis(shared.options.drain_timeout_ms);
         let drained = tokio::time::timeout(limit, drain).await;
         match (shared.failure(), drained) {
             (Some(reason), _) => Err(Error::Broken(reason)),
-            (None, Err(_)) => Err(Error::NotDrained(shared.options.drain_ms)),
+            (None, Err(_)) => Err(Error::NotDrained(shared.options.drain_timeout_ms)),
             (None, Ok(())) => Ok(()),
         }
     }

@@ -40,10 +40,10 @@ pub struct Options {
     /// Most channels at a time.
     pub channels: usize,
     /// Most deliveries waiting in memory for one channel.
-    pub lane_queue: usize,
+    pub channel_queue: usize,
     /// How long the others wait for a channel whose queue is full before its
     /// deliveries go to the retry queue, milliseconds.
-    pub lane_patience_ms: u64,
+    pub channel_queue_timeout_ms: u64,
     /// Most requests in flight for one channel, where its sidecar names none.
     pub concurrency: u32,
     /// A request's time limit, where the sidecar names none, milliseconds.
@@ -52,26 +52,26 @@ pub struct Options {
     /// limit get a longer one.
     pub lease_ms: u64,
     /// Most attempts of a delivery; waiting for a breaker is none.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// A delivery older than this is given up, milliseconds.
-    pub give_up_after_ms: u64,
+    pub max_age_ms: u64,
     /// The first backoff's upper end, milliseconds; it doubles with every attempt.
-    pub backoff_first_ms: u64,
+    pub backoff_initial_ms: u64,
     /// The longest backoff, milliseconds.
-    pub backoff_longest_ms: u64,
+    pub backoff_max_ms: u64,
     /// The longest wait a provider may ask for, milliseconds.
-    pub retry_after_longest_ms: u64,
+    pub retry_after_max_ms: u64,
     /// This many failures of a provider in a row open its breaker.
-    pub breaker_failures: u32,
+    pub breaker_threshold: u32,
     /// How long an open breaker holds, milliseconds.
-    pub breaker_open_ms: u64,
+    pub breaker_reset_timeout_ms: u64,
     /// How long a read waits for notifications, and how often due retries are
     /// looked for, milliseconds.
     pub poll_ms: u64,
     /// Most plugin calls at a time.
     pub plugin_calls: usize,
     /// How long deliveries in flight may take to end at shutdown, milliseconds.
-    pub drain_ms: u64,
+    pub drain_timeout_ms: u64,
 }
 
 impl Default for Options {
@@ -84,21 +84,21 @@ impl Default for Options {
             window: 16_384,
             addresses_per_user: 16,
             channels: 64,
-            lane_queue: 4_096,
-            lane_patience_ms: 1_000,
+            channel_queue: 4_096,
+            channel_queue_timeout_ms: 1_000,
             concurrency: 64,
             timeout_ms: 10_000,
             lease_ms: 60_000,
-            attempts: 15,
-            give_up_after_ms: 24 * 60 * 60 * 1000,
-            backoff_first_ms: 1_000,
-            backoff_longest_ms: 600_000,
-            retry_after_longest_ms: 3_600_000,
-            breaker_failures: 8,
-            breaker_open_ms: 10_000,
+            max_attempts: 15,
+            max_age_ms: 24 * 60 * 60 * 1000,
+            backoff_initial_ms: 1_000,
+            backoff_max_ms: 600_000,
+            retry_after_max_ms: 3_600_000,
+            breaker_threshold: 8,
+            breaker_reset_timeout_ms: 10_000,
             poll_ms: 200,
             plugin_calls: 4,
-            drain_ms: 20_000,
+            drain_timeout_ms: 20_000,
         }
     }
 }

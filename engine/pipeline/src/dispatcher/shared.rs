@@ -57,7 +57,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         counters: Arc<Counters>,
     ) -> Shared {
-        let breakers = Arc::new(Breakers::new(options.breaker_failures, options.breaker_open_ms));
+        let breakers = Arc::new(Breakers::new(options.breaker_threshold, options.breaker_reset_timeout_ms));
         counters.watch(&breakers);
         Shared {
             window: Window::new(options.window),

@@ -64,7 +64,7 @@ pub struct Options {
     /// First and longest pause after a failure, milliseconds.
     pub pause_ms: (u64, u64),
     /// One in so many bucketed drops is compared with the plain range; 0: none.
-    pub audit_one_in: u64,
+    pub audit_sample_rate: u64,
     /// Most updates a second that a failing throttle lets pass.
     pub fail_open_per_second: u32,
     /// Whether records should have their product as the key: one that has not may
@@ -85,7 +85,7 @@ impl Default for Options {
             page_rows: 5_000,
             idle_wait_ms: 500,
             pause_ms: (10, 5_000),
-            audit_one_in: 1_000,
+            audit_sample_rate: 1_000,
             fail_open_per_second: 1_000,
             keyed: false,
             look_ahead: true,

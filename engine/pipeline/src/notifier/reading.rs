@@ -186,7 +186,7 @@ impl Batch<'_> {
 
     /// Which bucketed drops are compared with the plain range.
     fn audits(&self, fan_out: &FanOut) -> bool {
-        let one_in = self.options.audit_one_in;
+        let one_in = self.options.audit_sample_rate;
         let bucketed = matches!(fan_out.path, ReadPath::Buckets { .. });
         let chosen = one_in > 0 && (fan_out.priced.position.offset as u64).is_multiple_of(one_in);
         bucketed && chosen && fan_out.cursor.is_none()

@@ -31,7 +31,7 @@ pub struct Setup {
     /// Most records a commit takes.
     pub batch_records: usize,
     /// Products of more watches are read by bucket.
-    pub watchers_above: usize,
+    pub bucket_threshold: usize,
     /// How its thresholds fall into buckets, if at all.
     pub mapping: Option<Mapping>,
     /// Whether there is a throttle, one that decides at random.
@@ -121,7 +121,7 @@ impl Stage {
         };
         let throttling = setup.throttled.then(throttle);
         let policies = Policies { mapping: setup.mapping, fails_one_in, throttling };
-        let watches = MemoryWatches::new(clock.clone(), policies.bucketing(), setup.watchers_above);
+        let watches = MemoryWatches::new(clock.clone(), policies.bucketing(), setup.bucket_threshold);
         let world =
             World { committed: MemoryCommitter::default(), watches: Arc::new(watches), clock, journal };
         let script = Script::new(history, setup.partitions, setup.seed, world.clone());
@@ -156,7 +156,7 @@ impl Stage {
             page_rows: setup.page_rows,
             pause_ms: (0, 0),
             // One that lost its partitions may read while watches change.
-            audit_one_in: if setup.members == 1 { 1 } else { 0 },
+            audit_sample_rate: if setup.members == 1 { 1 } else { 0 },
             ..Options::default()
         };
         loop {

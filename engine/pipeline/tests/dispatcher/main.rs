@@ -142,7 +142,7 @@ fn waiting_for_a_breaker_uses_up_no_attempt() {
     let rig = Rig::new(|_| Ok(http(503, &[])));
     rig.stores.notify((0..3).map(|n| notification(n, "u1")));
     let running =
-        rig.start_with(Options { attempts: 3, breaker_failures: 1, concurrency: 1, ..Rig::options() });
+        rig.start_with(Options { max_attempts: 3, breaker_threshold: 1, concurrency: 1, ..Rig::options() });
     rig.until("all wait", |rig| rig.stores.retries().len() == 3);
     let mut attempts: Vec<_> = rig.stores.retries().iter().map(|retry| retry.attempt).collect();
     attempts.sort();
@@ -170,7 +170,7 @@ fn the_wait_a_provider_asks_for_is_kept() {
 fn attempts_used_up_are_a_dead_letter_and_a_replay_delivers() {
     let rig = Rig::new(|_| Ok(http(500, &[])));
     rig.stores.notify([notification(1, "u1")]);
-    let running = rig.start_with(Options { attempts: 3, breaker_failures: 99, ..Rig::options() });
+    let running = rig.start_with(Options { max_attempts: 3, breaker_threshold: 99, ..Rig::options() });
     rig.until("it is dead", |rig| {
         rig.clock.advance(1_000);
         !rig.stores.dead().is_empty()
@@ -230,7 +230,7 @@ fn a_recheck_drops_only_what_has_risen_above_the_watch_by_a_newer_price() {
     row("stale", "95", now - 10);
     let users = ["risen", "within", "stale", "unknown"];
     rig.stores.notify(users.iter().zip(0..).map(|(user, n)| notification(n, user)));
-    let running = rig.start_with(Options { breaker_failures: 99, ..Rig::options() });
+    let running = rig.start_with(Options { breaker_threshold: 99, ..Rig::options() });
     rig.until("the first attempts failed", |rig| rig.stores.retries().len() == 4);
     assert_eq!(rig.sender.sent().len(), 4);
     rig.sender.answer(|_| Ok(http(200, &[])));
@@ -334,7 +334,8 @@ fn a_slow_channel_goes_through_the_retry_queue_and_holds_up_no_other() {
     };
     rig.block_on(rig.stores_recipients(&[slow("s")]));
     rig.stores.notify((0..400).map(|n| notification(n, if n % 2 == 0 { "s" } else { "u1" })));
-    let options = Options { lane_queue: 8, lane_patience_ms: 20, batch: 16, window: 64, ..Rig::options() };
+    let options =
+        Options { channel_queue: 8, channel_queue_timeout_ms: 20, batch: 16, window: 64, ..Rig::options() };
     let running = rig.start_with(options);
     rig.until("the fast channel is through", |rig| rig.delivered() == 200);
     rig.until("the offsets went on", |rig| rig.stores.committed() > 300);

@@ -29,7 +29,7 @@ fn sent(rig: &Rig) -> BTreeMap<String, usize> {
 }
 
 fn small() -> Options {
-    Options { batch: 16, window: 64, lane_queue: 32, ..Rig::options() }
+    Options { batch: 16, window: 64, channel_queue: 32, ..Rig::options() }
 }
 
 #[test]

@@ -38,8 +38,8 @@ pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
 /// The named archive, or the configured one.
 pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
     let archive = match url {
-        Some(url) => config.archive_at(url)?,
-        None if config.archive_is_on() => config.archive()?,
+        Some(url) => config.archive_options_at(url)?,
+        None if config.archive_is_on() => config.archive_options()?,
         None => {
             return Err(Stopped::usage(
                 "archive.url is not set, so there is no archive to look at",
@@ -153,7 +153,7 @@ async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopp
 async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), Stopped> {
     let source = Source { topic: topic.to_owned(), partition };
     let bucket = bucket(config, None)?;
-    let (owner, first) = match config.stores().kafka {
+    let (owner, first) = match config.stores.kafka() {
         true => first_in_kafka(config, topic.to_owned(), Partition(partition)).await?,
         false => first_on_disk(config, topic, Partition(partition))?,
     };
@@ -176,7 +176,7 @@ async fn first_in_kafka(
     topic: String,
     partition: Partition,
 ) -> Result<(String, i64), Stopped> {
-    let settings = config.kafka(false)?;
+    let settings = config.kafka_settings(false)?;
     let group = settings.group.clone();
     let first = move || kafka::first_offset(&settings, &topic, partition);
     let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;

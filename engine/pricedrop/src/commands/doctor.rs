@@ -24,9 +24,9 @@ use crate::report::Stopped;
 /// # Errors
 /// Something keeps the engine from its work: the answer is no.
 pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
-    let stores = config.stores();
+    let stores = &config.stores;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if !stores.kafka {
+    if !stores.kafka() {
         writeln!(anstream::stdout(), "the embedded store shows in /readyz")?;
         if config.archive_is_on() {
             findings::print("doctor", runtime.block_on(of_archive(config, None))?)?;
@@ -39,15 +39,15 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
         dispatcher: only(cli::Role::Dispatcher),
         archiver: only(cli::Role::Archiver) && config.archive_is_on(),
     };
-    let mut found = of_kafka(&runtime, &config.kafka(false)?, roles);
-    if stores.cassandra {
-        found.extend(runtime.block_on(of_cassandra(&config.cassandra()?, roles)));
+    let mut found = of_kafka(&runtime, &config.kafka_settings(false)?, roles);
+    if stores.cassandra() {
+        found.extend(runtime.block_on(of_cassandra(&config.cassandra_options()?, roles)));
     }
     if stores.asks_redis(roles.dispatcher) {
         found.extend(runtime.block_on(of_redis(config, roles))?);
     }
     if roles.archiver {
-        found.extend(runtime.block_on(of_archive(config, Some(&config.kafka(false)?.group)))?);
+        found.extend(runtime.block_on(of_archive(config, Some(&config.kafka_settings(false)?.group)))?);
     }
     findings::print("doctor", found)
 }
@@ -56,7 +56,7 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
 ///
 /// The owner is that of the archive, if it is known: a running engine has its store's.
 async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, Stopped> {
-    let archive = config.archive()?;
+    let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)
         .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
     let tried = match owner {
@@ -226,7 +226,7 @@ fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
 }
 
 async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped> {
-    let redis = Redis::new(config.redis()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
+    let redis = Redis::new(config.redis_options()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
     let facts = match redis.facts().await {
         Ok(facts) => facts,
         Err(error) => {
@@ -235,13 +235,13 @@ async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped
         }
     };
     let mut found = Vec::new();
-    if config.stores().redis_leases && roles.dispatcher {
+    if config.stores.redis_leases() && roles.dispatcher {
         found.extend(of_eviction(&facts.eviction));
     }
     match redis.missing_rights().await {
         Ok(missing) if missing.is_empty() => {}
         Ok(missing) => {
-            let user = config.text("redis.user").unwrap_or("default");
+            let user = config.redis.user.as_deref().unwrap_or("default");
             found.push(Finding::wrong(
                 "redis",
                 format!("our user lacks {}", missing.join(" ")),

@@ -8,7 +8,7 @@ use pricedrop_model::Partition;
 
 use super::topics::refused;
 use crate::cli::{self, GoOn};
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::report::Stopped;
 
 /// Does what was asked.
@@ -16,9 +16,9 @@ use crate::report::Stopped;
 /// # Errors
 /// Kafka is away or refuses.
 pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let cli::Offsets::Accept { partition, at, shadow } = asked;
-    let settings = config.kafka(*shadow)?;
+    let settings = config.kafka_settings(*shadow)?;
     let mut differences = kafka::differences(&settings).map_err(refused)?;
     differences.retain(|difference| partition.is_none_or(|only| difference.partition == Partition(only)));
     let mut out = anstream::stdout();

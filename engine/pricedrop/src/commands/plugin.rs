@@ -31,7 +31,7 @@ pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
 
 /// Says what it is, and everything that is wrong with it.
 fn check(config: &Config, file: &Path) -> Result<(), Stopped> {
-    let report = pricedrop_host::check(file, None, &config.host().limits).map_err(refused)?;
+    let report = pricedrop_host::check(file, None, &config.host_options().limits).map_err(refused)?;
     let mut out = anstream::stdout();
     if let (Some(plugin), Some(kind)) = (&report.plugin, report.kind) {
         writeln!(out, "{plugin}, a {kind} plugin, {} cases", report.cases)?;

@@ -22,7 +22,7 @@ pub fn execute(
     address: Option<&str>,
     items: usize,
 ) -> Result<(), Stopped> {
-    let host = config.host();
+    let host = config.host_options();
     let file = host.folder.join(format!("{channel}.wasm"));
     let preview =
         pricedrop_host::preview(&file, &host.limits, (address, locale), items, &money).map_err(refused)?;

@@ -32,7 +32,7 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// # Errors
 /// The archive is not complete, or Kafka does not take the records.
 pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
-    let settings = config.stores().kafka.then(|| config.kafka(false)).transpose()?;
+    let settings = config.stores.kafka().then(|| config.kafka_settings(false)).transpose()?;
     if asked.publish && settings.is_none() {
         return Err(Stopped::usage(
             "records are published to topics in Kafka, and the log of this configuration is embedded",

@@ -7,7 +7,7 @@ use pricedrop_cassandra::schema;
 
 use super::findings::{self, Finding};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::report::Stopped;
 
 /// Does what was asked.
@@ -15,8 +15,8 @@ use crate::report::Stopped;
 /// # Errors
 /// Cassandra is away or refuses, or a table has another shape.
 pub fn execute(config: &Config, asked: cli::Schema) -> Result<(), Stopped> {
-    super::needs(config.stores().cassandra, "stores.watches", "cassandra")?;
-    let options = config.cassandra()?;
+    super::needs(config.stores.cassandra(), key!(stores.watches), "cassandra")?;
+    let options = config.cassandra_options()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match asked {
         cli::Schema::Apply => {

@@ -32,10 +32,10 @@ pub fn over(
 ) -> Result<(), Stopped> {
     let watches = open(&asked.watches)?;
     let simulation = Simulation {
-        rules: config.rules(),
+        rules: config.matching_rules(),
         plugins: plugins(config, asked)?,
         // A policy is here to be tried: every product goes by bucket.
-        watchers_above: 0,
+        bucket_threshold: 0,
     };
     let out = BufWriter::new(std::io::stdout());
     // Whoever cut the output off does not read complaints either.
@@ -65,7 +65,7 @@ fn open(path: &Path) -> Result<File, Stopped> {
 
 /// Those of `--plugins`, else of a folder that the configuration names.
 fn plugins(config: &Config, asked: &cli::Simulate) -> Result<Arc<dyn Plugins>, Stopped> {
-    let named = config.text("plugins.folder").map(Into::into);
+    let named = config.plugins.folder.clone();
     let Some(folder) = asked.plugins.clone().or(named) else {
         return Ok(Arc::new(NoPlugins));
     };
@@ -73,7 +73,7 @@ fn plugins(config: &Config, asked: &cli::Simulate) -> Result<Arc<dyn Plugins>, S
         let what = format!("{} is no folder", folder.display());
         return Err(Stopped::usage(what, "name the folder of the plugins with --plugins"));
     }
-    let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host() };
+    let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host_options() };
     Ok(Arc::new(options.build().map_err(refused)?))
 }
 

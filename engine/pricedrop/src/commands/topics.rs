@@ -7,7 +7,7 @@ use pricedrop_model::seams::Error;
 
 use super::findings::{self, Finding};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::report::Stopped;
 
 /// Does what was asked.
@@ -15,11 +15,11 @@ use crate::report::Stopped;
 /// # Errors
 /// Kafka is away or refuses, or a topic is not as it must be.
 pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
-    super::needs(config.stores().kafka, "stores.log", "kafka")?;
+    super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match asked {
         cli::Topics::Apply { shadow } => {
-            let settings = config.kafka(shadow)?;
+            let settings = config.kafka_settings(shadow)?;
             let made = runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(refused)?;
             let mut out = anstream::stdout();
             for made in &made {
@@ -31,7 +31,7 @@ pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
             Ok(())
         }
         cli::Topics::Check { shadow } => {
-            let found = runtime.block_on(topics::check(&config.kafka(shadow)?)).map_err(refused)?;
+            let found = runtime.block_on(topics::check(&config.kafka_settings(shadow)?)).map_err(refused)?;
             findings::print("topics", found.into_iter().map(Finding::from).collect())
         }
     }

@@ -5,11 +5,10 @@ use pricedrop_embedded::ArchivedTopic;
 use pricedrop_kafka::Topics;
 use pricedrop_outbound::trusting_client;
 
+use super::choice::ArchivedTopics;
 use super::secret::refused;
+use super::units::to_millis;
 use super::{Config, Refused};
-
-/// What can be archived.
-pub const ARCHIVED: [&str; 3] = ["updates", "notifications", "dead-letters"];
 
 /// How the archive is reached, and when objects are closed.
 pub struct Archive {
@@ -24,7 +23,7 @@ pub struct Archive {
 impl Config {
     /// Whether anything is archived.
     pub fn archive_is_on(&self) -> bool {
-        self.get("archive.url").is_some()
+        self.archive.url.is_some()
     }
 
     /// The topics in Kafka that are archived.
@@ -39,44 +38,44 @@ impl Config {
 
     /// What is archived; nothing without `archive.url`.
     pub fn archived(&self) -> Vec<ArchivedTopic> {
-        let named = |name: &String| match name.as_str() {
-            "updates" => ArchivedTopic::Updates,
-            "notifications" => ArchivedTopic::Notifications,
-            _ => ArchivedTopic::DeadLetters,
+        let named = |archived: &ArchivedTopics| match archived {
+            ArchivedTopics::Updates => ArchivedTopic::Updates,
+            ArchivedTopics::Notifications => ArchivedTopic::Notifications,
+            ArchivedTopics::DeadLetters => ArchivedTopic::DeadLetters,
         };
         let is_on = self.archive_is_on();
-        self.texts("archive.topics").iter().filter(|_| is_on).map(named).collect()
+        self.archive.topics.iter().filter(|_| is_on).map(named).collect()
     }
 
     /// The archive of this configuration.
     ///
     /// # Errors
     /// The secret is named and cannot be had, or `archive.ca_file` cannot be read.
-    pub fn archive(&self) -> Result<Archive, Refused> {
-        self.archive_at(self.text("archive.url").unwrap_or_default())
+    pub fn archive_options(&self) -> Result<Archive, Refused> {
+        self.archive_options_at(self.archive.url.as_deref().unwrap_or_default())
     }
 
     /// An archive at another URL, reached in the same way.
     ///
     /// # Errors
     /// The secret is named and cannot be had, or `archive.ca_file` cannot be read.
-    pub fn archive_at(&self, url: &str) -> Result<Archive, Refused> {
-        let text = |key: &str| self.text(key).map(str::to_owned);
-        let secret = self.secret("archive", "secret_access_key")?;
-        let key = text("archive.access_key_id").zip(secret);
-        let client = trusting_client(self.text("archive.ca_file").map(std::path::Path::new));
+    pub fn archive_options_at(&self, url: &str) -> Result<Archive, Refused> {
+        let table = &self.archive;
+        let secret = self.archive_secret().read()?;
+        let key = table.access_key_id.clone().zip(secret);
+        let client = trusting_client(table.ca_file.as_deref());
         Ok(Archive {
             options: Options {
                 url: url.to_owned(),
-                endpoint: text("archive.endpoint"),
-                region: text("archive.region"),
+                endpoint: table.endpoint.clone(),
+                region: table.region.clone(),
                 access_key: key.map(|(id, secret)| AccessKey { id, secret }),
             },
             client: client.map_err(|error| refused(format!("archive: {error}"), "mend archive.ca_file"))?,
             limits: Limits {
-                object_bytes: self.size("archive.max_object_size"),
-                object_age_ms: self.number("archive.max_object_age"),
-                memory_bytes: self.size("archive.max_memory"),
+                object_bytes: table.max_object_size.in_memory(),
+                object_age_ms: to_millis(table.max_object_age),
+                memory_bytes: table.max_memory.in_memory(),
             },
         })
     }

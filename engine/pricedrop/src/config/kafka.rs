@@ -7,8 +7,21 @@ use pricedrop_kafka::RESERVED;
 use pricedrop_model::dispatch::Secret;
 use toml::de::DeValue;
 
-use super::field::Raw;
-use super::fields::PASSED_THROUGH;
+use super::field::Table;
+use super::raw::Raw;
+
+/// The table whose keys are librdkafka's, not ours.
+pub const PASSED_THROUGH: &str = "kafka";
+
+/// The table as the reference describes it.
+pub fn description() -> Table {
+    let doc = "How Kafka is reached: any property of librdkafka, in quotes or dotted, with the value as it \
+        writes it. Refused are those that the commit depends on, each with the reason. A secret is never \
+        written here: \"sasl.password_file\" or \"sasl.password_env\" names where it lies, and so for every \
+        property that holds one. A variable spells a property with underscores: \
+        PRICEDROP_KAFKA__BOOTSTRAP_SERVERS.";
+    Table { name: PASSED_THROUGH, doc: doc.into(), fields: Vec::new() }
+}
 
 /// The value of a property.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,33 +1,51 @@
 //! The configuration: one TOML file, environment overrides, defaults.
 //!
 //! ```text
-//! fields/ ──▶ reader.rs ──▶ Config ──▶ options.rs, servers.rs ──▶ each crate's Options
-//! (the table)     │    └──▶ problem.rs (a report with the place in the file)
-//!      └──────────┴───────▶ reference.rs (the example, docs/config.md)
+//! tables/ ──▶ read.rs ──▶ Config ──▶ options.rs, servers.rs ──▶ each crate's Options
+//! (structs)     │  └──▶ problem.rs (every problem with its place in the file)
+//!      └────────┴───────▶ reference.rs, json_schema.rs (the example, docs/config.md,
+//!                         schema/config.schema.json)
 //! ```
 //!
-//! One table of fields drives everything: what is read and refused, the names
-//! of environment variables, the example and the reference. Nothing here opens
-//! a store or a plugin. A secret is read when it is used, and shown nowhere.
+//! A key is defined once, in `tables/`: its type, default, range and documentation. The
+//! struct field, what is read and refused, the environment variable, the example, the
+//! reference and the JSON Schema follow from that. The types a key may have are in
+//! `setting.rs` and `choice.rs`.
+//!
+//! Serde does not read the file, because it stops at the first error and a person should
+//! see all of them, each with its place.
+//!
+//! Nothing here opens a store or a plugin. A secret is read when it is used, and never
+//! shown.
 
 mod archive;
+mod choice;
 mod contradictions;
 mod field;
-mod fields;
+mod json_schema;
 mod kafka;
 mod options;
 mod problem;
+mod raw;
 mod read;
-mod reader;
 mod reference;
 mod secret;
 mod servers;
+mod setting;
+mod table;
+pub mod tables;
 #[cfg(test)]
 mod tests;
+mod units;
 
-pub use field::{Field, Kind, Value};
-pub use fields::{TABLES, fields};
+pub use choice::{ArchivedTopics, LeaseStore, LogFormat, LogStore, WatchCache, WatchStore};
+pub use field::{Field, Kind, Table};
+pub use json_schema::json_schema;
 pub use problem::{Problem, Refused};
-pub use read::{CONFIG_VARIABLE, Config};
+pub use read::CONFIG_VARIABLE;
 pub use reference::{example, markdown};
-pub use servers::Stores;
+pub use setting::Listen;
+pub(crate) use table::key;
+pub use tables::{Config, fields, tables};
+pub use units::ByteSize;
+pub(crate) use units::to_millis;

@@ -1,13 +1,14 @@
-//! The fields as the options of each crate.
+//! The tables as the options of each crate.
 
 use std::path::{Path, PathBuf};
 
 use pricedrop_embedded as embedded;
 use pricedrop_host::Limits;
-use pricedrop_model::{FirstPrice, Mode, Rules};
+use pricedrop_model::Rules;
 use pricedrop_outbound as outbound;
 use pricedrop_pipeline::{dispatcher, notifier};
 
+use super::units::to_millis;
 use super::{Config, Refused};
 
 /// Where a checkout of the repository has the plugins it ships.
@@ -16,85 +17,78 @@ const SHIPPED: &str = "plugins/dist";
 const SHIPPED_POLICY: &str = "bucketing-floor";
 
 impl Config {
-    /// `[rules]`.
-    pub fn rules(&self) -> Rules {
+    /// Which watches a price fires.
+    pub fn matching_rules(&self) -> Rules {
         Rules {
-            mode: self.text("rules.mode").and_then(Mode::from_name).unwrap_or(Mode::EveryDrop),
-            first_price: match self.text("rules.first_price") {
-                Some("baseline") => FirstPrice::Baseline,
-                _ => FirstPrice::Notify,
-            },
-            dedup_window_ms: self.millis("rules.dedup_window"),
-            hysteresis: self.share("rules.hysteresis"),
-            currency: self.currency("rules.currency"),
+            mode: self.rules.mode,
+            first_price: self.rules.first_price,
+            dedup_window_ms: to_millis(self.rules.dedup_window),
+            hysteresis: self.rules.hysteresis,
+            currency: self.rules.currency,
         }
     }
 
     /// Where the plugins lie.
     pub fn plugin_folder(&self) -> PathBuf {
-        match self.text("plugins.folder") {
-            Some(folder) => folder.into(),
-            None if PathBuf::from(SHIPPED).is_dir() => SHIPPED.into(),
+        match &self.plugins.folder {
+            Some(folder) => folder.clone(),
+            None if Path::new(SHIPPED).is_dir() => SHIPPED.into(),
             None => "plugins".into(),
         }
     }
 
-    /// Where the embedded store lies.
-    pub fn data_folder(&self) -> PathBuf {
-        self.text("data.folder").unwrap_or_default().into()
-    }
-
     /// How the notifier works.
-    pub fn notifier(&self) -> notifier::Options {
+    pub fn notifier_options(&self) -> notifier::Options {
         notifier::Options {
-            rules: self.rules(),
-            batch_records: self.size("limits.batch_records"),
-            commit_watches: self.size("limits.commit_watches"),
-            page_rows: self.size("limits.page_rows"),
-            audit_one_in: self.number("bucketing.audit_one_in"),
-            fail_open_per_second: self.small("limits.fail_open_per_second"),
-            keyed: self.stores().kafka,
+            rules: self.matching_rules(),
+            batch_records: self.limits.batch_records,
+            commit_watches: self.limits.commit_watches,
+            page_rows: self.limits.page_rows,
+            audit_sample_rate: self.bucketing.audit_sample_rate,
+            fail_open_per_second: self.limits.fail_open_per_second,
+            keyed: self.stores.kafka(),
             ..notifier::Options::default()
         }
     }
 
     /// How the embedded store works.
-    pub fn embedded(&self) -> embedded::Options {
+    pub fn embedded_options(&self) -> embedded::Options {
         embedded::Options {
-            cache_bytes: self.number("data.cache"),
-            watchers_above: self.number("bucketing.watchers_above"),
-            outbox_retention_ms: self.millis("data.outbox_retention"),
-            confirmation_ms: self.millis("data.confirmation_retention"),
-            intake_records: self.size("limits.intake_records"),
-            intake_bytes: self.size("limits.intake_bytes"),
-            intake_wait_ms: self.number("limits.intake_wait"),
-            answer_wait_ms: self.number("limits.answer_wait"),
+            cache_bytes: self.data.cache.bytes(),
+            bucket_threshold: self.bucketing.bucket_threshold,
+            outbox_retention_ms: to_millis(self.data.outbox_retention),
+            confirmation_ms: to_millis(self.data.confirmation_retention),
+            intake_records: self.limits.intake_records,
+            intake_bytes: self.limits.intake_bytes.in_memory(),
+            admission_timeout_ms: to_millis(self.limits.admission_timeout),
+            response_timeout_ms: to_millis(self.limits.response_timeout),
             // With a log in Kafka, the topics there are archived.
-            archived: if self.stores().kafka { Vec::new() } else { self.archived() },
-            ..embedded::Options::new(self.data_folder())
+            archived: if self.stores.kafka() { Vec::new() } else { self.archived() },
+            ..embedded::Options::new(self.data.folder.clone())
         }
     }
 
     /// How plugins are loaded.
-    pub fn host(&self) -> pricedrop_host::Options {
+    pub fn host_options(&self) -> pricedrop_host::Options {
+        let table = &self.plugins;
         pricedrop_host::Options {
             folder: self.plugin_folder(),
-            data_dir: Some(self.data_folder().join("plugins")),
-            bucketing: self.text("plugins.bucketing").map(str::to_owned).or_else(|| self.shipped_policy()),
-            throttling: self.text("plugins.throttling").map(str::to_owned),
+            data_dir: Some(self.data.folder.join("plugins")),
+            bucketing: table.bucketing.clone().or_else(|| self.shipped_policy()),
+            throttling: table.throttling.clone(),
             active_policy: None,
-            reload: self.flag("plugins.reload"),
-            allow_digests: Some(self.texts("plugins.allow").to_vec()).filter(|allowed| !allowed.is_empty()),
-            settle_ms: self.number("plugins.settle"),
-            poll_ms: self.number("plugins.poll"),
+            reload: table.reload,
+            allow_digests: Some(table.allow.clone()).filter(|allowed| !allowed.is_empty()),
+            debounce_ms: to_millis(table.debounce),
+            poll_ms: to_millis(table.poll),
             limits: Limits {
-                cpu_ms: self.number("plugins.cpu"),
-                start_cpu_ms: self.number("plugins.start_cpu"),
-                memory_bytes: self.size("plugins.memory"),
-                output_bytes: self.size("plugins.output"),
-                log_lines_per_second: self.small("plugins.log_lines_per_second"),
-                calls_per_instance: self.number("plugins.calls_per_instance"),
-                wasm_bytes: self.number("plugins.wasm_size"),
+                cpu_ms: to_millis(table.cpu),
+                start_cpu_ms: to_millis(table.start_cpu),
+                memory_bytes: table.memory.in_memory(),
+                output_bytes: table.output.in_memory(),
+                log_lines_per_second: table.log_lines_per_second,
+                calls_per_instance: table.calls_per_instance,
+                wasm_bytes: table.wasm_size.bytes(),
                 ..Limits::default()
             },
         }
@@ -103,44 +97,45 @@ impl Config {
     /// The repository ships two policies: nobody who named neither a folder
     /// nor a policy should have to choose.
     fn shipped_policy(&self) -> Option<String> {
-        let shipped = self.get("plugins.folder").is_none() && Path::new(SHIPPED).is_dir();
+        let shipped = self.plugins.folder.is_none() && Path::new(SHIPPED).is_dir();
         shipped.then(|| SHIPPED_POLICY.to_owned())
     }
 
     /// How notifications are delivered.
-    pub fn dispatcher(&self) -> dispatcher::Options {
+    pub fn dispatcher_options(&self) -> dispatcher::Options {
+        let (table, limits) = (&self.dispatch, &self.limits);
         dispatcher::Options {
-            default_channels: self.texts("dispatch.default_channels").to_vec(),
-            currency: self.currency("rules.currency"),
-            recheck: self.flag("dispatch.recheck"),
-            batch: self.size("limits.dispatch_batch"),
-            window: self.size("limits.dispatch_window"),
-            addresses_per_user: self.size("dispatch.addresses_per_user"),
-            channels: self.size("limits.channels"),
-            lane_queue: self.size("limits.channel_queue"),
-            lane_patience_ms: self.number("limits.channel_patience"),
-            concurrency: self.small("dispatch.concurrency"),
-            timeout_ms: self.number("dispatch.timeout"),
-            lease_ms: self.number("dispatch.lease"),
-            attempts: self.small("dispatch.attempts"),
-            give_up_after_ms: self.number("dispatch.give_up_after"),
-            backoff_first_ms: self.number("dispatch.backoff_first"),
-            backoff_longest_ms: self.number("dispatch.backoff_longest"),
-            retry_after_longest_ms: self.number("dispatch.retry_after_longest"),
-            breaker_failures: self.small("dispatch.breaker_failures"),
-            breaker_open_ms: self.number("dispatch.breaker_open"),
-            plugin_calls: self.size("limits.plugin_calls"),
-            drain_ms: self.number("dispatch.drain"),
+            default_channels: table.default_channels.clone(),
+            currency: self.rules.currency,
+            recheck: table.recheck,
+            batch: limits.dispatch_batch,
+            window: limits.dispatch_window,
+            addresses_per_user: table.addresses_per_user,
+            channels: limits.channels,
+            channel_queue: limits.channel_queue,
+            channel_queue_timeout_ms: to_millis(limits.channel_queue_timeout),
+            concurrency: table.concurrency,
+            timeout_ms: to_millis(table.timeout),
+            lease_ms: to_millis(table.lease),
+            max_attempts: table.max_attempts,
+            max_age_ms: to_millis(table.max_age),
+            backoff_initial_ms: to_millis(table.backoff_initial),
+            backoff_max_ms: to_millis(table.backoff_max),
+            retry_after_max_ms: to_millis(table.retry_after_max),
+            breaker_threshold: table.breaker_threshold,
+            breaker_reset_timeout_ms: to_millis(table.breaker_reset_timeout),
+            plugin_calls: limits.plugin_calls,
+            drain_timeout_ms: to_millis(table.drain_timeout),
             ..dispatcher::Options::default()
         }
     }
 
     /// How the outside is reached.
-    pub fn outbound(&self) -> outbound::Options {
+    pub fn outbound_options(&self) -> outbound::Options {
         outbound::Options {
-            ca_file: self.text("dispatch.ca_file").map(Into::into),
-            request_bytes: self.size("limits.request_bytes"),
-            response_bytes: self.size("limits.response_bytes"),
+            ca_file: self.dispatch.ca_file.clone(),
+            request_bytes: self.limits.request_bytes.in_memory(),
+            response_bytes: self.limits.response_bytes.in_memory(),
             ..outbound::Options::default()
         }
     }
@@ -149,30 +144,16 @@ impl Config {
     ///
     /// # Errors
     /// The token is named and cannot be had.
-    pub fn http(&self) -> Result<pricedrop_http::Options, Refused> {
+    pub fn http_options(&self) -> Result<pricedrop_http::Options, Refused> {
+        let table = &self.http;
         Ok(pricedrop_http::Options {
-            listen: self.text("http.listen").unwrap_or_default().to_owned(),
+            listen: table.listen.as_str().to_owned(),
             token: self.token()?,
-            max_body: self.size("http.max_body"),
-            body_entries: self.size("http.body_entries"),
-            body_wait: std::time::Duration::from_millis(self.number("http.body_wait")),
-            requests: self.size("http.requests"),
-            page_entries: self.size("http.page_entries"),
+            max_body: table.max_body.in_memory(),
+            body_entries: table.body_entries,
+            body_timeout: table.body_timeout,
+            max_concurrent_requests: table.max_concurrent_requests,
+            page_entries: table.page_entries,
         })
-    }
-
-    /// A span; its field's range fits.
-    fn millis(&self, name: &str) -> i64 {
-        self.number(name) as i64
-    }
-
-    /// A number; its field's range fits.
-    fn small(&self, name: &str) -> u32 {
-        self.number(name) as u32
-    }
-
-    /// A number that counts things in memory; its field's range fits.
-    pub(super) fn size(&self, name: &str) -> usize {
-        self.number(name) as usize
     }
 }

@@ -1,30 +1,21 @@
-//! Reads the file and the environment over the defaults.
+//! Reads the file and the environment over the defaults, and lists everything wrong with
+//! them, with its place and remedy.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 
-use pricedrop_model::{Currency, Hysteresis};
-use toml::de::DeValue;
+use miette::NamedSource;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::field::{Field, Value};
-use super::fields::fields;
-use super::kafka::Properties;
-use super::problem::{Problem, Refused};
-use super::reader::{Reader, raw};
+use super::field::{Field, Table};
+use super::kafka::{self, PASSED_THROUGH};
+use super::problem::{Problem, Refused, nearest};
+use super::raw::Raw;
+use super::tables::{Config, fields, tables};
 
-/// Names the file where `--config` does not.
+/// Names the file if `--config` does not.
 pub const CONFIG_VARIABLE: &str = "PRICEDROP_CONFIG";
-
-/// Every field with its value: from the environment, else the file, else the
-/// default.
-#[derive(Debug, Clone)]
-pub struct Config {
-    values: BTreeMap<&'static str, Value>,
-    /// Those that were written, at whatever value.
-    written: BTreeSet<&'static str>,
-    kafka: Properties,
-    file: Option<PathBuf>,
-}
 
 impl Config {
     /// Reads the file, if any, and this process's environment.
@@ -52,23 +43,18 @@ impl Config {
         file: Option<(&Path, &str)>,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, Refused> {
-        let mut reader = Reader::over(defaults());
+        let mut reader = Reader { config: Config::default(), problems: Vec::new() };
         if let Some((path, text)) = file {
+            reader.config.file = Some(path.to_owned());
             reader.file(path, text);
             reader.problems.sort_by_key(|problem| problem.span.map(|span| span.offset()));
         }
         for (name, value) in variables {
             reader.variable(&name, value);
         }
-        let config = Config {
-            values: reader.values,
-            written: reader.written,
-            kafka: reader.kafka,
-            file: file.map(|(path, _)| path.to_owned()),
-        };
-        reader.problems.extend(config.contradictions());
+        reader.problems.extend(reader.config.contradictions());
         match reader.problems.is_empty() {
-            true => Ok(config),
+            true => Ok(reader.config),
             false => Err(Refused { problems: reader.problems }),
         }
     }
@@ -78,86 +64,163 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// What a field of the table of fields holds; none where it is not set.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        debug_assert!(fields().any(|field| field.name == name), "{name} is no field");
-        self.values.get(name)
-    }
-
-    /// Whether somebody wrote this field, be it at its default.
-    pub fn is_written(&self, name: &str) -> bool {
-        self.written.contains(name)
-    }
-
-    /// Whether a field of this table is other than it is by default.
-    pub(super) fn changes(&self, table: &str) -> bool {
-        let defaults = defaults();
-        let mut fields = fields().filter(|field| field.table() == table);
-        fields.any(|field| self.values.get(field.name) != defaults.get(field.name))
-    }
-
-    /// `[kafka]`, as it was written.
-    pub(super) fn properties(&self) -> &Properties {
-        &self.kafka
-    }
-
-    /// A text, a path, a word, an address.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name) {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A number, a span in milliseconds, a size in bytes. The field has a
-    /// default.
-    pub fn number(&self, name: &str) -> u64 {
-        match self.get(name) {
-            Some(Value::Number(number)) => *number,
-            _ => unreachable!("{name} is a number with a default; a test reads every field"),
-        }
-    }
-
-    /// True or false. The field has a default.
-    pub fn flag(&self, name: &str) -> bool {
-        matches!(self.get(name), Some(Value::Flag(true)))
-    }
-
-    /// A list of texts.
-    pub fn texts(&self, name: &str) -> &[String] {
-        match self.get(name) {
-            Some(Value::Texts(texts)) => texts,
-            _ => &[],
-        }
-    }
-
-    /// A hysteresis.
-    pub fn share(&self, name: &str) -> Hysteresis {
-        match self.get(name) {
-            Some(Value::Share(share)) => *share,
-            _ => Hysteresis::NONE,
-        }
-    }
-
-    /// A currency.
-    pub fn currency(&self, name: &str) -> Currency {
-        match self.get(name) {
-            Some(Value::Currency(currency)) => *currency,
-            _ => Currency::USD,
-        }
+    /// Whether this key was written, even if at its default.
+    pub fn is_written(&self, key: &str) -> bool {
+        self.written.contains(key)
     }
 }
 
-fn defaults() -> BTreeMap<&'static str, Value> {
-    let set = fields().filter_map(|field| Some((field, field.default?)));
-    set.map(|(field, text)| (field.name, default_value(field, text))).collect()
+/// What was read so far, and what was wrong with it.
+struct Reader {
+    config: Config,
+    problems: Vec<Problem>,
 }
 
-/// Defaults are written as in a file and read the same way.
-fn default_value(field: &Field, text: &str) -> Value {
-    let raw = DeValue::parse(text).map(|value| raw(value.get_ref()));
-    let raw = raw.expect("a test reads the default of every field");
-    field.read(&raw).expect("a test reads the default of every field")
+/// The file, as problems show it.
+struct Source {
+    name: String,
+    /// The text, its secrets starred.
+    shown: String,
+}
+
+impl Source {
+    fn at(&self, span: Range<usize>, label: &'static str, message: String, help: Option<String>) -> Problem {
+        let text = NamedSource::new(&self.name, self.shown.clone()).with_language("TOML");
+        Problem { message, text: Some(text), span: Some(span.into()), label, help }
+    }
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path, text: &str) {
+        let parsed = DeTable::parse(text);
+        let shown = kafka::starred(text, parsed.as_ref().ok().map(|root| root.get_ref()));
+        let source = Source { name: path.display().to_string(), shown };
+        match parsed {
+            Ok(root) => root.get_ref().iter().for_each(|(name, value)| self.entry(&source, name, value)),
+            Err(error) => {
+                let message = format!("not TOML: {}", error.message().trim_end());
+                let help = "`pricedrop config example` prints a complete file".into();
+                self.problems.push(source.at(error.span().unwrap_or(0..0), "here", message, Some(help)));
+            }
+        }
+    }
+
+    /// One entry of the root: a table, or a mistake.
+    fn entry(&mut self, source: &Source, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(entries) = value.get_ref() else {
+            let (message, help) = not_a_table(name.get_ref());
+            return self.problems.push(source.at(name.span(), "not a table", message, help));
+        };
+        match tables().iter().find(|table| table.name == name.get_ref()) {
+            Some(table) if table.name == PASSED_THROUGH => self.passed_through(source, entries),
+            Some(table) => self.table(source, table, entries),
+            None => {
+                let (message, help) = unknown_table(name.get_ref());
+                self.problems.push(source.at(name.span(), "unknown", message, help));
+            }
+        }
+    }
+
+    fn table(&mut self, source: &Source, table: &'static Table, entries: &DeTable<'_>) {
+        for (key, value) in entries {
+            let Some(field) = table.fields.iter().find(|field| field.key == key.get_ref()) else {
+                let (message, help) = unknown_key(table, key.get_ref());
+                self.problems.push(source.at(key.span(), "unknown", message, help));
+                continue;
+            };
+            if let Err(what) = self.set(field, &value.get_ref().into()) {
+                let (message, help) = (format!("{} {what}", field.name), field.summary().to_owned());
+                self.problems.push(source.at(value.span(), "here", message, Some(help)));
+            }
+        }
+    }
+
+    /// The end of a sentence that begins with the name of what was read, if the value is
+    /// wrong.
+    fn set(&mut self, field: &'static Field, raw: &Raw) -> Result<(), String> {
+        if !(field.set)(&mut self.config, raw) {
+            return Err(format!("must be {}, not {}", field.kind.expected, raw.describe()));
+        }
+        self.config.written.insert(field.name);
+        Ok(())
+    }
+
+    /// `[kafka]`.
+    fn passed_through(&mut self, source: &Source, entries: &DeTable<'_>) {
+        let mut found = Vec::new();
+        kafka::flattened("", entries, &mut found);
+        for (name, value) in found {
+            match kafka::from_file(&name, &value.get_ref().into()) {
+                Ok((name, property)) => drop(self.config.kafka.insert(name, property)),
+                Err((message, remedy)) => {
+                    self.problems.push(source.at(value.span(), "here", message, Some(remedy)));
+                }
+            }
+        }
+    }
+
+    /// Variables without a double underscore (`PRICEDROP_URL`) set no key.
+    fn variable(&mut self, name: &str, value: String) {
+        let Some((table, key)) = name.strip_prefix("PRICEDROP_").and_then(|rest| rest.split_once("__"))
+        else {
+            return;
+        };
+        let (table, key) = (table.to_lowercase(), key.to_lowercase());
+        let problem = if table == PASSED_THROUGH {
+            match kafka::from_variable(&key, value) {
+                Ok((name, property)) => return drop(self.config.kafka.insert(name, property)),
+                Err((message, remedy)) => (format!(": {message}"), Some(remedy)),
+            }
+        } else if let Some(field) = fields().find(|field| field.table == table && field.key == key) {
+            match self.set(field, &Raw::Variable(value)) {
+                Ok(()) => return,
+                Err(what) => (format!(" {what}"), Some(field.summary().to_owned())),
+            }
+        } else {
+            (" names no key".into(), nearest_variable(name, &table, &key))
+        };
+        let message = format!("the environment variable {name}{}", problem.0);
+        self.problems.push(Problem::anywhere(message, problem.1));
+    }
+}
+
+fn not_a_table(name: &str) -> (String, Option<String>) {
+    let home = fields().find(|field| field.key == name);
+    let help = home.map(|field| format!("it belongs under [{}]", field.table));
+    (format!("\"{name}\" stands outside every table"), help)
+}
+
+fn unknown_table(name: &str) -> (String, Option<String>) {
+    let near = nearest(name, tables().iter().map(|table| table.name));
+    let known: Vec<String> = tables().iter().map(|table| format!("[{}]", table.name)).collect();
+    let help = near.map_or_else(
+        || format!("the tables are {}", known.join(", ")),
+        |near| format!("did you mean [{near}]?"),
+    );
+    (format!("there is no table [{name}]"), Some(help))
+}
+
+/// The new name of the key, the table it belongs to, or the nearest key of this one.
+fn unknown_key(table: &Table, key: &str) -> (String, Option<String>) {
+    let renamed = table.fields.iter().find(|field| field.was == Some(key));
+    let elsewhere = fields().find(|field| field.key == key);
+    let here = table.fields.iter().map(|field| field.key);
+    let help = match (renamed, elsewhere, nearest(key, here.clone())) {
+        (Some(field), ..) => format!("it is now called \"{}\"", field.key),
+        (_, Some(field), _) => format!("it belongs under [{}]", field.table),
+        (_, _, Some(near)) => format!("did you mean \"{near}\"?"),
+        (None, None, None) => format!("[{}] has {}", table.name, here.collect::<Vec<_>>().join(", ")),
+    };
+    (format!("[{}] has no key \"{key}\"", table.name), Some(help))
+}
+
+fn nearest_variable(name: &str, table: &str, key: &str) -> Option<String> {
+    if let Some(field) = fields().find(|field| field.table == table && field.was == Some(key)) {
+        return Some(format!("it is now called {}", field.variable()));
+    }
+    let all: Vec<String> = fields().map(Field::variable).collect();
+    let near = nearest(name, all.iter().map(String::as_str))?;
+    Some(format!("did you mean {near}? Unset it otherwise"))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Problem {

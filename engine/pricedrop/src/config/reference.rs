@@ -1,9 +1,10 @@
-//! The complete example file and the reference page, from the table of fields.
+//! The complete example file and the reference page, from the tables.
 
 use std::fmt::Write as _;
 
-use super::field::Field;
-use super::fields::{PASSED_THROUGH, TABLES, fields};
+use super::field::{Field, Table};
+use super::kafka::PASSED_THROUGH;
+use super::tables::tables;
 
 const WIDTH: usize = 78;
 
@@ -13,19 +14,19 @@ pub fn example() -> String {
         "# pricedrop.toml: every key with its default. Uncomment what you change;\n\
          # an environment variable PRICEDROP_<TABLE>__<KEY> goes before the file.\n",
     );
-    for (table, doc) in TABLES {
+    for table in tables() {
         let _ = writeln!(out);
-        comment(&mut out, doc);
-        let _ = writeln!(out, "[{table}]");
-        if *table == PASSED_THROUGH {
+        comment(&mut out, &table.doc);
+        let _ = writeln!(out, "[{}]", table.name);
+        if table.name == PASSED_THROUGH {
             out.push_str(CONNECTIONS);
         }
-        for field in fields().filter(|field| field.table() == *table) {
+        for field in &table.fields {
             let _ = writeln!(out);
-            comment(&mut out, field.doc);
-            let _ = match field.default {
-                Some(default) => writeln!(out, "# {} = {default}", field.key()),
-                None => writeln!(out, "# {} = ...   # {}; not set", field.key(), field.kind.label()),
+            comment(&mut out, &field.doc);
+            let _ = match field.default_as_toml() {
+                Some(default) => writeln!(out, "# {} = {default}", field.key),
+                None => writeln!(out, "# {} = ...   # {}; not set", field.key, field.kind.label),
             };
         }
     }
@@ -91,25 +92,25 @@ fn comment(out: &mut String, text: &str) {
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
-         <!-- Generated from the table of fields in engine/pricedrop/src/config/fields/. -->\n\n\
+         <!-- Generated from engine/pricedrop/src/config/tables/. -->\n\n\
          `pricedrop` needs no configuration. Everything below has a default; a TOML file given with\n\
          `--config` (or `PRICEDROP_CONFIG`) changes it, and an environment variable named\n\
          `PRICEDROP_<TABLE>__<KEY>` goes before the file. Unknown keys are refused.\n\
          `pricedrop config example` prints a complete file, `pricedrop config check` reads yours and\n\
-         says what is wrong and where.\n\n\
+         says what is wrong and where. `pricedrop config schema` prints a JSON Schema, which is also in\n\
+         `schema/config.schema.json`: editors that use Taplo complete and check a file whose first line is\n\
+         `#:schema config.schema.json`, with the path of the schema.\n\n\
          Durations are written `\"500ms\"`, `\"90s\"`, `\"24h\"`; sizes `\"64MiB\"`, `\"1GB\"`; lists in a\n\
          variable as `a,b`. Paths are relative to the working directory.\n",
     );
-    for (table, doc) in TABLES {
-        let _ = write!(out, "\n## [{table}]\n\n{doc}\n\n");
-        if *table == PASSED_THROUGH {
-            let _ = write!(out, "```toml\n[{table}]{}```\n", CONNECTIONS.replace("\n# ", "\n"));
+    for Table { name, doc, fields } in tables() {
+        let _ = write!(out, "\n## [{name}]\n\n{doc}\n\n");
+        if *name == PASSED_THROUGH {
+            let _ = write!(out, "```toml\n[{name}]{}```\n", CONNECTIONS.replace("\n# ", "\n"));
             continue;
         }
         out.push_str("| Key | Type | Default | What it does |\n|---|---|---|---|\n");
-        for field in fields().filter(|field| field.table() == *table) {
-            row(&mut out, field);
-        }
+        fields.iter().for_each(|field| row(&mut out, field));
     }
     out.push_str("\n## A plugin's sidecar\n\n`name.toml` beside `name.wasm`:\n\n```toml\n");
     for line in SIDECAR.lines().skip(4) {
@@ -120,13 +121,13 @@ pub fn markdown() -> String {
 }
 
 fn row(out: &mut String, field: &Field) {
-    let default = field.default.map_or("not set".into(), |text| format!("`{text}`"));
-    let expected = field.kind.expected().replace('|', "\\|");
+    let default = field.default_as_toml().map_or("not set".into(), |text| format!("`{text}`"));
+    let expected = field.kind.expected.replace('|', "\\|");
     let _ = writeln!(
         out,
         "| `{}` | {} | {default} | {} Must be {expected}. `{}` |",
-        field.key(),
-        field.kind.label(),
+        field.key,
+        field.kind.label,
         field.doc.replace('|', "\\|"),
         field.variable()
     );
@@ -134,39 +135,39 @@ fn row(out: &mut String, field: &Field) {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::super::Config;
+pub(super) mod tests {
+    use super::super::{Config, fields};
     use super::*;
     use std::path::Path;
 
-    #[test]
-    fn the_example_with_every_default_uncommented_is_accepted() {
-        let body = example();
-        let (config, _) = body.split_once("# -----").unwrap();
-        let uncommented: String = config
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains("...") && !rest.starts_with('"') => {
-                    format!("{rest}\n")
-                }
-                _ => format!("{line}\n"),
-            })
-            .collect();
-        let nothing = Config::read(None, std::iter::empty()).unwrap();
-        let all = Config::read(Some((Path::new("x.toml"), &uncommented)), std::iter::empty()).unwrap();
-        for field in fields() {
-            assert_eq!(all.get(field.name), nothing.get(field.name), "{}", field.name);
-        }
+    /// The example with every default uncommented.
+    pub fn uncommented() -> String {
+        let example = example();
+        let (config, _) = example.split_once("# -----").unwrap();
+        let line = |line: &str| match line.strip_prefix("# ") {
+            Some(rest) if rest.contains(" = ") && !rest.contains("...") && !rest.starts_with('"') => {
+                format!("{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        config.lines().map(line).collect()
     }
 
     #[test]
-    fn every_table_has_fields_and_every_field_a_table() {
-        for (table, _) in TABLES {
-            let has_fields = fields().any(|field| field.table() == *table);
-            assert!(has_fields != (*table == PASSED_THROUGH), "{table}");
+    fn the_example_with_every_default_uncommented_is_accepted() {
+        let read = Config::read(Some((Path::new("x.toml"), &uncommented())), std::iter::empty()).unwrap();
+        let (file, written) = (read.file.clone(), read.written.clone());
+        let with_default = fields().filter(|field| field.default.is_some()).map(|field| field.name);
+        assert_eq!(written, with_default.collect());
+        assert_eq!(read, Config { file, written, ..Config::default() });
+    }
+
+    #[test]
+    fn every_table_and_every_key_is_explained_in_sentences() {
+        for table in tables() {
+            assert!(table.doc.ends_with('.'), "{}", table.name);
         }
         for field in fields() {
-            assert!(TABLES.iter().any(|(table, _)| *table == field.table()), "{}", field.name);
             assert!(field.doc.ends_with('.'), "{}", field.name);
         }
     }

@@ -1,9 +1,12 @@
 //! Secrets: read from the file or the variable that the configuration names,
 //! never shown.
 
+use std::path::Path;
+
 use pricedrop_model::dispatch::Secret;
 use pricedrop_pipeline::dispatcher::Keys;
 
+use super::table::key;
 use super::{Config, Problem, Refused};
 
 /// Reads a secret that `field` names.
@@ -28,24 +31,71 @@ pub fn read(field: &str, secret: &Secret) -> Result<String, Refused> {
     }
 }
 
-impl Config {
-    /// Where `{table}.{what}` lies, and the field that says so.
-    pub(super) fn named_secret(&self, table: &str, what: &str) -> Option<(String, Secret)> {
-        let (file, variable) = (format!("{table}.{what}_file"), format!("{table}.{what}_env"));
-        match (self.text(&file), self.text(&variable)) {
-            (Some(path), _) => Some((file, Secret::File(path.into()))),
-            (None, Some(name)) => Some((variable, Secret::Env(name.into()))),
-            (None, None) => None,
-        }
+/// The two keys that may name a secret, with their values.
+pub(super) struct SecretKeys<'a> {
+    file: (&'static str, Option<&'a Path>),
+    env: (&'static str, Option<&'a str>),
+}
+
+impl SecretKeys<'_> {
+    /// The names of both keys, file first.
+    pub(super) fn names(&self) -> (&'static str, &'static str) {
+        (self.file.0, self.env.0)
     }
 
-    /// The secret `{table}.{what}_file` or `_env`; none where none is named.
+    /// Whether both keys are set, which is a mistake.
+    pub(super) fn are_both_set(&self) -> bool {
+        self.file.1.is_some() && self.env.1.is_some()
+    }
+
+    /// Whether a secret is named.
+    pub(super) fn is_set(&self) -> bool {
+        self.place().is_some()
+    }
+
+    /// The key that names the secret, and where it is.
+    fn place(&self) -> Option<(&'static str, Secret)> {
+        let file = self.file.1.map(|path| (self.file.0, Secret::File(path.into())));
+        file.or_else(|| self.env.1.map(|name| (self.env.0, Secret::Env(name.into()))))
+    }
+
+    /// The secret; none if none is named.
     ///
     /// # Errors
     /// It is named and cannot be had.
-    pub(super) fn secret(&self, table: &str, what: &str) -> Result<Option<String>, Refused> {
-        let named = self.named_secret(table, what);
-        named.map(|(field, secret)| read(&field, &secret)).transpose()
+    pub(super) fn read(&self) -> Result<Option<String>, Refused> {
+        self.place().map(|(field, secret)| read(field, &secret)).transpose()
+    }
+}
+
+macro_rules! secret_keys {
+    ($config:ident.$table:ident, $file:ident, $env:ident) => {
+        SecretKeys {
+            file: (key!($table.$file), $config.$table.$file.as_deref()),
+            env: (key!($table.$env), $config.$table.$env.as_deref()),
+        }
+    };
+}
+
+impl Config {
+    pub(super) fn http_token(&self) -> SecretKeys<'_> {
+        secret_keys!(self.http, token_file, token_env)
+    }
+
+    pub(super) fn address_secret(&self) -> SecretKeys<'_> {
+        secret_keys!(self.dispatch, address_secret_file, address_secret_env)
+    }
+
+    pub(super) fn archive_secret(&self) -> SecretKeys<'_> {
+        secret_keys!(self.archive, secret_access_key_file, secret_access_key_env)
+    }
+
+    pub(super) fn cassandra_password(&self) -> SecretKeys<'_> {
+        secret_keys!(self.cassandra, password_file, password_env)
+    }
+
+    pub(super) fn redis_password(&self) -> SecretKeys<'_> {
+        secret_keys!(self.redis, password_file, password_env)
     }
 
     /// How deliveries are named.
@@ -53,7 +103,7 @@ impl Config {
     /// # Errors
     /// A secret is named and cannot be had.
     pub fn delivery_keys(&self) -> Result<Keys, Refused> {
-        Ok(Keys::new(&self.secret("dispatch", "address_secret")?.unwrap_or_default()))
+        Ok(Keys::new(&self.address_secret().read()?.unwrap_or_default()))
     }
 
     /// The token of the API, from the file or the variable that the
@@ -62,7 +112,7 @@ impl Config {
     /// # Errors
     /// It is named and cannot be had.
     pub fn token(&self) -> Result<Option<String>, Refused> {
-        let token = self.secret("http", "token")?.map(|token| token.trim().to_owned());
+        let token = self.http_token().read()?.map(|token| token.trim().to_owned());
         match token {
             Some(token) if token.is_empty() => Err(refused(
                 "the token of the API is empty".into(),

@@ -19,14 +19,20 @@ fn refused(text: &str, environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_one_and_their_place() {
-    let text = "[rules]\nmode = \"once\"\ndedup_windw = \"24h\"\n\n[rulez]\nmode = \"once\"\n\n[http]\nattempts = 3\n";
+    let text = "[rules]\nmode = \"once\"\ndedup_windw = \"24h\"\n\n[rulez]\nmode = \"once\"\n\n[http]\nmax_attempts = 3\n";
     insta::assert_snapshot!(refused(text, &[]));
+}
+
+#[test]
+fn a_key_under_its_former_name_is_refused_with_the_new_one() {
+    let text = "[dispatch]\nattempts = 3\n[redis]\nttl = \"1m\"\n";
+    insta::assert_snapshot!(refused(text, &[("PRICEDROP_HTTP__BODY_WAIT", "20s")]));
 }
 
 #[test]
 fn wrong_types_and_ranges_are_refused_in_words() {
     let text = "[rules]\nmode = \"sometimes\"\nhysteresis = -0.5\ndedup_window = 24\ncurrency = \"usd\"\n\n\
-                [http]\nlisten = 8080\nmax_body = \"12 miles\"\n\n[dispatch]\nattempts = 0\n";
+                [http]\nlisten = 8080\nmax_body = \"12 miles\"\n\n[dispatch]\nmax_attempts = 0\n";
     insta::assert_snapshot!(refused(text, &[]));
 }
 
@@ -37,25 +43,25 @@ fn what_is_no_toml_is_refused_at_its_place() {
 
 #[test]
 fn a_wrong_variable_is_refused_by_its_name() {
-    let environment = [("PRICEDROP_RULES__MODEE", "once"), ("PRICEDROP_DISPATCH__ATTEMPTS", "many")];
+    let environment = [("PRICEDROP_RULES__MODEE", "once"), ("PRICEDROP_DISPATCH__MAX_ATTEMPTS", "many")];
     insta::assert_snapshot!(refused("", &environment));
 }
 
 #[test]
 fn fields_that_contradict_each_other_are_refused() {
-    let text = "[dispatch]\nbackoff_first = \"20m\"\n[http]\ntoken_env = \"T\"\ntoken_file = \"f\"\n";
+    let text = "[dispatch]\nbackoff_initial = \"20m\"\n[http]\ntoken_env = \"T\"\ntoken_file = \"f\"\n";
     insta::assert_snapshot!(refused(text, &[]));
 }
 
 #[test]
 fn confirmations_outlive_the_last_attempt() {
     let said = refused("[data]\nconfirmation_retention = \"23h\"\n", &[]);
-    assert!(said.contains("data.confirmation_retention is shorter than dispatch.give_up_after"), "{said}");
-    let said = refused("[dispatch]\ngive_up_after = \"9d\"\n", &[]);
+    assert!(said.contains("data.confirmation_retention is shorter than dispatch.max_age"), "{said}");
+    let said = refused("[dispatch]\nmax_age = \"9d\"\n", &[]);
     assert!(said.contains("make data.confirmation_retention at least as long"), "{said}");
     let text = "[data]\nconfirmation_retention = \"24h\"\n";
     let read = Config::read(Some((Path::new("pricedrop.toml"), text)), std::iter::empty());
-    assert_eq!(read.expect("as long is enough").number("data.confirmation_retention"), 24 * 3_600_000);
+    assert_eq!(read.expect("as long is enough").data.confirmation_retention, units::hours(24));
 }
 
 #[test]
@@ -63,7 +69,7 @@ fn a_variable_goes_before_the_file_and_the_file_before_the_default() {
     let text = "[rules]\nmode = \"once\"\nhysteresis = 0.10\nfirst_price = \"baseline\"\n";
     let environment = variables(&[("PRICEDROP_RULES__MODE", "crossing"), ("PRICEDROP_URL", "http://x")]);
     let file = Some((Path::new("pricedrop.toml"), text));
-    let rules = Config::read(file, environment.into_iter()).expect("it is right").rules();
+    let rules = Config::read(file, environment.into_iter()).expect("it is right").matching_rules();
     assert_eq!(rules.mode, Mode::Crossing);
     assert_eq!(rules.first_price, FirstPrice::Baseline);
     assert_eq!(rules.hysteresis.share().to_string(), "0.1");
@@ -73,23 +79,30 @@ fn a_variable_goes_before_the_file_and_the_file_before_the_default() {
 #[test]
 fn the_defaults_are_those_of_the_crates_that_use_them() {
     let config = Config::read(None, std::iter::empty()).expect("nothing is right");
-    assert_eq!(config.rules(), Rules::default());
-    let notifier = config.notifier();
+    assert_eq!(config.matching_rules(), Rules::default());
+    let notifier = config.notifier_options();
     let default = pricedrop_pipeline::notifier::Options::default();
     assert_eq!(format!("{notifier:?}"), format!("{default:?}"));
-    assert_eq!(config.dispatcher(), pricedrop_pipeline::dispatcher::Options::default());
-    assert_eq!(config.outbound(), pricedrop_outbound::Options::default());
-    let (host, default) = (config.host(), pricedrop_host::Options::default());
+    assert_eq!(config.dispatcher_options(), pricedrop_pipeline::dispatcher::Options::default());
+    assert_eq!(config.outbound_options(), pricedrop_outbound::Options::default());
+    let (host, default) = (config.host_options(), pricedrop_host::Options::default());
     assert_eq!(host.limits, default.limits);
-    let timing = |options: &pricedrop_host::Options| (options.settle_ms, options.poll_ms, options.reload);
+    let timing = |options: &pricedrop_host::Options| (options.debounce_ms, options.poll_ms, options.reload);
     assert_eq!(timing(&host), timing(&default));
-    let http = config.http().expect("no token is named");
+    let http = config.http_options().expect("no token is named");
     assert_eq!(format!("{http:?}"), format!("{:?}", pricedrop_http::Options::default()));
-    let (embedded, default) = (config.embedded(), embedded::Options::new("pricedrop-data"));
+    let (embedded, default) = (config.embedded_options(), embedded::Options::new("pricedrop-data"));
     let numbers = |options: &embedded::Options| {
-        let embedded::Options { cache_bytes, watchers_above, intake_wait_ms, answer_wait_ms, .. } = *options;
-        let times = (options.outbox_retention_ms, options.confirmation_ms, intake_wait_ms, answer_wait_ms);
-        (times, cache_bytes, watchers_above, options.intake_records, options.intake_bytes)
+        let embedded::Options {
+            cache_bytes,
+            bucket_threshold,
+            admission_timeout_ms,
+            response_timeout_ms,
+            ..
+        } = *options;
+        let times =
+            (options.outbox_retention_ms, options.confirmation_ms, admission_timeout_ms, response_timeout_ms);
+        (times, cache_bytes, bucket_threshold, options.intake_records, options.intake_bytes)
     };
     assert_eq!(embedded.folder, default.folder);
     assert_eq!(numbers(&embedded), numbers(&default));
@@ -161,12 +174,12 @@ fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
 #[test]
 fn the_stores_follow_the_log_where_nothing_else_is_said() {
     let read = |text: &str| {
-        Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right")
+        Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right").stores
     };
-    let embedded = read("").stores();
-    assert!(!embedded.kafka && !embedded.cassandra && !embedded.redis());
-    let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n").stores();
-    assert!(cluster.kafka && cluster.cassandra && cluster.redis_leases && !cluster.redis_cache);
+    let embedded = read("");
+    assert!(!embedded.kafka() && !embedded.cassandra() && !embedded.redis());
+    let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n");
+    assert!(cluster.kafka() && cluster.cassandra() && cluster.redis_leases() && !cluster.redis_cache());
     assert!(!cluster.alone());
     assert!(cluster.asks_redis(true) && !cluster.asks_redis(false), "leases are the dispatcher's");
 }
@@ -176,5 +189,5 @@ fn a_default_that_was_written_is_told_from_one_that_was_not() {
     let config =
         Config::read(Some((Path::new("x.toml"), "[rules]\nfirst_price = \"notify\"\n")), std::iter::empty());
     let config = config.expect("it is right");
-    assert!(config.is_written("rules.first_price") && !config.is_written("rules.mode"));
+    assert!(config.is_written(key!(rules.first_price)) && !config.is_written(key!(rules.mode)));
 }

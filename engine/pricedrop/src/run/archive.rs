@@ -28,7 +28,7 @@ pub struct Ready {
 /// The configuration is wrong, or the bucket is another group's, or its server does not
 /// support conditional writes.
 pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
-    let archive = config.archive()?;
+    let archive = config.archive_options()?;
     let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {

@@ -7,7 +7,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::plugins::Loaded;
 use super::stores::Asked;
-use crate::config::{Config, Stores};
+use crate::config::Config;
+use crate::config::tables::Stores;
 
 /// Says where it listens, what it uses, what to try next. An engine whose log
 /// cannot be written runs all the same.
@@ -23,13 +24,13 @@ fn write(
     asked: Asked,
 ) -> std::io::Result<()> {
     let (name, dim) = (AnsiColor::Green.on_default().bold(), Style::new().dimmed());
-    let data = config.data_folder();
+    let data = &config.data.folder;
     writeln!(out, "{name}pricedrop{name:#} listens on http://{address}")?;
     writeln!(out, "  data     {}", data.display())?;
     writeln!(out, "  plugins  {}", plugins.summary())?;
-    writeln!(out, "  stores   {}", stores(config.stores(), asked))?;
+    writeln!(out, "  stores   {}", stores(&config.stores, asked))?;
     if asked.archiver {
-        writeln!(out, "  archive  {}", config.text("archive.url").unwrap_or_default())?;
+        writeln!(out, "  archive  {}", config.archive.url.as_deref().unwrap_or_default())?;
     }
     match (asked.shadow, asked.notifier, asked.dispatcher) {
         (true, ..) => writeln!(out, "  role     a shadow: nothing is published, sent or deleted")?,
@@ -51,15 +52,15 @@ fn write(
 }
 
 /// Leases are the dispatcher's: a process without one has none.
-fn stores(stores: Stores, asked: Asked) -> String {
+fn stores(stores: &Stores, asked: Asked) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
     let mut said =
-        format!("log {}, watches {}", name(stores.kafka, "kafka"), name(stores.cassandra, "cassandra"));
+        format!("log {}, watches {}", name(stores.kafka(), "kafka"), name(stores.cassandra(), "cassandra"));
     if asked.dispatcher {
         said.push_str(", leases ");
-        said.push_str(&name(stores.redis_leases, "redis"));
+        said.push_str(&name(stores.redis_leases(), "redis"));
     }
-    if stores.redis_cache {
+    if stores.redis_cache() {
         said.push_str(", cache redis");
     }
     said
@@ -68,15 +69,16 @@ fn stores(stores: Stores, asked: Asked) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{LogStore, WatchCache};
 
     #[test]
     fn a_notifier_alone_claims_no_leases() {
-        let servers = Stores { kafka: true, cassandra: true, redis_leases: true, redis_cache: false };
+        let servers = Stores { log: LogStore::Kafka, ..Stores::default() };
         let whole = Asked { notifier: true, dispatcher: true, archiver: false, shadow: false };
-        assert_eq!(stores(servers, whole), "log kafka, watches cassandra, leases redis");
+        assert_eq!(stores(&servers, whole), "log kafka, watches cassandra, leases redis");
         let alone = Asked { dispatcher: false, ..whole };
-        assert_eq!(stores(servers, alone), "log kafka, watches cassandra");
-        let cached = Stores { redis_cache: true, ..servers };
-        assert_eq!(stores(cached, alone), "log kafka, watches cassandra, cache redis");
+        assert_eq!(stores(&servers, alone), "log kafka, watches cassandra");
+        let cached = Stores { cache: WatchCache::Redis, ..servers };
+        assert_eq!(stores(&cached, alone), "log kafka, watches cassandra, cache redis");
     }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::report::Stopped;
 
 /// What is not logged unless `log.level` names it: the driver repeats what Cassandra
@@ -17,7 +17,7 @@ const QUIET: &str = "scylla::network::connection=error";
 /// # Errors
 /// The level is no level.
 pub fn start(config: &Config) -> Result<(), Stopped> {
-    let level = config.text("log.level").unwrap_or_default();
+    let level = &config.log.level;
     let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|error| {
         Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
     })?;
@@ -30,9 +30,9 @@ pub fn start(config: &Config) -> Result<(), Stopped> {
         .with_ansi(colours)
         .log_internal_errors(false);
     // In a process that logs already, that log is kept.
-    let _ = match config.text("log.format") {
-        Some("json") => log.json().try_init(),
-        _ => log.try_init(),
+    let _ = match config.log.format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.try_init(),
     };
     Ok(())
 }

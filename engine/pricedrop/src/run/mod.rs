@@ -51,7 +51,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 /// # Errors
 /// It cannot start, or a part broke.
 pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
-    if !config.stores().kafka {
+    if !config.stores.kafka() {
         needs_no_log_of_others(asked)?;
     }
     if asked.shadow && asked.role == Some(cli::Role::Dispatcher) {
@@ -125,7 +125,7 @@ impl Running {
         match (ended, drained) {
             (Ended::Part(stopped), _) | (Ended::Signal(_), Ok(Err(stopped))) => Err(stopped),
             (Ended::Signal(_), Err(_)) => {
-                Err(Stopped::failed("stopping took longer than limits.stop", WHAT_IS_OPEN))
+                Err(Stopped::failed("stopping took longer than limits.shutdown_timeout", WHAT_IS_OPEN))
             }
             (Ended::Signal(_), Ok(Ok(()))) => Ok(()),
         }
@@ -144,7 +144,7 @@ impl Running {
         let clock = Arc::new(SystemClock);
         let parts = stores.workers.into_iter().map(|worker| {
             let watches = stores.watches.clone();
-            config.notifier().build(
+            config.notifier_options().build(
                 worker.source,
                 worker.committer,
                 watches,
@@ -186,7 +186,7 @@ impl Running {
             archive,
             plugins,
             address_file,
-            limit: Duration::from_millis(config.number("limits.stop")),
+            limit: config.limits.shutdown_timeout,
         })
     }
 
@@ -247,7 +247,7 @@ fn start_notifiers(
 
 fn api(config: &Config, shown: Shown, status: Status) -> Api {
     let Shown { intake, watches, recipients, leases, retries, dead_letters, prices, outbox } = shown;
-    let (clock, rules, engine) = (Arc::new(SystemClock), config.rules(), Arc::new(status));
+    let (clock, rules, engine) = (Arc::new(SystemClock), config.matching_rules(), Arc::new(status));
     Api { clock, rules, intake, watches, recipients, leases, retries, dead_letters, prices, outbox, engine }
 }
 
@@ -258,11 +258,11 @@ fn dispatcher_of(
     plugins: Arc<dyn Plugins>,
     counters: Arc<dispatcher::Counters>,
 ) -> Result<dispatcher::Dispatcher, Stopped> {
-    let sender = Outbound::new(config.outbound());
+    let sender = Outbound::new(config.outbound_options());
     let sender = sender.map_err(|error| Stopped::usage(error, "mend dispatch.ca_file"))?;
     let Shown { recipients, leases, retries, dead_letters, prices, .. } = shown.clone();
     Ok(dispatcher::Dispatcher {
-        options: config.dispatcher(),
+        options: config.dispatcher_options(),
         keys: config.delivery_keys()?,
         log: own.log,
         recipients,
@@ -287,13 +287,13 @@ fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T,
 }
 
 async fn bind(config: &Config) -> Result<Bound, Stopped> {
-    let bound = pricedrop_http::bind(config.http()?).await;
+    let bound = pricedrop_http::bind(config.http_options()?).await;
     bound.map_err(|error| Stopped::usage(&error, error.remedy()))
 }
 
 /// For commands and scripts that must find an engine on a free port.
 fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, Stopped> {
-    let path = config.data_folder().join(ADDRESS_FILE);
+    let path = config.data.folder.join(ADDRESS_FILE);
     write_whole(&path, &format!("{}\n", bound.address())).map_err(|error| {
         Stopped::failed(format!("{}: {error}", path.display()), "make the folder writable")
     })?;

@@ -38,7 +38,7 @@ pub struct Loaded {
 pub async fn load(config: &Config, policies: Arc<dyn Policies>) -> Result<Loaded, Stopped> {
     let stored = policies.active().await;
     let active = stored.map_err(|error| Stopped::failed(error, "start again when the store is well"))?;
-    let mut options = config.host();
+    let mut options = config.host_options();
     options.active_policy = active;
     let host = tokio::task::spawn_blocking(move || options.build()).await;
     let host = host.map_err(|error| Stopped::failed(error, ""))?.map_err(refused)?;

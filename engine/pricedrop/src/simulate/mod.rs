@@ -28,7 +28,7 @@ pub struct Simulation {
     /// Bucketing and throttling.
     pub plugins: Arc<dyn Plugins>,
     /// Products with more watches are read by bucket, where there is a policy.
-    pub watchers_above: usize,
+    pub bucket_threshold: usize,
 }
 
 /// What a simulation counted.
@@ -82,7 +82,7 @@ impl Simulation {
     ) -> Result<Stats, Error> {
         let clock = Arc::new(SimulatedClock::default());
         let store =
-            Arc::new(MemoryWatches::new(clock.clone(), self.plugins.bucketing(), self.watchers_above));
+            Arc::new(MemoryWatches::new(clock.clone(), self.plugins.bucketing(), self.bucket_threshold));
         watches::load(watches, &store)?;
         let committer =
             Printing { inner: MemoryCommitter::default(), store: store.clone(), out, line: Vec::new() };
@@ -93,7 +93,7 @@ impl Simulation {
             commit_watches: usize::MAX,
             commit_ms: u64::MAX,
             idle_wait_ms: events::NO_TIMER_MS,
-            audit_one_in: 0,
+            audit_sample_rate: 0,
             look_ahead: false,
             ..notifier::Options::default()
         };

@@ -124,7 +124,7 @@ connect_timeout = "30s"
 [redis]
 addresses = ["{redis}"]
 prefix = "{name}"
-ttl = "2s"
+cache_ttl = "2s"
 [rules]
 first_price = "notify"
 {common}

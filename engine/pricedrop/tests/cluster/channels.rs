@@ -14,10 +14,10 @@ const USERS: [&str; 4] = ["u0", "u1", "u2", "u3"];
 const SWAPS: usize = 4;
 const DISPATCH: &str = r#"
 [dispatch]
-backoff_first = "20ms"
-backoff_longest = "100ms"
+backoff_initial = "20ms"
+backoff_max = "100ms"
 lease = "5s"
-breaker_failures = 10000
+breaker_threshold = 10000
 "#;
 
 fn all_channels() -> Vec<Provider> {

@@ -16,11 +16,11 @@ const CHANNEL: &str = "channel-webhook";
 const USERS: usize = 300;
 const DISPATCH: &str = r#"
 [dispatch]
-backoff_first = "20ms"
-backoff_longest = "100ms"
+backoff_initial = "20ms"
+backoff_max = "100ms"
 lease = "1s"
 timeout = "1s"
-breaker_failures = 10000
+breaker_threshold = 10000
 "#;
 
 /// Every third is put off once, for a second.

@@ -59,7 +59,8 @@ impl Drop for Keyspace {
 #[test]
 fn moving_the_buckets_misses_and_adds_no_alert_at_either_of_two_engines() {
     let keyspace = Keyspace(format!("pricedrop_moving_{}", std::process::id()));
-    let setting = Setting::new().with("[bucketing]\nwatchers_above = 50\naudit_one_in = 3\n").prepared();
+    let setting =
+        Setting::new().with("[bucketing]\nbucket_threshold = 50\naudit_sample_rate = 3\n").prepared();
     let (_first_folder, first) = home(&setting, &keyspace.0);
     let (_second_folder, second) = home(&setting, &keyspace.0);
     let engines = [first.start().unwrap(), second.start().unwrap()];

@@ -18,12 +18,12 @@ listen = "127.0.0.1:0"
 folder = "data"
 [plugins]
 folder = "plugins"
-settle = "1ms"
+debounce = "1ms"
 [dispatch]
-backoff_first = "20ms"
-backoff_longest = "100ms"
+backoff_initial = "20ms"
+backoff_max = "100ms"
 lease = "1s"
-breaker_failures = 10000
+breaker_threshold = 10000
 "#;
 
 /// A home with this channel and its sidecar.

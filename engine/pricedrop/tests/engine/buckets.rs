@@ -7,7 +7,7 @@ use crate::support::{get, home, post, put};
 
 #[test]
 fn another_mapping_is_staged_and_becomes_active_by_a_migration_alone() {
-    let (_folder, home) = home("[bucketing]\nwatchers_above = 10\naudit_one_in = 1\n");
+    let (_folder, home) = home("[bucketing]\nbucket_threshold = 10\naudit_sample_rate = 1\n");
     home.install("bucketing-floor", "policy").unwrap();
     let engine = home.start().unwrap();
     let watches: String = (1..=300)

@@ -88,7 +88,7 @@ fn a_body_of_too_many_entries_is_refused_whole() {
 
 #[test]
 fn slow_bodies_hold_neither_livez_nor_the_others_for_long() {
-    let (_folder, engine) = with_http("requests = 2\nbody_wait = \"5s\"");
+    let (_folder, engine) = with_http("max_concurrent_requests = 2\nbody_timeout = \"5s\"");
     let begin = || {
         let mut stream = TcpStream::connect(&engine.address).unwrap();
         write!(stream, "POST /v1/prices HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{").unwrap();

@@ -17,7 +17,7 @@ folder = "data"
 [plugins]
 folder = "plugins"
 [bucketing]
-watchers_above = 40
+bucket_threshold = 40
 [dispatch]
 enabled = false
 "#;

@@ -33,7 +33,7 @@ impl Poster {
 fn a_thousand_reloads_lose_nothing_repeat_nothing_and_grow_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let home = files::home(folder.path());
-    let config = files::CONFIG.replace("folder = \"plugins\"", "folder = \"plugins\"\nsettle = \"1ms\"");
+    let config = files::CONFIG.replace("folder = \"plugins\"", "folder = \"plugins\"\ndebounce = \"1ms\"");
     std::fs::write(folder.path().join("pricedrop.toml"), config).unwrap();
     let mut dice = Dice(0x5EA);
     let updates = files::updates(&mut dice, SIZE);

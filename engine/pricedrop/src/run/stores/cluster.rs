@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use super::watched::{Servers, Watched};
 use super::{Asked, Dispatch, Opened, Policies, Shown, Stores, Worker, embedded, in_kafka, in_tables};
 use crate::commands::{schema, topics};
-use crate::config::Config;
+use crate::config::{Config, key, to_millis};
 use crate::report::Stopped;
 
 /// Connects to what `[stores]` names.
@@ -32,26 +32,26 @@ use crate::report::Stopped;
 /// # Errors
 /// A server is away or refuses, or topics or tables are not as they must be.
 pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
-    let settings = config.kafka(asked.shadow)?;
-    let slot = pricedrop_kafka::take_slot(&config.data_folder()).map_err(|error| {
+    let settings = config.kafka_settings(asked.shadow)?;
+    let slot = pricedrop_kafka::take_slot(&config.data.folder).map_err(|error| {
         Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
     })?;
     look_at_topics(&settings, asked).await?;
-    let stores = config.stores();
-    let redis = stores.redis().then(|| config.redis()).transpose()?;
+    let stores = &config.stores;
+    let redis = stores.redis().then(|| config.redis_options()).transpose()?;
     let redis = redis.map(Redis::new).transpose().map_err(|error| Stopped::usage(error, "mend [redis]"))?;
-    let disk = match stores.cassandra && stores.redis_leases {
+    let disk = match stores.cassandra() && stores.redis_leases() {
         true => None,
         false => Some(embedded::build(config)?),
     };
     let watches = match &disk {
-        Some(disk) if !stores.cassandra => Watches::OnDisk(disk.clone()),
+        Some(disk) if !stores.cassandra() => Watches::OnDisk(disk.clone()),
         _ => Watches::InCassandra(connect(config, redis.as_ref(), asked).await?),
     };
     if stores.alone() {
         tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
     }
-    if asked.dispatcher && config.format() == Format::Lean {
+    if asked.dispatcher && config.stream.format == Format::Lean {
         tracing::warn!(
             "stream.format is \"lean\", and such notifications have no id: a second drop to the same price within \
              data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
@@ -92,11 +92,11 @@ async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped
 }
 
 async fn connect(config: &Config, redis: Option<&Redis>, asked: Asked) -> Result<Cassandra, Stopped> {
-    let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores().redis_cache) {
+    let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores.redis_cache()) {
         Some(redis) => Arc::new(config.shelves(redis)),
         None => Arc::new(NoCache),
     };
-    let tables = config.cassandra()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
+    let tables = config.cassandra_options()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
     let hidden = tables.unreadable().await.map_err(|error| schema::refused(&error.into()))?;
     let needed = |table: &Table| table.is_read_from_the_start(asked.dispatcher);
     let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
@@ -122,10 +122,10 @@ enum Watches {
 }
 
 impl Watches {
-    fn policies(&self, watchers_above: u64) -> Arc<dyn Policies> {
+    fn policies(&self, bucket_threshold: u64) -> Arc<dyn Policies> {
         match self {
             Watches::OnDisk(disk) => embedded::policies(disk),
-            Watches::InCassandra(tables) => in_tables::policies(tables, watchers_above),
+            Watches::InCassandra(tables) => in_tables::policies(tables, bucket_threshold),
         }
     }
 
@@ -185,7 +185,7 @@ struct Connected {
 #[async_trait]
 impl Opened for Connected {
     fn policies(&self) -> Arc<dyn Policies> {
-        self.watches.policies(self.config.number("bucketing.watchers_above"))
+        self.watches.policies(self.config.bucketing.bucket_threshold)
     }
 
     fn archive_owner(&self) -> String {
@@ -244,15 +244,15 @@ impl Connected {
         }
         let options = pricedrop_kafka::Options {
             settings: self.settings.clone(),
-            start: self.config.start(),
-            first_price_is_set: self.config.is_written("rules.first_price"),
-            delivery: self.config.delivery(),
-            format: self.config.format(),
+            start: self.config.stream.start,
+            first_price_is_set: self.config.is_written(key!(rules.first_price)),
+            delivery: self.config.stream.delivery,
+            format: self.config.stream.format,
             shadow: self.asked.shadow,
             prices: (!self.asked.shadow).then(|| self.watches.price_sink()),
             figures: servers.kafka.clone(),
         };
-        let count = self.config.number("stream.workers") as usize;
+        let count = self.config.stream.workers;
         let start = |number| {
             let writer = (!self.asked.shadow).then(|| self.watches.write());
             let started = pricedrop_kafka::start_worker(options.clone(), &self.slot, number, writer);
@@ -278,7 +278,7 @@ impl Connected {
         let mut options = DispatchOptions {
             settings: self.settings.clone(),
             transactional_id: String::new(),
-            start: self.config.start(),
+            start: self.config.stream.start,
             index,
         };
         options.transactional_id = self.slot.transactional_id(&options.group(), 0);
@@ -301,18 +301,18 @@ impl Connected {
     /// Redis, if this process asks it by itself. A notifier that does not cache
     /// asks it only to replay a delivery for somebody, and runs without it.
     fn asked_redis(&self) -> Option<Redis> {
-        let asks = self.config.stores().asks_redis(self.asked.dispatcher);
+        let asks = self.config.stores.asks_redis(self.asked.dispatcher);
         self.redis.clone().filter(|_| asks)
     }
 
     fn redis_leases(&self) -> Option<&Redis> {
-        self.redis.as_ref().filter(|_| self.config.stores().redis_leases)
+        self.redis.as_ref().filter(|_| self.config.stores.redis_leases())
     }
 
     fn leases(&self) -> Arc<dyn Leases> {
         match (self.redis_leases(), &self.disk) {
             (Some(redis), _) => {
-                let kept_ms = self.config.number("data.confirmation_retention");
+                let kept_ms = to_millis(self.config.data.confirmation_retention);
                 Arc::new(RedisLeases::with_confirmation_ttl(redis, kept_ms))
             }
             (None, Some(disk)) => Arc::new(disk.leases()),

@@ -32,7 +32,7 @@ pub fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
 /// # Errors
 /// Somebody else has it, or the disk is not well.
 pub fn build(config: &Config) -> Result<Embedded, Stopped> {
-    config.embedded().build().map_err(|error| {
+    config.embedded_options().build().map_err(|error| {
         let remedy = match &error {
             pricedrop_embedded::Error::InUse(_) => {
                 "stop the engine that runs there, or name another data.folder"

@@ -15,15 +15,15 @@ use super::{Policies, Told, step};
 const PAGE: usize = 10_000;
 
 /// The policies of these tables; products with more watches than
-/// `watchers_above` are read by bucket.
-pub fn policies(tables: &Cassandra, watchers_above: u64) -> Arc<dyn Policies> {
-    Arc::new(InTables { policies: tables.policies(), watches: tables.watches(), watchers_above })
+/// `bucket_threshold` are read by bucket.
+pub fn policies(tables: &Cassandra, bucket_threshold: u64) -> Arc<dyn Policies> {
+    Arc::new(InTables { policies: tables.policies(), watches: tables.watches(), bucket_threshold })
 }
 
 struct InTables {
     policies: CassandraPolicies,
     watches: CassandraWatches,
-    watchers_above: u64,
+    bucket_threshold: u64,
 }
 
 #[async_trait]
@@ -89,7 +89,7 @@ impl InTables {
                 let same = last.as_ref().is_some_and(|last| last.product_id == watch.product_id);
                 rows = if same { rows + 1 } else { 1 };
                 counted += 1;
-                if rows == self.watchers_above + 1 {
+                if rows == self.bucket_threshold + 1 {
                     large.push(watch.product_id.clone());
                 }
                 last = Some(watch);

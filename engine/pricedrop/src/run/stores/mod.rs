@@ -53,7 +53,7 @@ impl Asked {
         let only = |role| run.role.is_none_or(|asked| asked == role);
         Asked {
             notifier: only(cli::Role::Notifier),
-            dispatcher: only(cli::Role::Dispatcher) && config.flag("dispatch.enabled") && !run.shadow,
+            dispatcher: only(cli::Role::Dispatcher) && config.dispatch.enabled && !run.shadow,
             archiver: only(cli::Role::Archiver) && config.archive_is_on() && !run.shadow,
             shadow: run.shadow,
         }
@@ -176,7 +176,7 @@ pub trait Policies: PolicyRegistry {
 /// # Errors
 /// A store is away, in use, or not as it must be.
 pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
-    match config.stores().kafka {
+    match config.stores.kafka() {
         true => cluster::open(config, asked).await,
         false => embedded::open(config, asked),
     }
