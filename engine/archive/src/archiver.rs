@@ -440,6 +440,7 @@ impl Running<'_> {
     }
 
     fn sleep(&self, pause: Duration) -> Result<(), Stopped> {
-        self.wait_for(tokio::time::sleep(pause))
+        // Made within the runtime, or there is no timer for it.
+        self.wait_for(async { tokio::time::sleep(pause).await })
     }
 }
