@@ -54,7 +54,10 @@ async fn of_archive(config: &Config) -> Result<Vec<Finding>, Stopped> {
         .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
     Ok(match bucket.claim(&config.kafka(false)?.group).await {
         Ok(()) => Vec::new(),
-        Err(error) => away("archive", error, "mend [archive], or the rights of its access key"),
+        Err(error) => {
+            let remedy = super::archive::remedy(&error);
+            away("archive", error, remedy)
+        }
     })
 }
 
