@@ -166,6 +166,9 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
     let first = first.map_err(topics::refused)?;
     let mut out = anstream::stdout();
+    while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(refused)? {
+        writeln!(out, "{source}: an object that a killed archiver left is part of the archive now")?;
+    }
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(refused)? {
             Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,
