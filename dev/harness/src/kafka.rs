@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
@@ -112,6 +114,31 @@ impl Kafka {
         }
         let consumer = self.reader("outside")?;
         wait_for("the topic to be gone", || partitions_of(&consumer, topic).is_err().then_some(()))
+    }
+
+    /// The offset after the last one that is decided, of each partition of a topic.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn ends(&self, topic: &str) -> Result<Vec<i64>, Error> {
+        let consumer = self.reader("outside")?;
+        let end = |partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1);
+        (0..partitions_of(&consumer, topic)?).map(end).collect()
+    }
+
+    /// Deletes every record that a topic holds now, as retention does.
+    ///
+    /// # Errors
+    /// The cluster is away.
+    pub fn empty(&self, topic: &str) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for (partition, _) in (0..).zip(self.ends(topic)?) {
+            list.add_partition_offset(topic, partition, Offset::End)?;
+        }
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let deleted = runtime.block_on(admin.delete_records(&list, &AdminOptions::new()))?;
+        Ok(deleted.elements().iter().try_for_each(|one| one.error())?)
     }
 
     fn reader(&self, group: &str) -> Result<BaseConsumer, Error> {

@@ -96,9 +96,22 @@ impl Peer {
         Peer::start("twilio_peer.py", &[])
     }
 
+    /// S3 as moto has it, in memory. Its bucket is `pricedrop`; it takes every access key.
+    ///
+    /// # Errors
+    /// It does not start: run dev/peers/setup.
+    pub fn s3() -> Result<Peer, Error> {
+        Peer::start_in("peers-s3", "s3_peer.py", &[])
+    }
+
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Result<Peer, Error> {
+        Peer::start_in("peers", script, arguments)
+    }
+
+    /// With the Python of this folder.
+    fn start_in(packages: &str, script: &str, arguments: &[&str]) -> Result<Peer, Error> {
         let folder = tempfile::tempdir()?;
-        let mut command = Command::new(python()?);
+        let mut command = Command::new(python(packages)?);
         // The peers import each other; the checkout stays free of bytecode.
         command.arg("-B").arg(repository().join("dev/peers").join(script));
         command.arg("--record").arg(folder.path().join("record"));
@@ -142,7 +155,7 @@ impl Peer {
 /// # Errors
 /// It does not hold, for this reason.
 pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
-    let mut command = Command::new(python()?);
+    let mut command = Command::new(python("peers")?);
     command.arg(repository().join("dev/peers/verify.py")).arg(what);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut input = process.stdin.take().ok_or("no standard input")?;
@@ -155,13 +168,13 @@ pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
     }
 }
 
-/// The Python that dev/peers/setup has made.
-fn python() -> Result<PathBuf, Error> {
+/// A Python that dev/peers/setup has made, by its folder in the cache.
+fn python(packages: &str) -> Result<PathBuf, Error> {
     let cache = match std::env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),
         None => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?).join(".cache"),
     };
-    let python = cache.join("pricedrop/peers/bin/python3");
+    let python = cache.join("pricedrop").join(packages).join("bin/python3");
     if python.exists() {
         Ok(python)
     } else {

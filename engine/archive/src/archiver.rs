@@ -15,27 +15,19 @@ use pricedrop_model::{Clock, Partition};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::assigned::{Assigned, Open, State};
 use crate::bucket::Bucket;
 use crate::chain::{Appended, Chain};
 use crate::counters::{Counters, PartitionCounters};
 use crate::error::Error;
 use crate::name::{Range, Source};
-use crate::object::{Builder, sha256};
-use crate::record::Line;
+use crate::object::{Builder, Closed};
+use crate::pause::Pauses;
 
 /// How long a read waits for records, milliseconds.
 const POLL_MS: u64 = 200;
-/// First pause after an error; it doubles up to the longest.
-const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// Longest pause after an error.
-const PAUSE_LONGEST: Duration = Duration::from_secs(10);
-/// How often a partition that is stopped is looked at again, and lags are measured.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// The pause after the next error in a row.
-fn longer(pause: Duration) -> Duration {
-    (pause * 2).min(PAUSE_LONGEST)
-}
+/// How often lags are measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
 /// When objects are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,41 +59,10 @@ pub struct Archiver {
     pub stop: watch::Receiver<bool>,
 }
 
-/// A partition of this archiver.
-struct Assigned {
-    epoch: u64,
-    state: State,
-}
-
-enum State {
-    Open(Box<Open>),
-    /// It is tried again at this time.
-    Failed {
-        again_at: Instant,
-        pause: Duration,
-    },
-}
-
-/// A partition that is being archived.
-struct Open {
-    chain: Chain,
-    builder: Builder,
-    /// The archive's last record, until it was compared with the topic's.
-    check: Option<Check>,
-    counters: Arc<PartitionCounters>,
-}
-
-/// The last record of the archive, which the topic must hold too.
-struct Check {
-    offset: i64,
-    sha256: String,
-}
-
-impl Open {
-    /// Where its topic is read on.
-    fn position(&self) -> i64 {
-        self.check.as_ref().map_or_else(|| self.builder.next(), |check| check.offset)
-    }
+/// How it shows that a chain is not of the topic with this id.
+fn other_id(chain: &Chain, id: Option<&str>) -> Option<String> {
+    let (of_chain, id) = (chain.topic_id()?, id?);
+    (of_chain != id).then(|| format!("its id is {id}, and the archive is of the topic {of_chain}"))
 }
 
 /// It was told to stop.
@@ -131,20 +92,19 @@ impl Archiver {
             was_at_end: false,
             measured: None,
         };
-        let mut pause = PAUSE_FIRST;
+        let mut pauses = Pauses::default();
         loop {
             match running.step() {
                 Err(Stopped) => break,
                 Ok(Ok(())) => {
-                    running.archiver.counters.recovered(running.archiver.source.topic());
-                    pause = PAUSE_FIRST;
+                    running.look_for_trouble();
+                    pauses = Pauses::default();
                 }
                 Ok(Err(error)) => {
                     running.failed(&error);
-                    if running.sleep(pause).is_err() {
+                    if running.sleep(pauses.after(&error)).is_err() {
                         break;
                     }
-                    pause = longer(pause);
                 }
             }
         }
@@ -177,17 +137,25 @@ impl Running<'_> {
                         return Ok(Err(error));
                     }
                 }
-                self.partitions.clear();
+                // Those that are stopped stay so for as long as they were to.
+                self.partitions.retain(|_, ours| matches!(ours.state, State::Failed { .. }));
                 self.is_misplaced = true;
                 return Ok(Err(Error::Topic(error.to_string())));
             }
         };
         let is_first_end = batch.is_empty() && !self.was_at_end;
         self.was_at_end |= batch.is_empty();
+        let is_at_end = batch.is_empty();
         for (partition, record) in batch {
             self.take(partition, record);
         }
+        if is_at_end {
+            self.pass();
+        }
         while let Some(partition) = self.due(is_first_end) {
+            if self.is_another_topic(partition) {
+                continue;
+            }
             if let Err(error) = self.close(partition)? {
                 return Ok(Err(error));
             }
@@ -212,31 +180,30 @@ impl Running<'_> {
             self.is_misplaced = true;
         }
         for (partition, epoch) in assigned {
-            let pause = match self.partitions.get(&partition).map(|ours| &ours.state) {
-                Some(State::Open(_)) => continue,
-                Some(State::Failed { again_at, .. }) if Instant::now() < *again_at => continue,
-                Some(State::Failed { pause, .. }) => longer(*pause),
-                None => PAUSE_FIRST,
+            let pauses = match self.partitions.get(&partition) {
+                Some(Assigned { state: State::Open(_), .. }) => continue,
+                Some(Assigned { state: State::Failed { again_at }, .. }) if Instant::now() < *again_at => {
+                    continue;
+                }
+                Some(Assigned { pauses, .. }) => *pauses,
+                None => Pauses::default(),
             };
             if *self.archiver.stop.borrow() {
                 return Err(Stopped);
             }
             let counters = self.archiver.counters.partition(&topic, partition);
-            let state = match self.open_partition(partition, &counters)? {
+            let ours = match self.open_partition(partition, &counters)? {
                 Ok(open) => {
-                    if open.check.is_none() {
-                        counters.recovered();
-                    }
                     self.is_misplaced = true;
                     self.was_at_end = false;
-                    State::Open(Box::new(open))
+                    Assigned::open(epoch, pauses, open)
                 }
                 Err(error) => {
                     counters.failed(&error);
-                    State::Failed { again_at: Instant::now() + pause, pause }
+                    Assigned::failed(epoch, pauses, &error)
                 }
             };
-            self.partitions.insert(partition, Assigned { epoch, state });
+            self.partitions.insert(partition, ours);
         }
         Ok(())
     }
@@ -246,15 +213,20 @@ impl Running<'_> {
         partition: Partition,
         counters: &Arc<PartitionCounters>,
     ) -> Result<Result<Open, Error>, Stopped> {
-        let source = Source { topic: self.archiver.source.topic().to_owned(), partition: partition.0 };
+        let source = self.source_of(partition);
         let (first, end) = match self.archiver.source.offsets(partition) {
             Ok(offsets) => offsets,
+            Err(error) => return Ok(Err(Error::Topic(error.to_string()))),
+        };
+        let id = match self.archiver.source.topic_id() {
+            Ok(id) => id,
             Err(error) => return Ok(Err(Error::Topic(error.to_string()))),
         };
         let bucket = self.archiver.bucket.clone();
         let opened = self.wait_for(async {
             let mut chain = Chain::open(&bucket, source.clone()).await?;
-            chain.begin(first).await?;
+            chain.begin_with(first, id.as_deref()).await?;
+            while chain.next().is_some_and(|next| next < first) && chain.adopt().await? {}
             Ok(chain)
         })?;
         let chain = match opened {
@@ -264,6 +236,9 @@ impl Running<'_> {
         let next = chain.next().expect("a chain has a next offset once it has begun");
         counters.next.store(next, Relaxed);
         counters.lag.store((end - next).max(0), Relaxed);
+        if let Some(reason) = other_id(&chain, id.as_deref()) {
+            return Ok(Err(Error::OtherTopic { source_: source, reason }));
+        }
         if end < next {
             let reason = format!("it ends before offset {end}, and the archive before {next}");
             return Ok(Err(Error::OtherTopic { source_: source, reason }));
@@ -271,10 +246,7 @@ impl Running<'_> {
         if first > next {
             return Ok(Err(Error::Lost { source_: source, range: Range { first: next, last: first - 1 } }));
         }
-        let last = chain.last().and_then(|link| Some((link.last, link.object.as_ref()?)));
-        let check = last
-            .filter(|(offset, _)| *offset >= first)
-            .map(|(offset, object)| Check { offset, sha256: object.last_line_sha256.clone() });
+        let check = chain.last_record().filter(|last| last.offset >= first);
         Ok(Ok(Open { chain, builder: Builder::new(next), check, counters: Arc::clone(counters) }))
     }
 
@@ -293,32 +265,44 @@ impl Running<'_> {
     }
 
     fn open_mut(&mut self, partition: Partition) -> Option<&mut Open> {
-        match &mut self.partitions.get_mut(&partition)?.state {
-            State::Open(open) => Some(open),
-            State::Failed { .. } => None,
+        self.partitions.get_mut(&partition)?.opened()
+    }
+
+    /// Adds a record to its object.
+    fn take(&mut self, partition: Partition, record: ArchivedRecord) {
+        let Some(ours) = self.partitions.get_mut(&partition) else { return };
+        if let Err(reason) = ours.take(record) {
+            self.fail(partition, &Error::OtherTopic { source_: self.source_of(partition), reason });
         }
     }
 
-    /// Adds a record to its object; the archive's last one is only compared.
-    fn take(&mut self, partition: Partition, record: ArchivedRecord) {
-        let Some(open) = self.open_mut(partition) else { return };
-        let Some(check) = open.check.take() else {
-            if record.offset >= open.builder.next() {
-                open.builder.push(record);
-            }
+    /// Tells objects how far the topic was read, where no record follows.
+    fn pass(&mut self) {
+        // Offsets are known only of what is read from where it should be.
+        if self.is_misplaced {
             return;
-        };
-        let offset = record.offset;
-        // The topic may have removed the record since: then there is nothing to compare.
-        if offset == check.offset && sha256(&Line::Record(record.clone()).to_json()) != check.sha256 {
-            let reason = format!("its record at offset {offset} is not the one in the archive");
-            let source_ = Source { topic: self.archiver.source.topic().to_owned(), partition: partition.0 };
-            return self.fail(partition, &Error::OtherTopic { source_, reason });
         }
-        open.counters.recovered();
-        if offset >= open.builder.next() {
-            open.builder.push(record);
+        for (partition, ours) in &mut self.partitions {
+            if let Some(offset) = self.archiver.source.passed(*partition) {
+                ours.pass(offset);
+            }
         }
+    }
+
+    /// Whether the topic was created anew since the archive began; then the partition is
+    /// stopped. What it holds was read before the question, so none of another topic's
+    /// records are archived.
+    fn is_another_topic(&mut self, partition: Partition) -> bool {
+        // One that is gone, or cannot be asked, was not replaced yet.
+        let Ok(Some(id)) = self.archiver.source.topic_id() else { return false };
+        let Some(chain) = self.open_mut(partition).map(|open| &open.chain) else { return false };
+        let Some(reason) = other_id(chain, Some(&id)) else { return false };
+        self.fail(partition, &Error::OtherTopic { source_: self.source_of(partition), reason });
+        true
+    }
+
+    fn source_of(&self, partition: Partition) -> Source {
+        Source { topic: self.archiver.source.topic().to_owned(), partition: partition.0 }
     }
 
     /// An object that is to be closed.
@@ -344,18 +328,18 @@ impl Running<'_> {
     /// Appends a partition's object to its chain. The object stays when that fails, and
     /// is appended again.
     fn close(&mut self, partition: Partition) -> Result<Result<(), Error>, Stopped> {
-        let Some(Assigned { epoch, state: State::Open(open) }) = self.partitions.remove(&partition) else {
+        let Some(Assigned { epoch, state: State::Open(open), pauses }) = self.partitions.remove(&partition)
+        else {
             return Ok(Ok(()));
         };
         let Open { mut chain, builder, check, counters } = *open;
-        let object = builder.finish();
-        let mut pause = PAUSE_FIRST;
+        let closed = builder.close();
+        let mut between = Pauses::default();
         let appended = loop {
-            match self.wait_for(chain.append(&object))? {
+            match self.wait_for(chain.append_closed(&closed))? {
                 Err(error) if error.is_transient() => {
                     counters.failed(&error);
-                    self.sleep(pause)?;
-                    pause = longer(pause);
+                    self.sleep(between.after(&error))?;
                     // Whoever has it now reads it again.
                     if !self.archiver.source.assigned().contains(&(partition, epoch)) {
                         counters.released();
@@ -373,9 +357,11 @@ impl Running<'_> {
                 counters.next.store(next, Relaxed);
                 match appended {
                     Appended::Ours => {
-                        counters.objects.fetch_add(1, Relaxed);
-                        counters.records.fetch_add(object.records, Relaxed);
-                        counters.bytes.fetch_add(object.bytes.len() as u64, Relaxed);
+                        if let Closed::Object(object) = &closed {
+                            counters.objects.fetch_add(1, Relaxed);
+                            counters.records.fetch_add(object.records, Relaxed);
+                            counters.bytes.fetch_add(object.bytes.len() as u64, Relaxed);
+                        }
                     }
                     Appended::Theirs => {
                         counters.conflicts.fetch_add(1, Relaxed);
@@ -384,12 +370,11 @@ impl Running<'_> {
                 }
                 self.archiver.source.archived(partition, next);
                 let open = Open { chain, builder: Builder::new(next), check, counters };
-                self.partitions.insert(partition, Assigned { epoch, state: State::Open(Box::new(open)) });
+                self.partitions.insert(partition, Assigned::open(epoch, pauses, open));
             }
             Err(error) => {
                 counters.failed(&error);
-                let state = State::Failed { again_at: Instant::now() + LOOK_EVERY, pause: LOOK_EVERY };
-                self.partitions.insert(partition, Assigned { epoch, state });
+                self.partitions.insert(partition, Assigned::failed(epoch, pauses, &error));
                 self.is_misplaced = true;
             }
         }
@@ -400,8 +385,17 @@ impl Running<'_> {
     fn fail(&mut self, partition: Partition, error: &Error) {
         self.archiver.counters.partition(self.archiver.source.topic(), partition).failed(error);
         if let Some(ours) = self.partitions.get_mut(&partition) {
-            ours.state = State::Failed { again_at: Instant::now() + LOOK_EVERY, pause: LOOK_EVERY };
+            *ours = Assigned::failed(ours.epoch, ours.pauses, error);
             self.is_misplaced = true;
+        }
+    }
+
+    /// The topic can be read and written; whether it gets partitions is another question.
+    fn look_for_trouble(&mut self) {
+        let topic = self.archiver.source.topic().to_owned();
+        match self.archiver.source.trouble() {
+            Some(trouble) => self.failed(&Error::Topic(trouble)),
+            None => self.archiver.counters.recovered(&topic),
         }
     }
 
@@ -411,7 +405,7 @@ impl Running<'_> {
 
     /// How far the archive lags.
     fn measure(&mut self) {
-        if self.measured.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+        if self.measured.is_some_and(|at| at.elapsed() < MEASURE_EVERY) {
             return;
         }
         self.measured = Some(Instant::now());
@@ -440,6 +434,7 @@ impl Running<'_> {
     }
 
     fn sleep(&self, pause: Duration) -> Result<(), Stopped> {
-        self.wait_for(tokio::time::sleep(pause))
+        // Made within the runtime, or there is no timer for it.
+        self.wait_for(async { tokio::time::sleep(pause).await })
     }
 }

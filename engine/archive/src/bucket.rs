@@ -16,7 +16,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use crate::error::Error;
+use crate::error::{Error, s3_code};
 use crate::name::{MARKER, PROBES};
 
 /// Names the layout that this version reads and writes.
@@ -219,7 +219,7 @@ impl Bucket {
         let read = async { self.store.get(path).await?.bytes().await };
         match read.await {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(Error::of(path, error)),
         }
     }
@@ -227,7 +227,8 @@ impl Bucket {
     /// Deletes an object; one that does not exist is no error.
     pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
         match self.store.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
             Err(error) => Err(Error::of(path, error)),
         }
     }
@@ -245,6 +246,12 @@ impl Bucket {
         let listed = self.store.list_with_delimiter(Some(folder)).await;
         Ok(listed.map_err(|error| Error::of(folder, error))?.common_prefixes)
     }
+}
+
+/// Whether the object does not exist, and not the bucket.
+fn is_missing(error: &object_store::Error) -> bool {
+    let is_not_found = matches!(error, object_store::Error::NotFound { .. });
+    is_not_found && s3_code(&error.to_string()) != Some("NoSuchBucket")
 }
 
 fn folder_store(folder: PathBuf) -> Result<LocalFileSystem, Error> {

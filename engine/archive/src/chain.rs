@@ -6,10 +6,11 @@
 //! begin at an offset, and it never changes:
 //!
 //! ```text
-//! _chain/…/start.json          {"first": 5}
+//! _chain/…/start.json          {"first": 5, "topicId": "…"}
 //! _chain/…/00…05.json  ──────▶ topic=…/…+00…05-00…41.jsonl.zst
 //! _chain/…/00…42.json  ──────▶ topic=…/…+00…42-00…99.jsonl.zst
-//! _chain/…/00…0100.json        {"first": 100, "last": 180, "lost": true}
+//! _chain/…/00…0100.json        {"first": 100, "last": 180}                     lost
+//! _chain/…/00…0181.json        {"first": 181, "last": 182, "isEmpty": true}    no record
 //! ```
 //!
 //! A writer puts its object first and its link second. If another one has put a link
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::name::{Range, Source, first_of_link};
-use crate::object::{self, Object};
+use crate::object::{self, Closed, Object};
+use crate::record::Line;
 
 /// What a link says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +37,24 @@ pub struct Link {
     pub first: i64,
     /// The last offset it covers.
     pub last: i64,
-    /// The object; none: the records were lost.
+    /// The object; none: the records were lost, or there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<LinkedObject>,
+    /// Whether the offsets hold no record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_empty: bool,
+    /// The chain's last record, where it is not at the object's last offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_record: Option<LastRecord>,
+}
+
+/// The last record of a chain: it tells a topic from another one of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// The hash of its line.
+    pub sha256: String,
 }
 
 /// The object that a link names.
@@ -61,11 +78,28 @@ impl Link {
     pub fn range(&self) -> Range {
         Range { first: self.first, last: self.last }
     }
+
+    fn to(Range { first, last }: Range, object: LinkedObject, last_offset: i64) -> Link {
+        let last_record = (last_offset < last)
+            .then(|| LastRecord { offset: last_offset, sha256: object.last_line_sha256.clone() });
+        Link { first, last, object: Some(object), is_empty: false, last_record }
+    }
+
+    fn last_record(&self) -> Option<LastRecord> {
+        let at_the_end =
+            |object: &LinkedObject| LastRecord { offset: self.last, sha256: object.last_line_sha256.clone() };
+        self.last_record.clone().or_else(|| self.object.as_ref().map(at_the_end))
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Start {
-    first: i64,
+/// Where a chain begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Start {
+    pub(crate) first: i64,
+    /// The topic's id, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic_id: Option<String>,
 }
 
 /// The end of one partition's chain, which grows.
@@ -77,6 +111,8 @@ pub struct Chain {
     next: Option<i64>,
     /// The last link.
     last: Option<Link>,
+    /// The id of its topic, if that was known when it began.
+    topic_id: Option<String>,
 }
 
 /// What became of an object.
@@ -94,7 +130,7 @@ impl Chain {
     /// # Errors
     /// The bucket cannot be read, or a link is missing or damaged.
     pub async fn open(bucket: &Bucket, source: Source) -> Result<Chain, Error> {
-        let mut chain = Chain { bucket: bucket.clone(), source, next: None, last: None };
+        let mut chain = Chain { bucket: bucket.clone(), source, next: None, last: None, topic_id: None };
         let links = bucket.list(&chain.source.links()).await?;
         let mut links: Vec<i64> = links.iter().filter_map(|link| first_of_link(&link.location)).collect();
         links.sort_unstable();
@@ -104,7 +140,8 @@ impl Chain {
             // A chain that began anew would overlap the old one.
             None => return Err(Error::damaged(&chain.source.start(), "it is missing, and links exist")),
         };
-        chain.next = Some(links.last().copied().unwrap_or(start));
+        chain.topic_id = start.topic_id;
+        chain.next = Some(links.last().copied().unwrap_or(start.first));
         chain.follow().await?;
         chain.delete_unlinked(&links).await;
         Ok(chain)
@@ -120,21 +157,40 @@ impl Chain {
         self.last.as_ref()
     }
 
+    /// The last record before its end, if it has one.
+    pub fn last_record(&self) -> Option<LastRecord> {
+        self.last.as_ref()?.last_record()
+    }
+
+    /// The id of its topic, if that was known when it began.
+    pub fn topic_id(&self) -> Option<&str> {
+        self.topic_id.as_deref()
+    }
+
     /// Begins a chain at this offset, or where another writer began it meanwhile.
     ///
     /// # Errors
     /// The bucket cannot be written.
     pub async fn begin(&mut self, first: i64) -> Result<(), Error> {
+        self.begin_with(first, None).await
+    }
+
+    /// The same for a topic of this id.
+    ///
+    /// # Errors
+    /// The bucket cannot be written.
+    pub async fn begin_with(&mut self, first: i64, topic_id: Option<&str>) -> Result<(), Error> {
         if self.next.is_some() {
             return Ok(());
         }
-        let json = serde_json::to_vec(&Start { first }).expect("a number can be written as JSON");
+        let start = Start { first, topic_id: topic_id.map(str::to_owned) };
+        let json = serde_json::to_vec(&start).expect("numbers and texts can be written as JSON");
         self.bucket.put_new(&self.source.start(), json.into()).await?;
         // Also where it was written: a repeated request may have found its own first try.
         let Some(start) = read_start(&self.bucket, &self.source).await? else {
             return Err(conflict(&self.source.start()));
         };
-        self.next = Some(start);
+        (self.next, self.topic_id) = (Some(start.first), start.topic_id);
         self.follow().await
     }
 
@@ -149,9 +205,21 @@ impl Chain {
             true => LinkedObject::of(&name, object),
             false => self.existing(&name, object).await?,
         };
-        let Range { first, last } = object.range;
-        let link = Link { first, last, object: Some(linked) };
-        self.put_link(link, Some(&name)).await
+        self.put_link(Link::to(object.range, linked, object.last_offset), Some(&name)).await
+    }
+
+    /// Appends what is to be in the archive next.
+    ///
+    /// # Errors
+    /// The bucket cannot be written: append it again.
+    pub async fn append_closed(&mut self, closed: &Closed) -> Result<Appended, Error> {
+        match closed {
+            Closed::Object(object) => self.append(object).await,
+            Closed::Empty(range) => {
+                debug_assert_eq!(self.next, Some(range.first), "offsets continue their chain");
+                self.put_link(self.without_object(*range, true), None).await
+            }
+        }
     }
 
     /// Records that these offsets, from the chain's next one on, were lost.
@@ -160,7 +228,47 @@ impl Chain {
     /// The bucket cannot be written.
     pub async fn append_loss(&mut self, last: i64) -> Result<Appended, Error> {
         let first = self.next.ok_or_else(|| Error::Refused(format!("{} has no chain", self.source)))?;
-        self.put_link(Link { first, last, object: None }, None).await
+        self.put_link(self.without_object(Range { first, last }, false), None).await
+    }
+
+    /// Links an object that a killed writer put at the chain's end: the topic may no
+    /// longer hold its records. False: there is none that is whole.
+    ///
+    /// # Errors
+    /// The bucket cannot be read or written.
+    pub async fn adopt(&mut self) -> Result<bool, Error> {
+        let mut found: Vec<(Range, Path)> = Vec::new();
+        for object in self.bucket.list(&self.source.data()).await? {
+            let range = self.source.range_of(&object.location);
+            found.extend(range.filter(|range| Some(range.first) == self.next).zip(Some(object.location)));
+        }
+        // The longest first.
+        found.sort_by_key(|(range, _)| std::cmp::Reverse(range.last));
+        for (range, name) in found {
+            let Some(bytes) = self.bucket.get(&name).await? else { continue };
+            let mut last_offset = range.last;
+            let see = |line| {
+                if let Line::Record(record) = line {
+                    last_offset = record.offset;
+                }
+            };
+            let Ok((records, last_line_sha256)) = object::read(&bytes, range, see) else { continue };
+            let linked = LinkedObject {
+                name: name.to_string(),
+                records,
+                bytes: bytes.len() as u64,
+                sha256: object::sha256(&bytes),
+                last_line_sha256,
+            };
+            tracing::warn!(object = %name, "linking an object that a killed archiver left");
+            self.put_link(Link::to(range, linked, last_offset), Some(&name)).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn without_object(&self, Range { first, last }: Range, is_empty: bool) -> Link {
+        Link { first, last, object: None, is_empty, last_record: self.last_record() }
     }
 
     async fn put_link(&mut self, link: Link, object: Option<&Path>) -> Result<Appended, Error> {
@@ -278,13 +386,12 @@ impl LinkedObject {
     }
 }
 
-/// The offset at which a chain begins; none: it has not begun.
-pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<i64>, Error> {
+/// Where a chain begins; none: it has not begun.
+pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<Start>, Error> {
     let path = source.start();
     let Some(json) = bucket.get(&path).await? else { return Ok(None) };
-    let start: Start =
-        serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
-    Ok(Some(start.first))
+    let start = serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
+    Ok(Some(start))
 }
 
 /// Reads a link, and checks that it begins where its name says.

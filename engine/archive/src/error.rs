@@ -18,6 +18,12 @@ pub enum Error {
         /// What the server answered.
         reason: String,
     },
+    /// The bucket does not exist.
+    #[error("the bucket that archive.url names does not exist: {0}")]
+    NoBucket(String),
+    /// The bucket is in another region.
+    #[error("the bucket that archive.url names is in another region than archive.region says: {0}")]
+    OtherRegion(String),
     /// The configuration, or what the bucket holds, does not allow it.
     #[error("{0}")]
     Refused(String),
@@ -61,12 +67,21 @@ pub enum Error {
 impl Error {
     pub(crate) fn of(path: &Path, error: object_store::Error) -> Error {
         let path = path.to_string();
+        let text = error.to_string();
+        match s3_code(&text) {
+            Some("NoSuchBucket") => return Error::NoBucket(s3_words(&text)),
+            Some("AuthorizationHeaderMalformed" | "PermanentRedirect") => {
+                return Error::OtherRegion(s3_words(&text));
+            }
+            _ => {}
+        }
         match error {
             object_store::Error::PermissionDenied { source, .. }
             | object_store::Error::Unauthenticated { source, .. } => {
                 Error::Denied { path, reason: one_line(&source.to_string()) }
             }
-            error => Error::Unavailable(format!("{path}: {}", one_line(&error.to_string()))),
+            _ if text.contains(BARE_REDIRECT) => Error::OtherRegion(one_line(&text)),
+            _ => Error::Unavailable(format!("{path}: {}", one_line(&text))),
         }
     }
 
@@ -78,6 +93,26 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Denied { .. } | Error::Topic(_))
     }
+}
+
+/// What the library says of an answer that Amazon gives where a bucket is elsewhere.
+const BARE_REDIRECT: &str = "redirect without LOCATION";
+
+/// The code of an error of S3, by its XML.
+pub(crate) fn s3_code(text: &str) -> Option<&str> {
+    between(text, "<Code>", "</Code>")
+}
+
+/// Its code and message.
+fn s3_words(text: &str) -> String {
+    let message = between(text, "<Message>", "</Message>").unwrap_or_default();
+    let message = message.replace("&#34;", "\"").replace("&quot;", "\"").replace("&#39;", "'");
+    one_line(&format!("{}: {message}", s3_code(text).unwrap_or_default()))
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0)
 }
 
 /// Servers answer with pages of XML.

@@ -11,21 +11,23 @@
 //! [`pricedrop_model::archive::ArchiveSource`].
 
 mod archiver;
+mod assigned;
 mod bucket;
 mod chain;
 mod counters;
 mod error;
 mod name;
 mod object;
+mod pause;
 mod read;
 mod record;
 
 pub use archiver::{Archiver, Limits};
 pub use bucket::{AccessKey, Bucket, Options};
-pub use chain::{Appended, Chain, Link, LinkedObject};
+pub use chain::{Appended, Chain, LastRecord, Link, LinkedObject};
 pub use counters::{Counters, Snapshot};
 pub use error::Error;
 pub use name::{Range, Source};
-pub use object::{Builder, Object};
+pub use object::{Builder, Closed, Object};
 pub use read::{Finding, PartitionStatus, Reader};
 pub use record::Line;

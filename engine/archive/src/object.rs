@@ -21,6 +21,8 @@ pub struct Builder {
     encoder: Encoder<'static, Vec<u8>>,
     first: i64,
     next: i64,
+    /// The topic was read up to here; it counts where it is past the last record.
+    passed: i64,
     records: u64,
     first_timestamp_ms: i64,
     last_line: Vec<u8>,
@@ -39,8 +41,19 @@ pub struct Object {
     pub first_timestamp_ms: i64,
     /// The compressed lines.
     pub bytes: Bytes,
+    /// The offset of its last record.
+    pub last_offset: i64,
     /// Of the last record's line: it tells a topic from another one of the same name.
     pub last_line_sha256: String,
+}
+
+/// What became of a [`Builder`].
+#[derive(Debug, Clone)]
+pub enum Closed {
+    /// It holds records.
+    Object(Object),
+    /// It holds none: these offsets have no record.
+    Empty(Range),
 }
 
 impl Builder {
@@ -52,6 +65,7 @@ impl Builder {
             encoder,
             first,
             next: first,
+            passed: first,
             records: 0,
             first_timestamp_ms: 0,
             last_line: Vec::new(),
@@ -74,6 +88,8 @@ impl Builder {
             self.write(&Line::Gap { first: self.next, last: record.offset - 1 }.to_json());
         }
         self.next = record.offset + 1;
+        // What was said before is old.
+        self.passed = self.next;
         self.records += 1;
         self.last_line = Line::Record(record).to_json();
         let line = std::mem::take(&mut self.last_line);
@@ -87,14 +103,23 @@ impl Builder {
         written.expect("memory takes every byte");
     }
 
+    /// The topic was read up to this offset, and every record before it was added. It
+    /// holds until the next record is added.
+    pub fn pass(&mut self, offset: i64) {
+        if self.is_empty() && offset > self.first {
+            self.first_pushed = Some(Instant::now());
+        }
+        self.passed = self.next.max(offset);
+    }
+
     /// The offset after the last record.
     pub fn next(&self) -> i64 {
         self.next
     }
 
-    /// Whether it holds no record.
+    /// Whether it covers no offset.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.records == 0 && self.passed == self.first
     }
 
     /// Compressed bytes so far, without what the compressor holds.
@@ -107,7 +132,7 @@ impl Builder {
         self.line_bytes
     }
 
-    /// How long ago its first record was added.
+    /// How long ago its first record was added, or its first offset passed.
     pub fn age(&self) -> Duration {
         self.first_pushed.map_or(Duration::ZERO, |at| at.elapsed())
     }
@@ -117,11 +142,23 @@ impl Builder {
         self.first_timestamp_ms
     }
 
+    /// The complete object, if it holds a record. It covers at least one offset.
+    pub fn close(self) -> Closed {
+        match self.records {
+            0 => Closed::Empty(Range { first: self.first, last: self.passed - 1 }),
+            _ => Closed::Object(self.finish()),
+        }
+    }
+
     /// The complete object; it holds at least one record.
-    pub fn finish(self) -> Object {
+    pub fn finish(mut self) -> Object {
         assert!(self.records > 0, "an object without records");
+        if self.passed > self.next {
+            self.write(&Line::Gap { first: self.next, last: self.passed - 1 }.to_json());
+        }
         Object {
-            range: Range { first: self.first, last: self.next - 1 },
+            range: Range { first: self.first, last: self.passed - 1 },
+            last_offset: self.next - 1,
             records: self.records,
             first_timestamp_ms: self.first_timestamp_ms,
             bytes: self.encoder.finish().expect("memory takes every byte").into(),
@@ -199,6 +236,36 @@ mod tests {
         let gap = |first, last| Line::Gap { first, last };
         let record = |offset| Line::Record(record(offset));
         assert_eq!(lines, [gap(3, 4), record(5), record(6), gap(7, 8), record(9)]);
+    }
+
+    #[test]
+    fn offsets_that_were_read_past_the_last_record_are_a_gap_at_the_end() {
+        let mut builder = Builder::new(3);
+        builder.push(record(3));
+        builder.pass(9);
+        // It is said anew once more records came.
+        builder.push(record(5));
+        assert_eq!(builder.next(), 6);
+        builder.pass(8);
+        let object = builder.finish();
+        assert_eq!((object.range, object.last_offset), (Range { first: 3, last: 7 }, 5));
+        let mut lines = Vec::new();
+        let (records, last) = read(&object.bytes, object.range, |line| lines.push(line)).unwrap();
+        assert_eq!((records, last), (2, sha256(&Line::Record(record(5)).to_json())));
+        assert_eq!(
+            lines[1..],
+            [Line::Gap { first: 4, last: 4 }, Line::Record(record(5)), Line::Gap { first: 6, last: 7 }]
+        );
+    }
+
+    #[test]
+    fn offsets_without_any_record_need_no_object() {
+        let mut builder = Builder::new(3);
+        builder.pass(3);
+        assert!(builder.is_empty());
+        builder.pass(5);
+        assert!(!builder.is_empty());
+        assert!(matches!(builder.close(), Closed::Empty(Range { first: 3, last: 4 })));
     }
 
     #[test]

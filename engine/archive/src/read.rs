@@ -175,7 +175,7 @@ impl Reader {
     async fn start(&self, source: &Source, findings: &mut Vec<Finding>) -> Result<Option<i64>, Error> {
         let name = source.start().to_string();
         let reason = match read_start(&self.bucket, source).await {
-            Ok(Some(first)) => return Ok(Some(first)),
+            Ok(Some(start)) => return Ok(Some(start.first)),
             Ok(None) => "it is missing".into(),
             Err(Error::Damaged { reason, .. }) => reason,
             Err(error) => return Err(error),
@@ -207,6 +207,9 @@ impl Reader {
             findings: Vec::new(),
         };
         for link in &links {
+            if link.is_empty {
+                continue;
+            }
             let Some(linked) = &link.object else {
                 findings.push(Finding::Lost(link.range()));
                 continue;
@@ -242,6 +245,9 @@ impl Reader {
     /// # Errors
     /// The bucket cannot be read.
     pub async fn read(&self, link: &Link, see: impl FnMut(Line)) -> Result<Option<Finding>, Error> {
+        if link.is_empty {
+            return Ok(None);
+        }
         let Some(linked) = &link.object else { return Ok(Some(Finding::Lost(link.range()))) };
         let path = Path::from(linked.name.as_str());
         let Some(bytes) = self.bucket.get(&path).await? else {

@@ -3,110 +3,12 @@
 
 mod rig;
 
-use std::sync::{Arc, Mutex};
-
-use pricedrop_archive::{Archiver, Bucket, Chain, Counters, Limits};
+use pricedrop_archive::{Bucket, Builder, Chain, Limits, Options, Reader};
+use pricedrop_harness::peers::Peer;
 use pricedrop_harness::wait_for;
-use pricedrop_model::Partition;
-use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
-use pricedrop_model::seams::Error;
-use pricedrop_model::time::SystemClock;
-use rig::{GROUP, folder, open, record_at, records, source};
+use rig::topic::{EAGER, Topic, archived, reason, run, start, start_as};
+use rig::{GROUP, assert_same, folder, open, records, s3, s3_at, source};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
-
-/// A topic with one partition.
-#[derive(Clone, Default)]
-struct Topic(Arc<Mutex<Vec<ArchivedRecord>>>);
-
-impl Topic {
-    fn append(&self, offsets: std::ops::Range<i64>) {
-        self.0.lock().unwrap().extend(offsets.filter_map(record_at));
-    }
-
-    /// As retention does.
-    fn delete_before(&self, offset: i64) {
-        self.0.lock().unwrap().retain(|record| record.offset >= offset);
-    }
-
-    fn records(&self) -> Vec<ArchivedRecord> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-struct TopicSource {
-    topic: Topic,
-    next: i64,
-}
-
-impl ArchiveSource for TopicSource {
-    fn topic(&self) -> &str {
-        "prices"
-    }
-
-    fn assigned(&mut self) -> Vec<(Partition, u64)> {
-        vec![(Partition(3), 1)]
-    }
-
-    fn offsets(&mut self, _: Partition) -> Result<(i64, i64), Error> {
-        let records = self.topic.records();
-        let (first, last) = (records.first().unwrap().offset, records.last().unwrap().offset);
-        Ok((first, last + 1))
-    }
-
-    fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
-        self.next = offsets.first().map_or(i64::MAX, |(_, offset)| *offset);
-        Ok(())
-    }
-
-    fn next_batch(&mut self, _: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
-        let mut records = self.topic.records();
-        records.retain(|record| record.offset >= self.next);
-        records.truncate(7);
-        match records.last() {
-            Some(last) => self.next = last.offset + 1,
-            None => std::thread::yield_now(),
-        }
-        Ok(records.into_iter().map(|record| (Partition(3), record)).collect())
-    }
-}
-
-/// Runs until it is dropped.
-struct Running {
-    counters: Arc<Counters>,
-    stop: watch::Sender<bool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    _runtime: Runtime,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
-/// Objects are closed as soon as no record comes.
-const EAGER: Limits = Limits { object_bytes: 1 << 20, object_age_ms: 0, memory_bytes: 1 << 20 };
-
-fn start(topic: &Topic, bucket: &Bucket, limits: Limits) -> Running {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let counters = Arc::new(Counters::default());
-    let archiver = Archiver {
-        source: Box::new(TopicSource { topic: topic.clone(), next: 0 }),
-        bucket: bucket.clone(),
-        group: GROUP.into(),
-        limits,
-        clock: Arc::new(SystemClock),
-        counters: Arc::clone(&counters),
-        stop: stopping,
-    };
-    let handle = runtime.handle().clone();
-    let thread = Some(std::thread::spawn(move || archiver.run(&handle)));
-    Running { counters, stop, thread, _runtime: runtime }
-}
 
 fn home() -> (TempDir, Bucket) {
     let home = tempfile::tempdir().unwrap();
@@ -114,20 +16,9 @@ fn home() -> (TempDir, Bucket) {
     (home, bucket)
 }
 
-/// Waits until all of the topic is in the archive.
-fn archived(running: &Running, topic: &Topic) {
-    let next = topic.records().last().unwrap().offset + 1;
-    let is_there = || running.counters.snapshots().iter().any(|it| it.next == next).then_some(());
-    wait_for("the archive to grow", is_there).unwrap();
-}
-
-fn run<T>(work: impl Future<Output = T>) -> T {
-    Runtime::new().unwrap().block_on(work)
-}
-
-/// Waits until it says why it does not continue.
-fn reason(running: &Running) -> String {
-    wait_for("a reason", || running.counters.reasons().pop()).unwrap()
+/// The same bucket, as another process opens it.
+fn open_again(bucket: &Bucket) -> Bucket {
+    open(&Options { url: bucket.url().into(), ..Options::default() })
 }
 
 #[test]
@@ -145,7 +36,7 @@ fn a_topic_is_archived_once_across_restarts() {
     let running = start(&topic, &bucket, EAGER);
     archived(&running, &topic);
     drop(running);
-    assert_eq!(run(records(&bucket)), topic.records());
+    assert_same(&run(records(&bucket)), &topic.records());
 }
 
 #[test]
@@ -191,7 +82,7 @@ fn another_topic_of_the_same_name_is_not_archived_as_this_one() {
     let said = reason(&start(&anew, &bucket, EAGER));
     assert!(said.contains("it ends before offset 20, and the archive before 49"), "{said}");
     anew.append(20..100);
-    anew.0.lock().unwrap().iter_mut().for_each(|record| record.timestamp_ms += 1);
+    anew.records.lock().unwrap().iter_mut().for_each(|record| record.timestamp_ms += 1);
     let running = start(&anew, &bucket, EAGER);
     let said = reason(&running);
     assert!(said.contains("its record at offset 48 is not the one in the archive"), "{said}");
@@ -211,5 +102,177 @@ fn two_archivers_of_one_partition_archive_it_once() {
         wait_for("either to archive it", || either().then_some(())).unwrap();
     }
     wait_for("all of it", || (run(records(&bucket)).len() == topic.records().len()).then_some(())).unwrap();
-    assert_eq!(run(records(&bucket)), topic.records());
+    assert_same(&run(records(&bucket)), &topic.records());
+}
+
+/// Three that all read everything, and close objects at other moments.
+fn archived_once_by_all(bucket: &Bucket) {
+    let topic = Topic::default();
+    topic.append(0..10);
+    let settings = [
+        Limits { object_bytes: 100, ..EAGER },
+        Limits { object_bytes: 1_500, object_age_ms: 20, ..EAGER },
+        Limits { memory_bytes: 700, object_age_ms: 5, ..EAGER },
+    ];
+    let all = settings.map(|limits| start(&topic, bucket, limits));
+    for end in (20..=600).step_by(10) {
+        topic.append(end - 10..end);
+        let next = topic.next();
+        let any = || all.iter().any(|it| it.counted().is_some_and(|it| it.next == next));
+        wait_for("any to archive it", || any().then_some(())).unwrap();
+    }
+    assert_same(&run(records(bucket)), &topic.records());
+    let counted = all.each_ref().map(|it| it.counted().unwrap());
+    assert!(counted.iter().any(|it| it.conflicts > 0), "{counted:?}");
+}
+
+#[test]
+fn archivers_of_different_settings_archive_a_partition_once_in_a_folder() {
+    let (_home, bucket) = home();
+    archived_once_by_all(&bucket);
+}
+
+#[test]
+fn archivers_of_different_settings_archive_a_partition_once_in_versitygw() {
+    archived_once_by_all(&open(&s3()));
+}
+
+#[test]
+fn archivers_of_different_settings_archive_a_partition_once_in_moto() {
+    let moto = Peer::s3().unwrap();
+    archived_once_by_all(&open(&s3_at(&moto.host())));
+}
+
+#[test]
+fn an_archiver_of_another_group_is_refused_and_says_so() {
+    let (_home, bucket) = home();
+    let topic = Topic::default();
+    topic.append(0..50);
+    let first = start(&topic, &bucket, EAGER);
+    archived(&first, &topic);
+    let other = open_again(&bucket);
+    let second = start_as(&topic, &other, EAGER, ("another", "prices"));
+    let said = reason(&second);
+    assert!(said.contains("holds the archive of the group shop, and this one is another"), "{said}");
+    topic.append(50..100);
+    archived(&first, &topic);
+    assert_eq!(second.counted(), None);
+    assert_same(&run(records(&bucket)), &topic.records());
+}
+
+#[test]
+fn archivers_of_one_group_may_archive_different_topics() {
+    let (_home, bucket) = home();
+    let (prices, notifications) = (Topic::default(), Topic::default());
+    prices.append(0..50);
+    notifications.append(0..30);
+    let both = [
+        start(&prices, &bucket, EAGER),
+        start_as(&notifications, &open_again(&bucket), EAGER, (GROUP, "notifications")),
+    ];
+    archived(&both[0], &prices);
+    archived(&both[1], &notifications);
+    assert_same(&run(records(&bucket)), &prices.records());
+    run(async {
+        let reader = Reader::open(bucket.clone(), Some(GROUP)).await.unwrap();
+        let topics: Vec<String> = reader.partitions().await.unwrap().into_iter().map(|it| it.topic).collect();
+        assert_eq!(topics, ["notifications", "prices"]);
+    });
+}
+
+#[test]
+fn an_object_that_a_killed_archiver_left_is_archived_where_the_topic_lost_its_records() {
+    let (home, bucket) = home();
+    let topic = Topic::default();
+    topic.append(0..50);
+    archived(&start(&topic, &bucket, EAGER), &topic);
+    topic.append(50..100);
+    let all = topic.records();
+    // Two died one after the other before they put a link; one object is not whole.
+    for (last, cut) in [(60, 0), (80, 0), (90, 1)] {
+        let mut builder = Builder::new(49);
+        all.iter().filter(|it| (49..=last).contains(&it.offset)).for_each(|it| builder.push(it.clone()));
+        let object = builder.finish();
+        let name = source().object(object.range, object.first_timestamp_ms);
+        std::fs::write(home.path().join(name.as_ref()), &object.bytes[cut..]).unwrap();
+    }
+    topic.delete_before(70);
+    let running = start(&topic, &bucket, EAGER);
+    archived(&running, &topic);
+    assert_eq!(running.counters.reasons(), [] as [String; 0]);
+    drop(running);
+    assert_same(&run(records(&bucket)), &all);
+    run(async {
+        Chain::open(&bucket, source()).await.unwrap();
+        let reader = Reader::open(bucket.clone(), Some(GROUP)).await.unwrap();
+        assert_eq!(reader.status(&source()).await.unwrap().findings, []);
+    });
+}
+
+#[test]
+fn offsets_behind_the_last_record_are_archived_too_and_are_not_lost_later() {
+    let (_home, bucket) = home();
+    let topic = Topic::default();
+    topic.append(0..50);
+    let ends_at = |next: i64| {
+        let running = start(&topic, &bucket, EAGER);
+        let there = || running.counted().filter(|it| it.next == next).map(|_| ());
+        wait_for("the archive to end there", there).unwrap();
+        assert_eq!(running.counters.reasons(), [] as [String; 0]);
+    };
+    // With the last object, and where no record follows for long.
+    topic.end_at(55);
+    ends_at(55);
+    topic.end_at(60);
+    ends_at(60);
+    let all = topic.records();
+    topic.delete_before(60);
+    ends_at(60);
+    topic.append(60..70);
+    topic.end_at(71);
+    ends_at(71);
+    let expected: Vec<_> = all.into_iter().chain(topic.records()).collect();
+    assert_same(&run(records(&bucket)), &expected);
+}
+
+#[test]
+fn a_topic_of_the_same_name_is_told_by_the_last_record_also_where_the_archive_ends_behind_it() {
+    let (_home, bucket) = home();
+    let topic = Topic::default();
+    topic.append(0..50);
+    topic.end_at(55);
+    {
+        let running = start(&topic, &bucket, EAGER);
+        wait_for("all of it", || running.counted().filter(|it| it.next == 55).map(|_| ())).unwrap();
+        topic.end_at(60);
+        wait_for("all of it", || running.counted().filter(|it| it.next == 60).map(|_| ())).unwrap();
+    }
+    let anew = Topic::default();
+    anew.append(0..100);
+    anew.records.lock().unwrap().iter_mut().for_each(|record| record.timestamp_ms += 1);
+    let said = reason(&start(&anew, &bucket, EAGER));
+    assert!(said.contains("its record at offset 48 is not the one in the archive"), "{said}");
+}
+
+#[test]
+fn a_topic_of_another_id_is_not_archived_as_this_one() {
+    let (_home, bucket) = home();
+    let topic = Topic::default().with_id("first");
+    topic.append(0..50);
+    archived(&start(&topic, &bucket, EAGER), &topic);
+    // Longer, and without a record at the offset of the archive's last one.
+    let anew = Topic::default().with_id("second");
+    anew.append(60..100);
+    anew.begins_at(0);
+    let said = reason(&start(&anew, &bucket, EAGER));
+    assert!(said.contains("its id is second, and the archive is of the topic first"), "{said}");
+    // One that changes while it is read: nothing of the new one is archived.
+    let running = start(&topic, &bucket, Limits { object_bytes: 500, object_age_ms: u64::MAX, ..EAGER });
+    wait_for("it to be opened", || running.counted().filter(|it| it.next == 49)).unwrap();
+    topic.set_id("third");
+    topic.append(50..5_000);
+    let said = reason(&running);
+    assert!(said.contains("its id is third"), "{said}");
+    drop(running);
+    assert_eq!(run(records(&bucket)).len(), topic.records().iter().filter(|it| it.offset < 50).count());
 }

@@ -9,7 +9,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use pricedrop_archive::{AccessKey, Bucket, Error, Options, Reader};
-use rig::{GROUP, open, s3};
+use pricedrop_harness::faults::{Fault, Faulty};
+use pricedrop_harness::peers::Peer;
+use pricedrop_harness::servers;
+use rig::{GROUP, open, s3, s3_at};
 
 #[tokio::test]
 async fn a_bucket_belongs_to_the_group_that_took_it() {
@@ -44,9 +47,45 @@ async fn a_server_that_denies_is_told_from_one_that_is_away() {
     let error = open(&denied).claim(GROUP).await.unwrap_err();
     assert!(matches!(error, Error::Denied { .. }), "{error}");
     assert!(error.is_transient() && !error.to_string().contains("wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_does_not_exist_is_refused() {
     let missing = Options { url: "s3://no-such-bucket/x".into(), ..s3() };
-    let error = open(&missing).claim(GROUP).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)) && error.to_string().contains("NoSuchBucket"), "{error}");
+    for error in [
+        open(&missing).claim(GROUP).await.unwrap_err(),
+        // Reading is not taken for reading an empty archive.
+        Reader::open(open(&missing), None).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::NoBucket(_)) && !error.is_transient(), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("archive.url names does not exist") && said.contains("NoSuchBucket"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_region_is_refused() {
+    let elsewhere = Options { region: Some("eu-central-1".into()), ..s3() };
+    let error = open(&elsewhere).claim(GROUP).await.unwrap_err();
+    assert!(matches!(error, Error::OtherRegion(_)) && !error.is_transient(), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("archive.region") && said.contains("us-east-1"), "{said}");
+    // Amazon's answer where the bucket is known to be elsewhere: no `Location`.
+    let server = Faulty::before(&servers::s3()).unwrap();
+    server.misbehave(|_| Some(Fault::s3(301, "PermanentRedirect")));
+    let error = open(&s3_at(server.address())).claim(GROUP).await.unwrap_err();
+    assert!(matches!(error, Error::OtherRegion(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn moto_keeps_the_first_of_several_objects() {
+    let moto = Peer::s3().unwrap();
+    let options = s3_at(&moto.host());
+    let bucket = open(&options);
+    bucket.claim(GROUP).await.unwrap();
+    open(&options).claim(GROUP).await.unwrap();
+    let error = open(&options).claim("another").await.unwrap_err().to_string();
+    assert!(error.contains("holds the archive of the group shop"), "{error}");
 }
 
 /// A server of S3 that takes every PUT, whatever its conditions.

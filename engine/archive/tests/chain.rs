@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use pricedrop_archive::{Bucket, Builder, Chain, Error, Finding, Reader};
+use pricedrop_harness::peers::Peer;
 use rand::RngExt as _;
-use rig::{GROUP, folder, open, record_at, records, s3, source};
+use rig::{GROUP, folder, open, record_at, records, s3, s3_at, source};
 
 const WRITERS: usize = 3;
 const KILLS: u64 = 60;
@@ -84,6 +85,12 @@ fn is_before(name: &str, last: i64) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_fight_and_die_leave_one_complete_chain_in_s3() {
     writers_fight(open(&s3())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_that_fight_and_die_leave_one_complete_chain_in_moto() {
+    let moto = Peer::s3().unwrap();
+    writers_fight(open(&s3_at(&moto.host()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -184,6 +184,11 @@ impl Settings {
         config
     }
 
+    /// The group of the archivers.
+    pub fn archiver_group(&self) -> String {
+        format!("{}.archiver", self.group)
+    }
+
     /// A client that asks about the cluster, or reads without a group.
     pub fn reader(&self) -> ClientConfig {
         self.config(&fetching(), &reading("pricedrop.reader".into(), "error"))

@@ -58,6 +58,26 @@ pub trait ArchiveSource: Send {
     /// The topic cannot be read: call `read_from` again.
     fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error>;
 
+    /// The offset up to which the partition was read since `read_from`: every committed
+    /// record before it was handed out by `next_batch`, and what else lies there holds
+    /// none. None where that is not known for certain.
+    fn passed(&mut self, _partition: Partition) -> Option<i64> {
+        None
+    }
+
+    /// Tells the topic from another one that has its name later; none: it has no id.
+    ///
+    /// # Errors
+    /// The topic is missing or cannot be asked; try again.
+    fn topic_id(&mut self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    /// Why this archiver gets no partitions, where that is known.
+    fn trouble(&mut self) -> Option<String> {
+        None
+    }
+
     /// Records before these offsets are in the archive: they are not needed for it any
     /// longer.
     fn archived(&mut self, _partition: Partition, _next: i64) {}

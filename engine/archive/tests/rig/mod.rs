@@ -1,6 +1,8 @@
 //! Buckets of a test alone: a folder, and a prefix of the shared S3 server.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod topic;
+
 use bytes::Bytes;
 use pricedrop_archive::{AccessKey, Bucket, Line, Options, Reader, Source};
 use pricedrop_harness::servers;
@@ -15,10 +17,15 @@ pub fn source() -> Source {
 
 /// The shared S3 server with a prefix that nobody else has.
 pub fn s3() -> Options {
+    s3_at(&servers::s3())
+}
+
+/// The same at another address.
+pub fn s3_at(address: &str) -> Options {
     let prefix = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     Options {
         url: format!("s3://pricedrop/test-{prefix}-{}", std::process::id()),
-        endpoint: Some(format!("http://{}", servers::s3())),
+        endpoint: Some(format!("http://{address}")),
         region: None,
         access_key: Some(AccessKey { id: "admin".into(), secret: "admin-secret".into() }),
     }
@@ -70,4 +77,12 @@ pub async fn records(bucket: &Bucket) -> Vec<ArchivedRecord> {
         assert_eq!(reader.read(link, see).await.unwrap(), None);
     }
     records
+}
+
+/// The same records, and few words where they are not.
+pub fn assert_same(archived: &[ArchivedRecord], expected: &[ArchivedRecord]) {
+    let offsets = |records: &[ArchivedRecord]| records.iter().map(|record| record.offset).collect::<Vec<_>>();
+    assert_eq!(offsets(archived), offsets(expected));
+    let other = archived.iter().zip(expected).find(|(one, other)| one != other);
+    assert_eq!(other, None);
 }

@@ -130,7 +130,7 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
         }
     }
     if roles.archiver {
-        missing.extend(group_right(&client, &crate::archive::source::group(settings), ARCHIVER)?);
+        missing.extend(group_right(&client, &settings.archiver_group(), ARCHIVER)?);
     }
     Ok(missing)
 }
@@ -284,6 +284,56 @@ fn topic_rights<'a>(
         // SAFETY: the event is null or lives during the call.
         |event| unsafe { read_topics(event) },
     )
+}
+
+/// The id of a topic; none: the cluster gives none.
+///
+/// # Errors
+/// The cluster is away, or the topic is missing.
+pub(crate) fn topic_id(client: &BaseConsumer<Logged>, topic: &str) -> Result<Option<String>, Error> {
+    let name = CString::new(topic).map_err(|error| Error::Broken(error.to_string()))?;
+    let mut names = [name.as_ptr()];
+    ask(
+        client,
+        rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        // SAFETY: the name lives during the call, which copies it.
+        |client, options, queue| unsafe {
+            let all = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
+            rd::rd_kafka_DescribeTopics(client, all, options, queue);
+            rd::rd_kafka_TopicCollection_destroy(all);
+        },
+        // SAFETY: the event is null or lives during the call.
+        |event| unsafe { read_topic_id(event) },
+    )
+}
+
+/// # Safety
+/// `event` is null or an event that lives during the call.
+unsafe fn read_topic_id(event: *mut rd::rd_kafka_event_t) -> Result<Option<String>, Error> {
+    let silent = || Error::Unavailable("Kafka does not describe the topic".into());
+    if event.is_null() {
+        return Err(silent());
+    }
+    // SAFETY: the event lives, and what is read belongs to it.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        if result.is_null() {
+            return Err(silent());
+        }
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if count == 0
+            || code_of(rd::rd_kafka_TopicDescription_error(*topics))
+                != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return Err(silent());
+        }
+        let id = rd::rd_kafka_TopicDescription_topic_id(*topics);
+        let is_zero = rd::rd_kafka_Uuid_most_significant_bits(id) == 0
+            && rd::rd_kafka_Uuid_least_significant_bits(id) == 0;
+        let text = || CStr::from_ptr(rd::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned();
+        Ok((!is_zero).then(text))
+    }
 }
 
 /// # Safety

@@ -15,16 +15,15 @@ use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, Position};
 use rdkafka::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{self, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use std::sync::{Arc, Mutex};
 
 use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::client::original_position::{ORIGINAL_POSITION, parse_position};
 use crate::client::queries::away;
-use crate::client::raw::headers_of;
+use crate::client::raw::{BY_KEY, Published, Refusal, headers_of, publish};
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
 use pricedrop_model::sync::lock;
@@ -174,43 +173,30 @@ impl Republisher {
     /// # Errors
     /// The cluster refuses it, or an earlier one.
     pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
-        let mut headers = OwnedHeaders::new();
-        for header in record.headers.iter().filter(|header| header.name != REPLAYED.as_bytes()) {
-            let name = std::str::from_utf8(&header.name).map_err(|_| {
-                let (partition, offset) = (from.partition.0, from.offset);
-                Error::Broken(format!("{partition}/{offset} has a header whose name is not UTF-8"))
-            })?;
-            headers = headers.insert(message::Header { key: name, value: header.value.as_deref() });
+        let mine = replayed(from, None);
+        let run = replayed(from, self.again.as_deref());
+        let kept = record.headers.iter().filter(|header| header.name != REPLAYED.as_bytes());
+        let mut headers: Vec<(&[u8], Option<&[u8]>)> =
+            kept.map(|header| (&header.name[..], header.value.as_deref())).collect();
+        if headers.iter().all(|(name, _)| *name != ORIGINAL_POSITION.as_bytes()) {
+            headers.push((ORIGINAL_POSITION.as_bytes(), Some(mine.as_bytes())));
         }
-        let own = |headers: OwnedHeaders, name, value: &str| {
-            headers.insert(message::Header { key: name, value: Some(value) })
+        headers.push((REPLAYED.as_bytes(), Some(run.as_bytes())));
+        headers.extend(self.again.as_ref().map(|name| (AGAIN.as_bytes(), Some(name.as_bytes()))));
+        let keeps = keeps_partition
+            && usize::try_from(from.partition.0).is_ok_and(|partition| partition < self.partitions);
+        let published = Published {
+            topic: &self.topic,
+            partition: if keeps { from.partition.0 } else { BY_KEY },
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers,
         };
-        if record.headers.iter().all(|header| header.name != ORIGINAL_POSITION.as_bytes()) {
-            headers = own(headers, ORIGINAL_POSITION, &replayed(from, None));
+        while !publish(self.producer.client(), &published).map_err(refused)? {
+            self.producer.poll(Duration::from_millis(ROOM_POLL_MS));
         }
-        headers = own(headers, REPLAYED, &replayed(from, self.again.as_deref()));
-        if let Some(name) = &self.again {
-            headers = own(headers, AGAIN, name);
-        }
-        let mut sent = BaseRecord::<[u8], [u8], ()>::with_opaque_to(&self.topic, ())
-            .headers(headers)
-            .timestamp(record.timestamp_ms);
-        sent.key = record.key.as_deref();
-        sent.payload = record.value.as_deref();
-        let partition = usize::try_from(from.partition.0).unwrap_or(usize::MAX);
-        if keeps_partition && partition < self.partitions {
-            sent = sent.partition(from.partition.0);
-        }
-        loop {
-            match self.producer.send(sent) {
-                Ok(()) => return self.check(),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
-                    self.producer.poll(Duration::from_millis(ROOM_POLL_MS));
-                    sent = again;
-                }
-                Err((error, _)) => return Err(away(error)),
-            }
-        }
+        self.check()
     }
 
     /// How many partitions the topic has.
@@ -231,6 +217,10 @@ impl Republisher {
         self.producer.poll(Duration::ZERO);
         lock(&self.deliveries.0).clone().map_or(Ok(()), |error| Err(away(error)))
     }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    Error::Unavailable(format!("Kafka: {refusal}"))
 }
 
 #[cfg(test)]

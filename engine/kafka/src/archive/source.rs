@@ -3,6 +3,7 @@
 //! The group only shares the partitions out. They are read by a consumer without a
 //! group, because the archive says where each is read on, and no offset is committed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use crate::admin::rights;
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
@@ -23,11 +25,6 @@ use crate::client::raw::headers_of;
 use crate::group::group_consumer::Member;
 use crate::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
 use crate::settings::Settings;
-
-/// The group of the archivers.
-pub(crate) fn group(settings: &Settings) -> String {
-    format!("{}.archiver", settings.group)
-}
 
 /// The first offset that a partition still holds.
 ///
@@ -51,7 +48,12 @@ pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> R
 pub struct KafkaArchiveSource {
     topic: String,
     member: Member,
+    group: String,
+    /// What the client said since the group last knew us.
+    trouble: Option<String>,
     consumer: BaseConsumer<Logged>,
+    /// Partitions that were read to an end since `read_from`.
+    ended: BTreeSet<Partition>,
     /// An error that came after records which were handed out first.
     failed: Option<Error>,
 }
@@ -62,19 +64,26 @@ impl KafkaArchiveSource {
     /// # Errors
     /// The configuration is refused.
     pub fn join(settings: &Settings, topic: &str) -> Result<KafkaArchiveSource, Error> {
-        let member = Member::join(settings, &group(settings), topic)?;
-        let consumer = BaseConsumer::from_config_and_context(&settings.reader(), Logged::default())
+        let group = settings.archiver_group();
+        let member = Member::join(settings, &group, topic)?;
+        let mut config = settings.reader();
+        config.set("enable.partition.eof", "true");
+        let consumer = BaseConsumer::from_config_and_context(&config, Logged::default())
             .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))?;
-        Ok(KafkaArchiveSource { topic: topic.to_owned(), member, consumer, failed: None })
+        let (ended, topic) = (BTreeSet::new(), topic.to_owned());
+        Ok(KafkaArchiveSource { topic, member, group, trouble: None, consumer, ended, failed: None })
     }
 
     /// The next record, if it comes in time.
-    fn next(&self, wait: Duration) -> Result<Option<(Partition, ArchivedRecord)>, Error> {
+    fn next(&mut self, wait: Duration) -> Result<Option<(Partition, ArchivedRecord)>, Error> {
         let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.consumer.poll(left) {
                 Some(Ok(message)) => return Ok(Some(record_of(&message))),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.ended.insert(Partition(partition));
+                }
                 Some(Err(error)) if stops_reading(&error) => {
                     return Err(Error::Unavailable(format!("{}: {error}", self.topic)));
                 }
@@ -103,6 +112,7 @@ impl ArchiveSource for KafkaArchiveSource {
 
     fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
         self.failed = None;
+        self.ended.clear();
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
@@ -132,6 +142,34 @@ impl ArchiveSource for KafkaArchiveSource {
         }
         Ok(records)
     }
+
+    /// The client's position. It goes past the markers of transactions as they are met,
+    /// in order with the records. At the first end everything before it was met: so a
+    /// position that the client had before `read_from` cannot be taken for one since.
+    fn passed(&mut self, partition: Partition) -> Option<i64> {
+        if !self.ended.contains(&partition) {
+            return None;
+        }
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(&self.topic, partition.0)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    fn topic_id(&mut self) -> Result<Option<String>, Error> {
+        rights::topic_id(&self.consumer, &self.topic)
+    }
+
+    fn trouble(&mut self) -> Option<String> {
+        self.trouble = self.member.trouble().or(self.trouble.take());
+        if self.member.knows(self.member.version()) {
+            self.trouble = None;
+        }
+        let said = self.trouble.as_ref()?;
+        let (topic, group) = (&self.topic, &self.group);
+        Some(format!("{topic}: the archiver is not yet a member of the group {group} in Kafka: {said}"))
+    }
 }
 
 /// Whether this error ends reading, or skips records.
@@ -158,4 +196,41 @@ fn record_of(message: &BorrowedMessage<'_>) -> (Partition, ArchivedRecord) {
         headers: headers_of(message),
     };
     (Partition(message.partition()), record)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_group_that_may_not_be_joined_is_said_until_it_may() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("topic", 1, 1).unwrap();
+        let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 1_000];
+        cluster.request_errors(RDKafkaApiKey::JoinGroup, &denied);
+        let settings = Settings::new(&cluster.bootstrap_servers());
+        let mut source = KafkaArchiveSource::join(&settings, "topic").unwrap();
+        let until = Instant::now() + PATIENCE;
+        let said = loop {
+            assert!(Instant::now() < until, "nothing was said");
+            match source.trouble() {
+                Some(said) => break said,
+                None => std::thread::yield_now(),
+            }
+        };
+        let words = "topic: the archiver is not yet a member of the group pricedrop.archiver in Kafka: ";
+        assert!(said.starts_with(words) && said.contains("Group authorization failed"), "{said}");
+        assert_eq!(source.trouble(), Some(said), "it is said as long as it lasts");
+        cluster.clear_request_errors(RDKafkaApiKey::JoinGroup);
+        while source.assigned().is_empty() || source.trouble().is_some() {
+            assert!(Instant::now() < until, "{:?}", source.trouble());
+            std::thread::yield_now();
+        }
+    }
 }

@@ -52,14 +52,21 @@ pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, St
 
 /// What the archive says, with a remedy.
 pub(super) fn refused(error: Error) -> Stopped {
-    let remedy = match &error {
+    let remedy = remedy(&error);
+    Stopped::failed(error, remedy)
+}
+
+/// How an archive that cannot be used is mended.
+pub fn remedy(error: &Error) -> &'static str {
+    match error {
         Error::Unavailable(_) => {
             "start the server, or mend archive.endpoint, archive.region and the credentials"
         }
         Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
+        Error::NoBucket(_) => "make the bucket, or mend the bucket's name in archive.url",
+        Error::OtherRegion(_) => "set archive.region to the region of the bucket",
         _ => "mend [archive], or name another URL",
-    };
-    Stopped::failed(error, remedy)
+    }
 }
 
 async fn status(config: &Config, asked: &cli::ArchiveStatus) -> Result<(), Stopped> {
@@ -160,6 +167,9 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     bucket.check_marker(Some(&owner)).await.map_err(refused)?;
     let mut chain = Chain::open(&bucket, source.clone()).await.map_err(refused)?;
     let mut out = anstream::stdout();
+    while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(refused)? {
+        writeln!(out, "{source}: an object that a killed archiver left is part of the archive now")?;
+    }
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(refused)? {
             Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,

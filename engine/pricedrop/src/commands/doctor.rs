@@ -65,7 +65,10 @@ async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>
     };
     Ok(match tried {
         Ok(()) => Vec::new(),
-        Err(error) => away("archive", error, "mend [archive], or the rights of its access key"),
+        Err(error) => {
+            let remedy = super::archive::remedy(&error);
+            away("archive", error, remedy)
+        }
     })
 }
 

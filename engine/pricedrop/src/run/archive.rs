@@ -11,6 +11,7 @@ use pricedrop_model::time::SystemClock;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::commands::archive::remedy;
 use crate::config::Config;
 use crate::report::Stopped;
 
@@ -25,11 +26,14 @@ pub struct Ready {
 /// used is refused now.
 ///
 /// # Errors
-/// The configuration is wrong, or the bucket is another group's, or its server does not
-/// support conditional writes.
+/// The configuration is wrong, or the bucket does not exist, is in another region or
+/// another group's, or its server does not support conditional writes.
 pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
     let archive = config.archive_options()?;
-    let wrong = |error: Error| Stopped::usage(error, "mend [archive]");
+    let wrong = |error: Error| {
+        let remedy = remedy(&error);
+        Stopped::usage(error, remedy)
+    };
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {
         Err(error) if error.is_transient() => {

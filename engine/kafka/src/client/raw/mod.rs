@@ -9,6 +9,7 @@
 
 mod consumer;
 mod producer;
+mod publish;
 
 use std::ffi::{CStr, CString, c_int};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 pub use consumer::{Fetched, GroupMetadata, RecordQueue, headers_of};
 pub use producer::{BY_KEY, Letter, RawProducer, Records, Value};
+pub use publish::{Published, publish};
 
 /// Why librdkafka refused, and what may be done about it.
 #[derive(Debug, Clone, thiserror::Error)]
