@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use pricedrop_embedded::{Embedded, Options, PostedRecord, PriceIntake};
+use pricedrop_embedded::{Embedded, Options, PriceIntake};
+use pricedrop_model::intake::{NewRecord, PriceIntake as _};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::seams::WatchWriter;
 use pricedrop_model::time::SystemClock;
@@ -64,10 +65,8 @@ impl Rig {
                 if posts.len() == 8 {
                     posts.join_next().await.unwrap().unwrap();
                 }
-                let records: Vec<_> = chunk
-                    .iter()
-                    .map(|value| PostedRecord { key: None, value: Some(value.clone()) })
-                    .collect();
+                let records: Vec<_> =
+                    chunk.iter().map(|value| NewRecord { key: None, value: Some(value.clone()) }).collect();
                 let intake = self.intake.clone();
                 posts.spawn(async move {
                     intake.post(records, None).await.unwrap();

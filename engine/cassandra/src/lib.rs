@@ -25,6 +25,7 @@ mod merge;
 pub mod options;
 mod policies;
 mod policy;
+mod policy_migration;
 mod prices;
 pub mod probe;
 mod recipients;

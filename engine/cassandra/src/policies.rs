@@ -28,6 +28,7 @@ use super::schema::Table;
 use super::shards::shards_of;
 use super::shelves::Live;
 use super::source::text;
+use super::watches::CassandraWatches;
 use super::write::at;
 use pricedrop_model::migration::Progress;
 
@@ -76,6 +77,16 @@ impl Drop for Migrating<'_> {
 impl CassandraPolicies {
     pub(super) fn new(shared: Arc<Shared>) -> CassandraPolicies {
         CassandraPolicies(shared)
+    }
+
+    /// The watches of the same keyspace.
+    pub(super) fn watches(&self) -> CassandraWatches {
+        CassandraWatches::new(self.0.clone())
+    }
+
+    /// Products with more watches than this are read by bucket.
+    pub(super) fn bucket_threshold(&self) -> u64 {
+        self.0.options.bucket_threshold
     }
 
     /// What is served and what is kept, of all products.

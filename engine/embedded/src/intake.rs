@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pricedrop_model::intake::{IntakeError, NewRecord, Posted};
 use pricedrop_model::seams::{Error, Outcome, UpdateSource};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{EventTime, Partition, Position, Record};
@@ -26,50 +27,15 @@ use super::shared::Uncommitted;
 use super::topics::PARTITION;
 use std::sync::Weak;
 
-/// What became of a posted record. Whatever it says, the record is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Posted {
-    /// It was evaluated now.
-    Now(Outcome),
-    /// It was taken before: by an earlier post of the same records, or in a
-    /// commit whose outcome was not known at first.
-    Already,
+const BUSY: &str = "too many prices are waiting; try again";
+const CLOSED: &str = "the engine is stopping";
+
+fn unknown(log_at: i64) -> IntakeError {
+    IntakeError::Unknown(format!("the outcome is not known yet; the log is at {log_at}"))
 }
 
-/// Why a post has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PostError {
-    /// Nothing was taken: post again later.
-    #[error("too many prices are waiting; try again")]
-    Busy,
-    /// Nothing was taken: post again when the store is back.
-    #[error("the store is away: {0}")]
-    Unavailable(String),
-    /// Nothing was taken: the records before these are missing.
-    #[error("the log is at {expected}; records between are missing")]
-    Gap {
-        /// The offset of the next record.
-        expected: i64,
-    },
-    /// The records may or may not be taken: post them again with the log
-    /// offset of the first, and none is taken twice.
-    #[error("the outcome is not known yet; the log is at {log_at}")]
-    Unknown {
-        /// Every record below is durable.
-        log_at: i64,
-    },
-    /// The engine is stopping.
-    #[error("the engine is stopping")]
-    Closed,
-}
-
-/// One record to post.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PostedRecord {
-    /// Names the product of a tombstone.
-    pub key: Option<Bytes>,
-    /// The update; none: a tombstone.
-    pub value: Option<Bytes>,
+fn position(offset: i64) -> Position {
+    Position { partition: PARTITION, offset }
 }
 
 /// A record that was taken in and whose outcome was not told yet.
@@ -83,9 +49,9 @@ struct Waiting {
 
 /// A post that waits.
 struct Post {
-    answers: Vec<(Position, Posted)>,
+    answers: Vec<Posted>,
     missing: usize,
-    reply: oneshot::Sender<Vec<(Position, Posted)>>,
+    reply: oneshot::Sender<Vec<Posted>>,
 }
 
 #[derive(Default)]
@@ -111,13 +77,13 @@ impl State {
     /// Takes records in behind `at`; none: behind all that are here.
     fn admit(
         &mut self,
-        records: &[PostedRecord],
+        records: &[NewRecord],
         at: Option<i64>,
         now: EventTime,
-    ) -> Result<Admitted, PostError> {
+    ) -> Result<Admitted, IntakeError> {
         let first = at.unwrap_or(self.next);
         if first > self.next {
-            return Err(PostError::Gap { expected: self.next });
+            return Err(IntakeError::Gap { next: self.next });
         }
         self.posts_so_far += 1;
         let post = self.posts_so_far;
@@ -127,7 +93,7 @@ impl State {
         for (offset, record) in (first..).zip(records) {
             match self.waiting.get_mut(&offset) {
                 Some(waiting) => waiting.repeats.push(post),
-                None if offset < self.next => self.tell(post, offset, Posted::Already),
+                None if offset < self.next => self.tell(post, Posted::Already(position(offset))),
                 None => self.push(offset, record, post, now),
             }
         }
@@ -135,8 +101,8 @@ impl State {
         Ok(Admitted { post, behind: first + records.len() as i64, answer })
     }
 
-    fn push(&mut self, offset: i64, record: &PostedRecord, post: u64, timestamp: EventTime) {
-        let position = Position { partition: PARTITION, offset };
+    fn push(&mut self, offset: i64, record: &NewRecord, post: u64, timestamp: EventTime) {
+        let position = position(offset);
         let (key, value) = (record.key.clone(), record.value.clone());
         let record = Record { position, key, value, timestamp, original: None };
         self.bytes += bytes_of(&record);
@@ -153,9 +119,9 @@ impl State {
         records
     }
 
-    fn tell(&mut self, post: u64, offset: i64, posted: Posted) {
+    fn tell(&mut self, post: u64, posted: Posted) {
         if let Some(waiting) = self.posts.get_mut(&post) {
-            waiting.answers.push((Position { partition: PARTITION, offset }, posted));
+            waiting.answers.push(posted);
             waiting.missing -= 1;
         }
     }
@@ -164,18 +130,19 @@ impl State {
         if self.posts.get(&post).is_some_and(|post| post.missing == 0)
             && let Some(mut post) = self.posts.remove(&post)
         {
-            post.answers.sort_by_key(|(position, _)| *position);
+            post.answers.sort_by_key(Posted::position);
             // Whoever posted may have gone; the records stand all the same.
             let _ = post.reply.send(post.answers);
         }
     }
 
     /// A record is durable, with this outcome.
-    fn settle(&mut self, offset: i64, posted: Posted) {
-        let Some(waiting) = self.waiting.remove(&offset) else { return };
-        self.tell(waiting.post, offset, posted);
+    fn settle(&mut self, posted: Posted) {
+        let position = posted.position();
+        let Some(waiting) = self.waiting.remove(&position.offset) else { return };
+        self.tell(waiting.post, posted);
         for &post in &waiting.repeats {
-            self.tell(post, offset, Posted::Already);
+            self.tell(post, Posted::Already(position));
         }
         for post in waiting.repeats.into_iter().chain([waiting.post]) {
             self.answer_if_complete(post);
@@ -187,7 +154,7 @@ impl State {
     fn rewind(&mut self, stored: i64) {
         let durable: Vec<i64> = self.waiting.range(..stored).map(|(offset, _)| *offset).collect();
         for offset in durable {
-            self.settle(offset, Posted::Already);
+            self.settle(Posted::Already(position(offset)));
         }
         let first = self.waiting.keys().next().copied().unwrap_or(self.next);
         if first == stored {
@@ -207,7 +174,7 @@ struct Admitted {
     post: u64,
     /// The offset behind its last record.
     behind: i64,
-    answer: oneshot::Receiver<Vec<(Position, Posted)>>,
+    answer: oneshot::Receiver<Vec<Posted>>,
 }
 
 struct Intake {
@@ -225,14 +192,14 @@ impl Intake {
     }
 
     /// Takes a post in when there is room; a post is taken whole.
-    fn try_admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Option<Admitted>, PostError> {
+    fn try_admit(&self, records: &[NewRecord], at: Option<i64>) -> Result<Option<Admitted>, IntakeError> {
         if let Some(reason) = self.shared.store.down() {
-            return Err(PostError::Unavailable(reason));
+            return Err(IntakeError::NotTaken(format!("the store is away: {reason}")));
         }
         let options = &self.shared.options;
         let mut state = self.lock();
         if state.closed {
-            return Err(PostError::Closed);
+            return Err(IntakeError::NotTaken(CLOSED.into()));
         }
         let queued = (state.next - state.handed) as usize;
         if queued >= options.intake_records || state.bytes >= options.intake_bytes {
@@ -278,28 +245,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource)
 pub struct PriceIntake(Arc<Intake>);
 
 impl PriceIntake {
-    /// Posts records and waits until they are durable; their positions and
-    /// what became of them, in order. `at` is the log offset that the first
-    /// record has, or had when it was posted before: records the log already
-    /// has are not taken again.
-    ///
-    /// # Errors
-    /// Each says whether the records may have been taken.
-    pub async fn post(
-        &self,
-        records: Vec<PostedRecord>,
-        at: Option<i64>,
-    ) -> Result<Vec<(Position, Posted)>, PostError> {
-        let mut admitted = self.admit(&records, at).await?;
-        let limit = Duration::from_millis(self.0.shared.options.response_timeout_ms);
-        match timeout_at(Instant::now() + limit, &mut admitted.answer).await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(_)) => Err(PostError::Unknown { log_at: self.log_at() }),
-            Err(_) => self.give_up(&admitted),
-        }
-    }
-
-    async fn admit(&self, records: &[PostedRecord], at: Option<i64>) -> Result<Admitted, PostError> {
+    async fn admit(&self, records: &[NewRecord], at: Option<i64>) -> Result<Admitted, IntakeError> {
         let until = Instant::now() + Duration::from_millis(self.0.shared.options.admission_timeout_ms);
         loop {
             let taken = self.0.taken.notified();
@@ -308,26 +254,26 @@ impl PriceIntake {
             if let Some(admitted) = self.0.try_admit(records, at)? {
                 return Ok(admitted);
             }
-            timeout_at(until, taken).await.map_err(|_| PostError::Busy)?;
+            timeout_at(until, taken).await.map_err(|_| IntakeError::NotTaken(BUSY.into()))?;
         }
     }
 
     /// Stops waiting: a post whose offsets are committed is durable, though a
     /// long fan-out may not be through.
-    fn give_up(&self, admitted: &Admitted) -> Result<Vec<(Position, Posted)>, PostError> {
+    fn give_up(&self, admitted: &Admitted) -> Result<Vec<Posted>, IntakeError> {
         let log_at = self.log_at();
         let Some(mut post) = self.0.lock().posts.remove(&admitted.post) else {
-            return Err(PostError::Unknown { log_at });
+            return Err(unknown(log_at));
         };
         if admitted.behind > log_at {
-            return Err(PostError::Unknown { log_at });
+            return Err(unknown(log_at));
         }
-        let told: HashSet<i64> = post.answers.iter().map(|(position, _)| position.offset).collect();
+        let told: HashSet<i64> = post.answers.iter().map(|posted| posted.position().offset).collect();
         let first = admitted.behind - (post.answers.len() + post.missing) as i64;
         for offset in (first..admitted.behind).filter(|offset| !told.contains(offset)) {
-            post.answers.push((Position { partition: PARTITION, offset }, Posted::Already));
+            post.answers.push(Posted::Already(position(offset)));
         }
-        post.answers.sort_by_key(|(position, _)| *position);
+        post.answers.sort_by_key(Posted::position);
         Ok(post.answers)
     }
 
@@ -347,6 +293,19 @@ impl PriceIntake {
         self.0.lock().closed = true;
         self.0.posted.notify_one();
         self.0.taken.notify_waiters();
+    }
+}
+
+#[async_trait]
+impl pricedrop_model::intake::PriceIntake for PriceIntake {
+    async fn post(&self, records: Vec<NewRecord>, at: Option<i64>) -> Result<Vec<Posted>, IntakeError> {
+        let mut admitted = self.admit(&records, at).await?;
+        let limit = Duration::from_millis(self.0.shared.options.response_timeout_ms);
+        match timeout_at(Instant::now() + limit, &mut admitted.answer).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(_)) => Err(unknown(self.log_at())),
+            Err(_) => self.give_up(&admitted),
+        }
     }
 }
 
@@ -382,7 +341,7 @@ impl UpdateSource for EmbeddedSource {
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
         let mut state = self.0.lock();
         for (position, outcome) in outcomes {
-            state.settle(position.offset, Posted::Now(outcome));
+            state.settle(Posted::Decided(position, outcome));
         }
     }
 

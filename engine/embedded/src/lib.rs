@@ -60,10 +60,10 @@ pub use archive::EmbeddedArchiveSource;
 pub use commit::EmbeddedCommitter;
 pub use dead_letters::EmbeddedDeadLetters;
 pub use error::Error;
-pub use intake::{EmbeddedSource, PostError, Posted, PostedRecord, PriceIntake};
+pub use intake::{EmbeddedSource, PriceIntake};
 pub use leases::EmbeddedLeases;
 pub use options::Options;
-pub use outbox::EmbeddedNotifications;
+pub use outbox::{EmbeddedNotifications, EmbeddedOutbox};
 pub use policies::EmbeddedPolicies;
 pub use pricedrop_model::migration::Progress;
 pub use prices::EmbeddedPrices;
@@ -190,6 +190,11 @@ impl Embedded {
         EmbeddedArchiveSource::new(self.0.clone(), topic)
     }
 
+    /// The outbox, to look into.
+    pub fn outbox(&self) -> EmbeddedOutbox {
+        EmbeddedOutbox::new(self.0.clone())
+    }
+
     /// Where users can be reached.
     pub fn recipients(&self) -> EmbeddedRecipients {
         EmbeddedRecipients::new(self.0.clone())
@@ -211,15 +216,6 @@ impl Embedded {
     /// The store is away; try again.
     pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, seams::Error> {
         self.0.shared.store.read(|store| outbox::read(store, from.max(0), most))
-    }
-
-    /// Appends notifications of the outbox from an offset on as JSON lines, at
-    /// most so many; the offset behind them.
-    ///
-    /// # Errors
-    /// The store is away; try again.
-    pub fn render_outbox(&self, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, seams::Error> {
-        self.0.shared.store.read(|store| outbox::render(store, from.max(0), most, out))
     }
 
     /// The offset behind the last notification of the outbox.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fjall::Readable;
 use pricedrop_model::archive::ArchivedRecord;
-use pricedrop_model::dispatch::NotificationLog;
+use pricedrop_model::dispatch::{NotificationLog, NotificationReader};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::notification::{Format, IdSource, Renderer};
 use pricedrop_model::seams::Error;
@@ -202,6 +202,28 @@ pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool
         pruned += 1;
     }
     Ok(pruned == PRUNE_BLOCKS)
+}
+
+/// The outbox, to look into.
+pub struct EmbeddedOutbox(Arc<Inner>);
+
+impl EmbeddedOutbox {
+    pub(super) fn new(inner: Arc<Inner>) -> EmbeddedOutbox {
+        EmbeddedOutbox(inner)
+    }
+}
+
+#[async_trait]
+impl NotificationReader for EmbeddedOutbox {
+    async fn read(&self, _: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
+        let mut lines = Vec::new();
+        let next = self.0.shared.store.read(|store| render(store, from.max(0), most, &mut lines))?;
+        Ok((lines, next))
+    }
+
+    async fn partitions(&self) -> Result<usize, Error> {
+        Ok(1)
+    }
 }
 
 /// The outbox as one dispatcher reads it.

@@ -20,7 +20,7 @@ use super::limits::STEP_ROWS;
 use super::shared::{Inner, Shared};
 use super::store::Table;
 use super::{keys, rows};
-use pricedrop_model::migration::Progress;
+use pricedrop_model::migration::{IndexStatus, OnProgress, PolicyMigration, Progress, Repaired};
 
 /// The policies of the store.
 #[derive(Clone)]
@@ -194,5 +194,21 @@ impl PolicyRegistry for EmbeddedPolicies {
         }
         self.0.shared.work.rescan();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PolicyMigration for EmbeddedPolicies {
+    /// Its indexes are not counted.
+    async fn status(&self) -> Result<Option<IndexStatus>, Error> {
+        Ok(None)
+    }
+
+    async fn migrate(&self, policy: Arc<dyn Bucketing>, progress: OnProgress<'_>) -> Result<(), Error> {
+        EmbeddedPolicies::migrate(self, policy, progress).await
+    }
+
+    async fn repair(&self, _: Option<ProductId>, _: OnProgress<'_>) -> Result<Option<Repaired>, Error> {
+        Ok(None)
     }
 }

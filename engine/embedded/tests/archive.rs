@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pricedrop_embedded::{ArchivedTopic, Embedded, Options, PARTITION, PostedRecord};
+use pricedrop_embedded::{ArchivedTopic, Embedded, Options, PARTITION};
 use pricedrop_model::archive::ArchiveSource as _;
+use pricedrop_model::intake::{NewRecord, PriceIntake as _};
 use pricedrop_model::seams::{Commit, Committer as _, Outcome, UpdateSource as _};
 use tempfile::TempDir;
 
@@ -22,8 +23,8 @@ async fn commit(store: &Embedded, values: &[&str]) {
     committer.restore().await.unwrap();
     let records = values
         .iter()
-        .map(|value| PostedRecord { key: Some("key".into()), value: Some((*value).to_owned().into()) });
-    let records: Vec<PostedRecord> = records.collect();
+        .map(|value| NewRecord { key: Some("key".into()), value: Some((*value).to_owned().into()) });
+    let records: Vec<NewRecord> = records.collect();
     let posted = tokio::spawn(async move { intake.post(records, None).await });
     let mut taken = Vec::new();
     while taken.len() < values.len() {

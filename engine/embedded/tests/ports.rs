@@ -4,8 +4,9 @@
 use pricedrop_embedded::{
     Embedded, EmbeddedCommitter, EmbeddedDeadLetters, EmbeddedLeases, EmbeddedNotifications,
     EmbeddedPolicies, EmbeddedPrices, EmbeddedRecipients, EmbeddedRetries, EmbeddedSource, EmbeddedWatches,
-    Error, Options, PostedRecord, PriceIntake,
+    Error, Options, PriceIntake,
 };
+use pricedrop_model::intake::{NewRecord, PriceIntake as _};
 use tempfile::TempDir;
 
 fn open() -> (Embedded, TempDir) {
@@ -56,7 +57,7 @@ mod input {
             &mut self.1
         }
         fn append(&self, values: &[&str]) {
-            let record = |value: &&str| PostedRecord { key: None, value: Some(value.to_string().into()) };
+            let record = |value: &&str| NewRecord { key: None, value: Some(value.to_string().into()) };
             let (intake, records) = (self.0.clone(), values.iter().map(record).collect());
             tokio::spawn(async move { intake.post(records, None).await });
         }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pricedrop_embedded::{Embedded, Options, PARTITION, PostError, Posted, PostedRecord, PriceIntake};
+use pricedrop_embedded::{Embedded, Options, PARTITION, PriceIntake};
+use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
 use pricedrop_model::plugin::{
     Bucketing, Channel, Error as PluginError, Plugins, PolicyIdentity, Throttling,
 };
@@ -300,19 +301,19 @@ async fn told_once_watches_go_after_their_fan_out_and_not_before() {
     assert_eq!(all(&embedded).await[0].1, "user-7", "written anew: it survives");
 }
 
-fn record(text: &str) -> PostedRecord {
-    PostedRecord { key: None, value: Some(Bytes::copy_from_slice(text.as_bytes())) }
+fn record(text: &str) -> NewRecord {
+    NewRecord { key: None, value: Some(Bytes::copy_from_slice(text.as_bytes())) }
 }
 
-fn offsets(answer: &[(Position, Posted)]) -> Vec<(i64, bool)> {
-    answer.iter().map(|(position, posted)| (position.offset, *posted == Posted::Already)).collect()
+fn offsets(answer: &[Posted]) -> Vec<(i64, bool)> {
+    answer.iter().map(|posted| (posted.position().offset, matches!(posted, Posted::Already(_)))).collect()
 }
 
 fn post(
     intake: &PriceIntake,
     records: &[&str],
     at: Option<i64>,
-) -> tokio::task::JoinHandle<Result<Vec<(Position, Posted)>, PostError>> {
+) -> tokio::task::JoinHandle<Result<Vec<Posted>, IntakeError>> {
     let (intake, records) = (intake.clone(), records.iter().map(|text| record(text)).collect());
     tokio::spawn(async move { intake.post(records, at).await })
 }
@@ -335,7 +336,7 @@ async fn a_post_is_answered_by_its_commit_and_repeats_nothing() {
     let batch = source.next_batch(10, 5_000).await.unwrap().unwrap();
     assert_eq!(batch.len(), 1);
     let gap = intake.post(vec![record("x")], Some(9)).await;
-    assert_eq!(gap, Err(PostError::Gap { expected: 3 }));
+    assert_eq!(gap, Err(IntakeError::Gap { next: 3 }));
     // The commit's outcome is lost, but it happened.
     committer.commit(Commit { offsets: vec![(PARTITION, 3)], ..Commit::default() }).await.unwrap();
     let restored = committer.restore().await.unwrap();
@@ -370,14 +371,23 @@ async fn a_full_intake_makes_posts_wait_and_then_refuses() {
     let (intake, mut source) = embedded.source().unwrap();
     let first = post(&intake, &["a", "b", "c"], None);
     until("the first post", async || intake.waiting() == 3).await;
-    assert_eq!(intake.post(vec![record("d")], None).await, Err(PostError::Busy));
-    assert_eq!(first.await.unwrap(), Err(PostError::Unknown { log_at: 0 }));
+    assert_eq!(
+        intake.post(vec![record("d")], None).await,
+        Err(IntakeError::NotTaken("too many prices are waiting; try again".into()))
+    );
+    assert_eq!(
+        first.await.unwrap(),
+        Err(IntakeError::Unknown("the outcome is not known yet; the log is at 0".into()))
+    );
     assert_eq!(source.next_batch(10, 0).await.unwrap().unwrap().len(), 3);
     let later = post(&intake, &["d"], None);
     let batch = source.next_batch(10, 5_000).await.unwrap().unwrap();
     source.settled(batch.iter().map(|record| (record.position, Outcome::Stale)).collect());
     assert_eq!(offsets(&later.await.unwrap().unwrap()), [(3, false)]);
     intake.close();
-    assert_eq!(intake.post(vec![record("e")], None).await, Err(PostError::Closed));
+    assert_eq!(
+        intake.post(vec![record("e")], None).await,
+        Err(IntakeError::NotTaken("the engine is stopping".into()))
+    );
     assert!(source.next_batch(10, 5_000).await.unwrap().is_none());
 }

@@ -5,13 +5,14 @@ use axum::extract::State as From;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use pricedrop_model::dispatch::{DeadItem, DeadWhat};
+use pricedrop_model::intake::{NewRecord, Posted};
 use pricedrop_model::seams::Outcome;
 use pricedrop_pipeline::dispatcher::{self, ReplayError};
 use serde::{Deserialize, Serialize};
 
+use crate::api::Api;
 use crate::pages::{Asked, Named, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::seams::{Api, NewRecord, Posted};
 use crate::server::State;
 
 #[derive(Deserialize)]
@@ -95,14 +96,14 @@ async fn replay_update(state: &State, key: Option<String>, value: Option<String>
     let record = NewRecord { key: key.map(Bytes::from), value: value.map(Bytes::from) };
     let posted = state.api.intake.post(vec![record], None).await?;
     Ok(match posted.into_iter().next() {
-        Some(Posted::Decided { outcome: Outcome::Dead(reason), .. }) => {
+        Some(Posted::Decided(_, Outcome::Dead(reason))) => {
             format!("it is still no update, and a new dead letter: {reason}")
         }
-        Some(Posted::Decided { outcome: Outcome::Drop { told, .. }, .. }) => format!("a drop, {told} told"),
-        Some(Posted::Decided { .. }) => "taken, no drop".into(),
+        Some(Posted::Decided(_, Outcome::Drop { told, .. })) => format!("a drop, {told} told"),
+        Some(Posted::Decided(..)) => "taken, no drop".into(),
         Some(Posted::Queued(position)) => {
             format!("written at offset {} of partition {}", position.offset, position.partition.0)
         }
-        Some(Posted::Already { .. }) | None => "taken".into(),
+        Some(Posted::Already(_)) | None => "taken".into(),
     })
 }

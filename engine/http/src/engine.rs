@@ -8,11 +8,12 @@ use pricedrop_model::ProductId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::api::MigrateError;
 use crate::metrics;
 use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
-use crate::seams::{MigrateError, Reason, Severity};
 use crate::server::State;
+use pricedrop_model::health::{Reason, Severity};
 
 /// The process answers; nothing more.
 pub(crate) async fn alive() -> &'static str {

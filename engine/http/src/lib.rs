@@ -5,12 +5,13 @@
 //! guard.rs (who may ask) ──▶ routes.rs ──▶ prices · watches · recipients ·
 //!                                          notifications · dead_letters · engine
 //!                                              │
-//!                              Api: the model's seams, and three of its own (seams.rs)
+//!                              Api: the model's ports, and the engine as a whole (api.rs)
 //! ```
 //!
-//! It names no adapter: the binary hands it an [`Api`] of seams. A write is
-//! answered when its seam says that it is durable.
+//! It names no adapter: the binary hands it an [`Api`] of ports. A write is
+//! answered when its port says that it is durable.
 
+mod api;
 mod body;
 mod dead_letters;
 mod engine;
@@ -22,14 +23,11 @@ mod prices;
 mod problem;
 mod recipients;
 mod routes;
-mod seams;
 mod server;
 mod watches;
 
+pub use api::{Api, Engine, MigrateError};
 pub use body::{read_recipient, read_watch};
 pub use metrics::{Figure, Measure, MeasureKind};
 pub use problem::Problem;
-pub use seams::{
-    Api, Engine, IntakeError, MigrateError, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity,
-};
 pub use server::{Bound, Error, Options, bind};

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State as From;
 use axum::http::StatusCode;
 use bytes::Bytes;
+use pricedrop_model::intake::{NewRecord, Posted};
 use pricedrop_model::seams::Outcome;
 use pricedrop_model::{Currency, Floor, Price, ProductId, WallTime};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, Entries, LineError};
 use crate::pages::{Asked, Named};
 use crate::problem::{Answer, Refusal};
-use crate::seams::{NewRecord, Posted};
 use crate::server::State;
 
 /// Most unreadable lines an answer lists; all of them are dead letters.
@@ -50,18 +50,26 @@ pub(crate) struct Summary {
     errors: Vec<LineError>,
 }
 
+/// The offset of a record, if the input has one partition.
+fn offset(posted: &Posted) -> Option<i64> {
+    match posted {
+        Posted::Decided(position, _) | Posted::Already(position) => Some(position.offset),
+        Posted::Queued(_) => None,
+    }
+}
+
 impl Summary {
     fn of(posted: Vec<Posted>, lines: &[usize]) -> Summary {
         let mut summary = Summary {
             records: posted.len() as u64,
-            offset: posted.first().map_or(Some(0), Posted::offset),
-            next: posted.last().map_or(Some(0), |last| last.offset().map(|offset| offset + 1)),
+            offset: posted.first().map_or(Some(0), offset),
+            next: posted.last().map_or(Some(0), |last| offset(last).map(|offset| offset + 1)),
             ..Summary::default()
         };
         for (posted, line) in posted.into_iter().zip(lines) {
             match posted {
-                Posted::Decided { outcome, .. } => summary.count(*line, outcome),
-                Posted::Already { .. } => summary.already += 1,
+                Posted::Decided(_, outcome) => summary.count(*line, outcome),
+                Posted::Already(_) => summary.already += 1,
                 Posted::Queued(_) => summary.queued += 1,
             }
         }

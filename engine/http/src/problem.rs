@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use pricedrop_model::seams;
 use serde::{Deserialize, Serialize};
 
-use crate::seams::IntakeError;
+use pricedrop_model::intake::IntakeError;
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::api::Api;
 use crate::guard::without_port;
 use crate::routes;
-use crate::seams::Api;
 
 /// How the API is served.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ pub use admin::sample::{Sample, sample};
 pub use admin::set_offsets::{Accepted, accept};
 pub use admin::{rights, topics};
 pub use api::dead_letters::KafkaDeadLetters;
-pub use api::intake::{KafkaIntake, PostError, PostedRecord};
+pub use api::intake::KafkaIntake;
 pub use api::outbox::KafkaOutbox;
 pub use archive::republish::{Republisher, Seen, is_again};
 pub use archive::source::{KafkaArchiveSource, first_offset};

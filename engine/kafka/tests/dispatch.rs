@@ -13,10 +13,11 @@ use dispatch_rig::{
 };
 use pricedrop_kafka::{
     Acked, DispatchOptions, KafkaCommitter, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaNotifications,
-    KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, PostError, PostedRecord, Settings, Start,
-    Topics,
+    KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, Settings, Start, Topics,
 };
+use pricedrop_model::dispatch::NotificationReader as _;
 use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
+use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
 use pricedrop_model::seams::{Commit, Committer, DeadLetter};
 use pricedrop_model::{EventTime, Partition, Position, Record, WallTime};
 use rig::{forget_group, move_group, options, worker};
@@ -198,20 +199,21 @@ async fn a_replay_asked_of_anybody_is_taken_by_the_owner() {
 async fn posts_land_by_product_and_are_answered_with_their_place() {
     let settings = fresh(4).await;
     let intake = KafkaIntake::new(&settings, Acked::new(&settings).unwrap());
-    let update = |product: &str, price: u32| PostedRecord {
+    let update = |product: &str, price: u32| NewRecord {
         key: None,
         value: Some(format!(r#"{{"productId":"{product}","newPrice":{price}}}"#).into()),
     };
-    let tombstone = PostedRecord { key: Some("P2".into()), value: None };
+    let tombstone = NewRecord { key: Some("P2".into()), value: None };
     let posted =
         intake.post(vec![update("P1", 3), update("P2", 1), update("P1", 2), tombstone], None).await.unwrap();
+    let posted: Vec<Position> = posted.iter().map(Posted::position).collect();
     assert_eq!(posted[0].partition, posted[2].partition);
     assert_eq!(posted[2].offset, posted[0].offset + 1);
     assert_eq!(posted[1].partition, posted[3].partition);
-    let unreadable = PostedRecord { key: None, value: Some("no JSON".into()) };
+    let unreadable = NewRecord { key: None, value: Some("no JSON".into()) };
     assert_eq!(intake.post(vec![unreadable], None).await.unwrap().len(), 1);
     let refused = intake.post(vec![update("P1", 1)], Some(0)).await.unwrap_err();
-    assert!(matches!(refused, PostError::Offset), "{refused}");
+    assert!(matches!(refused, IntakeError::NoOffset(_)), "{refused}");
 }
 
 #[tokio::test]

@@ -35,6 +35,23 @@ pub trait NotificationLog: Send {
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error>;
 }
 
+/// The log of notifications, to look into; nothing is taken from a dispatcher.
+#[async_trait]
+pub trait NotificationReader: Send + Sync {
+    /// Notifications of a partition as JSON lines from this offset on, at most so many;
+    /// and the offset to continue from.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error>;
+
+    /// How many partitions there are; each has offsets of its own.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn partitions(&self) -> Result<usize, Error>;
+}
+
 /// Where users can be reached.
 #[async_trait]
 pub trait Recipients: Send + Sync {

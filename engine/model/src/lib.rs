@@ -16,6 +16,8 @@ pub mod cache;
 pub mod channel;
 pub mod dispatch;
 pub mod fan_out;
+pub mod health;
+pub mod intake;
 pub mod limits;
 pub mod migration;
 pub mod names;

@@ -1,36 +1,15 @@
 //! Prices posted to us, on their way into `price_updates`.
 
-use bytes::Bytes;
-use pricedrop_model::{Position, Update};
+use async_trait::async_trait;
+use pricedrop_model::Update;
+use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake};
 
 use crate::client::ack_producer::{Acked, Outgoing, Place, SendError, answered};
 use crate::settings::Settings;
 
-/// A record that was posted.
-#[derive(Debug, Clone)]
-pub struct PostedRecord {
-    /// The product of a tombstone.
-    pub key: Option<Bytes>,
-    /// The update; none is a tombstone.
-    pub value: Option<Bytes>,
-}
-
-/// Why a post has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum PostError {
-    /// Nothing was taken: post without the offset.
-    #[error(
-        "an offset cannot be asked for here: the input is on Kafka, where others write, too; post without it, \
-         and give updates a sequence, so that a repeated post is stale"
-    )]
-    Offset,
-    /// Nothing was taken: post again later.
-    #[error("{0}")]
-    NotTaken(String),
-    /// Some may have been taken: post again; what has a sequence is stale then.
-    #[error("{0}")]
-    Unknown(String),
-}
+/// Why an offset is refused.
+const NO_OFFSET: &str = "an offset cannot be asked for here: the input is on Kafka, where others write, too; \
+                         post without it, and give updates a sequence, so that a repeated post is stale";
 
 /// Where producers over HTTP write. Records go by product to the partitions
 /// that Java clients would choose.
@@ -45,19 +24,15 @@ impl KafkaIntake {
     pub fn new(settings: &Settings, acked: Acked) -> KafkaIntake {
         KafkaIntake { acked, topic: settings.topics.prices.clone() }
     }
+}
 
-    /// Writes records in order; where each of them stands, once all replicas
-    /// have it. What becomes of it is decided by whoever owns its partition.
-    ///
-    /// # Errors
-    /// Says whether anything was taken.
-    pub async fn post(
-        &self,
-        records: Vec<PostedRecord>,
-        offset: Option<i64>,
-    ) -> Result<Vec<Position>, PostError> {
+#[async_trait]
+impl PriceIntake for KafkaIntake {
+    /// Writes records in order, and answers once all replicas have them. They are decided
+    /// by the owners of their partitions.
+    async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Vec<Posted>, IntakeError> {
         if offset.is_some() {
-            return Err(PostError::Offset);
+            return Err(IntakeError::NoOffset(NO_OFFSET.into()));
         }
         let mut places: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
         for record in &records {
@@ -89,16 +64,16 @@ impl KafkaIntake {
         }
         let untouched = positions.is_empty() && failed.iter().all(|one| matches!(one, SendError::NotSent(_)));
         match failed.into_iter().next() {
-            None => Ok(positions),
-            Some(error) if untouched => Err(PostError::NotTaken(error.to_string())),
-            Some(error) => Err(PostError::Unknown(error.to_string())),
+            None => Ok(positions.into_iter().map(Posted::Queued).collect()),
+            Some(error) if untouched => Err(IntakeError::NotTaken(error.to_string())),
+            Some(error) => Err(IntakeError::Partly(error.to_string())),
         }
     }
 }
 
 /// The product a record is keyed by; none: it is no update, and the notifier
 /// says so wherever it lands.
-fn product(record: &PostedRecord) -> Option<Vec<u8>> {
+fn product(record: &NewRecord) -> Option<Vec<u8>> {
     match (&record.key, &record.value) {
         (Some(key), _) => Some(key.to_vec()),
         (None, Some(value)) => {

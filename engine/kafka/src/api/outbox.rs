@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use pricedrop_model::Partition;
+use pricedrop_model::dispatch::NotificationReader;
 use pricedrop_model::seams::Error;
 use pricedrop_model::sync::lock;
 use rdkafka::message::Message;
@@ -27,20 +29,24 @@ impl KafkaOutbox {
         KafkaOutbox { topic: settings.topics.notifications.clone(), reader }
     }
 
-    /// How many partitions there are.
-    ///
-    /// # Errors
-    /// The cluster is away, or the topic is missing.
-    pub async fn partitions(&self) -> Result<usize, Error> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut LogReader, &str) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reader, topic) = (self.reader.clone(), self.topic.clone());
+        let run = move || call(&mut lock(&reader), &topic);
+        let done = tokio::task::spawn_blocking(run).await;
+        done.map_err(|error| Error::Unavailable(format!("reading notifications: {error}")))?
+    }
+}
+
+#[async_trait]
+impl NotificationReader for KafkaOutbox {
+    async fn partitions(&self) -> Result<usize, Error> {
         self.blocking(|reader, topic| reader.partitions(topic)).await
     }
 
-    /// Committed notifications of a partition from this offset on, one a line
-    /// and as they were written, at most so many; and the offset to go on from.
-    ///
-    /// # Errors
-    /// The cluster is away; try again.
-    pub async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
+    async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
         self.blocking(move |reader, topic| {
             let (mut lines, mut next, mut left) = (Vec::new(), from, most);
             let exists = (0..reader.partitions(topic)? as i32).contains(&partition.0);
@@ -59,15 +65,5 @@ impl KafkaOutbox {
             Ok((lines, next))
         })
         .await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut LogReader, &str) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (reader, topic) = (self.reader.clone(), self.topic.clone());
-        let run = move || call(&mut lock(&reader), &topic);
-        let done = tokio::task::spawn_blocking(run).await;
-        done.map_err(|error| Error::Unavailable(format!("reading notifications: {error}")))?
     }
 }

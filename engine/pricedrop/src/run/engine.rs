@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_archive::Counters;
-use pricedrop_http::{Engine, Measure, MigrateError, Reason, Severity};
+use pricedrop_http::{Engine, Measure, MigrateError};
 use pricedrop_model::ProductId;
+use pricedrop_model::health::{Reason, Severity};
+use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::seams::Error;
 use pricedrop_pipeline::dispatcher::BreakerState;
 use pricedrop_pipeline::{dispatcher, notifier};
@@ -13,7 +15,7 @@ use serde_json::Value;
 
 use super::measures;
 use super::plugins::Loaded;
-use super::stores::{Health, Policies};
+use super::stores::Health;
 
 /// Looks into every part.
 pub struct Status {
@@ -26,7 +28,7 @@ pub struct Status {
     /// What the engine stands on.
     pub health: Arc<dyn Health>,
     /// Which policy's buckets are served.
-    pub policies: Arc<dyn Policies>,
+    pub policies: Arc<dyn PolicyMigration>,
     /// The plugins.
     pub plugins: Loaded,
 }

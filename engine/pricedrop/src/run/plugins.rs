@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
-use pricedrop_http::{Measure, MeasureKind, MigrateError, Reason, Severity};
+use pricedrop_http::{Measure, MeasureKind, MigrateError};
 use pricedrop_model::ProductId;
+use pricedrop_model::health::{Reason, Severity};
+use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::{Plugins, PolicyIdentity};
 use pricedrop_model::seams::Error;
 use pricedrop_model::sync::lock;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::stores::Policies;
 use super::threads;
 use crate::config::Config;
 use crate::report::Stopped;
@@ -35,7 +36,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// The folder does not fit the configuration, or the store is away.
-pub async fn load(config: &Config, policies: Arc<dyn Policies>) -> Result<Loaded, Stopped> {
+pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result<Loaded, Stopped> {
     let stored = policies.active().await;
     let active = stored.map_err(|error| Stopped::failed(error, "start again when the store is well"))?;
     let mut options = config.host_options();
@@ -76,7 +77,7 @@ struct Sync {
 impl Sync {
     /// Writes down which policy is active, where the store does not know yet;
     /// takes over what another engine moved to.
-    async fn turn(&mut self, host: &Host, policies: &dyn Policies) {
+    async fn turn(&mut self, host: &Host, policies: &dyn PolicyMigration) {
         let Some(policy) = host.active_policy() else { return };
         let told = match policies.active().await {
             Ok(active) if active.as_ref() == Some(&policy) => Ok(()),
@@ -103,7 +104,7 @@ fn moved_to(host: &Host, active: &PolicyIdentity) -> bool {
     host.staged_policy().is_some_and(|staged| staged.identity().fingerprint == active.fingerprint)
 }
 
-async fn keep_telling(mut sync: Sync, host: Host, policies: Arc<dyn Policies>) {
+async fn keep_telling(mut sync: Sync, host: Host, policies: Arc<dyn PolicyMigration>) {
     let mut turns = tokio::time::interval(SYNC);
     loop {
         turns.tick().await;
@@ -190,7 +191,7 @@ impl Loaded {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn buckets(&self, policies: &dyn Policies) -> Result<Value, Error> {
+    pub async fn buckets(&self, policies: &dyn PolicyMigration) -> Result<Value, Error> {
         let active = policies.active().await?;
         let status = policies.status().await?;
         let moving = self.moving().clone();
@@ -199,7 +200,7 @@ impl Loaded {
             "staged": self.host.staged_policy().map(|policy| policy.identity().name.clone()),
             "migration": moving,
         });
-        if let (Value::Object(all), Value::Object(status)) = (&mut all, status) {
+        if let (Value::Object(all), Some(Value::Object(status))) = (&mut all, status.map(|it| json!(it))) {
             all.extend(status);
         }
         Ok(all)
@@ -210,7 +211,7 @@ impl Loaded {
     ///
     /// # Errors
     /// Nothing is staged, a move is on its way, or it failed.
-    pub async fn migrate(&self, policies: Arc<dyn Policies>) -> Result<Value, MigrateError> {
+    pub async fn migrate(&self, policies: Arc<dyn PolicyMigration>) -> Result<Value, MigrateError> {
         let same = match policies.shards_differ().await? {
             true => self.host.bucketing(),
             false => None,
@@ -224,7 +225,7 @@ impl Loaded {
         let told = self.clone();
         self.alone("bucket-migration", async move {
             let identity = policy.identity().clone();
-            policies.migrate(policy, &|progress| *told.moving() = Some(progress)).await?;
+            policies.migrate(policy, &|progress| *told.moving() = Some(progress.to_string())).await?;
             told.host.set_active_policy(identity);
             Ok(())
         })
@@ -239,20 +240,19 @@ impl Loaded {
     /// There is nothing to repair, a move is on its way, or it failed.
     pub async fn repair(
         &self,
-        policies: Arc<dyn Policies>,
+        policies: Arc<dyn PolicyMigration>,
         product: Option<ProductId>,
     ) -> Result<Value, MigrateError> {
-        if !policies.repairs() {
-            return Err(MigrateError::Refused(
+        let told = self.clone();
+        let repaired = self.alone("bucket-repair", async move {
+            policies.repair(product, &|progress| *told.moving() = Some(progress.to_string())).await
+        });
+        repaired.await?.map(|repaired| json!(repaired)).ok_or_else(|| {
+            MigrateError::Refused(
                 "the embedded store builds and compares its buckets by itself: there is nothing to repair"
                     .into(),
-            ));
-        }
-        let told = self.clone();
-        self.alone("bucket-repair", async move {
-            policies.repair(product, &|progress| *told.moving() = Some(progress)).await
+            )
         })
-        .await
     }
 
     /// Runs what moves buckets on a thread of its own, one at a time.

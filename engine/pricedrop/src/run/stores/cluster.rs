@@ -14,6 +14,7 @@ use pricedrop_kafka::{
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
+use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::retry_index::RetryIndex;
@@ -22,7 +23,7 @@ use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
 
 use super::watched::{Servers, Watched};
-use super::{Asked, Dispatch, Opened, Policies, Shown, Stores, Worker, embedded, in_kafka, in_tables};
+use super::{Asked, Dispatch, Opened, Shown, Stores, Worker, embedded};
 use crate::commands::{schema, topics};
 use crate::config::{Config, key, to_millis};
 use crate::report::Stopped;
@@ -122,10 +123,10 @@ enum Watches {
 }
 
 impl Watches {
-    fn policies(&self, bucket_threshold: u64) -> Arc<dyn Policies> {
+    fn policies(&self) -> Arc<dyn PolicyMigration> {
         match self {
             Watches::OnDisk(disk) => embedded::policies(disk),
-            Watches::InCassandra(tables) => in_tables::policies(tables, bucket_threshold),
+            Watches::InCassandra(tables) => Arc::new(tables.policies()),
         }
     }
 
@@ -184,8 +185,8 @@ struct Connected {
 
 #[async_trait]
 impl Opened for Connected {
-    fn policies(&self) -> Arc<dyn Policies> {
-        self.watches.policies(self.config.bucketing.bucket_threshold)
+    fn policies(&self) -> Arc<dyn PolicyMigration> {
+        self.watches.policies()
     }
 
     fn archive_owner(&self) -> String {
@@ -222,14 +223,14 @@ impl Opened for Connected {
             }),
             dispatch: log.map(|log| Dispatch { log: Box::new(log) }),
             shown: Shown {
-                intake: Arc::new(in_kafka::Intake(KafkaIntake::new(&self.settings, acked))),
+                intake: Arc::new(KafkaIntake::new(&self.settings, acked)),
                 watches: self.watches.write(),
                 recipients: self.watches.recipients(),
                 leases: self.leases(),
                 retries,
                 dead_letters: Arc::new(dead_letters),
                 prices: self.watches.prices(),
-                outbox: Arc::new(in_kafka::Told(KafkaOutbox::new(&self.settings))),
+                outbox: Arc::new(KafkaOutbox::new(&self.settings)),
             },
             health: Watched::start(servers),
         })

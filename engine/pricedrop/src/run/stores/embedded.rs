@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_embedded::{ArchivedTopic, Embedded, EmbeddedPolicies, PostError, PostedRecord};
-use pricedrop_http::{IntakeError, Measure, NewRecord, Outbox, Posted, PriceIntake, Reason, Severity};
+use pricedrop_embedded::{ArchivedTopic, Embedded};
+use pricedrop_http::Measure;
 use pricedrop_model::archive::ArchiveSource;
-use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity};
-use pricedrop_model::seams::{Error, PolicyRegistry};
-use pricedrop_model::{Partition, ProductId};
-use serde_json::Value;
+use pricedrop_model::health::{Reason, Severity};
+use pricedrop_model::migration::PolicyMigration;
+use pricedrop_model::plugin::Plugins;
 use tokio::sync::watch;
 
-use super::{Asked, Dispatch, Health, Opened, Policies, Shown, Stores, Told as Progressed, Worker, step};
+use super::{Asked, Dispatch, Health, Opened, Shown, Stores, Worker};
 use crate::config::Config;
 use crate::report::Stopped;
 
@@ -54,8 +53,8 @@ pub fn archive_owner(store: &Embedded) -> String {
 }
 
 /// Its policies.
-pub fn policies(store: &Embedded) -> Arc<dyn Policies> {
-    Arc::new(Kept(store.policies()))
+pub fn policies(store: &Embedded) -> Arc<dyn PolicyMigration> {
+    Arc::new(store.policies())
 }
 
 struct OnDisk {
@@ -66,7 +65,7 @@ struct OnDisk {
 
 #[async_trait]
 impl Opened for OnDisk {
-    fn policies(&self) -> Arc<dyn Policies> {
+    fn policies(&self) -> Arc<dyn PolicyMigration> {
         policies(&self.store)
     }
 
@@ -95,58 +94,17 @@ impl Opened for OnDisk {
             archive,
             dispatch: asked.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),
             shown: Shown {
-                intake: Arc::new(Intake(intake.clone())),
+                intake: Arc::new(intake.clone()),
                 watches: Arc::new(store.watches()),
                 recipients: Arc::new(store.recipients()),
                 leases: Arc::new(store.leases()),
                 retries: Arc::new(store.retries()),
                 dead_letters: Arc::new(store.dead_letters()),
                 prices: Arc::new(store.prices()),
-                outbox: Arc::new(Told(store.clone())),
+                outbox: Arc::new(store.outbox()),
             },
             health: Arc::new(Disk { store, intake }),
         })
-    }
-}
-
-/// The input.
-struct Intake(pricedrop_embedded::PriceIntake);
-
-#[async_trait]
-impl PriceIntake for Intake {
-    async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Vec<Posted>, IntakeError> {
-        let records = records.into_iter().map(|NewRecord { key, value }| PostedRecord { key, value });
-        let posted = self.0.post(records.collect(), offset).await.map_err(in_words)?;
-        let posted = posted.into_iter().map(|(position, posted)| match posted {
-            pricedrop_embedded::Posted::Now(outcome) => Posted::Decided { offset: position.offset, outcome },
-            pricedrop_embedded::Posted::Already => Posted::Already { offset: position.offset },
-        });
-        Ok(posted.collect())
-    }
-}
-
-fn in_words(error: PostError) -> IntakeError {
-    let text = error.to_string();
-    match error {
-        PostError::Gap { expected } => IntakeError::Gap { next: expected },
-        PostError::Busy | PostError::Unavailable(_) | PostError::Closed => IntakeError::NotTaken(text),
-        PostError::Unknown { .. } => IntakeError::Unknown(text),
-    }
-}
-
-/// What was told.
-struct Told(Embedded);
-
-#[async_trait]
-impl Outbox for Told {
-    async fn partitions(&self) -> Result<usize, Error> {
-        Ok(1)
-    }
-
-    async fn read(&self, _: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
-        let mut lines = Vec::new();
-        let next = self.0.render_outbox(from, most, &mut lines)?;
-        Ok((lines, next))
     }
 }
 
@@ -174,38 +132,5 @@ impl Health for Disk {
         let disk = self.store.disk_bytes().ok();
         all.extend(disk.map(|bytes| Measure::gauge("disk_bytes", "The store on disk", bytes as f64)));
         all
-    }
-}
-
-/// The policies of the store.
-struct Kept(EmbeddedPolicies);
-
-#[async_trait]
-impl PolicyRegistry for Kept {
-    async fn active(&self) -> Result<Option<PolicyIdentity>, Error> {
-        self.0.active().await
-    }
-
-    async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error> {
-        self.0.activate(policy).await
-    }
-}
-
-#[async_trait]
-impl Policies for Kept {
-    async fn status(&self) -> Result<Value, Error> {
-        Ok(Value::Null)
-    }
-
-    async fn migrate(&self, policy: Arc<dyn Bucketing>, told: Progressed<'_>) -> Result<(), Error> {
-        self.0.migrate(policy, |progress| told(step(progress))).await
-    }
-
-    fn repairs(&self) -> bool {
-        false
-    }
-
-    async fn repair(&self, _: Option<ProductId>, _: Progressed<'_>) -> Result<Value, Error> {
-        Ok(Value::Null)
     }
 }

@@ -7,23 +7,21 @@
 
 mod cluster;
 pub mod embedded;
-mod in_kafka;
-mod in_tables;
 mod watched;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_http::{Measure, Outbox, PriceIntake, Reason};
-use pricedrop_model::ProductId;
+use pricedrop_http::Measure;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::dispatch::{
-    CurrentPrices, DeadLetters, Leases, NotificationLog, Recipients, RetryQueue,
+    CurrentPrices, DeadLetters, Leases, NotificationLog, NotificationReader, Recipients, RetryQueue,
 };
-use pricedrop_model::migration::Progress;
-use pricedrop_model::plugin::{Bucketing, Plugins};
-use pricedrop_model::seams::{Committer, Error, PolicyRegistry, UpdateSource, WatchStore, WatchWriter};
-use serde_json::Value;
+use pricedrop_model::health::Reason;
+use pricedrop_model::intake::PriceIntake;
+use pricedrop_model::migration::PolicyMigration;
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::seams::{Committer, UpdateSource, WatchStore, WatchWriter};
 use tokio::sync::watch;
 
 use crate::cli;
@@ -64,7 +62,7 @@ impl Asked {
 #[async_trait]
 pub trait Opened: Send {
     /// Which policy's buckets are served: plugins are loaded by it.
-    fn policies(&self) -> Arc<dyn Policies>;
+    fn policies(&self) -> Arc<dyn PolicyMigration>;
 
     /// Whose archive it writes: an archive belongs to one log.
     fn archive_owner(&self) -> String;
@@ -121,7 +119,7 @@ pub struct Shown {
     pub retries: Arc<dyn RetryQueue>,
     pub dead_letters: Arc<dyn DeadLetters>,
     pub prices: Arc<dyn CurrentPrices>,
-    pub outbox: Arc<dyn Outbox>,
+    pub outbox: Arc<dyn NotificationReader>,
 }
 
 /// What the stores say of themselves.
@@ -134,43 +132,6 @@ pub trait Health: Send + Sync {
     async fn measures(&self) -> Vec<Measure>;
 }
 
-/// Hears how far a long work is, in words.
-pub type Told<'a> = &'a (dyn Fn(String) + Send + Sync);
-
-/// Which policy's buckets are served, and what keeps them right.
-#[async_trait]
-pub trait Policies: PolicyRegistry {
-    /// What else is known of the indexes, beside the active policy.
-    ///
-    /// # Errors
-    /// The store is away; try again.
-    async fn status(&self) -> Result<Value, Error>;
-
-    /// Moves the buckets to this policy and makes it the active one.
-    ///
-    /// # Errors
-    /// The store is away, or the policy does not answer; the old one serves on.
-    async fn migrate(&self, policy: Arc<dyn Bucketing>, told: Told<'_>) -> Result<(), Error>;
-
-    /// Whether the buckets are to lie in another number of shards: a move to the
-    /// same policy.
-    ///
-    /// # Errors
-    /// The store is away; try again.
-    async fn shards_differ(&self) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    /// Whether there is anything to repair on demand.
-    fn repairs(&self) -> bool;
-
-    /// Builds and compares the buckets of a product, or of all that are large.
-    ///
-    /// # Errors
-    /// The store is away, or no policy is active.
-    async fn repair(&self, product: Option<ProductId>, told: Told<'_>) -> Result<Value, Error>;
-}
-
 /// Opens what `[stores]` names.
 ///
 /// # Errors
@@ -179,17 +140,5 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
     match config.stores.kafka() {
         true => cluster::open(config, asked).await,
         false => embedded::open(config, asked),
-    }
-}
-
-/// How far a move is, in words.
-fn step(progress: Progress) -> String {
-    match progress {
-        Progress::Building { products, of, watches } => {
-            format!("building: {products} of {of} products, {watches} watches")
-        }
-        Progress::Verifying { products, of } => format!("comparing: {products} of {of} products"),
-        Progress::CutOver => "the new policy is active; the old buckets are dropped".into(),
-        Progress::Done => "done".into(),
     }
 }
