@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pricedrop_embedded::{Embedded, Options, PriceIntake};
 use pricedrop_model::intake::{NewRecord, PriceIntake as _};
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::WatchWriter;
+use pricedrop_model::ports::WatchWriter;
 use pricedrop_model::time::SystemClock;
 use pricedrop_model::{Mode, Price, ProductId, UserId, Watch};
 use pricedrop_pipeline::notifier;

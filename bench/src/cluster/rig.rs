@@ -12,7 +12,7 @@ use pricedrop_memory::MemoryWatches;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::{PriceSink, WatchStore};
+use pricedrop_model::ports::{PriceSink, WatchStore};
 use pricedrop_model::time::SystemClock;
 use pricedrop_model::{Currency, WallTime, Watch};
 use pricedrop_pipeline::notifier;

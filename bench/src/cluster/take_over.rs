@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_kafka::{Delivery, Settings};
 use pricedrop_memory::MemoryWatches;
-use pricedrop_model::seams::WatchStore;
+use pricedrop_model::ports::WatchStore;
 use pricedrop_model::time::SystemClock;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};

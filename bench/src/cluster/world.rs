@@ -11,7 +11,7 @@ use pricedrop_kafka::topics::{self, NewTopics};
 use pricedrop_kafka::{Settings, Topics};
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::PolicyRegistry;
+use pricedrop_model::ports::PolicyRegistry;
 use pricedrop_redis::{Redis, RedisShelves};
 use tokio::runtime::Runtime;
 

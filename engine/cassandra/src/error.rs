@@ -1,6 +1,6 @@
 //! Why Cassandra did not do as asked, in our words.
 
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// Why the adapters do not start.
@@ -28,22 +28,22 @@ pub enum Error {
     Unavailable(String),
 }
 
-impl From<Error> for seams::Error {
-    fn from(error: Error) -> seams::Error {
+impl From<Error> for ports::Error {
+    fn from(error: Error) -> ports::Error {
         match error {
-            Error::Unreachable { .. } | Error::Unavailable(_) => seams::Error::Unavailable(error.to_string()),
+            Error::Unreachable { .. } | Error::Unavailable(_) => ports::Error::Unavailable(error.to_string()),
             Error::Configuration(_) | Error::Schema(_) | Error::Forbidden(_) => {
-                seams::Error::Broken(error.to_string())
+                ports::Error::Broken(error.to_string())
             }
         }
     }
 }
 
-impl From<seams::Error> for Error {
-    fn from(error: seams::Error) -> Error {
+impl From<ports::Error> for Error {
+    fn from(error: ports::Error) -> Error {
         match error {
-            seams::Error::Unavailable(reason) | seams::Error::Moved(reason) => Error::Unavailable(reason),
-            seams::Error::Broken(reason) => Error::Schema(reason),
+            ports::Error::Unavailable(reason) | ports::Error::Moved(reason) => Error::Unavailable(reason),
+            ports::Error::Broken(reason) => Error::Schema(reason),
         }
     }
 }
@@ -77,11 +77,11 @@ fn attempt_may_pass(error: &RequestAttemptError) -> bool {
 }
 
 /// The words for a request on a table that failed for good.
-pub(super) fn explain(table: &str, error: &ExecutionError) -> seams::Error {
+pub(super) fn explain(table: &str, error: &ExecutionError) -> ports::Error {
     if may_pass(error) {
-        return seams::Error::Unavailable(format!("Cassandra, table {table}: {error}"));
+        return ports::Error::Unavailable(format!("Cassandra, table {table}: {error}"));
     }
-    seams::Error::Broken(match database_error(error) {
+    ports::Error::Broken(match database_error(error) {
         Some((DbError::Unauthorized, said)) => {
             format!(
                 "Cassandra refuses this user the table {table}: {said}; grant what docs/operations.md lists"
@@ -108,6 +108,6 @@ pub(super) fn database_error(error: &ExecutionError) -> Option<(&DbError, &str)>
 }
 
 /// Bytes from the table that do not fit its columns.
-pub(super) fn misfit(table: &str, error: impl std::fmt::Display) -> seams::Error {
-    seams::Error::Broken(format!("what the table {table} answered does not fit its columns: {error}"))
+pub(super) fn misfit(table: &str, error: impl std::fmt::Display) -> ports::Error {
+    ports::Error::Broken(format!("what the table {table} answered does not fit its columns: {error}"))
 }

@@ -52,7 +52,7 @@ use std::sync::{Arc, Mutex};
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
 use pricedrop_model::sync::lock;
-use pricedrop_model::{ProductId, seams};
+use pricedrop_model::{ProductId, ports};
 use tokio::sync::Semaphore;
 
 pub use error::Error;
@@ -93,9 +93,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn index(&self) -> Result<&Index, seams::Error> {
+    fn index(&self) -> Result<&Index, ports::Error> {
         let missing = || {
-            seams::Error::Broken(
+            ports::Error::Broken(
                 "the tables of the index by bucket are missing; run `pricedrop schema apply`".into(),
             )
         };

@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Cursor, ProductId, Watch, WatchPage};
 use scylla::response::{PagingState, PagingStateResponse};

@@ -1,6 +1,6 @@
 //! The rows of several shards of one bucket, put in order.
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Price, WatchPage, WatchRow};
 
 use super::source::Part;

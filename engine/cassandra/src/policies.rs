@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pricedrop_model::ProductId;
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
-use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::ports::{Error, PolicyRegistry};
 use pricedrop_model::sync::lock;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::{CqlTimestamp, CqlValue};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, Price, ProductId};
 use scylla::value::{CqlValue, Row};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pricedrop_model::migration::{IndexStatus, OnProgress, PolicyMigration, Progress, Repaired};
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{Error, WatchWriter as _};
+use pricedrop_model::ports::{Error, WatchWriter as _};
 use pricedrop_model::{ProductId, Watch};
 
 use super::policies::CassandraPolicies;

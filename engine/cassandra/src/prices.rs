@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use pricedrop_model::dispatch::CurrentPrices;
-use pricedrop_model::seams::{Error, PriceRow, PriceSink};
+use pricedrop_model::ports::{Error, PriceRow, PriceSink};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, Evaluated, Floor, Price, ProductId, StateKey, WallTime};
 use scylla::value::{CqlDecimalBorrowed, CqlTimestamp, CqlValue};

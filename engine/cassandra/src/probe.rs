@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pricedrop_model::{Price, seams};
+use pricedrop_model::{Price, ports};
 use scylla::client::session::Session;
 use scylla::cluster::Node;
 use scylla::errors::DbError;
@@ -57,7 +57,7 @@ impl Cassandra {
     ///
     /// # Errors
     /// Cassandra is away.
-    pub async fn unreadable(&self) -> Result<Vec<(Table, String)>, seams::Error> {
+    pub async fn unreadable(&self) -> Result<Vec<(Table, String)>, ports::Error> {
         let statements = &self.0.statements;
         let zero = || Some(CqlValue::Decimal(to_cql(Price::ZERO)));
         let mut samples = vec![(&statements.alerts.version, vec![text(NOBODY), zero(), text(NOBODY)])];
@@ -74,7 +74,7 @@ impl Cassandra {
         for (statement, key) in samples {
             match self.0.requests.read(statement, &key).await {
                 Ok(_) => {}
-                Err(seams::Error::Broken(why)) => hidden.push((statement.table, why)),
+                Err(ports::Error::Broken(why)) => hidden.push((statement.table, why)),
                 Err(error) => return Err(error),
             }
         }

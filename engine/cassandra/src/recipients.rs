@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::Shared;
 use super::error::misfit;

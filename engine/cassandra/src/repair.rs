@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
 use scylla::value::CqlValue;

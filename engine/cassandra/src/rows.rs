@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_model::limits::NAME_BYTES;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{
     Currency, Floor, Hysteresis, Mode, Price, ProductId, UserId, WallTime, Watch, WatchPage, WatchRow,
     WriteTime,

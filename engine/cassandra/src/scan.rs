@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pricedrop_model::cache::Cached;
-use pricedrop_model::seams::{Error, Scan};
+use pricedrop_model::ports::{Error, Scan};
 use pricedrop_model::{BucketId, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
 use tokio::sync::mpsc;
 

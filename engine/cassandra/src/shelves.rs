@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pricedrop_model::cache::{Cached, Shelf as Name};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, ProductId, WallTime, WatchPage};
 use scylla::value::CqlTimestamp;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Cursor, Floor, ProductId, WatchPage};
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::CqlValue;

@@ -8,7 +8,7 @@ use scylla::statement::prepared::PreparedStatement;
 use super::error::{Error, explain};
 use super::options::Options;
 use super::schema::{Existing, Table};
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 
 /// One statement with the table it is for.
 #[derive(Debug, Clone)]
@@ -295,6 +295,6 @@ pub(super) async fn prepare(
     })
 }
 
-fn explain_prepare(table: &str, error: PrepareError) -> seams::Error {
+fn explain_prepare(table: &str, error: PrepareError) -> ports::Error {
     explain(table, &ExecutionError::PrepareError(error))
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::cache::{Cached, Shelf as Name};
-use pricedrop_model::seams::{Error, Scan, Summary, WatchView};
+use pricedrop_model::ports::{Error, Scan, Summary, WatchView};
 use pricedrop_model::{Cursor, ProductId, WallTime, WatchPage};
 
 use super::Shared;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Price, ProductId, WatchPage, WriteTime};
 
 use super::Shared;

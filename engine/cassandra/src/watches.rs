@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
-use pricedrop_model::seams::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
+use pricedrop_model::ports::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
 use pricedrop_model::{Price, ProductId, Removal, UserId, Watch, WriteTime};
 use scylla::value::{CqlValue, Row};
 

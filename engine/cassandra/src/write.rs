@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::cache::{Shelf, ShelfCache};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
 

@@ -15,7 +15,7 @@ use pricedrop_cassandra::limits::WRITE_MARGIN_MS;
 use pricedrop_cassandra::{Cassandra, CassandraWatches, Options};
 use pricedrop_harness::servers::Own;
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{PolicyRegistry, Scan, WatchStore, WatchWriter};
+use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Price, ProductId, UserId, WallTime};
 use pricedrop_redis::{Options as RedisOptions, Redis, RedisShelves};
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};

@@ -12,7 +12,7 @@ use pricedrop_cassandra::{Cassandra, CassandraWatches, Options, Table};
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::migration::Progress;
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{PolicyRegistry, Scan, WatchStore, WatchWriter};
+use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Floor, Mode, Price, ProductId, Removal, UserId, Watch};
 use pricedrop_testing::conformance::watches::{Row, from_price, rows, watch};
 use rig::{INDEXED, MemoryCache, Serving, Steps, options, session};

@@ -12,7 +12,7 @@ use pricedrop_cassandra::{Cassandra, Options, Table, schema};
 use pricedrop_harness::servers::Own;
 use pricedrop_model::cache::NoCache;
 use pricedrop_model::dispatch::CurrentPrices;
-use pricedrop_model::seams::{Error, PriceRow, PriceSink, WatchStore, WatchWriter};
+use pricedrop_model::ports::{Error, PriceRow, PriceSink, WatchStore, WatchWriter};
 use pricedrop_model::{Currency, Evaluated, Floor, Partition, Price, ProductId, StateKey, WallTime};
 use pricedrop_testing::conformance::watches::watch;
 use rig::open;

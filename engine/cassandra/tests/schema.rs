@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pricedrop_cassandra::schema::{self, Weight};
 use pricedrop_cassandra::{Error, Options, Table};
 use pricedrop_model::cache::NoCache;
-use pricedrop_model::seams::{self, WatchStore, WatchWriter};
+use pricedrop_model::ports::{self, WatchStore, WatchWriter};
 use pricedrop_model::{Mode, Price, ProductId, Removal, UserId, Watch, WriteTime};
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};
 use rig::{fresh_options, options, session};
@@ -82,7 +82,7 @@ async fn three_columns_are_read_as_they_are() {
     assert_eq!(watches.list(Some(&product), None, 10).await.unwrap().len(), 2);
     let once = Watch { mode: Some(Mode::Once), ..watch("P", "81", "w") };
     let refused = watches.put(vec![once]).await.unwrap_err();
-    assert!(matches!(&refused, seams::Error::Broken(words) if words.contains("no column mode")), "{refused}");
+    assert!(matches!(&refused, ports::Error::Broken(words) if words.contains("no column mode")), "{refused}");
     let removal = Removal {
         product: product.clone(),
         threshold: Price::parse("80").unwrap(),

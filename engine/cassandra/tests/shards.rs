@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pricedrop_cassandra::{Cassandra, Options, Table};
 use pricedrop_model::cache::{NoCache, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{PolicyRegistry, Scan, WatchStore, WatchWriter};
+use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Price, ProductId, UserId, Watch};
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};
 use rig::{INDEXED, MemoryCache, Serving, Steps, options, session};

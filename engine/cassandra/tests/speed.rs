@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use pricedrop_cassandra::{Cassandra, Options, Table};
 use pricedrop_model::cache::NoCache;
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{PolicyRegistry, Scan, WatchStore, WatchWriter};
+use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{ProductId, Watch};
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};
 use rig::{INDEXED, Serving, Steps, options};

@@ -1,4 +1,4 @@
-//! The Cassandra adapters keep the promises of their seams on a real Cassandra,
+//! The Cassandra adapters keep the promises of their ports on a real Cassandra,
 //! with and without a cache and an index.
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pricedrop_cassandra::{Cassandra, CassandraPolicies, CassandraRecipients, CassandraWatches, Table};
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::PolicyRegistry;
+use pricedrop_model::ports::PolicyRegistry;
 use rig::{INDEXED, MemoryCache, Serving, Steps, open, options};
 
 mod watches {

@@ -1,7 +1,7 @@
 //! Which watches a drop must read. Reading more is slow, never wrong: every
 //! row goes through [`crate::Teller`].
 
-use pricedrop_model::seams::Summary;
+use pricedrop_model::ports::Summary;
 use pricedrop_model::{FanOut, Floor, Mode};
 
 /// The thresholds to read.

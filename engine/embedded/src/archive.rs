@@ -15,7 +15,7 @@ use bytes::Bytes;
 use fjall::PersistMode;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
 use pricedrop_model::dispatch::DeadItem;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, Record};
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadWhat};
-use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
 use super::archive;

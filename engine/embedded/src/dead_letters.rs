@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::archive;
 use super::shared::Inner;

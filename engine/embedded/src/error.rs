@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 
 /// Why the store does not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +32,8 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) String);
 
-impl From<Broken> for seams::Error {
+impl From<Broken> for ports::Error {
     fn from(error: Broken) -> Self {
-        seams::Error::Broken(error.0)
+        ports::Error::Broken(error.0)
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn drop_inactive(txn: &mut Txn<'_>, product: &ProductId) -> Result<()
 
 /// Products with more watches than the plain range is meant for, and those that
 /// have an index already.
-pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::seams::Error> {
+pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::ports::Error> {
     shared.store.read(|store| {
         let mut products = Vec::new();
         for guard in store.prefix(Table::Products, &[]) {

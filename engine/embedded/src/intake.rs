@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted};
-use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{EventTime, Partition, Position, Record};
 use tokio::sync::{Notify, oneshot};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::error::Broken;
 use super::keys;

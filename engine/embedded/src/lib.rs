@@ -1,4 +1,4 @@
-//! Every seam on one machine, over one fjall database in the data folder.
+//! Every port on one machine, over one fjall database in the data folder.
 //!
 //! ```text
 //! PriceIntake ─▶ EmbeddedSource ─▶ (notifier) ─▶ EmbeddedCommitter ─┐
@@ -53,7 +53,7 @@ use std::sync::{Arc, Mutex};
 
 use pricedrop_model::plugin::{NoPlugins, Plugins};
 use pricedrop_model::sync::lock;
-use pricedrop_model::{Notification, seams};
+use pricedrop_model::{Notification, ports};
 use tokio::sync::watch;
 
 pub use archive::EmbeddedArchiveSource;
@@ -130,7 +130,7 @@ fn lock_folder(folder: &std::path::Path) -> Result<File, Error> {
     }
 }
 
-/// The embedded store; hands out the adapters of every seam. Clones share it.
+/// The embedded store; hands out the adapters of every port. Clones share it.
 #[derive(Clone)]
 pub struct Embedded(Arc<Inner>);
 
@@ -146,7 +146,7 @@ impl Embedded {
     ///
     /// # Errors
     /// The store is away; try again.
-    pub fn source(&self) -> Result<(PriceIntake, EmbeddedSource), seams::Error> {
+    pub fn source(&self) -> Result<(PriceIntake, EmbeddedSource), ports::Error> {
         intake::open(&self.0.shared)
     }
 
@@ -214,7 +214,7 @@ impl Embedded {
     ///
     /// # Errors
     /// The store is away; try again.
-    pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, seams::Error> {
+    pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, ports::Error> {
         self.0.shared.store.read(|store| outbox::read(store, from.max(0), most))
     }
 
@@ -232,7 +232,7 @@ impl Embedded {
     ///
     /// # Errors
     /// The store is away; try again.
-    pub fn disk_bytes(&self) -> Result<u64, seams::Error> {
+    pub fn disk_bytes(&self) -> Result<u64, ports::Error> {
         self.0.shared.store.read(|store| Ok(store.disk_bytes()?))
     }
 }

@@ -13,7 +13,7 @@ use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::dispatch::{NotificationLog, NotificationReader};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::notification::{Format, IdSource, Renderer};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{
     Currency, FanOutBlock, Notification, Partition, Position, Price, Priced, ProductId, UserId, WallTime,
 };

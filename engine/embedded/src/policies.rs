@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
-use pricedrop_model::seams::{Error, PolicyRegistry};
+use pricedrop_model::ports::{Error, PolicyRegistry};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, ProductId};
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::CurrentPrices;
-use pricedrop_model::seams::{Error, PriceRow, PriceSink};
+use pricedrop_model::ports::{Error, PriceRow, PriceSink};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, Evaluated, Floor, ProductId, ProductState, StateKey};
 

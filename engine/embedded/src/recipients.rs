@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::shared::Inner;
 use super::store::Table;

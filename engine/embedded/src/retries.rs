@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use fjall::Slice;
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::shared::Inner;
 use super::store::{Store, Table};

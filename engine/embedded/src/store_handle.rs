@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 
 use super::error::Broken;
 use super::store::{Store, reason};
@@ -42,10 +42,10 @@ impl From<Broken> for ReadError {
     }
 }
 
-impl From<ReadError> for seams::Error {
-    fn from(error: ReadError) -> seams::Error {
+impl From<ReadError> for ports::Error {
+    fn from(error: ReadError) -> ports::Error {
         match error {
-            ReadError::Database(error) => seams::Error::Unavailable(reason(&error)),
+            ReadError::Database(error) => ports::Error::Unavailable(reason(&error)),
             ReadError::Broken(error) => error.into(),
         }
     }
@@ -63,7 +63,7 @@ impl StoreHandle {
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ReadError>,
-    ) -> Result<T, seams::Error> {
+    ) -> Result<T, ports::Error> {
         self.read_generation(|store, _| read(store))
     }
 
@@ -71,11 +71,11 @@ impl StoreHandle {
     pub(super) fn read_generation<T>(
         &self,
         read: impl FnOnce(&Store, u64) -> Result<T, ReadError>,
-    ) -> Result<T, seams::Error> {
+    ) -> Result<T, ports::Error> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match &state.store {
             Ok(store) => Ok(read(store, state.generation)?),
-            Err(reason) => Err(seams::Error::Unavailable(reason.clone())),
+            Err(reason) => Err(ports::Error::Unavailable(reason.clone())),
         }
     }
 

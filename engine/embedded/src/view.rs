@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fjall::{Guard, Iter, Readable, Slice, Snapshot};
-use pricedrop_model::seams::{Error, Scan, Summary, WatchView};
+use pricedrop_model::ports::{Error, Scan, Summary, WatchView};
 use pricedrop_model::{BucketId, Cursor, Price, ProductId, UserId, WallTime, WatchPage};
 
 use super::error::Broken;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fjall::Slice;
-use pricedrop_model::seams::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
+use pricedrop_model::ports::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
 use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch};
 
 use super::index::{self, Changed, Cutters, ReadPolicies as _};

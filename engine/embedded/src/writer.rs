@@ -14,7 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::Broken;
@@ -36,11 +36,11 @@ pub(super) enum WriteError {
     Broken(String),
 }
 
-impl From<WriteError> for seams::Error {
-    fn from(error: WriteError) -> seams::Error {
+impl From<WriteError> for ports::Error {
+    fn from(error: WriteError) -> ports::Error {
         match error {
-            WriteError::Nothing(reason) | WriteError::Unknown(reason) => seams::Error::Unavailable(reason),
-            WriteError::Broken(reason) => seams::Error::Broken(reason),
+            WriteError::Nothing(reason) | WriteError::Unknown(reason) => ports::Error::Unavailable(reason),
+            WriteError::Broken(reason) => ports::Error::Broken(reason),
         }
     }
 }

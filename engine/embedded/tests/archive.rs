@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pricedrop_embedded::{ArchivedTopic, Embedded, Options, PARTITION};
 use pricedrop_model::archive::ArchiveSource as _;
 use pricedrop_model::intake::{NewRecord, PriceIntake as _};
-use pricedrop_model::seams::{Commit, Committer as _, Outcome, UpdateSource as _};
+use pricedrop_model::ports::{Commit, Committer as _, Outcome, UpdateSource as _};
 use tempfile::TempDir;
 
 fn open(folder: &Path, archived: &[ArchivedTopic]) -> Embedded {

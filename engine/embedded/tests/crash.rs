@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pricedrop_embedded::{Embedded, Options};
-use pricedrop_model::seams::{Commit, Committer as _, WatchWriter as _};
+use pricedrop_model::ports::{Commit, Committer as _, WatchWriter as _};
 use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey, Watch};
 use pricedrop_testing::conformance::commits::block;
 use pricedrop_testing::conformance::watches::watch;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pricedrop_embedded::{Embedded, Options};
-use pricedrop_model::seams::{Commit, CommitError, Committer as _, WatchWriter as _};
+use pricedrop_model::ports::{Commit, CommitError, Committer as _, WatchWriter as _};
 use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey, Watch};
 use pricedrop_testing::conformance::commits::block;
 use pricedrop_testing::conformance::watches::watch;

@@ -1,4 +1,4 @@
-//! The embedded adapters keep the promises of their seams.
+//! The embedded adapters keep the promises of their ports.
 #![allow(clippy::unwrap_used)]
 
 use pricedrop_embedded::{

@@ -1,4 +1,4 @@
-//! What the embedded store promises beyond its seams: times under
+//! What the embedded store promises beyond its ports: times under
 //! concurrency, bucket indexes and their move, removals, the intake.
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
 use pricedrop_model::plugin::{
     Bucketing, Channel, Error as PluginError, Plugins, PolicyIdentity, Throttling,
 };
-use pricedrop_model::seams::{
+use pricedrop_model::ports::{
     Commit, Committer as _, Outcome, PolicyRegistry as _, Scan, UpdateSource as _, WatchStore as _,
     WatchWriter as _,
 };

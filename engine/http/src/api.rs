@@ -8,7 +8,7 @@ use pricedrop_model::dispatch::{
 };
 use pricedrop_model::health::Reason;
 use pricedrop_model::intake::PriceIntake;
-use pricedrop_model::seams::{Error, WatchWriter};
+use pricedrop_model::ports::{Error, WatchWriter};
 use pricedrop_model::{Clock, ProductId, Rules};
 
 use crate::Measure;

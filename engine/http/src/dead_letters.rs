@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use pricedrop_model::dispatch::{DeadItem, DeadWhat};
 use pricedrop_model::intake::{NewRecord, Posted};
-use pricedrop_model::seams::Outcome;
+use pricedrop_model::ports::Outcome;
 use pricedrop_pipeline::dispatcher::{self, ReplayError};
 use serde::{Deserialize, Serialize};
 

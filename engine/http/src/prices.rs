@@ -5,7 +5,7 @@ use axum::extract::State as From;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use pricedrop_model::intake::{NewRecord, Posted};
-use pricedrop_model::seams::Outcome;
+use pricedrop_model::ports::Outcome;
 use pricedrop_model::{Currency, Floor, Price, ProductId, WallTime};
 use serde::{Deserialize, Serialize};
 

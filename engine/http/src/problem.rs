@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 use serde::{Deserialize, Serialize};
 
 use pricedrop_model::intake::IntakeError;
@@ -52,11 +52,11 @@ impl Refusal {
     }
 }
 
-impl From<seams::Error> for Refusal {
-    fn from(error: seams::Error) -> Refusal {
+impl From<ports::Error> for Refusal {
+    fn from(error: ports::Error) -> Refusal {
         let remedy = match &error {
-            seams::Error::Unavailable(_) | seams::Error::Moved(_) => "send the request again",
-            seams::Error::Broken(_) => "look at the engine's log and at /readyz",
+            ports::Error::Unavailable(_) | ports::Error::Moved(_) => "send the request again",
+            ports::Error::Broken(_) => "look at the engine's log and at /readyz",
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
     }

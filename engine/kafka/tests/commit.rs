@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pricedrop_harness::servers;
 use pricedrop_kafka::{Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept};
-use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
+use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
 use pricedrop_model::{
     Currency, EventTime, Partition, Position, ProductId, ProductState, Record, Removal, StateKey, UserId,
     WriteTime,

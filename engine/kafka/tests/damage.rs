@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pricedrop_harness::servers;
-use pricedrop_model::seams::{Committer, Error, UpdateSource};
+use pricedrop_model::ports::{Committer, Error, UpdateSource};
 use rig::{P0, PATIENCE, Rig, fresh, options, produce, worker};
 
 /// Flips a bit in a batch of partition 0 of a topic, behind the broker's back, or

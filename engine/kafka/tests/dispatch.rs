@@ -1,4 +1,4 @@
-//! The dispatcher's side of Kafka keeps the promises of its seams.
+//! The dispatcher's side of Kafka keeps the promises of its ports.
 #![allow(clippy::unwrap_used)]
 
 mod dispatch_rig;
@@ -18,7 +18,7 @@ use pricedrop_kafka::{
 use pricedrop_model::dispatch::NotificationReader as _;
 use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
-use pricedrop_model::seams::{Commit, Committer, DeadLetter};
+use pricedrop_model::ports::{Commit, Committer, DeadLetter};
 use pricedrop_model::{EventTime, Partition, Position, Record, WallTime};
 use rig::{forget_group, move_group, options, worker};
 

@@ -18,7 +18,7 @@ use pricedrop_harness::servers::{self, Own};
 use pricedrop_kafka::topics::{NewTopics, apply};
 use pricedrop_kafka::{KafkaDispatch, Settings};
 use pricedrop_model::dispatch::{Claim, Leases, NotificationLog, Retry, RetryQueue};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Clock, Partition, WallTime, time::SystemClock};
 use pricedrop_redis::{Redis, RedisLeases};
 use tokio::sync::watch;

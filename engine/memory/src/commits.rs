@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
 use pricedrop_model::{Currency, FanOutBlock, Partition, ProductId, ProductState, Removal, StateKey};
 
 type States = HashMap<(Partition, ProductId), BTreeMap<Currency, ProductState>>;

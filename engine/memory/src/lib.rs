@@ -1,4 +1,4 @@
-//! Every seam of the notifier in memory, for `simulate` and tests.
+//! Every port of the notifier in memory, for `simulate` and tests.
 
 mod commits;
 mod watches;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use pricedrop_model::plugin::Bucketing;
-use pricedrop_model::seams::{Error, Scan, Summary, WatchStore, WatchView};
+use pricedrop_model::ports::{Error, Scan, Summary, WatchStore, WatchView};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{
     BucketId, Clock, Cursor, Mode, Price, ProductId, Removal, UserId, WallTime, Watch, WatchPage, WatchRow,

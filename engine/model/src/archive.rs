@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Partition;
-use crate::seams::Error;
+use crate::ports::Error;
 
 /// A record of a topic, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

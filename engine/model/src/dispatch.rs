@@ -1,4 +1,4 @@
-//! The words and seams of the dispatcher: deliveries, channels, and the state
+//! The words and ports of the dispatcher: deliveries, channels, and the state
 //! that makes each delivery happen once.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::seams::Error;
+use crate::ports::Error;
 use crate::{Currency, Notification, Partition, Position, UserId, WallTime};
 
 pub use crate::channel::*;

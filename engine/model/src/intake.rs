@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Position;
-use crate::seams::Outcome;
+use crate::ports::Outcome;
 
 /// A record on its way into the input. Without a value it is a tombstone of the product
 /// that is its key.

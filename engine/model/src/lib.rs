@@ -1,5 +1,5 @@
 //! The words of pricedrop: plain types of every stage, and the traits of every
-//! seam between the core and the outside.
+//! port between the core and the outside.
 //!
 //! ```text
 //!  Record ──▶ Update ──▶ ProductState ──▶ FanOut ──▶ Notification ──▶ Message
@@ -23,10 +23,10 @@ pub mod migration;
 pub mod names;
 pub mod notification;
 pub mod plugin;
+pub mod ports;
 pub mod price;
 pub mod retry_index;
 pub mod rules;
-pub mod seams;
 pub mod state;
 pub mod sync;
 pub mod time;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::ProductId;
 use crate::plugin::Bucketing;
-use crate::seams::{Error, PolicyRegistry};
+use crate::ports::{Error, PolicyRegistry};
 
 /// How far a migration or a repair is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! made from it by a partition's owner, and made again whenever it was lost.
 
 use crate::dispatch::Retry;
-use crate::seams::Error;
+use crate::ports::Error;
 use crate::{Partition, WallTime};
 use async_trait::async_trait;
 

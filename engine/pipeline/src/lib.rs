@@ -1,4 +1,4 @@
-//! The loops of the engine over the seams: the notifier decides who is told,
+//! The loops of the engine over the ports: the notifier decides who is told,
 //! the dispatcher delivers. No adapter and no plugin runtime is named here.
 
 pub mod dispatcher;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use pricedrop_embedded::{Embedded, Options as StoreOptions};
 use pricedrop_model::dispatch::{Access, DeadLetters, Outgoing, Recipient, Recipients, RetryQueue};
 use pricedrop_model::fan_out::ToldList;
-use pricedrop_model::seams::{Commit, Committer};
+use pricedrop_model::ports::{Commit, Committer};
 use pricedrop_model::time::SystemClock;
 use pricedrop_model::{
     Currency, EventTime, FanOutBlock, Partition, Position, Price, Priced, ProductId, UserId,

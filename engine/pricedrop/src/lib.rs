@@ -4,7 +4,7 @@
 //! ```text
 //! cli.rs (what can be asked) ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine
 //!    │                      ├──▶ simulate/    files in, notifications out
-//!    ▼                      └──▶ run/         the engine itself: adapters behind seams
+//!    ▼                      └──▶ run/         the engine itself: adapters behind ports
 //! config/ (one table of fields)
 //! ```
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use redis::{RedisError, RedisResult};
 use tokio::runtime::Handle;
 use tokio::sync::watch;

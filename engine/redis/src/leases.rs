@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use redis::Script;
 

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pricedrop_model::WallTime;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use tokio::runtime::Handle;
 
 pub use figures::Figures;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::{TryFutureExt as _, try_join_all};
 use pricedrop_model::dispatch::Retry;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, WallTime};
 use redis::Script;
 

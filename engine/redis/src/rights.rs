@@ -3,7 +3,7 @@
 use redis::{ErrorKind, ServerErrorKind};
 
 use super::Redis;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 /// Every command that the scripts, or we, send: with arguments that change no
 /// key but `{k}`, and leave nothing of it.

@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use redis::{Script, Value};
 
 use super::Redis;

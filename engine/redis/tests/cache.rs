@@ -1,13 +1,13 @@
 //! The cache, the leases and the index of retries keep the promises of their
-//! seams on a real Redis.
+//! ports on a real Redis.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
+use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
-use pricedrop_model::seams::Error;
 use pricedrop_model::{Partition, WallTime};
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex, RedisShelves};
 

@@ -11,7 +11,7 @@ use pricedrop_model::dispatch::{
     Claim, CurrentPrices, DeadItem, DeadLetters, Leases, NotificationLog, Recipient, Recipients, Retry,
     RetryQueue,
 };
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{
     Currency, Evaluated, Floor, Notification, Partition, Position, ProductId, UserId, WallTime,

@@ -7,7 +7,7 @@ use pricedrop_archive::{Archiver, Bucket, Counters, Limits, Snapshot};
 use pricedrop_harness::wait_for;
 use pricedrop_model::Partition;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::time::SystemClock;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;

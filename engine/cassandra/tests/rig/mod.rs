@@ -149,7 +149,7 @@ impl Plugins for Serving {
     }
 }
 
-/// A cache in memory, as strict as the seam says.
+/// A cache in memory, as strict as the port says.
 #[derive(Default)]
 pub struct MemoryCache(Mutex<Held>);
 

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::time::Duration;
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_AclOperation_t as Operation;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, WallTime};
 use rdkafka::message::{BorrowedMessage, Headers, Message};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::NotificationReader;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use rdkafka::message::Message;
 

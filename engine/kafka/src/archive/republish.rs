@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pricedrop_model::archive::ArchivedRecord;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, Position};
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;

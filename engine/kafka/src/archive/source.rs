@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pricedrop_model::Partition;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -1,7 +1,7 @@
 //! Looks into topics without a group: from an offset to the end there is now.
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::BorrowedMessage;
 

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

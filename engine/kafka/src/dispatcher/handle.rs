@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pricedrop_model::Partition;
+use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Owned, RetryIndex};
-use pricedrop_model::seams::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatcher::ledger::Writes;

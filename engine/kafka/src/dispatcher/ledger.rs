@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
-use pricedrop_model::seams::{CommitError, Error};
+use pricedrop_model::ports::{CommitError, Error};
 
 use crate::client::marker_reader::{
     Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use tokio::sync::mpsc;
 
 use crate::api::dead_letters::KafkaDeadLetters;

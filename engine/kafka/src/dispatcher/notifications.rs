@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, NotificationLog};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Notification, Partition, Position, Record, WallTime};
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, WallTime};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::{Headers, Message};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Retry, RetryQueue};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use crate::dispatcher::handle::Handle;
 use crate::dispatcher::ledger::Writes;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::Retry;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, WallTime};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use tokio::sync::mpsc;
 
 use crate::client::token::fresh_token;

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::{CommitError, Error};
+use pricedrop_model::ports::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::{CommitError, Error};
+use pricedrop_model::ports::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;

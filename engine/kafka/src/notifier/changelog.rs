@@ -11,7 +11,7 @@
 //! Numbers are big-endian. A currency is three capital letters, so no state's
 //! key begins with a zero byte.
 
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::{Currency, Partition, ProductId, StateKey};
 
 use crate::client::marker_reader::Logline;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use pricedrop_model::notification::Renderer;
-use pricedrop_model::seams::{Commit, CommitError, Committer, DeadLetter, Error, PriceRow, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, PriceRow, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 

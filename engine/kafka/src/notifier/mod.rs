@@ -19,7 +19,7 @@ pub(crate) mod states;
 use std::sync::{Arc, Mutex};
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::WatchWriter;
+use pricedrop_model::ports::WatchWriter;
 
 use crate::group::group_consumer::Member;
 use crate::instance_id::Slot;
@@ -35,7 +35,7 @@ use states::{Holdings, Shared};
 pub enum StartError {
     /// The client refuses, or nothing answers.
     #[error(transparent)]
-    Kafka(#[from] pricedrop_model::seams::Error),
+    Kafka(#[from] pricedrop_model::ports::Error),
     /// The system has no thread to give.
     #[error("no thread for a worker: {0}")]
     Thread(#[from] std::io::Error),

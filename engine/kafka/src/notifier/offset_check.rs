@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};

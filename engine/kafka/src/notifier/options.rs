@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pricedrop_model::notification::Format;
-use pricedrop_model::seams::PriceSink;
+use pricedrop_model::ports::PriceSink;
 
 use crate::notifier::figures::Figures;
 use crate::settings::{Delivery, Settings, Start};

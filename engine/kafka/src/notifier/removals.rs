@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pricedrop_model::seams::{Error, WatchWriter};
+use pricedrop_model::ports::{Error, WatchWriter};
 use pricedrop_model::{Partition, Removal};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::{Partition, Position, Record};
 
 use crate::group::group_consumer::Member;

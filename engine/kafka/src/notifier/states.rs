@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use pricedrop_model::seams::{Error, PriceRow};
+use pricedrop_model::ports::{Error, PriceRow};
 use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, StateKey, WallTime};
 
 use crate::limits::SHOWN_WITHIN_MS;

@@ -13,8 +13,8 @@ use pricedrop_kafka::{
     Start, Topics,
 };
 use pricedrop_model::dispatch::{Claim, Leases, NotificationLog, Retry, RetryQueue};
+use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::RetryIndex;
-use pricedrop_model::seams::Error;
 use pricedrop_model::{Clock, Notification, Partition, WallTime, time::SystemClock};
 use pricedrop_redis::{Options, Redis, RedisLeases, RedisRetryIndex};
 use pricedrop_testing::conformance::retries::retry;

@@ -8,7 +8,7 @@ use pricedrop_kafka::topics::{self, NewTopics};
 use pricedrop_kafka::{Delivery, Figures, KafkaCommitter, KafkaSource, Options, Settings, Start, Topics};
 use pricedrop_model::Partition;
 use pricedrop_model::notification::Format;
-use pricedrop_model::seams::{Commit, CommitError, Committer, Error, Restored, UpdateSource};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error, Restored, UpdateSource};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::dispatch::{NotificationLog, Recipient};
-use pricedrop_model::{Notification, Position, UserId, WallTime, seams};
+use pricedrop_model::{Notification, Position, UserId, WallTime, ports};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -62,17 +62,17 @@ impl Intake {
     async fn read(&mut self, most: usize) -> Result<Vec<(Position, Notification)>, Stopped> {
         match self.log.next_batch(most, self.shared.options.poll_ms).await {
             Ok(batch) => Ok(batch),
-            Err(seams::Error::Moved(reason)) => {
+            Err(ports::Error::Moved(reason)) => {
                 tracing::info!(reason, "going on with the partitions there are now");
                 self.forget();
                 Ok(Vec::new())
             }
-            Err(seams::Error::Unavailable(reason)) => {
+            Err(ports::Error::Unavailable(reason)) => {
                 tracing::warn!(reason, "the notifications are away; they will be asked for again");
                 tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 Ok(Vec::new())
             }
-            Err(seams::Error::Broken(reason)) => {
+            Err(ports::Error::Broken(reason)) => {
                 self.shared.fail(reason);
                 Err(Stopped)
             }
@@ -198,11 +198,11 @@ pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Re
             Ok(())
         }
         // The next commit says the same and more.
-        Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
+        Err(ports::Error::Unavailable(reason) | ports::Error::Moved(reason)) => {
             tracing::warn!(reason, "offsets were not committed");
             Ok(())
         }
-        Err(seams::Error::Broken(reason)) => {
+        Err(ports::Error::Broken(reason)) => {
             shared.fail(reason);
             Err(Stopped)
         }

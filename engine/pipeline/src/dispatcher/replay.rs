@@ -2,7 +2,7 @@
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, Leases, Retry, RetryQueue};
-use pricedrop_model::seams;
+use pricedrop_model::ports;
 
 /// Why an item was not replayed.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum ReplayError {
     NotADelivery(i64),
     /// A store is away; replaying again is safe.
     #[error(transparent)]
-    Store(#[from] seams::Error),
+    Store(#[from] ports::Error),
 }
 
 /// Queues the delivery of a dead item for at once, as at its first attempt and

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Leases, Recipients, RetryQueue, Sender};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::sync::lock;
-use pricedrop_model::{Clock, seams};
+use pricedrop_model::{Clock, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::breaker::Breakers;
@@ -80,7 +80,7 @@ impl Shared {
     pub(super) async fn ask<T, F>(&self, needed: bool, mut call: impl FnMut() -> F) -> Result<T, Stopped>
     where
         T: Default,
-        F: Future<Output = Result<T, seams::Error>>,
+        F: Future<Output = Result<T, ports::Error>>,
     {
         if !needed {
             return Ok(T::default());
@@ -88,11 +88,11 @@ impl Shared {
         loop {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(seams::Error::Unavailable(reason) | seams::Error::Moved(reason)) => {
+                Err(ports::Error::Unavailable(reason) | ports::Error::Moved(reason)) => {
                     tracing::warn!(reason, "a store of the dispatcher is away; it will be asked again");
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }
-                Err(seams::Error::Broken(reason)) => {
+                Err(ports::Error::Broken(reason)) => {
                     self.fail(reason);
                     return Err(Stopped);
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use pricedrop_model::plugin::{Decision, Release};
-use pricedrop_model::seams::Scan;
+use pricedrop_model::ports::Scan;
 use pricedrop_model::{FirstPrice, Floor, Position, Price, Priced, ProductId, StateKey};
 
 use super::Failure;

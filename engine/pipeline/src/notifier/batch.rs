@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_decide::{Evaluation, Teller, accept, evaluate, finish};
 use pricedrop_model::plugin::{Bucketing, Plugins, Throttling};
-use pricedrop_model::seams::{Commit, DeadLetter, Outcome, Summary, WatchView};
+use pricedrop_model::ports::{Commit, DeadLetter, Outcome, Summary, WatchView};
 use pricedrop_model::{
     FanOut, Partition, Position, Priced, ProductId, ProductState, StateKey, Update, WallTime,
 };

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use pricedrop_model::seams::Outcome;
+use pricedrop_model::ports::Outcome;
 
 /// Counters of one notifier; they only grow.
 #[derive(Debug, Default)]

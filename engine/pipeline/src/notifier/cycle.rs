@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use pricedrop_decide::Teller;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::{Commit, Committer, Outcome, UpdateSource, WatchView};
+use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource, WatchView};
 use pricedrop_model::{Partition, Position, ProductId, ProductState, StateKey};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;

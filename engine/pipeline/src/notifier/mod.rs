@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::{CommitError, Committer, Error, UpdateSource, WatchStore};
+use pricedrop_model::ports::{CommitError, Committer, Error, UpdateSource, WatchStore};
 use pricedrop_model::{Clock, Partition, Rules};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 
 use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
 use pricedrop_model::fan_out::ToldList;
-use pricedrop_model::seams::{Scan, Summary};
+use pricedrop_model::ports::{Scan, Summary};
 use pricedrop_model::{
     Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, Priced, ProductId, ReadPath, Removal, StateKey,
     UserId, WatchPage, WatchRow,

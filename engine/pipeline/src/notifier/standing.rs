@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pricedrop_decide::Teller;
-use pricedrop_model::seams::{Commit, Restored};
+use pricedrop_model::ports::{Commit, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey, WallTime};
 
 use super::batch::Work;

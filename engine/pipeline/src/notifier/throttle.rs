@@ -2,7 +2,7 @@
 
 use pricedrop_decide::{hold, release};
 use pricedrop_model::plugin::{Answer, Arrival, Decision, Release, Subject};
-use pricedrop_model::seams::Outcome;
+use pricedrop_model::ports::Outcome;
 use pricedrop_model::state::ThrottleBytes;
 use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
 use std::sync::atomic::Ordering::Relaxed;

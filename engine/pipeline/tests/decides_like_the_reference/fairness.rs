@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
-use pricedrop_model::seams::{Error, Outcome, Scan, Summary, UpdateSource, WatchStore, WatchView};
+use pricedrop_model::ports::{Error, Outcome, Scan, Summary, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{
     Cursor, EventTime, Partition, Position, Price, ProductId, Record, UserId, WallTime, Watch, WatchPage,
 };

@@ -1,4 +1,4 @@
-//! What can go wrong at the seams: commits that do not happen, or happen
+//! What can go wrong at the ports: commits that do not happen, or happen
 //! unheard, with the notifier alive or dead afterwards; reads that fail. A
 //! commit takes its time, so that it ends anywhere in the batch decided beside.
 
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
-use pricedrop_model::seams::{
+use pricedrop_model::ports::{
     Commit, CommitError, Committer, Error, Restored, Scan, Summary, WatchStore, WatchView,
 };
 use pricedrop_model::{Cursor, Partition, ProductId, ProductState, StateKey, WallTime, WatchPage};

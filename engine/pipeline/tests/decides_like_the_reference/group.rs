@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use pricedrop_model::Partition;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use crate::harness::Dice;
 

@@ -1,4 +1,4 @@
-//! Runs a history through the notifier over the seams in memory.
+//! Runs a history through the notifier over the ports in memory.
 //!
 //! The source drives: when everything it handed out is committed and no
 //! fan-out is unfinished, it lets the watches change, sets the clock, and hands
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::plugin::{Plugins, Throttling};
-use pricedrop_model::seams::{Committer, Outcome};
+use pricedrop_model::ports::{Committer, Outcome};
 use pricedrop_model::{Clock, Currency, FanOutBlock, Pending, Price, ProductId, WallTime};
 use pricedrop_pipeline::notifier::{Counters, Options};
 use pricedrop_testing::history::History;

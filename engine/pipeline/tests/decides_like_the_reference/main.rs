@@ -1,4 +1,4 @@
-//! The notifier over seams in memory, against the reference model: random
+//! The notifier over ports in memory, against the reference model: random
 //! histories, cut into chunks, read by page and bucket, interrupted anywhere.
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use pricedrop_model::Rules;
-use pricedrop_model::seams::Outcome;
+use pricedrop_model::ports::Outcome;
 use pricedrop_testing::history::{History, Plot, plots, rules};
 use pricedrop_testing::reference::{Answer, Counts, Verdict, who_is_told};
 use proptest::prelude::*;

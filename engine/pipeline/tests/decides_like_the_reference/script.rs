@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
-use pricedrop_model::seams::{Committer, Error, Outcome, UpdateSource};
+use pricedrop_model::ports::{Committer, Error, Outcome, UpdateSource};
 use pricedrop_model::{
     Clock, Currency, EventTime, FanOutBlock, Partition, Position, Price, ProductId, Record, Update, UserId,
     WallTime, Watch,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use pricedrop_kafka::topics;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 
 use super::findings::{self, Finding};
 use crate::cli;

@@ -8,7 +8,7 @@ use pricedrop_http::{Engine, Measure, MigrateError};
 use pricedrop_model::ProductId;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_pipeline::dispatcher::BreakerState;
 use pricedrop_pipeline::{dispatcher, notifier};
 use serde_json::Value;

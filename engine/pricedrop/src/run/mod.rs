@@ -1,4 +1,4 @@
-//! `pricedrop run`: puts adapters behind seams, starts the parts, waits for a
+//! `pricedrop run`: puts adapters behind ports, starts the parts, waits for a
 //! signal, and lets everything end in order.
 //!
 //! ```text

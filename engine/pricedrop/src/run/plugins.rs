@@ -10,7 +10,7 @@ use pricedrop_model::ProductId;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::{Plugins, PolicyIdentity};
-use pricedrop_model::seams::Error;
+use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use pricedrop_archive::Line;
 use pricedrop_memory::MemoryWatches;
 use pricedrop_model::archive::ArchivedRecord;
-use pricedrop_model::seams::{Error, Outcome, UpdateSource};
+use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::{
     Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId,
     WallTime, Watch, time,

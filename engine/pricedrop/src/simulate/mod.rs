@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::notification::{Format, Renderer};
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::{Commit, CommitError, Committer, Error as SeamError, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error as SeamError, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, Rules, StateKey};
 use pricedrop_pipeline::notifier;
 

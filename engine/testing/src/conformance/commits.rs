@@ -1,6 +1,6 @@
 //! What every committer promises.
 
-use pricedrop_model::seams::{Commit, Committer};
+use pricedrop_model::ports::{Commit, Committer};
 use pricedrop_model::{
     Currency, EventTime, FanOutBlock, Partition, Pending, Position, Price, Priced, ProductId, ProductState,
     StateKey, WallTime, fan_out::ToldList,

@@ -1,7 +1,7 @@
 //! What every input promises: records in the order of the log, each once, until
 //! it is told to go back.
 
-use pricedrop_model::seams::UpdateSource;
+use pricedrop_model::ports::UpdateSource;
 use pricedrop_model::{Partition, Record};
 
 /// Longest wait for a record that is there, milliseconds.

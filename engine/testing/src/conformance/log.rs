@@ -3,7 +3,7 @@
 
 use pricedrop_model::dispatch::NotificationLog;
 use pricedrop_model::notification::{Format, Renderer};
-use pricedrop_model::seams::{Commit, Committer};
+use pricedrop_model::ports::{Commit, Committer};
 use pricedrop_model::{Notification, Position};
 
 use super::commits::block;

@@ -1,5 +1,5 @@
-//! One suite per seam. Each promise is a function that takes a fresh adapter,
-//! so that every adapter of the seam is held to the same ones:
+//! One suite per port. Each promise is a function that takes a fresh adapter,
+//! so that every adapter of the port is held to the same ones:
 //!
 //! ```text
 //! async fn open() -> (MyWatches, tempfile::TempDir) { .. }

@@ -1,7 +1,7 @@
 //! What the registry of policies promises.
 
 use pricedrop_model::plugin::PolicyIdentity;
-use pricedrop_model::seams::PolicyRegistry;
+use pricedrop_model::ports::PolicyRegistry;
 
 fn policy(name: &str, fingerprint: &str) -> PolicyIdentity {
     PolicyIdentity { name: name.into(), fingerprint: fingerprint.into() }

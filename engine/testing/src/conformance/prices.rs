@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pricedrop_model::dispatch::CurrentPrices;
-use pricedrop_model::seams::{PriceRow, PriceSink};
+use pricedrop_model::ports::{PriceRow, PriceSink};
 use pricedrop_model::{Currency, Evaluated, Floor, Partition, Price, ProductId, StateKey, WallTime};
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! What every store of watches promises.
 
-use pricedrop_model::seams::{Scan, WatchStore, WatchView, WatchWriter};
+use pricedrop_model::ports::{Scan, WatchStore, WatchView, WatchWriter};
 use pricedrop_model::{
     Floor, Hysteresis, Mode, Price, ProductId, Removal, UserId, WallTime, Watch, WatchPage, WriteTime,
 };

@@ -17,8 +17,8 @@ use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::ports::{PriceSink, WatchStore, WatchWriter};
 use pricedrop_model::retry_index::RetryIndex;
-use pricedrop_model::seams::{PriceSink, WatchStore, WatchWriter};
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
 

@@ -1,5 +1,5 @@
 //! What the engine stands on: the adapters that were chosen, put together
-//! behind the seams. The rest of `run` is the same for all of them.
+//! behind the ports. The rest of `run` is the same for all of them.
 //!
 //! ```text
 //! open(config) ─▶ policies ─▶ (plugins are loaded) ─▶ put_together ─▶ Stores
@@ -21,7 +21,7 @@ use pricedrop_model::health::Reason;
 use pricedrop_model::intake::PriceIntake;
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::seams::{Committer, UpdateSource, WatchStore, WatchWriter};
+use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchWriter};
 use tokio::sync::watch;
 
 use crate::cli;
@@ -67,14 +67,14 @@ pub trait Opened: Send {
     /// Whose archive it writes: an archive belongs to one log.
     fn archive_owner(&self) -> String;
 
-    /// The adapters of every seam.
+    /// The adapters of every port.
     ///
     /// # Errors
     /// A store does not let the work begin.
     async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped>;
 }
 
-/// The adapters of every seam.
+/// The adapters of every port.
 pub struct Stores {
     /// What each notifier reads and commits; none: this process has no notifier.
     pub workers: Vec<Worker>,

@@ -1,4 +1,4 @@
-//! The seams of the notifier: input, watches, and the commit. Those of the
+//! The ports of the notifier: input, watches, and the commit. Those of the
 //! dispatcher stand in [`crate::dispatch`].
 //!
 //! ```text
