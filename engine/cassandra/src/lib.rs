@@ -19,28 +19,34 @@
 mod decimal;
 pub mod error;
 pub mod figures;
+mod index_build;
 pub mod limits;
 mod list;
 mod merge;
 pub mod options;
+mod part;
 mod policies;
 mod policy;
 mod policy_migration;
+mod price_queue;
 mod prices;
 pub mod probe;
 mod recipients;
 mod repair;
+mod repair_queue;
 mod requests;
 mod rows;
 mod scan;
 pub mod schema;
 mod shards;
+mod shared;
 mod shelf;
 mod shelves;
 mod sizes;
 mod source;
 mod stamps;
 mod statements;
+mod tables;
 mod tls;
 mod view;
 mod walk;
@@ -49,10 +55,9 @@ mod write;
 
 use std::sync::{Arc, Mutex};
 
-use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
-use pricedrop_model::plugin::{Bucketing, NoPlugins, Plugins};
+use pricedrop_model::cache::ShelfCache;
+use pricedrop_model::plugin::{NoPlugins, Plugins};
 use pricedrop_model::sync::lock;
-use pricedrop_model::{ProductId, ports};
 use tokio::sync::Semaphore;
 
 pub use error::Error;
@@ -61,68 +66,17 @@ pub use options::{Consistency, Options};
 pub use policies::{CassandraPolicies, Status};
 pub use prices::CassandraPrices;
 pub use recipients::CassandraRecipients;
-pub use schema::{Finding, Table, Tables};
+pub use schema::Finding;
+pub use tables::{Table, Tables};
 pub use tls::Tls;
 pub use watches::CassandraWatches;
 
-use policy::Policies;
-use prices::Waiting;
-use repair::Repairs;
+use repair_queue::Repairs;
 use requests::Requests;
 use schema::Existing;
+use shared::Shared;
 use sizes::Sizes;
 use stamps::Stamps;
-use statements::{Index, Statements};
-
-/// What all adapters share.
-pub(crate) struct Shared {
-    requests: Requests,
-    statements: Statements,
-    options: Options,
-    stamps: Stamps,
-    cache: Arc<dyn ShelfCache>,
-    plugins: Mutex<Arc<dyn Plugins>>,
-    /// A policy that indexes are being moved to.
-    migrating: Mutex<Option<Arc<dyn Bucketing>>>,
-    known_policies: Mutex<Option<Policies>>,
-    sizes: Sizes,
-    /// Turns of writes: one that was too slow takes all of them the next time.
-    batches: Semaphore,
-    repairs: Repairs,
-    prices: Arc<Waiting>,
-}
-
-impl Shared {
-    fn index(&self) -> Result<&Index, ports::Error> {
-        let missing = || {
-            ports::Error::Broken(
-                "the tables of the index by bucket are missing; run `pricedrop schema apply`".into(),
-            )
-        };
-        self.statements.index.as_ref().ok_or_else(missing)
-    }
-
-    /// Rows that others write must be found at once, so nothing is cached then.
-    async fn ask_cache(&self, shelves: &[Shelf]) -> Vec<Cached> {
-        match self.options.external_writers || shelves.is_empty() {
-            true => vec![Cached::Pass; shelves.len()],
-            false => self.cache.get(shelves).await,
-        }
-    }
-
-    /// Learns how many watches of a product a read returned.
-    fn note_size(&self, product: &ProductId, rows: u64) {
-        if rows > self.options.bucket_threshold && self.sizes.add(product) {
-            self.want_repair(product);
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.prices.close();
-    }
-}
 
 /// A session with Cassandra; hands out the adapters. Clones share it.
 #[derive(Clone)]

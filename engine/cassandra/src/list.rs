@@ -15,12 +15,13 @@ use pricedrop_model::sync::lock;
 use pricedrop_model::{Cursor, ProductId, Watch, WatchPage};
 use scylla::response::{PagingState, PagingStateResponse};
 
-use super::Shared;
 use super::error::misfit;
 use super::limits::LIST_KEYS;
+use super::part::Partition;
 use super::requests::Values;
 use super::rows::Bounds;
-use super::source::{Partition, Query};
+use super::shared::Shared;
+use super::source::Query;
 use super::statements::Prepared;
 
 /// Keys in order, from behind `behind` on.

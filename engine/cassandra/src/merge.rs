@@ -3,7 +3,7 @@
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Price, WatchPage, WatchRow};
 
-use super::source::Part;
+use super::part::Part;
 
 /// A shard with the rows read of it that were not handed out yet.
 pub(super) struct Shard {

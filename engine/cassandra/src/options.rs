@@ -17,7 +17,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 
 use super::error::Error;
 use super::limits;
-use super::schema::Tables;
+use super::tables::Tables;
 use super::tls::Tls;
 
 /// How many replicas must answer. Weaker levels would miss watches that were

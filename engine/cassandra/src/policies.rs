@@ -19,15 +19,15 @@ use pricedrop_model::sync::lock;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::{CqlTimestamp, CqlValue};
 
-use super::Shared;
 use super::error::misfit;
-use super::policy::{Policies, Slot};
+use super::index_build::{IndexBuild, Policies};
+use super::part::text;
 use super::repair::Repair;
 use super::requests::Values;
-use super::schema::Table;
 use super::shards::shards_of;
+use super::shared::Shared;
 use super::shelves::Live;
-use super::source::text;
+use super::tables::Table;
 use super::watches::CassandraWatches;
 use super::write::at;
 use pricedrop_model::migration::Progress;
@@ -96,14 +96,15 @@ impl CassandraPolicies {
     pub async fn status(&self) -> Result<Status, Error> {
         let policies = self.0.policies().await?;
         let mut status = Status {
-            active: policies.active.as_ref().map(Slot::identity),
-            building: policies.building.as_ref().map(Slot::identity),
+            active: policies.active.as_ref().map(IndexBuild::identity),
+            building: policies.building.as_ref().map(IndexBuild::identity),
             shards: policies.active.as_ref().map_or(1, |active| shards_of(&active.index)),
             shards_wanted: self.0.options.shards,
             ..Status::default()
         };
-        let is =
-            |slot: &Option<Slot>, kept: &Kept| slot.as_ref().is_some_and(|slot| slot.index == kept.index);
+        let is = |slot: &Option<IndexBuild>, kept: &Kept| {
+            slot.as_ref().is_some_and(|slot| slot.index == kept.index)
+        };
         for kept in self.kept().await? {
             match (is(&policies.active, &kept), is(&policies.building, &kept)) {
                 (true, _) if kept.verified => status.verified += 1,
@@ -187,7 +188,7 @@ impl CassandraPolicies {
     }
 
     /// The products that are read by bucket, or should be.
-    async fn to_move(&self, active: Option<&Slot>) -> Result<Vec<ProductId>, Error> {
+    async fn to_move(&self, active: Option<&IndexBuild>) -> Result<Vec<ProductId>, Error> {
         let mut products: BTreeSet<ProductId> = self.0.sizes.all().into_iter().collect();
         let served = |kept: &Kept| kept.verified && active.is_some_and(|active| active.index == kept.index);
         products.extend(self.kept().await?.into_iter().filter(served).map(|kept| kept.product));
@@ -243,8 +244,9 @@ impl CassandraPolicies {
 /// into as many shards, needs no move.
 fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     let mut after = before.clone();
-    let like = |slot: &Option<Slot>| {
-        let alike = |slot: &Slot| slot.fingerprint == policy.fingerprint && shards_of(&slot.index) == shards;
+    let like = |slot: &Option<IndexBuild>| {
+        let alike =
+            |slot: &IndexBuild| slot.fingerprint == policy.fingerprint && shards_of(&slot.index) == shards;
         slot.as_ref().is_some_and(alike)
     };
     if like(&before.active) {
@@ -253,12 +255,12 @@ fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
             active.name.clone_from(&policy.name);
         }
     } else if !like(&before.building) {
-        after.building = Some(before.new_slot(policy, shards));
+        after.building = Some(before.new_index(policy, shards));
     }
     after
 }
 
-fn cut_over(before: &Policies, slot: &Slot) -> Result<Policies, Error> {
+fn cut_over(before: &Policies, slot: &IndexBuild) -> Result<Policies, Error> {
     if before.active.as_ref() == Some(slot) {
         return Ok(before.clone());
     }
@@ -271,7 +273,7 @@ fn cut_over(before: &Policies, slot: &Slot) -> Result<Policies, Error> {
 #[async_trait]
 impl PolicyRegistry for CassandraPolicies {
     async fn active(&self) -> Result<Option<PolicyIdentity>, Error> {
-        Ok(self.0.policies().await?.active.as_ref().map(Slot::identity))
+        Ok(self.0.policies().await?.active.as_ref().map(IndexBuild::identity))
     }
 
     async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error> {
@@ -282,7 +284,7 @@ impl PolicyRegistry for CassandraPolicies {
         let change = |before: &Policies| {
             let mut after = before.clone();
             match &mut after.active {
-                None => after.active = Some(before.new_slot(policy, self.0.options.shards)),
+                None => after.active = Some(before.new_index(policy, self.0.options.shards)),
                 Some(active) if active.fingerprint == policy.fingerprint => {
                     active.name.clone_from(&policy.name)
                 }

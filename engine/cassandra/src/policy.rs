@@ -3,90 +3,18 @@
 
 use std::sync::Arc;
 
-use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
+use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, Price, ProductId};
 use scylla::value::{CqlValue, Row};
 
-use super::Shared;
 use super::error::misfit;
+use super::index_build::{IndexBuild, Policies, PolicyRow, index_build};
 use super::limits::POLICY_CHANGES;
 use super::requests::Values;
-use super::schema::Table;
-use super::shards::index_name;
-
-/// A policy and the index it cuts. An index is built once and its name never
-/// used again, so that deleting one cannot hurt a later one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) name: String,
-    pub(super) fingerprint: String,
-    pub(super) index: String,
-}
-
-impl Slot {
-    pub(super) fn identity(&self) -> PolicyIdentity {
-        PolicyIdentity { name: self.name.clone(), fingerprint: self.fingerprint.clone() }
-    }
-}
-
-/// The row.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Policies {
-    pub(super) revision: Option<i64>,
-    pub(super) active: Option<Slot>,
-    pub(super) building: Option<Slot>,
-}
-
-type PolicyRow = (
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-);
-
-fn slot(name: Option<String>, fingerprint: Option<String>, index: Option<String>) -> Option<Slot> {
-    Some(Slot { name: name?, fingerprint: fingerprint?, index: index? })
-}
-
-fn slot_values(slot: Option<&Slot>) -> [Option<CqlValue>; 3] {
-    match slot {
-        Some(slot) => [&slot.name, &slot.fingerprint, &slot.index].map(|it| Some(CqlValue::Text(it.clone()))),
-        None => [None, None, None],
-    }
-}
-
-impl Policies {
-    /// The indexes that every write keeps.
-    pub(super) fn kept(&self) -> impl Iterator<Item = &Slot> {
-        self.active.iter().chain(&self.building)
-    }
-
-    /// The active index, if this policy cut it.
-    pub(super) fn active_named(&self, policy: &str) -> Option<&Slot> {
-        self.active.as_ref().filter(|active| active.name == policy)
-    }
-
-    /// A new index for a policy.
-    pub(super) fn new_slot(&self, policy: &PolicyIdentity, shards: u32) -> Slot {
-        Slot {
-            name: policy.name.clone(),
-            fingerprint: policy.fingerprint.clone(),
-            index: index_name(&policy.name, self.revision.unwrap_or(0) + 1, shards),
-        }
-    }
-
-    fn values(&self, revision: i64) -> Values {
-        let mut values = vec![Some(CqlValue::BigInt(revision))];
-        values.extend(slot_values(self.active.as_ref()));
-        values.extend(slot_values(self.building.as_ref()));
-        values
-    }
-}
+use super::shared::Shared;
+use super::tables::Table;
 
 impl Shared {
     /// The policies whose indexes are kept: none where others write watches, or
@@ -106,8 +34,8 @@ impl Shared {
         let row = rows.maybe_first_row::<PolicyRow>().map_err(|error| broken(&error))?;
         let policies = row.map(|(revision, n, f, i, b_n, b_f, b_i)| Policies {
             revision,
-            active: slot(n, f, i),
-            building: slot(b_n, b_f, b_i),
+            active: index_build(n, f, i),
+            building: index_build(b_n, b_f, b_i),
         });
         let policies = policies.unwrap_or_default();
         *lock(&self.known_policies) = Some(policies.clone());
@@ -168,7 +96,7 @@ impl Shared {
 
     /// The loaded policy that cuts an index: the serving one, or one that is
     /// being moved to.
-    pub(super) fn policy_of(&self, slot: &Slot) -> Option<Arc<dyn Bucketing>> {
+    pub(super) fn policy_of(&self, slot: &IndexBuild) -> Option<Arc<dyn Bucketing>> {
         let migrating = lock(&self.migrating).clone();
         let serving = lock(&self.plugins).bucketing();
         let loaded = [serving, migrating].into_iter().flatten();

@@ -4,86 +4,35 @@
 //! writes late, a paused engine or one that takes over, an older row never wins.
 //! With the same timestamp Cassandra would keep the higher price of the two.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::ports::{Error, PriceRow, PriceSink};
-use pricedrop_model::sync::lock;
-use pricedrop_model::{Currency, Evaluated, Floor, Price, ProductId, StateKey, WallTime};
+use pricedrop_model::{Currency, Evaluated, Floor, Price, ProductId, WallTime};
 use scylla::value::{CqlDecimalBorrowed, CqlTimestamp, CqlValue};
-use tokio::sync::Notify;
 
-use super::Shared;
 use super::decimal::{to_cql, to_price};
 use super::error::misfit;
-use super::limits::{PRICES_AT_ONCE, PRICES_PAUSE_MS, PRICES_REFUSED_MS, PRICES_WAITING};
+use super::limits::{PRICES_AT_ONCE, PRICES_PAUSE_MS, PRICES_REFUSED_MS};
+use super::part::text;
+use super::price_queue::PriceQueue;
+use super::price_queue::stamp;
 use super::requests::Values;
-use super::schema::Table;
-use super::source::text;
+use super::shared::Shared;
 use super::statements::Prices;
+use super::tables::Table;
 use super::write::timestamp;
 
 /// The current prices in Cassandra.
 #[derive(Clone)]
 pub struct CassandraPrices(pub(super) Arc<Shared>);
 
-/// Rows waiting to be written, the latest of each key.
-#[derive(Default)]
-pub(super) struct Waiting {
-    rows: Mutex<HashMap<StateKey, PriceRow>>,
-    changed: Notify,
-    closed: AtomicBool,
-}
-
-impl Waiting {
-    fn rows(&self) -> MutexGuard<'_, HashMap<StateKey, PriceRow>> {
-        lock(&self.rows)
-    }
-
-    /// Adds rows unless newer ones wait; how many had no room.
-    fn add(&self, rows: impl IntoIterator<Item = PriceRow>) -> u64 {
-        let (mut waiting, mut left_out) = (self.rows(), 0);
-        for row in rows {
-            let has_room = waiting.len() < PRICES_WAITING;
-            match waiting.get_mut(&row.key) {
-                Some(known) if stamp(known) > stamp(&row) => {}
-                Some(known) => *known = row,
-                None if has_room => drop(waiting.insert(row.key.clone(), row)),
-                None => left_out += 1,
-            }
-        }
-        drop(waiting);
-        self.changed.notify_one();
-        left_out
-    }
-
-    /// Ends the writing.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Relaxed);
-        self.changed.notify_one();
-    }
-
-    /// Waits for rows, then takes some.
-    async fn take(&self) -> Vec<PriceRow> {
-        while !self.closed.load(Relaxed) {
-            let keys: Vec<StateKey> = self.rows().keys().take(PRICES_AT_ONCE).cloned().collect();
-            if !keys.is_empty() {
-                let mut rows = self.rows();
-                return keys.iter().filter_map(|key| rows.remove(key)).collect();
-            }
-            self.changed.notified().await;
-        }
-        Vec::new()
-    }
-}
-
 /// Writes what waits, as long as the adapters live.
-pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
+pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
     let mut told = String::new();
     loop {
         let rows = waiting.take().await;
@@ -114,13 +63,6 @@ pub(super) async fn keep_up(waiting: Arc<Waiting>, shared: Weak<Shared>) {
         let pause_ms = if matches!(error, Error::Broken(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
-}
-
-/// Turns of one offset that are told apart.
-const TURNS: i64 = 1 << 10;
-
-fn stamp(row: &PriceRow) -> i64 {
-    row.next_offset.saturating_mul(TURNS) + i64::from(row.turn).min(TURNS - 1)
 }
 
 fn floor_values(floor: Floor) -> [Option<CqlValue>; 2] {

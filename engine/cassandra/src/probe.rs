@@ -16,9 +16,10 @@ use super::Cassandra;
 use super::decimal::to_cql;
 use super::error::{Error, database_error};
 use super::options::Options;
+use super::part::text;
 use super::requests::Values;
-use super::schema::{Finding, Table, Weight};
-use super::source::text;
+use super::schema::{Finding, Weight};
+use super::tables::Table;
 
 /// A node and its clock.
 #[derive(Debug, Clone, PartialEq, Eq)]

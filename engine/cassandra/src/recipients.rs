@@ -8,13 +8,13 @@ use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
 use pricedrop_model::ports::Error;
 
-use super::Shared;
 use super::error::misfit;
 use super::limits::BATCHES;
 use super::list::Listing;
-use super::schema::Table;
-use super::source::text;
+use super::part::text;
+use super::shared::Shared;
 use super::statements::Channels;
+use super::tables::Table;
 use super::write::at;
 
 /// The addresses in Cassandra.

@@ -11,28 +11,29 @@
 //! are through by the time alerts are read, for a margin is waited; so a row of
 //! that age that is in one table only is there to stay, and no write on its way.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
-use pricedrop_model::sync::lock;
 use pricedrop_model::{BucketId, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
 use scylla::value::CqlValue;
 use tokio::sync::mpsc;
 
-use super::Shared;
-use super::limits::{BATCH_BYTES, BATCHES, REPAIR_PAUSE_MS, REPAIRS_WAITING};
-use super::policy::{Slot, cut};
+use super::index_build::IndexBuild;
+use super::limits::{BATCH_BYTES, BATCHES, REPAIR_PAUSE_MS};
+use super::part::{Partition, text};
+use super::policy::cut;
 use super::requests::{Values, Write};
 use super::rows::{Bounds, watch};
+use super::shared::Shared;
 use super::shelf::Header;
 use super::shelves::Live;
-use super::source::{Partition, Query, text};
+use super::source::Query;
 use super::stamps::Stamp;
 use super::walk::{IndexWalk, Walk};
 use super::write::{at, bucket_row, place, row_key, timestamp};
@@ -41,7 +42,7 @@ use super::write::{at, bucket_row, place, row_key, timestamp};
 pub(super) struct Repair<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) product: &'a ProductId,
-    pub(super) slot: &'a Slot,
+    pub(super) slot: &'a IndexBuild,
     pub(super) policy: Arc<dyn Bucketing>,
 }
 
@@ -219,41 +220,7 @@ impl Repair<'_> {
     }
 }
 
-/// Products whose index is wanted.
-pub(super) struct Repairs {
-    queue: mpsc::Sender<ProductId>,
-    waiting: Mutex<HashSet<ProductId>>,
-}
-
-impl Repairs {
-    /// A queue, and what takes from it.
-    pub(super) fn new() -> (Repairs, mpsc::Receiver<ProductId>) {
-        let (queue, products) = mpsc::channel(REPAIRS_WAITING);
-        (Repairs { queue, waiting: Mutex::default() }, products)
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashSet<ProductId>> {
-        lock(&self.waiting)
-    }
-
-    fn want(&self, product: &ProductId) {
-        let mut waiting = self.waiting();
-        if !waiting.contains(product) && self.queue.try_send(product.clone()).is_ok() {
-            waiting.insert(product.clone());
-        }
-    }
-}
-
 impl Shared {
-    /// Has a large product's index repaired soon, if anybody here can.
-    pub(super) fn want_repair(&self, product: &ProductId) {
-        let plugins = lock(&self.plugins).clone();
-        if self.statements.index.is_some() && !self.options.external_writers && plugins.bucketing().is_some()
-        {
-            self.repairs.want(product);
-        }
-    }
-
     /// Repairs the active index of a product, unless it is complete; how many
     /// watches it has, where it was repaired.
     pub(super) async fn repair_active(

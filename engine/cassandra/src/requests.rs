@@ -17,8 +17,8 @@ use super::error::{explain, may_pass, misfit};
 use super::figures::Counters;
 use super::limits::{BACKOFF_FIRST_MS, BACKOFF_LAST_MS};
 use super::options::Options;
-use super::schema::Table;
 use super::statements::Prepared;
+use super::tables::Table;
 
 /// Values of one statement.
 pub(super) type Values = Vec<Option<CqlValue>>;
@@ -31,7 +31,7 @@ pub(super) struct Requests {
     session: Session,
     permits: Semaphore,
     attempts: u32,
-    tables: super::schema::Tables,
+    tables: super::tables::Tables,
     pub(super) counters: Counters,
 }
 

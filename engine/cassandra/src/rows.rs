@@ -18,7 +18,7 @@ use scylla::value::{CqlDecimalBorrowed, CqlTimestamp};
 use super::decimal;
 use super::error::misfit;
 use super::requests::Requests;
-use super::schema::Table;
+use super::tables::Table;
 
 /// A row without any regular column has no write time that CQL can tell.
 pub(super) const NO_WRITE_TIME: WriteTime = WriteTime(0);

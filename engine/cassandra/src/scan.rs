@@ -9,12 +9,13 @@ use pricedrop_model::ports::{Error, Scan};
 use pricedrop_model::{BucketId, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::limits::BUCKETS_AHEAD;
+use super::part::Partition;
 use super::rows::Bounds;
+use super::shared::Shared;
 use super::shelf::Shelf;
 use super::shelves::{self, Stock};
-use super::source::{Page, Partition, Query, Source, send_all};
+use super::source::{Page, Query, Source, send_all};
 
 /// What a scan asks for, but for the place it has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

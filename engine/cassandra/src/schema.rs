@@ -12,93 +12,7 @@ use scylla::statement::unprepared::Statement;
 
 use super::error::{Error, database_error, may_pass};
 use super::options::Options;
-
-/// A table, by what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// The watches.
-    Alerts,
-    /// Their index by bucket.
-    Buckets,
-    /// Which buckets exist.
-    Live,
-    /// Which policy is served.
-    Policies,
-    /// Where to reach users.
-    Channels,
-    /// Current prices.
-    Prices,
-}
-
-impl Table {
-    /// Every table.
-    pub const ALL: [Table; 6] =
-        [Table::Alerts, Table::Buckets, Table::Live, Table::Policies, Table::Channels, Table::Prices];
-
-    /// Its name where no other is configured.
-    pub fn default_name(self) -> &'static str {
-        match self {
-            Table::Alerts => "price_watch_alerts",
-            Table::Buckets => "price_watch_buckets",
-            Table::Live => "price_watch_live",
-            Table::Policies => "bucketing_policies",
-            Table::Channels => "user_channels",
-            Table::Prices => "product_prices",
-        }
-    }
-
-    fn cql(self) -> &'static str {
-        match self {
-            Table::Alerts => include_str!("../../../schema/price_watch_alerts.cql"),
-            Table::Buckets => include_str!("../../../schema/price_watch_buckets.cql"),
-            Table::Live => include_str!("../../../schema/price_watch_live.cql"),
-            Table::Policies => include_str!("../../../schema/bucketing_policies.cql"),
-            Table::Channels => include_str!("../../../schema/user_channels.cql"),
-            Table::Prices => include_str!("../../../schema/product_prices.cql"),
-        }
-    }
-
-    /// Whether an engine that may not read it does not start; by what it does.
-    pub fn is_read_from_the_start(self, dispatches: bool) -> bool {
-        match self {
-            Table::Channels => dispatches,
-            Table::Prices => false,
-            Table::Alerts | Table::Buckets | Table::Live | Table::Policies => true,
-        }
-    }
-
-    /// Whether a table without this column can be worked with.
-    fn is_optional(self, column: &Column) -> bool {
-        self == Table::Alerts && column.kind == "regular"
-    }
-}
-
-/// The tables' configured names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tables([String; Table::ALL.len()]);
-
-impl Default for Tables {
-    fn default() -> Tables {
-        Tables(Table::ALL.map(|table| table.default_name().to_owned()))
-    }
-}
-
-impl Tables {
-    /// The name of a table.
-    pub fn name(&self, table: Table) -> &str {
-        &self.0[table as usize]
-    }
-
-    /// Gives a table another name.
-    pub fn set(&mut self, table: Table, name: impl Into<String>) {
-        self.0[table as usize] = name.into();
-    }
-
-    /// The same with this before every name.
-    pub fn prefixed(prefix: &str) -> Tables {
-        Tables(Table::ALL.map(|table| format!("{prefix}{}", table.default_name())))
-    }
-}
+use super::tables::Table;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +51,11 @@ pub(super) struct Column {
     position: i32,
     cql_type: String,
     descending: bool,
+}
+
+/// Whether a table without this column can be worked with.
+fn is_optional(table: Table, column: &Column) -> bool {
+    table == Table::Alerts && column.kind == "regular"
 }
 
 /// The columns of the tables that exist, by configured name.
@@ -243,7 +162,7 @@ fn compare_table(table: Table, name: &str, existing: &Existing) -> Vec<Finding> 
         .iter()
         .filter_map(|column| match columns.iter().find(|it| it.name == column.name) {
             Some(found) => difference(column, found).map(|what| finding(what, other, Weight::OtherShape)),
-            None if table.is_optional(column) => Some(finding(
+            None if is_optional(table, column) => Some(finding(
                 format!("it has no column {}, so {}", column.name, without(&column.name)),
                 &format!("ALTER TABLE {name} ADD {} {}", column.name, column.cql_type),
                 Weight::Advice,

@@ -10,12 +10,13 @@ use pricedrop_model::{BucketId, ProductId, WallTime, WatchPage};
 use scylla::value::CqlTimestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
 use super::error::misfit;
+use super::part::{Partition, text};
 use super::rows::Bounds;
-use super::schema::Table;
+use super::shared::Shared;
 use super::shelf::{self, Encoder, Header, Shelf};
-use super::source::{Partition, Query, text};
+use super::source::Query;
+use super::tables::Table;
 
 /// How the rows of a partition are had.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::error::{Error, explain};
 use super::options::Options;
-use super::schema::{Existing, Table};
+use super::schema::Existing;
+use super::tables::Table;
 use pricedrop_model::ports;
 
 /// One statement with the table it is for.

@@ -18,14 +18,15 @@ use pricedrop_model::cache::{Cached, Shelf as Name};
 use pricedrop_model::ports::{Error, Scan, Summary, WatchView};
 use pricedrop_model::{Cursor, ProductId, WallTime, WatchPage};
 
-use super::Shared;
+use super::index_build::Policies;
 use super::limits::{POLICY_FRESH_MS, VIEW_BYTES};
-use super::policy::Policies;
+use super::part::Partition;
 use super::rows::Bounds;
 use super::scan::{Buckets, Open, Rows, Wanted, bounds};
+use super::shared::Shared;
 use super::shelf::Header;
 use super::shelves::{self, Live, Stock};
-use super::source::{Partition, Query};
+use super::source::Query;
 
 pub(super) struct View {
     shared: Arc<Shared>,

@@ -7,10 +7,11 @@ use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Price, ProductId, WatchPage, WriteTime};
 
-use super::Shared;
+use super::part::Partition;
 use super::policy::cut;
 use super::rows::Bounds;
-use super::source::{Partition, Query};
+use super::shared::Shared;
+use super::source::Query;
 
 /// What a row is known by, and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use scylla::value::{CqlValue, Row};
 use super::error::misfit;
 use super::limits::BATCHES;
 use super::list::{Listing, list_product};
+use super::part::text;
 use super::rows::NO_WRITE_TIME;
-use super::schema::Table;
-use super::source::text;
+use super::tables::Table;
 use super::write::{Applied, Change, apply, batches, row_key};
 use super::{Shared, view};
 

@@ -12,14 +12,15 @@ use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
 
-use super::Shared;
 use super::decimal::to_cql;
+use super::index_build::{IndexBuild, Policies};
 use super::limits::{AHEAD_SLACK_MS, BATCH_BYTES, BATCHES, IN_TIME_MS, REWRITES, WRITE_MARGIN_MS};
-use super::policy::{Policies, Slot, cut_each};
+use super::part::text;
+use super::policy::cut_each;
 use super::requests::{Values, Write};
 use super::rows::{currency_text, mode_text};
 use super::shards::shard_of;
-use super::source::text;
+use super::shared::Shared;
 use super::stamps::Stamp;
 
 /// A change of one row.
@@ -89,7 +90,7 @@ pub(super) struct Applied {
 
 /// The buckets of all changes in one index; none: nobody here can tell.
 struct Cuts {
-    slot: Slot,
+    slot: IndexBuild,
     buckets: Vec<Option<BucketId>>,
 }
 

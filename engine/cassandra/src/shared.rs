@@ -1,0 +1,78 @@
+//! What all parts of a session with Cassandra share.
+
+use std::sync::{Arc, Mutex};
+
+use pricedrop_model::ProductId;
+use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::plugin::{Bucketing, Plugins};
+use pricedrop_model::ports;
+use pricedrop_model::sync::lock;
+use tokio::sync::Semaphore;
+
+use super::index_build::Policies;
+use super::options::Options;
+use super::price_queue::PriceQueue;
+use super::repair_queue::Repairs;
+use super::requests::Requests;
+use super::sizes::Sizes;
+use super::stamps::Stamps;
+use super::statements::{Index, Statements};
+
+/// What all adapters share.
+pub(crate) struct Shared {
+    pub(super) requests: Requests,
+    pub(super) statements: Statements,
+    pub(super) options: Options,
+    pub(super) stamps: Stamps,
+    pub(super) cache: Arc<dyn ShelfCache>,
+    pub(super) plugins: Mutex<Arc<dyn Plugins>>,
+    /// A policy that indexes are being moved to.
+    pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
+    pub(super) known_policies: Mutex<Option<Policies>>,
+    pub(super) sizes: Sizes,
+    /// Turns of writes: one that was too slow takes all of them the next time.
+    pub(super) batches: Semaphore,
+    pub(super) repairs: Repairs,
+    pub(super) prices: Arc<PriceQueue>,
+}
+
+impl Shared {
+    pub(super) fn index(&self) -> Result<&Index, ports::Error> {
+        let missing = || {
+            ports::Error::Broken(
+                "the tables of the index by bucket are missing; run `pricedrop schema apply`".into(),
+            )
+        };
+        self.statements.index.as_ref().ok_or_else(missing)
+    }
+
+    /// Rows that others write must be found at once, so nothing is cached then.
+    pub(super) async fn ask_cache(&self, shelves: &[Shelf]) -> Vec<Cached> {
+        match self.options.external_writers || shelves.is_empty() {
+            true => vec![Cached::Pass; shelves.len()],
+            false => self.cache.get(shelves).await,
+        }
+    }
+
+    /// Has a large product's index repaired soon, if anybody here can.
+    pub(super) fn want_repair(&self, product: &ProductId) {
+        let plugins = lock(&self.plugins).clone();
+        if self.statements.index.is_some() && !self.options.external_writers && plugins.bucketing().is_some()
+        {
+            self.repairs.want(product);
+        }
+    }
+
+    /// Learns how many watches of a product a read returned.
+    pub(super) fn note_size(&self, product: &ProductId, rows: u64) {
+        if rows > self.options.bucket_threshold && self.sizes.add(product) {
+            self.want_repair(product);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.prices.close();
+    }
+}
