@@ -237,7 +237,7 @@ fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Err
     let refuse = |what: &str| {
         Error::Broken(format!(
             "the table {} has no column {what}, so a watch cannot have its own; `pricedrop schema check` says how to add it",
-            shared.options.tables.name(super::Table::Alerts)
+            shared.options.tables.name(super::tables::Table::Alerts)
         ))
     };
     if watch.mode.is_some() && !columns.mode {

@@ -316,6 +316,10 @@ unsafe fn read_topic_id(event: *mut rd::rd_kafka_event_t) -> Result<Option<Strin
     }
     // SAFETY: the event lives, and what is read belongs to it.
     unsafe {
+        if rd::rd_kafka_event_error(event) == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE
+        {
+            return Ok(None);
+        }
         let result = rd::rd_kafka_event_DescribeTopics_result(event);
         let mut count = 0;
         if result.is_null() {

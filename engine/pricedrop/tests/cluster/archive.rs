@@ -195,3 +195,80 @@ fn a_bucket_of_another_group_is_refused() {
         "holds the archive of the group pricedrop, and this one is another; give each group a prefix";
     assert!(said.contains(refused), "{said}");
 }
+
+/// Waits until every partition of topic and archive ends there, markers of transactions
+/// included; nothing of it is lost.
+fn complete(reader: &Reader, kafka: &Kafka, topic: &str, end: i64) {
+    let expected = vec![end; PARTITIONS as usize];
+    let status = |partition| run(reader.status(&Source { topic: topic.into(), partition })).unwrap();
+    let archived = || (0..PARTITIONS).map(status).map(|it| it.next).collect::<Vec<_>>();
+    let complete = || (kafka.ends(topic).unwrap() == expected && archived() == expected).then_some(());
+    wait_for("the archive to end where the topic does", complete).unwrap();
+    (0..PARTITIONS).map(status).for_each(|it| assert_eq!(it.findings, []));
+}
+
+/// Markers of transactions are the last offsets of a topic, and no records.
+#[test]
+fn a_quiet_topic_that_retention_emptied_has_lost_nothing() {
+    let setting = setting();
+    let (_folder, home) = home(&setting);
+    let (topic, kafka) = (format!("{}.prices", setting.name), Kafka { bootstrap: setting.kafka.clone() });
+    let transactions = kafka.transactions(&format!("{}-producer", setting.name)).unwrap();
+    transactions.send(&topic, &(0..8).map(record).collect::<Vec<_>>(), true).unwrap();
+    let mut engine = start(&home);
+    let reader = reader(&setting);
+    complete(&reader, &kafka, &topic, 5);
+    // Behind an object that is closed, where no record follows.
+    transactions.send(&topic, &(8..12).map(record).collect::<Vec<_>>(), false).unwrap();
+    complete(&reader, &kafka, &topic, 8);
+    engine.kill().unwrap();
+    kafka.empty(&topic).unwrap();
+    let engine = start(&home);
+    transactions.send(&topic, &(20..24).map(record).collect::<Vec<_>>(), true).unwrap();
+    complete(&reader, &kafka, &topic, 11);
+    let ready = engine.request("GET", "/readyz", b"").unwrap();
+    assert!(!ready.contains("lost"), "{ready}");
+    assert_eq!(archived(&reader, &topic).len(), 12);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_not_archived_as_the_old_one() {
+    let setting = setting();
+    let (_folder, home) = home(&setting);
+    let (topic, kafka) = (format!("{}.prices", setting.name), Kafka { bootstrap: setting.kafka.clone() });
+    let transactions = kafka.transactions(&format!("{}-producer", setting.name)).unwrap();
+    let four = |first| (first..first + 4).map(record).collect::<Vec<_>>();
+    transactions.send(&topic, &four(0), true).unwrap();
+    let mut engine = start(&home);
+    let reader = reader(&setting);
+    complete(&reader, &kafka, &topic, 3);
+    engine.kill().unwrap();
+    kafka.delete_topic(&topic).unwrap();
+    home.run(&["topics", "apply"]).unwrap();
+    // The offset of the archive's last record holds no record in the new topic.
+    let anew = kafka.transactions(&format!("{}-again", setting.name)).unwrap();
+    for first in 0..5 {
+        anew.send(&topic, &four(first), first > 1).unwrap();
+    }
+    let engine = start(&home);
+    let said = || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("its id is"));
+    let said = wait_for("the reason", said).unwrap();
+    assert!(said.contains("The topic was created anew"), "{said}");
+    assert_eq!(archived(&reader, &topic).len(), 4);
+}
+
+#[test]
+fn a_bucket_that_does_not_exist_or_is_elsewhere_is_refused_at_the_start() {
+    let setting = setting();
+    let refused = |wrong: String, says: &[&str]| {
+        let mut other = setting.clone();
+        other.more = wrong;
+        let (_folder, home) = home(&other);
+        let said = told(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
+        assert!(says.iter().all(|words| said.contains(words)), "{said}");
+    };
+    let missing = setting.more.replace("s3://pricedrop/", "s3://no-such-bucket/");
+    refused(missing, &["archive.url names does not exist", "NoSuchBucket", "make the bucket", "exit code 2"]);
+    let elsewhere = format!("{}region = \"eu-central-1\"\n", setting.more);
+    refused(elsewhere, &["another region", "set archive.region to the region of the bucket", "exit code 2"]);
+}
