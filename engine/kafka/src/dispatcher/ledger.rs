@@ -16,14 +16,12 @@ use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::{CommitError, Error};
 
-use crate::client::marker_reader::{
-    Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,
-};
-use crate::client::queries::partitions_of;
+use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
 use crate::client::raw::Records;
 use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::retries_topic::{self, Entry};
 use crate::group::group_consumer::{Held, Member};
+use crate::group::acquisition::Acquisition;
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::settings::{Delivery, Start};
 
@@ -136,10 +134,10 @@ impl Ledger {
         if new.is_empty() {
             // It may have had something before.
             let nothing = self.owned.is_empty() && self.member.knows(self.member.version());
-            return if nothing { self.end_what_hangs(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
+            return if nothing { self.abort_hanging(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
         }
         self.compare_counts()?;
-        self.end_what_hangs(new)?;
+        self.abort_hanging(new)?;
         let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
         let committed = self.member.committed(&partitions)?;
         let mut offsets = Vec::new();
@@ -154,37 +152,30 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// Else the offsets might stay undecided for good, and retries be unreadable.
-    fn end_what_hangs(&mut self, held: &[Held]) -> Result<(), Error> {
-        self.transactions.prepare()?;
-        if !self.transactions.may_hang() {
-            return Ok(());
+    /// The steps that a notifier takes, too.
+    fn steps<'a>(&'a mut self, group: &'a str) -> Acquisition<'a> {
+        Acquisition {
+            settings: &self.options.settings,
+            group,
+            member: &self.member,
+            transactions: &mut self.transactions,
         }
-        let settings = &self.options.settings;
-        let topic = &settings.topics.retries;
-        let all = reader_of_all(settings, &self.options.group())?;
-        let mut records = Records::default();
-        for partition in open_partitions(&reader(settings)?, &all, topic)? {
-            retries_topic::push_marker(&mut records, partition, 0, &self.options.group());
-        }
-        self.transactions
-            .end_what_hangs(&self.member, held, &all, |producer| producer.send(topic, &mut records))
+    }
+
+    fn abort_hanging(&mut self, held: &[Held]) -> Result<(), Error> {
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        self.steps(&group).abort_hanging(held, &[&topic], |records, partition| {
+            retries_topic::push_marker(records, partition, 0, &group);
+        })
     }
 
     fn compare_counts(&mut self) -> Result<(), Error> {
         if self.counts_compared {
             return Ok(());
         }
-        let topics = &self.options.settings.topics;
-        let retries = partitions_of(&reader(&self.options.settings)?, &topics.retries)?;
-        let notifications = self.member.partitions()?;
-        if retries != notifications {
-            return Err(Error::Broken(format!(
-                "{} has {retries} partitions and {} has {notifications}: they must be as many; \
-                 `pricedrop topics check` says what to do",
-                topics.retries, topics.notifications
-            )));
-        }
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        let reader = reader(&self.options.settings)?;
+        self.steps(&group).same_partition_count(&reader, &[&topic])?;
         self.counts_compared = true;
         Ok(())
     }
@@ -251,7 +242,7 @@ impl Ledger {
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        self.end_what_hangs(&held)?;
+        self.abort_hanging(&held)?;
         self.restore(&held, &offsets, token)
     }
 
@@ -265,10 +256,8 @@ impl Ledger {
         for (partition, _) in held {
             retries_topic::push_marker(&mut records, *partition, token, &self.options.group());
         }
-        self.transact(held, offsets, &mut records).map_err(|error| match error {
-            CommitError::Fenced(why) => Error::Moved(why),
-            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
-        })?;
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        self.steps(&group).write(held, offsets, &topic, records)?;
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         self.read_back(&partitions, token)
     }
@@ -336,7 +325,7 @@ impl Ledger {
             if held.is_empty() {
                 return Ok(());
             }
-            self.end_what_hangs(&held)?;
+            self.abort_hanging(&held)?;
             match self.transact(&held, &offsets, &mut records) {
                 Ok(()) => {
                     self.settle(&offsets);
