@@ -22,7 +22,7 @@ use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, WallTime};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use crate::client::ack_producer::{Acked, Outgoing, answered};
+use crate::client::ack_producer::{AckProducer, Outgoing, answered};
 use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::client::token::fresh_token;
@@ -78,7 +78,7 @@ impl Place {
 #[derive(Clone)]
 pub struct KafkaDeadLetters {
     settings: Settings,
-    acked: Acked,
+    acked: AckProducer,
     desk: Arc<Mutex<Desk>>,
 }
 
@@ -97,7 +97,7 @@ struct Desk {
 
 impl KafkaDeadLetters {
     /// Of this cluster.
-    pub fn new(settings: &Settings, acked: Acked) -> KafkaDeadLetters {
+    pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
         let desk = Desk {
             reader: LogReader::new(settings),
             updates: settings.topics.dead_updates.clone(),
@@ -137,13 +137,13 @@ impl KafkaDeadLetters {
 #[async_trait]
 impl DeadLetters for KafkaDeadLetters {
     async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
-        let mut places = Vec::with_capacity(items.len());
+        let mut positions = Vec::with_capacity(items.len());
         for item in &items {
             let value = serde_json::to_vec(item)
                 .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}")))?;
-            places.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
+            positions.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
         }
-        for place in places {
+        for place in positions {
             answered(place).await?;
         }
         Ok(())
@@ -363,15 +363,15 @@ mod tests {
 
     #[test]
     fn a_number_names_one_place_and_orders_by_offset() {
-        let places = [
+        let positions = [
             Place { source: Source::Updates, partition: Partition(0), offset: 0 },
             Place { source: Source::Deliveries, partition: Partition(0), offset: 0 },
             Place { source: Source::Updates, partition: Partition(32_767), offset: 0 },
             Place { source: Source::Deliveries, partition: Partition(3), offset: 1 },
             Place { source: Source::Updates, partition: Partition(0), offset: (1 << 46) - 1 },
         ];
-        assert!(places.is_sorted_by_key(|place| place.number()));
-        for place in places {
+        assert!(positions.is_sorted_by_key(|place| place.number()));
+        for place in positions {
             assert_eq!(Place::of(place.number()), place);
         }
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pricedrop_model::Update;
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake};
 
-use crate::client::ack_producer::{Acked, Outgoing, Place, SendError, answered};
+use crate::client::ack_producer::{AckProducer, Outgoing, Place, SendError, answered};
 use crate::settings::Settings;
 
 /// Why an offset is refused.
@@ -15,13 +15,13 @@ const NO_OFFSET: &str = "an offset cannot be asked for here: the input is on Kaf
 /// that Java clients would choose.
 #[derive(Clone)]
 pub struct KafkaIntake {
-    acked: Acked,
+    acked: AckProducer,
     topic: String,
 }
 
 impl KafkaIntake {
     /// Over this producer.
-    pub fn new(settings: &Settings, acked: Acked) -> KafkaIntake {
+    pub fn new(settings: &Settings, acked: AckProducer) -> KafkaIntake {
         KafkaIntake { acked, topic: settings.topics.prices.clone() }
     }
 }
@@ -34,7 +34,7 @@ impl PriceIntake for KafkaIntake {
         if offset.is_some() {
             return Err(IntakeError::NoOffset(NO_OFFSET.into()));
         }
-        let mut places: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
+        let mut positions: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
         for record in &records {
             let product = product(record);
             let place = self.acked.hand_over(Outgoing {
@@ -46,13 +46,13 @@ impl PriceIntake for KafkaIntake {
             });
             let place = place.await;
             let failed = place.is_err();
-            places.push(place);
+            positions.push(place);
             if failed {
                 break;
             }
         }
-        let (mut positions, mut failed) = (Vec::with_capacity(places.len()), Vec::new());
-        for place in places {
+        let (mut positions, mut failed) = (Vec::with_capacity(positions.len()), Vec::new());
+        for place in positions {
             let answer = match place {
                 Ok(place) => answered(place).await,
                 Err(error) => Err(error),

@@ -20,8 +20,8 @@ use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
 use crate::client::raw::Records;
 use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::retries_topic::{self, Entry};
-use crate::group::group_consumer::{Held, Member};
 use crate::group::acquisition::Acquisition;
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::settings::{Delivery, Start};
 
@@ -62,7 +62,7 @@ pub struct Restored {
 /// The ledger of one dispatcher.
 pub struct Ledger {
     options: DispatchOptions,
-    member: Arc<Member>,
+    member: Arc<GroupConsumer>,
     transactions: Transactions,
     owned: BTreeMap<Partition, Owned>,
     version: u64,
@@ -73,7 +73,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Over this membership.
-    pub fn new(options: DispatchOptions, member: Arc<Member>) -> Ledger {
+    pub fn new(options: DispatchOptions, member: Arc<GroupConsumer>) -> Ledger {
         let id = options.transactional_id.clone();
         let transactions = Transactions::new(&options.settings, id, Delivery::ExactlyOnce);
         Ledger {
@@ -93,8 +93,8 @@ impl Ledger {
     }
 
     /// Whether all was taken over that the group gave, be it nothing.
-    pub fn is_level(&self) -> bool {
-        self.member.knows(self.version)
+    pub fn assignment_is_ready(&self) -> bool {
+        self.member.assignment_is_ready(self.version)
     }
 
     /// The partitions that were taken over.
@@ -113,7 +113,7 @@ impl Ledger {
             return Ok(Vec::new());
         }
         self.let_go();
-        let new: Vec<Held> =
+        let new: Vec<PartitionEpoch> =
             self.member.held().into_iter().filter(|(p, _)| !self.owned.contains_key(p)).collect();
         let taken = self.take_over(&new, token)?;
         self.version = version;
@@ -130,10 +130,10 @@ impl Ledger {
         gone
     }
 
-    fn take_over(&mut self, new: &[Held], token: u64) -> Result<Vec<Restored>, Error> {
+    fn take_over(&mut self, new: &[PartitionEpoch], token: u64) -> Result<Vec<Restored>, Error> {
         if new.is_empty() {
             // It may have had something before.
-            let nothing = self.owned.is_empty() && self.member.knows(self.member.version());
+            let nothing = self.owned.is_empty() && self.member.assignment_is_ready(self.member.version());
             return if nothing { self.abort_hanging(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
         }
         self.compare_counts()?;
@@ -162,7 +162,7 @@ impl Ledger {
         }
     }
 
-    fn abort_hanging(&mut self, held: &[Held]) -> Result<(), Error> {
+    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
         let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
         self.steps(&group).abort_hanging(held, &[&topic], |records, partition| {
             retries_topic::push_marker(records, partition, 0, &group);
@@ -237,7 +237,7 @@ impl Ledger {
     ) -> Result<Vec<Restored>, Error> {
         self.let_go();
         let ours = self.owned.iter().filter(|(partition, _)| partitions.contains(partition));
-        let (held, offsets): (Vec<Held>, Vec<_>) =
+        let (held, offsets): (Vec<PartitionEpoch>, Vec<_>) =
             ours.map(|(p, owned)| ((*p, owned.epoch), (*p, owned.settled))).unzip();
         if held.is_empty() {
             return Ok(Vec::new());
@@ -248,7 +248,7 @@ impl Ledger {
 
     fn restore(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         token: u64,
     ) -> Result<Vec<Restored>, Error> {
@@ -301,7 +301,7 @@ impl Ledger {
     /// Reads the notifications of these partitions on.
     pub fn read_on(&self, partitions: &[Partition]) {
         let settled = |partition: &Partition| Some((*partition, self.owned.get(partition)?.settled));
-        self.member.go_on(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
+        self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
     /// Goes back to what is settled, everywhere: the dispatcher forgets what it
@@ -345,7 +345,7 @@ impl Ledger {
     }
 
     /// What of these writes concerns partitions of ours.
-    fn ours(&self, writes: &[Writes]) -> (Vec<Held>, Vec<(Partition, i64)>, Records) {
+    fn ours(&self, writes: &[Writes]) -> (Vec<PartitionEpoch>, Vec<(Partition, i64)>, Records) {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         for (partition, offset) in writes.iter().flat_map(|one| &one.offsets) {
             if let Some(owned) = self.owned.get(partition).filter(|owned| owned.known) {
@@ -381,7 +381,7 @@ impl Ledger {
 
     fn transact(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         records: &mut Records,
     ) -> Result<(), CommitError> {

@@ -18,7 +18,7 @@ use crate::client::log::Logged;
 use crate::client::marker_reader::{open_partitions, reader, reader_of_all};
 use crate::client::queries::partitions_of;
 use crate::client::raw::Records;
-use crate::group::group_consumer::{Held, Member};
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::settings::Settings;
 
@@ -29,7 +29,7 @@ pub struct Acquisition<'a> {
     /// The consumer group.
     pub group: &'a str,
     /// Our member of it.
-    pub member: &'a Member,
+    pub member: &'a GroupConsumer,
     /// Our producer.
     pub transactions: &'a mut Transactions,
 }
@@ -67,12 +67,12 @@ impl Acquisition<'_> {
     /// The cluster is away, or a partition moved.
     pub fn abort_hanging(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         topics: &[&str],
         mark: impl Fn(&mut Records, Partition),
     ) -> Result<(), Error> {
         self.transactions.prepare()?;
-        if !self.transactions.may_hang() {
+        if !self.transactions.may_have_hanging() {
             return Ok(());
         }
         let (reader, all) = (reader(self.settings)?, reader_of_all(self.settings, self.group)?);
@@ -80,7 +80,7 @@ impl Acquisition<'_> {
         for topic in topics {
             open.push((topic, open_partitions(&reader, &all, topic)?));
         }
-        self.transactions.end_what_hangs(self.member, held, &all, |producer| {
+        self.transactions.abort_hanging_transactions(self.member, held, &all, |producer| {
             open.into_iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
                 |(topic, partitions)| {
                     let mut records = Records::default();
@@ -97,7 +97,7 @@ impl Acquisition<'_> {
     /// A partition moved, or the cluster is away: acquire again.
     pub fn write(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         topic: &str,
         mut records: Records,

@@ -15,8 +15,8 @@ use crate::client::log::Logged;
 use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
 use crate::client::raw::{Records, Value};
 use crate::client::token::fresh_token;
-use crate::group::group_consumer::{Held, Member};
 use crate::group::acquisition::Acquisition;
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::Transactions;
 use crate::notifier::changelog::{self, ACCEPTED, Entry, MARKER, PARTITIONS, POSITION};
 use crate::notifier::offset_check::{counted, words_for_outgrown};
@@ -26,7 +26,7 @@ use crate::settings::Start;
 
 /// What became of partitions that are ours now.
 #[derive(Default)]
-pub struct TakenOver {
+pub struct Acquired {
     /// They can be read on.
     pub owned: BTreeMap<Partition, Owned>,
     /// They wait for a person, and why.
@@ -46,11 +46,11 @@ struct Told {
 }
 
 /// One take-over.
-pub struct TakeOver<'a> {
+pub struct Acquire<'a> {
     /// How the worker works.
     pub options: &'a Options,
     /// The member of the group.
-    pub member: &'a Member,
+    pub member: &'a GroupConsumer,
     /// Its producer.
     pub transactions: &'a mut Transactions,
     /// The rebalance that gave us the partitions: behind the next one they are not
@@ -58,12 +58,12 @@ pub struct TakeOver<'a> {
     pub version: u64,
 }
 
-impl TakeOver<'_> {
+impl Acquire<'_> {
     /// Takes these partitions over.
     ///
     /// # Errors
     /// The cluster is away; partitions moved meanwhile; or somebody has to look.
-    pub fn run(&mut self, held: &[Held]) -> Result<TakenOver, Error> {
+    pub fn run(&mut self, held: &[PartitionEpoch]) -> Result<Acquired, Error> {
         let began = std::time::Instant::now();
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let reader = reader(&self.options.settings)?;
@@ -73,12 +73,12 @@ impl TakeOver<'_> {
         self.abort_hanging(held)?;
         let committed = self.member.committed(&partitions)?;
         let (fresh, lost) = self.first_offsets(&reader, &partitions, &committed)?;
-        let ours: Vec<Held> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
+        let ours: Vec<PartitionEpoch> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
         let offsets: Vec<(Partition, i64)> = ours
             .iter()
             .map(|(p, _)| (*p, *committed.get(p).or(fresh.get(p)).expect("one of both")))
             .collect();
-        let mut taken = TakenOver { stopped: lost, ..TakenOver::default() };
+        let mut taken = Acquired { stopped: lost, ..Acquired::default() };
         if ours.is_empty() {
             return Ok(taken);
         }
@@ -114,15 +114,10 @@ impl TakeOver<'_> {
     /// The steps that a dispatcher takes, too.
     fn steps(&mut self) -> Acquisition<'_> {
         let settings = &self.options.settings;
-        Acquisition {
-            settings,
-            group: &settings.group,
-            member: self.member,
-            transactions: self.transactions,
-        }
+        Acquisition { settings, group: &settings.group, member: self.member, transactions: self.transactions }
     }
 
-    fn abort_hanging(&mut self, held: &[Held]) -> Result<(), Error> {
+    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
         let topics = &self.options.settings.topics;
         let written = [&*topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
         self.steps().abort_hanging(held, &written, |records, partition| {
@@ -220,7 +215,7 @@ impl TakeOver<'_> {
 
     fn write_markers(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         fresh: &BTreeMap<Partition, i64>,
         token: u64,
@@ -235,7 +230,12 @@ impl TakeOver<'_> {
         self.write(held, offsets, records)
     }
 
-    fn write(&mut self, held: &[Held], offsets: &[(Partition, i64)], records: Records) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        held: &[PartitionEpoch],
+        offsets: &[(Partition, i64)],
+        records: Records,
+    ) -> Result<(), Error> {
         let state = &self.options.settings.topics.state;
         self.steps().write(held, offsets, state, records)
     }
@@ -243,7 +243,7 @@ impl TakeOver<'_> {
     fn read_states(
         &self,
         reader: &BaseConsumer<Logged>,
-        held: &[Held],
+        held: &[PartitionEpoch],
         token: u64,
     ) -> Result<Vec<Told>, Error> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
@@ -333,11 +333,16 @@ impl TakeOver<'_> {
 
     /// Makes accepted offsets the group's own, and stores how many partitions
     /// there are.
-    fn adopt(&mut self, held: &[Held], adopted: &[(Partition, i64)], count: u32) -> Result<(), Error> {
+    fn adopt(
+        &mut self,
+        held: &[PartitionEpoch],
+        adopted: &[(Partition, i64)],
+        count: u32,
+    ) -> Result<(), Error> {
         if adopted.is_empty() {
             return Ok(());
         }
-        let held: Vec<Held> =
+        let held: Vec<PartitionEpoch> =
             held.iter().filter(|(p, _)| adopted.iter().any(|(one, _)| one == p)).copied().collect();
         let mut records = Records::default();
         for (partition, offset) in adopted {
