@@ -137,13 +137,13 @@ impl KafkaDeadLetters {
 #[async_trait]
 impl DeadLetters for KafkaDeadLetters {
     async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
-        let mut positions = Vec::with_capacity(items.len());
+        let mut places = Vec::with_capacity(items.len());
         for item in &items {
             let value = serde_json::to_vec(item)
                 .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}")))?;
-            positions.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
+            places.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
         }
-        for place in positions {
+        for place in places {
             answered(place).await?;
         }
         Ok(())
@@ -363,15 +363,15 @@ mod tests {
 
     #[test]
     fn a_number_names_one_place_and_orders_by_offset() {
-        let positions = [
+        let places = [
             Place { source: Source::Updates, partition: Partition(0), offset: 0 },
             Place { source: Source::Deliveries, partition: Partition(0), offset: 0 },
             Place { source: Source::Updates, partition: Partition(32_767), offset: 0 },
             Place { source: Source::Deliveries, partition: Partition(3), offset: 1 },
             Place { source: Source::Updates, partition: Partition(0), offset: (1 << 46) - 1 },
         ];
-        assert!(positions.is_sorted_by_key(|place| place.number()));
-        for place in positions {
+        assert!(places.is_sorted_by_key(|place| place.number()));
+        for place in places {
             assert_eq!(Place::of(place.number()), place);
         }
     }

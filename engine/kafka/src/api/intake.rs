@@ -34,7 +34,7 @@ impl PriceIntake for KafkaIntake {
         if offset.is_some() {
             return Err(IntakeError::NoOffset(NO_OFFSET.into()));
         }
-        let mut positions: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
+        let mut places: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
         for record in &records {
             let product = product(record);
             let place = self.acked.hand_over(Outgoing {
@@ -46,13 +46,13 @@ impl PriceIntake for KafkaIntake {
             });
             let place = place.await;
             let failed = place.is_err();
-            positions.push(place);
+            places.push(place);
             if failed {
                 break;
             }
         }
-        let (mut positions, mut failed) = (Vec::with_capacity(positions.len()), Vec::new());
-        for place in positions {
+        let (mut positions, mut failed) = (Vec::with_capacity(places.len()), Vec::new());
+        for place in places {
             let answer = match place {
                 Ok(place) => answered(place).await,
                 Err(error) => Err(error),
