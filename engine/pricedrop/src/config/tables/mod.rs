@@ -64,8 +64,3 @@ pub fn tables() -> &'static [Table] {
 pub fn fields() -> impl Iterator<Item = &'static Field> + Clone {
     TABLES.iter().flat_map(|table| &table.fields)
 }
-
-/// A list of texts as a default.
-fn texts(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
-}
