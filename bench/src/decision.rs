@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use pricedrop_model::{Mode, Price};
 
+use crate::measure::{median, report};
+use crate::native;
 use crate::rig::{Rig, update, watch};
-use crate::{median, native, report};
 
 /// Drops of one run, each followed by the rise that arms its ten again.
 const DROPS: usize = 500;
@@ -27,7 +28,7 @@ pub fn run() {
         let updates: Vec<Bytes> = (0..DROPS).flat_map(|_| [above.clone(), below.clone()]).collect();
         let begin = rig.store.outbox_end();
         let time = median(|| rig.post(&updates));
-        assert_eq!(rig.store.outbox_end() - begin, (DROPS * 10 * crate::RUNS) as i64);
+        assert_eq!(rig.store.outbox_end() - begin, (DROPS * 10 * crate::measure::RUNS) as i64);
         let each = time / DROPS as u32;
         let baseline = *baseline.get_or_insert(each);
         let ratio = each.as_secs_f64() / baseline.as_secs_f64();

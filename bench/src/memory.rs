@@ -2,8 +2,9 @@
 
 use pricedrop_model::Mode;
 
+use crate::measure::report;
+use crate::native;
 use crate::rig::{Rig, cents, update, watch};
-use crate::{native, report};
 
 const WATCHES: usize = 1_000_000;
 const PRODUCTS: usize = 100_000;

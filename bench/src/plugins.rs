@@ -6,8 +6,9 @@ use bytes::Bytes;
 use pricedrop_model::plugin::{NoPlugins, Plugins};
 use pricedrop_model::{Mode, Price, ProductId};
 
+use crate::measure::{median, per_second, report};
+use crate::native;
 use crate::rig::{Rig, cents, update, watch};
-use crate::{median, native, per_second, report};
 
 const UPDATES: usize = 100_000;
 const PRODUCTS: usize = 1_000;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use pricedrop_model::Mode;
 
+use crate::measure::{RUNS, median, per_second, report};
+use crate::native;
 use crate::rig::{Rig, cents, update, watch};
-use crate::{RUNS, median, native, per_second, report};
 
 /// Notifications of one run.
 const TOLD: usize = 1_000_000;

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 
 use super::processor::Processor;
 use super::rig::{PATIENCE, Rig, Watched};
+use super::shape::{Shape, TOLD};
 use super::world::{World, say};
-use super::{Shape, TOLD, Times, ratio};
-use crate::{RUNS, per_second, report};
+use crate::measure::{RUNS, Times, per_second, ratio, report};
 
 /// Rounds before those that count.
 const WARM_UPS: usize = 2;

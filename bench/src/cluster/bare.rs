@@ -8,8 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::TOLD;
 use super::rig::{PARTITIONS, PATIENCE};
+use super::shape::TOLD;
 
 /// Sends the very bytes that a notifier told in a round.
 pub struct Producer {

@@ -8,7 +8,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDecimal, CqlTimestamp};
 
-use super::Shape;
+use super::shape::Shape;
 
 /// Rows of one batch, all of one product: below Cassandra's limits.
 const BATCH_ROWS: usize = 100;

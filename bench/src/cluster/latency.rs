@@ -10,9 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::rig::{PARTITIONS, PATIENCE, Rig, Watched};
+use super::shape::Shape;
 use super::world::{World, say};
-use super::{Shape, Times};
-use crate::{RUNS, report};
+use crate::measure::{RUNS, Times, report};
 
 /// Times every product drops in a round.
 const LAPS: usize = 3;

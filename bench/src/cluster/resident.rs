@@ -5,10 +5,10 @@ use std::process::Command;
 
 use pricedrop_kafka::Delivery;
 
-use super::Shape;
 use super::rig::{PARTITIONS, Rig, Watched};
+use super::shape::Shape;
 use super::world::{Addresses, World};
-use crate::{RUNS, report};
+use crate::measure::{RUNS, report};
 
 /// The name by which that process knows what to do.
 pub const CHILD: &str = "resident-alone";

@@ -20,8 +20,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::runtime::Runtime;
 
+use super::shape::{Shape, TOLD};
 use super::world::{Addresses, unique};
-use super::{Shape, TOLD};
 use crate::native;
 use crate::rig::{cents, update};
 

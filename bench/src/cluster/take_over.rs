@@ -14,11 +14,11 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
 use super::rig::{PATIENCE, Rig};
+use super::shape::Shape;
 use super::world::{World, say, unique};
-use super::{Shape, Times, ratio};
+use crate::measure::{RUNS, Times, ratio, report};
 use crate::native;
 use crate::rig::{cents, update};
-use crate::{RUNS, report};
 
 const PRODUCTS: usize = 1_000_000;
 

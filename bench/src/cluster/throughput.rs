@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_kafka::Delivery;
 
+use super::bare;
 use super::processor::Processor;
 use super::rig::{PARTITIONS, Rig, Watched};
+use super::shape::{Shape, TOLD};
 use super::world::{World, say};
-use super::{Shape, TOLD, Times, bare, ratio};
-use crate::{RUNS, per_second, report};
+use crate::measure::{RUNS, Times, per_second, ratio, report};
 
 const RIGS: [(&str, Delivery, Watched); 4] = [
     ("exactly once, Redis before Cassandra", Delivery::ExactlyOnce, Watched::Cache),

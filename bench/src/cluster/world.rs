@@ -94,8 +94,8 @@ impl World {
             let policies = store.policies();
             policies.activate(bucketing.identity()).await.unwrap();
             say(&format!("watches are written after {:.0} s", begun.elapsed().as_secs_f64()));
-            let indexed = policies.repair(&super::Shape::One.product(0)).await.unwrap();
-            assert_eq!(indexed, super::TOLD as u64);
+            let indexed = policies.repair(&super::shape::Shape::One.product(0)).await.unwrap();
+            assert_eq!(indexed, super::shape::TOLD as u64);
         });
         say(&format!("Cassandra is filled after {:.0} s", begun.elapsed().as_secs_f64()));
     }

@@ -15,9 +15,10 @@ use super::limits::BATCHES;
 use super::list::{Listing, list_product};
 use super::part::text;
 use super::rows::NO_WRITE_TIME;
+use super::shared::Shared;
 use super::tables::Table;
+use super::view;
 use super::write::{Applied, Change, apply, batches, row_key};
-use super::{Shared, view};
 
 /// The watches in Cassandra.
 #[derive(Clone)]

@@ -65,7 +65,6 @@ pub use leases::EmbeddedLeases;
 pub use options::Options;
 pub use outbox::{EmbeddedNotifications, EmbeddedOutbox};
 pub use policies::EmbeddedPolicies;
-pub use pricedrop_model::migration::Progress;
 pub use prices::EmbeddedPrices;
 pub use recipients::EmbeddedRecipients;
 pub use retries::EmbeddedRetries;

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pricedrop_embedded::{Embedded, Options, PARTITION, PriceIntake};
+use pricedrop_model::channel::Channel;
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
-use pricedrop_model::plugin::{
-    Bucketing, Channel, Error as PluginError, Plugins, PolicyIdentity, Throttling,
-};
+use pricedrop_model::plugin::{Bucketing, Error as PluginError, Plugins, PolicyIdentity, Throttling};
 use pricedrop_model::ports::{
     Commit, Committer as _, Outcome, PolicyRegistry as _, Scan, UpdateSource as _, WatchStore as _,
     WatchWriter as _,

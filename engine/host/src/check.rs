@@ -12,7 +12,8 @@ use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::host::FILE_BYTES;
 use crate::limits::Limits;
-use crate::load::{Loaded, Workshop};
+use crate::load::Workshop;
+use crate::loaded::Loaded;
 use crate::sidecar::Sidecar;
 
 /// What a check found.

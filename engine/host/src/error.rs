@@ -116,3 +116,6 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
         .filter(|(distance, name)| *distance <= name.len().max(3) / 2)
         .map(|(_, name)| name)
 }
+
+/// What to do about a plugin that breaks its contract.
+pub(crate) const MEND: &str = "mend the plugin";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Kind;
 use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
-use crate::plugin::Meta;
+use crate::meta::Meta;
 
 /// What happened to the plugin of one file stem since the start, across its
 /// generations.

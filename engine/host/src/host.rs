@@ -10,6 +10,7 @@
 //! Invariant: plugins are loaded without the slots' lock, and called without
 //! any. A caller that took a plugin keeps that generation.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,13 +19,16 @@ use arc_swap::ArcSwap;
 use pricedrop_model::channel::Channel;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
 
+use crate::cache::Cache;
 use crate::digest::Digest;
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Refusal, nearest};
 use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::health::Counters;
 use crate::last_good::LastGood;
-use crate::load::{Loaded, Workshop};
+use crate::load::Workshop;
+use crate::loaded::Loaded;
 use crate::options::Options;
 use crate::slots::{Slots, Table};
 use crate::status::Status;
@@ -81,6 +85,40 @@ impl Plugins for Host {
 
     fn channel(&self, name: &str) -> Option<Arc<dyn Channel>> {
         self.shared.table.load().channels.get(name).cloned().map(|channel| channel as Arc<dyn Channel>)
+    }
+}
+
+impl Options {
+    /// Loads the plugins of the folder.
+    ///
+    /// # Errors
+    /// Two of a kind and none named; a named one missing or unusable, with no
+    /// last-good pair to serve instead; no private data folder.
+    pub fn build(self) -> Result<Host, Error> {
+        let engine = Engine::new()?;
+        let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
+        let cache = subfolder("compiled").map(|folder| Cache::open(folder, &engine)).transpose()?;
+        let kept = LastGood::open(subfolder("last-good"))?;
+        let workshop = Workshop {
+            engine,
+            cache,
+            limits: self.limits.clone(),
+            allow_digests: self.allow_digests.clone(),
+        };
+        let named = [(Kind::Bucketing, &self.bucketing), (Kind::Throttling, &self.throttling)];
+        let named: BTreeMap<Kind, String> =
+            named.into_iter().filter_map(|(kind, stem)| Some((kind, stem.clone()?))).collect();
+        let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
+        let shared = Arc::new(Shared {
+            options: self,
+            workshop,
+            kept,
+            table: ArcSwap::default(),
+            slots: Mutex::new(slots),
+            loading: Mutex::new(()),
+        });
+        shared.start()?;
+        Ok(Host { shared })
     }
 }
 

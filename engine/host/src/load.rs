@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use pricedrop_model::plugin::{Bucketing as _, PolicyIdentity};
+use pricedrop_model::plugin::PolicyIdentity;
 use wasmtime::component::{Component, Linker};
 
 use crate::cache::Cache;
@@ -15,13 +15,15 @@ use crate::contract::throttling::{Throttling, ThrottlingPolicy};
 use crate::contract::{Contract, Description, bindings};
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{Kind, Refusal};
+use crate::error::{Kind, MEND, Refusal};
 use crate::files::PluginFiles;
 use crate::health::{Counters, Health};
 use crate::limits::Limits;
 use crate::load_check;
+use crate::loaded::Loaded;
 use crate::log::LogLines;
-use crate::plugin::{Instance, Meta, Plugin};
+use crate::meta::Meta;
+use crate::plugin::{Instance, Plugin};
 use crate::settings::{Settings, check_about, check_address_kind, cut};
 use crate::sidecar::Sidecar;
 use crate::store::{Data, Logging, explain};
@@ -34,57 +36,6 @@ pub(crate) struct Workshop {
     pub(crate) cache: Option<Cache>,
     pub(crate) limits: Limits,
     pub(crate) allow_digests: Option<Vec<String>>,
-}
-
-/// A plugin that passed every check.
-#[derive(Clone)]
-pub(crate) enum Loaded {
-    Bucketing(Arc<BucketingPolicy>),
-    Throttling(Arc<ThrottlingPolicy>),
-    Channel(Arc<ChannelPlugin>),
-}
-
-impl Loaded {
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Loaded::Bucketing(_) => Kind::Bucketing,
-            Loaded::Throttling(_) => Kind::Throttling,
-            Loaded::Channel(_) => Kind::Channel,
-        }
-    }
-
-    pub(crate) fn meta(&self) -> &Meta {
-        match self {
-            Loaded::Bucketing(policy) => &policy.plugin.meta,
-            Loaded::Throttling(policy) => &policy.plugin.meta,
-            Loaded::Channel(channel) => &channel.plugin.meta,
-        }
-    }
-
-    pub(crate) fn health(&self) -> &Health {
-        match self {
-            Loaded::Bucketing(policy) => &policy.plugin.health,
-            Loaded::Throttling(policy) => &policy.plugin.health,
-            Loaded::Channel(channel) => &channel.plugin.health,
-        }
-    }
-
-    /// The identity of a bucketing policy.
-    pub(crate) fn policy(&self) -> Option<&PolicyIdentity> {
-        match self {
-            Loaded::Bucketing(policy) => Some(policy.identity()),
-            _ => None,
-        }
-    }
-
-    /// Lets go of idle instances: it does not serve any more.
-    pub(crate) fn cool_down(&self) {
-        match self {
-            Loaded::Bucketing(policy) => policy.plugin.cool_down(),
-            Loaded::Throttling(policy) => policy.plugin.cool_down(),
-            Loaded::Channel(channel) => channel.plugin.cool_down(),
-        }
-    }
 }
 
 impl Workshop {
@@ -312,5 +263,3 @@ impl Workshop {
         Ok(description)
     }
 }
-
-pub(crate) const MEND: &str = "mend the plugin";

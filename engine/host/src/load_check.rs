@@ -14,8 +14,8 @@ use pricedrop_model::{BucketId, Price};
 
 use crate::contract::bucketing::Bucketing;
 use crate::digest::Digest;
+use crate::error::MEND;
 use crate::limits::CHECK_ITEMS;
-use crate::load::MEND;
 use crate::plugin::{Failure, Plugin};
 
 /// Why a policy failed its check.

@@ -1,22 +1,12 @@
-//! How a host is set up, and its start.
+//! How a host is set up.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
 use pricedrop_model::plugin::PolicyIdentity;
 
-use crate::cache::Cache;
-use crate::engine::Engine;
-use crate::error::{Error, Kind};
-use crate::host::{Host, Shared};
-use crate::last_good::LastGood;
 use crate::limits::Limits;
-use crate::load::Workshop;
-use crate::slots::Slots;
 
-/// How a host is set up.
+/// The folder, what of it serves, and the limits.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The plugin folder. It need not exist.
@@ -30,7 +20,7 @@ pub struct Options {
     pub throttling: Option<String>,
     /// The policy whose buckets are served; none: none was ever written.
     pub active_policy: Option<PolicyIdentity>,
-    /// Whether [`Host::watch`] follows the folder.
+    /// Whether [`Host::watch`](crate::Host::watch) follows the folder.
     pub reload: bool,
     /// SHA-256 of the `.wasm` files that may be loaded; none: all may.
     pub allow_digests: Option<Vec<String>>,
@@ -56,39 +46,5 @@ impl Default for Options {
             poll_ms: 5_000,
             limits: Limits::default(),
         }
-    }
-}
-
-impl Options {
-    /// Loads the plugins of the folder.
-    ///
-    /// # Errors
-    /// Two of a kind and none named; a named one missing or unusable, with no
-    /// last-good pair to serve instead; no private data folder.
-    pub fn build(self) -> Result<Host, Error> {
-        let engine = Engine::new()?;
-        let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
-        let cache = subfolder("compiled").map(|folder| Cache::open(folder, &engine)).transpose()?;
-        let kept = LastGood::open(subfolder("last-good"))?;
-        let workshop = Workshop {
-            engine,
-            cache,
-            limits: self.limits.clone(),
-            allow_digests: self.allow_digests.clone(),
-        };
-        let named = [(Kind::Bucketing, &self.bucketing), (Kind::Throttling, &self.throttling)];
-        let named: BTreeMap<Kind, String> =
-            named.into_iter().filter_map(|(kind, stem)| Some((kind, stem.clone()?))).collect();
-        let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
-        let shared = Arc::new(Shared {
-            options: self,
-            workshop,
-            kept,
-            table: ArcSwap::default(),
-            slots: Mutex::new(slots),
-            loading: Mutex::new(()),
-        });
-        shared.start()?;
-        Ok(Host { shared })
     }
 }

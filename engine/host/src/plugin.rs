@@ -19,30 +19,13 @@ use wasmtime::Store;
 
 use crate::contract::bindings::types::Problem;
 use crate::contract::{Contract, Template};
-use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::health::Health;
 use crate::limits::{BISECT_FAILURES, IDLE_INSTANCES, Limits};
 use crate::log::LogLines;
+use crate::meta::Meta;
 use crate::settings::{Settings, cut};
 use crate::store::{Data, allow_cpu, explain, is_cpu, new_store};
-
-/// Who a plugin is.
-#[derive(Debug, Clone)]
-pub(crate) struct Meta {
-    /// Its file stem.
-    pub(crate) stem: String,
-    /// Its own id.
-    pub(crate) id: String,
-    /// `id@version`.
-    pub(crate) name: String,
-    /// What it says it does.
-    pub(crate) summary: String,
-    /// Of all its files.
-    pub(crate) digest: Digest,
-    /// Of the `.wasm` file alone.
-    pub(crate) wasm_digest: Digest,
-}
 
 /// What a plugin of contract `C` needs to run.
 pub(crate) struct Plugin<C: Contract> {

@@ -10,7 +10,8 @@ use crate::check::read;
 use crate::engine::Engine;
 use crate::error::{Error, Refusal as Refused};
 use crate::limits::Limits;
-use crate::load::{Loaded, Workshop};
+use crate::load::Workshop;
+use crate::loaded::Loaded;
 use crate::samples;
 
 /// A sample message and what the channel makes of it.

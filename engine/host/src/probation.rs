@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use crate::error::Kind;
 use crate::health::Reports;
 use crate::host::Shared;
-use crate::load::Loaded;
-use crate::plugin::Meta;
+use crate::loaded::Loaded;
+use crate::meta::Meta;
 
 /// How a serving plugin reaches the host: weakly, for the host holds it.
 struct Reporter(Weak<Shared>);

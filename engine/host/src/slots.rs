@@ -13,7 +13,7 @@ use crate::contract::throttling::ThrottlingPolicy;
 use crate::digest::Digest;
 use crate::error::Kind;
 use crate::health::Counters;
-use crate::load::Loaded;
+use crate::loaded::Loaded;
 
 /// All that is known of one file stem.
 #[derive(Default)]

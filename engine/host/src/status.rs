@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Kind;
 use crate::health::Counters;
-use crate::load::Loaded;
+use crate::loaded::Loaded;
 use crate::slots::{Slot, Slots, Table};
 
 /// Where a plugin stands.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// The bytes of a body within the limit.
 pub(crate) struct Body(pub(crate) Bytes);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Api;
 use crate::pages::{Asked, Named, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

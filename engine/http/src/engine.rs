@@ -12,7 +12,7 @@ use crate::api::MigrateError;
 use crate::metrics;
 use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 use pricedrop_model::health::{Reason, Severity};
 
 /// The process answers; nothing more.

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// Runs before every route. `/livez` needs no token, so that whoever restarts
 /// the engine needs none.

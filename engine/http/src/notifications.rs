@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::pages::{Asked, page_entries};
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// The offset to ask from next.
 pub(crate) const NEXT_OFFSET: HeaderName = HeaderName::from_static("pricedrop-next-offset");

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// A query whose mistakes are answered in words.
 pub(crate) struct Asked<T>(pub(crate) T);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, Entries, LineError};
 use crate::pages::{Asked, Named};
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// Most unreadable lines an answer lists; all of them are dead letters.
 const ERRORS_LISTED: usize = 20;

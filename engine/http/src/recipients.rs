@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, Entries, LineError, read_recipient};
 use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 use crate::watches::Deleted;
 
 /// What became of recipients written.

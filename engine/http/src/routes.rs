@@ -6,7 +6,7 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 
 use crate::problem::Refusal;
-use crate::server::State;
+use crate::state::State;
 use crate::{dead_letters, engine, guard, notifications, prices, recipients, watches};
 
 /// Every route behind the guard.

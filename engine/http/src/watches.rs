@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, Entries, LineError, read_watch};
 use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
 use crate::problem::{Answer, Refusal};
-use crate::server::State;
+use crate::state::State;
 
 /// What became of watches written.
 #[derive(Serialize)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use pricedrop_model::channel::Access;
 
+use super::clients::Clients;
 use super::credential::Bound;
 use super::hosts::Hosts;
-use super::http::Clients;
 use super::limits::Options;
 use super::mail::MailPool;
 

@@ -1,60 +1,22 @@
 //! Requests: allowed hosts only, no redirects, no proxies, everything bounded.
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pricedrop_model::channel::{HttpRequest, Method, Reply, SendError, SendRequest};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
+use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::channel::ChannelAccess;
+use super::clients::describe;
 use super::credential::{self, Bound, Call};
 use super::headers;
-use super::hosts::Reach;
-use super::limits::{Options, REASON_BYTES};
-use super::resolve::{Private, PublicOnly};
+use super::limits::Options;
+use super::resolve::Private;
 use super::secret::Secrets;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// The connections of one channel: one pool for names that must lead to the
-/// public internet, one for hosts listed as private.
-pub(super) struct Clients {
-    public: Client,
-    anywhere: Client,
-}
-
-impl Clients {
-    pub(super) fn new(options: &Options, tls: &rustls::ClientConfig) -> Result<Clients, String> {
-        let client = |builder: ClientBuilder| {
-            builder
-                .tls_backend_preconfigured(tls.clone())
-                .no_proxy()
-                .redirect(redirect::Policy::none())
-                .retry(retry::never())
-                .referer(false)
-                .user_agent(concat!("pricedrop/", env!("CARGO_PKG_VERSION")))
-                .pool_idle_timeout(Duration::from_millis(options.idle_ms))
-                .pool_max_idle_per_host(options.idle_connections)
-                .build()
-                .map_err(|error| describe(&error))
-        };
-        Ok(Clients {
-            public: client(Client::builder().dns_resolver(Arc::new(PublicOnly)))?,
-            anywhere: client(Client::builder())?,
-        })
-    }
-
-    /// The client for a host that may lie there.
-    pub(super) fn of(&self, reach: Reach) -> &Client {
-        match reach {
-            Reach::Public => &self.public,
-            Reach::Anywhere => &self.anywhere,
-        }
-    }
-}
 
 /// Makes one request.
 pub(super) async fn send(
@@ -184,22 +146,4 @@ fn unanswered(error: &reqwest::Error) -> Result<Reply, SendError> {
         true => Err(SendError::Refused(describe(error))),
         false => Ok(Reply::Unanswered(describe(error))),
     }
-}
-
-/// The causes in words, without the URL: that may be a secret itself.
-pub(super) fn describe(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    if text.is_empty() {
-        text.push_str("the request failed");
-    }
-    text.truncate(text.floor_char_boundary(REASON_BYTES));
-    text
 }

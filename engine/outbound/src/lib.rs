@@ -11,6 +11,7 @@
 
 mod address;
 mod channel;
+mod clients;
 mod credential;
 mod dkim;
 mod headers;

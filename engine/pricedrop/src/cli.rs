@@ -1,17 +1,16 @@
 //! The command line: what can be asked, in the order of the help.
 
 mod archive;
+mod servers;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
+pub use servers::{GoOn, Offsets, Schema, Topics};
 
-use crate::commands;
-use crate::config::{CONFIG_VARIABLE, Config};
-use crate::report::Stopped;
+use crate::config::CONFIG_VARIABLE;
 
 /// Tells people when a price falls to what they are waiting for.
 #[derive(Debug, Parser)]
@@ -325,63 +324,6 @@ pub enum Buckets {
     },
 }
 
-/// `pricedrop topics`.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Topics {
-    /// Make the topics that are missing; those that exist are left as they are.
-    Apply {
-        /// Those of a shadow.
-        #[arg(long)]
-        shadow: bool,
-    },
-    /// Compare the topics with what the engine needs.
-    Check {
-        /// Those of a shadow.
-        #[arg(long)]
-        shadow: bool,
-    },
-}
-
-/// `pricedrop offsets`.
-#[derive(Debug, Subcommand)]
-pub enum Offsets {
-    /// Say where partitions go on whose offset and states do not belong together, and what that
-    /// skips or repeats.
-    Accept {
-        /// Of this partition; by default of all that differ.
-        #[arg(long, value_name = "N")]
-        partition: Option<i32>,
-        /// Where it goes on.
-        #[arg(long, value_enum, default_value_t = GoOn::Group)]
-        at: GoOn,
-        /// Of the shadow's group and states.
-        #[arg(long)]
-        shadow: bool,
-    },
-}
-
-/// Where a partition goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GoOn {
-    /// At the group's offset, if the log has it.
-    Group,
-    /// Where its states were stored, if the log has it.
-    States,
-    /// At the log's first record.
-    Earliest,
-    /// Behind the log's last record.
-    Latest,
-}
-
-/// `pricedrop schema`.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Schema {
-    /// Make the keyspace and tables that are missing; one of another shape is refused.
-    Apply,
-    /// Compare the tables with what the engine needs.
-    Check,
-}
-
 /// `pricedrop plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
@@ -430,39 +372,4 @@ pub enum ConfigCommand {
     Example,
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
-}
-
-/// Parses, does, says.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match execute(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stopped) => stopped.exit(),
-    }
-}
-
-fn execute(cli: Cli) -> Result<(), Stopped> {
-    match cli.command {
-        Command::Config(ConfigCommand::Example) => return commands::config::example(),
-        Command::Config(ConfigCommand::Schema) => return commands::config::schema(),
-        _ => {}
-    }
-    let config = Config::load(cli.config.as_deref())?;
-    match cli.command {
-        Command::Run(asked) => crate::run::run(&config, &asked),
-        Command::Simulate(asked) => commands::simulate::execute(&config, &asked),
-        Command::Watch(asked) => commands::watch::execute(&config, asked),
-        Command::Recipient(asked) => commands::recipient::execute(&config, asked),
-        Command::Notifications(asked) => commands::notifications::execute(&config, asked),
-        Command::Dlq(asked) => commands::dlq::execute(&config, asked),
-        Command::Buckets(asked) => commands::buckets::execute(&config, asked),
-        Command::Topics(asked) => commands::topics::execute(&config, asked),
-        Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
-        Command::Replay(asked) => commands::replay::execute(&config, &asked),
-        Command::Archive(asked) => commands::archive::execute(&config, &asked),
-        Command::Schema(asked) => commands::schema::execute(&config, asked),
-        Command::Doctor(asked) => commands::doctor::execute(&config, asked.role),
-        Command::Plugin(asked) => commands::plugin::execute(&config, asked),
-        Command::Config(_) => commands::config::check(&config),
-    }
 }

@@ -2,10 +2,11 @@
 //! that names an adapter.
 //!
 //! ```text
-//! cli.rs (what can be asked) ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine
-//!    │                      ├──▶ simulate/    files in, notifications out
-//!    ▼                      └──▶ run/         the engine itself: adapters behind ports
-//! config/ (one table of fields)
+//! execute.rs ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine
+//!    │  │           └──▶ simulate/    files in, notifications out
+//!    │  └──▶ run/         the engine itself: adapters behind ports
+//!    ▼
+//! cli.rs (what can be asked) · config/ (one table of fields)
 //! ```
 
 pub mod cli;
@@ -13,6 +14,8 @@ pub mod cli_reference;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod execute;
+mod remedies;
 pub mod report;
 pub mod run;
 pub mod simulate;

@@ -1,4 +1,4 @@
-//! `pricedrop`: see [`pricedrop::cli`].
+//! `pricedrop`: see [`pricedrop::execute`].
 
 use std::process::ExitCode;
 
@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pricedrop::cli::main()
+    pricedrop::execute::main()
 }

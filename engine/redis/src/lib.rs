@@ -109,7 +109,7 @@ impl Redis {
     /// # Errors
     /// It is away, or does not let us in.
     pub async fn missing_rights(&self) -> Result<Vec<String>, Error> {
-        rights::missing(self).await
+        rights::missing(&self.lane(), &self.options).await
     }
 
     /// What was counted since the start, over all connections.

@@ -1,9 +1,12 @@
 //! What we may do, found out by doing it with a key that nobody uses.
 
+use std::time::Duration;
+
+use pricedrop_model::ports::Error;
 use redis::{ErrorKind, ServerErrorKind};
 
-use super::Redis;
-use pricedrop_model::ports::Error;
+use super::lane::Lane;
+use super::options::Options;
 
 /// Every command that the scripts, or we, send: with arguments that change no
 /// key but `{k}`, and leave nothing of it.
@@ -46,11 +49,11 @@ const SCRIPT: (&str, &str) = ("return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff
 ///
 /// # Errors
 /// The server is away.
-pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
-    let key = format!("{}:doctor", redis.options.prefix);
-    let (lane, mut missing) = (redis.lane(), Vec::new());
+pub(super) async fn missing(lane: &Lane, options: &Options) -> Result<Vec<String>, Error> {
+    let key = format!("{}:doctor", options.prefix);
+    let (timeout, mut missing) = (Duration::from_millis(options.timeout_ms), Vec::new());
     for command in COMMANDS {
-        let words: Vec<String> = command.split(' ').map(|word| fill(word, redis, &key)).collect();
+        let words: Vec<String> = command.split(' ').map(|word| fill(word, options, &key)).collect();
         let mut asked = redis::Cmd::new();
         // One word to the reader, and to the server as well.
         match command {
@@ -58,7 +61,7 @@ pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
             _ => asked.arg(&words),
         };
         let refused = lane
-            .call(redis.timeout(), |mut session| async move {
+            .call(timeout, |mut session| async move {
                 match asked.query_async::<redis::Value>(&mut session.link).await {
                     Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                         Ok(Some(error.detail().unwrap_or_default().to_owned()))
@@ -74,7 +77,7 @@ pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
         if let Some(said) = refused {
             let verb = command.split(' ').next().unwrap_or_default().to_lowercase();
             missing.push(match (said.contains("key"), verb.as_str()) {
-                (true, _) => format!("~{}:*", redis.options.prefix),
+                (true, _) => format!("~{}:*", options.prefix),
                 (false, "script") => "+script|load".into(),
                 (false, verb) => format!("+{verb}"),
             });
@@ -85,11 +88,11 @@ pub(super) async fn missing(redis: &Redis) -> Result<Vec<String>, Error> {
     Ok(missing)
 }
 
-fn fill(word: &str, redis: &Redis, key: &str) -> String {
+fn fill(word: &str, options: &Options, key: &str) -> String {
     match word {
         "{k}" => key.to_owned(),
         "{sha}" => SCRIPT.1.to_owned(),
-        "{database}" => redis.options.database.to_string(),
+        "{database}" => options.database.to_string(),
         _ => word.to_owned(),
     }
 }

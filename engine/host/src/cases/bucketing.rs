@@ -4,7 +4,7 @@ use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::{Price, ProductId};
 use serde::Deserialize;
 
-use super::differs;
+use super::values::{Number, differs};
 
 /// The buckets of some prices.
 #[derive(Debug, Clone, Deserialize)]
@@ -13,30 +13,6 @@ pub(crate) struct Case {
     product: ProductId,
     prices: Vec<Number>,
     buckets: Vec<i64>,
-}
-
-/// An exact price in a case, in quotes or a whole number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "NumberText")]
-pub(crate) struct Number(pub(super) Price);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberText {
-    Whole(i64),
-    Text(String),
-}
-
-impl TryFrom<NumberText> for Number {
-    type Error = String;
-
-    fn try_from(number: NumberText) -> Result<Number, String> {
-        let price = match number {
-            NumberText::Whole(units) => Price::new(units, 0),
-            NumberText::Text(text) => Price::parse(&text),
-        };
-        price.map(Number).map_err(|error| error.to_string())
-    }
 }
 
 pub(super) fn run(case: &Case, policy: &dyn Bucketing) -> Result<(), String> {

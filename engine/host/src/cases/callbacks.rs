@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use pricedrop_model::channel::{CallbackEvent, CallbackOutcome, CallbackRequest, Received};
 use serde::Deserialize;
 
-use super::channel::pairs;
-use super::{Yes, differs};
+use super::values::{Yes, differs, pairs};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

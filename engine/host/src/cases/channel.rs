@@ -10,9 +10,8 @@ use pricedrop_model::channel::{
 use pricedrop_model::{Currency, UserId};
 use serde::Deserialize;
 
-use super::bucketing::Number;
 use super::callbacks::{self, ReceivedCase, RequestCase};
-use super::{Yes, differs};
+use super::values::{Number, Yes, differs, pairs};
 
 /// A question to a channel.
 #[derive(Debug, Clone, Deserialize)]
@@ -193,10 +192,6 @@ pub(crate) enum Classified {
         since_ms: Option<i64>,
     },
     FollowUp(Box<Rendered>),
-}
-
-pub(super) fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 impl MoneyCase {

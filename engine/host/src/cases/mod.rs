@@ -6,13 +6,14 @@ mod bucketing;
 mod callbacks;
 mod channel;
 mod throttling;
+mod values;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::error::Kind;
-use crate::load::Loaded;
+use crate::loaded::Loaded;
 
 /// A file of cases.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,22 +50,4 @@ pub(crate) fn run(cases: &[Case], loaded: &Loaded) -> Vec<String> {
         outcome.err().map(|problem| format!("case {}: {problem}", at + 1))
     });
     failed.collect()
-}
-
-/// The complaint about an answer that is not the expected one.
-fn differs(expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug) -> String {
-    format!("expected {expected:?}, got {got:?}")
-}
-
-/// `true`, where a case can only affirm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "bool")]
-pub(crate) struct Yes;
-
-impl TryFrom<bool> for Yes {
-    type Error = &'static str;
-
-    fn try_from(yes: bool) -> Result<Yes, &'static str> {
-        if yes { Ok(Yes) } else { Err("expected true") }
-    }
 }

@@ -6,8 +6,7 @@ use pricedrop_model::{
 };
 use serde::Deserialize;
 
-use super::bucketing::Number;
-use super::{Yes, differs};
+use super::values::{Number, Yes, differs};
 
 /// A question about one product.
 #[derive(Debug, Clone, Deserialize)]

@@ -6,7 +6,7 @@ use wasmtime::Store;
 
 use super::bindings::callbacks::CallbacksPlugin;
 use super::bindings::callbacks::exports::pricedrop::channel::callbacks as wire;
-use super::channel::pairs;
+use super::pairs::pairs;
 use crate::limits::EVENTS;
 use crate::settings::cut;
 use crate::store::Data;

@@ -13,6 +13,7 @@ use super::bindings::channel::exports::pricedrop::channel::channel as wire;
 use super::bindings::channel::{ChannelPlugin as Exported, ChannelPluginIndices};
 use super::bindings::types::{Problem, Setting};
 use super::outgoing::read_outgoing;
+use super::pairs::{Pairs, pairs};
 use super::throttling::wire_price;
 use super::{Contract, Description, Template, callbacks};
 use crate::error::Kind;
@@ -88,12 +89,6 @@ pub(crate) struct ChannelPlugin {
     pub(crate) plugin: Plugin<Channel>,
     pub(crate) address_kind: String,
     pub(crate) access: Access,
-}
-
-type Pairs<'a> = Vec<(&'a str, &'a str)>;
-
-pub(super) fn pairs(list: &[(String, String)]) -> Pairs<'_> {
-    list.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// A message with its lists, lent out while the plugin is asked about it.

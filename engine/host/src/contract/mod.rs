@@ -7,6 +7,7 @@ pub(crate) mod bucketing;
 mod callbacks;
 pub(crate) mod channel;
 mod outgoing;
+mod pairs;
 pub(crate) mod throttling;
 
 use wasmtime::Store;

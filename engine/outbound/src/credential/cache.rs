@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Error;
+use super::error::Error;
 use crate::limits::{TOKEN_MARGIN_MS, TOKEN_USE_PERCENT};
 use pricedrop_model::sync::lock;
 

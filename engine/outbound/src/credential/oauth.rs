@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cache::Issued;
-use super::{Call, Error, jwt};
+use super::call::Call;
+use super::error::Error;
+use super::jwt;
 use crate::address::is_public;
 use crate::hosts::{Hosts, Reach};
 use crate::limits::{TOKEN_ANSWER_BYTES, TOKEN_LIFETIME_S};
@@ -95,7 +97,7 @@ async fn request(
         request = request.header(AUTHORIZATION, value);
     }
     let failed = |error: reqwest::Error| {
-        Error::Unavailable(format!("the token request: {}", crate::http::describe(&error)))
+        Error::Unavailable(format!("the token request: {}", crate::clients::describe(&error)))
     };
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();

@@ -1,112 +1,42 @@
-//! What one commit holds, and how it comes about. Nothing here is true before
-//! the commit.
+//! One batch while it is decided: which records it takes, and what follows from
+//! each. Nothing here is true before the commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashSet};
 
-use pricedrop_decide::{Evaluation, Teller, accept, evaluate, finish};
-use pricedrop_model::plugin::{Bucketing, Plugins, Throttling};
-use pricedrop_model::ports::{Commit, DeadLetter, Outcome, Summary, WatchView};
+use pricedrop_decide::{Evaluation, Teller, evaluate, finish, hold, release};
+use pricedrop_model::plugin::{Decision, Plugins, Release};
+use pricedrop_model::ports::{DeadLetter, Outcome, Summary, WatchView};
 use pricedrop_model::{
-    FanOut, Partition, Position, Priced, ProductId, ProductState, StateKey, Update, WallTime,
+    FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, WallTime,
 };
 
-use super::ahead::{Ahead, FAN_OUTS_AHEAD, RECORDS_AHEAD};
-use super::intake::{Incoming, Says};
-use super::reading::Reach;
-use super::throttle::FailOpen;
-use super::{Counters, Failure, Options};
+use super::counters::Counters;
+use super::decided::Work;
+use super::error::Failure;
+use super::fan_out_reader::{FanOutReader, Reach, Reading};
+use super::intake::{Incoming, Parsed, state_key};
+use super::options::Options;
+use super::prefetch::{Ahead, FAN_OUTS_AHEAD, MOST_AHEAD, Prefetch, RECORDS_AHEAD};
+use super::record_queue::RecordQueue;
+use super::states::States;
+use super::throttle::{FailOpen, Throttle};
 
 /// Most updates the throttle is asked about at once: enough to make a call
 /// cheap, and few enough that not many begin to tell when there is no room left.
 const THROTTLE_RUN: usize = 32;
 /// Records decided between two looks at what runs beside.
-const BREATH_RECORDS: usize = 32;
-
-/// What a cycle has decided.
-#[derive(Default)]
-pub struct Work {
-    /// To be made true.
-    pub commit: Commit,
-    /// What became of records, to be told afterwards.
-    pub outcomes: Vec<(Position, Outcome)>,
-    /// Of each drop that is through: users told, and whether the price was told before.
-    pub drops: Vec<(u64, bool)>,
-    /// Told prices that left a full ledger before their window ended.
-    pub forgotten: u64,
-    /// Whom unfinished fan-outs have told.
-    pub tellers: BTreeMap<StateKey, Teller>,
-}
-
-/// What was decided, and which of the records that were given it took.
-pub struct Decided {
-    /// To be committed.
-    pub work: Work,
-    /// One for each record.
-    pub took: Vec<bool>,
-}
+const YIELD_RECORDS: usize = 32;
 
 /// One cycle's working copies.
 pub struct Batch<'a> {
-    pub(super) options: &'a Options,
-    pub(super) view: &'a mut dyn WatchView,
-    pub(super) now: WallTime,
-    pub(super) bucketing: Option<Arc<dyn Bucketing>>,
-    pub(super) throttling: Option<Arc<dyn Throttling>>,
-    pub(super) counters: &'a Counters,
-    pub(super) states: HashMap<StateKey, Held>,
-    /// Watches this commit may still consider.
-    pub(super) budget: usize,
-    /// When it may consider no more of them.
-    until: Option<Instant>,
-    pub(super) work: Work,
+    options: &'a Options,
+    now: WallTime,
+    states: States,
+    throttle: Throttle<'a>,
+    reader: FanOutReader<'a>,
+    work: Work,
     /// Records decided since the last look at what runs beside.
-    breath: usize,
-}
-
-/// Records on offer, in order.
-struct Queue<'a> {
-    records: &'a [Incoming],
-    at: usize,
-    /// Which were taken.
-    took: Vec<bool>,
-    /// Partitions that wait.
-    waiting: BTreeSet<Partition>,
-}
-
-impl<'a> Queue<'a> {
-    fn of(records: &'a [Incoming]) -> Queue<'a> {
-        Queue { records, at: 0, took: vec![false; records.len()], waiting: BTreeSet::new() }
-    }
-
-    /// The next record of a partition that does not wait.
-    fn next(&mut self) -> Option<&'a Incoming> {
-        while let Some(incoming) = self.records.get(self.at) {
-            if !self.waiting.contains(&incoming.record.position.partition) {
-                return Some(incoming);
-            }
-            self.at += 1;
-        }
-        None
-    }
-
-    fn take(&mut self) {
-        self.took[self.at] = true;
-        self.at += 1;
-    }
-
-    fn pass_over(&mut self, partition: Partition) {
-        self.waiting.insert(partition);
-    }
-}
-
-/// A state in hand.
-#[derive(Default)]
-pub struct Held {
-    /// It, as this cycle leaves it.
-    pub state: ProductState,
-    changed: bool,
+    since_yield: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -118,76 +48,55 @@ impl<'a> Batch<'a> {
         counters: &'a Counters,
         states: Vec<(StateKey, ProductState)>,
     ) -> Batch<'a> {
-        let held = |(key, state)| (key, Held { state, changed: false });
+        let now = view.wall_time();
         Batch {
-            now: view.wall_time(),
-            view,
-            bucketing: plugins.bucketing(),
-            throttling: plugins.throttling(),
-            counters,
-            states: states.into_iter().map(held).collect(),
-            budget: options.commit_watches,
-            until: Instant::now().checked_add(Duration::from_millis(options.commit_ms)),
             options,
+            now,
+            states: States::new(states),
+            throttle: Throttle::new(plugins.throttling(), counters, now),
+            reader: FanOutReader::new(options, counters, plugins.bucketing(), view),
             work: Work::default(),
-            breath: 0,
+            since_yield: 0,
         }
     }
 
     /// What to commit.
     pub fn done(mut self) -> Work {
-        let changed = self.states.into_iter().filter(|(_, held)| held.changed);
-        self.work.commit.states = changed.map(|(key, held)| (key, held.state)).collect();
+        self.work.commit.states = self.states.changed();
         self.work
-    }
-
-    /// A state to change.
-    pub fn state(&mut self, key: &StateKey) -> &mut ProductState {
-        let held = self.states.entry(key.clone()).or_default();
-        held.changed = true;
-        &mut held.state
-    }
-
-    /// Takes considered watches off the budget; nothing is left of it when it
-    /// has been too long.
-    pub(super) fn spend(&mut self, watches: usize) {
-        let late = self.until.is_some_and(|until| Instant::now() >= until);
-        self.budget = if late { 0 } else { self.budget.saturating_sub(watches) };
     }
 
     /// Goes on with unfinished fan-outs, as far as the budget and the time go: half
     /// of both, where the other half is for records of other products.
-    pub async fn go_on(
+    pub async fn resume_fan_outs(
         &mut self,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
         others_wait: bool,
     ) -> Result<(), Failure> {
-        let records_share = if others_wait { self.budget / 2 } else { 0 };
-        self.budget -= records_share;
-        let until = self.until;
-        if others_wait && let Some(until) = &mut self.until {
-            *until -= until.saturating_duration_since(Instant::now()) / 2;
-        }
+        let reserve = self.reader.budget.reserve_half(others_wait);
         let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
         for (at, (key, teller)) in running.iter_mut().enumerate() {
-            if self.budget == 0 {
+            if self.reader.budget.left() == 0 {
                 break;
             }
             if let Some(range) = ahead.at(at, order.len()) {
-                self.announce_running(&order[range]).await?;
+                self.prefetch().running(&order[range]).await?;
             }
-            let Some(fan_out) = self.state(key).fan_out.take() else { continue };
-            let known = self.view.summary(&key.product).await?;
-            let teller = match teller.take() {
-                Some(teller) => teller,
-                None => self.rebuild(key, &fan_out, &known).await?,
-            };
-            self.advance(key, *fan_out, teller, &known).await?;
+            self.resume(key, teller).await?;
         }
-        self.budget += records_share;
-        self.until = until;
+        self.reader.budget.release(reserve);
         Ok(())
+    }
+
+    async fn resume(&mut self, key: &StateKey, teller: &mut Option<Teller>) -> Result<(), Failure> {
+        let Some(fan_out) = self.states.change(key).fan_out.take() else { return Ok(()) };
+        let known = self.reader.view.summary(&key.product).await?;
+        let teller = match teller.take() {
+            Some(teller) => teller,
+            None => self.reader.rebuild(key, &fan_out, &self.once_ranges(key), &known).await?,
+        };
+        self.advance(key, *fan_out, teller, &known).await
     }
 
     /// Takes records, in runs that hold a product at most once, while there is
@@ -197,36 +106,36 @@ impl<'a> Batch<'a> {
         records: &[Incoming],
         fail_open: &mut FailOpen,
     ) -> Result<Vec<bool>, Failure> {
-        let mut queue = Queue::of(records);
+        let mut queue = RecordQueue::new(records);
         let mut ahead = Ahead::new(RECORDS_AHEAD);
-        while self.budget > 0 {
-            if self.throttling.is_none()
-                && let Some(range) = ahead.at(queue.at, records.len())
+        while self.reader.budget.left() > 0 {
+            if !self.throttle.is_active()
+                && let Some(range) = ahead.at(queue.at(), records.len())
             {
-                self.announce_records(&records[range]).await?;
+                self.prefetch().records(&records[range]).await?;
             }
             let run = self.next_run(&mut queue);
             if run.is_empty() {
                 break;
             }
             let updates = self.accept_run(&run);
-            let decisions = self.ask_throttle(&updates, fail_open);
-            if self.throttling.is_some() {
-                self.announce_passed(&updates, &decisions).await?;
+            let decisions = self.throttle.decide(&mut self.states, &updates, fail_open);
+            if self.throttle.is_active() {
+                self.prefetch().passed(&updates, &decisions).await?;
             }
             for ((key, position, priced), decision) in updates.into_iter().zip(decisions) {
                 self.apply(&key, position, priced, decision).await?;
             }
-            self.breathe(run.len()).await;
+            self.yield_if_due(run.len()).await;
         }
-        Ok(queue.took)
+        Ok(queue.took())
     }
 
     /// The next records that go together: only with a throttle, which is asked
     /// about many products at once, more than one. A record whose product is
     /// still telling waits, and all behind it in its partition.
-    fn next_run<'r>(&self, queue: &mut Queue<'r>) -> Vec<&'r Incoming> {
-        let most = if self.throttling.is_some() { THROTTLE_RUN } else { 1 };
+    fn next_run<'r>(&self, queue: &mut RecordQueue<'r>) -> Vec<&'r Incoming> {
+        let most = if self.throttle.is_active() { THROTTLE_RUN } else { 1 };
         let (mut run, mut seen) = (Vec::with_capacity(most), HashSet::new());
         while run.len() < most
             && let Some(incoming) = queue.next()
@@ -245,10 +154,10 @@ impl<'a> Batch<'a> {
     }
 
     /// Lets a commit that runs beside be heard, every so many records.
-    pub(super) async fn breathe(&mut self, records: usize) {
-        self.breath += records;
-        if self.breath >= BREATH_RECORDS {
-            self.breath = 0;
+    async fn yield_if_due(&mut self, records: usize) {
+        self.since_yield += records;
+        if self.since_yield >= YIELD_RECORDS {
+            self.since_yield = 0;
             tokio::task::yield_now().await;
         }
     }
@@ -264,18 +173,21 @@ impl<'a> Batch<'a> {
         let mut updates = Vec::with_capacity(run.len());
         for incoming in run {
             let position = incoming.record.position;
-            match &incoming.says {
+            match &incoming.parsed {
                 Err(why) => {
                     let reason = why.to_string();
                     let letter = DeadLetter { record: incoming.record.clone(), reason: reason.clone() };
                     self.work.commit.dead_letters.push(letter);
-                    self.settle(position, Outcome::Dead(reason));
+                    self.work.settle(position, Outcome::Dead(reason));
                 }
-                Ok(Says::Tombstone(product)) => self.forget(position, product),
-                Ok(Says::Update(update)) => {
-                    let key = self.key(position.partition, update);
-                    if !self.accepts(&key, update) {
-                        self.settle(position, Outcome::Stale);
+                Ok(Parsed::Tombstone(product)) => {
+                    self.states.forget(position.partition, product);
+                    self.work.settle(position, Outcome::Tombstone);
+                }
+                Ok(Parsed::Update(update)) => {
+                    let key = state_key(position.partition, update, &self.options.rules);
+                    if !self.states.accept(&key, update) {
+                        self.work.settle(position, Outcome::Stale);
                         continue;
                     }
                     updates.push((key, position, update.priced(&incoming.record)));
@@ -285,51 +197,94 @@ impl<'a> Batch<'a> {
         updates
     }
 
-    pub(super) fn key(&self, partition: Partition, update: &Update) -> StateKey {
-        let currency = update.currency.unwrap_or(self.options.rules.currency);
-        StateKey { partition, product: update.product.clone(), currency }
-    }
-
-    /// A stale update changes nothing, not even the stored state.
-    fn accepts(&mut self, key: &StateKey, update: &Update) -> bool {
-        let held = self.states.entry(key.clone()).or_default();
-        let accepted = accept(&mut held.state, update);
-        held.changed |= accepted;
-        accepted
-    }
-
-    fn forget(&mut self, position: Position, product: &ProductId) {
-        for (key, held) in &mut self.states {
-            if key.product == *product && key.partition == position.partition {
-                held.state.forget();
-                held.changed = true;
+    /// Does what was decided of an update.
+    async fn apply(
+        &mut self,
+        key: &StateKey,
+        position: Position,
+        priced: Priced,
+        decision: Decision,
+    ) -> Result<(), Failure> {
+        let now = self.now;
+        match decision {
+            Decision::Pass => {
+                self.states.change(key).pending = None;
+                self.evaluate(key, &priced, true).await
+            }
+            Decision::Hold(until) => {
+                hold(self.states.change(key), priced, now, WallTime(until.0.max(now.0 + 1)));
+                self.work.settle(position, Outcome::Held);
+                Ok(())
+            }
+            Decision::Skip => {
+                self.work.settle(position, Outcome::Skipped);
+                Ok(())
             }
         }
-        self.settle(position, Outcome::Tombstone);
     }
 
-    pub(super) fn settle(&mut self, position: Position, outcome: Outcome) {
-        self.work.outcomes.push((position, outcome));
+    /// Releases held updates that are due, the longest due first.
+    pub async fn release_due(&mut self, due: &[StateKey]) -> Result<(), Failure> {
+        let mut due: Vec<_> = due
+            .iter()
+            .filter_map(|key| {
+                let state = self.states.get(key)?;
+                // A product's next evaluation waits until its fan-out is through.
+                let pending = state.pending.as_ref().filter(|_| state.fan_out.is_none())?;
+                Some((pending.due, key.clone()))
+            })
+            .collect();
+        due.sort();
+        let mut seen = HashSet::new();
+        let (now, later): (Vec<_>, Vec<_>) =
+            due.into_iter().map(|(_, key)| key).partition(|key| seen.insert(key.product.clone()));
+        self.release_run(&now).await?;
+        for key in later {
+            self.release_run(std::slice::from_ref(&key)).await?;
+        }
+        Ok(())
+    }
+
+    /// A run holds a product at most once.
+    async fn release_run(&mut self, run: &[StateKey]) -> Result<(), Failure> {
+        let released: Vec<_> = run.iter().zip(self.throttle.release(&mut self.states, run)).collect();
+        for part in released.chunks(MOST_AHEAD) {
+            self.prefetch().released(part).await?;
+            for (key, decision) in part {
+                self.release_one(key, *decision).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lowest leaves the latest behind: evaluated at once unless the lowest is
+    /// still telling.
+    async fn release_one(&mut self, key: &StateKey, mut decision: Release) -> Result<(), Failure> {
+        while let Some(priced) = release(self.states.change(key), decision) {
+            self.evaluate(key, &priced, false).await?;
+            let state = self.states.change(key);
+            let follows = state.pending.as_ref().is_some_and(|pending| pending.released);
+            if !follows || state.fan_out.is_some() {
+                break;
+            }
+            decision = Release::Last;
+        }
+        Ok(())
     }
 
     /// Evaluates a price now. `answer`: somebody waits to hear of this record.
-    pub(super) async fn evaluate(
-        &mut self,
-        key: &StateKey,
-        priced: &Priced,
-        answer: bool,
-    ) -> Result<(), Failure> {
+    async fn evaluate(&mut self, key: &StateKey, priced: &Priced, answer: bool) -> Result<(), Failure> {
         let (rules, now) = (&self.options.rules, self.now);
-        match evaluate(self.state(key), priced, rules, now) {
+        match evaluate(self.states.change(key), priced, rules, now) {
             Evaluation::Baseline | Evaluation::NotLower => {
                 if answer {
-                    self.settle(priced.position, Outcome::NotLower);
+                    self.work.settle(priced.position, Outcome::NotLower);
                 }
                 Ok(())
             }
             Evaluation::Drop(mut fan_out) => {
-                let known = self.view.summary(&key.product).await?;
-                self.choose_path(&key.product, &known, &mut fan_out);
+                let known = self.reader.view.summary(&key.product).await?;
+                self.reader.choose_path(&key.product, &known, &mut fan_out);
                 self.advance(key, *fan_out, Teller::default(), &known).await
             }
         }
@@ -343,19 +298,34 @@ impl<'a> Batch<'a> {
         mut teller: Teller,
         known: &Summary,
     ) -> Result<(), Failure> {
-        match self.read_and_tell(key, &mut fan_out, &mut teller, known).await? {
+        let once_ranges = self.once_ranges(key);
+        let reading = Reading { key, fan_out: &mut fan_out, teller: &mut teller, once_ranges };
+        match self.reader.read_and_tell(reading, known, &mut self.work).await? {
             Reach::Part => {
-                self.state(key).fan_out = Some(Box::new(fan_out));
+                self.states.change(key).fan_out = Some(Box::new(fan_out));
                 self.work.tellers.insert(key.clone(), teller);
             }
             Reach::End => {
                 let window_ms = self.options.rules.dedup_window_ms;
-                self.work.forgotten += finish(self.state(key), &fan_out, window_ms) as u64;
+                self.work.forgotten += finish(self.states.change(key), &fan_out, window_ms) as u64;
                 let told_before = fan_out.told_before.is_some();
                 self.work.drops.push((fan_out.told, told_before));
-                self.settle(fan_out.priced.position, Outcome::Drop { told: fan_out.told, told_before });
+                self.work.settle(fan_out.priced.position, Outcome::Drop { told: fan_out.told, told_before });
             }
         }
         Ok(())
+    }
+
+    fn once_ranges(&self, key: &StateKey) -> Vec<OnceRange> {
+        self.states.get(key).map_or_else(Vec::new, |state| state.once_ranges.clone())
+    }
+
+    fn prefetch(&mut self) -> Prefetch<'_> {
+        Prefetch {
+            rules: &self.options.rules,
+            states: &self.states,
+            page_rows: self.reader.page_rows(),
+            view: &mut *self.reader.view,
+        }
     }
 }

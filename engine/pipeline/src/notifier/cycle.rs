@@ -5,21 +5,24 @@
 //!                       n is prepared ──────┴─▶ commit n, answer its records ─────┘
 //! ```
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_decide::Teller;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource, WatchView};
-use pricedrop_model::{Partition, Position, ProductId, ProductState, StateKey};
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
+use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchView};
+use pricedrop_model::{Clock, Partition, ProductId, ProductState, StateKey};
 
-use super::batch::{Batch, Decided};
-use super::intake::Incoming;
-use super::standing::Before;
+use super::batch::Batch;
+use super::counters::Counters;
+use super::decided::Decided;
+use super::error::Failure;
+use super::input_progress::InputProgress;
+use super::intake::{Incoming, Waiting};
+use super::options::Options;
+use super::prepared::{Back, News, Prepared, commit};
 use super::throttle::FailOpen;
-use super::{Counters, Failure, Notifier, Options};
 
 /// Records a batch looks at, at the least. When one had no room for all, the
 /// next looks at twice as many as were taken: each costs a look at its state.
@@ -38,29 +41,6 @@ pub enum Cycle {
     Ended,
 }
 
-/// A batch that is decided and not committed.
-pub struct Prepared {
-    commit: Commit,
-    news: News,
-    back: Back,
-}
-
-/// What is told of a batch once it is committed.
-struct News {
-    records: u64,
-    keyed_otherwise: u64,
-    outcomes: Vec<(Position, Outcome)>,
-    drops: Vec<(u64, bool)>,
-    forgotten: u64,
-}
-
-/// What takes a batch back that was not committed.
-struct Back {
-    taken: Vec<Incoming>,
-    before: Before,
-    fail_open: FailOpen,
-}
-
 /// A batch to decide: everything that needs the committer is in hand.
 struct Plan {
     taken: Vec<Incoming>,
@@ -76,30 +56,92 @@ enum Next {
     End,
 }
 
-impl Notifier {
+/// What the notifier works with.
+pub struct Ports {
+    /// Where updates come from.
+    pub source: Box<dyn UpdateSource>,
+    /// Where batches go.
+    pub committer: Box<dyn Committer>,
+    /// Who watches.
+    pub watches: Arc<dyn WatchStore>,
+    /// The policies.
+    pub plugins: Arc<dyn Plugins>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One batch after the other, and what is kept between them.
+pub struct Cycles {
+    ports: Ports,
+    options: Options,
+    counters: Arc<Counters>,
+    fail_open: FailOpen,
+    /// Records read and not yet taken by a batch.
+    waiting: Waiting,
+    /// How many of them the next batch looks at.
+    batch_target: usize,
+    /// Partitions of which no more records are asked for.
+    held_back: Vec<Partition>,
+    /// Up to and with the batch that is prepared.
+    progress: InputProgress,
+    /// The batch that is decided and goes to the committer next.
+    prepared: Option<Prepared>,
+    /// How far the last view's wall time was behind the clock, milliseconds.
+    view_behind_ms: i64,
+}
+
+impl Cycles {
+    /// Knows nothing of what is stored: restore comes first.
+    pub fn new(ports: Ports, options: Options, counters: Arc<Counters>) -> Cycles {
+        Cycles {
+            ports,
+            counters,
+            fail_open: FailOpen::new(options.fail_open_per_second),
+            waiting: Waiting::default(),
+            batch_target: options.batch_records,
+            options,
+            held_back: Vec::new(),
+            progress: InputProgress::default(),
+            prepared: None,
+            view_behind_ms: 0,
+        }
+    }
+
+    /// Goes back to what is stored.
+    pub async fn restore(&mut self) -> Result<(), Failure> {
+        self.counters.restores.fetch_add(1, Relaxed);
+        self.prepared = None;
+        self.waiting.clear();
+        self.progress = InputProgress::default();
+        let restored = self.ports.committer.restore().await?;
+        self.progress = InputProgress::restored(&restored);
+        self.ports.source.rewind(&restored.offsets);
+        Ok(())
+    }
+
     /// Decides the next batch, if there is one, and commits the one before.
-    pub(super) async fn cycle(&mut self) -> Result<Cycle, Failure> {
+    pub async fn next(&mut self) -> Result<Cycle, Failure> {
         match self.begin().await {
             Ok(Next::Batch(plan)) => self.overlap(plan).await,
             Ok(Next::Nothing) if self.prepared.is_none() => Ok(Cycle::Idle),
-            Ok(Next::Nothing) => self.land().await.map(|()| Cycle::Done),
+            Ok(Next::Nothing) => self.commit_prepared().await.map(|()| Cycle::Done),
             Ok(Next::End) => Ok(Cycle::Ended),
             // What is prepared may be of partitions that went: they are restored.
             Err(failure @ Failure::Moved(_)) => Err(failure),
-            Err(failure) => self.land().await.and(Err(failure)),
+            Err(failure) => self.commit_prepared().await.and(Err(failure)),
         }
     }
 
     async fn begin(&mut self) -> Result<Next, Failure> {
         let full = self.waiting.full(self.options.batch_records);
         if full != self.held_back {
-            self.source.hold_back(&full);
+            self.ports.source.hold_back(&full);
             self.held_back = full;
         }
-        match self.source.next_batch(self.room(), self.wait_ms()).await? {
+        match self.ports.source.next_batch(self.room(), self.wait_ms()).await? {
             Some(records) => self.waiting.push(records),
             None if self.waiting.len() == 0
-                && self.standing.running.is_empty()
+                && self.progress.running.is_empty()
                 && self.prepared.is_none() =>
             {
                 return Ok(Next::End);
@@ -112,29 +154,29 @@ impl Notifier {
     /// How many records may be handed out. A partition that waits for a fan-out
     /// takes no room from the others.
     fn room(&self) -> usize {
-        let most = self.options.batch_records * self.standing.partitions().max(1);
+        let most = self.options.batch_records * self.progress.partitions().max(1);
         if self.waiting.len() < most { self.options.batch_records } else { 0 }
     }
 
     /// No wait while there is work; else until the next timer.
     fn wait_ms(&self) -> u64 {
-        let work = self.waiting.len() > 0 || !self.standing.running.is_empty() || self.prepared.is_some();
+        let work = self.waiting.len() > 0 || !self.progress.running.is_empty() || self.prepared.is_some();
         if work { 0 } else { self.timer_ms().unwrap_or(u64::MAX).min(self.options.idle_wait_ms) }
     }
 
     /// Until a view opened then sees the next timer run out.
     fn timer_ms(&self) -> Option<u64> {
-        let now = self.clock.now().0.saturating_sub(self.view_behind_ms);
-        self.standing.next_due().map(|due| due.0.saturating_sub(now).max(0) as u64)
+        let now = self.ports.clock.now().0.saturating_sub(self.view_behind_ms);
+        self.progress.next_due().map(|due| due.0.saturating_sub(now).max(0) as u64)
     }
 
     async fn plan(&mut self) -> Result<Next, Failure> {
         let taken = self.take_records();
-        if taken.is_empty() && self.standing.running.is_empty() && self.timer_ms() != Some(0) {
+        if taken.is_empty() && self.progress.running.is_empty() && self.timer_ms() != Some(0) {
             return Ok(Next::Nothing);
         }
         match self.open(&taken).await {
-            Ok((_, due, _)) if taken.is_empty() && due.is_empty() && self.standing.running.is_empty() => {
+            Ok((_, due, _)) if taken.is_empty() && due.is_empty() && self.progress.running.is_empty() => {
                 Ok(Next::Nothing)
             }
             Ok((view, due, states)) => Ok(Next::Batch(Plan { taken, due, view, states })),
@@ -147,8 +189,8 @@ impl Notifier {
 
     /// The next records, but none of a product whose fan-out is unfinished.
     fn take_records(&mut self) -> Vec<Incoming> {
-        let telling = self.standing.telling();
-        self.waiting.take(self.appetite, |partition, product| {
+        let telling = self.progress.telling();
+        self.waiting.take(self.batch_target, |partition, product| {
             !telling.is_empty() && telling.contains(&(partition, product.clone()))
         })
     }
@@ -159,12 +201,12 @@ impl Notifier {
         &mut self,
         taken: &[Incoming],
     ) -> Result<(Box<dyn WatchView>, Vec<StateKey>, Vec<(StateKey, ProductState)>), Failure> {
-        let view = self.watches.view().await?;
-        self.view_behind_ms = self.clock.now().0.saturating_sub(view.wall_time().0).max(0);
-        let due = self.standing.due(view.wall_time());
+        let view = self.ports.watches.view().await?;
+        self.view_behind_ms = self.ports.clock.now().0.saturating_sub(view.wall_time().0).max(0);
+        let due = self.progress.due(view.wall_time());
         let products = self.products(taken, &due);
         let listed: Vec<_> = products.iter().cloned().collect();
-        let mut states = self.committer.load(&listed).await?;
+        let mut states = self.ports.committer.load(&listed).await?;
         if let Some(prepared) = &self.prepared {
             let ahead = prepared.commit.states.iter();
             // A later one of the same key replaces the earlier.
@@ -180,7 +222,7 @@ impl Notifier {
             .iter()
             .filter_map(|incoming| Some((incoming.record.position.partition, incoming.product()?.clone())));
         let from_timers = due.iter().map(|key| (key.partition, key.product.clone()));
-        from_records.chain(from_timers).chain(self.standing.telling()).collect()
+        from_records.chain(from_timers).chain(self.progress.telling()).collect()
     }
 
     /// Decides a batch while the one before commits. If that one fails both are
@@ -189,10 +231,10 @@ impl Notifier {
         let fail_open = self.fail_open;
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
         let cycle = if landing.is_some() { Cycle::Done } else { Cycle::Begun };
-        let running = &mut self.standing.running;
+        let running = &mut self.progress.running;
         let (landed, decided) = futures::join!(
-            land(&mut *self.committer, &mut *self.source, &self.counters, landing),
-            plan.decide(&self.options, &*self.plugins, &self.counters, running, &mut self.fail_open),
+            commit(&mut *self.ports.committer, &mut *self.ports.source, &self.counters, landing),
+            plan.decide(&self.options, &*self.ports.plugins, &self.counters, running, &mut self.fail_open),
         );
         let lost = back.filter(|_| landed.is_err());
         match landed.and(decided) {
@@ -206,7 +248,7 @@ impl Notifier {
         }
         match self.options.look_ahead {
             true => Ok(cycle),
-            false => self.land().await.map(|()| Cycle::Done),
+            false => self.commit_prepared().await.map(|()| Cycle::Done),
         }
     }
 
@@ -215,12 +257,12 @@ impl Notifier {
         let Decided { mut work, took } = decided;
         let mut took = took.into_iter();
         let (taken, left): (Vec<_>, Vec<_>) = records.into_iter().partition(|_| took.next() == Some(true));
-        self.appetite = match left.is_empty() {
+        self.batch_target = match left.is_empty() {
             true => self.options.batch_records,
             false => self.options.batch_records.min(LEAST_RECORDS.max(taken.len() * 2)),
         };
         self.waiting.put_back(left);
-        let before = self.standing.advance(&taken, &mut work);
+        let before = self.progress.advance(&taken, &mut work);
         if work.commit.offsets.is_empty() {
             return;
         }
@@ -236,9 +278,10 @@ impl Notifier {
     }
 
     /// Commits what is prepared, and nothing beside it.
-    pub(super) async fn land(&mut self) -> Result<(), Failure> {
+    pub async fn commit_prepared(&mut self) -> Result<(), Failure> {
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
-        let landed = land(&mut *self.committer, &mut *self.source, &self.counters, landing).await;
+        let landed =
+            commit(&mut *self.ports.committer, &mut *self.ports.source, &self.counters, landing).await;
         self.take_back(back.filter(|_| landed.is_err()));
         landed
     }
@@ -246,37 +289,9 @@ impl Notifier {
     fn take_back(&mut self, back: Option<Back>) {
         let Some(Back { taken, before, fail_open }) = back else { return };
         self.waiting.put_back(taken);
-        self.standing.go_back(before);
+        self.progress.go_back(before);
         self.fail_open = fail_open;
     }
-}
-
-impl Prepared {
-    fn split(self) -> ((Commit, News), Back) {
-        ((self.commit, self.news), self.back)
-    }
-}
-
-/// Commits a batch and tells what became of it, at once: others may still be
-/// deciding.
-async fn land(
-    committer: &mut dyn Committer,
-    source: &mut dyn UpdateSource,
-    counters: &Counters,
-    landing: Option<(Commit, News)>,
-) -> Result<(), Failure> {
-    let Some((commit, news)) = landing else { return Ok(()) };
-    let begun = Instant::now();
-    committer.commit(commit).await?;
-    counters.commits.fetch_add(1, Relaxed);
-    counters.commit_micros.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
-    counters.records.fetch_add(news.records, Relaxed);
-    counters.count_keyed_otherwise(news.keyed_otherwise);
-    counters.ledger_overflows.fetch_add(news.forgotten, Relaxed);
-    news.outcomes.iter().for_each(|(_, outcome)| counters.count(outcome));
-    news.drops.iter().for_each(|(told, told_before)| counters.count_drop(*told, *told_before));
-    source.settled(news.outcomes);
-    Ok(())
 }
 
 impl Plan {
@@ -290,7 +305,7 @@ impl Plan {
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);
         let mut batch = Batch::new(options, &mut *self.view, plugins, counters, states);
-        batch.go_on(running, !self.taken.is_empty()).await?;
+        batch.resume_fan_outs(running, !self.taken.is_empty()).await?;
         batch.release_due(&self.due).await?;
         let took = batch.take(&self.taken, fail_open).await?;
         Ok(Decided { work: batch.done(), took })

@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pricedrop_model::{Partition, ProductId, Record, Unreadable, Update};
+use pricedrop_model::{Partition, ProductId, Record, Rules, StateKey, Unreadable, Update};
 
 /// A record with what it says.
 pub struct Incoming {
     /// As it lies in the log.
     pub record: Record,
     /// What it says, or why it says nothing.
-    pub says: Result<Says, Unreadable>,
+    pub parsed: Result<Parsed, Unreadable>,
 }
 
 /// What a record says.
-pub enum Says {
+pub enum Parsed {
     /// A new price.
     Update(Update),
     /// Forget this product.
@@ -24,24 +24,24 @@ pub enum Says {
 impl Incoming {
     /// Reads a record.
     pub fn read(record: Record) -> Incoming {
-        let says = match &record.value {
-            Some(value) => Update::parse(value).map(Says::Update),
-            None => read_tombstone(record.key.as_deref()).map(Says::Tombstone),
+        let parsed = match &record.value {
+            Some(value) => Update::parse(value).map(Parsed::Update),
+            None => read_tombstone(record.key.as_deref()).map(Parsed::Tombstone),
         };
-        Incoming { record, says }
+        Incoming { record, parsed }
     }
 
     /// Whether it is an update whose key is not its product.
     pub fn is_keyed_otherwise(&self) -> bool {
-        let Ok(Says::Update(update)) = &self.says else { return false };
+        let Ok(Parsed::Update(update)) = &self.parsed else { return false };
         self.record.key.as_deref() != Some(update.product.as_str().as_bytes())
     }
 
     /// The product it is about.
     pub fn product(&self) -> Option<&ProductId> {
-        match self.says.as_ref().ok()? {
-            Says::Update(update) => Some(&update.product),
-            Says::Tombstone(product) => Some(product),
+        match self.parsed.as_ref().ok()? {
+            Parsed::Update(update) => Some(&update.product),
+            Parsed::Tombstone(product) => Some(product),
         }
     }
 }
@@ -49,6 +49,12 @@ impl Incoming {
 fn read_tombstone(key: Option<&[u8]>) -> Result<ProductId, Unreadable> {
     let text = key.and_then(|key| std::str::from_utf8(key).ok());
     text.and_then(|text| ProductId::new(text).ok()).ok_or(Unreadable::TombstoneKey)
+}
+
+/// Whose state an update changes; without a currency it has that of the rules.
+pub fn state_key(partition: Partition, update: &Update, rules: &Rules) -> StateKey {
+    let currency = update.currency.unwrap_or(rules.currency);
+    StateKey { partition, product: update.product.clone(), currency }
 }
 
 /// Records waiting for a commit to take them.

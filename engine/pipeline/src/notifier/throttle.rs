@@ -1,15 +1,14 @@
-//! Asking the throttling policy, and doing what it says.
+//! Asking the throttling policy, and what applies when it does not answer.
 
-use pricedrop_decide::{hold, release};
-use pricedrop_model::plugin::{Answer, Arrival, Decision, Release, Subject};
-use pricedrop_model::ports::Outcome;
-use pricedrop_model::state::ThrottleBytes;
-use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Failure;
-use super::ahead::MOST_AHEAD;
-use super::batch::Batch;
+use pricedrop_model::plugin::{Answer, Arrival, Decision, Release, Subject, Throttling};
+use pricedrop_model::state::ThrottleBytes;
+use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
+
+use super::counters::Counters;
+use super::states::States;
 
 /// A failing throttle lets updates pass, but only so many a second: beyond,
 /// they are held. So neither a broken plugin nor a flickering price floods.
@@ -39,13 +38,14 @@ impl FailOpen {
     }
 }
 
-fn subject<'a>(key: &'a StateKey, state: &'a ProductState) -> Subject<'a> {
+fn subject<'a>(key: &'a StateKey, states: &'a States) -> Subject<'a> {
+    let state = states.get(key);
     Subject {
         product: &key.product,
         currency: key.currency,
-        evaluated: state.last,
-        pending: state.pending.as_ref(),
-        saved: state.throttle.as_ref(),
+        evaluated: state.and_then(|state| state.last),
+        pending: state.and_then(|state| state.pending.as_ref()),
+        saved: state.and_then(|state| state.throttle.as_ref()),
     }
 }
 
@@ -55,20 +55,38 @@ fn remember(state: &mut ProductState, saved: Option<Option<ThrottleBytes>>) {
     }
 }
 
-impl Batch<'_> {
+/// The throttling policy of a batch; without one everything passes.
+pub struct Throttle<'a> {
+    throttling: Option<Arc<dyn Throttling>>,
+    counters: &'a Counters,
+    now: WallTime,
+}
+
+impl Throttle<'_> {
+    /// Asked at this time.
+    pub fn new(throttling: Option<Arc<dyn Throttling>>, counters: &Counters, now: WallTime) -> Throttle<'_> {
+        Throttle { throttling, counters, now }
+    }
+
+    /// Whether there is a policy.
+    pub fn is_active(&self) -> bool {
+        self.throttling.is_some()
+    }
+
     /// One decision per update, in order.
-    pub(super) fn ask_throttle(
-        &mut self,
+    pub fn decide(
+        &self,
+        states: &mut States,
         updates: &[(StateKey, Position, Priced)],
         fail_open: &mut FailOpen,
     ) -> Vec<Decision> {
-        let Some(throttling) = self.throttling.clone().filter(|_| !updates.is_empty()) else {
+        let Some(throttling) = self.throttling.as_ref().filter(|_| !updates.is_empty()) else {
             return vec![Decision::Pass; updates.len()];
         };
         let arrivals: Vec<_> = updates
             .iter()
             .map(|(key, _, priced)| Arrival {
-                subject: subject(key, &self.states[key].state),
+                subject: subject(key, states),
                 price: priced.price,
                 now: self.now,
             })
@@ -78,7 +96,7 @@ impl Batch<'_> {
         for ((key, ..), answer) in updates.iter().zip(answers) {
             decisions.push(match answer {
                 Ok(Answer { decision, saved }) => {
-                    remember(self.state(key), saved);
+                    remember(states.change(key), saved);
                     decision
                 }
                 Err(error) => {
@@ -92,95 +110,20 @@ impl Batch<'_> {
         decisions
     }
 
-    /// Does what was decided of an update.
-    pub(super) async fn apply(
-        &mut self,
-        key: &StateKey,
-        position: Position,
-        priced: Priced,
-        decision: Decision,
-    ) -> Result<(), Failure> {
-        let now = self.now;
-        match decision {
-            Decision::Pass => {
-                self.state(key).pending = None;
-                self.evaluate(key, &priced, true).await
-            }
-            Decision::Hold(until) => {
-                hold(self.state(key), priced, now, WallTime(until.0.max(now.0 + 1)));
-                self.settle(position, Outcome::Held);
-                Ok(())
-            }
-            Decision::Skip => {
-                self.settle(position, Outcome::Skipped);
-                Ok(())
-            }
-        }
-    }
-
-    /// Releases held updates that are due, the longest due first.
-    pub(super) async fn release_due(&mut self, due: &[StateKey]) -> Result<(), Failure> {
-        let mut due: Vec<_> = due
-            .iter()
-            .filter_map(|key| {
-                let state = &self.states.get(key)?.state;
-                // A product's next evaluation waits until its fan-out is through.
-                let pending = state.pending.as_ref().filter(|_| state.fan_out.is_none())?;
-                Some((pending.due, key.clone()))
-            })
-            .collect();
-        due.sort();
-        let mut seen = std::collections::HashSet::new();
-        let (now, later): (Vec<_>, Vec<_>) =
-            due.into_iter().map(|(_, key)| key).partition(|key| seen.insert(key.product.clone()));
-        self.release_run(&now).await?;
-        for key in later {
-            self.release_run(std::slice::from_ref(&key)).await?;
-        }
-        Ok(())
-    }
-
-    /// A run holds a product at most once.
-    async fn release_run(&mut self, run: &[StateKey]) -> Result<(), Failure> {
-        let released: Vec<_> = run.iter().zip(self.ask_release(run)).collect();
-        for part in released.chunks(MOST_AHEAD) {
-            self.announce_released(part).await?;
-            for (key, decision) in part {
-                self.release_one(key, *decision).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lowest leaves the latest behind: evaluated at once unless the lowest is
-    /// still telling.
-    async fn release_one(&mut self, key: &StateKey, mut decision: Release) -> Result<(), Failure> {
-        while let Some(priced) = release(self.state(key), decision) {
-            self.evaluate(key, &priced, false).await?;
-            let state = self.state(key);
-            let follows = state.pending.as_ref().is_some_and(|pending| pending.released);
-            if !follows || state.fan_out.is_some() {
-                break;
-            }
-            decision = Release::Last;
-        }
-        Ok(())
-    }
-
-    fn ask_release(&mut self, run: &[StateKey]) -> Vec<Release> {
-        let Some(throttling) = self.throttling.clone() else { return vec![Release::Last; run.len()] };
-        let subjects: Vec<_> = run.iter().map(|key| subject(key, &self.states[key].state)).collect();
+    /// One decision per held update that is due, in order.
+    pub fn release(&self, states: &mut States, run: &[StateKey]) -> Vec<Release> {
+        let Some(throttling) = &self.throttling else { return vec![Release::Last; run.len()] };
+        let subjects: Vec<_> = run.iter().map(|key| subject(key, states)).collect();
         let answers = throttling.due(&subjects, self.now);
         let mut decisions = Vec::with_capacity(run.len());
         for (key, answer) in run.iter().zip(answers) {
-            let now = self.now;
-            let state = self.state(key);
+            let state = states.change(key);
             let released = state.pending.as_ref().is_some_and(|pending| pending.released);
             decisions.push(match answer {
                 _ if released => Release::Last,
                 Ok(Answer { decision, saved }) => {
                     remember(state, saved);
-                    later_than(decision, now)
+                    later_than(decision, self.now)
                 }
                 Err(error) => {
                     tracing::debug!(%error, product = %key.product, "releasing without the throttle");

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use pricedrop_model::plugin::{Bucketing, Channel, Error, Plugins, PolicyIdentity, Throttling};
+use pricedrop_model::channel::Channel;
+use pricedrop_model::plugin::{Bucketing, Error, Plugins, PolicyIdentity, Throttling};
 use pricedrop_model::{BucketId, Price, ProductId};
 
 use crate::harness::{Dice, billionths};

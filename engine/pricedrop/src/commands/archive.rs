@@ -4,18 +4,18 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pricedrop_archive::{Appended, Bucket, Chain, Error, PartitionStatus, Reader, Source};
+use pricedrop_archive::{Appended, Bucket, Chain, PartitionStatus, Reader, Source};
 use pricedrop_embedded::ArchivedTopic;
 use pricedrop_kafka as kafka;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::{Partition, time};
 use serde_json::json;
 
-use super::topics;
 use crate::cli::{self, Archive};
 use crate::config::Config;
+use crate::remedies::{self, SEE_STORE};
 use crate::report::Stopped;
-use crate::run::{SEE_STORE, embedded};
+use crate::run::embedded;
 
 /// How often a long check says how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -47,38 +47,19 @@ pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, St
             ));
         }
     };
-    Bucket::open(&archive.options, archive.client).map_err(refused)
-}
-
-/// What the archive says, with a remedy.
-pub(super) fn refused(error: Error) -> Stopped {
-    let remedy = remedy(&error);
-    Stopped::failed(error, remedy)
-}
-
-/// How an archive that cannot be used is mended.
-pub fn remedy(error: &Error) -> &'static str {
-    match error {
-        Error::Unavailable(_) => {
-            "start the server, or mend archive.endpoint, archive.region and the credentials"
-        }
-        Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
-        Error::NoBucket(_) => "make the bucket, or mend the bucket's name in archive.url",
-        Error::OtherRegion(_) => "set archive.region to the region of the bucket",
-        _ => "mend [archive], or name another URL",
-    }
+    Bucket::open(&archive.options, archive.client).map_err(remedies::archive)
 }
 
 async fn status(config: &Config, asked: &cli::ArchiveStatus) -> Result<(), Stopped> {
-    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(refused)?;
+    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     let mut is_damaged = false;
-    let partitions = reader.partitions().await.map_err(refused)?;
+    let partitions = reader.partitions().await.map_err(remedies::archive)?;
     if partitions.is_empty() && !asked.json {
         writeln!(out, "nothing has been archived yet")?;
     }
     for source in partitions {
-        let status = reader.status(&source).await.map_err(refused)?;
+        let status = reader.status(&source).await.map_err(remedies::archive)?;
         is_damaged |= status.findings.iter().any(pricedrop_archive::Finding::is_damage);
         match asked.json {
             true => writeln!(out, "{}", as_json(&status))?,
@@ -128,19 +109,20 @@ fn as_json(status: &PartitionStatus) -> serde_json::Value {
 }
 
 async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopped> {
-    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(refused)?;
+    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     let (mut records, mut objects, mut is_damaged) = (0_u64, 0_u64, false);
-    let mut sources = reader.partitions().await.map_err(refused)?;
+    let mut sources = reader.partitions().await.map_err(remedies::archive)?;
     sources.retain(|source| asked.topic.as_ref().is_none_or(|topic| *topic == source.topic));
     let mut said = Instant::now();
     for source in sources {
-        let (_, links, chain_findings) = reader.links(&source).await.map_err(refused)?;
+        let (_, links, chain_findings) = reader.links(&source).await.map_err(remedies::archive)?;
         let mut findings = chain_findings;
         let all = links.len();
         for (at, link) in links.iter().enumerate() {
             let is_record = |line| u64::from(matches!(line, pricedrop_archive::Line::Record(_)));
-            let found = reader.read(link, |line| records += is_record(line)).await.map_err(refused)?;
+            let found =
+                reader.read(link, |line| records += is_record(line)).await.map_err(remedies::archive)?;
             findings.extend(found);
             objects += 1;
             if said.elapsed() >= PROGRESS {
@@ -164,14 +146,14 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
         true => first_in_kafka(config, topic.to_owned(), Partition(partition)).await?,
         false => first_on_disk(config, topic, Partition(partition))?,
     };
-    bucket.check_marker(Some(&owner)).await.map_err(refused)?;
-    let mut chain = Chain::open(&bucket, source.clone()).await.map_err(refused)?;
+    bucket.check_marker(Some(&owner)).await.map_err(remedies::archive)?;
+    let mut chain = Chain::open(&bucket, source.clone()).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
-    while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(refused)? {
+    while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(remedies::archive)? {
         writeln!(out, "{source}: an object that a killed archiver left is part of the archive now")?;
     }
     match chain.next() {
-        Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(refused)? {
+        Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(remedies::archive)? {
             Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,
             Appended::Theirs => writeln!(out, "{source}: the archive changed meanwhile; look at its status")?,
         },
@@ -190,7 +172,7 @@ async fn first_in_kafka(
     let group = settings.group.clone();
     let first = move || kafka::first_offset(&settings, &topic, partition);
     let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
-    Ok((group, first.map_err(topics::refused)?))
+    Ok((group, first.map_err(remedies::kafka)?))
 }
 
 /// The same of the embedded store, which must not be in use.

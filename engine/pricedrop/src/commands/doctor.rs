@@ -66,7 +66,7 @@ async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>
     Ok(match tried {
         Ok(()) => Vec::new(),
         Err(error) => {
-            let remedy = super::archive::remedy(&error);
+            let remedy = crate::remedies::of_archive(&error);
             away("archive", error, remedy)
         }
     })

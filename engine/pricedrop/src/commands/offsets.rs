@@ -6,9 +6,9 @@ use pricedrop_kafka as kafka;
 use pricedrop_kafka::{Accepted, Difference};
 use pricedrop_model::Partition;
 
-use super::topics::refused;
 use crate::cli::{self, GoOn};
 use crate::config::{Config, key};
+use crate::remedies;
 use crate::report::Stopped;
 
 /// Does what was asked.
@@ -19,7 +19,7 @@ pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let cli::Offsets::Accept { partition, at, shadow } = asked;
     let settings = config.kafka_settings(*shadow)?;
-    let mut differences = kafka::differences(&settings).map_err(refused)?;
+    let mut differences = kafka::differences(&settings).map_err(remedies::kafka)?;
     differences.retain(|difference| partition.is_none_or(|only| difference.partition == Partition(only)));
     let mut out = anstream::stdout();
     if differences.is_empty() {
@@ -28,7 +28,7 @@ pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     }
     for difference in &differences {
         let only = Some(vec![difference.partition]);
-        let accepted = kafka::accept(&settings, only, go_on(difference, *at)).map_err(refused)?;
+        let accepted = kafka::accept(&settings, only, go_on(difference, *at)).map_err(remedies::kafka)?;
         for (_, offset) in accepted {
             writeln!(out, "{}", said(&settings.topics.prices, difference, offset))?;
         }

@@ -18,10 +18,10 @@ use pricedrop_model::notification::NotificationId;
 use pricedrop_model::{Notification, Partition, Position, ProductId, Update, UserId, time};
 use tokio::runtime::Runtime;
 
-use super::archive::{bucket, refused};
-use super::topics;
+use super::archive::bucket;
 use crate::cli::{Replay, ReplayTopic, Simulate};
 use crate::config::Config;
+use crate::remedies;
 use crate::report::Stopped;
 
 /// How often it says how far it is.
@@ -70,7 +70,7 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
         writeln!(out, "nothing was published; --publish publishes them to {topic}")?;
         return Ok(());
     };
-    let seen = Republisher::seen(&settings, &topic, asked.again.as_deref()).map_err(topics::refused)?;
+    let seen = Republisher::seen(&settings, &topic, asked.again.as_deref()).map_err(remedies::kafka)?;
     if seen.count() > 0 {
         writeln!(out, "{} records were published before, and are left out", seen.count())?;
     }
@@ -134,8 +134,8 @@ struct Archived {
 impl Archived {
     fn open(runtime: &Runtime, config: &Config, asked: &Replay, topic: &str) -> Result<Archived, Stopped> {
         let bucket = bucket(config, asked.url.as_ref())?;
-        let reader = runtime.block_on(Reader::open(bucket, None)).map_err(refused)?;
-        let mut sources = runtime.block_on(reader.partitions()).map_err(refused)?;
+        let reader = runtime.block_on(Reader::open(bucket, None)).map_err(remedies::archive)?;
+        let mut sources = runtime.block_on(reader.partitions()).map_err(remedies::archive)?;
         sources.retain(|source| source.topic == topic);
         if sources.is_empty() {
             let what = format!("the archive holds nothing of the topic {topic}");
@@ -143,7 +143,7 @@ impl Archived {
         }
         let mut chains = Vec::new();
         for source in sources {
-            let (_, links, findings) = runtime.block_on(reader.links(&source)).map_err(refused)?;
+            let (_, links, findings) = runtime.block_on(reader.links(&source)).map_err(remedies::archive)?;
             findings.iter().try_for_each(|finding| damaged(&source, finding))?;
             chains.push((source, links));
         }
@@ -170,7 +170,7 @@ impl Archived {
                         failed = see(position, &record).err();
                     }
                 });
-                let finding = runtime.block_on(read).map_err(refused)?;
+                let finding = runtime.block_on(read).map_err(remedies::archive)?;
                 failed.map_or(Ok(()), Err)?;
                 match finding {
                     None => is_head = false,
@@ -323,7 +323,7 @@ fn publish(
 ) -> Result<u64, Stopped> {
     let Chosen { asked, filter, seen } = chosen;
     let again = asked.again.as_deref();
-    let publisher = Republisher::new(settings, topic, again).map_err(topics::refused)?;
+    let publisher = Republisher::new(settings, topic, again).map_err(remedies::kafka)?;
     let keeps_partitions = publisher.partitions() == archive.chains.len();
     let mut pace = Pace { rate: asked.rate.map(std::num::NonZeroU32::get), started: Instant::now(), sent: 0 };
     archive.each(runtime, "published", |position, record| {
@@ -335,11 +335,11 @@ fn publish(
             // It is no notification.
             return Ok(());
         }
-        pace.wait(|| publisher.flush().map_err(topics::refused))?;
+        pace.wait(|| publisher.flush().map_err(remedies::kafka))?;
         let record = renamed.as_ref().unwrap_or(record);
-        publisher.send(position, record, keeps_partitions).map_err(topics::refused)
+        publisher.send(position, record, keeps_partitions).map_err(remedies::kafka)
     })?;
-    publisher.flush().map_err(topics::refused)?;
+    publisher.flush().map_err(remedies::kafka)?;
     Ok(pace.sent)
 }
 

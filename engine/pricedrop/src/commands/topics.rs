@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use pricedrop_kafka::topics;
-use pricedrop_model::ports::Error;
 
 use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::{Config, key};
+use crate::remedies;
 use crate::report::Stopped;
 
 /// Does what was asked.
@@ -20,7 +20,8 @@ pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
     match asked {
         cli::Topics::Apply { shadow } => {
             let settings = config.kafka_settings(shadow)?;
-            let made = runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(refused)?;
+            let made =
+                runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(remedies::kafka)?;
             let mut out = anstream::stdout();
             for made in &made {
                 writeln!(out, "made topic {made}")?;
@@ -31,17 +32,9 @@ pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
             Ok(())
         }
         cli::Topics::Check { shadow } => {
-            let found = runtime.block_on(topics::check(&config.kafka_settings(shadow)?)).map_err(refused)?;
+            let found =
+                runtime.block_on(topics::check(&config.kafka_settings(shadow)?)).map_err(remedies::kafka)?;
             findings::print("topics", found.into_iter().map(Finding::from).collect())
         }
     }
-}
-
-/// What Kafka's adapter says, with a remedy.
-pub fn refused(error: Error) -> Stopped {
-    let remedy = match &error {
-        Error::Broken(_) => "`pricedrop doctor` looks at all of it",
-        _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
-    };
-    Stopped::failed(error, remedy)
 }

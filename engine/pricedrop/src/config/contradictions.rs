@@ -1,7 +1,7 @@
 //! Values that are right one by one and wrong together.
 
+use super::key::key;
 use super::servers::Access;
-use super::table::key;
 use super::tables::{Cassandra, Redis, Stream, Topics};
 use super::{Config, Problem};
 

@@ -3,21 +3,20 @@
 
 use serde_json::Value;
 
-use super::Config;
 use super::raw::Raw;
 
-/// One table of the file.
-pub struct Table {
+/// One table of the file, whose values are kept in an `S`.
+pub struct Table<S> {
     /// Its name, without brackets.
     pub name: &'static str,
     /// What it is about, in full sentences.
     pub doc: String,
     /// Its keys, in the order of the reference.
-    pub fields: Vec<Field>,
+    pub fields: Vec<Field<S>>,
 }
 
 /// One key of one table.
-pub struct Field {
+pub struct Field<S> {
     /// The table it belongs to.
     pub table: &'static str,
     /// Its name within the table.
@@ -32,9 +31,12 @@ pub struct Field {
     pub kind: Kind,
     /// Its default; none: not set.
     pub default: Option<Value>,
-    /// Stores a value in the configuration; false: it has the wrong type or is out of range.
-    pub(super) set: fn(&mut Config, &Raw) -> bool,
+    /// Stores a value.
+    pub(super) set: Set<S>,
 }
+
+/// Stores a value in an `S`; false: it has the wrong type or is out of range.
+pub(super) type Set<S> = Box<dyn Fn(&mut S, &Raw) -> bool + Send + Sync>;
 
 /// What a value must be, in three languages.
 pub struct Kind {
@@ -46,7 +48,21 @@ pub struct Kind {
     pub schema: Value,
 }
 
-impl Field {
+impl<S: 'static> Table<S> {
+    /// The table as a part of a whole, whose values are kept there.
+    pub(super) fn within<Whole: 'static>(self, part: fn(&mut Whole) -> &mut S) -> Table<Whole> {
+        let fields = self.fields.into_iter().map(|field| field.within(part)).collect();
+        Table { name: self.name, doc: self.doc, fields }
+    }
+}
+
+impl<S: 'static> Field<S> {
+    fn within<Whole: 'static>(self, part: fn(&mut Whole) -> &mut S) -> Field<Whole> {
+        let Field { table, key, name, was, doc, kind, default, set } = self;
+        let set: Set<Whole> = Box::new(move |whole, raw| set(part(whole), raw));
+        Field { table, key, name, was, doc, kind, default, set }
+    }
+
     /// The environment variable that overrides it.
     pub fn variable(&self) -> String {
         format!("PRICEDROP_{}__{}", self.table.to_uppercase(), self.key.to_uppercase())

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, Table};
 use super::kafka::PASSED_THROUGH;
-use super::tables::tables;
+use super::tables::{Field, Table, tables};
 
 /// `schema/config.schema.json`. The ranges of durations, and of sizes with a unit, are
 /// stated in the descriptions only.

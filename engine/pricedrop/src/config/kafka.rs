@@ -14,7 +14,7 @@ use super::raw::Raw;
 pub const PASSED_THROUGH: &str = "kafka";
 
 /// The table as the reference describes it.
-pub fn description() -> Table {
+pub fn description<S>() -> Table<S> {
     let doc = "How Kafka is reached: any property of librdkafka, in quotes or dotted, with the value as it \
         writes it. Refused are those that the commit depends on, each with the reason. A secret is never \
         written here: \"sasl.password_file\" or \"sasl.password_env\" names where it lies, and so for every \

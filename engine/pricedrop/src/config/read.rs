@@ -8,11 +8,10 @@ use miette::NamedSource;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::field::{Field, Table};
 use super::kafka::{self, PASSED_THROUGH};
 use super::problem::{Problem, Refused, nearest};
 use super::raw::Raw;
-use super::tables::{Config, fields, tables};
+use super::tables::{Config, Field, Table, fields, tables};
 
 /// Names the file if `--config` does not.
 pub const CONFIG_VARIABLE: &str = "PRICEDROP_CONFIG";

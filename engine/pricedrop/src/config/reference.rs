@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::field::{Field, Table};
 use super::kafka::PASSED_THROUGH;
-use super::tables::tables;
+use super::tables::{Field, Table, tables};
 
 const WIDTH: usize = 78;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use pricedrop_model::dispatch::Secret;
 use pricedrop_pipeline::dispatcher::Keys;
 
-use super::table::key;
+use super::key::key;
 use super::{Config, Problem, Refused};
 
 /// Reads a secret that `field` names.

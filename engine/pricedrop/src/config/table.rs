@@ -1,4 +1,4 @@
-//! The macro that defines a table of the configuration, and the one that names a key.
+//! The macro that defines a table of the configuration.
 
 /// Defines a table: a struct with one typed field per key, its defaults, and
 /// `description()`, from which the reader, the example, the reference and the JSON
@@ -41,7 +41,7 @@ macro_rules! table {
 
         impl $name {
             /// The table and its keys as data.
-            pub(in $crate::config) fn description() -> $crate::config::field::Table {
+            pub(in $crate::config) fn description() -> $crate::config::field::Table<$name> {
                 use $crate::config::{field, setting::Setting, table};
                 let default = $name::default();
                 field::Table {
@@ -55,10 +55,10 @@ macro_rules! table {
                         doc: table::paragraph(&[$($doc),+]),
                         kind: <$type as Setting>::kind(&table!(@or ()..=(); $($range)?)),
                         default: default.$key.write(),
-                        set: |config, raw| {
+                        set: Box::new(|table: &mut $name, raw| {
                             let value = Setting::read(raw, &table!(@or ()..=(); $($range)?));
-                            value.map(|value| config.$table.$key = value).is_some()
-                        },
+                            value.map(|value| table.$key = value).is_some()
+                        }),
                     }),+],
                 }
             }
@@ -68,17 +68,6 @@ macro_rules! table {
     (@or $absent:expr; $present:expr) => { $present };
 }
 
-/// The name of a key, `table.key`. A key that does not exist does not compile.
-macro_rules! key {
-    ($table:ident.$key:ident) => {{
-        const _: fn(&$crate::config::Config) = |config| {
-            let _ = &config.$table.$key;
-        };
-        concat!(stringify!($table), ".", stringify!($key))
-    }};
-}
-
-pub(crate) use key;
 pub(super) use table;
 
 /// The lines of a doc comment as one paragraph.

@@ -1,5 +1,5 @@
-//! Durations and sizes: how they are written in the file, and short names for them in
-//! the tables.
+//! Durations, sizes and lists: how they are written in the file, and short names for them
+//! in the tables.
 
 use std::time::Duration;
 
@@ -49,6 +49,10 @@ pub(super) const fn hours(number: u64) -> Duration {
 
 pub(super) const fn days(number: u64) -> Duration {
     hours(24 * number)
+}
+
+pub(super) fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// A duration in milliseconds, as the options of other crates take it. The range of

@@ -11,8 +11,8 @@ use pricedrop_model::time::SystemClock;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::commands::archive::remedy;
 use crate::config::Config;
+use crate::remedies;
 use crate::report::Stopped;
 
 /// A bucket that can be used, as far as is known.
@@ -31,7 +31,7 @@ pub struct Ready {
 pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
     let archive = config.archive_options()?;
     let wrong = |error: Error| {
-        let remedy = remedy(&error);
+        let remedy = remedies::of_archive(&error);
         Stopped::usage(error, remedy)
     };
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use anstyle::{AnsiColor, Style};
 
 use super::plugins::Loaded;
-use super::stores::Asked;
+use super::stores::RunRoles;
 use crate::config::Config;
 use crate::config::tables::Stores;
 
 /// Says where it listens, what it uses, what to try next. An engine whose log
 /// cannot be written runs all the same.
-pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, asked: Asked) {
+pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, asked: RunRoles) {
     let _ = write(&mut anstream::stderr(), config, address, plugins, asked);
 }
 
@@ -21,7 +21,7 @@ fn write(
     config: &Config,
     address: SocketAddr,
     plugins: &Loaded,
-    asked: Asked,
+    asked: RunRoles,
 ) -> std::io::Result<()> {
     let (name, dim) = (AnsiColor::Green.on_default().bold(), Style::new().dimmed());
     let data = &config.data.folder;
@@ -52,7 +52,7 @@ fn write(
 }
 
 /// Leases are the dispatcher's: a process without one has none.
-fn stores(stores: &Stores, asked: Asked) -> String {
+fn stores(stores: &Stores, asked: RunRoles) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
     let mut said =
         format!("log {}, watches {}", name(stores.kafka(), "kafka"), name(stores.cassandra(), "cassandra"));
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn a_notifier_alone_claims_no_leases() {
         let servers = Stores { log: LogStore::Kafka, ..Stores::default() };
-        let whole = Asked { notifier: true, dispatcher: true, archiver: false, shadow: false };
+        let whole = RunRoles { notifier: true, dispatcher: true, archiver: false, shadow: false };
         assert_eq!(stores(&servers, whole), "log kafka, watches cassandra, leases redis");
-        let alone = Asked { dispatcher: false, ..whole };
+        let alone = RunRoles { dispatcher: false, ..whole };
         assert_eq!(stores(&servers, alone), "log kafka, watches cassandra");
         let cached = Stores { cache: WatchCache::Redis, ..servers };
         assert_eq!(stores(&cached, alone), "log kafka, watches cassandra, cache redis");

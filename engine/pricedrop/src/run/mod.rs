@@ -19,7 +19,7 @@ mod stores;
 mod threads;
 
 pub use plugins::refused;
-pub use stores::{SEE_STORE, embedded};
+pub use stores::embedded;
 pub use threads::spawn;
 
 use std::path::{Path, PathBuf};
@@ -38,10 +38,11 @@ use tokio::task::JoinSet;
 use crate::cli;
 use crate::client::ADDRESS_FILE;
 use crate::config::Config;
+use crate::remedies::SEE_STORE;
 use crate::report::Stopped;
 
 use engine::Status;
-use stores::{Asked, Dispatch, Shown};
+use stores::{Dispatch, RunRoles, Shown};
 
 /// How long clients may take to leave their groups.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
         return Err(Stopped::usage("a shadow sends nothing, so it has no dispatcher", "leave --role out"));
     }
     logging::start(config)?;
-    let asked = Asked::of(config, asked);
+    let asked = RunRoles::of(config, asked);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stopped = runtime.block_on(Running::until_stopped(config, asked));
     // Tasks hold the store: behind this it is closed, and its folder free.
@@ -107,7 +108,7 @@ enum Ended {
 }
 
 impl Running {
-    async fn until_stopped(config: &Config, asked: Asked) -> Result<(), Stopped> {
+    async fn until_stopped(config: &Config, asked: RunRoles) -> Result<(), Stopped> {
         let mut signals = Signals::new()?;
         let mut running = Running::start(config, asked).await?;
         let ended = tokio::select! {
@@ -131,7 +132,7 @@ impl Running {
         }
     }
 
-    async fn start(config: &Config, asked: Asked) -> Result<Running, Stopped> {
+    async fn start(config: &Config, asked: RunRoles) -> Result<Running, Stopped> {
         let bound = bind(config).await?;
         let opened = stores::open(config, asked).await?;
         let archive = match asked.archiver {
@@ -140,7 +141,7 @@ impl Running {
         };
         let policies = opened.policies();
         let plugins = plugins::load(config, policies.clone()).await?;
-        let stores = opened.put_together(plugins.plugins()).await?;
+        let stores = opened.build(plugins.plugins()).await?;
         let clock = Arc::new(SystemClock);
         let parts = stores.workers.into_iter().map(|worker| {
             let watches = stores.watches.clone();

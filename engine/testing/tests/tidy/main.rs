@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
+mod circles;
 mod licences;
 mod quotes;
 mod shapes;

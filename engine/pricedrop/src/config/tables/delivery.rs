@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::texts;
 use crate::config::choice::{ArchivedTopics, Choice, LogFormat};
 use crate::config::table::table;
-use crate::config::units::{ByteSize, days, gib, hours, kib, mib, millis, minutes, seconds};
+use crate::config::units::{ByteSize, days, gib, hours, kib, mib, millis, minutes, seconds, texts};
 
 table! {
     /// How notifications are delivered.

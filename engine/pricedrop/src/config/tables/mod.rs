@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use super::field::{Field, Table};
-use super::kafka;
+use super::{field, kafka};
 
 pub use delivery::{Archive, Dispatch, Limits, Log};
 pub use engine::{Bucketing, Data, Http, Plugins, Rules};
@@ -34,7 +33,12 @@ macro_rules! config {
         }
 
         static TABLES: LazyLock<Vec<Table>> =
-            LazyLock::new(|| vec![$($name::description(),)+ kafka::description()]);
+            LazyLock::new(|| {
+                vec![
+                    $($name::description().within(|config: &mut Config| &mut config.$table),)+
+                    kafka::description(),
+                ]
+            });
     };
 }
 
@@ -55,6 +59,11 @@ config! {
     redis: Redis
 }
 
+/// A table of the configuration.
+pub type Table = field::Table<Config>;
+/// A key of the configuration.
+pub type Field = field::Field<Config>;
+
 /// Every table, in the order of the reference.
 pub fn tables() -> &'static [Table] {
     &TABLES
@@ -63,9 +72,4 @@ pub fn tables() -> &'static [Table] {
 /// Every key of every table.
 pub fn fields() -> impl Iterator<Item = &'static Field> + Clone {
     TABLES.iter().flat_map(|table| &table.fields)
-}
-
-/// A list of texts as a default.
-fn texts(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
 }

@@ -8,10 +8,9 @@ use pricedrop_cassandra::Consistency;
 use pricedrop_kafka::{Delivery, Start};
 use pricedrop_model::notification::Format;
 
-use super::texts;
 use crate::config::choice::{LeaseStore, LogStore, WatchCache, WatchStore};
 use crate::config::table::table;
-use crate::config::units::{days, hours, millis, minutes, seconds};
+use crate::config::units::{days, hours, millis, minutes, seconds, texts};
 
 table! {
     /// Which stores the engine uses: the embedded store alone, or Kafka, Cassandra and Redis.

@@ -22,17 +22,19 @@ use pricedrop_model::retry_index::RetryIndex;
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
 
+use super::adapters::{Dispatch, Opened, Shown, Stores, Worker};
+use super::embedded;
+use super::roles::RunRoles;
 use super::watched::{Servers, Watched};
-use super::{Asked, Dispatch, Opened, Shown, Stores, Worker, embedded};
-use crate::commands::{schema, topics};
 use crate::config::{Config, key, to_millis};
+use crate::remedies;
 use crate::report::Stopped;
 
 /// Connects to what `[stores]` names.
 ///
 /// # Errors
 /// A server is away or refuses, or topics or tables are not as they must be.
-pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
+pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     let settings = config.kafka_settings(asked.shadow)?;
     let slot = pricedrop_kafka::take_slot(&config.data.folder).map_err(|error| {
         Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
@@ -62,8 +64,8 @@ pub async fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stop
 }
 
 /// What the engine cannot work with is refused, what is weak is said.
-async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped> {
-    let mut found = pricedrop_kafka::topics::check(settings).await.map_err(topics::refused)?;
+async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stopped> {
+    let mut found = pricedrop_kafka::topics::check(settings).await.map_err(remedies::kafka)?;
     let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };
     found.retain(|finding| roles.concern(&settings.topics, &finding.topic));
     for finding in found.iter().filter(|finding| !finding.fatal) {
@@ -80,7 +82,7 @@ async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped
     }
     let settings = settings.clone();
     let missing = tokio::task::spawn_blocking(move || rights::missing(&settings, roles)).await;
-    let missing = missing.map_err(|error| Stopped::failed(error, ""))?.map_err(topics::refused)?;
+    let missing = missing.map_err(|error| Stopped::failed(error, ""))?.map_err(remedies::kafka)?;
     let wrong: Vec<rights::Missing> = missing.into_iter().filter(|missing| !missing.works).collect();
     if wrong.is_empty() {
         return Ok(());
@@ -92,13 +94,14 @@ async fn look_at_topics(settings: &Settings, asked: Asked) -> Result<(), Stopped
     Err(Stopped::failed(said.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
 }
 
-async fn connect(config: &Config, redis: Option<&Redis>, asked: Asked) -> Result<Cassandra, Stopped> {
+async fn connect(config: &Config, redis: Option<&Redis>, asked: RunRoles) -> Result<Cassandra, Stopped> {
     let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores.redis_cache()) {
         Some(redis) => Arc::new(config.shelves(redis)),
         None => Arc::new(NoCache),
     };
-    let tables = config.cassandra_options()?.connect(cache).await.map_err(|error| schema::refused(&error))?;
-    let hidden = tables.unreadable().await.map_err(|error| schema::refused(&error.into()))?;
+    let tables =
+        config.cassandra_options()?.connect(cache).await.map_err(|error| remedies::cassandra(&error))?;
+    let hidden = tables.unreadable().await.map_err(|error| remedies::cassandra(&error.into()))?;
     let needed = |table: &Table| table.is_read_from_the_start(asked.dispatcher);
     let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
     for (_, why) in odd {
@@ -175,7 +178,7 @@ impl Watches {
 
 struct Connected {
     config: Config,
-    asked: Asked,
+    asked: RunRoles,
     settings: Settings,
     slot: Slot,
     redis: Option<Redis>,
@@ -193,9 +196,9 @@ impl Opened for Connected {
         self.settings.group.clone()
     }
 
-    async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
+    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
         self.watches.set_plugins(plugins);
-        let acked = AckProducer::new(&self.settings).map_err(topics::refused)?;
+        let acked = AckProducer::new(&self.settings).map_err(remedies::kafka)?;
         let dead_letters = KafkaDeadLetters::new(&self.settings, acked.clone());
         let dispatch = self.asked.dispatcher.then(|| self.join_dispatchers()).transpose()?;
         let retries: Arc<dyn RetryQueue> = match &dispatch {
@@ -212,7 +215,7 @@ impl Opened for Connected {
         let (stop, stop_workers) = watch::channel(false);
         let log = dispatch.as_ref().map(|dispatch| dispatch.notifications(dead_letters.clone()));
         servers.dispatch = dispatch;
-        servers.ends = Some(Ends::new(&self.settings).map_err(topics::refused)?);
+        servers.ends = Some(Ends::new(&self.settings).map_err(remedies::kafka)?);
         Ok(Stores {
             workers,
             watches: self.watches.read(),
@@ -283,7 +286,7 @@ impl Connected {
             index,
         };
         options.transactional_id = self.slot.transactional_id(&options.group(), 0);
-        KafkaDispatch::join(options).map_err(topics::refused)
+        KafkaDispatch::join(options).map_err(remedies::kafka)
     }
 
     /// The topics that are archived.
@@ -293,7 +296,7 @@ impl Connected {
         }
         let topics = self.config.archived_topics(&self.settings.topics);
         let join = |topic: &str| -> Result<Box<dyn ArchiveSource>, Stopped> {
-            let source = KafkaArchiveSource::join(&self.settings, topic).map_err(topics::refused)?;
+            let source = KafkaArchiveSource::join(&self.settings, topic).map_err(remedies::kafka)?;
             Ok(Box::new(source))
         };
         topics.iter().map(|topic| join(topic)).collect()

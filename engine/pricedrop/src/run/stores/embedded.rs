@@ -11,8 +11,10 @@ use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::Plugins;
 use tokio::sync::watch;
 
-use super::{Asked, Dispatch, Health, Opened, Shown, Stores, Worker};
+use super::adapters::{Dispatch, Health, Opened, Shown, Stores, Worker};
+use super::roles::RunRoles;
 use crate::config::Config;
+use crate::remedies::SEE_STORE;
 use crate::report::Stopped;
 
 /// The name under which the dispatcher's place in the outbox is kept.
@@ -22,7 +24,7 @@ const DISPATCHER: &str = "dispatcher";
 ///
 /// # Errors
 /// Somebody else has it, or the disk is not well.
-pub fn open(config: &Config, asked: Asked) -> Result<Box<dyn Opened>, Stopped> {
+pub fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     Ok(Box::new(OnDisk { store: build(config)?, asked, archived: config.archived() }))
 }
 
@@ -59,7 +61,7 @@ pub fn policies(store: &Embedded) -> Arc<dyn PolicyMigration> {
 
 struct OnDisk {
     store: Embedded,
-    asked: Asked,
+    asked: RunRoles,
     archived: Vec<ArchivedTopic>,
 }
 
@@ -73,10 +75,10 @@ impl Opened for OnDisk {
         archive_owner(&self.store)
     }
 
-    async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
+    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
         let OnDisk { store, asked, archived } = *self;
         store.set_plugins(plugins);
-        let (intake, source) = store.source().map_err(|error| Stopped::failed(error, super::SEE_STORE))?;
+        let (intake, source) = store.source().map_err(|error| Stopped::failed(error, SEE_STORE))?;
         let worker = Worker { source: Box::new(source), committer: Box::new(store.committer()) };
         // It ends when its input does: what was posted is answered first.
         let (keep, go_on) = watch::channel(false);

@@ -17,7 +17,7 @@ use pricedrop_model::sync::lock;
 use pricedrop_redis::Redis;
 use tokio::task::JoinHandle;
 
-use super::Health;
+use super::adapters::Health;
 
 /// How often servers are asked how they are.
 const LOOK: Duration = Duration::from_secs(5);

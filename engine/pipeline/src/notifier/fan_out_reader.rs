@@ -1,16 +1,22 @@
 //! Reading the watchers of a drop, by bucket or plain, and telling them.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
 use pricedrop_model::fan_out::ToldList;
-use pricedrop_model::ports::{Scan, Summary};
+use pricedrop_model::plugin::Bucketing;
+use pricedrop_model::ports::{Scan, Summary, WatchView};
 use pricedrop_model::{
     Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, Priced, ProductId, ReadPath, Removal, StateKey,
     UserId, WatchPage, WatchRow,
 };
-use std::sync::atomic::Ordering::Relaxed;
 
-use super::Failure;
-use super::batch::Batch;
+use super::budget::Budget;
+use super::counters::Counters;
+use super::decided::Work;
+use super::error::Failure;
+use super::options::Options;
 
 /// Of a notification without a title and an address, bytes.
 const USUAL_BYTES: usize = 256;
@@ -37,9 +43,47 @@ fn weight(priced: &Priced) -> usize {
     1 + texts.map(String::len).sum::<usize>() / USUAL_BYTES
 }
 
-impl Batch<'_> {
+/// A fan-out that is being read.
+pub struct Reading<'a> {
+    /// Whose.
+    pub key: &'a StateKey,
+    /// It, with how far it has come.
+    pub fan_out: &'a mut FanOut,
+    /// Whom it has told.
+    pub teller: &'a mut Teller,
+    /// What it is decided by; they change only with its end.
+    pub once_ranges: Vec<OnceRange>,
+}
+
+/// The view of watches that a batch reads, and its room.
+pub struct FanOutReader<'a> {
+    options: &'a Options,
+    counters: &'a Counters,
+    bucketing: Option<Arc<dyn Bucketing>>,
+    /// What is read.
+    pub view: &'a mut dyn WatchView,
+    /// Watches this commit may still consider.
+    pub budget: Budget,
+}
+
+impl<'a> FanOutReader<'a> {
+    /// With all the room of a commit.
+    pub fn new(
+        options: &'a Options,
+        counters: &'a Counters,
+        bucketing: Option<Arc<dyn Bucketing>>,
+        view: &'a mut dyn WatchView,
+    ) -> FanOutReader<'a> {
+        FanOutReader { options, counters, bucketing, view, budget: Budget::new(options) }
+    }
+
+    /// Most watches that a page of this commit holds.
+    pub fn page_rows(&self) -> usize {
+        self.options.page_rows.min(self.budget.left().max(1))
+    }
+
     /// By bucket where the product's index is complete and the policy answers.
-    pub(super) fn choose_path(&self, product: &ProductId, known: &Summary, fan_out: &mut FanOut) {
+    pub fn choose_path(&self, product: &ProductId, known: &Summary, fan_out: &mut FanOut) {
         let Some(bucketing) = self.bucketing.as_ref().filter(|_| known.indexed) else { return };
         match bucketing.buckets_of(product, &[fan_out.priced.price]) {
             Ok(buckets) if buckets.len() == 1 => {
@@ -53,44 +97,42 @@ impl Batch<'_> {
     }
 
     /// Reads on from the fan-out's cursor and tells whom it must.
-    pub(super) async fn read_and_tell(
+    pub async fn read_and_tell(
         &mut self,
-        key: &StateKey,
-        fan_out: &mut FanOut,
-        teller: &mut Teller,
+        reading: Reading<'_>,
         known: &Summary,
+        work: &mut Work,
     ) -> Result<Reach, Failure> {
+        let Reading { key, fan_out, teller, once_ranges } = reading;
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(Reach::End) };
         self.count_path(fan_out);
         let audit = self.audits(fan_out);
-        let once_ranges = self.once_ranges(key);
         let mut rows = 0;
         let mut told = ToldList::default();
         let mut page = WatchPage::default();
         let reach = loop {
-            let next = self.scan(key, fan_out, below, self.budget, &mut page).await?;
-            self.spend(page.len() * weight(&fan_out.priced));
+            let next = self.scan(key, fan_out, below, self.budget.left(), &mut page).await?;
+            self.budget.spend(page.len() * weight(&fan_out.priced));
             for row in page.iter() {
-                self.consider(key, fan_out, &once_ranges, teller, &row, &mut told);
+                let currencies = (key.currency, self.options.rules.currency);
+                let verdict = teller.consider(fan_out, &once_ranges, currencies.0, currencies.1, &row);
+                if self.is_told(verdict, &row, &mut told) && row.mode.unwrap_or(fan_out.mode) == Mode::Once {
+                    work.commit.removals.extend(removal(&key.product, &row));
+                }
                 rows += u64::from(audit && was_there(&row, fan_out));
             }
             let Some(next) = next else { break Reach::End };
             fan_out.cursor = Some(next);
-            if self.budget == 0 {
+            if self.budget.left() == 0 {
                 break Reach::Part;
             }
             tokio::task::yield_now().await;
         };
-        self.publish(key, fan_out, told);
+        publish(key, fan_out, told, work);
         if audit && reach == Reach::End {
             self.compare_with_plain(key, fan_out, below, rows).await?;
         }
         Ok(reach)
-    }
-
-    /// The once-ranges a fan-out is decided by; they change only with its end.
-    fn once_ranges(&self, key: &StateKey) -> Vec<OnceRange> {
-        self.states.get(key).map_or_else(Vec::new, |held| held.state.once_ranges.clone())
     }
 
     /// One page of at most `most` rows.
@@ -109,63 +151,40 @@ impl Batch<'_> {
         Ok(next)
     }
 
-    fn consider(
-        &mut self,
-        key: &StateKey,
-        fan_out: &mut FanOut,
-        once_ranges: &[OnceRange],
-        teller: &mut Teller,
-        row: &WatchRow<'_>,
-        told: &mut ToldList,
-    ) {
-        let rules_currency = self.options.rules.currency;
-        match teller.consider(fan_out, once_ranges, key.currency, rules_currency, row) {
+    /// Whether a watch has fired; its user is told unless an earlier one did so.
+    fn is_told(&self, verdict: Verdict, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
+        match verdict {
             Verdict::Told => told.push(row.user, row.threshold),
             Verdict::Covered => {}
             Verdict::Silent(Silence::OtherCurrency) => {
                 self.counters.other_currency.fetch_add(1, Relaxed);
-                return;
+                return false;
             }
-            Verdict::Silent(_) => return,
+            Verdict::Silent(_) => return false,
         }
-        if row.mode.unwrap_or(fan_out.mode) == Mode::Once {
-            self.work.commit.removals.extend(removal(&key.product, row));
-        }
-    }
-
-    fn publish(&mut self, key: &StateKey, fan_out: &mut FanOut, told: ToldList) {
-        if told.is_empty() {
-            return;
-        }
-        fan_out.told += told.len() as u64;
-        self.work.commit.fan_outs.push(FanOutBlock {
-            product: key.product.clone(),
-            currency: key.currency,
-            priced: fan_out.priced.clone(),
-            previous: fan_out.previous,
-            told,
-        });
+        true
     }
 
     /// Finds out whom an interrupted fan-out has told, by reading its part again.
-    pub(super) async fn rebuild(
+    pub async fn rebuild(
         &mut self,
         key: &StateKey,
         fan_out: &FanOut,
+        once_ranges: &[OnceRange],
         known: &Summary,
     ) -> Result<Teller, Failure> {
         let mut teller = Teller::default();
         let Some(end) = &fan_out.cursor else { return Ok(teller) };
         let mut again = FanOut { cursor: None, ..fan_out.clone() };
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(teller) };
-        let (once_ranges, rules_currency) = (self.once_ranges(key), self.options.rules.currency);
+        let rules_currency = self.options.rules.currency;
         let mut page = WatchPage::default();
         loop {
             let next = self.scan(key, &again, below, self.options.page_rows, &mut page).await?;
             let told_part = page.iter().take_while(|row| is_told_part(row, end));
             // A watch written since was not told, or its user may hear twice.
             for row in told_part.filter(|row| was_there(row, fan_out)) {
-                teller.consider(&mut again, &once_ranges, key.currency, rules_currency, &row);
+                teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
             }
             match next {
                 Some(next) if place(&next) < place(end) => again.cursor = Some(next),
@@ -232,13 +251,23 @@ impl Batch<'_> {
     }
 }
 
+/// Adds the users told to what is committed.
+fn publish(key: &StateKey, fan_out: &mut FanOut, told: ToldList, work: &mut Work) {
+    if told.is_empty() {
+        return;
+    }
+    fan_out.told += told.len() as u64;
+    work.commit.fan_outs.push(FanOutBlock {
+        product: key.product.clone(),
+        currency: key.currency,
+        priced: fan_out.priced.clone(),
+        previous: fan_out.previous,
+        told,
+    });
+}
+
 /// The next page of a fan-out.
-pub(super) fn scan_of<'a>(
-    key: &'a StateKey,
-    fan_out: &'a FanOut,
-    below: Floor,
-    page_rows: usize,
-) -> Scan<'a> {
+pub fn scan_of<'a>(key: &'a StateKey, fan_out: &'a FanOut, below: Floor, page_rows: usize) -> Scan<'a> {
     let buckets = match &fan_out.path {
         ReadPath::Plain => None,
         ReadPath::Buckets { policy, from } => Some((policy.as_str(), *from)),

@@ -6,23 +6,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use pricedrop_model::plugin::{Decision, Release};
-use pricedrop_model::ports::Scan;
-use pricedrop_model::{FirstPrice, Floor, Position, Price, Priced, ProductId, StateKey};
+use pricedrop_model::ports::{Scan, WatchView};
+use pricedrop_model::{FirstPrice, Floor, Position, Price, Priced, ProductId, Rules, StateKey};
 
-use super::Failure;
-use super::batch::Batch;
-use super::intake::{Incoming, Says};
-use super::reading::scan_of;
+use super::error::Failure;
+use super::fan_out_reader::scan_of;
+use super::intake::{Incoming, Parsed, state_key};
+use super::states::States;
 
-/// What is announced at first; then twice as much each time, while there is
+/// How much is prefetched at first; then twice as much each time, while there is
 /// room for it. So not much more is read in vain than is told.
 pub const RECORDS_AHEAD: usize = 32;
 /// As [`RECORDS_AHEAD`], of fan-outs that go on: each may fill a commit.
 pub const FAN_OUTS_AHEAD: usize = 2;
-/// Most that is announced at once.
+/// Most that is prefetched at once.
 pub const MOST_AHEAD: usize = 256;
 
-/// How much of a sequence is announced.
+/// How much of a sequence is prefetched.
 pub struct Ahead {
     up_to: usize,
     next: usize,
@@ -34,7 +34,7 @@ impl Ahead {
         Ahead { up_to: 0, next: first }
     }
 
-    /// What to announce, when it is the turn of the one `at` this place.
+    /// What to prefetch, when it is the turn of the one `at` this place.
     pub fn at(&mut self, at: usize, len: usize) -> Option<Range<usize>> {
         if at < self.up_to || at >= len {
             return None;
@@ -45,49 +45,58 @@ impl Ahead {
     }
 }
 
-impl Batch<'_> {
+/// The view that is told, and what of it follows from the rules and the states.
+pub struct Prefetch<'a> {
+    /// Is told.
+    pub view: &'a mut dyn WatchView,
+    /// What is a drop.
+    pub rules: &'a Rules,
+    /// The states as far as the batch has come.
+    pub states: &'a States,
+    /// Most watches a page holds.
+    pub page_rows: usize,
+}
+
+impl Prefetch<'_> {
     /// Records, as if all of them were evaluated.
-    pub(super) async fn announce_records(&mut self, records: &[Incoming]) -> Result<(), Failure> {
+    pub async fn records(self, records: &[Incoming]) -> Result<(), Failure> {
         let mut drops = Vec::new();
         let mut seen: HashMap<StateKey, Price> = HashMap::new();
         let mut forgotten: HashSet<&ProductId> = HashSet::new();
         for incoming in records {
-            match &incoming.says {
+            match &incoming.parsed {
                 Err(_) => {}
-                Ok(Says::Tombstone(product)) => {
+                Ok(Parsed::Tombstone(product)) => {
                     seen.retain(|key, _| key.product != *product);
                     forgotten.insert(product);
                 }
-                Ok(Says::Update(update)) => {
-                    let key = self.key(incoming.record.position.partition, update);
+                Ok(Parsed::Update(update)) => {
+                    let key = state_key(incoming.record.position.partition, update, self.rules);
                     let stored = || self.last(&key).filter(|_| !forgotten.contains(&update.product));
                     let last = seen.insert(key.clone(), update.price).or_else(stored);
                     drops.extend(self.is_lower(update.price, last).then_some((key, update.price)));
                 }
             }
         }
-        self.announce(&drops).await
+        self.drops(&drops).await
     }
 
     /// Updates that the throttle lets pass.
-    pub(super) async fn announce_passed(
-        &mut self,
+    pub async fn passed(
+        self,
         updates: &[(StateKey, Position, Priced)],
         decisions: &[Decision],
     ) -> Result<(), Failure> {
         let passed = updates.iter().zip(decisions).filter(|(_, decision)| **decision == Decision::Pass);
         let prices = passed.map(|((key, _, priced), _)| (key, priced.price));
         let drops: Vec<_> = self.lower(prices).collect();
-        self.announce(&drops).await
+        self.drops(&drops).await
     }
 
     /// Held updates that are released.
-    pub(super) async fn announce_released(
-        &mut self,
-        released: &[(&StateKey, Release)],
-    ) -> Result<(), Failure> {
+    pub async fn released(self, released: &[(&StateKey, Release)]) -> Result<(), Failure> {
         let prices = released.iter().filter_map(|(key, release)| {
-            let pending = self.states.get(*key)?.state.pending.as_ref()?;
+            let pending = self.states.get(key)?.pending.as_ref()?;
             match release {
                 Release::Last => Some((*key, pending.last.price)),
                 Release::Lowest => Some((*key, pending.lowest.price)),
@@ -95,27 +104,26 @@ impl Batch<'_> {
             }
         });
         let drops: Vec<_> = self.lower(prices).collect();
-        self.announce(&drops).await
+        self.drops(&drops).await
     }
 
     /// Fan-outs that go on, each with whether it is known whom it has told: else
     /// it is read from its beginning.
-    pub(super) async fn announce_running(&mut self, running: &[(StateKey, bool)]) -> Result<(), Failure> {
-        let page_rows = self.options.page_rows.min(self.budget.max(1));
+    pub async fn running(self, running: &[(StateKey, bool)]) -> Result<(), Failure> {
         let scans = running.iter().filter_map(|(key, known)| {
-            let fan_out = self.states.get(key)?.state.fan_out.as_deref()?;
+            let fan_out = self.states.get(key)?.fan_out.as_deref()?;
             let after = fan_out.cursor.clone().filter(|_| *known);
-            Some(Scan { after, ..scan_of(key, fan_out, fan_out.floor, page_rows) })
+            Some(Scan { after, ..scan_of(key, fan_out, fan_out.floor, self.page_rows) })
         });
         Ok(self.view.prefetch(&scans.collect::<Vec<_>>()).await?)
     }
 
     fn last(&self, key: &StateKey) -> Option<Price> {
-        self.states.get(key)?.state.last.map(|last| last.price)
+        self.states.get(key)?.last.map(|last| last.price)
     }
 
     fn is_lower(&self, price: Price, last: Option<Price>) -> bool {
-        last.map_or(self.options.rules.first_price == FirstPrice::Notify, |last| price < last)
+        last.map_or(self.rules.first_price == FirstPrice::Notify, |last| price < last)
     }
 
     fn lower<'s>(
@@ -128,7 +136,7 @@ impl Batch<'_> {
     }
 
     /// Each product once, from its lowest price on.
-    async fn announce(&mut self, drops: &[(StateKey, Price)]) -> Result<(), Failure> {
+    async fn drops(self, drops: &[(StateKey, Price)]) -> Result<(), Failure> {
         let mut ranges: BTreeMap<&ProductId, (Price, &StateKey)> = BTreeMap::new();
         for (key, price) in drops {
             let range = ranges.entry(&key.product).or_insert((*price, key));
@@ -140,11 +148,11 @@ impl Batch<'_> {
         let scans = ranges.into_iter().map(|(product, (from, key))| Scan {
             product,
             from,
-            below: self.states.get(key).map_or(Floor::Infinite, |held| held.state.floor),
-            hysteresis: self.options.rules.hysteresis,
+            below: self.states.get(key).map_or(Floor::Infinite, |state| state.floor),
+            hysteresis: self.rules.hysteresis,
             buckets: None,
             after: None,
-            page_rows: self.options.page_rows.min(self.budget.max(1)),
+            page_rows: self.page_rows,
         });
         Ok(self.view.prefetch(&scans.collect::<Vec<_>>()).await?)
     }

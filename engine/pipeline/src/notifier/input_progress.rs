@@ -1,4 +1,4 @@
-//! Where the notifier stands between two batches: what the next one must know
+//! How far the notifier has come between two batches: what the next one must know
 //! besides the states themselves. A batch that is decided moves it on before
 //! its commit, and back again when that fails.
 
@@ -8,12 +8,12 @@ use pricedrop_decide::Teller;
 use pricedrop_model::ports::{Commit, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey, WallTime};
 
-use super::batch::Work;
+use super::decided::Work;
 use super::intake::Incoming;
 
 /// Unfinished fan-outs, timers and offsets, up to the last batch decided.
 #[derive(Default)]
-pub struct Standing {
+pub struct InputProgress {
     /// Unfinished fan-outs; without a teller it is rebuilt by reading again.
     pub running: BTreeMap<StateKey, Option<Teller>>,
     timers: Timers,
@@ -28,15 +28,15 @@ pub struct Before {
     offsets: BTreeMap<Partition, i64>,
 }
 
-impl Standing {
+impl InputProgress {
     /// As it is stored.
-    pub fn restored(restored: &Restored) -> Standing {
+    pub fn restored(restored: &Restored) -> InputProgress {
         let offsets = restored.offsets.iter().copied().collect();
-        let mut standing = Standing { offsets, ..Standing::default() };
+        let mut progress = InputProgress { offsets, ..InputProgress::default() };
         for (key, state) in &restored.unfinished {
-            standing.remember(key, state, None);
+            progress.remember(key, state, None);
         }
-        standing
+        progress
     }
 
     /// How many partitions it knows of.

@@ -1,0 +1,57 @@
+//! The watches that every part works with.
+
+use pricedrop_model::{Mode, ProductId, Watch};
+
+use crate::rig::{cents, watch};
+
+/// Notifications of one round.
+pub const TOLD: usize = 1_000_000;
+
+/// How a million watches lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Ten thousand products of a hundred.
+    Many,
+    /// All on one product.
+    One,
+}
+
+impl Shape {
+    /// As it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::Many => "10,000 x 100",
+            Shape::One => "1 x 1,000,000",
+        }
+    }
+
+    /// How many products there are.
+    pub fn products(self) -> usize {
+        match self {
+            Shape::Many => 10_000,
+            Shape::One => 1,
+        }
+    }
+
+    /// Both shapes lie in one store: the number of a product in it.
+    pub fn number(self, product: usize) -> usize {
+        match self {
+            Shape::Many => product,
+            Shape::One => 10_000,
+        }
+    }
+
+    /// A product.
+    pub fn product(self, product: usize) -> ProductId {
+        ProductId::new(&format!("P{}", self.number(product))).unwrap()
+    }
+
+    /// A million watches, each of another user.
+    pub fn watches(self) -> impl Iterator<Item = Watch> {
+        let each = TOLD / self.products();
+        (0..TOLD).map(move |user| {
+            let threshold = cents(10_000 + (user % each) as i64);
+            watch(self.number(user / each), threshold, user, Mode::EveryDrop)
+        })
+    }
+}

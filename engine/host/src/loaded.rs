@@ -1,0 +1,63 @@
+//! A plugin that passed every check, of whatever kind.
+
+use std::sync::Arc;
+
+use pricedrop_model::plugin::{Bucketing as _, PolicyIdentity};
+
+use crate::contract::bucketing::BucketingPolicy;
+use crate::contract::channel::ChannelPlugin;
+use crate::contract::throttling::ThrottlingPolicy;
+use crate::error::Kind;
+use crate::health::Health;
+use crate::meta::Meta;
+
+/// It may serve.
+#[derive(Clone)]
+pub(crate) enum Loaded {
+    Bucketing(Arc<BucketingPolicy>),
+    Throttling(Arc<ThrottlingPolicy>),
+    Channel(Arc<ChannelPlugin>),
+}
+
+impl Loaded {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Loaded::Bucketing(_) => Kind::Bucketing,
+            Loaded::Throttling(_) => Kind::Throttling,
+            Loaded::Channel(_) => Kind::Channel,
+        }
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        match self {
+            Loaded::Bucketing(policy) => &policy.plugin.meta,
+            Loaded::Throttling(policy) => &policy.plugin.meta,
+            Loaded::Channel(channel) => &channel.plugin.meta,
+        }
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        match self {
+            Loaded::Bucketing(policy) => &policy.plugin.health,
+            Loaded::Throttling(policy) => &policy.plugin.health,
+            Loaded::Channel(channel) => &channel.plugin.health,
+        }
+    }
+
+    /// The identity of a bucketing policy.
+    pub(crate) fn policy(&self) -> Option<&PolicyIdentity> {
+        match self {
+            Loaded::Bucketing(policy) => Some(policy.identity()),
+            _ => None,
+        }
+    }
+
+    /// Lets go of idle instances: it does not serve any more.
+    pub(crate) fn cool_down(&self) {
+        match self {
+            Loaded::Bucketing(policy) => policy.plugin.cool_down(),
+            Loaded::Throttling(policy) => policy.plugin.cool_down(),
+            Loaded::Channel(channel) => channel.plugin.cool_down(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The loop of the notifier, and what it does after a failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pricedrop_model::Clock;
+use pricedrop_model::plugin::Plugins;
+use pricedrop_model::ports::{Committer, UpdateSource, WatchStore};
+use tokio::sync::watch;
+
+use super::counters::Counters;
+use super::cycle::{Cycle, Cycles, Ports};
+use super::error::{Failure, Stop};
+use super::options::Options;
+
+impl Options {
+    /// Puts a notifier together.
+    pub fn build(
+        self,
+        source: Box<dyn UpdateSource>,
+        committer: Box<dyn Committer>,
+        watches: Arc<dyn WatchStore>,
+        plugins: Arc<dyn Plugins>,
+        clock: Arc<dyn Clock>,
+    ) -> Notifier {
+        let (counters, pause_ms) = (Arc::<Counters>::default(), self.pause_ms);
+        let ports = Ports { source, committer, watches, plugins, clock };
+        Notifier { cycles: Cycles::new(ports, self, counters.clone()), counters, pause_ms, fenced: false }
+    }
+}
+
+/// The loop. One per set of partitions; it owns their product states.
+pub struct Notifier {
+    cycles: Cycles,
+    counters: Arc<Counters>,
+    /// First and longest pause after a failure, milliseconds.
+    pause_ms: (u64, u64),
+    /// Whether it was fenced off since its last commit.
+    fenced: bool,
+}
+
+impl Notifier {
+    /// What it has done so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Works until the input ends, or until `shutdown` turns true: then it
+    /// commits what it has begun, and returns.
+    ///
+    /// # Errors
+    /// The store needs somebody to look at it.
+    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), Stop> {
+        let mut restored = false;
+        let mut pause = Pause::new(self.pause_ms);
+        while !*shutdown.borrow() {
+            let step = if restored {
+                self.cycles.next().await
+            } else {
+                self.cycles.restore().await.map(|()| Cycle::Begun)
+            };
+            restored = match step {
+                Ok(Cycle::Ended) => break,
+                Ok(Cycle::Begun) => true,
+                Ok(cycle) => {
+                    if cycle == Cycle::Done {
+                        pause.reset();
+                        self.fenced = false;
+                    }
+                    self.counters.set_trouble(None);
+                    true
+                }
+                Err(failure) => self.recover(failure, restored, &mut pause).await? && restored,
+            };
+        }
+        if let Err(failure) = self.cycles.commit_prepared().await {
+            tracing::warn!(reason = %failure, "stopping; what was begun is done after the next start");
+        }
+        Ok(())
+    }
+
+    /// After a failure of a cycle, or of restoring; false: what is stored must be
+    /// restored.
+    async fn recover(&mut self, failure: Failure, restored: bool, pause: &mut Pause) -> Result<bool, Stop> {
+        let (why, restored) = match failure {
+            Failure::Stop(stop) => {
+                self.counters.set_trouble(Some(stop.to_string()));
+                return Err(stop);
+            }
+            Failure::Moved(why) => {
+                // Whoever restored only to hear that has to let the move go on.
+                if !restored {
+                    tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;
+                }
+                return Ok(moved(&why));
+            }
+            // Partitions moved; but twice with no commit in between is no move.
+            Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => return Ok(moved(&why)),
+            Failure::Again(why) => (why, true),
+            Failure::Fenced(why) | Failure::Restore(why) => (why, false),
+        };
+        tracing::warn!(reason = %why, "paused");
+        self.counters.set_trouble(Some(why));
+        tokio::time::sleep(pause.next()).await;
+        Ok(restored)
+    }
+}
+
+fn moved(why: &str) -> bool {
+    tracing::info!(reason = %why, "partitions moved; going on with those there are now");
+    false
+}
+
+/// A pause that doubles.
+struct Pause {
+    first_ms: u64,
+    longest_ms: u64,
+    next_ms: u64,
+}
+
+impl Pause {
+    fn new((first_ms, longest_ms): (u64, u64)) -> Pause {
+        Pause { first_ms, longest_ms, next_ms: first_ms }
+    }
+
+    fn reset(&mut self) {
+        self.next_ms = self.first_ms;
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.next_ms;
+        self.next_ms = (pause * 2).min(self.longest_ms);
+        Duration::from_millis(pause)
+    }
+}

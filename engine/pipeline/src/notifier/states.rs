@@ -1,0 +1,60 @@
+//! The states of products, as a batch leaves them.
+
+use std::collections::HashMap;
+
+use pricedrop_decide::accept;
+use pricedrop_model::{Partition, ProductId, ProductState, StateKey, Update};
+
+/// Working copies of every state that the batch may touch.
+pub struct States(HashMap<StateKey, Held>);
+
+#[derive(Default)]
+struct Held {
+    state: ProductState,
+    changed: bool,
+}
+
+impl States {
+    /// As they are stored, or prepared; of two of the same key the later counts.
+    pub fn new(loaded: Vec<(StateKey, ProductState)>) -> States {
+        let held = |(key, state)| (key, Held { state, changed: false });
+        States(loaded.into_iter().map(held).collect())
+    }
+
+    /// A state to look at, if there is one.
+    pub fn get(&self, key: &StateKey) -> Option<&ProductState> {
+        self.0.get(key).map(|held| &held.state)
+    }
+
+    /// A state to change; a new one if there is none.
+    pub fn change(&mut self, key: &StateKey) -> &mut ProductState {
+        let held = self.0.entry(key.clone()).or_default();
+        held.changed = true;
+        &mut held.state
+    }
+
+    /// Whether an update is not stale. One that is changes nothing, not even the
+    /// stored state.
+    pub fn accept(&mut self, key: &StateKey, update: &Update) -> bool {
+        let held = self.0.entry(key.clone()).or_default();
+        let accepted = accept(&mut held.state, update);
+        held.changed |= accepted;
+        accepted
+    }
+
+    /// Forgets a product, in every currency.
+    pub fn forget(&mut self, partition: Partition, product: &ProductId) {
+        for (key, held) in &mut self.0 {
+            if key.product == *product && key.partition == partition {
+                held.state.forget();
+                held.changed = true;
+            }
+        }
+    }
+
+    /// Those that changed.
+    pub fn changed(self) -> Vec<(StateKey, ProductState)> {
+        let changed = self.0.into_iter().filter(|(_, held)| held.changed);
+        changed.map(|(key, held)| (key, held.state)).collect()
+    }
+}

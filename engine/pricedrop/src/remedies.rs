@@ -1,0 +1,53 @@
+//! What the adapters refuse, with how to mend it.
+
+use pricedrop_cassandra as cassandra;
+use pricedrop_model::ports;
+
+use crate::report::Stopped;
+
+/// The remedy where a store broke.
+pub const SEE_STORE: &str =
+    "see the log above; when the store is well, start the engine again, and nothing is lost";
+
+/// What Kafka's adapter says, with a remedy.
+pub fn kafka(error: ports::Error) -> Stopped {
+    let remedy = match &error {
+        ports::Error::Broken(_) => "`pricedrop doctor` looks at all of it",
+        _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
+    };
+    Stopped::failed(error, remedy)
+}
+
+/// What Cassandra's adapter refuses at the start, with its remedy.
+pub fn cassandra(error: &cassandra::Error) -> Stopped {
+    let remedy = match error {
+        cassandra::Error::Unreachable { .. } => "start Cassandra, or mend cassandra.contact_points",
+        cassandra::Error::Configuration(_) => "mend [cassandra]",
+        cassandra::Error::Schema(_) => "`pricedrop schema check` lists every difference",
+        cassandra::Error::Forbidden(_) => {
+            "grant that, or run it as a user who may; docs/operations.md lists the grants"
+        }
+        cassandra::Error::Unavailable(_) => "try again when Cassandra is well",
+    };
+    Stopped::failed(error, remedy)
+}
+
+/// What the archive says, with a remedy.
+pub fn archive(error: pricedrop_archive::Error) -> Stopped {
+    let remedy = of_archive(&error);
+    Stopped::failed(error, remedy)
+}
+
+/// How an archive that cannot be used is mended.
+pub fn of_archive(error: &pricedrop_archive::Error) -> &'static str {
+    use pricedrop_archive::Error;
+    match error {
+        Error::Unavailable(_) => {
+            "start the server, or mend archive.endpoint, archive.region and the credentials"
+        }
+        Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
+        Error::NoBucket(_) => "make the bucket, or mend the bucket's name in archive.url",
+        Error::OtherRegion(_) => "set archive.region to the region of the bucket",
+        _ => "mend [archive], or name another URL",
+    }
+}
