@@ -33,6 +33,7 @@ mod last_good;
 mod load;
 mod load_check;
 mod log;
+mod metrics;
 mod options;
 mod plugin;
 mod preview;

@@ -14,6 +14,7 @@ use crate::host::{Host, Shared};
 use crate::last_good::LastGood;
 use crate::limits::Limits;
 use crate::load::Workshop;
+use crate::metrics::Metrics;
 use crate::slots::Slots;
 
 /// How a host is set up.
@@ -82,6 +83,7 @@ impl Options {
         let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
         let shared = Arc::new(Shared {
             options: self,
+            metrics: Metrics::default(),
             workshop,
             kept,
             table: ArcSwap::default(),

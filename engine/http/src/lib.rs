@@ -28,6 +28,5 @@ mod watches;
 
 pub use api::{Api, Engine, MigrateError};
 pub use body::{read_recipient, read_watch};
-pub use metrics::{Figure, Measure, MeasureKind};
 pub use problem::Problem;
 pub use server::{Bound, Error, Options, bind};

@@ -17,6 +17,7 @@ pub mod channel;
 pub mod dispatch;
 pub mod fan_out;
 pub mod health;
+pub mod histogram;
 pub mod intake;
 pub mod limits;
 pub mod migration;

@@ -16,7 +16,7 @@ use super::ahead::{Ahead, FAN_OUTS_AHEAD, RECORDS_AHEAD};
 use super::intake::{Incoming, Says};
 use super::reading::Reach;
 use super::throttle::FailOpen;
-use super::{Counters, Failure, Options};
+use super::{Failure, Metrics, Options};
 
 /// Most updates the throttle is asked about at once: enough to make a call
 /// cheap, and few enough that not many begin to tell when there is no room left.
@@ -54,7 +54,7 @@ pub struct Batch<'a> {
     pub(super) now: WallTime,
     pub(super) bucketing: Option<Arc<dyn Bucketing>>,
     pub(super) throttling: Option<Arc<dyn Throttling>>,
-    pub(super) counters: &'a Counters,
+    pub(super) metrics: &'a Metrics,
     pub(super) states: HashMap<StateKey, Held>,
     /// Watches this commit may still consider.
     pub(super) budget: usize,
@@ -115,7 +115,7 @@ impl<'a> Batch<'a> {
         options: &'a Options,
         view: &'a mut dyn WatchView,
         plugins: &dyn Plugins,
-        counters: &'a Counters,
+        metrics: &'a Metrics,
         states: Vec<(StateKey, ProductState)>,
     ) -> Batch<'a> {
         let held = |(key, state)| (key, Held { state, changed: false });
@@ -124,7 +124,7 @@ impl<'a> Batch<'a> {
             view,
             bucketing: plugins.bucketing(),
             throttling: plugins.throttling(),
-            counters,
+            metrics,
             states: states.into_iter().map(held).collect(),
             budget: options.commit_watches,
             until: Instant::now().checked_add(Duration::from_millis(options.commit_ms)),

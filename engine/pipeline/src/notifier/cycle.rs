@@ -11,15 +11,14 @@ use std::time::Instant;
 use pricedrop_decide::Teller;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource, WatchView};
-use pricedrop_model::{Partition, Position, ProductId, ProductState, StateKey};
+use pricedrop_model::{Clock, EventTime, Partition, Position, ProductId, ProductState, StateKey};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::batch::{Batch, Decided};
 use super::intake::Incoming;
 use super::standing::Before;
 use super::throttle::FailOpen;
-use super::{Counters, Failure, Notifier, Options};
+use super::{Failure, Metrics, Notifier, Options};
 
 /// Records a batch looks at, at the least. When one had no room for all, the
 /// next looks at twice as many as were taken: each costs a look at its state.
@@ -48,7 +47,9 @@ pub struct Prepared {
 /// What is told of a batch once it is committed.
 struct News {
     records: u64,
-    keyed_otherwise: u64,
+    key_mismatches: u64,
+    /// When its records entered the log.
+    logged: Vec<EventTime>,
     outcomes: Vec<(Position, Outcome)>,
     drops: Vec<(u64, bool)>,
     forgotten: u64,
@@ -191,8 +192,8 @@ impl Notifier {
         let cycle = if landing.is_some() { Cycle::Done } else { Cycle::Begun };
         let running = &mut self.standing.running;
         let (landed, decided) = futures::join!(
-            land(&mut *self.committer, &mut *self.source, &self.counters, landing),
-            plan.decide(&self.options, &*self.plugins, &self.counters, running, &mut self.fail_open),
+            land(&mut *self.committer, &mut *self.source, &self.metrics, &*self.clock, landing),
+            plan.decide(&self.options, &*self.plugins, &self.metrics, running, &mut self.fail_open),
         );
         let lost = back.filter(|_| landed.is_err());
         match landed.and(decided) {
@@ -224,10 +225,11 @@ impl Notifier {
         if work.commit.offsets.is_empty() {
             return;
         }
-        let otherwise = taken.iter().filter(|one| self.options.keyed && one.is_keyed_otherwise()).count();
+        let mismatches = taken.iter().filter(|one| self.options.keyed && one.is_key_mismatch()).count();
         let news = News {
             records: taken.len() as u64,
-            keyed_otherwise: otherwise as u64,
+            key_mismatches: mismatches as u64,
+            logged: taken.iter().map(|one| one.record.timestamp).collect(),
             outcomes: work.outcomes,
             drops: work.drops,
             forgotten: work.forgotten,
@@ -238,7 +240,8 @@ impl Notifier {
     /// Commits what is prepared, and nothing beside it.
     pub(super) async fn land(&mut self) -> Result<(), Failure> {
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
-        let landed = land(&mut *self.committer, &mut *self.source, &self.counters, landing).await;
+        let landed =
+            land(&mut *self.committer, &mut *self.source, &self.metrics, &*self.clock, landing).await;
         self.take_back(back.filter(|_| landed.is_err()));
         landed
     }
@@ -262,19 +265,20 @@ impl Prepared {
 async fn land(
     committer: &mut dyn Committer,
     source: &mut dyn UpdateSource,
-    counters: &Counters,
+    metrics: &Metrics,
+    clock: &dyn Clock,
     landing: Option<(Commit, News)>,
 ) -> Result<(), Failure> {
     let Some((commit, news)) = landing else { return Ok(()) };
     let begun = Instant::now();
     committer.commit(commit).await?;
-    counters.commits.fetch_add(1, Relaxed);
-    counters.commit_micros.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
-    counters.records.fetch_add(news.records, Relaxed);
-    counters.count_keyed_otherwise(news.keyed_otherwise);
-    counters.ledger_overflows.fetch_add(news.forgotten, Relaxed);
-    news.outcomes.iter().for_each(|(_, outcome)| counters.count(outcome));
-    news.drops.iter().for_each(|(told, told_before)| counters.count_drop(*told, *told_before));
+    metrics.count_commit(begun.elapsed());
+    metrics.count_logged(&news.logged, clock.now());
+    metrics.records.inc_by(news.records);
+    metrics.count_key_mismatches(news.key_mismatches);
+    metrics.ledger_overflows.inc_by(news.forgotten);
+    news.outcomes.iter().for_each(|(_, outcome)| metrics.count(outcome));
+    news.drops.iter().for_each(|(told, told_before)| metrics.count_drop(*told, *told_before));
     source.settled(news.outcomes);
     Ok(())
 }
@@ -284,12 +288,12 @@ impl Plan {
         &mut self,
         options: &Options,
         plugins: &dyn Plugins,
-        counters: &Counters,
+        metrics: &Metrics,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
         fail_open: &mut FailOpen,
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);
-        let mut batch = Batch::new(options, &mut *self.view, plugins, counters, states);
+        let mut batch = Batch::new(options, &mut *self.view, plugins, metrics, states);
         batch.go_on(running, !self.taken.is_empty()).await?;
         batch.release_due(&self.due).await?;
         let took = batch.take(&self.taken, fail_open).await?;

@@ -23,12 +23,13 @@
 
 mod ahead;
 mod batch;
-mod counters;
 mod cycle;
 mod intake;
+mod metrics;
 mod reading;
 mod standing;
 mod throttle;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,14 +37,14 @@ use std::time::Duration;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{CommitError, Committer, Error, UpdateSource, WatchStore};
 use pricedrop_model::{Clock, Partition, Rules};
-use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
-pub use counters::Counters;
 use cycle::{Cycle, Prepared};
 use intake::Waiting;
+pub use metrics::Metrics;
 use standing::Standing;
 use throttle::FailOpen;
+pub use trouble::Trouble;
 
 /// How the notifier works; the defaults are its limits.
 #[derive(Debug, Clone)]
@@ -112,7 +113,8 @@ impl Options {
             fail_open: FailOpen::new(self.fail_open_per_second),
             appetite: self.batch_records,
             options: self,
-            counters: Arc::default(),
+            metrics: Metrics::default(),
+            trouble: Trouble::default(),
             waiting: Waiting::default(),
             held_back: Vec::new(),
             standing: Standing::default(),
@@ -179,7 +181,8 @@ pub struct Notifier {
     plugins: Arc<dyn Plugins>,
     clock: Arc<dyn Clock>,
     options: Options,
-    counters: Arc<Counters>,
+    metrics: Metrics,
+    trouble: Trouble,
     fail_open: FailOpen,
     /// Records read and not yet taken by a batch.
     waiting: Waiting,
@@ -198,9 +201,19 @@ pub struct Notifier {
 }
 
 impl Notifier {
+    /// Counts in these metrics, which several notifiers may share.
+    pub fn with_metrics(self, metrics: Metrics) -> Notifier {
+        Notifier { metrics, ..self }
+    }
+
     /// What it has done so far.
-    pub fn counters(&self) -> Arc<Counters> {
-        self.counters.clone()
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// What keeps it from working, from now on.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// Works until the input ends, or until `shutdown` turns true: then it
@@ -222,7 +235,7 @@ impl Notifier {
                         pause.reset();
                         self.fenced = false;
                     }
-                    self.counters.set_trouble(None);
+                    self.trouble.set(None);
                     true
                 }
                 Err(failure) => self.mend(failure, restored, &mut pause).await? && restored,
@@ -239,7 +252,7 @@ impl Notifier {
     async fn mend(&mut self, failure: Failure, restored: bool, pause: &mut Pause) -> Result<bool, Stop> {
         let (why, restored) = match failure {
             Failure::Stop(stop) => {
-                self.counters.set_trouble(Some(stop.to_string()));
+                self.trouble.set(Some(stop.to_string()));
                 return Err(stop);
             }
             Failure::Moved(why) => {
@@ -255,14 +268,14 @@ impl Notifier {
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
         tracing::warn!(reason = %why, "paused");
-        self.counters.set_trouble(Some(why));
+        self.trouble.set(Some(why));
         tokio::time::sleep(pause.next()).await;
         Ok(restored)
     }
 
     /// Goes back to what is stored.
     async fn restore(&mut self) -> Result<(), Failure> {
-        self.counters.restores.fetch_add(1, Relaxed);
+        self.metrics.restores.inc();
         self.prepared = None;
         self.waiting.clear();
         self.standing = Standing::default();

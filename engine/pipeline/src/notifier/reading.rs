@@ -7,7 +7,6 @@ use pricedrop_model::{
     Cursor, FanOut, FanOutBlock, Floor, Mode, OnceRange, Priced, ProductId, ReadPath, Removal, StateKey,
     UserId, WatchPage, WatchRow,
 };
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::Failure;
 use super::batch::Batch;
@@ -105,7 +104,7 @@ impl Batch<'_> {
         page.clear();
         let scan = scan_of(key, fan_out, below, self.options.page_rows.min(most.max(1)));
         let next = self.view.scan(&scan, page).await?;
-        self.counters.rows_read.fetch_add(page.len() as u64, Relaxed);
+        self.metrics.rows_read.inc_by(page.len() as u64);
         Ok(next)
     }
 
@@ -123,7 +122,7 @@ impl Batch<'_> {
             Verdict::Told => told.push(row.user, row.threshold),
             Verdict::Covered => {}
             Verdict::Silent(Silence::OtherCurrency) => {
-                self.counters.other_currency.fetch_add(1, Relaxed);
+                self.metrics.other_currency.inc();
                 return;
             }
             Verdict::Silent(_) => return,
@@ -177,10 +176,10 @@ impl Batch<'_> {
     fn count_path(&self, fan_out: &FanOut) {
         if fan_out.cursor.is_none() {
             let reads = match fan_out.path {
-                ReadPath::Plain => &self.counters.plain_reads,
-                ReadPath::Buckets { .. } => &self.counters.bucket_reads,
+                ReadPath::Plain => &self.metrics.plain_reads,
+                ReadPath::Buckets { .. } => &self.metrics.bucket_reads,
             };
-            reads.fetch_add(1, Relaxed);
+            reads.inc();
         }
     }
 
@@ -199,7 +198,7 @@ impl Batch<'_> {
         below: Floor,
         by_bucket: u64,
     ) -> Result<(), Failure> {
-        self.counters.audits.fetch_add(1, Relaxed);
+        self.metrics.audits.inc();
         let rows = self.count(key, fan_out, ReadPath::Plain, below).await?;
         // Watches that were deleted in between are fewer, and those of a write that
         // takes its time come to the index last.

@@ -5,7 +5,6 @@ use pricedrop_model::plugin::{Answer, Arrival, Decision, Release, Subject};
 use pricedrop_model::ports::Outcome;
 use pricedrop_model::state::ThrottleBytes;
 use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::Failure;
 use super::ahead::MOST_AHEAD;
@@ -84,7 +83,7 @@ impl Batch<'_> {
                 Err(error) => {
                     // The host has warned of the failure itself, once and not per update.
                     tracing::debug!(%error, product = %key.product, "passing without the throttle");
-                    self.counters.failed_open.fetch_add(1, Relaxed);
+                    self.metrics.failed_open.inc();
                     fail_open.decide(self.now)
                 }
             });
