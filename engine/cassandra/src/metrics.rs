@@ -20,10 +20,12 @@ use prometheus_client::registry::Registry;
 use super::hottest::Hottest;
 use super::limits::{HOT_PRODUCTS, HOT_PRODUCTS_SHOWN};
 
+type ByTable = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
+
 /// Metrics of the Cassandra adapters. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    reads: Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>,
+    reads: ByTable,
     /// Of each table, by its number.
     tables: Vec<Histogram>,
     hottest: Arc<Mutex<Hottest>>,
@@ -48,9 +50,8 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics of tables with these names.
     pub(super) fn new(tables: impl IntoIterator<Item = String>) -> Metrics {
-        let histogram: fn() -> Histogram = || Histogram::new(SHORT_SECONDS);
-        let reads = Family::new_with_constructor(histogram);
-        let table = |name| Family::get_or_create_owned(&reads, &[("table", name)]);
+        let reads = ByTable::new_with_constructor(|| Histogram::new(SHORT_SECONDS));
+        let table = |name| reads.get_or_create_owned(&[("table", name)]);
         Metrics {
             tables: tables.into_iter().map(table).collect(),
             reads,

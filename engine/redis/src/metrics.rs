@@ -4,10 +4,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+type Operations = Family<[(&'static str, &'static str); 2], Counter>;
+
 /// Metrics of a [`Redis`](crate::Redis), over all its connections. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    operations: Family<[(&'static str, &'static str); 2], Counter>,
+    operations: Operations,
     /// Calls that were answered.
     pub answered: Counter,
     /// Calls that failed: the server was away, or refused them.
@@ -37,10 +39,9 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        let operations = Family::default();
+        let operations = Operations::default();
         let counter = |operation: &'static str, outcome: &'static str| {
-            let labels = [("operation", operation), ("outcome", outcome)];
-            Family::get_or_create_owned(&operations, &labels)
+            operations.get_or_create_owned(&[("operation", operation), ("outcome", outcome)])
         };
         Metrics {
             answered: counter("call", "answered"),
