@@ -9,11 +9,10 @@ use crate::support::{ask, get, home, post, put};
 
 /// The metrics of an engine that has told somebody of a drop.
 fn of_a_delivery(engine: &Engine) -> String {
-    put(engine, "/v1/recipients/u1/channel-console", r#"{"address":"u1"}"#);
-    put(engine, "/v1/watches/P/u1", r#"{"targetPrice":80}"#);
-    for price in [90, 70] {
-        post(engine, "/v1/prices", &format!(r#"{{"productId":"P","newPrice":{price}}}"#));
-    }
+    let address = r#"{"userId":"u1","channel":"channel-console","address":"u1"}"#;
+    assert_eq!(put(engine, "/v1/recipients", address).status, 200);
+    put(engine, "/v1/watches", r#"{"productId":"P","userId":"u1","priceWatchValue":80}"#);
+    assert_eq!(post(engine, "/v1/prices", r#"{"productId":"P","newPrice":70}"#).json()["told"], 1);
     let delivered = r#"pricedrop_deliveries_total{channel="channel-console",outcome="delivered"} 1"#;
     wait_for("the delivery", || {
         let metrics = get(engine, "/metrics").body;
