@@ -2,7 +2,7 @@
 //! true in one transaction.
 //!
 //! ```text
-//! price_updates ─▶ Member ─▶ KafkaSource ─▶ (notifier) ─▶ KafkaCommitter
+//! price_updates ─▶ GroupConsumer ─▶ KafkaSource ─▶ (notifier) ─▶ KafkaCommitter
 //!                    │ epochs                                  │ one transaction
 //!                    └──────────────── fence ──────────────────┤
 //!        user_notifications, states, removals, dead letters, offsets
@@ -34,7 +34,7 @@ pub use api::intake::KafkaIntake;
 pub use api::outbox::KafkaOutbox;
 pub use archive::republish::{Republisher, Seen, is_again};
 pub use archive::source::{KafkaArchiveSource, first_offset};
-pub use client::ack_producer::Acked;
+pub use client::ack_producer::AckProducer;
 pub use dispatcher::KafkaDispatch;
 pub use dispatcher::notifications::KafkaNotifications;
 pub use dispatcher::options::DispatchOptions;

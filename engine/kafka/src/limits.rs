@@ -55,7 +55,7 @@ pub const EVENT_POLL_MS: u64 = 100;
 /// How often a partition that was only just assigned is sought in again, milliseconds.
 pub const SEEK_AGAIN_MS: u64 = 5;
 /// Pause before records that could not be read are asked for again, milliseconds.
-pub const ASTRAY_MS: u64 = 1_000;
+pub const SEEK_PAUSE_MS: u64 = 1_000;
 /// Records that the archiver takes over at once.
 pub const ARCHIVE_BATCH: usize = 4_096;
 /// Bytes that the archiver takes over at once.

@@ -379,14 +379,14 @@ async fn a_worker_is_level_when_it_took_over_what_it_got_be_it_nothing() {
         settings.properties.insert(name.into(), value.into());
         let folder = tempfile::tempdir().unwrap();
         let mut first = worker(options(&settings), &folder.path().join("1"));
-        assert!(!first.status.is_level(), "{value}");
+        assert!(!first.status.assignment_is_ready(), "{value}");
         first.own(1).await;
-        assert!(first.status.is_level(), "{value}");
+        assert!(first.status.assignment_is_ready(), "{value}");
         let mut second = worker(options(&settings), &folder.path().join("2"));
         let until = std::time::Instant::now() + PATIENCE;
         let serving = |rig: &Rig| rig.status.serving().len();
-        while !(first.status.is_level()
-            && second.status.is_level()
+        while !(first.status.assignment_is_ready()
+            && second.status.assignment_is_ready()
             && serving(&first) + serving(&second) == 1)
         {
             assert!(std::time::Instant::now() < until, "{value}");

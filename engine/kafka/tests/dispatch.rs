@@ -12,8 +12,8 @@ use dispatch_rig::{
     dead_letters, due, fresh, join, join_over, patiently, redis, serving, unique, until, value, write,
 };
 use pricedrop_kafka::{
-    Acked, DispatchOptions, KafkaCommitter, KafkaDeadLetters, KafkaDispatch, KafkaIntake, KafkaNotifications,
-    KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, Settings, Start, Topics,
+    AckProducer, DispatchOptions, KafkaCommitter, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
+    KafkaNotifications, KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, Settings, Start, Topics,
 };
 use pricedrop_model::dispatch::NotificationReader as _;
 use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
@@ -182,7 +182,7 @@ async fn a_replay_asked_of_anybody_is_taken_by_the_owner() {
     let settings = fresh(2).await;
     let dispatch = join(&settings, "a", &redis(&unique()));
     serving(&dispatch, 2).await;
-    let elsewhere = KafkaReplays::new(&settings, Acked::new(&settings).unwrap());
+    let elsewhere = KafkaReplays::new(&settings, AckProducer::new(&settings).unwrap());
     let retry = pricedrop_model::dispatch::Retry { partition: Partition(1), ..due("k", 5) };
     elsewhere.put(vec![retry.clone()]).await.unwrap();
     let retries = dispatch.retries();
@@ -198,7 +198,7 @@ async fn a_replay_asked_of_anybody_is_taken_by_the_owner() {
 #[tokio::test]
 async fn posts_land_by_product_and_are_answered_with_their_place() {
     let settings = fresh(4).await;
-    let intake = KafkaIntake::new(&settings, Acked::new(&settings).unwrap());
+    let intake = KafkaIntake::new(&settings, AckProducer::new(&settings).unwrap());
     let update = |product: &str, price: u32| NewRecord {
         key: None,
         value: Some(format!(r#"{{"productId":"{product}","newPrice":{price}}}"#).into()),

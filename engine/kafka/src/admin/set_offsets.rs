@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::log::Logged;
 use crate::client::queries::{away, partitions_of};
-use crate::client::raw::{RawProducer, Records, Refusal, Value};
+use crate::client::raw::{ProducerError, RawProducer, Records, Value};
 use crate::limits::CALL_MS;
 use crate::notifier::changelog::ACCEPTED;
 use crate::settings::Settings;
@@ -82,7 +82,7 @@ pub fn accept(
     Ok(next)
 }
 
-fn write(settings: &Settings, offsets: &[(Partition, i64)]) -> Result<(), Refusal> {
+fn write(settings: &Settings, offsets: &[(Partition, i64)]) -> Result<(), ProducerError> {
     let producer = RawProducer::new(&settings.idempotent())?;
     let mut records = Records::default();
     for (partition, offset) in offsets {

@@ -22,7 +22,7 @@ use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, WallTime};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use crate::client::ack_producer::{Acked, Outgoing, answered};
+use crate::client::ack_producer::{AckProducer, Outgoing, answered};
 use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::client::token::fresh_token;
@@ -78,7 +78,7 @@ impl Place {
 #[derive(Clone)]
 pub struct KafkaDeadLetters {
     settings: Settings,
-    acked: Acked,
+    acked: AckProducer,
     desk: Arc<Mutex<Desk>>,
 }
 
@@ -97,7 +97,7 @@ struct Desk {
 
 impl KafkaDeadLetters {
     /// Of this cluster.
-    pub fn new(settings: &Settings, acked: Acked) -> KafkaDeadLetters {
+    pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
         let desk = Desk {
             reader: LogReader::new(settings),
             updates: settings.topics.dead_updates.clone(),

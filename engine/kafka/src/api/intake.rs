@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pricedrop_model::Update;
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake};
 
-use crate::client::ack_producer::{Acked, Outgoing, Place, SendError, answered};
+use crate::client::ack_producer::{AckProducer, Outgoing, Place, SendError, answered};
 use crate::settings::Settings;
 
 /// Why an offset is refused.
@@ -15,13 +15,13 @@ const NO_OFFSET: &str = "an offset cannot be asked for here: the input is on Kaf
 /// that Java clients would choose.
 #[derive(Clone)]
 pub struct KafkaIntake {
-    acked: Acked,
+    acked: AckProducer,
     topic: String,
 }
 
 impl KafkaIntake {
     /// Over this producer.
-    pub fn new(settings: &Settings, acked: Acked) -> KafkaIntake {
+    pub fn new(settings: &Settings, acked: AckProducer) -> KafkaIntake {
         KafkaIntake { acked, topic: settings.topics.prices.clone() }
     }
 }

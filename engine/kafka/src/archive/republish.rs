@@ -23,7 +23,7 @@ use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::client::original_position::{ORIGINAL_POSITION, parse_position};
 use crate::client::queries::away;
-use crate::client::raw::{BY_KEY, Published, Refusal, headers_of, publish};
+use crate::client::raw::{BY_KEY, ProducerError, Published, headers_of, publish};
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
 use pricedrop_model::sync::lock;
@@ -219,7 +219,7 @@ impl Republisher {
     }
 }
 
-fn refused(refusal: Refusal) -> Error {
+fn refused(refusal: ProducerError) -> Error {
     Error::Unavailable(format!("Kafka: {refusal}"))
 }
 

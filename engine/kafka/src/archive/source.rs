@@ -22,7 +22,7 @@ use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
 use crate::client::queries::{away, away_because, partitions_of};
 use crate::client::raw::headers_of;
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
 use crate::settings::Settings;
 
@@ -47,7 +47,7 @@ pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> R
 /// One topic, shared among the archivers of a group.
 pub struct KafkaArchiveSource {
     topic: String,
-    member: Member,
+    member: GroupConsumer,
     group: String,
     /// What the client said since the group last knew us.
     trouble: Option<String>,
@@ -65,7 +65,7 @@ impl KafkaArchiveSource {
     /// The configuration is refused.
     pub fn join(settings: &Settings, topic: &str) -> Result<KafkaArchiveSource, Error> {
         let group = settings.archiver_group();
-        let member = Member::join(settings, &group, topic)?;
+        let member = GroupConsumer::join(settings, &group, topic)?;
         let mut config = settings.reader();
         config.set("enable.partition.eof", "true");
         let consumer = BaseConsumer::from_config_and_context(&config, Logged::default())
@@ -163,7 +163,7 @@ impl ArchiveSource for KafkaArchiveSource {
 
     fn trouble(&mut self) -> Option<String> {
         self.trouble = self.member.trouble().or(self.trouble.take());
-        if self.member.knows(self.member.version()) {
+        if self.member.assignment_is_ready(self.member.version()) {
             self.trouble = None;
         }
         let said = self.trouble.as_ref()?;

@@ -54,7 +54,7 @@ pub type Place = oneshot::Receiver<Result<Position, SendError>>;
 
 /// The producer; cheap to clone.
 #[derive(Clone)]
-pub struct Acked(Arc<ThreadedProducer<Acks>>);
+pub struct AckProducer(Arc<ThreadedProducer<Acks>>);
 
 /// Hands every answer to whoever waits for it.
 struct Acks;
@@ -103,19 +103,19 @@ fn in_words(error: &KafkaError, topic: &str) -> SendError {
     }
 }
 
-impl Acked {
+impl AckProducer {
     /// A producer of its own.
     ///
     /// # Errors
     /// The configuration is refused.
-    pub fn new(settings: &Settings) -> Result<Acked, Error> {
+    pub fn new(settings: &Settings) -> Result<AckProducer, Error> {
         let mut config = settings.idempotent();
         if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none() {
             config.set("message.timeout.ms", ACK_MS.to_string());
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Acks);
         let refused = |error| Error::Broken(format!("the Kafka producer: {error}"));
-        Ok(Acked(Arc::new(producer.map_err(refused)?)))
+        Ok(AckProducer(Arc::new(producer.map_err(refused)?)))
     }
 
     /// Sends a record and waits for its place.

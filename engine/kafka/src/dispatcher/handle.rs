@@ -10,12 +10,12 @@ use pricedrop_model::retry_index::{Owned, RetryIndex};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatcher::ledger::Writes;
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use pricedrop_model::sync::lock;
 
 /// What log and queue share.
 pub(crate) struct Handle {
-    pub(crate) member: Arc<Member>,
+    pub(crate) member: Arc<GroupConsumer>,
     pub(crate) view: Arc<View>,
     pub(crate) index: Arc<dyn RetryIndex>,
     pub(crate) requests: mpsc::UnboundedSender<Request>,

@@ -16,14 +16,12 @@ use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::{CommitError, Error};
 
-use crate::client::marker_reader::{
-    Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,
-};
-use crate::client::queries::partitions_of;
+use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
 use crate::client::raw::Records;
 use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::retries_topic::{self, Entry};
-use crate::group::group_consumer::{Held, Member};
+use crate::group::acquisition::Acquisition;
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::settings::{Delivery, Start};
 
@@ -64,7 +62,7 @@ pub struct Restored {
 /// The ledger of one dispatcher.
 pub struct Ledger {
     options: DispatchOptions,
-    member: Arc<Member>,
+    member: Arc<GroupConsumer>,
     transactions: Transactions,
     owned: BTreeMap<Partition, Owned>,
     version: u64,
@@ -75,7 +73,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Over this membership.
-    pub fn new(options: DispatchOptions, member: Arc<Member>) -> Ledger {
+    pub fn new(options: DispatchOptions, member: Arc<GroupConsumer>) -> Ledger {
         let id = options.transactional_id.clone();
         let transactions = Transactions::new(&options.settings, id, Delivery::ExactlyOnce);
         Ledger {
@@ -95,8 +93,8 @@ impl Ledger {
     }
 
     /// Whether all was taken over that the group gave, be it nothing.
-    pub fn is_level(&self) -> bool {
-        self.member.knows(self.version)
+    pub fn assignment_is_ready(&self) -> bool {
+        self.member.assignment_is_ready(self.version)
     }
 
     /// The partitions that were taken over.
@@ -115,7 +113,7 @@ impl Ledger {
             return Ok(Vec::new());
         }
         self.let_go();
-        let new: Vec<Held> =
+        let new: Vec<PartitionEpoch> =
             self.member.held().into_iter().filter(|(p, _)| !self.owned.contains_key(p)).collect();
         let taken = self.take_over(&new, token)?;
         self.version = version;
@@ -132,14 +130,14 @@ impl Ledger {
         gone
     }
 
-    fn take_over(&mut self, new: &[Held], token: u64) -> Result<Vec<Restored>, Error> {
+    fn take_over(&mut self, new: &[PartitionEpoch], token: u64) -> Result<Vec<Restored>, Error> {
         if new.is_empty() {
             // It may have had something before.
-            let nothing = self.owned.is_empty() && self.member.knows(self.member.version());
-            return if nothing { self.end_what_hangs(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
+            let nothing = self.owned.is_empty() && self.member.assignment_is_ready(self.member.version());
+            return if nothing { self.abort_hanging(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
         }
         self.compare_counts()?;
-        self.end_what_hangs(new)?;
+        self.abort_hanging(new)?;
         let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
         let committed = self.member.committed(&partitions)?;
         let mut offsets = Vec::new();
@@ -154,37 +152,30 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// Else the offsets might stay undecided for good, and retries be unreadable.
-    fn end_what_hangs(&mut self, held: &[Held]) -> Result<(), Error> {
-        self.transactions.prepare()?;
-        if !self.transactions.may_hang() {
-            return Ok(());
+    /// The steps that a notifier takes, too.
+    fn steps<'a>(&'a mut self, group: &'a str) -> Acquisition<'a> {
+        Acquisition {
+            settings: &self.options.settings,
+            group,
+            member: &self.member,
+            transactions: &mut self.transactions,
         }
-        let settings = &self.options.settings;
-        let topic = &settings.topics.retries;
-        let all = reader_of_all(settings, &self.options.group())?;
-        let mut records = Records::default();
-        for partition in open_partitions(&reader(settings)?, &all, topic)? {
-            retries_topic::push_marker(&mut records, partition, 0, &self.options.group());
-        }
-        self.transactions
-            .end_what_hangs(&self.member, held, &all, |producer| producer.send(topic, &mut records))
+    }
+
+    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        self.steps(&group).abort_hanging(held, &[&topic], |records, partition| {
+            retries_topic::push_marker(records, partition, 0, &group);
+        })
     }
 
     fn compare_counts(&mut self) -> Result<(), Error> {
         if self.counts_compared {
             return Ok(());
         }
-        let topics = &self.options.settings.topics;
-        let retries = partitions_of(&reader(&self.options.settings)?, &topics.retries)?;
-        let notifications = self.member.partitions()?;
-        if retries != notifications {
-            return Err(Error::Broken(format!(
-                "{} has {retries} partitions and {} has {notifications}: they must be as many; \
-                 `pricedrop topics check` says what to do",
-                topics.retries, topics.notifications
-            )));
-        }
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        let reader = reader(&self.options.settings)?;
+        self.steps(&group).same_partition_count(&reader, &[&topic])?;
         self.counts_compared = true;
         Ok(())
     }
@@ -246,18 +237,18 @@ impl Ledger {
     ) -> Result<Vec<Restored>, Error> {
         self.let_go();
         let ours = self.owned.iter().filter(|(partition, _)| partitions.contains(partition));
-        let (held, offsets): (Vec<Held>, Vec<_>) =
+        let (held, offsets): (Vec<PartitionEpoch>, Vec<_>) =
             ours.map(|(p, owned)| ((*p, owned.epoch), (*p, owned.settled))).unzip();
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        self.end_what_hangs(&held)?;
+        self.abort_hanging(&held)?;
         self.restore(&held, &offsets, token)
     }
 
     fn restore(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         token: u64,
     ) -> Result<Vec<Restored>, Error> {
@@ -265,10 +256,8 @@ impl Ledger {
         for (partition, _) in held {
             retries_topic::push_marker(&mut records, *partition, token, &self.options.group());
         }
-        self.transact(held, offsets, &mut records).map_err(|error| match error {
-            CommitError::Fenced(why) => Error::Moved(why),
-            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
-        })?;
+        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
+        self.steps(&group).write(held, offsets, &topic, records)?;
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         self.read_back(&partitions, token)
     }
@@ -312,7 +301,7 @@ impl Ledger {
     /// Reads the notifications of these partitions on.
     pub fn read_on(&self, partitions: &[Partition]) {
         let settled = |partition: &Partition| Some((*partition, self.owned.get(partition)?.settled));
-        self.member.go_on(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
+        self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
     /// Goes back to what is settled, everywhere: the dispatcher forgets what it
@@ -336,7 +325,7 @@ impl Ledger {
             if held.is_empty() {
                 return Ok(());
             }
-            self.end_what_hangs(&held)?;
+            self.abort_hanging(&held)?;
             match self.transact(&held, &offsets, &mut records) {
                 Ok(()) => {
                     self.settle(&offsets);
@@ -356,7 +345,7 @@ impl Ledger {
     }
 
     /// What of these writes concerns partitions of ours.
-    fn ours(&self, writes: &[Writes]) -> (Vec<Held>, Vec<(Partition, i64)>, Records) {
+    fn ours(&self, writes: &[Writes]) -> (Vec<PartitionEpoch>, Vec<(Partition, i64)>, Records) {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         for (partition, offset) in writes.iter().flat_map(|one| &one.offsets) {
             if let Some(owned) = self.owned.get(partition).filter(|owned| owned.known) {
@@ -392,7 +381,7 @@ impl Ledger {
 
     fn transact(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         records: &mut Records,
     ) -> Result<(), CommitError> {

@@ -32,7 +32,7 @@ use pricedrop_model::ports::Error;
 use tokio::sync::mpsc;
 
 use crate::api::dead_letters::KafkaDeadLetters;
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use handle::{Handle, View};
 use notifications::KafkaNotifications;
 use options::DispatchOptions;
@@ -54,7 +54,7 @@ impl KafkaDispatch {
     pub fn join(options: DispatchOptions) -> Result<KafkaDispatch, Error> {
         let index = options.index.clone();
         let member =
-            Member::join(&options.settings, &options.group(), &options.settings.topics.notifications)?;
+            GroupConsumer::join(&options.settings, &options.group(), &options.settings.topics.notifications)?;
         let member = Arc::new(member);
         let view = Arc::new(View::default());
         let (requests, inbox) = mpsc::unbounded_channel();
@@ -75,7 +75,7 @@ impl KafkaDispatch {
     }
 
     /// Whether it has taken over what the group gave it, be it nothing.
-    pub fn is_level(&self) -> bool {
+    pub fn assignment_is_ready(&self) -> bool {
         self.0.view.level.load(Ordering::SeqCst)
     }
 

@@ -11,7 +11,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::ack_producer::{Acked, Outgoing};
+use crate::client::ack_producer::{AckProducer, Outgoing};
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
@@ -26,13 +26,13 @@ const QUIET_LOOKS: u32 = 16;
 /// delivers them.
 #[derive(Clone)]
 pub struct KafkaReplays {
-    acked: Acked,
+    acked: AckProducer,
     topic: String,
 }
 
 impl KafkaReplays {
     /// Over this producer.
-    pub fn new(settings: &Settings, acked: Acked) -> KafkaReplays {
+    pub fn new(settings: &Settings, acked: AckProducer) -> KafkaReplays {
         KafkaReplays { acked, topic: settings.topics.retries.clone() }
     }
 

@@ -16,7 +16,7 @@ use crate::dispatcher::handle::{Answer, Request, View};
 use crate::dispatcher::ledger::{Ledger, Restored, Writes};
 use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::replays::Follower;
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{DISPATCH_TICK_MS, INDEX_PAGE, INDEX_PAUSE_MS, WRITES};
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_model::sync::lock;
@@ -36,7 +36,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(
         options: DispatchOptions,
-        member: Arc<Member>,
+        member: Arc<GroupConsumer>,
         view: Arc<View>,
     ) -> Result<Worker, Error> {
         Ok(Worker {
@@ -108,7 +108,7 @@ impl Worker {
     fn look(&mut self) {
         let (moving, level, owned) = {
             let ledger = lock(&self.ledger);
-            (ledger.is_moving(), ledger.is_level(), ledger.owned())
+            (ledger.is_moving(), ledger.assignment_is_ready(), ledger.owned())
         };
         self.view.moved.store(moving, Ordering::SeqCst);
         self.view.level.store(level, Ordering::SeqCst);

@@ -31,10 +31,10 @@ use crate::settings::Settings;
 use pricedrop_model::sync::{lock, try_lock};
 
 /// A partition as it was assigned once.
-pub type Held = (Partition, u64);
+pub type PartitionEpoch = (Partition, u64);
 
 /// A member of a group that reads one topic.
-pub struct Member {
+pub struct GroupConsumer {
     topic: String,
     /// By the `consumer` protocol a member that gets nothing is not told so:
     /// being a member must do.
@@ -43,7 +43,7 @@ pub struct Member {
     events: Option<JoinHandle<()>>,
     /// Whether it left its group to be assigned anew.
     away: AtomicBool,
-    /// Held by whoever seeks, which takes long: no rebalance and no read waits for it.
+    /// PartitionEpoch by whoever seeks, which takes long: no rebalance and no read waits for it.
     /// Locked before the assignment.
     seeking: Mutex<()>,
     // Dropped in this order: the queue must not outlive its consumer.
@@ -62,12 +62,12 @@ pub enum NotOurs {
     NoMember,
 }
 
-impl Member {
+impl GroupConsumer {
     /// Joins a group to read a topic.
     ///
     /// # Errors
     /// The configuration is refused.
-    pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<Member, Error> {
+    pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<GroupConsumer, Error> {
         let refused = |error: KafkaError| Error::Broken(format!("the Kafka consumer: {error}"));
         let context = Group::of(topic);
         let consumer = BaseConsumer::from_config_and_context(&settings.member(group), context);
@@ -84,7 +84,7 @@ impl Member {
         let events =
             events.map_err(|error| Error::Broken(format!("no thread for Kafka's events: {error}")))?;
         let untold = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
-        Ok(Member {
+        Ok(GroupConsumer {
             topic: topic.to_owned(),
             untold,
             stop,
@@ -119,14 +119,14 @@ impl Member {
 
     /// Whether the group said what is ours, be it nothing, and this version is
     /// about that. Waits for no commit.
-    pub fn knows(&self, version: u64) -> bool {
+    pub fn assignment_is_ready(&self, version: u64) -> bool {
         let told = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
         self.version() == version && (told || self.untold && is_member())
     }
 
     /// What is ours now.
-    pub fn held(&self) -> Vec<Held> {
+    pub fn held(&self) -> Vec<PartitionEpoch> {
         lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
     }
 
@@ -140,7 +140,11 @@ impl Member {
     ///
     /// # Errors
     /// One is not ours, or we are nobody.
-    pub fn fenced<T>(&self, held: &[Held], call: impl FnOnce(&GroupMetadata) -> T) -> Result<T, NotOurs> {
+    pub fn fenced<T>(
+        &self,
+        held: &[PartitionEpoch],
+        call: impl FnOnce(&GroupMetadata) -> T,
+    ) -> Result<T, NotOurs> {
         let assignment = lock(&self.consumer.context().assignment);
         if let Some((moved, _)) = held.iter().find(|(p, epoch)| assignment.epochs.get(p) != Some(epoch)) {
             return Err(NotOurs::Moved(*moved));
@@ -156,11 +160,11 @@ impl Member {
         let Some(queue) = &self.queue else { return Vec::new() };
         // Locked over the read, so that nothing that was fetched before a seek ended is
         // taken for what the partition has from there on.
-        let mut places = lock(&self.consumer.context().places);
+        let mut positions = lock(&self.consumer.context().positions);
         let fetched = queue.read(most).into_iter();
-        let records = fetched.filter_map(|fetched| places.take(&self.topic, fetched)).collect();
-        let want = places.want() || self.away.load(Ordering::SeqCst);
-        drop(places);
+        let records = fetched.filter_map(|fetched| positions.take(&self.topic, fetched)).collect();
+        let want = positions.want() || self.away.load(Ordering::SeqCst);
+        drop(positions);
         if want {
             self.look_after();
         }
@@ -224,25 +228,25 @@ impl Member {
     /// Reads on what was paused, from where it was read to.
     pub fn unpause(&self, partitions: &[Partition]) {
         let offsets = {
-            let places = lock(&self.consumer.context().places);
+            let positions = lock(&self.consumer.context().positions);
             partitions
                 .iter()
-                .filter_map(|partition| Some((*partition, places.next_of(*partition)?)))
+                .filter_map(|partition| Some((*partition, positions.next_of(*partition)?)))
                 .collect::<Vec<_>>()
         };
-        self.go_on(&offsets);
+        self.resume(&offsets);
     }
 
     /// Reads these partitions on from these offsets, and no others.
     pub fn read_only(&self, offsets: &[(Partition, i64)]) {
-        let others = lock(&self.consumer.context().places).stop_others(offsets);
+        let others = lock(&self.consumer.context().positions).stop_others(offsets);
         self.pause(&others);
-        self.go_on(offsets);
+        self.resume(offsets);
     }
 
     /// Reads these partitions on from these offsets; those that are no longer
     /// ours are passed over, and what the client cannot read is assigned anew.
-    pub fn go_on(&self, offsets: &[(Partition, i64)]) {
+    pub fn resume(&self, offsets: &[(Partition, i64)]) {
         let _seeking = lock(&self.seeking);
         let wanted = self.begin_seek(offsets);
         if wanted.is_empty() {
@@ -258,13 +262,13 @@ impl Member {
     /// them until the seek has ended.
     fn begin_seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, u64, i64)> {
         let assignment = lock(&self.consumer.context().assignment);
-        let mut places = lock(&self.consumer.context().places);
+        let mut positions = lock(&self.consumer.context().positions);
         let mut wanted = Vec::new();
         for (partition, offset) in offsets {
             if let Some(epoch) = assignment.epochs.get(partition)
-                && !places.is_given_up(*partition)
+                && !positions.is_given_up(*partition)
             {
-                places.stop(*partition);
+                positions.stop(*partition);
                 wanted.push((*partition, *epoch, *offset));
             }
         }
@@ -299,18 +303,18 @@ impl Member {
         paused: Result<(), KafkaError>,
     ) {
         let assignment = lock(&self.consumer.context().assignment);
-        let mut places = lock(&self.consumer.context().places);
+        let mut positions = lock(&self.consumer.context().positions);
         let ours = || wanted.iter().filter(|(partition, epoch, _)| assignment.holds(*partition, *epoch));
         for (partition, _, offset) in ours() {
             match lost.contains(&(*partition, *offset)) {
-                true => places.give_up(*partition),
-                false => places.start(*partition, *offset),
+                true => positions.give_up(*partition),
+                false => positions.start(*partition, *offset),
             }
         }
         let list = self.list(ours().map(|(partition, _, offset)| (*partition, *offset)));
         if let Err(error) = paused.and_then(|()| self.consumer.resume(&list)) {
             tracing::warn!(%error, topic = self.topic, "partitions are not read as they are assigned");
-            ours().for_each(|(partition, _, _)| places.give_up(*partition));
+            ours().for_each(|(partition, _, _)| positions.give_up(*partition));
         }
     }
 
@@ -321,26 +325,26 @@ impl Member {
         let Some(_seeking) = try_lock(&self.seeking) else { return };
         let group = self.consumer.context();
         let Some(assignment) = try_lock(&group.assignment) else { return };
-        let strayed: Vec<_> = lock(&group.places)
-            .strayed()
+        let to_seek: Vec<_> = lock(&group.positions)
+            .to_seek()
             .into_iter()
             .filter_map(|(partition, next)| Some((partition, *assignment.epochs.get(&partition)?, next)))
             .collect();
         drop(assignment);
-        // Nothing of a partition that went astray counts while it is sought in.
-        let offsets: Vec<_> = strayed.iter().map(|(partition, _, next)| (*partition, *next)).collect();
+        // Nothing of a partition that went needs_seek counts while it is sought in.
+        let offsets: Vec<_> = to_seek.iter().map(|(partition, _, next)| (*partition, *next)).collect();
         let lost = if offsets.is_empty() { Vec::new() } else { self.seek(&offsets) };
         let leave = {
             let assignment = lock(&group.assignment);
-            let mut places = lock(&group.places);
-            for (partition, epoch, next) in strayed {
+            let mut positions = lock(&group.positions);
+            for (partition, epoch, next) in to_seek {
                 match lost.contains(&(partition, next)) {
                     _ if !assignment.holds(partition, epoch) => {}
-                    true => places.not_sought(partition),
-                    false => places.start(partition, next),
+                    true => positions.not_sought(partition),
+                    false => positions.start(partition, next),
                 }
             }
-            assignment.epochs.keys().any(|partition| places.is_given_up(*partition))
+            assignment.epochs.keys().any(|partition| positions.is_given_up(*partition))
         };
         if self.away.swap(leave, Ordering::SeqCst) == leave {
             return;
@@ -381,7 +385,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for GroupConsumer {
     /// Leaves the group.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
@@ -440,13 +444,14 @@ mod tests {
         };
         send_three();
         cluster.broker_round_trip_time(1, Duration::from_millis(100)).unwrap();
-        let member = Member::join(&Settings::new(&cluster.bootstrap_servers()), "group", "topic").unwrap();
+        let member =
+            GroupConsumer::join(&Settings::new(&cluster.bootstrap_servers()), "group", "topic").unwrap();
         let until = Instant::now() + PATIENCE;
         while member.held().is_empty() {
             assert!(Instant::now() < until, "nothing was assigned");
             std::thread::yield_now();
         }
-        member.go_on(&[(Partition(0), 0)]);
+        member.resume(&[(Partition(0), 0)]);
         let mut read = 0;
         for sent in [3, 6] {
             while read < sent {
@@ -463,7 +468,7 @@ mod tests {
     /// The broker would not check offsets that come with nobody's metadata.
     #[test]
     fn whom_the_group_does_not_know_may_send_no_offsets() {
-        let member = Member::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();
+        let member = GroupConsumer::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();
         let sent = member.fenced(&[], |_| panic!("something would be sent"));
         assert!(matches!(sent, Err(NotOurs::NoMember)));
     }

@@ -2,7 +2,7 @@
 //!
 //! The client moves on by itself: behind a batch that is damaged, behind the
 //! next record when it says why that cannot be had, and not at all once the log
-//! has lost it. So places are kept here, and only what stands at one, or behind
+//! has lost it. So positions are kept here, and only what stands at one, or behind
 //! it, is a record that was read.
 //!
 //! Invariant: between two times that a partition is sought in, its records are
@@ -17,33 +17,33 @@ use pricedrop_model::{Partition, Record};
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 use crate::client::raw::Fetched;
-use crate::limits::{ASTRAY_MS, CALL_MS};
+use crate::limits::{CALL_MS, SEEK_PAUSE_MS};
 
-/// The places of one member.
+/// The positions of one member.
 #[derive(Default)]
-pub(crate) struct Places {
+pub(crate) struct Positions {
     /// The next offset of each partition that is read.
     next: BTreeMap<Partition, i64>,
     /// Where the client is not at the next offset any more, and since when.
     /// Nothing of them counts until they are sought in.
-    astray: BTreeMap<Partition, Instant>,
+    needs_seek: BTreeMap<Partition, Instant>,
     /// When these were sought in last.
     sought: Option<Instant>,
     /// What the client reads no more before it is assigned anew.
     given_up: BTreeSet<Partition>,
 }
 
-impl Places {
+impl Positions {
     /// It was sought in: its next record is this one.
     pub(crate) fn start(&mut self, partition: Partition, offset: i64) {
         self.next.insert(partition, offset);
-        self.astray.remove(&partition);
+        self.needs_seek.remove(&partition);
     }
 
     /// Nothing of it is wanted until it starts again.
     pub(crate) fn stop(&mut self, partition: Partition) {
         self.next.remove(&partition);
-        self.astray.remove(&partition);
+        self.needs_seek.remove(&partition);
     }
 
     /// The client cannot read it as it is assigned.
@@ -77,23 +77,23 @@ impl Places {
 
     /// Whether the member has to look after any of them.
     pub(crate) fn want(&self) -> bool {
-        !self.astray.is_empty() || !self.given_up.is_empty()
+        !self.needs_seek.is_empty() || !self.given_up.is_empty()
     }
 
-    /// Where those are to be sought that went astray; not all the time, for one
+    /// Where those are to be sought that went needs_seek; not all the time, for one
     /// may stay so.
-    pub(crate) fn strayed(&mut self) -> Vec<(Partition, i64)> {
-        if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(ASTRAY_MS)) {
+    pub(crate) fn to_seek(&mut self) -> Vec<(Partition, i64)> {
+        if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(SEEK_PAUSE_MS)) {
             return Vec::new();
         }
         self.sought = Some(Instant::now());
-        let astray = self.astray.keys();
-        astray.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
+        let needs_seek = self.needs_seek.keys();
+        needs_seek.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
     }
 
     /// It could not be sought in: it is given up, unless that is news.
     pub(crate) fn not_sought(&mut self, partition: Partition) {
-        let since = self.astray.get(&partition);
+        let since = self.needs_seek.get(&partition);
         if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {
             self.give_up(partition);
         }
@@ -105,7 +105,7 @@ impl Places {
             Fetched::Record(record) => {
                 let (partition, offset) = (record.position.partition, record.position.offset);
                 let next = self.next.get_mut(&partition)?;
-                if offset < *next || self.astray.contains_key(&partition) {
+                if offset < *next || self.needs_seek.contains_key(&partition) {
                     return None;
                 }
                 *next = offset + 1;
@@ -127,7 +127,7 @@ impl Places {
         if gone {
             tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
             self.give_up(partition);
-        } else if let (Some(next), Slot::Vacant(place)) = (next, self.astray.entry(partition)) {
+        } else if let (Some(next), Slot::Vacant(place)) = (next, self.needs_seek.entry(partition)) {
             place.insert(Instant::now());
             tracing::warn!(
                 topic,
@@ -149,50 +149,52 @@ mod tests {
 
     const P: Partition = Partition(3);
 
-    fn take(places: &mut Places, offset: i64) -> bool {
+    fn take(positions: &mut Positions, offset: i64) -> bool {
         let position = Position { partition: P, offset };
         let record = Record { position, key: None, value: None, timestamp: EventTime(0), original: None };
-        places.take("topic", Fetched::Record(record)).is_some()
+        positions.take("topic", Fetched::Record(record)).is_some()
     }
 
-    fn fail(places: &mut Places, code: Code) {
-        assert!(places.take("topic", Fetched::Trouble(P, code)).is_none());
+    fn fail(positions: &mut Positions, code: Code) {
+        assert!(positions.take("topic", Fetched::Trouble(P, code)).is_none());
     }
 
     #[test]
     fn records_count_once_and_only_where_they_are_wanted() {
-        let mut places = Places::default();
-        assert!(!take(&mut places, 4), "nobody asked for it");
-        places.start(P, 4);
-        assert!([3, 4, 4, 7, 5].map(|offset| take(&mut places, offset)) == [false, true, false, true, false]);
-        places.start(P, 4);
-        assert!(take(&mut places, 4), "it was sought in again");
-        places.forget(P);
-        assert!(!take(&mut places, 5), "it is somebody else's");
+        let mut positions = Positions::default();
+        assert!(!take(&mut positions, 4), "nobody asked for it");
+        positions.start(P, 4);
+        assert!(
+            [3, 4, 4, 7, 5].map(|offset| take(&mut positions, offset)) == [false, true, false, true, false]
+        );
+        positions.start(P, 4);
+        assert!(take(&mut positions, 4), "it was sought in again");
+        positions.forget(P);
+        assert!(!take(&mut positions, 5), "it is somebody else's");
     }
 
     #[test]
     fn behind_a_damaged_batch_nothing_counts_until_it_is_sought_again() {
-        let mut places = Places::default();
-        places.start(P, 4);
-        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
-        assert!(!take(&mut places, 9));
-        assert!(places.want());
-        assert_eq!(places.strayed(), [(P, 4)]);
+        let mut positions = Positions::default();
+        positions.start(P, 4);
+        fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        assert!(!take(&mut positions, 9));
+        assert!(positions.want());
+        assert_eq!(positions.to_seek(), [(P, 4)]);
         // It may say so again and again meanwhile.
-        fail(&mut places, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
-        places.not_sought(P);
-        assert!(!take(&mut places, 9) && !places.is_given_up(P));
-        places.start(P, 4);
-        assert!(!places.want() && take(&mut places, 4));
+        fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
+        positions.not_sought(P);
+        assert!(!take(&mut positions, 9) && !positions.is_given_up(P));
+        positions.start(P, 4);
+        assert!(!positions.want() && take(&mut positions, 4));
     }
 
     #[test]
     fn what_the_log_lost_is_given_up_until_it_is_assigned_anew_whether_or_not_it_is_read() {
-        let mut places = Places::default();
-        fail(&mut places, Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
-        assert!(places.is_given_up(P) && places.want());
-        places.forget(P);
-        assert!(!places.is_given_up(P) && !places.want());
+        let mut positions = Positions::default();
+        fail(&mut positions, Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
+        assert!(positions.is_given_up(P) && positions.want());
+        positions.forget(P);
+        assert!(!positions.is_given_up(P) && !positions.want());
     }
 }

@@ -18,7 +18,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::client::log::write_line;
 use crate::client::raw::RecordQueue;
-use crate::group::positions::Places;
+use crate::group::positions::Positions;
 
 /// What rebalances change.
 #[derive(Default)]
@@ -39,7 +39,7 @@ pub struct Group {
     topic: String,
     pub(crate) assignment: Mutex<Assignment>,
     /// Locked behind the assignment, where both are.
-    pub(crate) places: Mutex<Places>,
+    pub(crate) positions: Mutex<Positions>,
     /// Whether the group said what is ours, be it nothing.
     pub(crate) known: AtomicBool,
     /// Changes with every rebalance.
@@ -89,7 +89,7 @@ impl ConsumerContext for Group {
         if let Err(error) = done {
             tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
         }
-        moved.iter().for_each(|partition| lock(&self.places).forget(Partition(*partition)));
+        moved.iter().for_each(|partition| lock(&self.positions).forget(Partition(*partition)));
         self.version.fetch_add(1, Ordering::SeqCst);
         // Behind the version, so that nobody takes this for known of the one before.
         let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
@@ -107,7 +107,7 @@ impl Group {
         Group {
             topic: topic.to_owned(),
             assignment: Mutex::default(),
-            places: Mutex::default(),
+            positions: Mutex::default(),
             known: AtomicBool::new(false),
             version: AtomicU64::new(1),
             queue: Mutex::default(),

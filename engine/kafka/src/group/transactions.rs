@@ -10,7 +10,7 @@
 //! Invariant: there is one producer at a time. After a call whose outcome is
 //! unknown it is destroyed, and its successor's `init_transactions` settles
 //! what it left open before anything is read or written again; where the broker
-//! does not, [`Transactions::end_what_hangs`] does.
+//! does not, [`Transactions::abort_hanging_transactions`] does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,17 +21,17 @@ use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
 use crate::client::queries::committed;
-use crate::client::raw::{GroupMetadata, RawProducer, Refusal};
-use crate::group::group_consumer::{Held, Member, NotOurs};
+use crate::client::raw::{GroupMetadata, ProducerError, RawProducer};
+use crate::group::group_consumer::{GroupConsumer, NotOurs, PartitionEpoch};
 use crate::limits::{CALL_MS, INIT_MS};
 use crate::settings::{Delivery, Settings};
 
 /// What a transaction is made of, beside its records.
 pub struct Fence<'a> {
     /// Whose offsets they are.
-    pub member: &'a Member,
+    pub member: &'a GroupConsumer,
     /// All partitions whose update, timer or state the transaction carries.
-    pub held: &'a [Held],
+    pub held: &'a [PartitionEpoch],
     /// The next offset of each of them: real ones, or the broker would not
     /// check who sends them.
     pub offsets: &'a [(Partition, i64)],
@@ -57,13 +57,13 @@ pub struct Transactions {
     delivery: Delivery,
     producer: Option<RawProducer>,
     /// What the producer's predecessors left open may be open still.
-    may_hang: bool,
+    may_have_hanging: bool,
 }
 
 impl Transactions {
     /// A producer with this transactional id; made when it is first needed.
     pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
-        Transactions { settings: settings.clone(), id, delivery, producer: None, may_hang: false }
+        Transactions { settings: settings.clone(), id, delivery, producer: None, may_have_hanging: false }
     }
 
     /// Whether the producer is ready; if not, states must be read again.
@@ -72,8 +72,8 @@ impl Transactions {
     }
 
     /// Whether earlier producers of this id may have left something open.
-    pub fn may_hang(&self) -> bool {
-        self.may_hang
+    pub fn may_have_hanging(&self) -> bool {
+        self.may_have_hanging
     }
 
     /// Makes the producer ready, ending what an earlier one left open.
@@ -84,10 +84,10 @@ impl Transactions {
         if self.producer.is_some() {
             return Ok(());
         }
-        let broken = |error: Refusal| Error::Broken(format!("the Kafka producer: {error}"));
+        let broken = |error: ProducerError| Error::Broken(format!("the Kafka producer: {error}"));
         if !self.delivery.is_exact() {
             self.producer = Some(RawProducer::new(&self.settings.batching()).map_err(broken)?);
-            self.may_hang = false;
+            self.may_have_hanging = false;
             return Ok(());
         }
         let producer = RawProducer::new(&self.settings.transactional(&self.id)).map_err(broken)?;
@@ -95,7 +95,7 @@ impl Transactions {
             Error::Unavailable(format!("Kafka does not begin transactions of {}: {error}", self.id))
         })?;
         self.producer = Some(producer);
-        self.may_hang = true;
+        self.may_have_hanging = true;
         Ok(())
     }
 
@@ -114,12 +114,12 @@ impl Transactions {
     ///
     /// # Errors
     /// The cluster is away, or a partition moved.
-    pub fn end_what_hangs(
+    pub fn abort_hanging_transactions(
         &mut self,
-        member: &Member,
-        held: &[Held],
+        member: &GroupConsumer,
+        held: &[PartitionEpoch],
         all: &BaseConsumer<Logged>,
-        fill: impl FnOnce(&RawProducer) -> Result<(), Refusal>,
+        fill: impl FnOnce(&RawProducer) -> Result<(), ProducerError>,
     ) -> Result<(), Error> {
         self.prepare()?;
         let mut partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
@@ -130,9 +130,9 @@ impl Transactions {
         let offset = |partition: Partition| (partition, now.get(&partition).copied().unwrap_or(0));
         let offsets: Vec<_> = partitions.into_iter().map(offset).collect();
         let fence = Fence { member, held, offsets: &offsets };
-        let Some(producer) = self.producer.as_ref().filter(|_| self.may_hang) else { return Ok(()) };
+        let Some(producer) = self.producer.as_ref().filter(|_| self.may_have_hanging) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
-        let away = |refusal: Refusal| Error::Unavailable(format!("ending what may be open: {refusal}"));
+        let away = |refusal: ProducerError| Error::Unavailable(format!("ending what may be open: {refusal}"));
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
         let fenced = member.fenced(held, |group| send_offsets(producer, &fence, group, wait));
         if let Err(refusal) = producer.abort(wait) {
@@ -141,7 +141,7 @@ impl Transactions {
         }
         touched.map_err(away)?;
         match fenced {
-            Ok(Ok(())) => self.may_hang = false,
+            Ok(Ok(())) => self.may_have_hanging = false,
             Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Moved(why)),
             Ok(Err(Failed::Before(error))) => return Err(Error::Unavailable(error.to_string())),
             Ok(Err(Failed::Unknown(why))) => {
@@ -160,7 +160,7 @@ impl Transactions {
     pub fn commit(
         &mut self,
         fence: &Fence<'_>,
-        mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
+        mut fill: impl FnMut(&RawProducer, Part) -> Result<(), ProducerError>,
     ) -> Result<(), CommitError> {
         let Some(producer) = self.producer.as_ref() else {
             return Err(CommitError::Unknown("the producer was given up".into()));
@@ -200,7 +200,7 @@ fn transact(
     producer: &RawProducer,
     fence: &Fence<'_>,
     wait: Duration,
-    fill: &mut impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
+    fill: &mut impl FnMut(&RawProducer, Part) -> Result<(), ProducerError>,
 ) -> Result<(), Failed> {
     debug_assert!(fence.offsets.iter().all(|(_, offset)| *offset >= 0));
     let fenced = fence.member.fenced(fence.held, |group| {
@@ -237,9 +237,9 @@ fn deliver(
     producer: &RawProducer,
     fence: &Fence<'_>,
     wait: Duration,
-    mut fill: impl FnMut(&RawProducer, Part) -> Result<(), Refusal>,
+    mut fill: impl FnMut(&RawProducer, Part) -> Result<(), ProducerError>,
 ) -> Result<(), CommitError> {
-    let unknown = |refusal: Refusal| CommitError::Unknown(refusal.to_string());
+    let unknown = |refusal: ProducerError| CommitError::Unknown(refusal.to_string());
     let mut write = |part| fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown);
     write(Part::Told)?;
     write(Part::Removed)?;
@@ -286,7 +286,7 @@ fn commit(producer: &RawProducer, wait: Duration) -> Result<(), Failed> {
     }
 }
 
-fn before(refusal: Refusal) -> Failed {
+fn before(refusal: ProducerError) -> Failed {
     if refusal.fatal {
         return Failed::Unknown(refusal.to_string());
     }

@@ -1,31 +1,23 @@
 //! Taking over partitions, so that what is done from then on follows from
 //! everything that was committed before, by whomever.
 //!
-//! 1. the group's stable committed offset O
-//! 2. a transaction writes a marker with a fresh token, and sends O
-//! 3. the states are read until that token appears
-//! 4. the position stored with them must be O
-//! 5. the input is read from O, if it has as many partitions as it had
-//!
-//! Step 2 fences off whoever had the partition before: his transactions carry
-//! offsets too, and the group no longer knows him. So nothing of his can come
-//! to lie behind the marker.
+//! The steps are those of [`Acquisition`]. The notifier begins at the stable committed
+//! offset O of its group, reads the states up to the marker, requires that the position
+//! stored with them is O, and that the input has as many partitions as it had.
 
 use std::collections::BTreeMap;
 
 use pricedrop_model::Partition;
-use pricedrop_model::ports::{CommitError, Error};
+use pricedrop_model::ports::Error;
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{
-    Read, open_partitions, read_stable, read_to_markers, reader, reader_of_all,
-};
-use crate::client::queries::partitions_of;
+use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
 use crate::client::raw::{Records, Value};
 use crate::client::token::fresh_token;
-use crate::group::group_consumer::{Held, Member};
-use crate::group::transactions::{Fence, Part, Transactions};
+use crate::group::acquisition::Acquisition;
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
+use crate::group::transactions::Transactions;
 use crate::notifier::changelog::{self, ACCEPTED, Entry, MARKER, PARTITIONS, POSITION};
 use crate::notifier::offset_check::{counted, words_for_outgrown};
 use crate::notifier::options::Options;
@@ -34,7 +26,7 @@ use crate::settings::Start;
 
 /// What became of partitions that are ours now.
 #[derive(Default)]
-pub struct TakenOver {
+pub struct Acquired {
     /// They can be read on.
     pub owned: BTreeMap<Partition, Owned>,
     /// They wait for a person, and why.
@@ -54,11 +46,11 @@ struct Told {
 }
 
 /// One take-over.
-pub struct TakeOver<'a> {
+pub struct Acquire<'a> {
     /// How the worker works.
     pub options: &'a Options,
     /// The member of the group.
-    pub member: &'a Member,
+    pub member: &'a GroupConsumer,
     /// Its producer.
     pub transactions: &'a mut Transactions,
     /// The rebalance that gave us the partitions: behind the next one they are not
@@ -66,25 +58,27 @@ pub struct TakeOver<'a> {
     pub version: u64,
 }
 
-impl TakeOver<'_> {
+impl Acquire<'_> {
     /// Takes these partitions over.
     ///
     /// # Errors
     /// The cluster is away; partitions moved meanwhile; or somebody has to look.
-    pub fn run(&mut self, held: &[Held]) -> Result<TakenOver, Error> {
+    pub fn run(&mut self, held: &[PartitionEpoch]) -> Result<Acquired, Error> {
         let began = std::time::Instant::now();
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let reader = reader(&self.options.settings)?;
-        let input_partitions = self.compare_topics(&reader)?;
-        self.end_what_hangs(&reader, held)?;
+        let topics = &self.options.settings.topics;
+        let count = self.steps().same_partition_count(&reader, &[&topics.state, &topics.removals])?;
+        let input_partitions = u32::try_from(count).unwrap_or(u32::MAX);
+        self.abort_hanging(held)?;
         let committed = self.member.committed(&partitions)?;
         let (fresh, lost) = self.first_offsets(&reader, &partitions, &committed)?;
-        let ours: Vec<Held> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
+        let ours: Vec<PartitionEpoch> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
         let offsets: Vec<(Partition, i64)> = ours
             .iter()
             .map(|(p, _)| (*p, *committed.get(p).or(fresh.get(p)).expect("one of both")))
             .collect();
-        let mut taken = TakenOver { stopped: lost, ..TakenOver::default() };
+        let mut taken = Acquired { stopped: lost, ..Acquired::default() };
         if ours.is_empty() {
             return Ok(taken);
         }
@@ -118,29 +112,26 @@ impl TakeOver<'_> {
         Ok(taken)
     }
 
+    /// The steps that a dispatcher takes, too.
+    fn steps(&mut self) -> Acquisition<'_> {
+        let settings = &self.options.settings;
+        Acquisition { settings, group: &settings.group, member: self.member, transactions: self.transactions }
+    }
+
+    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
+        let topics = &self.options.settings.topics;
+        let written = [&*topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
+        self.steps().abort_hanging(held, &written, |records, partition| {
+            push(records, partition, MARKER, b"");
+        })
+    }
+
     /// For a member that was given nothing: it may have had something before.
     ///
     /// # Errors
     /// The cluster is away.
     pub fn of_nothing(&mut self) -> Result<(), Error> {
-        self.end_what_hangs(&reader(&self.options.settings)?, &[])
-    }
-
-    /// Topics that fit each other; how many partitions the input has.
-    fn compare_topics(&self, reader: &BaseConsumer<Logged>) -> Result<u32, Error> {
-        let topics = &self.options.settings.topics;
-        let input = self.member.partitions()?;
-        for topic in [&topics.state, &topics.removals] {
-            let count = partitions_of(reader, topic)?;
-            if count != input {
-                return Err(Error::Broken(format!(
-                    "{topic} has {count} partitions and {} has {input}: they must be as many; \
-                     `pricedrop topics check` says what to do",
-                    topics.prices
-                )));
-            }
-        }
-        Ok(u32::try_from(input).unwrap_or(u32::MAX))
+        self.abort_hanging(&[])
     }
 
     /// Where partitions begin that the group has no offset of; and those whose
@@ -223,35 +214,9 @@ impl TakeOver<'_> {
         }
     }
 
-    /// Ends what a commit may have left open, wherever it wrote: else offsets
-    /// might stay undecided for good, and notifications of a commit that failed
-    /// be seen with those of the next one.
-    fn end_what_hangs(&mut self, reader: &BaseConsumer<Logged>, held: &[Held]) -> Result<(), Error> {
-        if !self.transactions.may_hang() {
-            return Ok(());
-        }
-        let settings = &self.options.settings;
-        let topics = &settings.topics;
-        let written = [&topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
-        let all = reader_of_all(settings, &settings.group)?;
-        let mut open = Vec::new();
-        for topic in written {
-            open.push((topic, open_partitions(reader, &all, topic)?));
-        }
-        self.transactions.end_what_hangs(self.member, held, &all, |producer| {
-            open.into_iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
-                |(topic, partitions)| {
-                    let mut records = Records::default();
-                    partitions.into_iter().for_each(|partition| push(&mut records, partition, MARKER, b""));
-                    producer.send(topic, &mut records)
-                },
-            )
-        })
-    }
-
     fn write_markers(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
         fresh: &BTreeMap<Partition, i64>,
         token: u64,
@@ -268,26 +233,18 @@ impl TakeOver<'_> {
 
     fn write(
         &mut self,
-        held: &[Held],
+        held: &[PartitionEpoch],
         offsets: &[(Partition, i64)],
-        mut records: Records,
+        records: Records,
     ) -> Result<(), Error> {
-        let fence = Fence { member: self.member, held, offsets };
         let state = &self.options.settings.topics.state;
-        let written = self.transactions.commit(&fence, |producer, part| match part {
-            Part::Told | Part::Removed => Ok(()),
-            Part::Remembered => producer.send(state, &mut records),
-        });
-        written.map_err(|error| match error {
-            CommitError::Fenced(why) => Error::Moved(why),
-            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
-        })
+        self.steps().write(held, offsets, state, records)
     }
 
     fn read_states(
         &self,
         reader: &BaseConsumer<Logged>,
-        held: &[Held],
+        held: &[PartitionEpoch],
         token: u64,
     ) -> Result<Vec<Told>, Error> {
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
@@ -377,11 +334,16 @@ impl TakeOver<'_> {
 
     /// Makes accepted offsets the group's own, and stores how many partitions
     /// there are.
-    fn adopt(&mut self, held: &[Held], adopted: &[(Partition, i64)], count: u32) -> Result<(), Error> {
+    fn adopt(
+        &mut self,
+        held: &[PartitionEpoch],
+        adopted: &[(Partition, i64)],
+        count: u32,
+    ) -> Result<(), Error> {
         if adopted.is_empty() {
             return Ok(());
         }
-        let held: Vec<Held> =
+        let held: Vec<PartitionEpoch> =
             held.iter().filter(|(p, _)| adopted.iter().any(|(one, _)| one == p)).copied().collect();
         let mut records = Records::default();
         for (partition, offset) in adopted {

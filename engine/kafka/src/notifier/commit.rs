@@ -14,11 +14,11 @@ use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, 
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
-use crate::client::raw::{BY_KEY, Letter, RawProducer, Records, Refusal, Value};
-use crate::group::group_consumer::{Held, Member};
+use crate::client::raw::{BY_KEY, HeaderRecord, ProducerError, RawProducer, Records, Value};
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::limits::{REASON_BYTES, RECORD_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
-use crate::notifier::acquire::TakeOver;
+use crate::notifier::acquire::Acquire;
 use crate::notifier::changelog::{POSITION, write_key};
 use crate::notifier::options::Options;
 use crate::notifier::removals::Remover;
@@ -41,7 +41,7 @@ enum Request {
 impl KafkaCommitter {
     pub(crate) fn start(
         options: Options,
-        member: Arc<Member>,
+        member: Arc<GroupConsumer>,
         shared: Shared,
         transactional_id: String,
         remover: Option<Remover>,
@@ -85,10 +85,10 @@ impl Committer for KafkaCommitter {
         &mut self,
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, Error> {
-        let holdings = lock(&self.shared);
+        let shared = lock(&self.shared);
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
-            let owned = holdings.owned.get(partition);
+            let owned = shared.owned.get(partition);
             let owned = owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
             states.extend(owned.states.of(*partition, product)?);
         }
@@ -104,7 +104,7 @@ impl Committer for KafkaCommitter {
 /// What the thread works with.
 struct Worker {
     options: Options,
-    member: Arc<Member>,
+    member: Arc<GroupConsumer>,
     transactions: Transactions,
     shared: Shared,
     records: Records,
@@ -136,14 +136,14 @@ impl Worker {
         }
         let version = self.member.version();
         let held = self.member.held();
-        let new: Vec<Held> = {
-            let mut holdings = lock(&self.shared);
-            holdings.owned.retain(|partition, owned| held.contains(&(*partition, owned.epoch)));
-            holdings.stopped.clear();
-            held.iter().filter(|(partition, _)| !holdings.owned.contains_key(partition)).copied().collect()
+        let new: Vec<PartitionEpoch> = {
+            let mut shared = lock(&self.shared);
+            shared.owned.retain(|partition, owned| held.contains(&(*partition, owned.epoch)));
+            shared.stopped.clear();
+            held.iter().filter(|(partition, _)| !shared.owned.contains_key(partition)).copied().collect()
         };
-        let nothing = held.is_empty() && self.member.knows(version);
-        let mut take_over = TakeOver {
+        let nothing = held.is_empty() && self.member.assignment_is_ready(version);
+        let mut take_over = Acquire {
             options: &self.options,
             member: &self.member,
             transactions: &mut self.transactions,
@@ -153,16 +153,16 @@ impl Worker {
             take_over.of_nothing()?;
         } else if !new.is_empty() {
             let taken = take_over.run(&new)?;
-            let mut holdings = lock(&self.shared);
-            holdings.owned.extend(taken.owned);
-            holdings.stopped.extend(taken.stopped);
+            let mut shared = lock(&self.shared);
+            shared.owned.extend(taken.owned);
+            shared.stopped.extend(taken.stopped);
         }
-        let mut holdings = lock(&self.shared);
-        holdings.version = version;
-        holdings.looked_at = Some(Instant::now());
-        holdings.looks = if holdings.stopped.is_empty() { 0 } else { holdings.looks + 1 };
+        let mut shared = lock(&self.shared);
+        shared.version = version;
+        shared.looked_at = Some(Instant::now());
+        shared.looks = if shared.stopped.is_empty() { 0 } else { shared.looks + 1 };
         let mut restored = Restored::default();
-        for (partition, owned) in &holdings.owned {
+        for (partition, owned) in &shared.owned {
             restored.offsets.push((*partition, owned.next));
             restored.unfinished.extend(owned.states.unfinished()?);
         }
@@ -202,20 +202,20 @@ impl Worker {
     /// fan-out that goes on wait for its end. If nothing becomes of the commit,
     /// they wait for the next of that product.
     fn begin_telling(&self, states: &[Encoded]) {
-        let mut holdings = lock(&self.shared);
+        let mut shared = lock(&self.shared);
         for (key, _, _) in states.iter().filter(|(_, state, _)| state.fan_out.is_some()) {
-            if let Some(owned) = holdings.owned.get_mut(&key.partition) {
+            if let Some(owned) = shared.owned.get_mut(&key.partition) {
                 owned.states.begin_telling(key);
             }
         }
     }
 
     /// Everything a commit carries, as we hold it.
-    fn held(&self, commit: &Commit) -> Result<Vec<Held>, CommitError> {
+    fn held(&self, commit: &Commit) -> Result<Vec<PartitionEpoch>, CommitError> {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
-        let holdings = lock(&self.shared);
-        let epoch = |partition: Partition| match holdings.owned.get(&partition) {
+        let shared = lock(&self.shared);
+        let epoch = |partition: Partition| match shared.owned.get(&partition) {
             Some(owned) => Ok((partition, owned.epoch)),
             None => Err(CommitError::Fenced(format!("partition {} went away", partition.0))),
         };
@@ -223,15 +223,15 @@ impl Worker {
     }
 
     fn remember(&self, states: Vec<Encoded>, offsets: &[(Partition, i64)]) {
-        let mut holdings = lock(&self.shared);
+        let mut shared = lock(&self.shared);
         for (partition, next) in offsets {
-            if let Some(owned) = holdings.owned.get_mut(partition) {
+            if let Some(owned) = shared.owned.get_mut(partition) {
                 owned.go_on(*next);
             }
         }
         let mut rows = Vec::new();
         for (key, state, bytes) in states {
-            let Some(owned) = holdings.owned.get_mut(&key.partition) else { continue };
+            let Some(owned) = shared.owned.get_mut(&key.partition) else { continue };
             // A state that was not evaluated anew has nothing to show, and would
             // carry an old price with a new offset.
             let shows = self.options.prices.is_some() && owned.states.last(&key) != state.last;
@@ -241,7 +241,7 @@ impl Worker {
                 rows.push(PriceRow { key, next_offset, turn, last: state.last, floor: state.floor });
             }
         }
-        drop(holdings);
+        drop(shared);
         if let Some(prices) = &self.options.prices {
             prices.show(rows);
         }
@@ -270,7 +270,7 @@ impl Told<'_> {
         self.fan_outs.iter().map(|block| block.told.len() as u64).sum()
     }
 
-    fn send(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send(&self, producer: &RawProducer, records: &mut Records) -> Result<(), ProducerError> {
         if self.options.shadow {
             return Ok(());
         }
@@ -278,7 +278,7 @@ impl Told<'_> {
         self.dead_letters.iter().try_for_each(|letter| self.send_dead(producer, letter))
     }
 
-    fn send_notifications(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send_notifications(&self, producer: &RawProducer, records: &mut Records) -> Result<(), ProducerError> {
         let topics = &self.options.settings.topics;
         records.clear();
         for block in self.fan_outs {
@@ -297,7 +297,7 @@ impl Told<'_> {
         producer.send(&topics.notifications, records)
     }
 
-    fn send_removals(&self, producer: &RawProducer, records: &mut Records) -> Result<(), Refusal> {
+    fn send_removals(&self, producer: &RawProducer, records: &mut Records) -> Result<(), ProducerError> {
         records.clear();
         if self.options.shadow {
             return Ok(());
@@ -316,7 +316,7 @@ impl Told<'_> {
         producer.send(&self.options.settings.topics.removals, records)
     }
 
-    fn send_dead(&self, producer: &RawProducer, letter: &DeadLetter) -> Result<(), Refusal> {
+    fn send_dead(&self, producer: &RawProducer, letter: &DeadLetter) -> Result<(), ProducerError> {
         let settings = &self.options.settings;
         let (record, position) = (&letter.record, letter.record.position);
         // The topic of dead letters takes what topics take unless they are told otherwise.
@@ -337,7 +337,12 @@ impl Told<'_> {
         if cut {
             headers.push(("pricedrop.truncated", full.to_string()));
         }
-        producer.send_letter(&Letter { topic: &settings.topics.dead_updates, key, value, headers: &headers })
+        producer.send_letter(&HeaderRecord {
+            topic: &settings.topics.dead_updates,
+            key,
+            value,
+            headers: &headers,
+        })
     }
 }
 
@@ -347,7 +352,7 @@ fn send_states(
     records: &mut Records,
     states: &[Encoded],
     offsets: &[(Partition, i64)],
-) -> Result<(), Refusal> {
+) -> Result<(), ProducerError> {
     records.clear();
     let mut name = Vec::new();
     for (key, _, bytes) in states {

@@ -21,14 +21,14 @@ use std::sync::{Arc, Mutex};
 use pricedrop_model::Partition;
 use pricedrop_model::ports::WatchWriter;
 
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use crate::instance_id::Slot;
 use commit::KafkaCommitter;
 use options::Options;
 use pricedrop_model::sync::lock;
 use removals::Remover;
 use source::KafkaSource;
-use states::{Holdings, Shared};
+use states::{Shared, WorkerState};
 
 /// Why a worker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +55,14 @@ pub struct Worker {
 #[derive(Clone)]
 pub struct Status {
     shared: Shared,
-    member: std::sync::Weak<Member>,
+    member: std::sync::Weak<GroupConsumer>,
 }
 
 impl Status {
     /// Whether it has taken over what the group gave it, be it nothing.
-    pub fn is_level(&self) -> bool {
+    pub fn assignment_is_ready(&self) -> bool {
         let version = lock(&self.shared).version;
-        self.member.upgrade().is_some_and(|member| member.knows(version))
+        self.member.upgrade().is_some_and(|member| member.assignment_is_ready(version))
     }
 
     /// The partitions it serves, with their next offsets.
@@ -98,8 +98,8 @@ pub fn start_worker(
     watches: Option<Arc<dyn WatchWriter>>,
 ) -> Result<Worker, StartError> {
     let settings = &options.settings;
-    let member = Arc::new(Member::join(settings, &settings.group, &settings.topics.prices)?);
-    let shared: Shared = Arc::new(Mutex::new(Holdings::default()));
+    let member = Arc::new(GroupConsumer::join(settings, &settings.group, &settings.topics.prices)?);
+    let shared: Shared = Arc::new(Mutex::new(WorkerState::default()));
     let transactional_id = slot.transactional_id(&settings.group, worker);
     let remover = match watches {
         Some(watches) if !options.shadow => Some(Remover::start(

@@ -19,7 +19,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::queries::away;
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
 use crate::notifier::metrics::Metrics;
 use crate::notifier::states::Shared;
@@ -35,7 +35,7 @@ pub struct Remover {
 impl Remover {
     pub(crate) fn start(
         settings: Settings,
-        member: Arc<Member>,
+        member: Arc<GroupConsumer>,
         shared: Shared,
         watches: Arc<dyn WatchWriter>,
         metrics: Metrics,
@@ -73,7 +73,7 @@ impl Drop for Remover {
 
 struct Work {
     settings: Settings,
-    member: Arc<Member>,
+    member: Arc<GroupConsumer>,
     shared: Shared,
     watches: Arc<dyn WatchWriter>,
     metrics: Metrics,
@@ -155,12 +155,12 @@ impl Work {
         // A partition that went away is the next owner's, whose products we do not know.
         let held: BTreeMap<Partition, u64> = self.member.held().into_iter().collect();
         {
-            let holdings = lock(&self.shared);
+            let shared = lock(&self.shared);
             for (partition, offset, removal) in found {
                 if put_off.contains_key(&partition) {
                     continue;
                 }
-                let owned = holdings.owned.get(&partition);
+                let owned = shared.owned.get(&partition);
                 let ours = owned.filter(|owned| held.get(&partition) == Some(&owned.epoch));
                 let waits = removal.as_ref().is_some_and(|removal| {
                     ours.is_none_or(|owned| owned.states.is_telling(&removal.product))

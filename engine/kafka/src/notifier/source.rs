@@ -9,34 +9,34 @@ use async_trait::async_trait;
 use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::{Partition, Position, Record};
 
-use crate::group::group_consumer::Member;
+use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
 use crate::notifier::states::Shared;
 use pricedrop_model::sync::lock;
 
 /// Updates of the partitions that the group gave us.
 pub struct KafkaSource {
-    member: Arc<Member>,
+    member: Arc<GroupConsumer>,
     shared: Shared,
     /// Those that nothing is wanted of for now.
     held_back: BTreeSet<Partition>,
 }
 
 impl KafkaSource {
-    pub(crate) fn new(member: Arc<Member>, shared: Shared) -> KafkaSource {
+    pub(crate) fn new(member: Arc<GroupConsumer>, shared: Shared) -> KafkaSource {
         KafkaSource { member, shared, held_back: BTreeSet::new() }
     }
 
     /// Why the notifier must restore, if it must.
     fn moved(&self) -> Option<String> {
-        let holdings = lock(&self.shared);
-        if holdings.version != self.member.version() {
+        let shared = lock(&self.shared);
+        if shared.version != self.member.version() {
             return Some("partitions came or went".into());
         }
-        let waited = holdings.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let waited = shared.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
         // Each look costs unfinished fan-outs what they have in hand.
-        let pause_ms = LOOK_AGAIN_MS << holdings.looks.min(LOOKS_DOUBLED);
-        let again = !holdings.stopped.is_empty() && waited >= Duration::from_millis(pause_ms);
+        let pause_ms = LOOK_AGAIN_MS << shared.looks.min(LOOKS_DOUBLED);
+        let again = !shared.stopped.is_empty() && waited >= Duration::from_millis(pause_ms);
         again.then(|| "looking again at partitions that wait for a person".into())
     }
 }

@@ -181,7 +181,7 @@ const TAKEN_OVER_TURN: u16 = 512;
 
 /// The partitions of a worker.
 #[derive(Default)]
-pub struct Holdings {
+pub struct WorkerState {
     /// Those that were taken over.
     pub owned: BTreeMap<Partition, Owned>,
     /// Those that wait for a person, and why.
@@ -195,4 +195,4 @@ pub struct Holdings {
 }
 
 /// Partitions and states, shared by the parts of a worker.
-pub(crate) type Shared = Arc<Mutex<Holdings>>;
+pub(crate) type Shared = Arc<Mutex<WorkerState>>;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use pricedrop_harness::servers;
 use pricedrop_kafka::topics::{NewTopics, apply};
 use pricedrop_kafka::{
-    Acked, DispatchOptions, KafkaDeadLetters, KafkaDispatch, KafkaNotifications, KafkaRetries, Settings,
-    Start, Topics,
+    AckProducer, DispatchOptions, KafkaDeadLetters, KafkaDispatch, KafkaNotifications, KafkaRetries,
+    Settings, Start, Topics,
 };
 use pricedrop_model::dispatch::{Claim, Leases, NotificationLog, Retry, RetryQueue};
 use pricedrop_model::ports::Error;
@@ -75,7 +75,7 @@ pub fn join_over(settings: &Settings, instance: &str, index: Arc<dyn RetryIndex>
 }
 
 pub fn dead_letters(settings: &Settings) -> KafkaDeadLetters {
-    KafkaDeadLetters::new(settings, Acked::new(settings).unwrap())
+    KafkaDeadLetters::new(settings, AckProducer::new(settings).unwrap())
 }
 
 /// Waits until it serves as many partitions.

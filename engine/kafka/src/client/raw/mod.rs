@@ -18,13 +18,13 @@ use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 pub use consumer::{Fetched, GroupMetadata, RecordQueue, headers_of};
-pub use producer::{BY_KEY, Letter, RawProducer, Records, Value};
+pub use producer::{BY_KEY, HeaderRecord, RawProducer, Records, Value};
 pub use publish::{Published, publish};
 
 /// Why librdkafka refused, and what may be done about it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
-pub struct Refusal {
+pub struct ProducerError {
     /// What happened.
     pub code: Code,
     /// In words.
@@ -37,7 +37,7 @@ pub struct Refusal {
     pub fatal: bool,
 }
 
-impl Refusal {
+impl ProducerError {
     /// Whether the member is no longer of the group's current generation.
     pub fn is_stale_member(&self) -> bool {
         use Code::*;
@@ -52,11 +52,11 @@ impl Refusal {
         )
     }
 
-    fn of_code(code: Code, what: &str) -> Refusal {
+    fn of_code(code: Code, what: &str) -> ProducerError {
         // SAFETY: the name is a static string of the library.
         let name = unsafe { CStr::from_ptr(rd::rd_kafka_err2str(code)) }.to_string_lossy();
         let text = format!("{what}: {name}");
-        Refusal { code, text, retriable: false, must_abort: false, fatal: false }
+        ProducerError { code, text, retriable: false, must_abort: false, fatal: false }
     }
 }
 
@@ -64,12 +64,12 @@ impl Refusal {
 ///
 /// # Safety
 /// `error` is null or an error object that nobody else destroys.
-unsafe fn taken(error: *mut rd::rd_kafka_error_t) -> Result<(), Refusal> {
+unsafe fn taken(error: *mut rd::rd_kafka_error_t) -> Result<(), ProducerError> {
     if error.is_null() {
         return Ok(());
     }
     unsafe {
-        let refusal = Refusal {
+        let refusal = ProducerError {
             code: rd::rd_kafka_error_code(error),
             text: CStr::from_ptr(rd::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
             retriable: rd::rd_kafka_error_is_retriable(error) != 0,

@@ -9,7 +9,7 @@ use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
-use super::{GroupMetadata, Refusal, c_string, millis, taken};
+use super::{GroupMetadata, ProducerError, c_string, millis, taken};
 use crate::client::log::write_line;
 use crate::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
 use pricedrop_model::sync::lock;
@@ -117,7 +117,7 @@ pub enum Value {
 }
 
 /// A record with headers, for the rare ones.
-pub struct Letter<'a> {
+pub struct HeaderRecord<'a> {
     /// The topic.
     pub topic: &'a str,
     /// The key, if any.
@@ -138,8 +138,8 @@ impl RawProducer {
     ///
     /// # Errors
     /// The configuration is refused.
-    pub fn new(config: &ClientConfig) -> Result<RawProducer, Refusal> {
-        let refused = |text: String| Refusal {
+    pub fn new(config: &ClientConfig) -> Result<RawProducer, ProducerError> {
+        let refused = |text: String| ProducerError {
             code: Code::RD_KAFKA_RESP_ERR__INVALID_ARG,
             text,
             retriable: false,
@@ -176,7 +176,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// The cluster is away, or does not allow it.
-    pub fn init_transactions(&self, wait: Duration) -> Result<(), Refusal> {
+    pub fn init_transactions(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_init_transactions(self.client, millis(wait))) }
     }
@@ -185,7 +185,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// One is open, or the producer is of no use.
-    pub fn begin(&self) -> Result<(), Refusal> {
+    pub fn begin(&self) -> Result<(), ProducerError> {
         self.take_failed();
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_begin_transaction(self.client)) }
@@ -200,7 +200,7 @@ impl RawProducer {
         offsets: &TopicPartitionList,
         group: &GroupMetadata,
         wait: Duration,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ProducerError> {
         // SAFETY: all three live during the call.
         unsafe {
             taken(rd::rd_kafka_send_offsets_to_transaction(
@@ -216,7 +216,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// As the refusal says; a retriable one may have committed.
-    pub fn commit(&self, wait: Duration) -> Result<(), Refusal> {
+    pub fn commit(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_commit_transaction(self.client, millis(wait))) }
     }
@@ -225,7 +225,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// As the refusal says.
-    pub fn abort(&self, wait: Duration) -> Result<(), Refusal> {
+    pub fn abort(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_abort_transaction(self.client, millis(wait))) }
     }
@@ -234,15 +234,15 @@ impl RawProducer {
     ///
     /// # Errors
     /// Something was not, within this time.
-    pub fn flush(&self, wait: Duration) -> Result<(), Refusal> {
+    pub fn flush(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         let code = unsafe { rd::rd_kafka_flush(self.client, millis(wait)) };
         match (code, self.take_failed()) {
             (Code::RD_KAFKA_RESP_ERR_NO_ERROR, None) => Ok(()),
             (Code::RD_KAFKA_RESP_ERR_NO_ERROR, Some(code)) => {
-                Err(Refusal::of_code(code, "a record was not delivered"))
+                Err(ProducerError::of_code(code, "a record was not delivered"))
             }
-            (code, _) => Err(Refusal::of_code(code, "not all records were delivered")),
+            (code, _) => Err(ProducerError::of_code(code, "not all records were delivered")),
         }
     }
 
@@ -254,7 +254,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// One of them cannot be sent at all.
-    pub fn send(&self, topic: &str, records: &mut Records) -> Result<(), Refusal> {
+    pub fn send(&self, topic: &str, records: &mut Records) -> Result<(), ProducerError> {
         let (handle, partitions) = self.topic(topic)?;
         records.lay_out(handle);
         let mut rest = &mut records.messages[..];
@@ -271,7 +271,7 @@ impl RawProducer {
             let failed: Vec<_> =
                 rest.iter().filter(|one| one.err != Code::RD_KAFKA_RESP_ERR_NO_ERROR).copied().collect();
             if let Some(other) = failed.iter().find(|one| one.err != Code::RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-                return Err(Refusal::of_code(other.err, topic));
+                return Err(ProducerError::of_code(other.err, topic));
             }
             let kept = failed.len();
             rest[..kept].copy_from_slice(&failed);
@@ -289,7 +289,7 @@ impl RawProducer {
     ///
     /// # Errors
     /// It cannot be sent at all.
-    pub fn send_letter(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
+    pub fn send_letter(&self, letter: &HeaderRecord<'_>) -> Result<(), ProducerError> {
         let topic = c_string(letter.topic);
         let names: Vec<CString> = letter.headers.iter().map(|(name, _)| c_string(name)).collect();
         let memory = |bytes: Option<&[u8]>| rd::rd_kafka_vu_s__bindgen_ty_1 {
@@ -349,7 +349,7 @@ impl RawProducer {
         unsafe { rd::rd_kafka_poll(self.client, millis(wait)) };
     }
 
-    fn topic(&self, name: &str) -> Result<(*mut rd::rd_kafka_topic_t, usize), Refusal> {
+    fn topic(&self, name: &str) -> Result<(*mut rd::rd_kafka_topic_t, usize), ProducerError> {
         let mut topics = lock(&self.topics);
         if let Some(topic) = topics.iter().find(|topic| topic.name == name) {
             return Ok((topic.handle, topic.partitions));
@@ -358,7 +358,7 @@ impl RawProducer {
         let handle = unsafe { rd::rd_kafka_topic_new(self.client, c_string(name).as_ptr(), ptr::null_mut()) };
         if handle.is_null() {
             // SAFETY: reads a number of this thread.
-            return Err(Refusal::of_code(unsafe { rd::rd_kafka_last_error() }, name));
+            return Err(ProducerError::of_code(unsafe { rd::rd_kafka_last_error() }, name));
         }
         match self.meet(handle, name) {
             Ok(partitions) => {
@@ -376,13 +376,13 @@ impl RawProducer {
     /// Learns the partitions of a topic before anything is sent there: a
     /// record for a partition not known yet would enter the transaction as one
     /// of no partition, and hang.
-    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, Refusal> {
+    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, ProducerError> {
         let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
         let wait = c_int::try_from(CALL_MS).unwrap_or(c_int::MAX);
         // SAFETY: client and handle live; what is handed over is destroyed once.
         let code = unsafe { rd::rd_kafka_metadata(self.client, 0, handle, &mut metadata, wait) };
         if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(Refusal::of_code(code, name));
+            return Err(ProducerError::of_code(code, name));
         }
         // SAFETY: the call succeeded, so the answer has the topic asked for.
         let (code, partitions) = unsafe {
@@ -393,7 +393,7 @@ impl RawProducer {
         };
         match code {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(usize::try_from(partitions).unwrap_or(0)),
-            code => Err(Refusal::of_code(code, name)),
+            code => Err(ProducerError::of_code(code, name)),
         }
     }
 }

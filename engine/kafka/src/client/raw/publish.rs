@@ -8,7 +8,7 @@ use rdkafka::bindings as rd;
 use rdkafka::client::Client;
 use rdkafka::{ClientContext, bindings::rd_kafka_resp_err_t as Code};
 
-use super::{Refusal, c_string, taken};
+use super::{ProducerError, c_string, taken};
 
 /// A record to publish.
 pub struct Published<'a> {
@@ -30,7 +30,7 @@ pub struct Published<'a> {
 ///
 /// # Errors
 /// It cannot be sent at all.
-pub fn publish<C: ClientContext>(client: &Client<C>, record: &Published<'_>) -> Result<bool, Refusal> {
+pub fn publish<C: ClientContext>(client: &Client<C>, record: &Published<'_>) -> Result<bool, ProducerError> {
     use rd::rd_kafka_vtype_t as Kind;
     type Value = rd::rd_kafka_vu_s__bindgen_ty_1;
     let start = |bytes: Option<&[u8]>| bytes.map_or(ptr::null_mut(), |bytes| bytes.as_ptr() as *mut c_void);

@@ -8,7 +8,7 @@ use pricedrop_cassandra::{Cassandra, Table};
 use pricedrop_embedded::Embedded;
 use pricedrop_kafka::rights::{self, Roles};
 use pricedrop_kafka::{
-    Acked, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
+    AckProducer, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
     KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings, Slot,
 };
 use pricedrop_model::archive::ArchiveSource;
@@ -195,7 +195,7 @@ impl Opened for Connected {
 
     async fn put_together(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
         self.watches.set_plugins(plugins);
-        let acked = Acked::new(&self.settings).map_err(topics::refused)?;
+        let acked = AckProducer::new(&self.settings).map_err(topics::refused)?;
         let dead_letters = KafkaDeadLetters::new(&self.settings, acked.clone());
         let dispatch = self.asked.dispatcher.then(|| self.join_dispatchers()).transpose()?;
         let retries: Arc<dyn RetryQueue> = match &dispatch {

@@ -127,10 +127,10 @@ impl Health for Watched {
             .map(|(partition, why)| reason(&format!("partition {}", partition.0), Severity::Error, why))
             .collect();
         let waits = |part| reason(part, Severity::Error, "its partitions are being taken over".into());
-        if self.servers.workers.iter().any(|worker| !worker.is_level()) {
+        if self.servers.workers.iter().any(|worker| !worker.assignment_is_ready()) {
             reasons.push(waits("notifier"));
         }
-        if self.servers.dispatch.as_ref().is_some_and(|dispatch| !dispatch.is_level()) {
+        if self.servers.dispatch.as_ref().is_some_and(|dispatch| !dispatch.assignment_is_ready()) {
             reasons.push(waits("dispatcher"));
         }
         let seen = self.seen();
