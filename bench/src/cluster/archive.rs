@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_archive::{AccessKey, Archiver, Bucket, Counters, Limits, Options};
+use pricedrop_archive::{AccessKey, Archiver, Bucket, Limits, Metrics, Options};
 use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_kafka::{Delivery, KafkaArchiveSource, Settings};
 use pricedrop_model::time::SystemClock;
@@ -22,7 +22,7 @@ const WARM_UPS: usize = 2;
 
 /// Archives updates and notifications as long as it exists.
 struct Beside {
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
     /// Its requests run here.
@@ -40,7 +40,7 @@ impl Beside {
         let client = pricedrop_outbound::trusting_client(None).unwrap();
         let bucket = Bucket::open(&options, client).unwrap();
         let (stop, stopping) = watch::channel(false);
-        let (counters, runtime) = (Arc::new(Counters::default()), Runtime::new().unwrap());
+        let (metrics, runtime) = (Arc::new(Metrics::default()), Runtime::new().unwrap());
         let topics = [&settings.topics.prices, &settings.topics.notifications];
         let threads = topics.map(|topic| {
             let archiver = Archiver {
@@ -49,17 +49,17 @@ impl Beside {
                 group: settings.group.clone(),
                 limits: Limits { object_bytes: 16 << 20, object_age_ms: 1_000, memory_bytes: 128 << 20 },
                 clock: Arc::new(SystemClock),
-                counters: Arc::clone(&counters),
+                metrics: Arc::clone(&metrics),
                 stop: stopping.clone(),
             };
             let handle = runtime.handle().clone();
             std::thread::spawn(move || archiver.run(&handle))
         });
-        Beside { counters, stop, threads: threads.into(), _runtime: runtime }
+        Beside { metrics, stop, threads: threads.into(), _runtime: runtime }
     }
 
     fn records(&self) -> u64 {
-        self.counters.snapshots().iter().map(|one| one.records).sum()
+        self.metrics.snapshots().iter().map(|one| one.records).sum()
     }
 
     /// Waits until so many records are in the archive.
@@ -122,6 +122,6 @@ pub fn run(world: &mut World) {
     for (name, processor) in names.iter().zip(&processors) {
         println!("    {name}: processor seconds a round: {}", processor.each(RUNS));
     }
-    let bytes: u64 = beside.counters.snapshots().iter().map(|one| one.bytes).sum();
+    let bytes: u64 = beside.metrics.snapshots().iter().map(|one| one.bytes).sum();
     println!("    {:.1} compressed bytes a record", bytes as f64 / beside.records() as f64);
 }

@@ -1,13 +1,12 @@
 //! A notifier over Kafka in this process.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_cassandra::Cassandra;
 use pricedrop_kafka as kafka;
-use pricedrop_kafka::{Delivery, Figures, Settings, Slot, Status};
+use pricedrop_kafka::{Delivery, Metrics, Settings, Slot, Status};
 use pricedrop_memory::MemoryWatches;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::notification::Format;
@@ -46,7 +45,7 @@ pub struct Rig {
     /// Its topics.
     pub settings: Settings,
     /// What it counts.
-    pub figures: Arc<Figures>,
+    pub metrics: Metrics,
     /// The price of the last drop, in cents.
     pub price: i64,
     shape: Shape,
@@ -85,7 +84,7 @@ impl Rig {
         (watches, plugins): (Arc<dyn WatchStore>, Arc<dyn Plugins>),
         (shape, store): (Shape, Option<Cassandra>),
     ) -> Rig {
-        let figures = Arc::new(Figures::default());
+        let metrics = Metrics::default();
         let options = kafka::Options {
             settings: settings.clone(),
             start: Some(kafka::Start::Earliest),
@@ -94,7 +93,7 @@ impl Rig {
             format: Format::Full,
             shadow: false,
             prices: store.as_ref().map(|store| Arc::new(store.prices()) as Arc<dyn PriceSink>),
-            figures: figures.clone(),
+            metrics: metrics.clone(),
         };
         let slot = kafka::take_slot(folder.path()).unwrap();
         let worker = kafka::start_worker(options, &slot, 0, None).unwrap();
@@ -113,7 +112,7 @@ impl Rig {
         let status = worker.status;
         Rig {
             settings,
-            figures,
+            metrics,
             price: 9_000,
             shape,
             store,
@@ -131,13 +130,13 @@ impl Rig {
     /// everybody's notification is committed.
     pub fn drop_all(&mut self) -> Duration {
         self.price -= 1;
-        let before = self.figures.notifications.load(Relaxed);
+        let before = self.metrics.notifications.get();
         let begun = Instant::now();
         for product in 0..self.shape.products() {
             self.send(product);
         }
         self.producer.flush(PATIENCE).unwrap();
-        self.wait(begun, || self.figures.notifications.load(Relaxed) - before >= TOLD as u64);
+        self.wait(begun, || self.metrics.notifications.get() - before >= TOLD as u64);
         begun.elapsed()
     }
 

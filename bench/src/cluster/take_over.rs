@@ -36,9 +36,9 @@ pub fn run(world: &mut World) {
         let rig = start(parts);
         rig.serves(1);
         restarts.0.push(begun.elapsed());
-        let took_ms = rig.figures.take_over_ms.load(std::sync::atomic::Ordering::Relaxed);
-        taking_over.0.push(Duration::from_millis(took_ms));
-        say(&format!("take-over {round}: {took_ms} ms, reading alone {:.2} s", bare.0[round].as_secs_f64()));
+        let took = rig.metrics.partition_acquisition_seconds.sum();
+        taking_over.0.push(Duration::from_secs_f64(took));
+        say(&format!("take-over {round}: {took:.3} s, reading alone {:.2} s", bare.0[round].as_secs_f64()));
         parts = rig.stop();
     }
     let seconds = |times: &Times| format!("{:.2} s", times.median().as_secs_f64());

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
@@ -18,8 +17,8 @@ use tokio::sync::watch;
 use crate::assigned::{Assigned, Open, State};
 use crate::bucket::Bucket;
 use crate::chain::{Appended, Chain};
-use crate::counters::{Counters, PartitionCounters};
 use crate::error::Error;
+use crate::metrics::{Metrics, PartitionMetrics};
 use crate::name::{Range, Source};
 use crate::object::{Builder, Closed};
 use crate::pause::Pauses;
@@ -54,7 +53,7 @@ pub struct Archiver {
     /// Wall time, for the age of objects.
     pub clock: Arc<dyn Clock>,
     /// What it counts.
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<Metrics>,
     /// Turns true when it is to end.
     pub stop: watch::Receiver<bool>,
 }
@@ -176,7 +175,7 @@ impl Running<'_> {
             .collect();
         for partition in lost {
             self.partitions.remove(&partition);
-            self.archiver.counters.partition(&topic, partition).released();
+            self.archiver.metrics.partition(&topic, partition).released();
             self.is_misplaced = true;
         }
         for (partition, epoch) in assigned {
@@ -191,15 +190,15 @@ impl Running<'_> {
             if *self.archiver.stop.borrow() {
                 return Err(Stopped);
             }
-            let counters = self.archiver.counters.partition(&topic, partition);
-            let ours = match self.open_partition(partition, &counters)? {
+            let metrics = self.archiver.metrics.partition(&topic, partition);
+            let ours = match self.open_partition(partition, &metrics)? {
                 Ok(open) => {
                     self.is_misplaced = true;
                     self.was_at_end = false;
                     Assigned::open(epoch, pauses, open)
                 }
                 Err(error) => {
-                    counters.failed(&error);
+                    metrics.failed(&error);
                     Assigned::failed(epoch, pauses, &error)
                 }
             };
@@ -211,7 +210,7 @@ impl Running<'_> {
     fn open_partition(
         &mut self,
         partition: Partition,
-        counters: &Arc<PartitionCounters>,
+        metrics: &Arc<PartitionMetrics>,
     ) -> Result<Result<Open, Error>, Stopped> {
         let source = self.source_of(partition);
         let (first, end) = match self.archiver.source.offsets(partition) {
@@ -234,8 +233,8 @@ impl Running<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let next = chain.next().expect("a chain has a next offset once it has begun");
-        counters.next.store(next, Relaxed);
-        counters.lag.store((end - next).max(0), Relaxed);
+        metrics.next.set(next);
+        metrics.lag.set((end - next).max(0));
         if let Some(reason) = other_id(&chain, id.as_deref()) {
             return Ok(Err(Error::OtherTopic { source_: source, reason }));
         }
@@ -247,7 +246,7 @@ impl Running<'_> {
             return Ok(Err(Error::Lost { source_: source, range: Range { first: next, last: first - 1 } }));
         }
         let check = chain.last_record().filter(|last| last.offset >= first);
-        Ok(Ok(Open { chain, builder: Builder::new(next), check, counters: Arc::clone(counters) }))
+        Ok(Ok(Open { chain, builder: Builder::new(next), check, metrics: Arc::clone(metrics) }))
     }
 
     fn open(&self) -> impl Iterator<Item = (Partition, &Open)> {
@@ -332,17 +331,17 @@ impl Running<'_> {
         else {
             return Ok(Ok(()));
         };
-        let Open { mut chain, builder, check, counters } = *open;
+        let Open { mut chain, builder, check, metrics } = *open;
         let closed = builder.close();
         let mut between = Pauses::default();
         let appended = loop {
             match self.wait_for(chain.append_closed(&closed))? {
                 Err(error) if error.is_transient() => {
-                    counters.failed(&error);
+                    metrics.failed(&error);
                     self.sleep(between.after(&error))?;
                     // Whoever has it now reads it again.
                     if !self.archiver.source.assigned().contains(&(partition, epoch)) {
-                        counters.released();
+                        metrics.released();
                         self.is_misplaced = true;
                         return Ok(Ok(()));
                     }
@@ -352,28 +351,28 @@ impl Running<'_> {
         };
         match appended {
             Ok(appended) => {
-                counters.recovered();
+                metrics.recovered();
                 let next = chain.next().expect("a chain that was appended to has a next offset");
-                counters.next.store(next, Relaxed);
+                metrics.next.set(next);
                 match appended {
                     Appended::Ours => {
                         if let Closed::Object(object) = &closed {
-                            counters.objects.fetch_add(1, Relaxed);
-                            counters.records.fetch_add(object.records, Relaxed);
-                            counters.bytes.fetch_add(object.bytes.len() as u64, Relaxed);
+                            metrics.objects.inc();
+                            metrics.records.inc_by(object.records);
+                            metrics.bytes.inc_by(object.bytes.len() as u64);
                         }
                     }
                     Appended::Theirs => {
-                        counters.conflicts.fetch_add(1, Relaxed);
+                        metrics.conflicts.inc();
                         self.is_misplaced = true;
                     }
                 }
                 self.archiver.source.archived(partition, next);
-                let open = Open { chain, builder: Builder::new(next), check, counters };
+                let open = Open { chain, builder: Builder::new(next), check, metrics };
                 self.partitions.insert(partition, Assigned::open(epoch, pauses, open));
             }
             Err(error) => {
-                counters.failed(&error);
+                metrics.failed(&error);
                 self.partitions.insert(partition, Assigned::failed(epoch, pauses, &error));
                 self.is_misplaced = true;
             }
@@ -383,7 +382,7 @@ impl Running<'_> {
 
     /// Stops a partition; the others go on.
     fn fail(&mut self, partition: Partition, error: &Error) {
-        self.archiver.counters.partition(self.archiver.source.topic(), partition).failed(error);
+        self.archiver.metrics.partition(self.archiver.source.topic(), partition).failed(error);
         if let Some(ours) = self.partitions.get_mut(&partition) {
             *ours = Assigned::failed(ours.epoch, ours.pauses, error);
             self.is_misplaced = true;
@@ -395,12 +394,12 @@ impl Running<'_> {
         let topic = self.archiver.source.topic().to_owned();
         match self.archiver.source.trouble() {
             Some(trouble) => self.failed(&Error::Topic(trouble)),
-            None => self.archiver.counters.recovered(&topic),
+            None => self.archiver.metrics.recovered(&topic),
         }
     }
 
     fn failed(&mut self, error: &Error) {
-        self.archiver.counters.failed(self.archiver.source.topic(), error);
+        self.archiver.metrics.failed(self.archiver.source.topic(), error);
     }
 
     /// How far the archive lags.
@@ -417,7 +416,7 @@ impl Running<'_> {
             let Ok((_, end)) = self.archiver.source.offsets(partition) else { return };
             if let Some(open) = self.open_mut(partition) {
                 let next = open.chain.next().unwrap_or(end);
-                open.counters.lag.store((end - next).max(0), Relaxed);
+                open.metrics.lag.set((end - next).max(0));
             }
         }
     }

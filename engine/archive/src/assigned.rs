@@ -7,8 +7,8 @@ use std::time::Instant;
 use pricedrop_model::archive::ArchivedRecord;
 
 use crate::chain::{Chain, LastRecord};
-use crate::counters::PartitionCounters;
 use crate::error::Error;
+use crate::metrics::PartitionMetrics;
 use crate::object::{Builder, sha256};
 use crate::pause::Pauses;
 use crate::record::Line;
@@ -36,7 +36,7 @@ pub struct Open {
     pub builder: Builder,
     /// The archive's last record, until it was compared with the topic's.
     pub check: Option<LastRecord>,
-    pub counters: Arc<PartitionCounters>,
+    pub metrics: Arc<PartitionMetrics>,
 }
 
 impl Assigned {
@@ -50,7 +50,7 @@ impl Assigned {
     pub fn open(epoch: u64, pauses: Pauses, open: Open) -> Assigned {
         let mut ours = Assigned { epoch, state: State::Failed { again_at: Instant::now() }, pauses };
         if open.check.is_none() {
-            open.counters.recovered();
+            open.metrics.recovered();
             ours.pauses = Pauses::default();
         }
         ours.state = State::Open(Box::new(open));
@@ -103,7 +103,7 @@ impl Assigned {
     fn compared(&mut self) {
         self.pauses = Pauses::default();
         if let Some(open) = self.opened() {
-            open.counters.recovered();
+            open.metrics.recovered();
         }
     }
 }

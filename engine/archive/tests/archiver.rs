@@ -46,7 +46,7 @@ fn an_object_is_closed_by_size_long_before_its_age() {
     topic.append(0..20_000);
     let limits = Limits { object_bytes: 2_000, object_age_ms: u64::MAX, ..EAGER };
     let running = start(&topic, &bucket, limits);
-    let objects = || Some(running.counters.snapshots().first()?.objects).filter(|objects| *objects >= 2);
+    let objects = || Some(running.metrics.snapshots().first()?.objects).filter(|objects| *objects >= 2);
     wait_for("two objects", objects).unwrap();
 }
 
@@ -98,7 +98,7 @@ fn two_archivers_of_one_partition_archive_it_once() {
     for end in (20..=400).step_by(10) {
         topic.append(end - 10..end);
         let next = topic.records().last().unwrap().offset + 1;
-        let either = || both.iter().any(|it| it.counters.snapshots().iter().any(|it| it.next == next));
+        let either = || both.iter().any(|it| it.metrics.snapshots().iter().any(|it| it.next == next));
         wait_for("either to archive it", || either().then_some(())).unwrap();
     }
     wait_for("all of it", || (run(records(&bucket)).len() == topic.records().len()).then_some(())).unwrap();
@@ -199,7 +199,7 @@ fn an_object_that_a_killed_archiver_left_is_archived_where_the_topic_lost_its_re
     topic.delete_before(70);
     let running = start(&topic, &bucket, EAGER);
     archived(&running, &topic);
-    assert_eq!(running.counters.reasons(), [] as [String; 0]);
+    assert_eq!(running.metrics.reasons(), [] as [String; 0]);
     drop(running);
     assert_same(&run(records(&bucket)), &all);
     run(async {
@@ -218,7 +218,7 @@ fn offsets_behind_the_last_record_are_archived_too_and_are_not_lost_later() {
         let running = start(&topic, &bucket, EAGER);
         let there = || running.counted().filter(|it| it.next == next).map(|_| ());
         wait_for("the archive to end there", there).unwrap();
-        assert_eq!(running.counters.reasons(), [] as [String; 0]);
+        assert_eq!(running.metrics.reasons(), [] as [String; 0]);
     };
     // With the last object, and where no record follows for long.
     topic.end_at(55);

@@ -68,7 +68,7 @@ fn survives(fault: Fault, which: fn(&Request) -> bool, says: &str) {
     wait_for("it to try again", fails_on).unwrap();
     server.behave();
     archived(&running, &topic);
-    wait_for("the reason to go", || running.counters.reasons().is_empty().then_some(())).unwrap();
+    wait_for("the reason to go", || running.metrics.reasons().is_empty().then_some(())).unwrap();
     topic.append(100..150);
     archived(&running, &topic);
     drop(running);
@@ -121,7 +121,7 @@ fn a_server_that_throttles_for_a_moment_is_not_worth_a_word() {
     });
     let running = start(&topic, &bucket, SMALL);
     archived(&running, &topic);
-    assert_eq!((running.counted().unwrap().failures, running.counters.reasons()), (0, Vec::new()));
+    assert_eq!((running.counted().unwrap().failures, running.metrics.reasons()), (0, Vec::new()));
     drop(running);
     assert!(server.faults() > 10, "{}", server.faults());
     server.behave();
@@ -163,10 +163,10 @@ fn a_server_that_is_killed_and_comes_back_is_continued() {
         topic.append(first..first + 60);
         server.kill().unwrap();
         topic.append(first + 60..first + 80);
-        wait_for("a reason", || (!running.counters.reasons().is_empty()).then_some(())).unwrap();
+        wait_for("a reason", || (!running.metrics.reasons().is_empty()).then_some(())).unwrap();
         server.start().unwrap();
         archived(&running, &topic);
-        wait_for("the reason to go", || running.counters.reasons().is_empty().then_some(())).unwrap();
+        wait_for("the reason to go", || running.metrics.reasons().is_empty().then_some(())).unwrap();
     }
     drop(running);
     equals(&bucket, &topic);
@@ -189,7 +189,7 @@ fn any_fault(random: &mut StdRng, share: f64) -> Option<Fault> {
 fn archived_by_any(archivers: &[Running], topic: &Topic) {
     let next = topic.next();
     let is_there = || archivers.iter().any(|it| it.counted().is_some_and(|it| it.next == next)).then_some(());
-    let reasons = || archivers.iter().map(|it| it.counters.reasons()).collect::<Vec<_>>();
+    let reasons = || archivers.iter().map(|it| it.metrics.reasons()).collect::<Vec<_>>();
     wait_for("the archive to grow", is_there).unwrap_or_else(|error| panic!("{error}: {:?}", reasons()));
 }
 

@@ -18,11 +18,12 @@
 
 mod decimal;
 pub mod error;
-pub mod figures;
+mod hottest;
 mod index_build;
 pub mod limits;
 mod list;
 mod merge;
+pub mod metrics;
 pub mod options;
 mod part;
 mod policies;
@@ -61,7 +62,7 @@ use pricedrop_model::sync::lock;
 use tokio::sync::Semaphore;
 
 pub use error::Error;
-pub use figures::Figures;
+pub use metrics::Metrics;
 pub use options::{Consistency, Options};
 pub use policies::{CassandraPolicies, Status};
 pub use prices::CassandraPrices;
@@ -144,7 +145,7 @@ impl Cassandra {
     }
 
     /// What was counted since the start.
-    pub fn figures(&self) -> Figures {
-        self.0.requests.counters.figures()
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.requests.metrics
     }
 }

@@ -76,5 +76,7 @@ pub const PRICES_PAUSE_MS: u64 = 1_000;
 pub const PRICES_REFUSED_MS: u64 = 30_000;
 /// Products whose reads are counted.
 pub const HOT_PRODUCTS: usize = 256;
+/// Most products shown as the most read ones.
+pub const HOT_PRODUCTS_SHOWN: usize = 20;
 /// How long a change of the schema may take, milliseconds.
 pub const SCHEMA_MS: u64 = 30_000;

@@ -4,7 +4,6 @@
 //! writes late, a paused engine or one that takes over, an older row never wins.
 //! With the same timestamp Cassandra would keep the higher price of the two.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -105,7 +104,7 @@ impl Shared {
     }
 
     fn leave_out(&self, rows: u64) {
-        if rows > 0 && self.requests.counters.prices_left_out.fetch_add(rows, Relaxed) == 0 {
+        if rows > 0 && self.requests.metrics.prices_dropped.inc_by(rows) == 0 {
             tracing::warn!(
                 "too many current prices wait to be written; some are left out until they change again"
             );

@@ -12,7 +12,6 @@
 //! that age that is in one table only is there to stay, and no write on its way.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -235,7 +234,7 @@ impl Shared {
         }
         let repair = Repair { shared: self, product, slot: &active, policy };
         let rows = repair.run().await?;
-        self.requests.counters.repairs.fetch_add(1, Relaxed);
+        self.requests.metrics.repairs.inc();
         Ok(Some(rows))
     }
 }
@@ -253,7 +252,7 @@ pub(super) async fn keep_up(shared: Weak<Shared>, mut products: mpsc::Receiver<P
             }
             Ok(None) => {}
             Err(error) => {
-                shared.requests.counters.failed_repairs.fetch_add(1, Relaxed);
+                shared.requests.metrics.failed_repairs.inc();
                 tracing::warn!(%product, %error, "the index of a product could not be repaired");
             }
         }

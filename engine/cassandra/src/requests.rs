@@ -1,7 +1,6 @@
 //! One request at a time: bounded, measured, tried again, and its errors in
 //! our words.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::ports::Error;
@@ -14,8 +13,8 @@ use scylla::value::CqlValue;
 use tokio::sync::Semaphore;
 
 use super::error::{explain, may_pass, misfit};
-use super::figures::Counters;
 use super::limits::{BACKOFF_FIRST_MS, BACKOFF_LAST_MS};
+use super::metrics::Metrics;
 use super::options::Options;
 use super::statements::Prepared;
 use super::tables::Table;
@@ -32,7 +31,7 @@ pub(super) struct Requests {
     permits: Semaphore,
     attempts: u32,
     tables: super::tables::Tables,
-    pub(super) counters: Counters,
+    pub(super) metrics: Metrics,
 }
 
 impl Requests {
@@ -43,7 +42,7 @@ impl Requests {
             permits: Semaphore::new(options.in_flight.max(1)),
             attempts: options.max_attempts.max(1),
             tables: options.tables.clone(),
-            counters: Counters::new(names),
+            metrics: Metrics::new(names),
         }
     }
 
@@ -64,7 +63,7 @@ impl Requests {
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if attempt < self.attempts && may_pass(&error) => {
-                    self.counters.retries.fetch_add(1, Relaxed);
+                    self.metrics.retries.inc();
                     tracing::debug!(table = self.name(table), %error, attempt, "again");
                 }
                 Err(error) => return Err(explain(self.name(table), &error)),
@@ -101,7 +100,7 @@ impl Requests {
     async fn measured<T>(&self, table: Table, request: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let answer = request.await;
-        self.counters.read(table as usize, began.elapsed());
+        self.metrics.read(table as usize, began.elapsed());
         answer
     }
 

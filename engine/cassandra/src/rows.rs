@@ -1,7 +1,5 @@
 //! Rows of watches as scans select them, into pages.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use pricedrop_model::limits::NAME_BYTES;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{
@@ -187,7 +185,7 @@ impl Reader {
 }
 
 fn warn_of(requests: &Requests, table: Table, rows: u64) {
-    let before = requests.counters.unreadable_rows.fetch_add(rows, Relaxed);
+    let before = requests.metrics.unreadable_rows.inc_by(rows);
     let (table, all) = (requests.name(table), before + rows);
     if before == 0 {
         tracing::warn!(

@@ -24,7 +24,7 @@ impl Query {
         bounds: Bounds,
         after: Option<&Cursor>,
     ) -> Result<Query, Error> {
-        shared.requests.counters.product_read(partition.product());
+        shared.requests.metrics.product_read(partition.product());
         let shards = 0..partition.shards();
         let part = |shard| Ok(Shard::new(Part::new(shared, &partition, shard, bounds, after)?));
         Ok(Query(shards.map(part).collect::<Result<_, Error>>()?))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
@@ -93,7 +92,7 @@ impl CassandraWatches {
             removals.iter().cloned().partition(|removal| removal.write_time > NO_WRITE_TIME);
         if !unknown.is_empty() {
             let rows = unknown.len();
-            self.shared.requests.counters.not_removable.fetch_add(rows as u64, Relaxed);
+            self.shared.requests.metrics.not_removable.inc_by(rows as u64);
             tracing::warn!(
                 table,
                 rows,

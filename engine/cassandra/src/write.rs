@@ -4,7 +4,6 @@
 //! could not be told, is written anew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::cache::{Shelf, ShelfCache};
@@ -184,7 +183,7 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
             ahead_ms = missed_ms.saturating_add(AHEAD_SLACK_MS);
             why = "the cache could not be told";
         }
-        shared.requests.counters.rewrites.fetch_add(1, Relaxed);
+        shared.requests.metrics.watch_write_retries.inc();
     }
     Err(Error::Unavailable(format!(
         "written {REWRITES} times within {IN_TIME_MS} ms each, and not done: at last {why}; write again"

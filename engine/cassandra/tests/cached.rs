@@ -259,7 +259,7 @@ async fn schedule(seed: u64, seconds: u64) {
         one.await.unwrap();
     }
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let hits: u64 = engines.iter().map(|(_, redis)| redis.figures().hits).sum();
+    let hits: u64 = engines.iter().map(|(_, redis)| redis.metrics().hits.get()).sum();
     println!(
         "seed {seed}: killed {}, paused {}, restarted {}, flushed {}; {} reads, {} rows compared, {hits} hits, \
          {} writes announced, {} failed",

@@ -171,7 +171,7 @@ async fn until_indexed(cassandra: &Cassandra) {
         if view.summary(&product()).await.unwrap().indexed {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "no repair came: {:?}", cassandra.figures());
+        assert!(began.elapsed() < Duration::from_secs(60), "no repair came: {:?}", cassandra.metrics());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -286,11 +286,11 @@ async fn what_is_read_ahead_is_what_a_scan_reads() {
         let mut view = cassandra.watches().view().await.unwrap();
         let scans: Vec<Scan<'_>> = names.iter().map(|name| from_price(name, "10")).collect();
         view.prefetch(&scans).await.unwrap();
-        let before = cassandra.figures();
+        let before = cassandra.metrics().reads();
         for scan in scans {
             view.summary(scan.product).await.unwrap();
             assert_eq!(rows(&mut *view, scan, 100).await.len(), 5);
         }
-        assert_eq!(cassandra.figures().reads, before.reads, "nothing was read again");
+        assert_eq!(cassandra.metrics().reads(), before, "nothing was read again");
     }
 }

@@ -122,7 +122,7 @@ async fn rows_that_are_no_watches_are_counted_and_passed_over() {
     let mut view = cassandra.watches().view().await.unwrap();
     let seen = rows(&mut *view, from_price(&product, "0"), 10).await;
     assert_eq!(seen.iter().map(|row| row.1.as_str()).collect::<Vec<_>>(), ["good"]);
-    assert_eq!(cassandra.figures().unreadable_rows, 3, "below zero was not even read");
+    assert_eq!(cassandra.metrics().unreadable_rows.get(), 3, "below zero was not even read");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn a_large_import_is_read_as_it_was_written() {
     cassandra.policies().activate(policy.identity()).await.unwrap();
     import(&cassandra, "import with an index", spread()).await;
     import(&cassandra, "import of one product", large()).await;
-    println!("written anew: {}", cassandra.figures().rewrites);
+    println!("written anew: {}", cassandra.metrics().watch_write_retries.get());
     let product = ProductId::new("large").unwrap();
     let began = Instant::now();
     assert_eq!(cassandra.policies().repair(&product).await.unwrap(), LARGE);

@@ -27,6 +27,7 @@ mod keys;
 mod leases;
 pub mod limits;
 mod maintenance;
+mod metrics;
 mod offsets;
 mod options;
 mod outbox;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::cases::{self, CaseFile};
 use crate::engine::Engine;
@@ -14,6 +13,7 @@ use crate::host::FILE_BYTES;
 use crate::limits::Limits;
 use crate::load::Workshop;
 use crate::loaded::Loaded;
+use crate::metrics::PluginMetrics;
 use crate::sidecar::Sidecar;
 
 /// What a check found.
@@ -50,7 +50,7 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
             return Ok(report);
         }
     };
-    match workshop.load(&files, Arc::default()) {
+    match workshop.load(&files, PluginMetrics::default()) {
         Ok(loaded) => report.introduce(&loaded),
         Err(refusal) => report.problems.push(refusal.to_string()),
     }
@@ -115,8 +115,9 @@ fn run_file(
     let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };
     let mut files = files.clone();
     files.templates.extend(cases.templates);
-    let loaded =
-        workshop.load_with(&files, &sidecar, Arc::default()).map_err(|refusal| refusal.to_string())?;
+    let loaded = workshop
+        .load_with(&files, &sidecar, PluginMetrics::default())
+        .map_err(|refusal| refusal.to_string())?;
     if loaded.kind() != cases.kind {
         return Err(format!("cases of a {} plugin, but this is a {} plugin", cases.kind, loaded.kind()));
     }

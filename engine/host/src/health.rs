@@ -9,19 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::Kind;
 use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
 use crate::meta::Meta;
-
-/// What happened to the plugin of one file stem since the start, across its
-/// generations.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) calls: AtomicU64,
-    pub(crate) call_nanos: AtomicU64,
-    pub(crate) traps: AtomicU64,
-    pub(crate) breaches: AtomicU64,
-    pub(crate) reloads: AtomicU64,
-    pub(crate) refusals: AtomicU64,
-    pub(crate) rollbacks: AtomicU64,
-}
+use crate::metrics::PluginMetrics;
 
 /// Told when a generation's probation is over.
 pub(crate) trait Reports: Send + Sync {
@@ -33,7 +21,7 @@ pub(crate) trait Reports: Send + Sync {
 
 /// The health of one generation.
 pub(crate) struct Health {
-    pub(crate) counters: Arc<Counters>,
+    metrics: PluginMetrics,
     reports: OnceLock<Arc<dyn Reports>>,
     calls: AtomicU64,
     traps: AtomicU64,
@@ -52,9 +40,9 @@ struct Breaker {
 }
 
 impl Health {
-    pub(crate) fn new(counters: Arc<Counters>) -> Health {
+    pub(crate) fn new(metrics: PluginMetrics) -> Health {
         Health {
-            counters,
+            metrics,
             reports: OnceLock::new(),
             calls: AtomicU64::new(0),
             traps: AtomicU64::new(0),
@@ -100,8 +88,7 @@ impl Health {
     /// A call came to an end, well or not, after so long.
     pub(crate) fn called(&self, meta: &Meta, took: Duration) {
         let Some(reports) = self.reports.get() else { return };
-        self.counters.calls.fetch_add(1, Relaxed);
-        self.counters.call_nanos.fetch_add(took.as_nanos() as u64, Relaxed);
+        self.metrics.called(took);
         if self.calls.fetch_add(1, Relaxed) + 1 == PROBATION_CALLS && !self.proven.swap(true, Relaxed) {
             reports.proven(meta);
         }
@@ -116,7 +103,7 @@ impl Health {
 
     /// A batch failed, wholly or in part.
     pub(crate) fn trapped(&self, meta: &Meta, function: &str, reason: &str, some_answered: bool) {
-        self.counters.traps.fetch_add(1, Relaxed);
+        self.metrics.traps.inc();
         let traps = self.traps.fetch_add(1, Relaxed) + 1;
         tracing::warn!(plugin = %meta.name, file = %meta.stem, function, "{reason}");
         if some_answered {
@@ -135,7 +122,7 @@ impl Health {
     /// An answer broke the contract. A bucketing policy that did so once is
     /// never asked again: its buckets cannot be trusted.
     pub(crate) fn breached(&self, meta: &Meta, kind: Kind, function: &str, reason: &str) {
-        self.counters.breaches.fetch_add(1, Relaxed);
+        self.metrics.breaches.inc();
         tracing::error!(plugin = %meta.name, file = %meta.stem, function, "broke its contract: {reason}");
         self.trip(reason);
         let reason = format!("{function}: broke its contract: {reason}");

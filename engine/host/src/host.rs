@@ -12,12 +12,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use pricedrop_model::channel::Channel;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
+use prometheus_client::registry::Registry;
 
 use crate::cache::Cache;
 use crate::digest::Digest;
@@ -25,10 +25,10 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Refusal, nearest};
 use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
-use crate::health::Counters;
 use crate::last_good::LastGood;
 use crate::load::Workshop;
 use crate::loaded::Loaded;
+use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::slots::{Slots, Table};
 use crate::status::Status;
@@ -48,7 +48,12 @@ impl Host {
 
     /// How every plugin fares.
     pub fn status(&self) -> Status {
-        Status::of(&self.shared.slots(), &self.shared.table.load())
+        Status::of(&self.shared.slots(), &self.shared.table.load(), &self.shared.metrics)
+    }
+
+    /// Shows what is counted of the plugins in a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.shared.metrics.register(registry);
     }
 
     /// The policy whose buckets are served: the one given, the first ever
@@ -111,6 +116,7 @@ impl Options {
         let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
         let shared = Arc::new(Shared {
             options: self,
+            metrics: Metrics::default(),
             workshop,
             kept,
             table: ArcSwap::default(),
@@ -125,6 +131,7 @@ impl Options {
 /// What the clones of a host, and its plugins, share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
     pub(crate) workshop: Workshop,
     pub(crate) kept: LastGood,
     pub(crate) table: ArcSwap<Table>,
@@ -194,15 +201,10 @@ impl Shared {
             return None;
         }
         let files = self.kept.files(stem, digest)?;
-        let counters = self.counters(stem);
         self.workshop
-            .load(&files, counters)
+            .load(&files, self.metrics.plugin(stem))
             .inspect_err(|refusal| tracing::warn!("last-good files {}: {refusal}", digest.short()))
             .ok()
-    }
-
-    fn counters(&self, stem: &str) -> Arc<Counters> {
-        self.slots().by_stem.get(stem).map(|slot| Arc::clone(&slot.counters)).unwrap_or_default()
     }
 
     /// Reads the folder, loads what changed, swaps. Whether all of it could be
@@ -271,8 +273,8 @@ impl Shared {
             self.refuse(stem, Some(digest), refusal);
             return true;
         }
-        let loaded =
-            self.workshop.load(&files, self.counters(stem)).and_then(|loaded| self.fits(stem, loaded));
+        let loaded = self.workshop.load(&files, self.metrics.plugin(stem));
+        let loaded = loaded.and_then(|loaded| self.fits(stem, loaded));
         match loaded {
             Ok(loaded) => self.accept(&files, loaded),
             Err(refusal) => self.refuse(stem, Some(digest), refusal),
@@ -329,7 +331,7 @@ impl Shared {
         slots.place(&files.stem, loaded);
         let slot = slots.by_stem.entry(files.stem.clone()).or_default();
         (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
-        slot.counters.reloads.fetch_add(1, Relaxed);
+        self.metrics.plugin(&files.stem).reloads.inc();
         let in_memory = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
         // At the start, the one before is not in memory yet.
         let previous = in_memory.or(entry.current.filter(|before| *before != digest)).or(entry.previous);
@@ -344,7 +346,7 @@ impl Shared {
         let problem = format!("{refusal}{}", serving.unwrap_or_default());
         if slot.problem.as_ref() != Some(&problem) {
             tracing::error!("{problem}");
-            slot.counters.refusals.fetch_add(1, Relaxed);
+            self.metrics.plugin(stem).refusals.inc();
         }
         (slot.problem, slot.seen, slot.removed) = (Some(problem), digest, false);
     }

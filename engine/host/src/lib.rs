@@ -35,6 +35,7 @@ mod load_check;
 mod loaded;
 mod log;
 mod meta;
+mod metrics;
 mod options;
 mod plugin;
 mod preview;

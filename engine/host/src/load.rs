@@ -17,12 +17,13 @@ use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{Kind, MEND, Refusal};
 use crate::files::PluginFiles;
-use crate::health::{Counters, Health};
+use crate::health::Health;
 use crate::limits::Limits;
 use crate::load_check;
 use crate::loaded::Loaded;
 use crate::log::LogLines;
 use crate::meta::Meta;
+use crate::metrics::PluginMetrics;
 use crate::plugin::{Instance, Plugin};
 use crate::settings::{Settings, check_about, check_address_kind, cut};
 use crate::sidecar::Sidecar;
@@ -43,12 +44,12 @@ impl Workshop {
     ///
     /// # Errors
     /// It may not serve, for this reason.
-    pub(crate) fn load(&self, files: &PluginFiles, counters: Arc<Counters>) -> Result<Loaded, Refusal> {
+    pub(crate) fn load(&self, files: &PluginFiles, metrics: PluginMetrics) -> Result<Loaded, Refusal> {
         let sidecar = match &files.sidecar {
             Some(text) => Sidecar::parse(&files.sidecar_file(), text, &self.limits)?,
             None => Sidecar { limits: self.limits.clone(), ..Sidecar::default() },
         };
-        let loaded = self.load_with(files, &sidecar, counters)?;
+        let loaded = self.load_with(files, &sidecar, metrics)?;
         let problems = cases::run(&sidecar.cases, &loaded);
         match problems.first() {
             None => Ok(loaded),
@@ -65,7 +66,7 @@ impl Workshop {
         &self,
         files: &PluginFiles,
         sidecar: &Sidecar,
-        counters: Arc<Counters>,
+        metrics: PluginMetrics,
     ) -> Result<Loaded, Refusal> {
         let file = files.wasm_file();
         self.check_allowed(files)?;
@@ -77,7 +78,7 @@ impl Workshop {
         match self.kind_of(&file, &component)? {
             Kind::Bucketing => {
                 let (plugin, _): (Plugin<Bucketing>, _) =
-                    self.prepare(files, sidecar, &component, counters)?;
+                    self.prepare(files, sidecar, &component, metrics)?;
                 let fingerprint = load_check::check(&plugin).map_err(|failed| {
                     Refusal::of_function(&file, failed.function, failed.reason, failed.remedy)
                 })?;
@@ -87,7 +88,7 @@ impl Workshop {
             }
             Kind::Throttling => {
                 let (plugin, _): (Plugin<Throttling>, _) =
-                    self.prepare(files, sidecar, &component, counters)?;
+                    self.prepare(files, sidecar, &component, metrics)?;
                 let formats = plugin
                     .call(|exports, store| exports.pricedrop_throttling_policy().call_state_formats(store));
                 let (writes, reads) = formats.map_err(|failure| {
@@ -96,7 +97,7 @@ impl Workshop {
                 Ok(Loaded::Throttling(Arc::new(ThrottlingPolicy { plugin, writes, reads })))
             }
             Kind::Channel => {
-                let (plugin, address_kind) = self.prepare(files, sidecar, &component, counters)?;
+                let (plugin, address_kind) = self.prepare(files, sidecar, &component, metrics)?;
                 let address_kind = address_kind.unwrap_or_default();
                 let channel = ChannelPlugin { plugin, address_kind, access: sidecar.access.clone() };
                 channel.try_samples().map_err(|reason| {
@@ -178,7 +179,7 @@ impl Workshop {
         files: &PluginFiles,
         sidecar: &Sidecar,
         component: &Component,
-        counters: Arc<Counters>,
+        metrics: PluginMetrics,
     ) -> Result<(Plugin<C>, Option<String>), Refusal> {
         let file = files.wasm_file();
         if C::KIND != Kind::Channel && !files.templates.is_empty() {
@@ -202,7 +203,7 @@ impl Workshop {
         };
         let plugin = Plugin {
             meta: Arc::new(meta),
-            health: Arc::new(Health::new(counters)),
+            health: Arc::new(Health::new(metrics)),
             settings,
             templates: files.templates(),
             limits: sidecar.limits.clone(),

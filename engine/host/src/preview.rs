@@ -1,7 +1,6 @@
 //! What a recipient would get: `pricedrop plugin preview`.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use pricedrop_model::channel::{Channel as _, Message, Money, Outgoing, Refusal};
 use pricedrop_model::{Currency, Price};
@@ -12,6 +11,7 @@ use crate::error::{Error, Refusal as Refused};
 use crate::limits::Limits;
 use crate::load::Workshop;
 use crate::loaded::Loaded;
+use crate::metrics::PluginMetrics;
 use crate::samples;
 
 /// A sample message and what the channel makes of it.
@@ -44,7 +44,7 @@ pub fn preview(
     let file = wasm.display().to_string();
     let refuse = |reason: String, remedy: &str| Refused::of_file(file.clone(), reason, remedy);
     let files = read(wasm).map_err(|problem| refuse(problem, ""))?;
-    let loaded = workshop.load(&files, Arc::default())?;
+    let loaded = workshop.load(&files, PluginMetrics::default())?;
     let Loaded::Channel(channel) = loaded else {
         return Err(refuse(format!("is a {} plugin", loaded.kind()), "name a channel").into());
     };

@@ -2,7 +2,6 @@
 //! before it may go; failed, the one before serves again, and the failed pair
 //! is not tried again until its content changes.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use crate::error::Kind;
@@ -54,7 +53,7 @@ impl Shared {
         tracing::error!("{problem}");
         self.kept.reject(&meta.stem, &meta.digest, reason);
         self.kept.record(&meta.stem, Some(&previous.meta().digest), previous.health().is_proven(), None);
-        slot.counters.rollbacks.fetch_add(1, Relaxed);
+        self.metrics.plugin(&meta.stem).rollbacks.inc();
         (slot.current, slot.problem, slot.from_last_good) = (Some(previous), Some(problem), true);
         self.settle(&mut slots);
         true

@@ -12,7 +12,6 @@ use crate::contract::channel::ChannelPlugin;
 use crate::contract::throttling::ThrottlingPolicy;
 use crate::digest::Digest;
 use crate::error::Kind;
-use crate::health::Counters;
 use crate::loaded::Loaded;
 
 /// All that is known of one file stem.
@@ -30,7 +29,6 @@ pub(crate) struct Slot {
     pub(crate) removed: bool,
     /// The current generation came out of the last-good store.
     pub(crate) from_last_good: bool,
-    pub(crate) counters: Arc<Counters>,
 }
 
 impl Slot {

@@ -1,13 +1,11 @@
 //! What the host tells about its plugins: for `/readyz`, `/metrics`, the
 //! command line and the log.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use serde::Serialize;
 
 use crate::error::Kind;
-use crate::health::Counters;
 use crate::loaded::Loaded;
+use crate::metrics::{Metrics, PluginMetrics};
 use crate::slots::{Slot, Slots, Table};
 
 /// Where a plugin stands.
@@ -76,15 +74,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn of(counters: &Counters) -> Counts {
+    fn of(metrics: &PluginMetrics) -> Counts {
         Counts {
-            calls: counters.calls.load(Relaxed),
-            call_seconds: counters.call_nanos.load(Relaxed) as f64 / 1e9,
-            traps: counters.traps.load(Relaxed),
-            breaches: counters.breaches.load(Relaxed),
-            reloads: counters.reloads.load(Relaxed),
-            refusals: counters.refusals.load(Relaxed),
-            rollbacks: counters.rollbacks.load(Relaxed),
+            calls: metrics.calls.get(),
+            call_seconds: metrics.call_seconds.sum(),
+            traps: metrics.traps.get(),
+            breaches: metrics.breaches.get(),
+            reloads: metrics.reloads.get(),
+            refusals: metrics.refusals.get(),
+            rollbacks: metrics.rollbacks.get(),
         }
     }
 }
@@ -107,9 +105,11 @@ impl Status {
         self.plugins.iter().find(|plugin| plugin.name == name)
     }
 
-    pub(crate) fn of(slots: &Slots, table: &Table) -> Status {
-        let plugins: Vec<PluginStatus> =
-            slots.by_stem.iter().map(|(stem, slot)| plugin_status(stem, slot, slots, table)).collect();
+    pub(crate) fn of(slots: &Slots, table: &Table, metrics: &Metrics) -> Status {
+        let status = |(stem, slot): (&String, &Slot)| {
+            plugin_status(stem, slot, (slots, table), Counts::of(&metrics.plugin(stem)))
+        };
+        let plugins: Vec<PluginStatus> = slots.by_stem.iter().map(status).collect();
         let mut warnings = slots.folder_problems.clone();
         warnings.extend(plugins.iter().filter_map(|plugin| plugin.problem.clone()));
         for (stem, slot) in slots.by_stem.iter().filter(|(_, slot)| slot.removed) {
@@ -159,7 +159,7 @@ fn serves(loaded: &Loaded, stem: &str, table: &Table) -> bool {
     serving.is_some_and(|meta| meta.stem == stem && meta.digest == *digest)
 }
 
-fn plugin_status(stem: &str, slot: &Slot, slots: &Slots, table: &Table) -> PluginStatus {
+fn plugin_status(stem: &str, slot: &Slot, (slots, table): (&Slots, &Table), counts: Counts) -> PluginStatus {
     let current = slot.current.as_ref();
     let meta = current.map(Loaded::meta);
     let state = match current {
@@ -183,7 +183,7 @@ fn plugin_status(stem: &str, slot: &Slot, slots: &Slots, table: &Table) -> Plugi
         last_good: slot.from_last_good,
         on_probation: current.is_some_and(|loaded| !loaded.health().is_proven()),
         problem: slot.problem.clone().or(condemned.map(|reason| format!("{stem}.wasm: {reason}"))),
-        counts: Counts::of(&slot.counters),
+        counts,
     }
 }
 

@@ -10,8 +10,7 @@ use pricedrop_model::health::Reason;
 use pricedrop_model::intake::PriceIntake;
 use pricedrop_model::ports::{Error, WatchWriter};
 use pricedrop_model::{Clock, ProductId, Rules};
-
-use crate::Measure;
+use prometheus_client::registry::Registry;
 
 /// Everything the routes reach.
 #[derive(Clone)]
@@ -36,8 +35,10 @@ pub struct Api {
     pub prices: Arc<dyn CurrentPrices>,
     /// What was told.
     pub outbox: Arc<dyn NotificationReader>,
-    /// Health, plugins, buckets, metrics.
+    /// Health, plugins, buckets.
     pub engine: Arc<dyn Engine>,
+    /// All that is counted.
+    pub metrics: Arc<Registry>,
 }
 
 /// Why buckets were not migrated, or not repaired.
@@ -82,7 +83,4 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Nothing to do, or the store is away.
     async fn repair_buckets(&self, product: Option<ProductId>) -> Result<serde_json::Value, MigrateError>;
-
-    /// All that is counted.
-    async fn measures(&self) -> Vec<Measure>;
 }

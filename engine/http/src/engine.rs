@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State as From;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use pricedrop_model::ProductId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::MigrateError;
-use crate::metrics;
+use crate::metrics::Format;
 use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
@@ -73,8 +73,9 @@ fn moved(done: Result<Value, MigrateError>) -> Answer<Json<Value>> {
     }
 }
 
-/// In the text format of OpenMetrics.
-pub(crate) async fn metrics(From(state): From<State>) -> impl IntoResponse {
-    let text = metrics::render(state.api.engine.measures().await);
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+/// In the text format of OpenMetrics for those who ask for it, else in that of Prometheus.
+pub(crate) async fn metrics(From(state): From<State>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::of(accepted);
+    ([(header::CONTENT_TYPE, format.content_type())], format.render(&state.api.metrics))
 }

@@ -30,7 +30,6 @@ mod watches;
 
 pub use api::{Api, Engine, MigrateError};
 pub use body::{read_recipient, read_watch};
-pub use metrics::{Figure, Measure, MeasureKind};
 pub use options::{Error, Options};
 pub use problem::Problem;
 pub use server::{Bound, bind};

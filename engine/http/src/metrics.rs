@@ -1,147 +1,113 @@
-//! Figures, as Prometheus reads them.
+//! Metrics as text: in the format of OpenMetrics or in that of Prometheus.
 
-use std::fmt;
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-/// What kind of figure it is.
+/// How a scraper wants them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MeasureKind {
-    /// It only grows.
-    Counter,
-    /// It goes up and down.
-    Gauge,
-    /// How often it was how much.
-    Histogram,
+pub(crate) enum Format {
+    OpenMetrics,
+    Prometheus,
 }
 
-/// What one figure says.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Figure {
-    /// Of a counter or a gauge.
-    Number(f64),
-    /// Of a histogram.
-    Spread {
-        /// All values together.
-        sum: f64,
-        /// The upper bound of each cell, ascending, and how many values fell
-        /// into it alone. The last bound is infinite.
-        cells: Vec<(f64, u64)>,
-    },
-}
-
-impl From<f64> for Figure {
-    fn from(number: f64) -> Figure {
-        Figure::Number(number)
-    }
-}
-
-/// One figure, or one per set of labels.
-#[derive(Debug, Clone)]
-pub struct Measure {
-    /// Without the prefix `pricedrop_`; a counter without `_total`.
-    pub name: &'static str,
-    /// One sentence without its full stop.
-    pub help: &'static str,
-    /// Counter, gauge or histogram.
-    pub kind: MeasureKind,
-    /// Labels and value.
-    pub samples: Vec<(Vec<(&'static str, String)>, Figure)>,
-}
-
-impl Measure {
-    /// A figure that only grows.
-    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Measure {
-        Measure::seconds(name, help, value as f64)
-    }
-
-    /// A figure that only grows, in fractions.
-    pub fn seconds(name: &'static str, help: &'static str, value: f64) -> Measure {
-        Measure { name, help, kind: MeasureKind::Counter, samples: vec![(Vec::new(), value.into())] }
-    }
-
-    /// A figure that goes up and down.
-    pub fn gauge(name: &'static str, help: &'static str, value: f64) -> Measure {
-        Measure { name, help, kind: MeasureKind::Gauge, samples: vec![(Vec::new(), value.into())] }
-    }
-
-    /// The same figure by one label.
-    pub fn by(
-        name: &'static str,
-        help: &'static str,
-        kind: MeasureKind,
-        label: &'static str,
-        values: impl IntoIterator<Item = (String, u64)>,
-    ) -> Measure {
-        let samples =
-            values.into_iter().map(|(value, figure)| (vec![(label, value)], (figure as f64).into()));
-        Measure { name, help, kind, samples: samples.collect() }
-    }
-
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let name = format!("pricedrop_{}", self.name);
-        let kind = match self.kind {
-            MeasureKind::Counter => MetricType::Counter,
-            MeasureKind::Gauge => MetricType::Gauge,
-            MeasureKind::Histogram => MetricType::Histogram,
-        };
-        let mut family = encoder.encode_descriptor(&name, self.help, None, kind)?;
-        for (labels, value) in &self.samples {
-            match labels.is_empty() {
-                true => self.encode_value(value, &mut family)?,
-                false => self.encode_value(value, &mut family.encode_family(labels)?)?,
-            }
+impl Format {
+    /// By the values of `Accept`.
+    pub(crate) fn of<'a>(mut accepted: impl Iterator<Item = &'a str>) -> Format {
+        match accepted.any(|value| value.contains("application/openmetrics-text")) {
+            true => Format::OpenMetrics,
+            false => Format::Prometheus,
         }
-        Ok(())
     }
 
-    fn encode_value(&self, figure: &Figure, encoder: &mut MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        match (figure, self.kind) {
-            (Figure::Number(value), MeasureKind::Counter) => {
-                encoder.encode_counter::<NoLabelSet, _, u64>(value, None)
-            }
-            (Figure::Number(value), _) => encoder.encode_gauge(value),
-            (Figure::Spread { sum, cells }, _) => {
-                let count = cells.iter().map(|(_, values)| values).sum();
-                encoder.encode_histogram::<NoLabelSet>(*sum, count, cells, None)
-            }
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// All metrics of a registry.
+    pub(crate) fn render(self, registry: &Registry) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, registry).expect("writing to a string does not fail");
+        match self {
+            Format::OpenMetrics => out,
+            Format::Prometheus => prometheus(&out),
         }
     }
 }
 
-#[derive(Debug)]
-struct Scrape(Vec<Measure>);
-
-impl Collector for Scrape {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.iter().try_for_each(|measure| measure.encode(&mut encoder))
+/// OpenMetrics names a family of counters without `_total`, Prometheus as its samples;
+/// and Prometheus has no end mark.
+fn prometheus(open_metrics: &str) -> String {
+    let mut out = String::with_capacity(open_metrics.len());
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if let Some(text) = line.strip_prefix("# HELP ") {
+            help = text.split_once(' ');
+        } else if let Some(text) = line.strip_prefix("# TYPE ") {
+            describe(&mut out, help.take(), text);
+        } else if !line.starts_with('#') {
+            out.extend([line, "\n"]);
+        }
     }
-}
-
-/// All figures as text.
-pub(crate) fn render(measures: Vec<Measure>) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape(measures)));
-    let mut out = String::new();
-    text::encode(&mut out, &registry).expect("writing to a string does not fail");
     out
+}
+
+/// `help` and `of_type` begin with the name of the family.
+fn describe(out: &mut String, help: Option<(&str, &str)>, of_type: &str) {
+    let (name, kind) = of_type.split_once(' ').unwrap_or((of_type, "untyped"));
+    let suffix = if kind == "counter" { "_total" } else { "" };
+    if let Some((_, help)) = help {
+        out.extend(["# HELP ", name, suffix, " ", help, "\n"]);
+    }
+    out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
 }
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
+    use prometheus_client::metrics::histogram::Histogram;
+
     use super::*;
 
+    fn registry() -> Registry {
+        let mut registry = Registry::with_prefix("pricedrop");
+        let reads = Family::<[(&str, &str); 1], Counter>::default();
+        reads.get_or_create_owned(&[("table", "t")]).inc();
+        registry.register("reads", "Reads", reads);
+        let seconds = Histogram::new([0.1]);
+        seconds.observe(0.05);
+        registry.register("read_seconds", "How long reads took", seconds);
+        registry
+    }
+
     #[test]
-    fn a_histogram_is_written_with_cumulated_cells() {
-        let spread = Figure::Spread { sum: 0.5, cells: vec![(0.1, 2), (f64::INFINITY, 1)] };
-        let samples = vec![(vec![("table", "t".to_owned())], spread)];
-        let text =
-            render(vec![Measure { name: "reads", help: "Reads", kind: MeasureKind::Histogram, samples }]);
-        assert!(text.contains("pricedrop_reads_bucket{le=\"0.1\",table=\"t\"} 2"), "{text}");
-        assert!(text.contains("pricedrop_reads_bucket{le=\"+Inf\",table=\"t\"} 3"), "{text}");
-        assert!(text.contains("pricedrop_reads_count{table=\"t\"} 3"), "{text}");
+    fn a_scraper_that_accepts_open_metrics_gets_it() {
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
+        let format = Format::of([accept].into_iter());
+        assert_eq!(format, Format::OpenMetrics);
+        let text = format.render(&registry());
+        assert!(text.contains("# TYPE pricedrop_reads counter\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn others_get_the_text_format_of_prometheus() {
+        let format = Format::of(["*/*"].into_iter());
+        assert_eq!(format, Format::Prometheus);
+        assert_eq!(
+            format.render(&registry()),
+            "# HELP pricedrop_reads_total Reads.\n\
+             # TYPE pricedrop_reads_total counter\n\
+             pricedrop_reads_total{table=\"t\"} 1\n\
+             # HELP pricedrop_read_seconds How long reads took.\n\
+             # TYPE pricedrop_read_seconds histogram\n\
+             pricedrop_read_seconds_sum 0.05\n\
+             pricedrop_read_seconds_count 1\n\
+             pricedrop_read_seconds_bucket{le=\"0.1\"} 1\n\
+             pricedrop_read_seconds_bucket{le=\"+Inf\"} 1\n"
+        );
     }
 }

@@ -43,7 +43,7 @@ pub use dispatcher::retries::KafkaRetries;
 pub use dispatcher::retry_index::MemoryRetryIndex;
 pub use instance_id::{Slot, SlotError};
 pub use notifier::commit::KafkaCommitter;
-pub use notifier::figures::Figures;
+pub use notifier::metrics::Metrics;
 pub use notifier::offset_check::{Difference, Ends, differences, outgrown};
 pub use notifier::options::Options;
 pub use notifier::removals::Remover;

@@ -45,7 +45,7 @@ async fn records_that_are_not_keyed_by_product_are_seen_and_products_in_two_part
     let price = |product: &str| format!(r#"{{"productId":"{product}","newPrice":5}}"#);
     produce(&settings, 0, &[price("P"), "no update".into()]);
     let sample = kafka::sample(&settings).unwrap();
-    assert_eq!((sample.records, sample.keyed_otherwise, sample.unreadable), (2, 1, 1));
+    assert_eq!((sample.records, sample.key_mismatches, sample.unreadable), (2, 1, 1));
     assert_eq!((sample.example, sample.spread), (Some(("none".into(), "P".into())), None));
     produce(&settings, 1, &[price("Q"), price("P")]);
     let spread = kafka::sample(&settings).unwrap().spread.unwrap();

@@ -18,6 +18,7 @@ pub mod dispatch;
 pub mod fan_out;
 pub mod floor;
 pub mod health;
+pub mod histogram;
 pub mod intake;
 pub mod limits;
 pub mod migration;

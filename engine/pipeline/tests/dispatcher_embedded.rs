@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use pricedrop_model::{
     Currency, EventTime, FanOutBlock, Partition, Position, Price, Priced, ProductId, UserId,
 };
 use pricedrop_outbound::{Options as OutboundOptions, Outbound};
-use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Keys, Options};
+use pricedrop_pipeline::dispatcher::{Dispatcher, Keys, Metrics, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -120,7 +119,7 @@ async fn dispatch(
     channel: &str,
     most: u64,
 ) -> Duration {
-    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::default());
     let dispatcher = Dispatcher {
         options: Options {
             default_channels: vec![LINE.into()],
@@ -137,14 +136,14 @@ async fn dispatch(
         plugins: plugins.clone(),
         sender: Arc::new(Outbound::with_output(OutboundOptions::default(), Box::new(out.clone())).unwrap()),
         clock: Arc::new(SystemClock),
-        counters: counters.clone(),
+        metrics: metrics.clone(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let started = Instant::now();
     let running = tokio::spawn(dispatcher.run(async {
         let _ = stopped.await;
     }));
-    let delivered = || counters.channel(channel).delivered.load(Relaxed);
+    let delivered = || metrics.channel(channel).delivered.get();
     while delivered() < most {
         assert!(started.elapsed() < PATIENCE, "{} of {most} delivered", delivered());
         tokio::time::sleep(Duration::from_millis(1)).await;

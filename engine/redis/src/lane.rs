@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::breaker::Breaker;
-use super::figures::{Counters, count};
+use super::metrics::Metrics;
 use super::options::Options;
 use super::session::{Servers, Session, is_lost, refusal};
 
@@ -31,7 +31,7 @@ pub(super) struct Lane(Arc<Inner>);
 
 struct Inner {
     servers: Arc<Servers>,
-    counters: Arc<Counters>,
+    metrics: Metrics,
     breaker: Breaker,
     link: watch::Sender<Link>,
     connections: AtomicU64,
@@ -45,18 +45,11 @@ enum Failure {
 }
 
 impl Lane {
-    pub(super) fn new(options: &Options, servers: Arc<Servers>, counters: Arc<Counters>, on: Handle) -> Lane {
+    pub(super) fn new(options: &Options, servers: Arc<Servers>, metrics: Metrics, on: Handle) -> Lane {
         let breaker =
             Breaker::new(options.breaker_threshold, Duration::from_millis(options.breaker_reset_timeout_ms));
         let link = watch::Sender::new(Link::Down(None));
-        Lane(Arc::new(Inner {
-            servers,
-            counters,
-            breaker,
-            link,
-            connections: AtomicU64::new(0),
-            runtime: on,
-        }))
+        Lane(Arc::new(Inner { servers, metrics, breaker, link, connections: AtomicU64::new(0), runtime: on }))
     }
 
     /// Asks the server, and waits as long as `patience` for its answer.
@@ -71,9 +64,9 @@ impl Lane {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let counters = &self.0.counters;
+        let metrics = &self.0.metrics;
         if !self.0.breaker.admits(Instant::now()) {
-            count(&counters.not_tried, 1);
+            metrics.not_tried.inc();
             return Err(Error::Unavailable(
                 "Redis did not answer lately, and is left alone for a while".into(),
             ));
@@ -85,16 +78,16 @@ impl Lane {
         };
         match tokio::time::timeout(patience, asked).await {
             Ok(Ok(answer)) => {
-                count(&counters.answered, 1);
+                metrics.answered.inc();
                 self.0.breaker.succeeded();
                 Ok(answer)
             }
             Ok(Err(failure)) => {
-                count(&counters.failed, 1);
+                metrics.failed.inc();
                 Err(self.failed(failure))
             }
             Err(_) => {
-                count(&counters.timed_out, 1);
+                metrics.timed_out.inc();
                 self.missed();
                 Err(Error::Unavailable(format!("Redis did not answer within {} ms", patience.as_millis())))
             }
@@ -167,7 +160,7 @@ impl Lane {
                 let number = lane.connections.fetch_add(1, Ordering::Relaxed);
                 let made = lane.servers.connect(number).await;
                 if made.is_ok() {
-                    count(&lane.counters.connected, 1);
+                    lane.metrics.connected.inc();
                 }
                 lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(Arc::new(error))), Link::Up));
             });

@@ -22,11 +22,11 @@
 //! not: an old one is better than none.
 
 mod breaker;
-mod figures;
 mod lane;
 mod leases;
 pub mod limits;
 mod marks;
+mod metrics;
 mod names;
 mod options;
 mod retries;
@@ -41,14 +41,13 @@ use pricedrop_model::WallTime;
 use pricedrop_model::ports::Error;
 use tokio::runtime::Handle;
 
-pub use figures::Figures;
 pub use leases::RedisLeases;
+pub use metrics::Metrics;
 pub use options::{Address, NoAddress, Options, Tls};
 pub use retries::RedisRetryIndex;
 pub use session::Facts;
 pub use shelves::RedisShelves;
 
-use figures::Counters;
 use lane::Lane;
 use names::Names;
 use session::Servers;
@@ -58,7 +57,7 @@ use session::Servers;
 pub struct Redis {
     options: Arc<Options>,
     servers: Arc<Servers>,
-    counters: Arc<Counters>,
+    metrics: Metrics,
     runtime: Handle,
 }
 
@@ -76,7 +75,7 @@ impl Redis {
         Ok(Redis {
             options: Arc::new(options),
             servers,
-            counters: Arc::default(),
+            metrics: Metrics::default(),
             runtime: Handle::current(),
         })
     }
@@ -113,12 +112,12 @@ impl Redis {
     }
 
     /// What was counted since the start, over all connections.
-    pub fn figures(&self) -> Figures {
-        self.counters.read()
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     fn lane(&self) -> Lane {
-        Lane::new(&self.options, self.servers.clone(), self.counters.clone(), self.runtime.clone())
+        Lane::new(&self.options, self.servers.clone(), self.metrics.clone(), self.runtime.clone())
     }
 
     fn names(&self) -> Names {

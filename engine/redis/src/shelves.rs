@@ -50,12 +50,12 @@ use pricedrop_model::ports::Error;
 use redis::{Script, Value};
 
 use super::Redis;
-use super::figures::{Counters, count};
 use super::lane::Lane;
 use super::limits::{
     ANSWER_BYTES, FILL_LEASE_MS, MARK_TTL_MS, SCRIPT_KEYS, SHELF_BYTES, SHELF_TTL_MS, WIRE_BYTES_PER_MS,
 };
 use super::marks::{Mark, Marks};
+use super::metrics::Metrics;
 use super::names::Names;
 
 static GET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/get.lua")));
@@ -69,7 +69,7 @@ static DROP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/d
 pub struct RedisShelves {
     lane: Lane,
     names: Names,
-    counters: Arc<Counters>,
+    metrics: Metrics,
     marks: Arc<Marks>,
     read_timeout: Duration,
     timeout: Duration,
@@ -97,7 +97,7 @@ impl RedisShelves {
         RedisShelves {
             lane: redis.lane(),
             names: redis.names(),
-            counters: redis.counters.clone(),
+            metrics: redis.metrics.clone(),
             marks: Arc::default(),
             read_timeout: Duration::from_millis(redis.options.cache_timeout_ms),
             timeout: redis.timeout(),
@@ -150,10 +150,10 @@ impl RedisShelves {
     }
 
     fn count_found(&self, found: &[Cached]) {
-        let of = |is: fn(&Cached) -> bool| found.iter().filter(|cached| is(cached)).count();
-        count(&self.counters.hits, of(|cached| matches!(cached, Cached::Hit(_))));
-        count(&self.counters.misses, of(|cached| matches!(cached, Cached::Fill(_))));
-        count(&self.counters.passes, of(|cached| matches!(cached, Cached::Pass)));
+        let of = |is: fn(&Cached) -> bool| found.iter().filter(|cached| is(cached)).count() as u64;
+        self.metrics.hits.inc_by(of(|cached| matches!(cached, Cached::Hit(_))));
+        self.metrics.misses.inc_by(of(|cached| matches!(cached, Cached::Fill(_))));
+        self.metrics.passes.inc_by(of(|cached| matches!(cached, Cached::Pass)));
     }
 
     async fn store(&self, shelf: &Shelf, token: u64, bytes: &Bytes) -> Result<bool, Error> {
@@ -210,7 +210,7 @@ impl RedisShelves {
     }
 
     fn count_lost(&self, until: Option<u64>) -> Option<u64> {
-        count(&self.counters.marks_lost, usize::from(until.is_some()));
+        self.metrics.marks_lost.inc_by(until.is_some().into());
         until
     }
 }
@@ -265,7 +265,8 @@ impl ShelfCache for RedisShelves {
     async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes) {
         let fits = bytes.len() <= SHELF_BYTES;
         let stored = fits && self.store(shelf, token, &bytes).await.unwrap_or(false);
-        count(if stored { &self.counters.fills } else { &self.counters.fills_refused }, 1);
+        let counter = if stored { &self.metrics.fills } else { &self.metrics.fills_refused };
+        counter.inc();
     }
 
     async fn mark(&self, shelves: &[Shelf]) -> Option<u64> {

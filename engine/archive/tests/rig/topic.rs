@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use pricedrop_archive::{Archiver, Bucket, Counters, Limits, Snapshot};
+use pricedrop_archive::{Archiver, Bucket, Limits, Metrics, Snapshot};
 use pricedrop_harness::wait_for;
 use pricedrop_model::Partition;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
@@ -126,7 +126,7 @@ impl ArchiveSource for TopicSource {
 
 /// Runs until it is dropped.
 pub struct Running {
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
     _runtime: Runtime,
@@ -135,7 +135,7 @@ pub struct Running {
 impl Running {
     /// What it counts of its partition, once it has one.
     pub fn counted(&self) -> Option<Snapshot> {
-        self.counters.snapshots().pop()
+        self.metrics.snapshots().pop()
     }
 }
 
@@ -157,26 +157,26 @@ pub fn start(topic: &Topic, bucket: &Bucket, limits: Limits) -> Running {
 pub fn start_as(topic: &Topic, bucket: &Bucket, limits: Limits, (group, name): (&str, &str)) -> Running {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (stop, stopping) = watch::channel(false);
-    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::default());
     let archiver = Archiver {
         source: Box::new(TopicSource { name: name.into(), topic: topic.clone(), next: 0, passed: None }),
         bucket: bucket.clone(),
         group: group.into(),
         limits,
         clock: Arc::new(SystemClock),
-        counters: Arc::clone(&counters),
+        metrics: Arc::clone(&metrics),
         stop: stopping,
     };
     let handle = runtime.handle().clone();
     let thread = Some(std::thread::spawn(move || archiver.run(&handle)));
-    Running { counters, stop, thread, _runtime: runtime }
+    Running { metrics, stop, thread, _runtime: runtime }
 }
 
 /// Waits until all of the topic is in the archive.
 pub fn archived(running: &Running, topic: &Topic) {
     let next = topic.next();
     let is_there = || running.counted().filter(|it| it.next == next).map(|_| ());
-    let why = |error| panic!("{error}: {:?} of {next}, {:?}", running.counted(), running.counters.reasons());
+    let why = |error| panic!("{error}: {:?} of {next}, {:?}", running.counted(), running.metrics.reasons());
     wait_for("the archive to grow", is_there).unwrap_or_else(why);
 }
 
@@ -186,5 +186,5 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
 
 /// Waits until it says why it does not continue.
 pub fn reason(running: &Running) -> String {
-    wait_for("a reason", || running.counters.reasons().pop()).unwrap()
+    wait_for("a reason", || running.metrics.reasons().pop()).unwrap()
 }

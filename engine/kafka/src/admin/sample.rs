@@ -24,7 +24,7 @@ pub struct Sample {
     /// Those that are no updates.
     pub unreadable: u64,
     /// Updates whose key is not their productId, and one of them.
-    pub keyed_otherwise: u64,
+    pub key_mismatches: u64,
     /// One of those: its key and its productId.
     pub example: Option<(String, String)>,
     /// A product that was seen in two partitions.
@@ -86,7 +86,7 @@ impl Seen {
             return;
         };
         if key != Some(update.product.as_str().as_bytes()) {
-            self.sample.keyed_otherwise += 1;
+            self.sample.key_mismatches += 1;
             let key = key.map_or("none".into(), |key| String::from_utf8_lossy(key).into_owned());
             self.sample.example = Some((key, update.product.as_str().to_owned()));
         }

@@ -326,7 +326,7 @@ impl GroupConsumer {
         let group = self.consumer.context();
         let Some(assignment) = try_lock(&group.assignment) else { return };
         let to_seek: Vec<_> = lock(&group.positions)
-            .to_seek()
+            .lost_positions()
             .into_iter()
             .filter_map(|(partition, next)| Some((partition, *assignment.epochs.get(&partition)?, next)))
             .collect();

@@ -82,7 +82,7 @@ impl Positions {
 
     /// Where those are to be sought that went needs_seek; not all the time, for one
     /// may stay so.
-    pub(crate) fn to_seek(&mut self) -> Vec<(Partition, i64)> {
+    pub(crate) fn lost_positions(&mut self) -> Vec<(Partition, i64)> {
         if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(SEEK_PAUSE_MS)) {
             return Vec::new();
         }
@@ -180,7 +180,7 @@ mod tests {
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
         assert!(!take(&mut positions, 9));
         assert!(positions.want());
-        assert_eq!(positions.to_seek(), [(P, 4)]);
+        assert_eq!(positions.lost_positions(), [(P, 4)]);
         // It may say so again and again meanwhile.
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
         positions.not_sought(P);

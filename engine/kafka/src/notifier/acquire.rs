@@ -105,8 +105,9 @@ impl Acquire<'_> {
         }
         self.adopt(&ours, &adopted, input_partitions)?;
         let products: usize = taken.owned.values().map(|owned| owned.states.len()).sum();
-        let took_ms = began.elapsed().as_millis() as u64;
-        self.options.figures.took_over(took_ms);
+        let took = began.elapsed();
+        self.options.metrics.acquired(took);
+        let took_ms = took.as_millis() as u64;
         tracing::info!(?partitions, products, took_ms, "partitions taken over");
         Ok(taken)
     }

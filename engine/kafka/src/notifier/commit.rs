@@ -193,7 +193,7 @@ impl Worker {
             }
             return Err(error);
         }
-        self.options.figures.committed(began.elapsed(), told.notifications());
+        self.options.metrics.committed(began.elapsed(), told.notifications());
         self.remember(states, &commit.offsets);
         Ok(())
     }

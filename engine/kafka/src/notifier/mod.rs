@@ -9,7 +9,7 @@
 pub(crate) mod acquire;
 pub(crate) mod changelog;
 pub(crate) mod commit;
-pub(crate) mod figures;
+pub(crate) mod metrics;
 pub(crate) mod offset_check;
 pub(crate) mod options;
 pub(crate) mod removals;
@@ -107,7 +107,7 @@ pub fn start_worker(
             member.clone(),
             shared.clone(),
             watches,
-            options.figures.clone(),
+            options.metrics.clone(),
         )?),
         _ => None,
     };

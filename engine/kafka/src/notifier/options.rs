@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pricedrop_model::notification::Format;
 use pricedrop_model::ports::PriceSink;
 
-use crate::notifier::figures::Figures;
+use crate::notifier::metrics::Metrics;
 use crate::settings::{Delivery, Settings, Start};
 
 /// How a worker of the notifier works.
@@ -26,5 +26,5 @@ pub struct Options {
     /// Where committed prices are shown.
     pub prices: Option<Arc<dyn PriceSink>>,
     /// What is counted.
-    pub figures: Arc<Figures>,
+    pub metrics: Metrics,
 }

@@ -21,7 +21,7 @@ use crate::client::log::Logged;
 use crate::client::queries::away;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
-use crate::notifier::figures::Figures;
+use crate::notifier::metrics::Metrics;
 use crate::notifier::states::Shared;
 use crate::settings::Settings;
 use pricedrop_model::sync::lock;
@@ -38,14 +38,14 @@ impl Remover {
         member: Arc<GroupConsumer>,
         shared: Shared,
         watches: Arc<dyn WatchWriter>,
-        figures: Arc<Figures>,
+        metrics: Metrics,
     ) -> std::io::Result<Remover> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             let mut work =
-                Work { settings, member, shared, watches, figures, reading: BTreeMap::new(), runtime };
+                Work { settings, member, shared, watches, metrics, reading: BTreeMap::new(), runtime };
             let mut said = String::new();
             while !told.load(Ordering::SeqCst) {
                 let Err(error) = work.until_stopped(&told) else { return };
@@ -76,7 +76,7 @@ struct Work {
     member: Arc<GroupConsumer>,
     shared: Shared,
     watches: Arc<dyn WatchWriter>,
-    figures: Arc<Figures>,
+    metrics: Metrics,
     /// The epochs of the partitions that are read.
     reading: BTreeMap<Partition, u64>,
     runtime: tokio::runtime::Runtime,
@@ -175,7 +175,7 @@ impl Work {
         }
         if !removals.is_empty() {
             self.runtime.block_on(self.watches.remove_told(&removals))?;
-            self.figures.removals.fetch_add(removals.len() as u64, Ordering::Relaxed);
+            self.metrics.removals.inc_by(removals.len() as u64);
         }
         let topic = &self.settings.topics.removals;
         if !next.is_empty() {

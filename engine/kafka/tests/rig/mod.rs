@@ -1,11 +1,10 @@
 //! A Kafka of the test's own topics, and workers over it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pricedrop_kafka::topics::{self, NewTopics};
-use pricedrop_kafka::{Delivery, Figures, KafkaCommitter, KafkaSource, Options, Settings, Start, Topics};
+use pricedrop_kafka::{Delivery, KafkaCommitter, KafkaSource, Metrics, Options, Settings, Start, Topics};
 use pricedrop_model::Partition;
 use pricedrop_model::notification::Format;
 use pricedrop_model::ports::{Commit, CommitError, Committer, Error, Restored, UpdateSource};
@@ -47,7 +46,7 @@ pub fn options(settings: &Settings) -> Options {
         format: Format::Full,
         shadow: false,
         prices: None,
-        figures: Arc::new(Figures::default()),
+        metrics: Metrics::default(),
     }
 }
 

@@ -6,13 +6,13 @@ use pricedrop_model::dispatch::{Channel, Classification, Message, Outgoing, Repl
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::backoff::{failed, jitter_ms, put_off};
+use super::backoff::{defer, failed, jitter_ms};
 use super::breaker::{self, Admission};
 use super::classification::standard;
 use super::classifier::Classifier;
-use super::counters::count;
 use super::job::{Job, Outcome, Settled};
 use super::key::idempotency_key;
+use super::metrics::ChannelMetrics;
 use super::options::{FOLLOW_UPS, later};
 use super::rate::Rate;
 use super::shared::{Outcomes, Shared};
@@ -21,6 +21,7 @@ use super::shared::{Outcomes, Shared};
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<ChannelMetrics>,
     pub(super) classifier: Classifier,
     pub(super) outcomes: Outcomes,
     pub(super) sending: Arc<Semaphore>,
@@ -80,12 +81,12 @@ impl Attempt {
         let timeout_ms = access.timeout_ms.unwrap_or(shared.options.timeout_ms);
         let now = shared.clock.now();
         if self.job.lease.is_none_or(|until| later(now, timeout_ms) > until) {
-            return Err(self.put_off(now, "its lease was about to end before it was sent"));
+            return Err(self.defer(now, "its lease was about to end before it was sent"));
         }
         let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
         if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {
             let spread = jitter_ms(shared.options.backoff_initial_ms);
-            return Err(self.put_off(later(until, spread), &format!("waiting for {provider} to recover")));
+            return Err(self.defer(later(until, spread), &format!("waiting for {provider} to recover")));
         }
         let request = SendRequest {
             channel: &self.job.to.channel,
@@ -96,7 +97,9 @@ impl Attempt {
             unsubscribe_url: self.message.unsubscribe_url.as_deref(),
             timeout_ms,
         };
+        let began = Instant::now();
         let sent = shared.sender.send(request).await;
+        self.desk.metrics.attempt_seconds.observe(began.elapsed().as_secs_f64());
         if let Ok(reply) = &sent {
             shared.breakers.record(&provider, breaker::failed(reply), shared.clock.now());
         }
@@ -134,10 +137,10 @@ impl Attempt {
         })
     }
 
-    fn put_off(&self, due: pricedrop_model::WallTime, reason: &str) -> Outcome {
+    fn defer(&self, due: pricedrop_model::WallTime, reason: &str) -> Outcome {
         let shared = &self.desk.shared;
         let now = shared.clock.now();
-        put_off(&shared.options, &self.job, due, reason.to_owned(), self.channel.name(), now)
+        defer(&shared.options, &self.job, due, reason.to_owned(), self.channel.name(), now)
     }
 
     fn dead(&self, reason: String) -> Outcome {
@@ -145,7 +148,7 @@ impl Attempt {
     }
 
     fn bad_recipient(&self, reason: String) -> Outcome {
-        count(&self.desk.shared.counters.channel(&self.job.to.channel).bad_recipients);
+        self.desk.metrics.bad_recipients.inc();
         self.dead(format!("bad recipient: {reason}"))
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn failed(
 }
 
 /// Without an attempt: the same one again at `due`.
-pub(super) fn put_off(
+pub(super) fn defer(
     options: &Options,
     job: &Job,
     due: WallTime,

@@ -8,7 +8,6 @@ use pricedrop_model::plugin;
 use tokio::sync::{mpsc, oneshot};
 
 use super::classification::standard;
-use super::counters::count;
 use super::options::CLASSIFY;
 use super::shared::Shared;
 
@@ -94,5 +93,5 @@ fn ask(shared: &Shared, channel: &dyn Channel, questions: Vec<Question>) {
 
 fn no_answer(shared: &Shared, message: &Message, error: &plugin::Error) {
     tracing::warn!(%error, key = message.key, "the reply is classified by the standard table");
-    count(&shared.counters.channel(&message.to.channel).plugin_failures);
+    shared.metrics.channel(&message.to.channel).plugin_failures.inc();
 }

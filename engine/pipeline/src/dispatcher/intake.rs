@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::dispatch::{NotificationLog, Recipient};
@@ -89,7 +88,7 @@ impl Intake {
     }
 
     async fn take_in(&mut self, batch: Vec<(Position, Notification)>) -> Result<(), Stopped> {
-        self.shared.counters.read.fetch_add(batch.len() as u64, Relaxed);
+        self.shared.metrics.read.inc_by(batch.len() as u64);
         let mut users: Vec<UserId> =
             batch.iter().map(|(_, notification)| notification.user_id.clone()).collect();
         users.sort();
@@ -116,7 +115,7 @@ impl Intake {
 
     /// Where a user is told of this: their addresses, else the default channels.
     fn addresses(&self, user: &UserId, reached: &HashMap<UserId, Vec<Recipient>>) -> Vec<Recipient> {
-        let (options, counters) = (&self.shared.options, &self.shared.counters);
+        let (options, metrics) = (&self.shared.options, &self.shared.metrics);
         let mut own = reached.get(user).cloned().unwrap_or_default();
         if own.is_empty() {
             let default = |channel: &String| Recipient {
@@ -129,10 +128,10 @@ impl Intake {
             own = options.default_channels.iter().map(default).collect();
         }
         if own.is_empty() {
-            counters.unreachable.fetch_add(1, Relaxed);
+            metrics.unreachable.inc();
         }
         let left_out = own.len().saturating_sub(options.addresses_per_user);
-        counters.addresses_left_out.fetch_add(left_out as u64, Relaxed);
+        metrics.addresses_left_out.inc_by(left_out as u64);
         own.truncate(options.addresses_per_user);
         own
     }
@@ -175,9 +174,9 @@ impl Intake {
         self.next_survey = Instant::now() + Duration::from_millis(SURVEY_MS);
         let stores = &self.shared.stores;
         let waiting = self.shared.ask(true, || stores.retries.waiting()).await?;
-        for (name, counters) in self.shared.counters.channels() {
+        for (name, metrics) in self.shared.metrics.channels() {
             let entries = waiting.iter().find(|(channel, _)| *channel == name);
-            counters.waiting.store(entries.map_or(0, |(_, entries)| *entries), Relaxed);
+            metrics.waiting.set(entries.map_or(0, |(_, entries)| *entries) as i64);
         }
         for (channel, _) in &waiting {
             self.lane(channel);

@@ -9,7 +9,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pricedrop_model::WallTime;
@@ -19,11 +18,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Desk};
-use super::backoff::{failed, put_off};
+use super::backoff::{defer, failed};
 use super::classifier::Classifier;
-use super::counters::{ChannelCounters, count};
 use super::fallback::fallback;
 use super::job::{Job, Outcome, Settled};
+use super::metrics::ChannelMetrics;
 use super::options::Options;
 use super::queue::LaneQueue;
 use super::rate::Rate;
@@ -38,7 +37,7 @@ pub(super) struct Lane {
     name: String,
     shared: Arc<Shared>,
     queue: Arc<LaneQueue>,
-    counters: Arc<ChannelCounters>,
+    metrics: Arc<ChannelMetrics>,
     desk: Desk,
     flow: Flow,
     next_look: Instant,
@@ -73,7 +72,9 @@ impl Flow {
 impl Lane {
     pub(super) fn new(name: &str, shared: &Arc<Shared>, queue: Arc<LaneQueue>, outcomes: Outcomes) -> Lane {
         let flow = Flow::new(&shared.options, &Access::default());
+        let metrics = shared.metrics.channel(name);
         let desk = Desk {
+            metrics: Arc::clone(&metrics),
             classifier: Classifier::start(Arc::clone(shared)),
             sending: Arc::new(Semaphore::new(flow.concurrency as usize)),
             rate: Arc::new(Rate::default()),
@@ -82,7 +83,7 @@ impl Lane {
         };
         Lane {
             name: name.to_owned(),
-            counters: shared.counters.channel(name),
+            metrics,
             shared: Arc::clone(shared),
             next_look: Instant::now(),
             queue,
@@ -173,7 +174,7 @@ impl Lane {
 
     /// Gives every job its place in flight.
     fn board(&self, jobs: Vec<Job>, mut room: OwnedSemaphorePermit) -> Vec<(Job, OwnedSemaphorePermit)> {
-        self.counters.in_flight.fetch_add(jobs.len() as u64, Relaxed);
+        self.metrics.in_flight.inc_by(jobs.len() as i64);
         jobs.into_iter()
             .map(|job| (job, room.split(1).expect("no more jobs than permits were gathered")))
             .collect()
@@ -257,7 +258,7 @@ impl Lane {
         now: WallTime,
     ) {
         let reason = "leased by somebody else".to_owned();
-        let outcome = put_off(&self.shared.options, &seated.0, until, reason, plugin, now);
+        let outcome = defer(&self.shared.options, &seated.0, until, reason, plugin, now);
         self.settle(seated, outcome);
     }
 
@@ -273,7 +274,7 @@ impl Lane {
             Ok(Ok(outgoing)) => (outgoing, false),
             Ok(Err(Refusal::Permanent(reason))) => return self.settle((job, permit), dead(reason)),
             Ok(Err(Refusal::BadRecipient(reason))) => {
-                count(&self.counters.bad_recipients);
+                self.metrics.bad_recipients.inc();
                 return self.settle((job, permit), dead(format!("bad recipient: {reason}")));
             }
             Err(error) => match self.fall_back(&job, &message, error, channel) {
@@ -300,7 +301,7 @@ impl Lane {
         error: plugin::Error,
         channel: &Arc<dyn Channel>,
     ) -> Result<Outgoing, Outcome> {
-        count(&self.counters.plugin_failures);
+        self.metrics.plugin_failures.inc();
         tracing::warn!(%error, key = job.key, "falling back to the plain message of the host");
         fallback(message, channel.access()).ok_or_else(|| {
             let now = self.shared.clock.now();

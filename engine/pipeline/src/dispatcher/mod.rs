@@ -20,12 +20,12 @@ mod backoff;
 mod breaker;
 mod classification;
 mod classifier;
-mod counters;
 mod fallback;
 mod intake;
 mod job;
 mod key;
 mod lane;
+mod metrics;
 mod money;
 mod options;
 mod queue;
@@ -50,8 +50,8 @@ use tokio::sync::mpsc;
 
 pub use breaker::State as BreakerState;
 pub use classification::standard;
-pub use counters::{ChannelCounters, Counters};
 pub use key::{Keys, idempotency_key, notification_name};
+pub use metrics::{ChannelMetrics, Metrics};
 pub use money::money;
 pub use options::{FOLLOW_UPS, Options};
 pub use replay::{ReplayError, replay};
@@ -84,7 +84,7 @@ pub struct Dispatcher {
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// What it counts.
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why a dispatcher ended.
@@ -121,15 +121,8 @@ impl Dispatcher {
             dead_letters: self.dead_letters,
             prices: self.prices,
         };
-        let shared = Shared::new(
-            self.options,
-            self.keys,
-            stores,
-            self.plugins,
-            self.sender,
-            self.clock,
-            self.counters,
-        );
+        let shared =
+            Shared::new(self.options, self.keys, stores, self.plugins, self.sender, self.clock, self.metrics);
         let shared = Arc::new(shared);
         let stop = StopOnDrop(Arc::clone(&shared));
         let (outcomes, inbox) = mpsc::unbounded_channel();

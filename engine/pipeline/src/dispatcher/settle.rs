@@ -3,13 +3,11 @@
 //! finished and its offset free to be committed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadItem, DeadWhat, Retry};
 use tokio::sync::mpsc;
 
-use super::counters::count;
 use super::job::{Job, Origin, Outcome, Settled};
 use super::options::SETTLE;
 use super::shared::{Shared, Stopped};
@@ -106,17 +104,20 @@ async fn write(shared: &Shared, writes: &Writes, now: WallTime) -> Result<(), St
 }
 
 fn tally(shared: &Shared, settled: &Settled) {
-    let counters = shared.counters.channel(&settled.job.to.channel);
-    match &settled.outcome {
-        Outcome::Delivered => count(&counters.delivered),
-        Outcome::DeliveredBefore => count(&counters.delivered_before),
-        Outcome::Risen => count(&counters.risen),
-        Outcome::Retry { attempt, .. } if *attempt > settled.job.attempt => count(&counters.retried),
-        Outcome::Retry { .. } => count(&counters.put_off),
-        Outcome::Dead { .. } => count(&counters.dead),
-        Outcome::Abandoned => {}
+    let metrics = shared.metrics.channel(&settled.job.to.channel);
+    let counter = match &settled.outcome {
+        Outcome::Delivered => Some(&metrics.delivered),
+        Outcome::DeliveredBefore => Some(&metrics.delivered_before),
+        Outcome::Risen => Some(&metrics.risen),
+        Outcome::Retry { attempt, .. } if *attempt > settled.job.attempt => Some(&metrics.retried),
+        Outcome::Retry { .. } => Some(&metrics.deferred),
+        Outcome::Dead { .. } => Some(&metrics.dead),
+        Outcome::Abandoned => None,
+    };
+    if let Some(counter) = counter {
+        counter.inc();
     }
     if settled.permit.is_some() {
-        counters.in_flight.fetch_sub(1, Relaxed);
+        metrics.in_flight.dec();
     }
 }

@@ -12,9 +12,9 @@ use pricedrop_model::{Clock, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::breaker::Breakers;
-use super::counters::Counters;
 use super::job::{Job, Outcome, Settled};
 use super::key::Keys;
+use super::metrics::Metrics;
 use super::options::{Options, STORE_PAUSE_MS};
 use super::window::Window;
 
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) plugins: Arc<dyn Plugins>,
     pub(super) sender: Arc<dyn Sender>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) window: Window,
     pub(super) breakers: Arc<Breakers>,
     pub(super) stop: watch::Sender<bool>,
@@ -55,10 +55,10 @@ impl Shared {
         plugins: Arc<dyn Plugins>,
         sender: Arc<dyn Sender>,
         clock: Arc<dyn Clock>,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
     ) -> Shared {
         let breakers = Arc::new(Breakers::new(options.breaker_threshold, options.breaker_reset_timeout_ms));
-        counters.watch(&breakers);
+        metrics.watch(&breakers);
         Shared {
             window: Window::new(options.window),
             plugin_calls: Arc::new(Semaphore::new(options.plugin_calls.max(1))),
@@ -70,7 +70,7 @@ impl Shared {
             plugins,
             sender,
             clock,
-            counters,
+            metrics,
             breakers,
         }
     }

@@ -10,11 +10,11 @@ use pricedrop_model::{
     FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, WallTime,
 };
 
-use super::counters::Counters;
 use super::decided::Work;
 use super::error::Failure;
 use super::fan_out_reader::{FanOutReader, Reach, Reading};
 use super::intake::{Incoming, Parsed, state_key};
+use super::metrics::Metrics;
 use super::options::Options;
 use super::prefetch::{Ahead, FAN_OUTS_AHEAD, MOST_AHEAD, Prefetch, RECORDS_AHEAD};
 use super::record_queue::RecordQueue;
@@ -45,7 +45,7 @@ impl<'a> Batch<'a> {
         options: &'a Options,
         view: &'a mut dyn WatchView,
         plugins: &dyn Plugins,
-        counters: &'a Counters,
+        metrics: &'a Metrics,
         states: Vec<(StateKey, ProductState)>,
     ) -> Batch<'a> {
         let now = view.wall_time();
@@ -53,8 +53,8 @@ impl<'a> Batch<'a> {
             options,
             now,
             states: States::new(states),
-            throttle: Throttle::new(plugins.throttling(), counters, now),
-            reader: FanOutReader::new(options, counters, plugins.bucketing(), view),
+            throttle: Throttle::new(plugins.throttling(), metrics, now),
+            reader: FanOutReader::new(options, metrics, plugins.bucketing(), view),
             work: Work::default(),
             since_yield: 0,
         }

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_decide::Teller;
 use pricedrop_model::plugin::Plugins;
@@ -15,11 +14,11 @@ use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{Clock, Partition, ProductId, ProductState, StateKey};
 
 use super::batch::Batch;
-use super::counters::Counters;
 use super::decided::Decided;
 use super::error::Failure;
 use super::input_progress::InputProgress;
 use super::intake::{Incoming, Waiting};
+use super::metrics::Metrics;
 use super::options::Options;
 use super::prepared::{Back, News, Prepared, commit};
 use super::throttle::FailOpen;
@@ -74,7 +73,7 @@ pub struct Ports {
 pub struct Cycles {
     ports: Ports,
     options: Options,
-    counters: Arc<Counters>,
+    metrics: Metrics,
     fail_open: FailOpen,
     /// Records read and not yet taken by a batch.
     waiting: Waiting,
@@ -92,10 +91,10 @@ pub struct Cycles {
 
 impl Cycles {
     /// Knows nothing of what is stored: restore comes first.
-    pub fn new(ports: Ports, options: Options, counters: Arc<Counters>) -> Cycles {
+    pub fn new(ports: Ports, options: Options, metrics: Metrics) -> Cycles {
         Cycles {
             ports,
-            counters,
+            metrics,
             fail_open: FailOpen::new(options.fail_open_per_second),
             waiting: Waiting::default(),
             batch_target: options.batch_records,
@@ -107,9 +106,14 @@ impl Cycles {
         }
     }
 
+    /// Counts into these metrics.
+    pub fn set_metrics(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
+    }
+
     /// Goes back to what is stored.
     pub async fn restore(&mut self) -> Result<(), Failure> {
-        self.counters.restores.fetch_add(1, Relaxed);
+        self.metrics.restores.inc();
         self.prepared = None;
         self.waiting.clear();
         self.progress = InputProgress::default();
@@ -233,8 +237,13 @@ impl Cycles {
         let cycle = if landing.is_some() { Cycle::Done } else { Cycle::Begun };
         let running = &mut self.progress.running;
         let (landed, decided) = futures::join!(
-            commit(&mut *self.ports.committer, &mut *self.ports.source, &self.counters, landing),
-            plan.decide(&self.options, &*self.ports.plugins, &self.counters, running, &mut self.fail_open),
+            commit(
+                &mut *self.ports.committer,
+                &mut *self.ports.source,
+                (&self.metrics, &*self.ports.clock),
+                landing
+            ),
+            plan.decide(&self.options, &*self.ports.plugins, &self.metrics, running, &mut self.fail_open),
         );
         let lost = back.filter(|_| landed.is_err());
         match landed.and(decided) {
@@ -266,10 +275,11 @@ impl Cycles {
         if work.commit.offsets.is_empty() {
             return;
         }
-        let otherwise = taken.iter().filter(|one| self.options.keyed && one.is_keyed_otherwise()).count();
+        let mismatches = taken.iter().filter(|one| self.options.keyed && one.is_key_mismatch()).count();
         let news = News {
             records: taken.len() as u64,
-            keyed_otherwise: otherwise as u64,
+            key_mismatches: mismatches as u64,
+            logged: taken.iter().map(|one| one.record.timestamp).collect(),
             outcomes: work.outcomes,
             drops: work.drops,
             forgotten: work.forgotten,
@@ -280,8 +290,13 @@ impl Cycles {
     /// Commits what is prepared, and nothing beside it.
     pub async fn commit_prepared(&mut self) -> Result<(), Failure> {
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
-        let landed =
-            commit(&mut *self.ports.committer, &mut *self.ports.source, &self.counters, landing).await;
+        let landed = commit(
+            &mut *self.ports.committer,
+            &mut *self.ports.source,
+            (&self.metrics, &*self.ports.clock),
+            landing,
+        )
+        .await;
         self.take_back(back.filter(|_| landed.is_err()));
         landed
     }
@@ -299,12 +314,12 @@ impl Plan {
         &mut self,
         options: &Options,
         plugins: &dyn Plugins,
-        counters: &Counters,
+        metrics: &Metrics,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
         fail_open: &mut FailOpen,
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);
-        let mut batch = Batch::new(options, &mut *self.view, plugins, counters, states);
+        let mut batch = Batch::new(options, &mut *self.view, plugins, metrics, states);
         batch.resume_fan_outs(running, !self.taken.is_empty()).await?;
         batch.release_due(&self.due).await?;
         let took = batch.take(&self.taken, fail_open).await?;

@@ -1,7 +1,6 @@
 //! Reading the watchers of a drop, by bucket or plain, and telling them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
 use pricedrop_model::fan_out::ToldList;
@@ -13,9 +12,9 @@ use pricedrop_model::{
 };
 
 use super::budget::Budget;
-use super::counters::Counters;
 use super::decided::Work;
 use super::error::Failure;
+use super::metrics::Metrics;
 use super::options::Options;
 
 /// Of a notification without a title and an address, bytes.
@@ -58,7 +57,7 @@ pub struct Reading<'a> {
 /// The view of watches that a batch reads, and its room.
 pub struct FanOutReader<'a> {
     options: &'a Options,
-    counters: &'a Counters,
+    metrics: &'a Metrics,
     bucketing: Option<Arc<dyn Bucketing>>,
     /// What is read.
     pub view: &'a mut dyn WatchView,
@@ -70,11 +69,11 @@ impl<'a> FanOutReader<'a> {
     /// With all the room of a commit.
     pub fn new(
         options: &'a Options,
-        counters: &'a Counters,
+        metrics: &'a Metrics,
         bucketing: Option<Arc<dyn Bucketing>>,
         view: &'a mut dyn WatchView,
     ) -> FanOutReader<'a> {
-        FanOutReader { options, counters, bucketing, view, budget: Budget::new(options) }
+        FanOutReader { options, metrics, bucketing, view, budget: Budget::new(options) }
     }
 
     /// Most watches that a page of this commit holds.
@@ -147,7 +146,7 @@ impl<'a> FanOutReader<'a> {
         page.clear();
         let scan = scan_of(key, fan_out, below, self.options.page_rows.min(most.max(1)));
         let next = self.view.scan(&scan, page).await?;
-        self.counters.rows_read.fetch_add(page.len() as u64, Relaxed);
+        self.metrics.rows_read.inc_by(page.len() as u64);
         Ok(next)
     }
 
@@ -157,7 +156,7 @@ impl<'a> FanOutReader<'a> {
             Verdict::Told => told.push(row.user, row.threshold),
             Verdict::Covered => {}
             Verdict::Silent(Silence::OtherCurrency) => {
-                self.counters.other_currency.fetch_add(1, Relaxed);
+                self.metrics.other_currency.inc();
                 return false;
             }
             Verdict::Silent(_) => return false,
@@ -196,10 +195,10 @@ impl<'a> FanOutReader<'a> {
     fn count_path(&self, fan_out: &FanOut) {
         if fan_out.cursor.is_none() {
             let reads = match fan_out.path {
-                ReadPath::Plain => &self.counters.plain_reads,
-                ReadPath::Buckets { .. } => &self.counters.bucket_reads,
+                ReadPath::Plain => &self.metrics.plain_reads,
+                ReadPath::Buckets { .. } => &self.metrics.bucket_reads,
             };
-            reads.fetch_add(1, Relaxed);
+            reads.inc();
         }
     }
 
@@ -218,7 +217,7 @@ impl<'a> FanOutReader<'a> {
         below: Floor,
         by_bucket: u64,
     ) -> Result<(), Failure> {
-        self.counters.audits.fetch_add(1, Relaxed);
+        self.metrics.audits.inc();
         let rows = self.count(key, fan_out, ReadPath::Plain, below).await?;
         // Watches that were deleted in between are fewer, and those of a write that
         // takes its time come to the index last.

@@ -32,7 +32,7 @@ impl Incoming {
     }
 
     /// Whether it is an update whose key is not its product.
-    pub fn is_keyed_otherwise(&self) -> bool {
+    pub fn is_key_mismatch(&self) -> bool {
         let Ok(Parsed::Update(update)) = &self.parsed else { return false };
         self.record.key.as_deref() != Some(update.product.as_str().as_bytes())
     }

@@ -33,13 +33,13 @@
 
 mod batch;
 mod budget;
-mod counters;
 mod cycle;
 mod decided;
 mod error;
 mod fan_out_reader;
 mod input_progress;
 mod intake;
+mod metrics;
 mod options;
 mod prefetch;
 mod prepared;
@@ -47,8 +47,10 @@ mod record_queue;
 mod run;
 mod states;
 mod throttle;
+mod trouble;
 
-pub use counters::Counters;
 pub use error::Stop;
+pub use metrics::Metrics;
 pub use options::Options;
 pub use run::Notifier;
+pub use trouble::Trouble;

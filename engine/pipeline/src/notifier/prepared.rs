@@ -1,15 +1,14 @@
 //! A batch between its decision and its commit.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use pricedrop_model::Position;
 use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource};
+use pricedrop_model::{Clock, EventTime, Position};
 
-use super::counters::Counters;
 use super::error::Failure;
 use super::input_progress::Before;
 use super::intake::Incoming;
+use super::metrics::Metrics;
 use super::throttle::FailOpen;
 
 /// A batch that is decided and not committed.
@@ -27,7 +26,9 @@ pub struct News {
     /// Records taken.
     pub records: u64,
     /// Updates whose key was not their product.
-    pub keyed_otherwise: u64,
+    pub key_mismatches: u64,
+    /// When its records entered the log.
+    pub logged: Vec<EventTime>,
     /// What became of records.
     pub outcomes: Vec<(Position, Outcome)>,
     /// Of each drop that is through: users told, and whether the price was told before.
@@ -58,19 +59,19 @@ impl Prepared {
 pub async fn commit(
     committer: &mut dyn Committer,
     source: &mut dyn UpdateSource,
-    counters: &Counters,
+    (metrics, clock): (&Metrics, &dyn Clock),
     landing: Option<(Commit, News)>,
 ) -> Result<(), Failure> {
     let Some((commit, news)) = landing else { return Ok(()) };
     let begun = Instant::now();
     committer.commit(commit).await?;
-    counters.commits.fetch_add(1, Relaxed);
-    counters.commit_micros.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
-    counters.records.fetch_add(news.records, Relaxed);
-    counters.count_keyed_otherwise(news.keyed_otherwise);
-    counters.ledger_overflows.fetch_add(news.forgotten, Relaxed);
-    news.outcomes.iter().for_each(|(_, outcome)| counters.count(outcome));
-    news.drops.iter().for_each(|(told, told_before)| counters.count_drop(*told, *told_before));
+    metrics.count_commit(begun.elapsed());
+    metrics.count_logged(&news.logged, clock.now());
+    metrics.records.inc_by(news.records);
+    metrics.count_key_mismatches(news.key_mismatches);
+    metrics.ledger_overflows.inc_by(news.forgotten);
+    news.outcomes.iter().for_each(|(_, outcome)| metrics.count(outcome));
+    news.drops.iter().for_each(|(told, told_before)| metrics.count_drop(*told, *told_before));
     source.settled(news.outcomes);
     Ok(())
 }

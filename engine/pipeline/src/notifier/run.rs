@@ -8,10 +8,11 @@ use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore};
 use tokio::sync::watch;
 
-use super::counters::Counters;
 use super::cycle::{Cycle, Cycles, Ports};
 use super::error::{Failure, Stop};
+use super::metrics::Metrics;
 use super::options::Options;
+use super::trouble::Trouble;
 
 impl Options {
     /// Puts a notifier together.
@@ -23,16 +24,23 @@ impl Options {
         plugins: Arc<dyn Plugins>,
         clock: Arc<dyn Clock>,
     ) -> Notifier {
-        let (counters, pause_ms) = (Arc::<Counters>::default(), self.pause_ms);
+        let (metrics, pause_ms) = (Metrics::default(), self.pause_ms);
         let ports = Ports { source, committer, watches, plugins, clock };
-        Notifier { cycles: Cycles::new(ports, self, counters.clone()), counters, pause_ms, fenced: false }
+        Notifier {
+            cycles: Cycles::new(ports, self, metrics.clone()),
+            metrics,
+            trouble: Trouble::default(),
+            pause_ms,
+            fenced: false,
+        }
     }
 }
 
 /// The loop. One per set of partitions; it owns their product states.
 pub struct Notifier {
     cycles: Cycles,
-    counters: Arc<Counters>,
+    metrics: Metrics,
+    trouble: Trouble,
     /// First and longest pause after a failure, milliseconds.
     pause_ms: (u64, u64),
     /// Whether it was fenced off since its last commit.
@@ -40,9 +48,20 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// What it has done so far.
-    pub fn counters(&self) -> Arc<Counters> {
-        self.counters.clone()
+    /// Counts into these metrics: the notifiers of a process share them.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Notifier {
+        self.cycles.set_metrics(metrics.clone());
+        Notifier { metrics, ..self }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// What keeps it from working.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// Works until the input ends, or until `shutdown` turns true: then it
@@ -67,7 +86,7 @@ impl Notifier {
                         pause.reset();
                         self.fenced = false;
                     }
-                    self.counters.set_trouble(None);
+                    self.trouble.set(None);
                     true
                 }
                 Err(failure) => self.recover(failure, restored, &mut pause).await? && restored,
@@ -84,7 +103,7 @@ impl Notifier {
     async fn recover(&mut self, failure: Failure, restored: bool, pause: &mut Pause) -> Result<bool, Stop> {
         let (why, restored) = match failure {
             Failure::Stop(stop) => {
-                self.counters.set_trouble(Some(stop.to_string()));
+                self.trouble.set(Some(stop.to_string()));
                 return Err(stop);
             }
             Failure::Moved(why) => {
@@ -100,7 +119,7 @@ impl Notifier {
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
         tracing::warn!(reason = %why, "paused");
-        self.counters.set_trouble(Some(why));
+        self.trouble.set(Some(why));
         tokio::time::sleep(pause.next()).await;
         Ok(restored)
     }

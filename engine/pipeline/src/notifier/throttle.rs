@@ -1,13 +1,12 @@
 //! Asking the throttling policy, and what applies when it does not answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_model::plugin::{Answer, Arrival, Decision, Release, Subject, Throttling};
 use pricedrop_model::state::ThrottleBytes;
 use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
 
-use super::counters::Counters;
+use super::metrics::Metrics;
 use super::states::States;
 
 /// A failing throttle lets updates pass, but only so many a second: beyond,
@@ -58,14 +57,14 @@ fn remember(state: &mut ProductState, saved: Option<Option<ThrottleBytes>>) {
 /// The throttling policy of a batch; without one everything passes.
 pub struct Throttle<'a> {
     throttling: Option<Arc<dyn Throttling>>,
-    counters: &'a Counters,
+    metrics: &'a Metrics,
     now: WallTime,
 }
 
 impl Throttle<'_> {
     /// Asked at this time.
-    pub fn new(throttling: Option<Arc<dyn Throttling>>, counters: &Counters, now: WallTime) -> Throttle<'_> {
-        Throttle { throttling, counters, now }
+    pub fn new(throttling: Option<Arc<dyn Throttling>>, metrics: &Metrics, now: WallTime) -> Throttle<'_> {
+        Throttle { throttling, metrics, now }
     }
 
     /// Whether there is a policy.
@@ -102,7 +101,7 @@ impl Throttle<'_> {
                 Err(error) => {
                     // The host has warned of the failure itself, once and not per update.
                     tracing::debug!(%error, product = %key.product, "passing without the throttle");
-                    self.counters.failed_open.fetch_add(1, Relaxed);
+                    self.metrics.failed_open.inc();
                     fail_open.decide(self.now)
                 }
             });

@@ -11,7 +11,7 @@ use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::plugin::{Plugins, Throttling};
 use pricedrop_model::ports::{Committer, Outcome};
 use pricedrop_model::{Clock, Currency, FanOutBlock, Pending, Price, ProductId, WallTime};
-use pricedrop_pipeline::notifier::{Counters, Options};
+use pricedrop_pipeline::notifier::{Metrics, Options};
 use pricedrop_testing::history::History;
 use pricedrop_testing::reference::Told;
 
@@ -66,7 +66,7 @@ pub struct Run {
     /// How often a partition moved.
     pub moves: usize,
     /// The notifier's own counts, of the last one if there were several.
-    pub counters: Arc<Counters>,
+    pub metrics: Metrics,
 }
 
 /// A clock that stands until it is set.
@@ -95,8 +95,8 @@ pub fn run(history: &History, setup: &Setup) -> Run {
 async fn run_to_the_end(history: &History, setup: &Setup) -> Run {
     let stage = Stage::new(history, setup);
     let members = (0..setup.members).map(|number| stage.play(history, setup, number));
-    let counters = futures::future::join_all(members).await.swap_remove(0);
-    stage.outcome(counters).await
+    let metrics = futures::future::join_all(members).await.swap_remove(0);
+    stage.outcome(metrics).await
 }
 
 /// What all notifiers of a run share.
@@ -136,7 +136,7 @@ impl Stage {
     }
 
     /// One notifier after the other, until one comes to the end.
-    async fn play(&self, history: &History, setup: &Setup, number: usize) -> Arc<Counters> {
+    async fn play(&self, history: &History, setup: &Setup, number: usize) -> Metrics {
         let member = Member::new(self.group.clone(), number);
         // Several have no order among each other.
         let journal = if setup.members == 1 { self.world.journal.clone() } else { Arc::default() };
@@ -167,15 +167,15 @@ impl Stage {
             let source = Box::new(Source { script, lots, member });
             let clock = self.world.clock.clone();
             let notifier = options.clone().build(source, Box::new(committer.clone()), store, plugins, clock);
-            let counters = notifier.counters();
+            let metrics = notifier.metrics();
             let (_keep, shutdown) = tokio::sync::watch::channel(false);
             if notifier.run(shutdown).await.is_ok() {
-                return counters;
+                return metrics;
             }
         }
     }
 
-    async fn outcome(self, counters: Arc<Counters>) -> Run {
+    async fn outcome(self, metrics: Metrics) -> Run {
         let unfinished = self.world.committed.clone().restore().await.unwrap().unfinished;
         let pending =
             unfinished.into_iter().map(|(key, state)| ((key.product, key.currency), state.pending.unwrap()));
@@ -194,7 +194,7 @@ impl Stage {
                 dead: dead.collect(),
                 commits: *self.commits.lock().unwrap(),
                 moves: self.group.lock().unwrap().moves(),
-                counters,
+                metrics,
             }
         })
     }

@@ -20,6 +20,7 @@ use pricedrop_model::Rules;
 use pricedrop_model::ports::Outcome;
 use pricedrop_testing::history::{History, Plot, plots, rules};
 use pricedrop_testing::reference::{Answer, Counts, Verdict, who_is_told};
+use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 
@@ -126,8 +127,8 @@ fn assert_settled(run: &Run, answer: &Answer) {
 
 /// The notifier counts as the reference does.
 fn assert_counts(run: &Run, answer: &Answer) {
-    let counted = |counter: &AtomicU64| counter.load(Relaxed);
-    let engine = &run.counters;
+    let counted = |counter: &Counter| counter.get();
+    let engine = &run.metrics;
     let updates = counted(&engine.stale) + counted(&engine.not_lower) + counted(&engine.drops);
     let counts = Counts {
         updates,

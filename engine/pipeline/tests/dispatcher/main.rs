@@ -124,7 +124,7 @@ fn an_open_breaker_holds_its_provider_and_no_other_until_a_probe_succeeds() {
     rig.until("the healthy provider got all", |rig| rig.delivered() == 20);
     rig.until("all of the failing one wait", |rig| rig.stores.retries().len() == 20);
     rig.until("what waits is safe", |rig| rig.stores.committed() == 40);
-    assert_eq!(rig.counters.breakers(), [(format!("{CHANNEL} down.test"), BreakerState::Open)]);
+    assert_eq!(rig.metrics.breakers(), [(format!("{CHANNEL} down.test"), BreakerState::Open)]);
     let tried = rig.sender.sent().iter().filter(|sent| sent.address == "down").count();
     assert!(tried <= 20, "{tried}");
 
@@ -133,7 +133,7 @@ fn an_open_breaker_holds_its_provider_and_no_other_until_a_probe_succeeds() {
         rig.clock.advance(1_000);
         rig.delivered() == 40
     });
-    assert_eq!(rig.counters.breakers(), []);
+    assert_eq!(rig.metrics.breakers(), []);
     running.stop().unwrap();
 }
 

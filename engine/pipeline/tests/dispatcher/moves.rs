@@ -90,8 +90,7 @@ fn what_waits_in_memory_is_left_to_the_new_owner() {
     rig.until("the first is sent", |rig| rig.delivered() == 1);
     ours.change([]);
     // What is claimed already is sent at five a second, and that is all.
-    let claimed =
-        |rig: &Rig| rig.counters.channel(CHANNEL).in_flight.load(std::sync::atomic::Ordering::Relaxed);
+    let claimed = |rig: &Rig| rig.metrics.channel(CHANNEL).in_flight.get();
     rig.until("what was claimed has ended", |rig| claimed(rig) == 0);
     here.stop().unwrap();
     assert!(rig.sender.sent().len() < 100, "{}", rig.sender.sent().len());

@@ -1,12 +1,11 @@
 //! A dispatcher over stores in memory that can be started, stopped and killed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Notification;
 use pricedrop_model::dispatch::{NotificationLog, Recipient, Recipients, Reply, SendError};
-use pricedrop_pipeline::dispatcher::{Counters, Dispatcher, Error, Keys, Options};
+use pricedrop_pipeline::dispatcher::{Dispatcher, Error, Keys, Metrics, Options};
 use pricedrop_testing::channel::{FakeChannel, FakePlugins, FakeSender, Sent};
 use pricedrop_testing::clock::TestClock;
 use pricedrop_testing::dispatch::Stores;
@@ -25,7 +24,7 @@ pub struct Rig {
     pub plugins: Arc<FakePlugins>,
     pub sender: Arc<FakeSender>,
     pub clock: Arc<TestClock>,
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<Metrics>,
     runtime: Runtime,
 }
 
@@ -43,7 +42,7 @@ impl Rig {
             plugins: Arc::default(),
             sender: Arc::new(FakeSender::new(answer)),
             clock: Arc::new(TestClock::at(1_700_000_000_000)),
-            counters: Arc::default(),
+            metrics: Arc::default(),
             runtime: Runtime::new().unwrap(),
         };
         rig.channel(FakeChannel::default());
@@ -83,7 +82,7 @@ impl Rig {
             plugins: self.plugins.clone(),
             sender: self.sender.clone(),
             clock: self.clock.clone(),
-            counters: self.counters.clone(),
+            metrics: self.metrics.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let ended = runtime.spawn(async move {
@@ -115,11 +114,11 @@ impl Rig {
     }
 
     pub fn delivered(&self) -> u64 {
-        self.counters.channel(CHANNEL).delivered.load(Relaxed)
+        self.metrics.channel(CHANNEL).delivered.get()
     }
 
     pub fn risen(&self) -> u64 {
-        self.counters.channel(CHANNEL).risen.load(Relaxed)
+        self.metrics.channel(CHANNEL).risen.get()
     }
 }
 

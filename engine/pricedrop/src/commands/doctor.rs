@@ -147,7 +147,7 @@ fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
             &place,
             format!(
                 "{} of the newest {} records are not keyed by productId, such as {product} with the key {key}",
-                sample.keyed_otherwise, sample.records
+                sample.key_mismatches, sample.records
             ),
             "let producers set productId as the record's key: else a product may spread over partitions",
         ));

@@ -4,8 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use pricedrop_archive::{Archiver, Bucket, Counters, Error, Limits};
-use pricedrop_http::{Figure, Measure, MeasureKind};
+use pricedrop_archive::{Archiver, Bucket, Error, Limits, Metrics};
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::time::SystemClock;
 use tokio::runtime::Handle;
@@ -49,7 +48,7 @@ pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
 pub struct Archive {
     threads: Vec<JoinHandle<()>>,
     stop: Option<watch::Sender<bool>>,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
 }
 
 impl Archive {
@@ -60,7 +59,7 @@ impl Archive {
     pub fn start(ready: Option<Ready>, sources: Vec<Box<dyn ArchiveSource>>) -> Result<Archive, Stopped> {
         let Some(Ready { bucket, group, limits }) = ready else { return Ok(Archive::default()) };
         let (stop, stopping) = watch::channel(false);
-        let counters = Arc::new(Counters::default());
+        let metrics = Arc::new(Metrics::default());
         let runtime = Handle::current();
         let mut threads = Vec::new();
         for source in sources {
@@ -70,25 +69,25 @@ impl Archive {
                 group: group.clone(),
                 limits,
                 clock: Arc::new(SystemClock),
-                counters: Arc::clone(&counters),
+                metrics: Arc::clone(&metrics),
                 stop: stopping.clone(),
             };
-            let (runtime, counters) = (runtime.clone(), Arc::clone(&counters));
+            let (runtime, metrics) = (runtime.clone(), Arc::clone(&metrics));
             let topic = archiver.source.topic().to_owned();
             let thread = std::thread::Builder::new().name("archiver".into());
             threads.push(thread.spawn(move || {
                 let run = AssertUnwindSafe(|| archiver.run(&runtime));
                 if catch_unwind(run).is_err() {
-                    counters.ended(&topic);
+                    metrics.ended(&topic);
                 }
             })?);
         }
-        Ok(Archive { threads, stop: Some(stop), counters })
+        Ok(Archive { threads, stop: Some(stop), metrics })
     }
 
     /// What it counts.
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Ends; what was read and not written is read again at the next start.
@@ -103,40 +102,4 @@ impl Archive {
         });
         let _ = joined.await;
     }
-}
-
-/// What `/metrics` shows of the archive.
-pub fn measures(counters: &Counters) -> Vec<Measure> {
-    let snapshots = counters.snapshots();
-    if snapshots.is_empty() {
-        return Vec::new();
-    }
-    let by_partition = |name, help, kind, pick: fn(&pricedrop_archive::Snapshot) -> u64| Measure {
-        name,
-        help,
-        kind,
-        samples: snapshots
-            .iter()
-            .map(|one| {
-                let labels = vec![("topic", one.topic.clone()), ("partition", one.partition.0.to_string())];
-                (labels, Figure::from(pick(one) as f64))
-            })
-            .collect(),
-    };
-    use MeasureKind::{Counter, Gauge};
-    vec![
-        by_partition("archive_offset", "Records before it are in the archive", Gauge, |one| {
-            u64::try_from(one.next).unwrap_or(0)
-        }),
-        by_partition("archive_lag", "Offsets that are not in the archive yet", Gauge, |one| {
-            u64::try_from(one.lag).unwrap_or(0)
-        }),
-        by_partition("archive_objects", "Objects added to the archive", Counter, |one| one.objects),
-        by_partition("archive_records", "Records added to the archive", Counter, |one| one.records),
-        by_partition("archive_bytes", "Compressed bytes added to the archive", Counter, |one| one.bytes),
-        by_partition("archive_conflicts", "Objects that another archiver added first", Counter, |one| {
-            one.conflicts
-        }),
-        by_partition("archive_failures", "Attempts to archive that failed", Counter, |one| one.failures),
-    ]
 }

@@ -1,10 +1,10 @@
-//! The engine as the API sees it: well or not, and in figures.
+//! The engine as the API sees it: well or not, its plugins and its buckets.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_archive::Counters;
-use pricedrop_http::{Engine, Measure, MigrateError};
+use pricedrop_archive::Metrics;
+use pricedrop_http::{Engine, MigrateError};
 use pricedrop_model::ProductId;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
@@ -13,18 +13,17 @@ use pricedrop_pipeline::dispatcher::BreakerState;
 use pricedrop_pipeline::{dispatcher, notifier};
 use serde_json::Value;
 
-use super::measures;
 use super::plugins::Loaded;
 use super::stores::Health;
 
 /// Looks into every part.
 pub struct Status {
-    /// The notifiers'.
-    pub notifiers: Vec<Arc<notifier::Counters>>,
+    /// What keeps the notifiers from working.
+    pub notifiers: Vec<notifier::Trouble>,
     /// The dispatcher's.
-    pub dispatcher: Arc<dispatcher::Counters>,
+    pub dispatcher: Arc<dispatcher::Metrics>,
     /// The archiver's.
-    pub archive: Arc<Counters>,
+    pub archive: Arc<Metrics>,
     /// What the engine stands on.
     pub health: Arc<dyn Health>,
     /// Which policy's buckets are served.
@@ -41,7 +40,7 @@ fn reason(part: impl Into<String>, severity: Severity, reason: impl Into<String>
 impl Engine for Status {
     async fn reasons(&self) -> Vec<Reason> {
         let mut reasons = self.health.reasons();
-        let troubles = self.notifiers.iter().filter_map(|notifier| notifier.trouble());
+        let troubles = self.notifiers.iter().filter_map(notifier::Trouble::get);
         reasons.extend(troubles.map(|why| reason("notifier", Severity::Error, why)));
         for (provider, state) in self.dispatcher.breakers() {
             let why = match state {
@@ -75,15 +74,5 @@ impl Engine for Status {
 
     async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Value, MigrateError> {
         self.plugins.repair(self.policies.clone(), product).await
-    }
-
-    async fn measures(&self) -> Vec<Measure> {
-        let mut all = measures::of_notifiers(&self.notifiers);
-        all.extend(measures::of_dispatcher(&self.dispatcher));
-        all.extend(super::archive::measures(&self.archive));
-        all.extend(self.plugins.measures());
-        all.extend(self.health.measures().await);
-        all.extend(measures::resident());
-        all
     }
 }

@@ -13,7 +13,7 @@ mod archive;
 mod banner;
 mod engine;
 mod logging;
-mod measures;
+mod metrics;
 mod plugins;
 mod stores;
 mod threads;
@@ -32,6 +32,7 @@ use pricedrop_model::plugin::Plugins;
 use pricedrop_model::time::SystemClock;
 use pricedrop_outbound::Outbound;
 use pricedrop_pipeline::{dispatcher, notifier};
+use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -143,18 +144,16 @@ impl Running {
         let plugins = plugins::load(config, policies.clone()).await?;
         let stores = opened.build(plugins.plugins()).await?;
         let clock = Arc::new(SystemClock);
+        let counted = notifier::Metrics::default();
         let parts = stores.workers.into_iter().map(|worker| {
             let watches = stores.watches.clone();
-            config.notifier_options().build(
-                worker.source,
-                worker.committer,
-                watches,
-                plugins.plugins(),
-                clock.clone(),
-            )
+            let options = config.notifier_options();
+            let (source, committer) = (worker.source, worker.committer);
+            let notifier = options.build(source, committer, watches, plugins.plugins(), clock.clone());
+            notifier.with_metrics(counted.clone())
         });
         let parts: Vec<notifier::Notifier> = parts.collect();
-        let delivered = Arc::new(dispatcher::Counters::default());
+        let delivered = Arc::new(dispatcher::Metrics::default());
         let dispatcher = match stores.dispatch {
             Some(own) => {
                 Some(dispatcher_of(config, own, &stores.shown, plugins.plugins(), delivered.clone())?)
@@ -162,15 +161,21 @@ impl Running {
             None => None,
         };
         let archive = archive::Archive::start(archive, stores.archive)?;
+        let mut registry = metrics::registry();
+        counted.register(&mut registry);
+        delivered.register(&mut registry);
+        archive.metrics().register(&mut registry);
+        plugins.register_metrics(&mut registry);
+        stores.health.register_metrics(&mut registry);
         let status = Status {
-            archive: archive.counters(),
-            notifiers: parts.iter().map(notifier::Notifier::counters).collect(),
+            archive: archive.metrics(),
+            notifiers: parts.iter().map(notifier::Notifier::trouble).collect(),
             dispatcher: delivered,
             health: stores.health,
             policies,
             plugins: plugins.clone(),
         };
-        let api = api(config, stores.shown, status);
+        let api = api(config, stores.shown, status, registry);
         let address_file = write_address(config, &bound)?;
         banner::print(config, bound.address(), &plugins, asked);
         let (stop_http, http_told) = oneshot::channel();
@@ -246,10 +251,24 @@ fn start_notifiers(
     Ok((threads, ended))
 }
 
-fn api(config: &Config, shown: Shown, status: Status) -> Api {
+fn api(config: &Config, shown: Shown, status: Status, metrics: Registry) -> Api {
     let Shown { intake, watches, recipients, leases, retries, dead_letters, prices, outbox } = shown;
     let (clock, rules, engine) = (Arc::new(SystemClock), config.matching_rules(), Arc::new(status));
-    Api { clock, rules, intake, watches, recipients, leases, retries, dead_letters, prices, outbox, engine }
+    let metrics = Arc::new(metrics);
+    Api {
+        clock,
+        rules,
+        intake,
+        watches,
+        recipients,
+        leases,
+        retries,
+        dead_letters,
+        prices,
+        outbox,
+        engine,
+        metrics,
+    }
 }
 
 fn dispatcher_of(
@@ -257,7 +276,7 @@ fn dispatcher_of(
     own: Dispatch,
     shown: &Shown,
     plugins: Arc<dyn Plugins>,
-    counters: Arc<dispatcher::Counters>,
+    metrics: Arc<dispatcher::Metrics>,
 ) -> Result<dispatcher::Dispatcher, Stopped> {
     let sender = Outbound::new(config.outbound_options());
     let sender = sender.map_err(|error| Stopped::usage(error, "mend dispatch.ca_file"))?;
@@ -274,7 +293,7 @@ fn dispatcher_of(
         plugins,
         sender: Arc::new(sender),
         clock: Arc::new(SystemClock),
-        counters,
+        metrics,
     })
 }
 

@@ -4,14 +4,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pricedrop_host::{Error as HostError, Host, PluginStatus, State, Watching};
-use pricedrop_http::{Measure, MeasureKind, MigrateError};
+use pricedrop_host::{Error as HostError, Host, State, Watching};
+use pricedrop_http::MigrateError;
 use pricedrop_model::ProductId;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::{Plugins, PolicyIdentity};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -159,32 +160,9 @@ impl Loaded {
         serde_json::to_value(self.host.status()).expect("a status is plain text and numbers")
     }
 
-    /// What the host counted.
-    pub fn measures(&self) -> Vec<Measure> {
-        let plugins = self.host.status().plugins;
-        let by = |name, help, pick: fn(&PluginStatus) -> u64| {
-            let values = plugins.iter().map(|plugin| (plugin.name.clone(), pick(plugin)));
-            Measure::by(name, help, MeasureKind::Counter, "plugin", values)
-        };
-        let seconds = plugins.iter();
-        let seconds =
-            seconds.map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.counts.call_seconds.into()));
-        vec![
-            by("plugin_calls", "Calls of a plugin", |plugin| plugin.counts.calls),
-            Measure {
-                name: "plugin_call_seconds",
-                help: "Time spent in calls of a plugin",
-                kind: MeasureKind::Counter,
-                samples: seconds.collect(),
-            },
-            by("plugin_traps", "Calls that failed", |plugin| plugin.counts.traps),
-            by("plugin_breaches", "Answers that broke the contract", |plugin| plugin.counts.breaches),
-            by("plugin_reloads", "New generations that passed the checks", |plugin| plugin.counts.reloads),
-            by("plugin_refusals", "New generations that did not", |plugin| plugin.counts.refusals),
-            by("plugin_rollbacks", "Generations that gave way to the one before", |plugin| {
-                plugin.counts.rollbacks
-            }),
-        ]
+    /// Shows what the host counts in a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.host.register_metrics(registry);
     }
 
     /// The active policy, the staged one, and a move on its way.

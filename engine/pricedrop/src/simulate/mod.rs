@@ -6,7 +6,6 @@ mod watches;
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::notification::{Format, Renderer};
@@ -99,7 +98,7 @@ impl Simulation {
         };
         let notifier =
             options.build(Box::new(events), Box::new(committer), store.clone(), self.plugins, clock);
-        let counters = notifier.counters();
+        let metrics = notifier.metrics();
         let (_keep, never) = tokio::sync::watch::channel(false);
         notifier.run(never).await.map_err(|stop| match stop {
             notifier::Stop::Broken(why) if why.starts_with(OUTPUT_GONE) => {
@@ -107,23 +106,23 @@ impl Simulation {
             }
             stop => Error::Stopped(stop),
         })?;
-        Ok(stats(&counters, &store))
+        Ok(stats(&metrics, &store))
     }
 }
 
-fn stats(counters: &notifier::Counters, store: &MemoryWatches) -> Stats {
+fn stats(metrics: &notifier::Metrics, store: &MemoryWatches) -> Stats {
     let buckets = store.buckets();
     Stats {
-        updates: counters.records.load(Relaxed),
-        stale: counters.stale.load(Relaxed),
-        held: counters.held.load(Relaxed),
-        skipped: counters.skipped.load(Relaxed),
-        drops: counters.drops.load(Relaxed),
-        notifications: counters.notifications.load(Relaxed),
-        suppressed: counters.suppressed.load(Relaxed),
-        dead: counters.dead.load(Relaxed),
-        rows_read: counters.rows_read.load(Relaxed),
-        bucket_reads: counters.bucket_reads.load(Relaxed),
+        updates: metrics.records.get(),
+        stale: metrics.stale.get(),
+        held: metrics.held.get(),
+        skipped: metrics.skipped.get(),
+        drops: metrics.drops.get(),
+        notifications: metrics.notifications.get(),
+        suppressed: metrics.suppressed.get(),
+        dead: metrics.dead.get(),
+        rows_read: metrics.rows_read.get(),
+        bucket_reads: metrics.bucket_reads.get(),
         bucketed_products: buckets.len(),
         buckets: buckets.iter().map(|(_, count, _)| count).sum(),
         fullest_bucket: buckets.iter().map(|(_, _, fullest)| *fullest).max().unwrap_or(0),

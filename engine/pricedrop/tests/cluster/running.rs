@@ -59,7 +59,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     serving(&engine);
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
     wait_for("both to be told", || (notifications(&home).len() == 3).then_some(())).unwrap();
-    wait_for("figures of the servers", || {
+    wait_for("metrics of the servers", || {
         let partitions = metric(&engine, "pricedrop_input_offset");
         (partitions > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
     })
@@ -145,7 +145,7 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
     wait_for("the dead letter", || (dead_letters(&home).len() == 1).then_some(())).unwrap();
     assert!(dead_letters(&home)[0].contains("newPrice"), "{:?}", dead_letters(&home));
     wait_for("the key to be counted", || {
-        (metric(&engine, "pricedrop_keyed_otherwise_total") == 1.0).then_some(())
+        (metric(&engine, "pricedrop_key_mismatches_total") == 1.0).then_some(())
     })
     .unwrap();
     assert!(engine.last_words().contains("not keyed by productId"), "{}", engine.last_words());

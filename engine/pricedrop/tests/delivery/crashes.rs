@@ -62,7 +62,7 @@ fn killed_again_and_again_while_delivering_it_reaches_everybody_and_repeats_only
     wait_for("everybody to be reached", everybody).unwrap();
     // What was in flight at a kill may come again when its lease is over. A
     // notification behind all others, which the peer puts off for longer than the
-    // figures may be old, shows that they know of everything.
+    // metrics may be old, shows that they know of everything.
     home.run(&["recipient", "add", LAST, CHANNEL, &format!("http://{}/wait/6/{LAST}", peer.host())]).unwrap();
     watch(&engine, "P8", &[LAST]);
     assert_eq!(post(&engine, &json!({"productId": "P8", "newPrice": 79})), 1);

@@ -31,5 +31,5 @@ fn another_mapping_is_staged_and_becomes_active_by_a_migration_alone() {
     assert_eq!(get(&again, "/v1/buckets").json()["active"], staged);
     assert_eq!(post(&again, "/v1/prices", r#"{"productId":"P","newPrice":276}"#).json()["told"], 25);
     let metrics = get(&again, "/metrics").body;
-    assert!(metrics.contains("pricedrop_plugin_breaches_total{plugin=\"policy\"} 0.0"), "{metrics}");
+    assert!(metrics.contains("pricedrop_plugin_breaches_total{plugin=\"policy\"} 0\n"), "{metrics}");
 }

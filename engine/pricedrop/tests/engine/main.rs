@@ -5,5 +5,6 @@ mod api;
 mod buckets;
 mod commands;
 mod guarding;
+mod metrics;
 mod stopping;
 mod support;

@@ -63,7 +63,7 @@ fn values(records: &[ArchivedRecord]) -> Vec<String> {
 
 /// Waits until so many records of a topic are archived.
 fn wait_until_archived(engine: &Engine, topic: &str, records: usize) {
-    let offset = format!("pricedrop_archive_offset{{topic=\"{topic}\",partition=\"0\"}} {records}.0");
+    let offset = format!("pricedrop_archive_offset{{topic=\"{topic}\",partition=\"0\"}} {records}\n");
     wait_for(&format!("{records} records of {topic} to be archived"), || {
         let metrics = engine.request("GET", "/metrics", b"").ok()?;
         metrics.lines().any(|line| line == offset).then_some(())

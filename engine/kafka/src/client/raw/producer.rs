@@ -424,7 +424,7 @@ unsafe extern "C" fn delivered(
     // long as it does, whose client makes no call after it was destroyed.
     let (code, failed) = unsafe { ((*message).err, &*failed.cast::<Failed>()) };
     if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-        *lock(&failed) = Some(code);
+        *lock(failed) = Some(code);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pricedrop_http::Measure;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::dispatch::{
     CurrentPrices, DeadLetters, Leases, NotificationLog, NotificationReader, Recipients, RetryQueue,
@@ -13,6 +12,7 @@ use pricedrop_model::intake::PriceIntake;
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchWriter};
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::report::Stopped;
@@ -82,11 +82,10 @@ pub struct Shown {
 }
 
 /// What the stores say of themselves.
-#[async_trait]
 pub trait Health: Send + Sync {
     /// Why they do not work, or somebody should look.
     fn reasons(&self) -> Vec<Reason>;
 
-    /// What they counted.
-    async fn measures(&self) -> Vec<Measure>;
+    /// Shows what they count, and what they say of themselves, in a registry.
+    fn register_metrics(&self, registry: &mut Registry);
 }

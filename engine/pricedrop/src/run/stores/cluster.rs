@@ -254,7 +254,7 @@ impl Connected {
             format: self.config.stream.format,
             shadow: self.asked.shadow,
             prices: (!self.asked.shadow).then(|| self.watches.price_sink()),
-            figures: servers.kafka.clone(),
+            metrics: servers.kafka.clone(),
         };
         let count = self.config.stream.workers;
         let start = |number| {

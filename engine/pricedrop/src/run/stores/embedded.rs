@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_embedded::{ArchivedTopic, Embedded};
-use pricedrop_http::Measure;
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::Plugins;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::adapters::{Dispatch, Health, Opened, Shown, Stores, Worker};
@@ -116,23 +116,13 @@ struct Disk {
     intake: pricedrop_embedded::PriceIntake,
 }
 
-#[async_trait]
 impl Health for Disk {
     fn reasons(&self) -> Vec<Reason> {
         let down = self.store.down().into_iter();
         down.map(|reason| Reason { part: "store".into(), severity: Severity::Error, reason }).collect()
     }
 
-    async fn measures(&self) -> Vec<Measure> {
-        let log_at = self.intake.log_at() as f64;
-        let waiting = self.intake.waiting() as f64;
-        let mut all = vec![
-            Measure::gauge("input_offset", "Records below it are committed", log_at),
-            Measure::gauge("intake_waiting", "Records waiting for the notifier", waiting),
-        ];
-        // A store that is away shows in /readyz.
-        let disk = self.store.disk_bytes().ok();
-        all.extend(disk.map(|bytes| Measure::gauge("disk_bytes", "The store on disk", bytes as f64)));
-        all
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.store.register_metrics(&self.intake, registry);
     }
 }

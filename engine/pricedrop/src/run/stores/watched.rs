@@ -1,28 +1,28 @@
-//! What the servers say of themselves, and what their adapters counted.
+//! What the servers say of themselves, and what their adapters count.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pricedrop_cassandra as cassandra;
-use pricedrop_cassandra::{Cassandra, figures::LATENCY_BOUNDS_US};
-use pricedrop_http::{Figure, Measure, MeasureKind};
+use pricedrop_cassandra::Cassandra;
 use pricedrop_kafka as kafka;
 use pricedrop_kafka::{Ends, KafkaDispatch, Slot, Status};
 use pricedrop_model::Partition;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::sync::lock;
 use pricedrop_redis::Redis;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 
 use super::adapters::Health;
 
 /// How often servers are asked how they are.
 const LOOK: Duration = Duration::from_secs(5);
-/// Most products shown as the most read ones.
-const HOTTEST: usize = 20;
 
 /// What there is to look at.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub struct Servers {
     #[expect(dead_code, reason = "it is held, not read")]
     pub slot: Option<Slot>,
     /// What they counted together.
-    pub kafka: Arc<kafka::Figures>,
+    pub kafka: kafka::Metrics,
     /// The dispatcher's member of its group.
     pub dispatch: Option<KafkaDispatch>,
     /// Where the log ends, to compare it with what was read.
@@ -119,7 +119,6 @@ async fn lag(servers: &Arc<Servers>) -> BTreeMap<Partition, i64> {
     asked.await.unwrap_or_default()
 }
 
-#[async_trait]
 impl Health for Watched {
     fn reasons(&self) -> Vec<Reason> {
         let reason = |part: &str, severity, reason| Reason { part: part.into(), severity, reason };
@@ -140,97 +139,60 @@ impl Health for Watched {
         reasons
     }
 
-    async fn measures(&self) -> Vec<Measure> {
-        let mut all = of_kafka(&self.servers, &self.seen().lag);
-        all.extend(self.servers.cassandra.iter().flat_map(|tables| of_cassandra(tables.figures())));
-        all.extend(self.servers.redis.iter().flat_map(of_redis));
-        all
+    fn register_metrics(&self, registry: &mut Registry) {
+        let Servers { kafka, cassandra, redis, .. } = &*self.servers;
+        kafka.register(registry);
+        if let Some(cassandra) = cassandra {
+            cassandra.metrics().register(registry);
+        }
+        if let Some(redis) = redis {
+            redis.metrics().register(registry);
+        }
+        let scraped = Scraped { servers: self.servers.clone(), seen: self.seen.clone() };
+        registry.register_collector(Box::new(scraped));
     }
 }
 
-fn of_kafka(servers: &Servers, lag: &BTreeMap<Partition, i64>) -> Vec<Measure> {
-    let figures = &servers.kafka;
-    let by_partition = |name, help, values: Vec<(Partition, i64)>| Measure {
-        name,
-        help,
-        kind: MeasureKind::Gauge,
-        samples: values
-            .into_iter()
-            .map(|(partition, value)| (vec![("partition", partition.0.to_string())], (value as f64).into()))
-            .collect(),
-    };
-    let products: usize = servers.workers.iter().map(Status::products).sum();
-    let lag = lag.iter().map(|(partition, lag)| (*partition, *lag)).collect();
-    let retries = servers.dispatch.iter().map(|dispatch| dispatch.serving().len()).sum::<usize>();
-    vec![
-        by_partition("input_offset", "Records below it are committed", serving(&servers.workers)),
-        by_partition("input_lag", "Records behind the committed offset", lag),
-        Measure::gauge("products_known", "Products whose states are in memory", products as f64),
-        Measure::counter("transactions", "Transactions committed", figures.commits.load(Relaxed)),
-        Measure::seconds(
-            "transaction_seconds",
-            "Time spent in transactions",
-            figures.commit_micros.load(Relaxed) as f64 / 1e6,
-        ),
-        Measure::counter(
-            "take_overs",
-            "Times that partitions were taken over",
-            figures.take_overs.load(Relaxed),
-        ),
-        Measure::gauge(
-            "take_over_seconds",
-            "How long the last take-over took",
-            figures.take_over_ms.load(Relaxed) as f64 / 1e3,
-        ),
-        Measure::counter("removals", "Told once-watches removed", figures.removals.load(Relaxed)),
-        Measure::gauge("retry_partitions", "Partitions whose retries are served here", retries as f64),
-    ]
+/// What the workers and the last look say, read when somebody asks.
+struct Scraped {
+    servers: Arc<Servers>,
+    seen: Arc<Mutex<Seen>>,
 }
 
-fn of_cassandra(figures: cassandra::Figures) -> Vec<Measure> {
-    let cassandra::Figures { reads, hottest, .. } = &figures;
-    let spread = |table: &cassandra::figures::TableReads| {
-        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
-        Figure::Spread { sum: table.total_us as f64 / 1e6, cells: bounds.zip(table.cells).collect() }
-    };
-    let reads = reads.iter().map(|table| (vec![("table", table.table.clone())], spread(table)));
-    let hottest = hottest.iter().take(HOTTEST).map(|hot| (hot.product.as_str().to_owned(), hot.reads));
-    vec![
-        Measure {
-            name: "cassandra_read_seconds",
-            help: "How long reads of a table took",
-            kind: MeasureKind::Histogram,
-            samples: reads.collect(),
-        },
-        Measure::by(
-            "product_reads",
-            "Reads of the products read most",
-            MeasureKind::Gauge,
-            "product",
-            hottest,
-        ),
-        Measure::counter("cassandra_retries", "Requests made again", figures.retries),
-        Measure::counter("unreadable_rows", "Rows of watches that are none", figures.unreadable_rows),
-        Measure::counter(
-            "rewrites",
-            "Watches written anew, as writing took long or the cache could not be told",
-            figures.rewrites,
-        ),
-        Measure::counter("not_removable", "Told watches whose row has no write time", figures.not_removable),
-        Measure::counter("prices_left_out", "Current prices not shown", figures.prices_left_out),
-        Measure::counter("bucket_repairs", "Indexes of products repaired", figures.repairs),
-        Measure::counter("bucket_repairs_failed", "Repairs that failed", figures.failed_repairs),
-    ]
+impl fmt::Debug for Scraped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scraped").finish_non_exhaustive()
+    }
 }
 
-fn of_redis(redis: &Redis) -> Vec<Measure> {
-    let figures = redis.figures();
-    let figures = figures.all().map(|(name, count)| (name.to_owned(), count));
-    vec![Measure::by(
-        "redis",
-        "What became of calls to Redis and of cached watches",
-        MeasureKind::Counter,
-        "what",
-        figures,
-    )]
+impl Collector for Scraped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Servers { workers, dispatch, .. } = &*self.servers;
+        let lag: Vec<_> = lock(&self.seen).lag.iter().map(|(partition, lag)| (*partition, *lag)).collect();
+        by_partition(&mut encoder, "input_offset", "Records below it are committed.", &serving(workers))?;
+        by_partition(&mut encoder, "consumer_lag", "Records behind the committed offset.", &lag)?;
+        let products = workers.iter().map(Status::products).sum::<usize>();
+        gauge(&mut encoder, "products_known", "Products whose states are in memory.", products)?;
+        let retries = dispatch.iter().map(|dispatch| dispatch.serving().len()).sum::<usize>();
+        gauge(&mut encoder, "retry_partitions", "Partitions whose retries are served here.", retries)
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: usize) -> fmt::Result {
+    let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value as u64).encode(family)
+}
+
+fn by_partition(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: &[(Partition, i64)],
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (partition, value) in values {
+        let labels = [("partition", partition.0.to_string())];
+        ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

@@ -1,47 +1,64 @@
 //! What archivers count, and why they are stopped.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pricedrop_model::Partition;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 
 use crate::error::Error;
 
 /// Of all topics.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct Metrics {
+    families: Families,
     topics: Mutex<BTreeMap<String, Topic>>,
+}
+
+type OfPartition = [(&'static str, String); 2];
+
+#[derive(Debug, Default)]
+struct Families {
+    next: Family<OfPartition, Gauge>,
+    lag: Family<OfPartition, Gauge>,
+    objects: Family<OfPartition, Counter>,
+    records: Family<OfPartition, Counter>,
+    bytes: Family<OfPartition, Counter>,
+    conflicts: Family<OfPartition, Counter>,
+    failures: Family<OfPartition, Counter>,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
     /// Why it cannot be read or written as a whole.
     reason: Option<String>,
-    partitions: BTreeMap<Partition, Arc<PartitionCounters>>,
+    partitions: BTreeMap<Partition, Arc<PartitionMetrics>>,
 }
 
 /// Of one partition.
-#[derive(Debug, Default)]
-pub struct PartitionCounters {
+#[derive(Debug)]
+pub struct PartitionMetrics {
     /// The offset after the archive's last record.
-    pub next: AtomicI64,
+    pub next: Gauge,
     /// Offsets that are not in the archive yet.
-    pub lag: AtomicI64,
+    pub lag: Gauge,
     /// Objects that this process added.
-    pub objects: AtomicU64,
+    pub objects: Counter,
     /// Records in them.
-    pub records: AtomicU64,
+    pub records: Counter,
     /// Their compressed bytes.
-    pub bytes: AtomicU64,
+    pub bytes: Counter,
     /// Objects that another archiver added first.
-    pub conflicts: AtomicU64,
+    pub conflicts: Counter,
     /// Attempts that failed.
-    pub failures: AtomicU64,
+    pub failures: Counter,
     reason: Mutex<Option<String>>,
 }
 
-/// The counters of one partition as they are now.
+/// The metrics of one partition as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The topic.
@@ -68,12 +85,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Counters {
+impl Families {
+    fn partition(&self, topic: &str, partition: Partition) -> PartitionMetrics {
+        let labels = [("topic", topic.to_owned()), ("partition", partition.0.to_string())];
+        PartitionMetrics {
+            next: self.next.get_or_create_owned(&labels),
+            lag: self.lag.get_or_create_owned(&labels),
+            objects: self.objects.get_or_create_owned(&labels),
+            records: self.records.get_or_create_owned(&labels),
+            bytes: self.bytes.get_or_create_owned(&labels),
+            conflicts: self.conflicts.get_or_create_owned(&labels),
+            failures: self.failures.get_or_create_owned(&labels),
+            reason: Mutex::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Shows them in a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let Families { next, lag, objects, records, bytes, conflicts, failures } = &self.families;
+        registry.register("archive_offset", "Records before it are in the archive", next.clone());
+        registry.register("archive_lag", "Offsets that are not in the archive yet", lag.clone());
+        for (name, help, counter) in [
+            ("archive_objects", "Objects added to the archive", objects),
+            ("archive_records", "Records added to the archive", records),
+            ("archive_bytes", "Compressed bytes added to the archive", bytes),
+            ("archive_conflicts", "Objects that another archiver added first", conflicts),
+            ("archive_failures", "Attempts to archive that failed", failures),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+    }
+
     /// Those of a partition.
-    pub(crate) fn partition(&self, topic: &str, partition: Partition) -> Arc<PartitionCounters> {
+    pub(crate) fn partition(&self, name: &str, partition: Partition) -> Arc<PartitionMetrics> {
         let mut topics = lock(&self.topics);
-        let topic = topics.entry(topic.to_owned()).or_default();
-        Arc::clone(topic.partitions.entry(partition).or_default())
+        let topic = topics.entry(name.to_owned()).or_default();
+        let metrics = topic.partitions.entry(partition);
+        Arc::clone(metrics.or_insert_with(|| Arc::new(self.families.partition(name, partition))))
     }
 
     /// A whole topic cannot be archived.
@@ -114,31 +164,31 @@ impl Counters {
         topics.values().flat_map(|topic| topic.reason.iter().cloned().chain(of_partitions(topic))).collect()
     }
 
-    /// Every partition's counters.
+    /// Every partition's metrics.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let topics = lock(&self.topics);
-        let of_topic = |(topic, counters): (&String, &Topic)| {
-            let snapshot = |(partition, counters): (&Partition, &Arc<PartitionCounters>)| Snapshot {
+        let of_topic = |(topic, metrics): (&String, &Topic)| {
+            let snapshot = |(partition, metrics): (&Partition, &Arc<PartitionMetrics>)| Snapshot {
                 topic: topic.clone(),
                 partition: *partition,
-                next: counters.next.load(Relaxed),
-                lag: counters.lag.load(Relaxed),
-                objects: counters.objects.load(Relaxed),
-                records: counters.records.load(Relaxed),
-                bytes: counters.bytes.load(Relaxed),
-                conflicts: counters.conflicts.load(Relaxed),
-                failures: counters.failures.load(Relaxed),
+                next: metrics.next.get(),
+                lag: metrics.lag.get(),
+                objects: metrics.objects.get(),
+                records: metrics.records.get(),
+                bytes: metrics.bytes.get(),
+                conflicts: metrics.conflicts.get(),
+                failures: metrics.failures.get(),
             };
-            counters.partitions.iter().map(snapshot).collect::<Vec<_>>()
+            metrics.partitions.iter().map(snapshot).collect::<Vec<_>>()
         };
         topics.iter().flat_map(of_topic).collect()
     }
 }
 
-impl PartitionCounters {
+impl PartitionMetrics {
     /// It cannot be archived; said once for each reason.
     pub(crate) fn failed(&self, error: &Error) {
-        self.failures.fetch_add(1, Relaxed);
+        self.failures.inc();
         let reason = error.to_string();
         let mut said = lock(&self.reason);
         if said.as_ref() != Some(&reason) {
@@ -152,7 +202,7 @@ impl PartitionCounters {
 
     /// Another archiver has it now.
     pub(crate) fn released(&self) {
-        self.lag.store(0, Relaxed);
+        self.lag.set(0);
         self.recovered();
     }
 

@@ -1,0 +1,164 @@
+//! What notifiers count, for `/metrics` and `--stats`.
+
+use std::time::Duration;
+
+use pricedrop_model::histogram::LONG_SECONDS;
+use pricedrop_model::ports::Outcome;
+use pricedrop_model::{EventTime, WallTime};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// Metrics of the notifiers of a process. Clones share them.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Metrics {
+    /// Records read, whatever became of them.
+    pub records: Counter,
+    /// Updates whose key was not their product.
+    pub key_mismatches: Counter,
+    updates: ByLabel,
+    pub dead: Counter,
+    pub tombstones: Counter,
+    pub stale: Counter,
+    pub held: Counter,
+    pub skipped: Counter,
+    pub not_lower: Counter,
+    pub drops: Counter,
+    /// Drops to a price that was told within the window.
+    pub suppressed: Counter,
+    pub notifications: Counter,
+    /// Told prices that left a full ledger before their window ended: drops to
+    /// them may tell the same again.
+    pub ledger_overflows: Counter,
+    /// Watches read to decide.
+    pub rows_read: Counter,
+    /// Watches read that wait for another currency.
+    pub other_currency: Counter,
+    lookups: ByLabel,
+    /// Drops that read by bucket.
+    pub bucket_reads: Counter,
+    /// Drops that read the plain range.
+    pub plain_reads: Counter,
+    /// Bucketed drops compared with the plain range.
+    pub audits: Counter,
+    /// Updates a failing throttle let pass.
+    pub failed_open: Counter,
+    pub commits: Counter,
+    /// How long commits took.
+    pub commit_seconds: Histogram,
+    /// From the log's time of an update to its commit.
+    pub update_to_commit_seconds: Histogram,
+    /// Times the notifier had to go back to what was stored.
+    pub restores: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let (updates, lookups) = (ByLabel::default(), ByLabel::default());
+        let outcome = |name| updates.get_or_create_owned(&[("outcome", name)]);
+        let path = |name| lookups.get_or_create_owned(&[("path", name)]);
+        Metrics {
+            records: Counter::default(),
+            key_mismatches: Counter::default(),
+            dead: outcome("dead"),
+            tombstones: outcome("tombstone"),
+            stale: outcome("stale"),
+            held: outcome("held"),
+            skipped: outcome("skipped"),
+            not_lower: outcome("not-lower"),
+            drops: outcome("drop"),
+            suppressed: Counter::default(),
+            notifications: Counter::default(),
+            ledger_overflows: Counter::default(),
+            rows_read: Counter::default(),
+            other_currency: Counter::default(),
+            bucket_reads: path("bucket"),
+            plain_reads: path("plain"),
+            audits: Counter::default(),
+            failed_open: Counter::default(),
+            commits: Counter::default(),
+            commit_seconds: Histogram::new(LONG_SECONDS),
+            update_to_commit_seconds: Histogram::new(LONG_SECONDS),
+            restores: Counter::default(),
+            updates,
+            lookups,
+        }
+    }
+}
+
+impl Metrics {
+    /// Shows them in a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        for (name, help, counter) in [
+            ("records", "Records read", &self.records),
+            ("key_mismatches", "Updates whose key was not their productId", &self.key_mismatches),
+            ("notifications", "Notifications committed", &self.notifications),
+            ("suppressed_drops", "Drops to a price told within the window", &self.suppressed),
+            ("ledger_overflows", "Told prices forgotten before their window ended", &self.ledger_overflows),
+            ("rows_read", "Watches read to decide", &self.rows_read),
+            ("other_currency_rows", "Watches read that wait for another currency", &self.other_currency),
+            ("audits", "Bucketed drops compared with the plain range", &self.audits),
+            ("failed_open", "Updates a failing throttle let pass", &self.failed_open),
+            ("commits", "Commits", &self.commits),
+            ("restores", "Times the notifier went back to what is stored", &self.restores),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register("updates", "Records by what became of them", self.updates.clone());
+        registry.register("lookups", "Drops by how their watchers were read", self.lookups.clone());
+        registry.register("commit_seconds", "How long commits took", self.commit_seconds.clone());
+        registry.register(
+            "update_to_commit_seconds",
+            "Time from an update's entry in the log to its commit",
+            self.update_to_commit_seconds.clone(),
+        );
+    }
+
+    pub(super) fn count_commit(&self, took: Duration) {
+        self.commits.inc();
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Committed at `now`, having entered the log at these times.
+    pub(super) fn count_logged(&self, logged: &[EventTime], now: WallTime) {
+        for at in logged {
+            let waited_ms = now.0.saturating_sub(at.0).max(0);
+            self.update_to_commit_seconds.observe(waited_ms as f64 / 1e3);
+        }
+    }
+
+    /// Says so whenever there are twice as many.
+    pub(super) fn count_key_mismatches(&self, updates: u64) {
+        let before = self.key_mismatches.inc_by(updates);
+        if before.checked_ilog2() != (before + updates).checked_ilog2() {
+            tracing::warn!(
+                updates = before + updates,
+                "updates are not keyed by productId: a product is spread over partitions, its prices are compared \
+                 within each alone, and wrong alerts are possible; let producers set productId as the record's key"
+            );
+        }
+    }
+
+    pub(super) fn count(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Dead(_) => &self.dead,
+            Outcome::Tombstone => &self.tombstones,
+            Outcome::Stale => &self.stale,
+            Outcome::Held => &self.held,
+            Outcome::Skipped => &self.skipped,
+            Outcome::NotLower => &self.not_lower,
+            Outcome::Drop { .. } => return,
+        };
+        counter.inc();
+    }
+
+    pub(super) fn count_drop(&self, told: u64, told_before: bool) {
+        self.drops.inc();
+        self.notifications.inc_by(told);
+        self.suppressed.inc_by(told_before.into());
+    }
+}
