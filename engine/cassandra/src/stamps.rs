@@ -47,9 +47,9 @@ impl Stamps {
         self.from(self.clock.now())
     }
 
-    /// A stamp behind every write that is through by now, by whichever engine with
-    /// the same clock: it tells milliseconds, and of two cells of one time the
-    /// deletion stands.
+    /// A stamp after every write that any engine with the same clock has finished by now.
+    /// The clock counts milliseconds, so the next one is taken. Of two writers of one watch
+    /// the later stamp wins; at the same stamp, a deletion wins over a write.
     pub(super) fn next_of_all(&self) -> Stamp {
         self.from(WallTime(self.clock.now().0 + 1))
     }

@@ -163,8 +163,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Loads the last-good filess of a stem where they are needed: nothing of
-    /// it serves, or what there is may have to give way to the one before.
+    /// Loads the last-good files of a stem if nothing of it serves, or if what serves may
+    /// have to give way to the generation before.
     fn fall_back(self: &Arc<Shared>, stem: &str) {
         let entry = self.kept.entry(stem);
         let wanted = {

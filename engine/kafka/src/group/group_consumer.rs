@@ -43,8 +43,8 @@ pub struct GroupConsumer {
     events: Option<JoinHandle<()>>,
     /// Whether it left its group to be assigned anew.
     away: AtomicBool,
-    /// PartitionEpoch by whoever seeks, which takes long: no rebalance and no read waits for it.
-    /// Locked before the assignment.
+    /// Locked for the whole of a seek, which takes long. No rebalance and no read waits
+    /// for it. Locked before the assignment.
     seeking: Mutex<()>,
     // Dropped in this order: the queue must not outlive its consumer.
     queue: Option<Arc<RecordQueue>>,
@@ -331,7 +331,7 @@ impl GroupConsumer {
             .filter_map(|(partition, next)| Some((partition, *assignment.epochs.get(&partition)?, next)))
             .collect();
         drop(assignment);
-        // Nothing of a partition that went needs_seek counts while it is sought in.
+        // No record of a partition that needs a seek counts until the seek has ended.
         let offsets: Vec<_> = to_seek.iter().map(|(partition, _, next)| (*partition, *next)).collect();
         let lost = if offsets.is_empty() { Vec::new() } else { self.seek(&offsets) };
         let leave = {

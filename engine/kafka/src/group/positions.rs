@@ -80,8 +80,8 @@ impl Positions {
         !self.needs_seek.is_empty() || !self.given_up.is_empty()
     }
 
-    /// Where those are to be sought that went needs_seek; not all the time, for one
-    /// may stay so.
+    /// The partitions that need a seek, each with its next offset. None if this was asked a
+    /// moment ago, because a seek may keep failing.
     pub(crate) fn lost_positions(&mut self) -> Vec<(Partition, i64)> {
         if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(SEEK_PAUSE_MS)) {
             return Vec::new();
@@ -91,7 +91,7 @@ impl Positions {
         needs_seek.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
     }
 
-    /// It could not be sought in: it is given up, unless that is news.
+    /// A seek in it failed. It is given up once that has lasted for a while.
     pub(crate) fn not_sought(&mut self, partition: Partition) {
         let since = self.needs_seek.get(&partition);
         if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {

@@ -55,7 +55,7 @@ pub struct Rig {
     pub source: KafkaSource,
     pub committer: KafkaCommitter,
     pub status: pricedrop_kafka::Status,
-    /// PartitionEpoch as long as the worker.
+    /// Held as long as the worker.
     pub slot: pricedrop_kafka::Slot,
 }
 

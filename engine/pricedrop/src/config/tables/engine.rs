@@ -93,7 +93,7 @@ table! {
     bucketing: Bucketing {
         /// Products with more watches than this are read by bucket. Smaller ones are read by one range
         /// scan.
-        bucket_threshold: u64 = 10_000, in 0..=u64::MAX, was "bucket_threshold";
+        bucket_threshold: u64 = 10_000, in 0..=u64::MAX, was "watchers_above";
 
         /// In Cassandra, the number of partitions of each bucket, by user. More than one for policies
         /// that put millions of watches into one bucket. A change takes effect with the next `pricedrop
