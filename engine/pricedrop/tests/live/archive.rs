@@ -63,10 +63,11 @@ fn values(records: &[ArchivedRecord]) -> Vec<String> {
 
 /// Waits until so many records of a topic are archived.
 fn wait_until_archived(engine: &Engine, topic: &str, records: usize) {
-    let offset = format!("pricedrop_archive_offset{{topic=\"{topic}\",partition=\"0\"}} {records}\n");
+    let offset = format!("pricedrop_archive_offset{{topic=\"{topic}\",partition=\"0\"}} ");
     wait_for(&format!("{records} records of {topic} to be archived"), || {
         let metrics = engine.request("GET", "/metrics", b"").ok()?;
-        metrics.lines().any(|line| line == offset).then_some(())
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&offset))?;
+        (value.parse() == Ok(records as f64)).then_some(())
     })
     .unwrap();
 }
