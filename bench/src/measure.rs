@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Runs of which the median counts.
+/// How many runs the median is taken of.
 pub const RUNS: usize = 5;
 
 /// The median time of `RUNS` runs.

@@ -224,7 +224,7 @@ impl Running<'_> {
         let bucket = self.archiver.bucket.clone();
         let opened = self.wait_for(async {
             let mut chain = Chain::open(&bucket, source.clone()).await?;
-            chain.begin_with(first, id.as_deref()).await?;
+            chain.begin(first, id.as_deref()).await?;
             while chain.next().is_some_and(|next| next < first) && chain.adopt().await? {}
             Ok(chain)
         })?;

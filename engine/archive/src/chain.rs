@@ -167,19 +167,12 @@ impl Chain {
         self.topic_id.as_deref()
     }
 
-    /// Begins a chain at this offset, or where another writer began it meanwhile.
+    /// Begins a chain of the topic with this id, if it has one, at this offset, or where
+    /// another writer began it meanwhile.
     ///
     /// # Errors
     /// The bucket cannot be written.
-    pub async fn begin(&mut self, first: i64) -> Result<(), Error> {
-        self.begin_with(first, None).await
-    }
-
-    /// The same for a topic of this id.
-    ///
-    /// # Errors
-    /// The bucket cannot be written.
-    pub async fn begin_with(&mut self, first: i64, topic_id: Option<&str>) -> Result<(), Error> {
+    pub async fn begin(&mut self, first: i64, topic_id: Option<&str>) -> Result<(), Error> {
         if self.next.is_some() {
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! What archivers count, and why they are stopped.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pricedrop_model::Partition;
+use pricedrop_model::sync::lock;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -79,10 +80,6 @@ pub struct Snapshot {
     pub conflicts: u64,
     /// Attempts that failed.
     pub failures: u64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Families {

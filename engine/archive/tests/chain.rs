@@ -25,7 +25,7 @@ async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
     loop {
         let appended = tokio::time::timeout(patience * rand::rng().random_range(1..=60), async {
             let mut chain = Chain::open(&bucket, source()).await.unwrap();
-            chain.begin(FIRST).await.unwrap();
+            chain.begin(FIRST, None).await.unwrap();
             let first = chain.next().unwrap();
             if first > RECORDS_MIN && kills.load(Relaxed) >= KILLS {
                 return true;
@@ -107,7 +107,7 @@ async fn two_archives_that_begin_at_once_begin_at_one_offset() {
         let bucket = bucket.clone();
         async move {
             let mut chain = Chain::open(&bucket, source()).await.unwrap();
-            chain.begin(first).await.unwrap();
+            chain.begin(first, None).await.unwrap();
             chain.next().unwrap()
         }
     };

@@ -14,7 +14,7 @@ async fn archive(home: &TempDir) -> Bucket {
     let bucket = open(&folder(home));
     bucket.claim(GROUP).await.unwrap();
     let mut chain = Chain::open(&bucket, source()).await.unwrap();
-    chain.begin(0).await.unwrap();
+    chain.begin(0, None).await.unwrap();
     for first in [0, 10, 20] {
         let mut builder = Builder::new(first);
         (first..first + 10).filter_map(record_at).for_each(|record| builder.push(record));

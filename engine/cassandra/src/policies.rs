@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_model::ProductId;
+use pricedrop_model::migration::Progress;
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::ports::{Error, PolicyRegistry};
 use pricedrop_model::sync::lock;
@@ -30,7 +31,6 @@ use super::shelves::Live;
 use super::tables::Table;
 use super::watches::CassandraWatches;
 use super::write::at;
-use pricedrop_model::migration::Progress;
 
 /// The policies of the keyspace.
 #[derive(Clone)]

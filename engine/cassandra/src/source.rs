@@ -17,7 +17,7 @@ use super::shared::Shared;
 pub(super) struct Query(Vec<Shard>);
 
 impl Query {
-    /// Rows within `bounds`, behind `after`.
+    /// Rows within `bounds` that come after `after`.
     pub(super) fn new(
         shared: &Arc<Shared>,
         partition: Partition,

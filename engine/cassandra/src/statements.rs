@@ -5,11 +5,12 @@ use scylla::client::session::Session;
 use scylla::errors::{ExecutionError, PrepareError};
 use scylla::statement::prepared::PreparedStatement;
 
+use pricedrop_model::ports;
+
 use super::error::{Error, explain};
 use super::options::Options;
 use super::schema::Existing;
 use super::tables::Table;
-use pricedrop_model::ports;
 
 /// One statement with the table it is for.
 #[derive(Debug, Clone)]

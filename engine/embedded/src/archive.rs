@@ -20,14 +20,12 @@ use pricedrop_model::{Partition, Record};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, STEP_ROWS};
-use super::offsets;
 use super::shared::Inner;
 use super::store::{Store, Table};
 use super::store_handle::ReadError;
-use super::topics::ArchivedTopic;
-use super::topics::PARTITION;
+use super::topics::{ArchivedTopic, PARTITION};
 use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
-use super::{keys, outbox, rows};
+use super::{keys, offsets, outbox, rows};
 
 impl ArchivedTopic {
     /// The key of the offset up to which it is archived. For notifications it is a cursor
@@ -42,11 +40,7 @@ impl ArchivedTopic {
     /// The offset after its last record.
     fn end(self, store: &Store) -> Result<i64, ReadError> {
         match self {
-            ArchivedTopic::Updates => {
-                let offsets = offsets::stored_offsets(store)?;
-                let input = offsets.iter().find(|(partition, _)| *partition == PARTITION);
-                Ok(input.map_or(0, |(_, next)| *next))
-            }
+            ArchivedTopic::Updates => offsets::input_offset(store),
             ArchivedTopic::Notifications => stored_number(store, NEXT_NOTIFICATION),
             ArchivedTopic::DeadLetters => stored_number(store, NEXT_DEAD_LETTER),
         }

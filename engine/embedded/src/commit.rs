@@ -10,19 +10,16 @@ use pricedrop_model::dispatch::{DeadItem, DeadWhat};
 use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
-use super::archive;
 use super::error::Broken;
 use super::limits::{DEAD_TEXT_BYTES, KNOWN_PRODUCTS};
-use super::offsets::offset_key;
-use super::offsets::stored_offsets;
+use super::offsets::{offset_key, stored_offsets};
 use super::shared::{Inner, Shared};
 use super::store::{Store, Table};
 use super::store_handle::ReadError;
-use super::topics::ArchivedTopic;
-use super::topics::PARTITION;
+use super::topics::{ArchivedTopic, PARTITION};
 use super::txn::Txn;
 use super::writer::WriteError;
-use super::{dead_letters, keys, outbox};
+use super::{archive, dead_letters, keys, outbox};
 
 /// Commits what the notifier decided.
 pub struct EmbeddedCommitter {

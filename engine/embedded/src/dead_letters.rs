@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadItem, DeadLetters};
 use pricedrop_model::ports::Error;
 
-use super::archive;
 use super::shared::Inner;
 use super::store::Table;
 use super::topics::ArchivedTopic;
 use super::txn::{NEXT_DEAD_LETTER, Txn};
-use super::{keys, rows};
+use super::{archive, keys, rows};
 
 /// The dead letters of the store.
 #[derive(Clone)]

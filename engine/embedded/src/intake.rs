@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,10 +22,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::offsets;
-use super::shared::Shared;
-use super::shared::Uncommitted;
+use super::shared::{Shared, Uncommitted};
 use super::topics::PARTITION;
-use std::sync::Weak;
 
 const BUSY: &str = "too many prices are waiting; try again";
 const CLOSED: &str = "the engine is stopping";
@@ -226,8 +224,7 @@ impl Uncommitted for Intake {
 
 /// Opens the intake behind the committed offset.
 pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource), Error> {
-    let offsets = shared.store.read(offsets::stored_offsets)?;
-    let next = offsets.iter().find(|(partition, _)| *partition == PARTITION).map_or(0, |(_, next)| *next);
+    let next = shared.store.read(offsets::input_offset)?;
     let state = State { next, handed: next, ..State::default() };
     shared.committed.fetch_max(next, Ordering::AcqRel);
     let intake = Arc::new(Intake {

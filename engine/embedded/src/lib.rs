@@ -218,7 +218,7 @@ impl Embedded {
         self.0.shared.store.read(|store| outbox::read(store, from.max(0), most))
     }
 
-    /// The offset behind the last notification of the outbox.
+    /// The offset after the last notification of the outbox.
     pub fn outbox_end(&self) -> i64 {
         *self.0.shared.written.borrow()
     }

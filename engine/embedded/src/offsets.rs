@@ -6,11 +6,18 @@ use super::error::Broken;
 use super::keys;
 use super::store::{Store, Table};
 use super::store_handle::ReadError;
+use super::topics::PARTITION;
 
 const OFFSET: &[u8] = b"offset/";
 
 pub(super) fn offset_key(partition: Partition) -> Vec<u8> {
     [OFFSET, &partition.0.to_be_bytes()].concat()
+}
+
+/// The next offset to read of the input.
+pub(super) fn input_offset(store: &Store) -> Result<i64, ReadError> {
+    let stored = store.get(Table::Meta, &offset_key(PARTITION))?;
+    Ok(stored.map(|bytes| keys::split_number(&bytes)).transpose()?.unwrap_or(0))
 }
 
 /// The next offset to read of every partition that has one.

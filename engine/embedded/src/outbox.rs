@@ -26,8 +26,7 @@ use super::limits::{BLOCK_NOTIFICATIONS, PRUNE_BLOCKS};
 use super::shared::Inner;
 use super::store::{Store, Table};
 use super::store_handle::ReadError;
-use super::topics::INPUT_TOPIC;
-use super::topics::PARTITION;
+use super::topics::{INPUT_TOPIC, PARTITION};
 use super::txn::{NEXT_NOTIFICATION, Txn, stored_number};
 use super::{keys, rows};
 

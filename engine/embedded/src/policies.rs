@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pricedrop_model::migration::{IndexStatus, OnProgress, PolicyMigration, Progress, Repaired};
 use pricedrop_model::plugin::{Bucketing, PolicyIdentity};
 use pricedrop_model::ports::{Error, PolicyRegistry};
 use pricedrop_model::sync::lock;
@@ -20,7 +21,6 @@ use super::limits::STEP_ROWS;
 use super::shared::{Inner, Shared};
 use super::store::Table;
 use super::{keys, rows};
-use pricedrop_model::migration::{IndexStatus, OnProgress, PolicyMigration, Progress, Repaired};
 
 /// The policies of the store.
 #[derive(Clone)]

@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(super) store: Arc<StoreHandle>,
     pub(super) times: Arc<WatchClock>,
     pub(super) plugins: Mutex<Arc<dyn Plugins>>,
-    /// The offset behind the last notification written.
+    /// The offset after the last notification written.
     pub(super) written: watch::Sender<i64>,
     /// The committed offset of the input.
     pub(super) committed: AtomicI64,

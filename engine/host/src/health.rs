@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use pricedrop_model::sync::lock;
+
 use crate::error::Kind;
 use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
 use crate::meta::Meta;
@@ -154,6 +156,6 @@ impl Health {
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.breaker)
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use pricedrop_model::channel::Channel;
 use pricedrop_model::plugin::{Bucketing, Plugins, PolicyIdentity, Throttling};
+use pricedrop_model::sync::lock;
 use prometheus_client::registry::Registry;
 
 use crate::cache::Cache;
@@ -142,7 +143,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.slots)
     }
 
     pub(crate) fn settle(&self, slots: &mut Slots) {
@@ -210,7 +211,7 @@ impl Shared {
     /// Reads the folder, loads what changed, swaps. Whether all of it could be
     /// read; if not, try again when it has settled.
     pub(crate) fn read_folder(self: &Arc<Shared>) -> bool {
-        let _once = self.loading.lock().unwrap_or_else(|poison| poison.into_inner());
+        let _once = lock(&self.loading);
         let listing = Listing::of(&self.options.folder);
         self.note_folder(&listing);
         let mut whole = true;

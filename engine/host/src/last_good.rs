@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
 use pricedrop_model::plugin::PolicyIdentity;
+use pricedrop_model::sync::lock;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{private_folder, write_whole};
@@ -142,7 +143,7 @@ impl LastGood {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.index)
     }
 
     fn write(&self, index: &Index) {

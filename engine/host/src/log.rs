@@ -4,6 +4,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use pricedrop_model::sync::lock;
+
 use crate::contract::bindings::log::{Host, Level};
 use crate::limits::LOG_LINE_BYTES;
 
@@ -51,7 +53,7 @@ impl LogLines {
 
     /// How many lines were dropped before this permitted one; none: drop it too.
     fn permit(&self) -> Option<u64> {
-        let mut rate = self.rate.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut rate = lock(&self.rate);
         let now = Instant::now();
         let earned = now.duration_since(rate.refilled).as_secs_f64() * rate.per_second;
         rate.permits = (rate.permits + earned).min(rate.per_second * BURST_SECONDS);

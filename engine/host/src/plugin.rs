@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pricedrop_model::plugin;
+use pricedrop_model::sync::lock;
 use wasmtime::Store;
 
 use crate::contract::bindings::types::Problem;
@@ -141,7 +142,7 @@ impl<C: Contract> Plugin<C> {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance<C>>> {
-        self.idle.lock().unwrap_or_else(|poison| poison.into_inner())
+        lock(&self.idle)
     }
 
     /// Lets go of every idle instance; the next call makes a fresh one.

@@ -1,4 +1,4 @@
-//! What the API asks of the engine behind it.
+//! What the API asks of the engine.
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use axum::extract::State as From;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use pricedrop_model::ProductId;
+use pricedrop_model::health::{Reason, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use crate::metrics::Format;
 use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
-use pricedrop_model::health::{Reason, Severity};
 
 /// The process answers; nothing more.
 pub(crate) async fn alive() -> &'static str {

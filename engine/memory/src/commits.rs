@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, FanOutBlock, Partition, ProductId, ProductState, Removal, StateKey};
 
 type States = HashMap<(Partition, ProductId), BTreeMap<Currency, ProductState>>;
@@ -33,7 +34,7 @@ pub struct MemoryCommitter {
 impl MemoryCommitter {
     /// What was committed, to read or take from.
     pub fn with<T>(&self, look: impl FnOnce(&mut Committed) -> T) -> T {
-        look(&mut self.committed.lock().unwrap_or_else(|poison| poison.into_inner()))
+        look(&mut lock(&self.committed))
     }
 }
 

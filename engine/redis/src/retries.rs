@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use futures::future::{TryFutureExt as _, try_join_all};
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::Error;
+use pricedrop_model::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 use pricedrop_model::{Partition, WallTime};
 use redis::Script;
 
@@ -29,7 +30,6 @@ use super::Redis;
 use super::lane::Lane;
 use super::limits::SCRIPT_KEYS;
 use super::names::Names;
-use pricedrop_model::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/retries_put.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/retries_remove.lua")));

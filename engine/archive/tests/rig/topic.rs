@@ -22,7 +22,7 @@ pub struct Topic {
     pub read: Arc<AtomicUsize>,
     /// Its first offset, where that is before its first record.
     first: Arc<Mutex<Option<i64>>>,
-    /// Its end, where that is behind its last record.
+    /// Its end, if that is past its last record.
     end: Arc<AtomicI64>,
     id: Arc<Mutex<Option<String>>>,
 }
@@ -99,7 +99,7 @@ impl ArchiveSource for TopicSource {
     }
 
     fn next_batch(&mut self, _: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
-        // Before the records: it may move on behind others that come meanwhile.
+        // Read before the records, because more may come meanwhile.
         let end = self.topic.next();
         let records: Vec<ArchivedRecord> = {
             let all = self.topic.records.lock().unwrap();

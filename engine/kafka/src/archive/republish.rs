@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::ports::Error;
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, Position};
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
@@ -26,7 +27,6 @@ use crate::client::queries::away;
 use crate::client::raw::{BY_KEY, ProducerError, Published, headers_of, publish};
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
-use pricedrop_model::sync::lock;
 
 /// The header that holds its position in the archive.
 const REPLAYED: &str = "pricedrop.replayed";

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Owned, RetryIndex};
+use pricedrop_model::sync::lock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatcher::ledger::Writes;
 use crate::group::group_consumer::GroupConsumer;
-use pricedrop_model::sync::lock;
 
 /// What log and queue share.
 pub(crate) struct Handle {

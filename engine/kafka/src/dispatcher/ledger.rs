@@ -22,7 +22,7 @@ use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::retries_topic::{self, Entry};
 use crate::group::acquisition::Acquisition;
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
-use crate::group::transactions::{Fence, Part, Transactions};
+use crate::group::transactions::{Fence, Transactions};
 use crate::settings::{Delivery, Start};
 
 /// How often a transaction that did nothing is tried before its caller is told.
@@ -62,6 +62,8 @@ pub struct Restored {
 /// The ledger of one dispatcher.
 pub struct Ledger {
     options: DispatchOptions,
+    /// The group of all dispatchers.
+    group: String,
     member: Arc<GroupConsumer>,
     transactions: Transactions,
     owned: BTreeMap<Partition, Owned>,
@@ -77,6 +79,7 @@ impl Ledger {
         let id = options.transactional_id.clone();
         let transactions = Transactions::new(&options.settings, id, Delivery::ExactlyOnce);
         Ledger {
+            group: options.group(),
             options,
             member,
             transactions,
@@ -152,20 +155,23 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// The steps that a notifier takes, too.
-    fn steps<'a>(&'a mut self, group: &'a str) -> Acquisition<'a> {
-        Acquisition {
-            settings: &self.options.settings,
-            group,
+    /// The steps that a notifier takes, too, and the topic of the retries.
+    fn steps(&mut self) -> (Acquisition<'_>, &str) {
+        let settings = &self.options.settings;
+        let steps = Acquisition {
+            settings,
+            group: &self.group,
             member: &self.member,
             transactions: &mut self.transactions,
-        }
+        };
+        (steps, &settings.topics.retries)
     }
 
     fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
-        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
-        self.steps(&group).abort_hanging(held, &[&topic], |records, partition| {
-            retries_topic::push_marker(records, partition, 0, &group);
+        let (mut steps, topic) = self.steps();
+        let group = steps.group;
+        steps.abort_hanging(held, &[topic], |records, partition| {
+            retries_topic::push_marker(records, partition, 0, group);
         })
     }
 
@@ -173,9 +179,9 @@ impl Ledger {
         if self.counts_compared {
             return Ok(());
         }
-        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
         let reader = reader(&self.options.settings)?;
-        self.steps(&group).same_partition_count(&reader, &[&topic])?;
+        let (steps, topic) = self.steps();
+        steps.same_partition_count(&reader, &[topic])?;
         self.counts_compared = true;
         Ok(())
     }
@@ -208,18 +214,18 @@ impl Ledger {
             (None, None) => Err(Error::Broken(format!(
                 "group {} reads {topic} for the first time, and it holds notifications already: say where to \
                  start with stream.start = \"latest\" or \"earliest\"",
-                self.options.group()
+                self.group
             ))),
         }
     }
 
     /// Whether somebody of our group took this partition over before.
     fn was_read(&self, partition: Partition) -> Result<bool, Error> {
-        let (settings, ours) = (&self.options.settings, self.options.group());
+        let (settings, ours) = (&self.options.settings, &self.group);
         let mut found = false;
         read_stable(&reader(settings)?, &settings.topics.retries, &[partition], |line| {
             if let Entry::Marker(_, group) = retries_topic::read(line.partition, line.key, line.value) {
-                found = group == ours;
+                found = group == *ours;
             }
             Ok(())
         })?;
@@ -254,10 +260,10 @@ impl Ledger {
     ) -> Result<Vec<Restored>, Error> {
         let mut records = Records::default();
         for (partition, _) in held {
-            retries_topic::push_marker(&mut records, *partition, token, &self.options.group());
+            retries_topic::push_marker(&mut records, *partition, token, &self.group);
         }
-        let (group, topic) = (self.options.group(), self.options.settings.topics.retries.clone());
-        self.steps(&group).write(held, offsets, &topic, records)?;
+        let (mut steps, topic) = self.steps();
+        steps.write(held, offsets, topic, records)?;
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         self.read_back(&partitions, token)
     }
@@ -387,9 +393,6 @@ impl Ledger {
     ) -> Result<(), CommitError> {
         let topic = &self.options.settings.topics.retries;
         let fence = Fence { member: &self.member, held, offsets };
-        self.transactions.commit(&fence, |producer, part| match part {
-            Part::Remembered if records.len() > 0 => producer.send(topic, records),
-            _ => Ok(()),
-        })
+        self.transactions.commit_records(&fence, topic, records)
     }
 }

@@ -74,7 +74,8 @@ impl KafkaDispatch {
         KafkaRetries::new(self.0.clone())
     }
 
-    /// Whether it has taken over what the group gave it, be it nothing.
+    /// Whether it has acquired every partition that the group assigned to it, even if it
+    /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.0.view.level.load(Ordering::SeqCst)
     }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::Error;
+use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
+use pricedrop_model::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::client::token::fresh_token;
@@ -18,8 +20,6 @@ use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::replays::Follower;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{DISPATCH_TICK_MS, INDEX_PAGE, INDEX_PAUSE_MS, WRITES};
-use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
-use pricedrop_model::sync::lock;
 
 /// Writes, and follows rebalances.
 pub(crate) struct Worker {

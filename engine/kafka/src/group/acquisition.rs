@@ -19,7 +19,7 @@ use crate::client::marker_reader::{open_partitions, reader, reader_of_all};
 use crate::client::queries::partitions_of;
 use crate::client::raw::Records;
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
-use crate::group::transactions::{Fence, Part, Transactions};
+use crate::group::transactions::{Fence, Transactions};
 use crate::settings::Settings;
 
 /// Who acquires.
@@ -103,11 +103,7 @@ impl Acquisition<'_> {
         mut records: Records,
     ) -> Result<(), Error> {
         let fence = Fence { member: self.member, held, offsets };
-        let written = self.transactions.commit(&fence, |producer, part| match part {
-            Part::Remembered if records.len() > 0 => producer.send(topic, &mut records),
-            _ => Ok(()),
-        });
-        written.map_err(|error| match error {
+        self.transactions.commit_records(&fence, topic, &mut records).map_err(|error| match error {
             CommitError::Fenced(why) => Error::Moved(why),
             CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
         })

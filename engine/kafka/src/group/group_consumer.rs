@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::ports::Error;
+use pricedrop_model::sync::{lock, try_lock};
 use pricedrop_model::{Partition, Record};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -28,7 +29,6 @@ use crate::client::raw::{GroupMetadata, RecordQueue};
 use crate::group::rebalance::Group;
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
 use crate::settings::Settings;
-use pricedrop_model::sync::{lock, try_lock};
 
 /// A partition as it was assigned once.
 pub type PartitionEpoch = (Partition, u64);

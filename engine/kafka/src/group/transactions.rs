@@ -21,7 +21,7 @@ use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
 use crate::client::queries::committed;
-use crate::client::raw::{GroupMetadata, ProducerError, RawProducer};
+use crate::client::raw::{GroupMetadata, ProducerError, RawProducer, Records};
 use crate::group::group_consumer::{GroupConsumer, NotOurs, PartitionEpoch};
 use crate::limits::{CALL_MS, INIT_MS};
 use crate::settings::{Delivery, Settings};
@@ -185,6 +185,22 @@ impl Transactions {
             self.producer = None;
         }
         Err(error)
+    }
+
+    /// One transaction: these records of one topic, and the offsets.
+    ///
+    /// # Errors
+    /// Says whether anything happened.
+    pub fn commit_records(
+        &mut self,
+        fence: &Fence<'_>,
+        topic: &str,
+        records: &mut Records,
+    ) -> Result<(), CommitError> {
+        self.commit(fence, |producer, part| match part {
+            Part::Remembered if records.len() > 0 => producer.send(topic, records),
+            _ => Ok(()),
+        })
     }
 }
 

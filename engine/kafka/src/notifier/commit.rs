@@ -11,6 +11,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use pricedrop_model::notification::Renderer;
 use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, PriceRow, Restored};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
@@ -23,7 +24,6 @@ use crate::notifier::changelog::{POSITION, write_key};
 use crate::notifier::options::Options;
 use crate::notifier::removals::Remover;
 use crate::notifier::states::Shared;
-use pricedrop_model::sync::lock;
 
 /// Commits what the notifier decided, on the worker's thread.
 pub struct KafkaCommitter {

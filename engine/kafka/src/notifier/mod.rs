@@ -20,12 +20,12 @@ use std::sync::{Arc, Mutex};
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::WatchWriter;
+use pricedrop_model::sync::lock;
 
 use crate::group::group_consumer::GroupConsumer;
 use crate::instance_id::Slot;
 use commit::KafkaCommitter;
 use options::Options;
-use pricedrop_model::sync::lock;
 use removals::Remover;
 use source::KafkaSource;
 use states::{Shared, WorkerState};

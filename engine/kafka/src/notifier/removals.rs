@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pricedrop_model::ports::{Error, WatchWriter};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, Removal};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -24,7 +25,6 @@ use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
 use crate::notifier::metrics::Metrics;
 use crate::notifier::states::Shared;
 use crate::settings::Settings;
-use pricedrop_model::sync::lock;
 
 /// A running remover; stops when dropped.
 pub struct Remover {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pricedrop_model::ports::{Error, Outcome, UpdateSource};
+use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, Position, Record};
 
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
 use crate::notifier::states::Shared;
-use pricedrop_model::sync::lock;
 
 /// Updates of the partitions that the group gave us.
 pub struct KafkaSource {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use pricedrop_model::sync::lock;
+
 use super::error::Error;
 use crate::limits::{TOKEN_MARGIN_MS, TOKEN_USE_PERCENT};
-use pricedrop_model::sync::lock;
 
 /// A token and how long it is valid.
 pub(super) struct Issued {

@@ -8,9 +8,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 
+use pricedrop_model::sync::lock;
+
 use super::jwt;
 use crate::limits::{VAPID_AUDIENCES, VAPID_LIFETIME_S};
-use pricedrop_model::sync::lock;
 
 /// Signed tokens by audience, with the time of their renewal in epoch seconds.
 #[derive(Default)]

@@ -5,7 +5,6 @@ use pricedrop_embedded::ArchivedTopic;
 use pricedrop_kafka::Topics;
 use pricedrop_outbound::trusting_client;
 
-use super::choice::ArchivedTopics;
 use super::secret::refused;
 use super::units::to_millis;
 use super::{Config, Refused};
@@ -38,13 +37,7 @@ impl Config {
 
     /// What is archived; nothing without `archive.url`.
     pub fn archived(&self) -> Vec<ArchivedTopic> {
-        let named = |archived: &ArchivedTopics| match archived {
-            ArchivedTopics::Updates => ArchivedTopic::Updates,
-            ArchivedTopics::Notifications => ArchivedTopic::Notifications,
-            ArchivedTopics::DeadLetters => ArchivedTopic::DeadLetters,
-        };
-        let is_on = self.archive_is_on();
-        self.archive.topics.iter().filter(|_| is_on).map(named).collect()
+        if self.archive_is_on() { self.archive.topics.clone() } else { Vec::new() }
     }
 
     /// The archive of this configuration.

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use pricedrop_cassandra as cassandra;
+use pricedrop_embedded::ArchivedTopic;
 use pricedrop_kafka as kafka;
 use pricedrop_model::notification::Format;
 use pricedrop_model::{FirstPrice, Mode};
@@ -107,6 +108,7 @@ choice!(Mode { "every-drop": EveryDrop, "crossing": Crossing, "once": Once });
 choice!(FirstPrice { "notify": Notify, "baseline": Baseline });
 choice!(kafka::Start { "latest": Latest, "earliest": Earliest });
 choice!(kafka::Delivery { "exactly-once": ExactlyOnce, "at-least-once": AtLeastOnce });
+choice!(ArchivedTopic { "updates": Updates, "notifications": Notifications, "dead-letters": DeadLetters });
 choice!(Format { "full": Full, "lean": Lean });
 choice!(cassandra::Consistency { "local-quorum": LocalQuorum, "quorum": Quorum, "all": All });
 
@@ -121,6 +123,4 @@ choices! {
     LeaseStore { "embedded": Embedded, "redis": Redis }
     /// `stores.cache`.
     WatchCache { "none": None, "redis": Redis }
-    /// What `archive.topics` may name.
-    ArchivedTopics { "updates": Updates, "notifications": Notifications, "dead-letters": DeadLetters }
 }

@@ -39,7 +39,7 @@ pub mod tables;
 mod tests;
 mod units;
 
-pub use choice::{ArchivedTopics, LeaseStore, LogFormat, LogStore, WatchCache, WatchStore};
+pub use choice::{LeaseStore, LogFormat, LogStore, WatchCache, WatchStore};
 pub use field::Kind;
 pub use json_schema::json_schema;
 pub(crate) use key::key;

@@ -9,10 +9,11 @@ use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
+use pricedrop_model::sync::lock;
+
 use super::{GroupMetadata, ProducerError, c_string, millis, taken};
 use crate::client::log::write_line;
 use crate::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
-use pricedrop_model::sync::lock;
 
 /// A producer whose delivery reports say no more than that something was not
 /// delivered: that fails the transaction, or the flush. That there are any wakes

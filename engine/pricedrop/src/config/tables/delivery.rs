@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::choice::{ArchivedTopics, Choice, LogFormat};
+use pricedrop_embedded::ArchivedTopic;
+
+use crate::config::choice::{Choice, LogFormat};
 use crate::config::table::table;
 use crate::config::units::{ByteSize, days, gib, hours, kib, mib, millis, minutes, seconds, texts};
 
@@ -81,7 +83,7 @@ table! {
         url: Option<String>;
 
         /// What is archived.
-        topics: Vec<ArchivedTopics> = ArchivedTopics::ALL.to_vec();
+        topics: Vec<ArchivedTopic> = <ArchivedTopic as Choice>::ALL.to_vec();
 
         /// The URL of an S3 server other than Amazon's, such as `https://s3.example:9000`.
         endpoint: Option<String>;
