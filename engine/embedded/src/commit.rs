@@ -72,7 +72,7 @@ impl EmbeddedCommitter {
 
 /// What a state has pending, one bit each; the value of its unfinished row.
 fn pending(state: &ProductState) -> u8 {
-    u8::from(state.pending.is_some()) | (u8::from(state.fan_out.is_some()) << 1)
+    u8::from(state.pending.is_some()) | (u8::from(state.holds_removals()) << 1)
 }
 
 /// Whether a fan-out of this product is unfinished: its told watches must not
@@ -183,11 +183,10 @@ impl Committer for EmbeddedCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
         self.known.clear();
         let restored = self.inner.shared.store.read(restore)?;
-        for &(partition, offset) in &restored.offsets {
-            if partition == PARTITION {
-                self.inner.shared.committed.fetch_max(offset, Ordering::AcqRel);
-            }
-        }
+        let stored = restored.offsets.iter().find(|(partition, _)| *partition == PARTITION);
+        let stored = stored.map_or(0, |(_, offset)| *offset);
+        self.inner.shared.committed.fetch_max(stored, Ordering::AcqRel);
+        self.inner.shared.rewind(stored);
         self.unfinished = restored.unfinished.iter().map(|(key, _)| key.clone()).collect();
         Ok(restored)
     }

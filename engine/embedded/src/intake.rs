@@ -17,7 +17,7 @@ use bytes::Bytes;
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted};
 use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::sync::lock;
-use pricedrop_model::{EventTime, Partition, Position, Record};
+use pricedrop_model::{EventTime, Position, Record};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -212,6 +212,12 @@ impl Intake {
 }
 
 impl Uncommitted for Intake {
+    fn rewind(&self, stored: i64) {
+        self.lock().rewind(stored);
+        self.taken.notify_waiters();
+        self.posted.notify_one();
+    }
+
     fn records(&self, offsets: Range<i64>) -> Vec<Record> {
         let expected = offsets.end - offsets.start;
         let state = self.lock();
@@ -340,12 +346,5 @@ impl UpdateSource for EmbeddedSource {
         for (position, outcome) in outcomes {
             state.settle(Posted::Decided(position, outcome));
         }
-    }
-
-    fn rewind(&mut self, offsets: &[(Partition, i64)]) {
-        let stored = offsets.iter().find(|(partition, _)| *partition == PARTITION);
-        self.0.lock().rewind(stored.map_or(0, |(_, offset)| *offset));
-        self.0.taken.notify_waiters();
-        self.0.posted.notify_one();
     }
 }

@@ -18,8 +18,11 @@ use super::watch_clock::WatchClock;
 use super::work::Work;
 use super::writer::Writer;
 
-/// Whoever has the records that were taken in and not committed yet.
+/// The records that were taken in and not committed yet.
 pub(super) trait Uncommitted: Send + Sync {
+    /// Hands records out again from the stored offset on. Those below it are durable.
+    fn rewind(&self, stored: i64);
+
     /// The records with these offsets: all of them, as long as none was committed.
     fn records(&self, offsets: Range<i64>) -> Vec<Record>;
 }
@@ -63,6 +66,13 @@ impl Shared {
     pub(super) fn uncommitted(&self, offsets: Range<i64>) -> Vec<Record> {
         let holder = lock(&self.uncommitted).as_ref().and_then(Weak::upgrade);
         holder.map_or_else(Vec::new, |holder| holder.records(offsets))
+    }
+
+    /// Hands records out again from the stored offset on.
+    pub(super) fn rewind(&self, stored: i64) {
+        if let Some(holder) = lock(&self.uncommitted).as_ref().and_then(Weak::upgrade) {
+            holder.rewind(stored);
+        }
     }
 
     /// The policy that indexes are being moved to.

@@ -49,12 +49,16 @@ suite!(prices, EmbeddedPrices, prices);
 mod input {
     use super::*;
 
-    struct Input(PriceIntake, EmbeddedSource);
+    struct Input(PriceIntake, EmbeddedSource, EmbeddedCommitter);
 
     impl pricedrop_testing::conformance::input::Input for Input {
         type Source = EmbeddedSource;
+        type Committer = EmbeddedCommitter;
         fn source(&mut self) -> &mut EmbeddedSource {
             &mut self.1
+        }
+        fn committer(&mut self) -> &mut EmbeddedCommitter {
+            &mut self.2
         }
         fn append(&self, values: &[&str]) {
             let record = |value: &&str| NewRecord { key: None, value: Some(value.to_string().into()) };
@@ -66,7 +70,7 @@ mod input {
     async fn fresh() -> (Input, TempDir) {
         let (embedded, folder) = open();
         let (intake, source) = embedded.source().unwrap();
-        (Input(intake, source), folder)
+        (Input(intake, source, embedded.committer()), folder)
     }
 
     pricedrop_testing::conform!(fresh, input);

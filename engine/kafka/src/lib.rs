@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A worker is one member of the group, one transactional producer, and the
-//! states of its partitions. It takes a partition over ([`take_over`]) before
+//! states of its partitions. It acquires a partition (`group/acquisition.rs`) before
 //! it reads it, and goes back to what is committed after every outcome it does
 //! not know.
 

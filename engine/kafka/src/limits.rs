@@ -56,6 +56,9 @@ pub const EVENT_POLL_MS: u64 = 100;
 pub const SEEK_AGAIN_MS: u64 = 5;
 /// Pause before records that could not be read are asked for again, milliseconds.
 pub const SEEK_PAUSE_MS: u64 = 1_000;
+/// Records near the end of a partition that are searched for its position first. Every
+/// commit stores one.
+pub const TAIL_RECORDS: i64 = 1_000;
 /// Records that the archiver takes over at once.
 pub const ARCHIVE_BATCH: usize = 4_096;
 /// Bytes that the archiver takes over at once.

@@ -38,7 +38,8 @@ impl From<DecodeError> for Error {
 
 // ---------------------------------------------------------------- the input
 
-/// Where updates come from, in log order per partition.
+/// Where updates come from, in log order per partition. Source and committer of a worker
+/// are two halves of one session: what the source hands out, the committer settles.
 #[async_trait]
 pub trait UpdateSource: Send {
     /// The next records: at least one, or none when `wait_ms` passed without
@@ -58,10 +59,6 @@ pub trait UpdateSource: Send {
     /// always in log order, for a long fan-out lets others pass. Positions
     /// from before a restart are ignored.
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>);
-
-    /// Forgets every record handed out but not settled, and goes on from
-    /// these offsets.
-    fn rewind(&mut self, offsets: &[(Partition, i64)]);
 }
 
 /// What became of a record.
@@ -312,7 +309,8 @@ pub trait Committer: Send {
     /// The offsets to go on from, and the states that have something pending:
     /// a held update or an unfinished fan-out. Called first, after every commit
     /// whose outcome is unknown, and when partitions came or went; there may be
-    /// none at all.
+    /// none at all. The source of the same worker forgets every record that it handed
+    /// out and that is not settled, and goes on from these offsets too.
     ///
     /// # Errors
     /// The store is away; try again. Or partitions came or went meanwhile.

@@ -42,6 +42,14 @@ pub struct ProductState {
     pub fan_out: Option<Box<FanOut>>,
 }
 
+impl ProductState {
+    /// Whether removals of the product's told once-watches have to wait: a fan-out is
+    /// unfinished, and one that is resumed reads its first rows again to know whom it told.
+    pub fn holds_removals(&self) -> bool {
+        self.fan_out.is_some()
+    }
+}
+
 /// A price that was evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluated {

@@ -3,6 +3,7 @@
 //! seen; watermarks and ends of partitions would not do there, for to a reader
 //! of committed records they mean the last stable offset.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
@@ -16,7 +17,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::queries::{away, partitions_of};
-use crate::limits::{CALL_MS, EVENT_POLL_MS, TAKE_OVER_MS};
+use crate::limits::{CALL_MS, EVENT_POLL_MS, TAIL_RECORDS, TAKE_OVER_MS};
 use crate::settings::Settings;
 
 /// A record of a topic that is read by key and value alone.
@@ -70,6 +71,7 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
 pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("isolation.level", "read_uncommitted").set("group.id", group);
+    config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     BaseConsumer::from_config_and_context(&config, Logged::default())
         .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
 }
@@ -128,6 +130,37 @@ pub fn read_stable(
     read_to_ends(consumer, topic, &from_the_beginning(partitions), |message| {
         see(Logline::of(message)).map(|()| Read::On)
     })
+}
+
+/// The last record of each of these partitions that `pick` takes, up to what this consumer
+/// sees now. A partition is read from its beginning only if there is none near its end.
+///
+/// # Errors
+/// The cluster is away.
+pub fn last_of_each<T>(
+    consumer: &BaseConsumer<Logged>,
+    topic: &str,
+    partitions: &[Partition],
+    pick: impl Fn(&Logline<'_>) -> Option<T>,
+) -> Result<BTreeMap<Partition, T>, Error> {
+    let mut found = BTreeMap::new();
+    let mut near_the_end = Vec::new();
+    for partition in partitions {
+        let wait = Duration::from_millis(CALL_MS);
+        let (first, end) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        near_the_end.push((*partition, first.max(end - TAIL_RECORDS)));
+    }
+    let mut from = near_the_end;
+    for _ in 0..2 {
+        read_to_ends(consumer, topic, &from, |message| {
+            let line = Logline::of(message);
+            found.extend(pick(&line).map(|picked| (line.partition, picked)));
+            Ok(Read::On)
+        })?;
+        from.retain(|(partition, offset)| *offset > 0 && !found.contains_key(partition));
+        from.iter_mut().for_each(|(_, offset)| *offset = 0);
+    }
+    Ok(found)
 }
 
 /// Reads these partitions from these offsets, or the beginning of what is kept,

@@ -8,4 +8,5 @@ pub(crate) mod marker_reader;
 pub(crate) mod original_position;
 pub(crate) mod queries;
 pub(crate) mod raw;
+pub(crate) mod reserved_keys;
 pub(crate) mod token;

@@ -12,8 +12,28 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::client::log::Logged;
 use crate::limits::{CALL_MS, CAUSE_MS, ROOM_POLL_MS};
 
-/// The offsets that the consumer's group committed, where there are any; one
-/// that reads what is not committed waits for no transaction.
+/// Metadata of the offsets that engines commit. Offsets that a person sets with a tool of
+/// Kafka have none, or other metadata.
+pub const OFFSET_METADATA: &str = "pricedrop";
+
+/// An offset that a group committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// The next offset to read.
+    pub next: i64,
+    /// Whether an engine committed it. Otherwise a person did, with a tool of Kafka.
+    pub by_engine: bool,
+}
+
+impl GroupOffset {
+    /// As an engine commits it.
+    pub fn of_engine(next: i64) -> GroupOffset {
+        GroupOffset { next, by_engine: true }
+    }
+}
+
+/// The offsets that the consumer's group committed, where there are any. A consumer that
+/// reads uncommitted records does not wait for pending transactions.
 ///
 /// # Errors
 /// The cluster is away.
@@ -21,7 +41,7 @@ pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partitions: &[Partition],
-) -> Result<BTreeMap<Partition, i64>, Error> {
+) -> Result<BTreeMap<Partition, GroupOffset>, Error> {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, partition.0);
@@ -32,7 +52,8 @@ pub fn committed<C: ConsumerContext>(
     for one in committed.elements() {
         one.error().map_err(away)?;
         if let Offset::Offset(offset) = one.offset() {
-            offsets.insert(Partition(one.partition()), offset);
+            let by_engine = one.metadata() == OFFSET_METADATA;
+            offsets.insert(Partition(one.partition()), GroupOffset { next: offset, by_engine });
         }
     }
     Ok(offsets)

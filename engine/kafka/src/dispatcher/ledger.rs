@@ -1,38 +1,38 @@
 //! What a dispatcher writes to Kafka and reads from there: offsets and
 //! retries, of the partitions that are its own. Every call blocks.
 //!
-//! A partition is taken over as product states are: the group's offset O,
-//! a marker in the retry topic written in a transaction with O, the topic read
-//! up to that marker, and only then the notifications from O on.
+//! Partitions are acquired by the steps of [`Acquisition`]: a marker in the retry topic is
+//! written in a transaction with the group's offset, the topic is read up to that marker,
+//! and only then the notifications from that offset on.
 //!
-//! Invariant: an entry, its end and an offset are written in transactions that
-//! carry the settled offset of each of their partitions through the fence. So
-//! a worker that was paused cannot put an old attempt over a tombstone.
+//! Invariant: a retry, its end and an offset are written in transactions that carry the
+//! settled offset of each of their partitions through the fence. So a worker that was
+//! paused cannot put an old attempt over a tombstone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::{CommitError, Error};
 
-use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
+use crate::client::queries::GroupOffset;
 use crate::client::raw::Records;
+use crate::client::reserved_keys::Position;
+use crate::dispatcher::acquire::{Dispatcher, Restored};
 use crate::dispatcher::options::DispatchOptions;
-use crate::dispatcher::retries_topic::{self, Entry};
-use crate::group::acquisition::Acquisition;
+use crate::dispatcher::retries_topic;
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
+use crate::group::session::Sessions;
 use crate::group::transactions::{Fence, Transactions};
-use crate::settings::{Delivery, Start};
+use crate::settings::Delivery;
 
 /// How often a transaction that did nothing is tried before its caller is told.
 const TRIES: usize = 5;
 
-/// A partition that was taken over.
-struct Owned {
-    epoch: u64,
-    /// Everything below is confirmed, safely queued, or dead.
-    settled: i64,
+/// What a dispatcher keeps of a partition that it serves. Everything below the next offset
+/// of its session is confirmed, safely queued, or dead.
+struct Kept {
     /// Whether all that was read of it was read since it became ours, as far
     /// as the dispatcher knows.
     known: bool,
@@ -49,16 +49,6 @@ pub struct Writes {
     pub offsets: Vec<(Partition, i64)>,
 }
 
-/// A partition's entries, as its retry topic has them.
-pub struct Restored {
-    /// The partition.
-    pub partition: Partition,
-    /// The next offset of the retry topic behind the marker.
-    pub behind: i64,
-    /// What waits.
-    pub waiting: Vec<Retry>,
-}
-
 /// The ledger of one dispatcher.
 pub struct Ledger {
     options: DispatchOptions,
@@ -66,11 +56,9 @@ pub struct Ledger {
     group: String,
     member: Arc<GroupConsumer>,
     transactions: Transactions,
-    owned: BTreeMap<Partition, Owned>,
-    version: u64,
+    sessions: Sessions<Kept>,
     /// A partition went away since the dispatcher went back.
     moving: bool,
-    counts_compared: bool,
 }
 
 impl Ledger {
@@ -83,10 +71,8 @@ impl Ledger {
             options,
             member,
             transactions,
-            owned: BTreeMap::new(),
-            version: 0,
+            sessions: Sessions::default(),
             moving: false,
-            counts_compared: false,
         }
     }
 
@@ -95,141 +81,65 @@ impl Ledger {
         self.moving
     }
 
-    /// Whether all was taken over that the group gave, be it nothing.
+    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// it assigned none.
     pub fn assignment_is_ready(&self) -> bool {
-        self.member.assignment_is_ready(self.version)
+        self.sessions.is_ready(&self.member)
     }
 
-    /// The partitions that were taken over.
+    /// The partitions that are served.
     pub fn owned(&self) -> BTreeSet<Partition> {
-        self.owned.keys().copied().collect()
+        self.sessions.iter().map(|(partition, _)| partition).collect()
     }
 
-    /// Lets go of what moved, and takes over what came. Those that came are
-    /// read once [`Ledger::read_on`] says so.
+    /// Drops the partitions that were lost, and acquires the new ones. Those are read once
+    /// [`Ledger::read_on`] says so.
     ///
     /// # Errors
-    /// The cluster is away; try again. What is gone is gone already.
+    /// The cluster is away; try again. Lost partitions are dropped all the same.
     pub fn follow(&mut self, token: u64) -> Result<Vec<Restored>, Error> {
         let version = self.member.version();
-        if version == self.version {
+        if version == self.sessions.version() {
             return Ok(Vec::new());
         }
-        self.let_go();
-        let new: Vec<PartitionEpoch> =
-            self.member.held().into_iter().filter(|(p, _)| !self.owned.contains_key(p)).collect();
-        let taken = self.take_over(&new, token)?;
-        self.version = version;
-        Ok(taken)
-    }
-
-    /// Forgets partitions that moved; whether there were any.
-    fn let_go(&mut self) -> bool {
-        let held: BTreeMap<Partition, u64> = self.member.held().into_iter().collect();
-        let before = self.owned.len();
-        self.owned.retain(|partition, owned| held.get(partition) == Some(&owned.epoch));
-        let gone = self.owned.len() < before;
-        self.moving |= gone;
-        gone
-    }
-
-    fn take_over(&mut self, new: &[PartitionEpoch], token: u64) -> Result<Vec<Restored>, Error> {
-        if new.is_empty() {
-            // It may have had something before.
-            let nothing = self.owned.is_empty() && self.member.assignment_is_ready(self.member.version());
-            return if nothing { self.abort_hanging(&[]).map(|()| Vec::new()) } else { Ok(Vec::new()) };
-        }
-        self.compare_counts()?;
-        self.abort_hanging(new)?;
-        let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
-        let committed = self.member.committed(&partitions)?;
-        let mut offsets = Vec::new();
-        for partition in &partitions {
-            offsets.push((*partition, self.first_offset(*partition, committed.get(partition).copied())?));
-        }
-        let restored = self.restore(new, &offsets, token)?;
-        for ((partition, epoch), (_, settled)) in new.iter().zip(offsets) {
-            self.owned.insert(*partition, Owned { epoch: *epoch, settled, known: !self.moving });
-        }
-        tracing::info!(?partitions, "partitions of notifications taken over");
+        self.drop_lost();
+        let held = self.member.held();
+        let new = self.sessions.to_acquire(&held);
+        let nothing = held.is_empty() && self.member.assignment_is_ready(version);
+        let restored = match nothing || !new.is_empty() {
+            true => self.acquire(&new, token)?,
+            false => Vec::new(),
+        };
+        self.sessions.complete(version);
         Ok(restored)
     }
 
-    /// The steps that a notifier takes, too, and the topic of the retries.
-    fn steps(&mut self) -> (Acquisition<'_>, &str) {
-        let settings = &self.options.settings;
-        let steps = Acquisition {
-            settings,
-            group: &self.group,
-            member: &self.member,
-            transactions: &mut self.transactions,
-        };
-        (steps, &settings.topics.retries)
+    /// Drops the partitions that were lost; whether there were any.
+    fn drop_lost(&mut self) -> bool {
+        let lost = self.sessions.drop_lost(&self.member.held()) > 0;
+        self.moving |= lost;
+        lost
     }
 
-    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
-        let (mut steps, topic) = self.steps();
-        let group = steps.group;
-        steps.abort_hanging(held, &[topic], |records, partition| {
-            retries_topic::push_marker(records, partition, 0, group);
-        })
-    }
-
-    fn compare_counts(&mut self) -> Result<(), Error> {
-        if self.counts_compared {
-            return Ok(());
+    fn acquire(&mut self, new: &[PartitionEpoch], token: u64) -> Result<Vec<Restored>, Error> {
+        let (dispatcher, transactions) = self.parts();
+        let acquired = dispatcher.acquisition(transactions).run(new, token)?.acquired;
+        let known = !self.moving;
+        let mut restored = Vec::new();
+        for one in acquired {
+            self.sessions.serve(one.held, one.offset.next, Kept { known });
+            restored.push(one.stored);
         }
-        let reader = reader(&self.options.settings)?;
-        let (steps, topic) = self.steps();
-        steps.same_partition_count(&reader, &[topic])?;
-        self.counts_compared = true;
-        Ok(())
-    }
-
-    /// Where to go on: nobody mails every user by switching a dispatcher on.
-    fn first_offset(&self, partition: Partition, committed: Option<i64>) -> Result<i64, Error> {
-        let (low, high) = self.member.watermarks(partition)?;
-        let topic = &self.options.settings.topics.notifications;
-        let again = |what: &str| {
-            tracing::error!(
-                topic,
-                partition = partition.0,
-                "{what}: all notifications that are kept are looked at again, and those that were delivered are \
-                 passed over"
-            );
-            Ok(low)
-        };
-        match (committed, self.options.start) {
-            (Some(offset), _) if offset > high => again("the group's offset is behind the end of the topic"),
-            (Some(offset), _) if offset >= low => Ok(offset),
-            (Some(offset), _) => {
-                let lost = low - offset;
-                tracing::error!(topic, partition = partition.0, lost, "notifications were deleted unread");
-                Ok(low)
-            }
-            (None, _) if low == high => Ok(low),
-            (None, Some(Start::Earliest)) => Ok(low),
-            (None, _) if self.was_read(partition)? => again("the group's offset expired, or was deleted"),
-            (None, Some(Start::Latest)) => Ok(high),
-            (None, None) => Err(Error::Broken(format!(
-                "group {} reads {topic} for the first time, and it holds notifications already: say where to \
-                 start with stream.start = \"latest\" or \"earliest\"",
-                self.group
-            ))),
+        if !new.is_empty() {
+            let partitions: Vec<Partition> = new.iter().map(|(partition, _)| *partition).collect();
+            tracing::info!(?partitions, "partitions of notifications acquired");
         }
+        Ok(restored)
     }
 
-    /// Whether somebody of our group took this partition over before.
-    fn was_read(&self, partition: Partition) -> Result<bool, Error> {
-        let (settings, ours) = (&self.options.settings, &self.group);
-        let mut found = false;
-        read_stable(&reader(settings)?, &settings.topics.retries, &[partition], |line| {
-            if let Entry::Marker(_, group) = retries_topic::read(line.partition, line.key, line.value) {
-                found = group == *ours;
-            }
-            Ok(())
-        })?;
-        Ok(found)
+    fn parts(&mut self) -> (Dispatcher<'_>, &mut Transactions) {
+        let dispatcher = Dispatcher { options: &self.options, group: &self.group, member: &self.member };
+        (dispatcher, &mut self.transactions)
     }
 
     /// What waits in partitions that are ours already, read anew.
@@ -241,81 +151,29 @@ impl Ledger {
         partitions: &BTreeSet<Partition>,
         token: u64,
     ) -> Result<Vec<Restored>, Error> {
-        self.let_go();
-        let ours = self.owned.iter().filter(|(partition, _)| partitions.contains(partition));
-        let (held, offsets): (Vec<PartitionEpoch>, Vec<_>) =
-            ours.map(|(p, owned)| ((*p, owned.epoch), (*p, owned.settled))).unzip();
-        if held.is_empty() {
+        self.drop_lost();
+        let ours = self.sessions.iter().filter(|(partition, _)| partitions.contains(partition));
+        let ours: Vec<_> =
+            ours.map(|(partition, session)| ((partition, session.epoch), session.next)).collect();
+        if ours.is_empty() {
             return Ok(Vec::new());
         }
-        self.abort_hanging(&held)?;
-        self.restore(&held, &offsets, token)
-    }
-
-    fn restore(
-        &mut self,
-        held: &[PartitionEpoch],
-        offsets: &[(Partition, i64)],
-        token: u64,
-    ) -> Result<Vec<Restored>, Error> {
-        let mut records = Records::default();
-        for (partition, _) in held {
-            retries_topic::push_marker(&mut records, *partition, token, &self.group);
-        }
-        let (mut steps, topic) = self.steps();
-        steps.write(held, offsets, topic, records)?;
-        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
-        self.read_back(&partitions, token)
-    }
-
-    fn read_back(&self, partitions: &[Partition], token: u64) -> Result<Vec<Restored>, Error> {
-        let settings = &self.options.settings;
-        let topic = &settings.topics.retries;
-        let mut waiting: HashMap<Partition, HashMap<String, Retry>> = HashMap::new();
-        let mut behind = BTreeMap::new();
-        let version = self.member.version();
-        let wanted = || self.member.unmoved_since(version);
-        read_to_markers(&reader(settings)?, topic, partitions, wanted, |line| {
-            let waiting = waiting.entry(line.partition).or_default();
-            match retries_topic::read(line.partition, line.key, line.value) {
-                Entry::Waits(retry) => drop(waiting.insert(retry.key.clone(), *retry)),
-                Entry::Done(key) => drop(waiting.remove(&key)),
-                Entry::Marker(found, _) if found == token => {
-                    behind.insert(line.partition, line.offset + 1);
-                    return Ok(Read::Done);
-                }
-                Entry::Marker(..) => {}
-                Entry::Unreadable(why) => {
-                    tracing::error!(
-                        topic,
-                        partition = line.partition.0,
-                        offset = line.offset,
-                        why,
-                        "no retry"
-                    );
-                }
-            }
-            Ok(Read::On)
-        })?;
-        let restored = behind.into_iter().map(|(partition, behind)| {
-            let waiting = waiting.remove(&partition).unwrap_or_default().into_values().collect();
-            Restored { partition, behind, waiting }
-        });
-        Ok(restored.collect())
+        let (dispatcher, transactions) = self.parts();
+        let acquired = dispatcher.acquisition(transactions).run_again(ours, token)?;
+        Ok(acquired.into_iter().map(|one| one.stored).collect())
     }
 
     /// Reads the notifications of these partitions on.
     pub fn read_on(&self, partitions: &[Partition]) {
-        let settled = |partition: &Partition| Some((*partition, self.owned.get(partition)?.settled));
+        let settled = |partition: &Partition| Some((*partition, self.sessions.get(*partition)?.next));
         self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
     /// Goes back to what is settled, everywhere: the dispatcher forgets what it
     /// read so far.
     pub fn go_back(&mut self) {
-        let all: Vec<Partition> = self.owned.keys().copied().collect();
-        self.read_on(&all);
-        self.owned.values_mut().for_each(|owned| owned.known = true);
+        self.member.resume(&self.sessions.offsets());
+        self.sessions.iter_mut().for_each(|(_, session)| session.kept.known = true);
         self.moving = false;
     }
 
@@ -331,14 +189,15 @@ impl Ledger {
             if held.is_empty() {
                 return Ok(());
             }
-            self.abort_hanging(&held)?;
+            let (dispatcher, transactions) = self.parts();
+            dispatcher.acquisition(transactions).end_hanging(&held)?;
             match self.transact(&held, &offsets, &mut records) {
                 Ok(()) => {
                     self.settle(&offsets);
                     return Ok(());
                 }
                 Err(CommitError::Fenced(reason)) => {
-                    if !self.let_go() {
+                    if !self.drop_lost() {
                         return Err(Error::Unavailable(reason));
                     }
                     why = reason;
@@ -354,8 +213,8 @@ impl Ledger {
     fn ours(&self, writes: &[Writes]) -> (Vec<PartitionEpoch>, Vec<(Partition, i64)>, Records) {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         for (partition, offset) in writes.iter().flat_map(|one| &one.offsets) {
-            if let Some(owned) = self.owned.get(partition).filter(|owned| owned.known) {
-                let next = next.entry(*partition).or_insert(owned.settled);
+            if let Some(session) = self.sessions.get(*partition).filter(|session| session.kept.known) {
+                let next = next.entry(*partition).or_insert(session.next);
                 *next = (*next).max(*offset);
             }
         }
@@ -365,22 +224,24 @@ impl Ledger {
             put.chain(one.done.iter().map(|retry| (retry, false)))
         });
         for (retry, waits) in entries {
-            let Some(owned) = self.owned.get(&retry.partition) else { continue };
-            next.entry(retry.partition).or_insert(owned.settled);
+            let Some(session) = self.sessions.get(retry.partition) else { continue };
+            next.entry(retry.partition).or_insert(session.next);
             match waits {
                 true => retries_topic::push(&mut records, retry),
                 false => retries_topic::push_done(&mut records, retry),
             }
         }
-        let epoch = |(partition, _): (&Partition, &i64)| Some((*partition, self.owned.get(partition)?.epoch));
-        let held = next.iter().filter_map(epoch).collect();
-        (held, next.into_iter().collect(), records)
+        for (partition, next) in &next {
+            Position::push(&mut records, *partition, *next, &self.options.transactional_id);
+        }
+        let held = self.sessions.epochs_of(next.keys().copied());
+        (held.expect("each has a session, as was looked up above"), next.into_iter().collect(), records)
     }
 
     fn settle(&mut self, offsets: &[(Partition, i64)]) {
         for (partition, offset) in offsets {
-            if let Some(owned) = self.owned.get_mut(partition) {
-                owned.settled = owned.settled.max(*offset);
+            if let Some(session) = self.sessions.get_mut(*partition) {
+                session.next = session.next.max(*offset);
             }
         }
     }
@@ -392,7 +253,9 @@ impl Ledger {
         records: &mut Records,
     ) -> Result<(), CommitError> {
         let topic = &self.options.settings.topics.retries;
-        let fence = Fence { member: &self.member, held, offsets };
+        let offset = |(partition, next): &(Partition, i64)| (*partition, GroupOffset::of_engine(*next));
+        let offsets: Vec<_> = offsets.iter().map(offset).collect();
+        let fence = Fence { member: &self.member, held, offsets: &offsets };
         self.transactions.commit_records(&fence, topic, records)
     }
 }

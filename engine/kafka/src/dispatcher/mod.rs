@@ -14,6 +14,7 @@
 //! come into the index is read from the topic again; nothing is the other way
 //! round but due times of entries that are taken.
 
+pub(crate) mod acquire;
 pub(crate) mod handle;
 pub(crate) mod ledger;
 pub(crate) mod notifications;

@@ -11,6 +11,7 @@ use pricedrop_model::{Notification, Partition, Position, Record, WallTime};
 use tokio::time::Instant;
 
 use crate::api::dead_letters::KafkaDeadLetters;
+use crate::client::reserved_keys::is_empty_marker;
 use crate::dispatcher::handle::Handle;
 use crate::dispatcher::ledger::Writes;
 use crate::limits::{DEAD_TEXT_BYTES, NOTIFICATION_BYTES};
@@ -45,6 +46,7 @@ impl KafkaNotifications {
     fn take_in(&mut self, records: Vec<Record>) {
         for record in records {
             match read(&record) {
+                _ if is_empty_marker(record.key.as_deref(), record.value.as_deref()) => {}
                 Ok(notification) => self.ready.push_back((record.position, notification)),
                 Err(reason) => self.dead.push(dead_item(&record, &reason)),
             }

@@ -5,6 +5,7 @@
 //! | Key | Value |
 //! |---|---|
 //! | delivery key | the entry as JSON; none: confirmed or dead |
+//! | `\0position` | the next offset of the notifications, as last committed, and who stored it |
 //! | `\0marker` | a token and the group of whoever took over last |
 //!
 //! An entry with the header `pricedrop.replay` was written by somebody who may
@@ -14,9 +15,8 @@ use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 
 use crate::client::raw::{Records, Value};
+use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
-/// The reserved key of the marker: no delivery's key begins with a zero byte.
-pub const MARKER: &[u8] = b"\0marker";
 /// The header of an entry from elsewhere.
 pub const REPLAY: &str = "pricedrop.replay";
 
@@ -29,6 +29,8 @@ pub enum Entry {
     Done(String),
     /// Somebody of this group took over.
     Marker(u64, String),
+    /// The next offset of the notifications.
+    Position(Position),
     /// None of ours; why.
     Unreadable(String),
 }
@@ -69,6 +71,10 @@ pub fn read(partition: Partition, key: Option<&[u8]>, value: Option<&[u8]>) -> E
                 Entry::Marker(u64::from_be_bytes(*token), String::from_utf8_lossy(group).into_owned())
             }
             None => Entry::Unreadable("a marker without a token".into()),
+        },
+        Some(value) if key == POSITION => match Position::read(Some(value)) {
+            Some(position) => Entry::Position(position),
+            None => Entry::Unreadable("a position without an offset".into()),
         },
         Some(value) => match serde_json::from_slice::<Retry>(value) {
             Ok(retry) => Entry::Waits(Box::new(Retry { partition, ..retry })),

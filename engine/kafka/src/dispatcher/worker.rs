@@ -14,8 +14,9 @@ use pricedrop_model::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::client::token::fresh_token;
+use crate::dispatcher::acquire::Restored;
 use crate::dispatcher::handle::{Answer, Request, View};
-use crate::dispatcher::ledger::{Ledger, Restored, Writes};
+use crate::dispatcher::ledger::{Ledger, Writes};
 use crate::dispatcher::options::DispatchOptions;
 use crate::dispatcher::replays::Follower;
 use crate::group::group_consumer::GroupConsumer;
@@ -237,9 +238,9 @@ impl Worker {
 
     /// Makes the index of these partitions from what their topic has.
     async fn fill(&mut self, restored: Vec<Restored>, token: u64) {
-        let mut behind = BTreeMap::new();
-        for Restored { partition, behind: next, waiting } in restored {
-            behind.insert(partition, next);
+        let mut follow_from = BTreeMap::new();
+        for Restored { partition, next, waiting } in restored {
+            follow_from.insert(partition, next);
             match fill_one(&*self.index, Owned { partition, token }, &waiting).await {
                 Ok(Kept::Done) => {
                     self.lost.remove(&partition);
@@ -252,7 +253,7 @@ impl Worker {
                 }
             }
         }
-        self.follower.follow(behind);
+        self.follower.follow(follow_from);
     }
 
     /// Brings entries into the index that were written elsewhere.

@@ -1,29 +1,100 @@
-//! The steps by which partitions are acquired, the same for notifiers and dispatchers:
+//! The acquisition of partitions, the same for notifiers and dispatchers:
 //!
-//! 1. the topics have as many partitions as each other;
-//! 2. what earlier producers left open is aborted;
+//! 1. the owner's topics have as many partitions as the input;
+//! 2. transactions that earlier producers left open are ended;
 //! 3. the owner decides from which offset each partition is read;
 //! 4. a transaction writes a marker with a fresh token, and sends those offsets;
 //! 5. the owner reads what is stored up to that marker.
 //!
-//! Invariant: step 4 fences off whoever had the partitions before. A transaction of theirs
-//! sends offsets, too, and the group no longer knows its member, so nothing of theirs can
-//! come after the marker.
+//! Invariant: step 4 fences off the previous owner. Its transactions send offsets too, and
+//! the group no longer knows its member, so nothing of it can come after the marker.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{open_partitions, reader, reader_of_all};
-use crate::client::queries::partitions_of;
-use crate::client::raw::Records;
+use crate::client::marker_reader::{Logline, last_of_each, open_partitions, reader, reader_of_all};
+use crate::client::queries::{GroupOffset, committed, partitions_of};
+use crate::client::raw::{Records, Value};
+use crate::client::reserved_keys::{MARKER, Position};
+use crate::client::token::fresh_token;
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
+use crate::group::hanging::{Ending, StoredPositions, ending};
 use crate::group::transactions::{Fence, Transactions};
 use crate::settings::Settings;
 
-/// Who acquires.
-pub struct Acquisition<'a> {
+/// Where the group begins to read each partition, or why a person has to decide.
+pub type FirstOffsets = BTreeMap<Partition, Result<GroupOffset, String>>;
+
+/// What a notifier and a dispatcher do differently.
+pub trait Owner {
+    /// What it stores about a partition.
+    type Stored;
+
+    /// The topic it stores that in. It has a partition for each of the input.
+    fn topic(&self) -> &str;
+
+    /// The other topics that its transactions write to.
+    fn other_topics(&self) -> Vec<&str>;
+
+    /// Those that must have as many partitions as the input.
+    fn topics_by_partition(&self) -> Vec<&str>;
+
+    /// The position that a record of its topic stores, if it is one.
+    fn position(&self, line: &Logline<'_>) -> Option<Position>;
+
+    /// Appends a marker to records of its topic. `first`: the partition was never read, or
+    /// is not read on from the group's offset.
+    fn push_marker(&self, records: &mut Records, partition: Partition, token: u64, first: Option<i64>);
+
+    /// From which offset each partition is read, given the offsets that the group committed.
+    ///
+    /// # Errors
+    /// The cluster is away, or a person has to look.
+    fn first_offsets(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        partitions: &[Partition],
+        committed: &BTreeMap<Partition, GroupOffset>,
+    ) -> Result<FirstOffsets, Error>;
+
+    /// Reads what is stored about these partitions, up to the marker with this token.
+    ///
+    /// # Errors
+    /// The cluster is away, or the partitions moved meanwhile.
+    fn read_stored(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        partitions: &[Partition],
+        token: u64,
+    ) -> Result<BTreeMap<Partition, Self::Stored>, Error>;
+}
+
+/// A partition that was acquired.
+pub struct Acquired<S> {
+    /// The partition, as it is assigned.
+    pub held: PartitionEpoch,
+    /// The group's offset.
+    pub offset: GroupOffset,
+    /// Whether the group had another offset, or none.
+    pub first: bool,
+    /// What is stored about it.
+    pub stored: S,
+}
+
+/// Partitions after their acquisition.
+pub struct Outcome<S> {
+    /// Those that can be read.
+    pub acquired: Vec<Acquired<S>>,
+    /// Those that wait for a person, and why.
+    pub stopped: BTreeMap<Partition, String>,
+}
+
+/// A worker that acquires partitions.
+pub struct Acquisition<'a, O> {
     /// The cluster and the topics.
     pub settings: &'a Settings,
     /// The consumer group.
@@ -32,20 +103,90 @@ pub struct Acquisition<'a> {
     pub member: &'a GroupConsumer,
     /// Our producer.
     pub transactions: &'a mut Transactions,
+    /// Notifier or dispatcher.
+    pub owner: &'a O,
 }
 
-impl Acquisition<'_> {
-    /// How many partitions the topic that is read has, and so do these.
+impl<O: Owner> Acquisition<'_, O> {
+    /// Acquires these partitions. If there are none, it only ends what earlier producers
+    /// left open: this member may have had partitions before. The markers carry `token`.
     ///
     /// # Errors
-    /// One has another number, or the cluster is away.
-    pub fn same_partition_count(
-        &self,
+    /// The cluster is away; partitions moved meanwhile; or a person has to look.
+    pub fn run(&mut self, held: &[PartitionEpoch], token: u64) -> Result<Outcome<O::Stored>, Error> {
+        if held.is_empty() {
+            self.end_hanging(held)?;
+            return Ok(Outcome { acquired: Vec::new(), stopped: BTreeMap::new() });
+        }
+        let reader = reader(self.settings)?;
+        self.compare_partition_counts(&reader)?;
+        self.end_hanging(held)?;
+        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        let committed = self.member.committed(&partitions)?;
+        let mut first = self.owner.first_offsets(&reader, &partitions, &committed)?;
+        let (mut ours, mut stopped) = (Vec::new(), BTreeMap::new());
+        for (partition, epoch) in held {
+            match first.remove(partition) {
+                Some(Ok(offset)) => ours.push(((*partition, *epoch), offset)),
+                Some(Err(why)) => drop(stopped.insert(*partition, why)),
+                None => {}
+            }
+        }
+        let is_first = |partition: Partition, offset: GroupOffset| committed.get(&partition) != Some(&offset);
+        let acquired = self.take(&reader, ours, token, is_first)?;
+        Ok(Outcome { acquired, stopped })
+    }
+
+    /// Reads what is stored about partitions that are ours already, again.
+    ///
+    /// # Errors
+    /// The cluster is away, or partitions moved meanwhile.
+    pub fn run_again(
+        &mut self,
+        ours: Vec<(PartitionEpoch, i64)>,
+        token: u64,
+    ) -> Result<Vec<Acquired<O::Stored>>, Error> {
+        let held: Vec<PartitionEpoch> = ours.iter().map(|(held, _)| *held).collect();
+        self.end_hanging(&held)?;
+        let ours = ours.into_iter().map(|(held, next)| (held, GroupOffset::of_engine(next))).collect();
+        self.take(&reader(self.settings)?, ours, token, |_, _| false)
+    }
+
+    /// Steps 4 and 5.
+    fn take(
+        &mut self,
         reader: &BaseConsumer<Logged>,
-        topics: &[&str],
-    ) -> Result<usize, Error> {
+        ours: Vec<(PartitionEpoch, GroupOffset)>,
+        token: u64,
+        is_first: impl Fn(Partition, GroupOffset) -> bool,
+    ) -> Result<Vec<Acquired<O::Stored>>, Error> {
+        if ours.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut records = Records::default();
+        for ((partition, _), offset) in &ours {
+            let first = is_first(*partition, *offset).then_some(offset.next);
+            self.owner.push_marker(&mut records, *partition, token, first);
+        }
+        let (held, offsets): (Vec<PartitionEpoch>, Vec<_>) =
+            ours.iter().map(|(held, offset)| (*held, (held.0, *offset))).unzip();
+        self.write(&held, &offsets, records)?;
+        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        let mut stored = self.owner.read_stored(reader, &partitions, token)?;
+        let acquired = ours.into_iter().filter_map(|(held, offset)| {
+            let stored = stored.remove(&held.0)?;
+            Some(Acquired { held, offset, first: is_first(held.0, offset), stored })
+        });
+        Ok(acquired.collect())
+    }
+
+    /// How many partitions the input has, as do the owner's topics.
+    ///
+    /// # Errors
+    /// A topic has another number, or the cluster is away.
+    pub fn compare_partition_counts(&self, reader: &BaseConsumer<Logged>) -> Result<usize, Error> {
         let expected = self.member.partitions()?;
-        for topic in topics {
+        for topic in self.owner.topics_by_partition() {
             let count = partitions_of(reader, topic)?;
             if count != expected {
                 return Err(Error::Broken(format!(
@@ -58,54 +199,78 @@ impl Acquisition<'_> {
         Ok(expected)
     }
 
-    /// Aborts what earlier producers may have left open in the group's offsets and in
-    /// these topics. Otherwise offsets might stay undecided for good, and records of a
-    /// commit that failed be seen with those of the next one. `mark` adds a record that
-    /// means nothing.
-    ///
-    /// # Errors
-    /// The cluster is away, or a partition moved.
-    pub fn abort_hanging(
-        &mut self,
-        held: &[PartitionEpoch],
-        topics: &[&str],
-        mark: impl Fn(&mut Records, Partition),
-    ) -> Result<(), Error> {
-        self.transactions.prepare()?;
-        if !self.transactions.may_have_hanging() {
-            return Ok(());
-        }
-        let (reader, all) = (reader(self.settings)?, reader_of_all(self.settings, self.group)?);
-        let mut open = Vec::new();
-        for topic in topics {
-            open.push((topic, open_partitions(&reader, &all, topic)?));
-        }
-        self.transactions.abort_hanging_transactions(self.member, held, &all, |producer| {
-            open.into_iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
-                |(topic, partitions)| {
-                    let mut records = Records::default();
-                    partitions.into_iter().for_each(|partition| mark(&mut records, partition));
-                    producer.send(topic, &mut records)
-                },
-            )
-        })
-    }
-
-    /// Writes these records and sends these offsets in one transaction.
+    /// Writes records to the owner's topic and sends these offsets, in one transaction.
     ///
     /// # Errors
     /// A partition moved, or the cluster is away: acquire again.
     pub fn write(
         &mut self,
         held: &[PartitionEpoch],
-        offsets: &[(Partition, i64)],
-        topic: &str,
+        offsets: &[(Partition, GroupOffset)],
         mut records: Records,
     ) -> Result<(), Error> {
         let fence = Fence { member: self.member, held, offsets };
-        self.transactions.commit_records(&fence, topic, &mut records).map_err(|error| match error {
+        let written = self.transactions.commit_records(&fence, self.owner.topic(), &mut records);
+        written.map_err(|error| match error {
             CommitError::Fenced(why) => Error::Moved(why),
             CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
         })
+    }
+
+    /// Ends what earlier producers of our transactional id may have left open, in the
+    /// group's offsets and in the topics that they wrote to. Once for each producer.
+    ///
+    /// # Errors
+    /// The cluster is away, or a partition moved.
+    pub fn end_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
+        self.transactions.prepare()?;
+        if !self.transactions.may_have_hanging() {
+            return Ok(());
+        }
+        let (reader, all) = (reader(self.settings)?, reader_of_all(self.settings, self.group)?);
+        let mut open = Vec::new();
+        for topic in std::iter::once(self.owner.topic()).chain(self.owner.other_topics()) {
+            open.push((topic.to_owned(), open_partitions(&reader, &all, topic)?));
+        }
+        let ending = self.ending(&reader, &all, held)?;
+        let (owner, token) = (self.owner, fresh_token());
+        self.transactions.end_hanging(self.member, held, &ending, |producer| {
+            open.iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
+                |(topic, partitions)| {
+                    let mut records = Records::default();
+                    for partition in partitions {
+                        match topic == owner.topic() {
+                            true => owner.push_marker(&mut records, *partition, token, None),
+                            false => records.push(partition.0, MARKER, |_| Value::Tombstone),
+                        }
+                    }
+                    producer.send(topic, &mut records)
+                },
+            )
+        })
+    }
+
+    /// How it is ended. The group's offsets may be undecided, so no transaction is waited for.
+    fn ending(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        all: &BaseConsumer<Logged>,
+        held: &[PartitionEpoch],
+    ) -> Result<Ending, Error> {
+        let ours: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+        // A transaction without an offset would not reach the group's coordinator.
+        let sent = if ours.is_empty() { vec![Partition(0)] } else { ours.clone() };
+        let now = committed(all, self.member.topic(), &sent)?;
+        let none = GroupOffset { next: 0, by_engine: false };
+        let offsets = sent.into_iter().map(|one| (one, now.get(&one).copied().unwrap_or(none))).collect();
+        let topic = self.owner.topic();
+        let position = |line: &Logline<'_>| self.owner.position(line);
+        let mut committed = last_of_each(reader, topic, &ours, position)?;
+        let mut last = last_of_each(all, topic, &ours, position)?;
+        let stored = ours.iter().collect::<BTreeSet<_>>().into_iter().map(|partition| {
+            let (committed, last) = (committed.remove(partition), last.remove(partition));
+            (*partition, StoredPositions { committed, last })
+        });
+        Ok(ending(self.transactions.id(), offsets, &stored.collect()))
     }
 }

@@ -24,7 +24,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::queries::{away, committed, partitions_of};
+use crate::client::queries::{GroupOffset, OFFSET_METADATA, away, committed, partitions_of};
 use crate::client::raw::{GroupMetadata, RecordQueue};
 use crate::group::rebalance::Group;
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
@@ -183,7 +183,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// The cluster is away.
-    pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+    pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, GroupOffset>, Error> {
         committed(&self.consumer, &self.topic, partitions)
     }
 
@@ -191,8 +191,8 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// The cluster is away, or the group does not know us.
-    pub fn commit(&self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
-        self.consumer.commit(&self.list(offsets.iter().copied()), CommitMode::Sync).map_err(away)
+    pub fn commit(&self, offsets: &[(Partition, GroupOffset)]) -> Result<(), Error> {
+        self.consumer.commit(&self.to_commit(offsets), CommitMode::Sync).map_err(away)
     }
 
     /// The first offset of a partition, and the one behind its last stable record.
@@ -358,11 +358,27 @@ impl GroupConsumer {
         }
     }
 
+    /// Offsets to commit, with the metadata that tells who set them.
+    ///
+    /// # Panics
+    /// An offset is negative.
+    pub fn to_commit(&self, offsets: &[(Partition, GroupOffset)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let mut added = list.add_partition(&self.topic, partition.0);
+            added.set_offset(Offset::Offset(offset.next)).expect("an offset that is not negative");
+            if offset.by_engine {
+                added.set_metadata(OFFSET_METADATA);
+            }
+        }
+        list
+    }
+
     /// Offsets of its topic, as the client takes them.
     ///
     /// # Panics
-    /// One is negative: no record has such a place.
-    pub fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
+    /// An offset is negative.
+    fn list(&self, offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset))

@@ -3,6 +3,8 @@
 
 pub(crate) mod acquisition;
 pub(crate) mod group_consumer;
+pub(crate) mod hanging;
 pub(crate) mod positions;
 pub(crate) mod rebalance;
+pub(crate) mod session;
 pub(crate) mod transactions;

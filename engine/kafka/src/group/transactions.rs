@@ -10,19 +10,18 @@
 //! Invariant: there is one producer at a time. After a call whose outcome is
 //! unknown it is destroyed, and its successor's `init_transactions` settles
 //! what it left open before anything is read or written again; where the broker
-//! does not, [`Transactions::abort_hanging_transactions`] does.
+//! does not, [`Transactions::end_hanging`] does.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::{CommitError, Error};
-use rdkafka::consumer::BaseConsumer;
 
-use crate::client::log::Logged;
-use crate::client::queries::committed;
+use crate::client::queries::GroupOffset;
 use crate::client::raw::{GroupMetadata, ProducerError, RawProducer, Records};
 use crate::group::group_consumer::{GroupConsumer, NotOurs, PartitionEpoch};
+use crate::group::hanging::Ending;
 use crate::limits::{CALL_MS, INIT_MS};
 use crate::settings::{Delivery, Settings};
 
@@ -34,7 +33,7 @@ pub struct Fence<'a> {
     pub held: &'a [PartitionEpoch],
     /// The next offset of each of them: real ones, or the broker would not
     /// check who sends them.
-    pub offsets: &'a [(Partition, i64)],
+    pub offsets: &'a [(Partition, GroupOffset)],
 }
 
 /// The parts of what is sent, in this order.
@@ -99,43 +98,39 @@ impl Transactions {
         Ok(())
     }
 
-    /// Ends, as aborted, what earlier producers of this id left open in the
-    /// group's offsets and in the partitions that `fill` writes to; nothing of
-    /// it is ever seen. Once for each producer.
-    ///
-    /// `init_transactions` should have done so. But a broker that comes back and
-    /// finds a transaction expired takes partitions that have no leader yet for
-    /// deleted ones, and ends it without telling them (KAFKA-20734). Then the
-    /// group's offset stays undecided, and readers of committed records stand
-    /// still, until the same producer ends another transaction there.
-    ///
-    /// The offsets it sends, and aborts, are those the group is at: should a
-    /// broker forget to end this one, too, a later commit of ours moves nothing.
+    /// The transactional id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Ends what earlier producers of this id left open in the group's offsets and in the
+    /// partitions that `fill` writes to, as [`crate::group::hanging`] decided. Once for each
+    /// producer.
     ///
     /// # Errors
     /// The cluster is away, or a partition moved.
-    pub fn abort_hanging_transactions(
+    pub fn end_hanging(
         &mut self,
         member: &GroupConsumer,
         held: &[PartitionEpoch],
-        all: &BaseConsumer<Logged>,
+        ending: &Ending,
         fill: impl FnOnce(&RawProducer) -> Result<(), ProducerError>,
     ) -> Result<(), Error> {
         self.prepare()?;
-        let mut partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
-        if partitions.is_empty() {
-            partitions.push(Partition(0));
-        }
-        let now = committed(all, member.topic(), &partitions)?;
-        let offset = |partition: Partition| (partition, now.get(&partition).copied().unwrap_or(0));
-        let offsets: Vec<_> = partitions.into_iter().map(offset).collect();
-        let fence = Fence { member, held, offsets: &offsets };
         let Some(producer) = self.producer.as_ref().filter(|_| self.may_have_hanging) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
         let away = |refusal: ProducerError| Error::Unavailable(format!("ending what may be open: {refusal}"));
+        let fence = Fence { member, held, offsets: &ending.offsets };
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
-        let fenced = member.fenced(held, |group| send_offsets(producer, &fence, group, wait));
-        if let Err(refusal) = producer.abort(wait) {
+        let fenced = member.fenced(held, |group| {
+            send_offsets(producer, &fence, group, wait)?;
+            match ending.commit && touched.is_ok() {
+                true => commit(producer, wait),
+                false => Ok(()),
+            }
+        });
+        let committed = ending.commit && touched.is_ok() && matches!(fenced, Ok(Ok(())));
+        if !committed && let Err(refusal) = producer.abort(wait) {
             self.producer = None;
             return Err(away(refusal));
         }
@@ -218,7 +213,7 @@ fn transact(
     wait: Duration,
     fill: &mut impl FnMut(&RawProducer, Part) -> Result<(), ProducerError>,
 ) -> Result<(), Failed> {
-    debug_assert!(fence.offsets.iter().all(|(_, offset)| *offset >= 0));
+    debug_assert!(fence.offsets.iter().all(|(_, offset)| offset.next >= 0));
     let fenced = fence.member.fenced(fence.held, |group| {
         // Coordinators take the offsets while records go to the brokers.
         let send_offsets = || send_offsets(producer, fence, group, wait);
@@ -272,7 +267,7 @@ fn send_offsets(
     group: &GroupMetadata,
     wait: Duration,
 ) -> Result<(), Failed> {
-    let list = fence.member.list(fence.offsets.iter().copied());
+    let list = fence.member.to_commit(fence.offsets);
     let until = Instant::now() + wait.min(Duration::from_millis(CALL_MS));
     loop {
         let left = until.saturating_duration_since(Instant::now());

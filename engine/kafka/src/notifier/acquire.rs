@@ -1,160 +1,170 @@
-//! Taking over partitions, so that what is done from then on follows from
-//! everything that was committed before, by whomever.
+//! How a notifier acquires partitions, so that what is done from then on follows from
+//! everything that was committed before, by any worker.
 //!
-//! The steps are those of [`Acquisition`]. The notifier begins at the stable committed
-//! offset O of its group, reads the states up to the marker, requires that the position
-//! stored with them is O, and that the input has as many partitions as it had.
+//! The steps are those of [`Acquisition`]. The notifier begins at the committed offset of
+//! its group, reads the states up to the marker, requires that the position stored with them
+//! is that offset, and that the input has as many partitions as it had.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{Read, read_stable, read_to_markers, reader};
+use crate::client::marker_reader::{Logline, Read, read_stable, read_to_markers, reader};
+use crate::client::queries::GroupOffset;
 use crate::client::raw::{Records, Value};
+use crate::client::reserved_keys::{MARKER, Position};
 use crate::client::token::fresh_token;
-use crate::group::acquisition::Acquisition;
+use crate::group::acquisition::{Acquired, Acquisition, FirstOffsets, Owner};
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::Transactions;
-use crate::notifier::changelog::{self, ACCEPTED, Entry, MARKER, PARTITIONS, POSITION};
-use crate::notifier::offset_check::{counted, words_for_outgrown};
+use crate::notifier::changelog::{self, ACCEPTED, Entry, PARTITIONS};
+use crate::notifier::offset_check::{counted, is_committed_in_part, words_for_outgrown};
 use crate::notifier::options::Options;
-use crate::notifier::states::{Latest, Owned, PartitionStates};
+use crate::notifier::states::{Latest, PartitionStates};
 use crate::settings::Start;
 
-/// What became of partitions that are ours now.
+/// Partitions after their acquisition.
 #[derive(Default)]
-pub struct Acquired {
-    /// They can be read on.
-    pub owned: BTreeMap<Partition, Owned>,
-    /// They wait for a person, and why.
+pub struct Partitions {
+    /// Those that can be read, each with its next offset and its states.
+    pub acquired: Vec<(PartitionEpoch, i64, PartitionStates)>,
+    /// Those that wait for a person, and why.
     pub stopped: BTreeMap<Partition, String>,
 }
 
-/// What a state partition says.
+/// What a partition of the topic of states stores.
 #[derive(Default)]
-struct Told {
+pub struct Stored {
     states: PartitionStates,
     latest: Latest,
     position: Option<i64>,
-    /// Accepted after the position was written.
+    /// Accepted by a person after the position was stored.
     accepted: Option<i64>,
-    /// How many partitions the input had at the first take-over.
+    /// How many partitions the input had when its first states were stored.
     input_partitions: Option<u32>,
 }
 
-/// One take-over.
-pub struct Acquire<'a> {
+/// The worker of a notifier, as it acquires partitions.
+pub struct Notifier<'a> {
     /// How the worker works.
     pub options: &'a Options,
     /// The member of the group.
     pub member: &'a GroupConsumer,
-    /// Its producer.
-    pub transactions: &'a mut Transactions,
-    /// The rebalance that gave us the partitions: behind the next one they are not
-    /// worth waiting for.
+    /// The rebalance that assigned the partitions. After the next one they are not worth
+    /// waiting for.
     pub version: u64,
+    /// The transactional id of its producer.
+    pub id: &'a str,
 }
 
-impl Acquire<'_> {
-    /// Takes these partitions over.
-    ///
-    /// # Errors
-    /// The cluster is away; partitions moved meanwhile; or somebody has to look.
-    pub fn run(&mut self, held: &[PartitionEpoch]) -> Result<Acquired, Error> {
-        let began = std::time::Instant::now();
-        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
-        let reader = reader(&self.options.settings)?;
-        let topics = &self.options.settings.topics;
-        let count = self.steps().same_partition_count(&reader, &[&topics.state, &topics.removals])?;
-        let input_partitions = u32::try_from(count).unwrap_or(u32::MAX);
-        self.abort_hanging(held)?;
-        let committed = self.member.committed(&partitions)?;
-        let (fresh, lost) = self.first_offsets(&reader, &partitions, &committed)?;
-        let ours: Vec<PartitionEpoch> = held.iter().filter(|(p, _)| !lost.contains_key(p)).copied().collect();
-        let offsets: Vec<(Partition, i64)> = ours
-            .iter()
-            .map(|(p, _)| (*p, *committed.get(p).or(fresh.get(p)).expect("one of both")))
-            .collect();
-        let mut taken = Acquired { stopped: lost, ..Acquired::default() };
-        if ours.is_empty() {
-            return Ok(taken);
-        }
-        let token = fresh_token();
-        self.write_markers(&ours, &offsets, &fresh, token)?;
-        let told = self.read_states(&reader, &ours, token)?;
-        self.compare_counts(&reader, &told, input_partitions)?;
-        let mut adopted = Vec::new();
-        for ((partition, epoch), (told, (_, offset))) in ours.iter().zip(told.into_iter().zip(offsets)) {
-            let fresh = fresh.contains_key(partition);
-            match self.agree(*partition, offset, fresh, &told)? {
-                Ok(next) => {
-                    if next != offset || told.input_partitions.is_none() {
-                        adopted.push((*partition, next));
-                    }
-                    self.show_latest(&told, next)?;
-                    taken.owned.insert(*partition, Owned::new(*epoch, next, told.states));
+/// Acquires these partitions; if there are none, ends what earlier producers left open.
+///
+/// # Errors
+/// The cluster is away; partitions moved meanwhile; or a person has to look.
+pub fn acquire(
+    notifier: &Notifier<'_>,
+    transactions: &mut Transactions,
+    held: &[PartitionEpoch],
+) -> Result<Partitions, Error> {
+    let began = Instant::now();
+    let settings = &notifier.options.settings;
+    let mut acquisition = Acquisition {
+        settings,
+        group: &settings.group,
+        member: notifier.member,
+        transactions,
+        owner: notifier,
+    };
+    let outcome = acquisition.run(held, fresh_token())?;
+    let mut partitions = Partitions { stopped: outcome.stopped, ..Partitions::default() };
+    if outcome.acquired.is_empty() {
+        return Ok(partitions);
+    }
+    let reader = reader(settings)?;
+    let count = u32::try_from(acquisition.compare_partition_counts(&reader)?).unwrap_or(u32::MAX);
+    notifier.compare_with_stored_count(&reader, &outcome.acquired, count)?;
+    let mut adopted = Vec::new();
+    for one in outcome.acquired {
+        let partition = one.held.0;
+        match notifier.next_offset(&one)? {
+            Ok(next) => {
+                if next != one.offset.next || one.stored.input_partitions.is_none() {
+                    adopted.push((one.held, next));
                 }
-                Err(why) => {
-                    tracing::error!(partition = partition.0, "{why}");
-                    taken.stopped.insert(*partition, why);
-                }
+                notifier.show_latest(&one.stored, next)?;
+                partitions.acquired.push((one.held, next, one.stored.states));
+            }
+            Err(why) => {
+                tracing::error!(partition = partition.0, "{why}");
+                partitions.stopped.insert(partition, why);
             }
         }
-        self.adopt(&ours, &adopted, input_partitions)?;
-        let products: usize = taken.owned.values().map(|owned| owned.states.len()).sum();
-        let took = began.elapsed();
-        self.options.metrics.acquired(took);
-        let took_ms = took.as_millis() as u64;
-        tracing::info!(?partitions, products, took_ms, "partitions taken over");
-        Ok(taken)
+    }
+    if !adopted.is_empty() {
+        let (held, offsets, records) = notifier.adoption(&adopted, count);
+        acquisition.write(&held, &offsets, records)?;
+    }
+    let took = began.elapsed();
+    notifier.options.metrics.acquired(took);
+    let numbers: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
+    let products: usize = partitions.acquired.iter().map(|(_, _, states)| states.len()).sum();
+    tracing::info!(partitions = ?numbers, products, took_ms = took.as_millis() as u64, "partitions acquired");
+    Ok(partitions)
+}
+
+impl Owner for Notifier<'_> {
+    type Stored = Stored;
+
+    fn topic(&self) -> &str {
+        &self.options.settings.topics.state
     }
 
-    /// The steps that a dispatcher takes, too.
-    fn steps(&mut self) -> Acquisition<'_> {
-        let settings = &self.options.settings;
-        Acquisition { settings, group: &settings.group, member: self.member, transactions: self.transactions }
-    }
-
-    fn abort_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
+    fn other_topics(&self) -> Vec<&str> {
         let topics = &self.options.settings.topics;
-        let written = [&*topics.state, &topics.removals, &topics.notifications, &topics.dead_updates];
-        self.steps().abort_hanging(held, &written, |records, partition| {
-            push(records, partition, MARKER, b"");
-        })
+        vec![&topics.removals, &topics.notifications, &topics.dead_updates]
     }
 
-    /// For a member that was given nothing: it may have had something before.
-    ///
-    /// # Errors
-    /// The cluster is away.
-    pub fn of_nothing(&mut self) -> Result<(), Error> {
-        self.abort_hanging(&[])
+    fn topics_by_partition(&self) -> Vec<&str> {
+        let topics = &self.options.settings.topics;
+        vec![&topics.state, &topics.removals]
     }
 
-    /// Where partitions begin that the group has no offset of; and those whose
-    /// offset was lost, with why.
-    #[expect(clippy::type_complexity, reason = "two maps by partition")]
+    fn position(&self, line: &Logline<'_>) -> Option<Position> {
+        match changelog::read_line(self.topic(), line) {
+            Ok(Entry::Position(position)) => Some(position),
+            _ => None,
+        }
+    }
+
+    fn push_marker(&self, records: &mut Records, partition: Partition, token: u64, first: Option<i64>) {
+        push(records, partition, MARKER, &token.to_be_bytes());
+        if let Some(next) = first {
+            Position::push(records, partition, next, self.id);
+        }
+    }
+
     fn first_offsets(
         &self,
         reader: &BaseConsumer<Logged>,
         partitions: &[Partition],
-        committed: &BTreeMap<Partition, i64>,
-    ) -> Result<(BTreeMap<Partition, i64>, BTreeMap<Partition, String>), Error> {
+        committed: &BTreeMap<Partition, GroupOffset>,
+    ) -> Result<FirstOffsets, Error> {
+        let mut offsets: FirstOffsets =
+            committed.iter().map(|(partition, offset)| (*partition, Ok(*offset))).collect();
         let without: Vec<Partition> =
-            partitions.iter().filter(|p| !committed.contains_key(p)).copied().collect();
-        let (mut first, mut lost) = (BTreeMap::new(), BTreeMap::new());
+            partitions.iter().filter(|one| !committed.contains_key(one)).copied().collect();
         if without.is_empty() {
-            return Ok((first, lost));
+            return Ok(offsets);
         }
-        let state = &self.options.settings.topics.state;
         let (mut positions, mut accepted) = (BTreeMap::new(), BTreeMap::new());
-        read_stable(reader, state, &without, |line| {
-            match changelog::read_line(state, &line)? {
-                Entry::Position(next) => {
-                    positions.insert(line.partition, next);
+        read_stable(reader, self.topic(), &without, |line| {
+            match changelog::read_line(self.topic(), &line)? {
+                Entry::Position(position) => {
+                    positions.insert(line.partition, position.next);
                     accepted.remove(&line.partition);
                 }
                 Entry::Accepted(Some(next)) => {
@@ -165,17 +175,54 @@ impl Acquire<'_> {
             Ok(())
         })?;
         for partition in without {
-            if let Some(next) = accepted.get(&partition) {
-                first.insert(partition, *next);
-            } else if let Some(next) = positions.get(&partition) {
-                lost.insert(partition, self.say_lost(partition, *next));
-            } else {
-                first.insert(partition, self.first_offset(partition)?);
-            }
+            let offset = match (accepted.get(&partition), positions.get(&partition)) {
+                (Some(next), _) => Ok(*next),
+                (None, Some(next)) => Err(self.say_lost(partition, *next)),
+                (None, None) => Ok(self.first_offset(partition)?),
+            };
+            offsets.insert(partition, offset.map(GroupOffset::of_engine));
         }
-        Ok((first, lost))
+        Ok(offsets)
     }
 
+    fn read_stored(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        partitions: &[Partition],
+        token: u64,
+    ) -> Result<BTreeMap<Partition, Stored>, Error> {
+        let mut all: BTreeMap<Partition, Stored> = BTreeMap::new();
+        let topic = self.topic();
+        let wanted = || self.member.unmoved_since(self.version);
+        read_to_markers(reader, topic, partitions, wanted, |line| {
+            let entry = changelog::read_line(topic, &line)?;
+            let stored = all.entry(line.partition).or_default();
+            match entry {
+                Entry::State(key, bytes) => {
+                    let at = stored.states.store(&key, bytes).map_err(|error| {
+                        let place = format!("{topic}[{}] at offset {}", line.partition.0, line.offset);
+                        Error::Broken(format!("{place}, product {}: {error}", key.product))
+                    })?;
+                    if self.options.prices.is_some() {
+                        stored.latest.add(key, at);
+                    }
+                }
+                Entry::Position(position) => {
+                    stored.position = Some(position.next);
+                    stored.accepted = None;
+                }
+                Entry::Accepted(next) => stored.accepted = next,
+                Entry::Partitions(count) => stored.input_partitions = Some(count),
+                Entry::Marker(found) if found == token => return Ok(Read::Done),
+                Entry::Marker(_) => {}
+            }
+            Ok(Read::On)
+        })?;
+        Ok(all)
+    }
+}
+
+impl Notifier<'_> {
     fn say_lost(&self, partition: Partition, next: i64) -> String {
         format!(
             "group {} has no offset of {}[{}], whose states were stored at offset {next}: it expired, or was \
@@ -214,76 +261,17 @@ impl Acquire<'_> {
         }
     }
 
-    fn write_markers(
-        &mut self,
-        held: &[PartitionEpoch],
-        offsets: &[(Partition, i64)],
-        fresh: &BTreeMap<Partition, i64>,
-        token: u64,
-    ) -> Result<(), Error> {
-        let mut records = Records::default();
-        for (partition, offset) in offsets {
-            push(&mut records, *partition, MARKER, &token.to_be_bytes());
-            if fresh.contains_key(partition) {
-                push(&mut records, *partition, POSITION, &offset.to_be_bytes());
-            }
-        }
-        self.write(held, offsets, records)
-    }
-
-    fn write(
-        &mut self,
-        held: &[PartitionEpoch],
-        offsets: &[(Partition, i64)],
-        records: Records,
-    ) -> Result<(), Error> {
-        let state = &self.options.settings.topics.state;
-        self.steps().write(held, offsets, state, records)
-    }
-
-    fn read_states(
+    /// Refuses an input whose number of partitions changed. A partition without states does
+    /// not know how many there were: then the first partition is asked.
+    fn compare_with_stored_count(
         &self,
         reader: &BaseConsumer<Logged>,
-        held: &[PartitionEpoch],
-        token: u64,
-    ) -> Result<Vec<Told>, Error> {
-        let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
-        let mut told: BTreeMap<Partition, Told> = BTreeMap::new();
-        let topic = &self.options.settings.topics.state;
-        let wanted = || self.member.unmoved_since(self.version);
-        read_to_markers(reader, topic, &partitions, wanted, |line| {
-            let entry = changelog::read_line(topic, &line)?;
-            let told = told.entry(line.partition).or_default();
-            match entry {
-                Entry::State(key, bytes) => {
-                    let at = told.states.store(&key, bytes).map_err(|error| {
-                        let place = format!("{topic}[{}] at offset {}", line.partition.0, line.offset);
-                        Error::Broken(format!("{place}, product {}: {error}", key.product))
-                    })?;
-                    if self.options.prices.is_some() {
-                        told.latest.add(key, at);
-                    }
-                }
-                Entry::Position(next) => {
-                    told.position = Some(next);
-                    told.accepted = None;
-                }
-                Entry::Accepted(next) => told.accepted = next,
-                Entry::Partitions(count) => told.input_partitions = Some(count),
-                Entry::Marker(found) if found == token => return Ok(Read::Done),
-                Entry::Marker(_) => {}
-            }
-            Ok(Read::On)
-        })?;
-        Ok(partitions.iter().map(|partition| told.remove(partition).unwrap_or_default()).collect())
-    }
-
-    /// A partition that is new does not know how many there were: the first one
-    /// does, if any does.
-    fn compare_counts(&self, reader: &BaseConsumer<Logged>, told: &[Told], now: u32) -> Result<(), Error> {
+        acquired: &[Acquired<Stored>],
+        now: u32,
+    ) -> Result<(), Error> {
         let settings = &self.options.settings;
-        let mut then: Vec<u32> = told.iter().filter_map(|told| told.input_partitions).collect();
-        if then.len() < told.len() {
+        let mut then: Vec<u32> = acquired.iter().filter_map(|one| one.stored.input_partitions).collect();
+        if then.len() < acquired.len() {
             then.extend(counted(settings, reader)?);
         }
         match then.into_iter().find(|then| *then != now) {
@@ -295,27 +283,35 @@ impl Acquire<'_> {
         }
     }
 
-    /// Where to go on, or why somebody has to look.
-    fn agree(
-        &self,
-        partition: Partition,
-        offset: i64,
-        fresh: bool,
-        told: &Told,
-    ) -> Result<Result<i64, String>, Error> {
-        if let Some(accepted) = told.accepted {
+    /// The next offset of a partition, or why a person has to look.
+    fn next_offset(&self, acquired: &Acquired<Stored>) -> Result<Result<i64, String>, Error> {
+        let Acquired { held: (partition, _), offset: group, first, stored } = acquired;
+        let (partition, offset) = (*partition, group.next);
+        if let Some(accepted) = stored.accepted {
             return Ok(Ok(accepted));
         }
         let (low, high) = self.member.watermarks(partition)?;
         let (topic, number) = (&self.options.settings.topics.prices, partition.0);
         let remedy = format!("then say where to go on with {}", self.accept_command(partition));
         let exact = self.options.delivery.is_exact();
-        Ok(match told.position {
+        Ok(match stored.position {
+            Some(position)
+                if exact && is_committed_in_part(*group, position) && (low..=high).contains(&position) =>
+            {
+                tracing::error!(
+                    topic,
+                    partition = number,
+                    group_offset = offset,
+                    position,
+                    "Kafka committed states and lost the offset of the same transaction; reading goes on after them"
+                );
+                Ok(position)
+            }
             Some(position) if exact && position != offset => Err(format!(
                 "{topic}[{number}]: the group is at offset {offset}, and the states were stored at {position}: \
                  somebody changed one of them; look which is right, {remedy}"
             )),
-            None if exact && !fresh => Err(format!(
+            None if exact && !first => Err(format!(
                 "{topic}[{number}]: the group is at offset {offset}, and there are no states: was the topic of \
                  states made anew? Look what happened, {remedy}"
             )),
@@ -332,32 +328,28 @@ impl Acquire<'_> {
         })
     }
 
-    /// Makes accepted offsets the group's own, and stores how many partitions
-    /// there are.
-    fn adopt(
-        &mut self,
-        held: &[PartitionEpoch],
-        adopted: &[(Partition, i64)],
+    /// What makes these offsets the group's own, and stores how many partitions there are.
+    #[expect(clippy::type_complexity, reason = "the parts of one transaction")]
+    fn adoption(
+        &self,
+        adopted: &[(PartitionEpoch, i64)],
         count: u32,
-    ) -> Result<(), Error> {
-        if adopted.is_empty() {
-            return Ok(());
-        }
-        let held: Vec<PartitionEpoch> =
-            held.iter().filter(|(p, _)| adopted.iter().any(|(one, _)| one == p)).copied().collect();
+    ) -> (Vec<PartitionEpoch>, Vec<(Partition, GroupOffset)>, Records) {
         let mut records = Records::default();
-        for (partition, offset) in adopted {
-            push(&mut records, *partition, POSITION, &offset.to_be_bytes());
+        for ((partition, _), next) in adopted {
+            Position::push(&mut records, *partition, *next, self.id);
             push(&mut records, *partition, PARTITIONS, &count.to_be_bytes());
             records.push(partition.0, ACCEPTED, |_| Value::Tombstone);
         }
-        self.write(&held, adopted, records)
+        let held = adopted.iter().map(|(held, _)| *held).collect();
+        let offset = |(held, next): &(PartitionEpoch, i64)| (held.0, GroupOffset::of_engine(*next));
+        (held, adopted.iter().map(offset).collect(), records)
     }
 
     /// Prices that a worker may have committed without showing them: it died.
-    fn show_latest(&self, told: &Told, next: i64) -> Result<(), Error> {
+    fn show_latest(&self, stored: &Stored, next: i64) -> Result<(), Error> {
         let Some(prices) = &self.options.prices else { return Ok(()) };
-        let rows = told.latest.keys().into_iter().map(|key| told.states.price(key, next));
+        let rows = stored.latest.keys().into_iter().map(|key| stored.states.price(key, next));
         prices.show(rows.collect::<Result<_, _>>()?);
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! | Key | Value |
 //! |---|---|
 //! | currency (3 bytes), product | the state; none: forgotten |
-//! | `\0position` | the next offset of the input, as last committed |
+//! | `\0position` | the next offset of the input, as last committed, and who stored it |
 //! | `\0marker` | a token, by whoever took over last |
 //! | `\0partitions` | how many partitions the input had when its first products were stored |
 //! | `\0accepted` | an offset that a person accepted as the next |
@@ -15,11 +15,8 @@ use pricedrop_model::ports::Error;
 use pricedrop_model::{Currency, Partition, ProductId, StateKey};
 
 use crate::client::marker_reader::Logline;
+use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
-/// The reserved key of the position.
-pub const POSITION: &[u8] = b"\0position";
-/// The reserved key of the marker.
-pub const MARKER: &[u8] = b"\0marker";
 /// The reserved key of the number of partitions.
 pub const PARTITIONS: &[u8] = b"\0partitions";
 /// The reserved key of an accepted offset.
@@ -30,8 +27,8 @@ pub const ACCEPTED: &[u8] = b"\0accepted";
 pub enum Entry<'a> {
     /// A state; none: forgotten.
     State(StateKey, Option<&'a [u8]>),
-    /// The next offset of the input.
-    Position(i64),
+    /// The next offset of the input, and who stored it.
+    Position(Position),
     /// Somebody took over: who.
     Marker(u64),
     /// How many partitions the input had.
@@ -67,7 +64,7 @@ fn read<'a>(partition: Partition, key: Option<&[u8]>, value: Option<&'a [u8]>) -
     let key = key.ok_or("a record without a key")?;
     let offset = || number(value, "an offset").map(i64::from_be_bytes);
     match key {
-        POSITION => Ok(Entry::Position(offset()?)),
+        POSITION => Position::read(value).map(Entry::Position).ok_or("a position without an offset".into()),
         ACCEPTED if value.is_none() => Ok(Entry::Accepted(None)),
         ACCEPTED => Ok(Entry::Accepted(Some(offset()?))),
         MARKER => Ok(Entry::Marker(number(value, "a marker").map(u64::from_be_bytes)?)),
@@ -105,7 +102,9 @@ mod tests {
         assert_eq!(read(at, Some(&key), None), Ok(Entry::State(state, None)));
         assert_eq!(read(at, Some(MARKER), Some(&7u64.to_be_bytes())), Ok(Entry::Marker(7)));
         assert_eq!(read(at, Some(PARTITIONS), Some(&7u32.to_be_bytes())), Ok(Entry::Partitions(7)));
-        assert_eq!(read(at, Some(POSITION), Some(&7i64.to_be_bytes())), Ok(Entry::Position(7)));
+        let position = Position { next: 7, by: "group-1".into() };
+        let value = [&7i64.to_be_bytes()[..], b"group-1"].concat();
+        assert_eq!(read(at, Some(POSITION), Some(&value)), Ok(Entry::Position(position)));
         assert_eq!(read(at, Some(ACCEPTED), Some(&7i64.to_be_bytes())), Ok(Entry::Accepted(Some(7))));
         assert_eq!(read(at, Some(ACCEPTED), None), Ok(Entry::Accepted(None)));
         for key in [&b"US"[..], b"usdP", b"USD", b"\0other"] {

@@ -3,7 +3,7 @@
 //!
 //! The thread of a worker does it, so that the notifier reads on meanwhile.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -15,15 +15,17 @@ use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
+use crate::client::queries::GroupOffset;
 use crate::client::raw::{BY_KEY, HeaderRecord, ProducerError, RawProducer, Records, Value};
+use crate::client::reserved_keys::Position;
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::{Fence, Part, Transactions};
 use crate::limits::{REASON_BYTES, RECORD_BYTES, RECORD_OVERHEAD_BYTES, SEND_RECORDS};
-use crate::notifier::acquire::Acquire;
-use crate::notifier::changelog::{POSITION, write_key};
+use crate::notifier::acquire::{Notifier, acquire};
+use crate::notifier::changelog::write_key;
 use crate::notifier::options::Options;
 use crate::notifier::removals::Remover;
-use crate::notifier::states::Shared;
+use crate::notifier::states::{Kept, Shared, advance};
 
 /// Commits what the notifier decided, on the worker's thread.
 pub struct KafkaCommitter {
@@ -88,9 +90,10 @@ impl Committer for KafkaCommitter {
         let shared = lock(&self.shared);
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
-            let owned = shared.owned.get(partition);
-            let owned = owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
-            states.extend(owned.states.of(*partition, product)?);
+            let session = shared.sessions.get(*partition);
+            let session =
+                session.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
+            states.extend(session.kept.states.of(*partition, product)?);
         }
         Ok(states)
     }
@@ -128,43 +131,46 @@ impl Worker {
         }
     }
 
-    /// Partitions that stayed ours keep their states; the others are taken over.
+    /// Partitions that stayed ours keep their states; the others are acquired. The source
+    /// then reads all of them from their committed offsets.
     fn restore(&mut self) -> Result<Restored, Error> {
         if !self.transactions.is_ready() {
-            lock(&self.shared).owned.clear();
+            lock(&self.shared).sessions.forget();
             self.transactions.prepare()?;
         }
         let version = self.member.version();
         let held = self.member.held();
-        let new: Vec<PartitionEpoch> = {
+        let new = {
             let mut shared = lock(&self.shared);
-            shared.owned.retain(|partition, owned| held.contains(&(*partition, owned.epoch)));
-            shared.stopped.clear();
-            held.iter().filter(|(partition, _)| !shared.owned.contains_key(partition)).copied().collect()
+            shared.sessions.drop_lost(&held);
+            shared.sessions.stop(BTreeMap::new());
+            shared.sessions.to_acquire(&held)
         };
         let nothing = held.is_empty() && self.member.assignment_is_ready(version);
-        let mut take_over = Acquire {
-            options: &self.options,
-            member: &self.member,
-            transactions: &mut self.transactions,
-            version,
-        };
-        if nothing {
-            take_over.of_nothing()?;
-        } else if !new.is_empty() {
-            let taken = take_over.run(&new)?;
+        if nothing || !new.is_empty() {
+            let id = self.transactions.id().to_owned();
+            let notifier = Notifier { options: &self.options, member: &self.member, version, id: &id };
+            let partitions = acquire(&notifier, &mut self.transactions, &new)?;
             let mut shared = lock(&self.shared);
-            shared.owned.extend(taken.owned);
-            shared.stopped.extend(taken.stopped);
+            for (held, next, states) in partitions.acquired {
+                shared.sessions.serve(held, next, Kept::acquired(states));
+            }
+            shared.sessions.stop(partitions.stopped);
         }
+        let restored = self.restored(version)?;
+        self.member.read_only(&restored.offsets);
+        Ok(restored)
+    }
+
+    fn restored(&self, version: u64) -> Result<Restored, Error> {
         let mut shared = lock(&self.shared);
-        shared.version = version;
+        shared.sessions.complete(version);
+        shared.restored += 1;
         shared.looked_at = Some(Instant::now());
-        shared.looks = if shared.stopped.is_empty() { 0 } else { shared.looks + 1 };
-        let mut restored = Restored::default();
-        for (partition, owned) in &shared.owned {
-            restored.offsets.push((*partition, owned.next));
-            restored.unfinished.extend(owned.states.unfinished()?);
+        shared.looks = if shared.sessions.stopped().is_empty() { 0 } else { shared.looks + 1 };
+        let mut restored = Restored { offsets: shared.sessions.offsets(), ..Restored::default() };
+        for (_, session) in shared.sessions.iter() {
+            restored.unfinished.extend(session.kept.states.unfinished()?);
         }
         Ok(restored)
     }
@@ -174,7 +180,10 @@ impl Worker {
         let states = encode(commit.states);
         self.begin_telling(&states);
         let began = Instant::now();
-        let fence = Fence { member: &self.member, held: &held, offsets: &commit.offsets };
+        let offset = |(partition, next): &(Partition, i64)| (*partition, GroupOffset::of_engine(*next));
+        let offsets: Vec<_> = commit.offsets.iter().map(offset).collect();
+        let id = self.transactions.id().to_owned();
+        let fence = Fence { member: &self.member, held: &held, offsets: &offsets };
         let (options, records) = (&self.options, &mut self.records);
         let told = Told {
             options,
@@ -185,11 +194,14 @@ impl Worker {
         let committed = self.transactions.commit(&fence, |producer, part| match part {
             Part::Told => told.send(producer, records),
             Part::Removed => told.send_removals(producer, records),
-            Part::Remembered => send_states(options, producer, records, &states, &commit.offsets),
+            Part::Remembered => {
+                send_states(options, producer, records, &states)?;
+                send_positions(options, producer, records, &commit.offsets, &id)
+            }
         });
         if let Err(error) = committed {
             if matches!(error, CommitError::Unknown(_)) {
-                lock(&self.shared).owned.clear();
+                lock(&self.shared).sessions.forget();
             }
             return Err(error);
         }
@@ -203,9 +215,9 @@ impl Worker {
     /// they wait for the next of that product.
     fn begin_telling(&self, states: &[Encoded]) {
         let mut shared = lock(&self.shared);
-        for (key, _, _) in states.iter().filter(|(_, state, _)| state.fan_out.is_some()) {
-            if let Some(owned) = shared.owned.get_mut(&key.partition) {
-                owned.states.begin_telling(key);
+        for (key, _, _) in states.iter().filter(|(_, state, _)| state.holds_removals()) {
+            if let Some(session) = shared.sessions.get_mut(key.partition) {
+                session.kept.states.begin_telling(key);
             }
         }
     }
@@ -214,30 +226,26 @@ impl Worker {
     fn held(&self, commit: &Commit) -> Result<Vec<PartitionEpoch>, CommitError> {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
-        let shared = lock(&self.shared);
-        let epoch = |partition: Partition| match shared.owned.get(&partition) {
-            Some(owned) => Ok((partition, owned.epoch)),
-            None => Err(CommitError::Fenced(format!("partition {} went away", partition.0))),
-        };
-        touched.into_iter().map(epoch).collect()
+        let epochs = lock(&self.shared).sessions.epochs_of(touched);
+        epochs.map_err(|gone| CommitError::Fenced(format!("partition {} went away", gone.0)))
     }
 
     fn remember(&self, states: Vec<Encoded>, offsets: &[(Partition, i64)]) {
         let mut shared = lock(&self.shared);
         for (partition, next) in offsets {
-            if let Some(owned) = shared.owned.get_mut(partition) {
-                owned.go_on(*next);
+            if let Some(session) = shared.sessions.get_mut(*partition) {
+                advance(session, *next);
             }
         }
         let mut rows = Vec::new();
         for (key, state, bytes) in states {
-            let Some(owned) = shared.owned.get_mut(&key.partition) else { continue };
+            let Some(session) = shared.sessions.get_mut(key.partition) else { continue };
             // A state that was not evaluated anew has nothing to show, and would
             // carry an old price with a new offset.
-            let shows = self.options.prices.is_some() && owned.states.last(&key) != state.last;
-            owned.states.remember(&key, Some(&state), bytes.as_deref());
+            let shows = self.options.prices.is_some() && session.kept.states.last(&key) != state.last;
+            session.kept.states.remember(&key, Some(&state), bytes.as_deref());
             if shows {
-                let (next_offset, turn) = (owned.next, owned.turn);
+                let (next_offset, turn) = (session.next, session.kept.turn);
                 rows.push(PriceRow { key, next_offset, turn, last: state.last, floor: state.floor });
             }
         }
@@ -351,7 +359,6 @@ fn send_states(
     producer: &RawProducer,
     records: &mut Records,
     states: &[Encoded],
-    offsets: &[(Partition, i64)],
 ) -> Result<(), ProducerError> {
     records.clear();
     let mut name = Vec::new();
@@ -366,11 +373,18 @@ fn send_states(
             None => Value::Tombstone,
         });
     }
-    for (partition, next) in offsets {
-        records.push(partition.0, POSITION, |out| {
-            out.extend_from_slice(&next.to_be_bytes());
-            Value::Written
-        });
-    }
+    producer.send(&options.settings.topics.state, records)
+}
+
+/// After the states: whoever finds a position finds what was stored with it.
+fn send_positions(
+    options: &Options,
+    producer: &RawProducer,
+    records: &mut Records,
+    offsets: &[(Partition, i64)],
+    id: &str,
+) -> Result<(), ProducerError> {
+    records.clear();
+    offsets.iter().for_each(|(partition, next)| Position::push(records, *partition, *next, id));
     producer.send(&options.settings.topics.state, records)
 }

@@ -61,23 +61,22 @@ pub struct Status {
 impl Status {
     /// Whether it has taken over what the group gave it, be it nothing.
     pub fn assignment_is_ready(&self) -> bool {
-        let version = lock(&self.shared).version;
-        self.member.upgrade().is_some_and(|member| member.assignment_is_ready(version))
+        self.member.upgrade().is_some_and(|member| lock(&self.shared).sessions.is_ready(&member))
     }
 
     /// The partitions it serves, with their next offsets.
     pub fn serving(&self) -> Vec<(Partition, i64)> {
-        lock(&self.shared).owned.iter().map(|(partition, owned)| (*partition, owned.next)).collect()
+        lock(&self.shared).sessions.offsets()
     }
 
     /// The partitions that wait for a person, and why.
     pub fn stopped(&self) -> Vec<(Partition, String)> {
-        lock(&self.shared).stopped.iter().map(|(partition, why)| (*partition, why.clone())).collect()
+        lock(&self.shared).sessions.stopped().clone().into_iter().collect()
     }
 
     /// How many products it knows.
     pub fn products(&self) -> usize {
-        lock(&self.shared).owned.values().map(|owned| owned.states.len()).sum()
+        lock(&self.shared).sessions.iter().map(|(_, session)| session.kept.states.len()).sum()
     }
 
     /// What the client complained of since this was asked last.

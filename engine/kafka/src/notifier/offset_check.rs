@@ -9,11 +9,11 @@ use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::log::Logged;
 use crate::client::marker_reader::{read_stable, reader};
-use crate::client::queries::{away, partitions_of};
+use crate::client::queries::{GroupOffset, away, committed, partitions_of};
+use crate::client::reserved_keys::Position;
 use crate::limits::CALL_MS;
 use crate::notifier::changelog::{self, Entry};
 use crate::settings::Settings;
@@ -118,12 +118,18 @@ pub(crate) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
     (what, remedy.into())
 }
 
+/// Whether Kafka committed the states of a transaction and forgot its offset: then the
+/// position of the states is right. An offset that a person set is never overruled.
+pub(crate) fn is_committed_in_part(committed: GroupOffset, stored: i64) -> bool {
+    committed.by_engine && committed.next < stored
+}
+
 fn look(settings: &Settings) -> Result<Vec<Difference>, Error> {
     let client = reader(settings)?;
     let topic = &settings.topics.prices;
     let count = i32::try_from(partitions_of(&client, topic)?).unwrap_or(i32::MAX);
     let partitions: Vec<Partition> = (0..count).map(Partition).collect();
-    let committed = committed(settings, &partitions)?;
+    let committed = offsets_of_group(settings, &partitions)?;
     let stored = stored(settings, &client, &partitions)?;
     let mut found = Vec::new();
     for partition in partitions {
@@ -131,15 +137,18 @@ fn look(settings: &Settings) -> Result<Vec<Difference>, Error> {
         let log = client.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
         let (committed, stored) = (committed.get(&partition).copied(), stored.get(&partition).copied());
         if differs(committed, stored, log) {
-            found.push(Difference { partition, committed, stored, log });
+            found.push(Difference { partition, committed: committed.map(|offset| offset.next), stored, log });
         }
     }
     Ok(found)
 }
 
-fn differs(committed: Option<i64>, stored: Option<i64>, (low, high): (i64, i64)) -> bool {
+fn differs(committed: Option<GroupOffset>, stored: Option<i64>, (low, high): (i64, i64)) -> bool {
     match (committed, stored) {
-        (Some(committed), Some(stored)) => committed != stored || !(low..=high).contains(&committed),
+        (Some(committed), Some(stored)) => {
+            !is_committed_in_part(committed, stored) && committed.next != stored
+                || !(low..=high).contains(&stored)
+        }
         // Nobody ever read it: the next start asks where to begin.
         (None, None) => false,
         _ => true,
@@ -147,24 +156,15 @@ fn differs(committed: Option<i64>, stored: Option<i64>, (low, high): (i64, i64))
 }
 
 /// The group's offsets, asked for without joining it.
-fn committed(settings: &Settings, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+fn offsets_of_group(
+    settings: &Settings,
+    partitions: &[Partition],
+) -> Result<BTreeMap<Partition, GroupOffset>, Error> {
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
     let client: BaseConsumer<Logged> =
         BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition(&settings.topics.prices, partition.0);
-    }
-    let committed = client.committed_offsets(list, Duration::from_millis(CALL_MS)).map_err(away)?;
-    let mut offsets = BTreeMap::new();
-    for one in committed.elements() {
-        one.error().map_err(away)?;
-        if let Offset::Offset(offset) = one.offset() {
-            offsets.insert(Partition(one.partition()), offset);
-        }
-    }
-    Ok(offsets)
+    committed(&client, &settings.topics.prices, partitions)
 }
 
 /// The offsets that states were stored at.
@@ -177,7 +177,7 @@ fn stored(
     let mut stored = BTreeMap::new();
     read_stable(client, topic, partitions, |line| {
         match changelog::read_line(topic, &line)? {
-            Entry::Position(next) | Entry::Accepted(Some(next)) => {
+            Entry::Position(Position { next, .. }) | Entry::Accepted(Some(next)) => {
                 stored.insert(line.partition, next);
             }
             Entry::State(..) | Entry::Marker(_) | Entry::Partitions(_) | Entry::Accepted(None) => {}
@@ -193,12 +193,16 @@ mod tests {
 
     #[test]
     fn an_offset_belongs_to_its_states_if_both_are_the_same_and_in_the_log() {
-        assert!(!differs(Some(5), Some(5), (0, 9)));
+        let group = |next| Some(GroupOffset::of_engine(next));
+        assert!(!differs(group(5), Some(5), (0, 9)));
         assert!(!differs(None, None, (0, 9)));
-        assert!(differs(Some(5), Some(7), (0, 9)));
+        assert!(!differs(group(5), Some(7), (0, 9)), "the states are right");
+        assert!(differs(Some(GroupOffset { next: 5, by_engine: false }), Some(7), (0, 9)));
+        assert!(differs(group(7), Some(5), (0, 9)));
         assert!(differs(None, Some(7), (0, 9)));
-        assert!(differs(Some(7), None, (0, 9)));
-        assert!(differs(Some(3), Some(3), (6, 9)));
-        assert!(differs(Some(12), Some(12), (0, 9)));
+        assert!(differs(group(7), None, (0, 9)));
+        assert!(differs(group(3), Some(3), (6, 9)));
+        assert!(differs(group(3), Some(12), (0, 9)));
+        assert!(differs(group(12), Some(12), (0, 9)));
     }
 }

@@ -20,6 +20,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::queries::away;
+use crate::client::reserved_keys::is_empty_marker;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
 use crate::notifier::metrics::Metrics;
@@ -106,8 +107,7 @@ impl Work {
 
     /// Reads the partitions that are ours now, from the committed offsets.
     fn follow(&mut self, consumer: &BaseConsumer<Logged>) -> Result<(), Error> {
-        let owned: BTreeMap<Partition, u64> =
-            lock(&self.shared).owned.iter().map(|(partition, owned)| (*partition, owned.epoch)).collect();
+        let owned = lock(&self.shared).sessions.epochs();
         if owned == self.reading {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Work {
             let Some(message) = consumer.poll(wait) else { break };
             let message = message.map_err(away)?;
             let removal = message.payload().and_then(|bytes| serde_json::from_slice(bytes).ok());
-            if removal.is_none() {
+            if removal.is_none() && !is_empty_marker(message.key(), message.payload()) {
                 tracing::error!(offset = message.offset(), "a removal that cannot be read is passed over");
             }
             found.push((Partition(message.partition()), message.offset(), removal));
@@ -160,10 +160,10 @@ impl Work {
                 if put_off.contains_key(&partition) {
                     continue;
                 }
-                let owned = shared.owned.get(&partition);
-                let ours = owned.filter(|owned| held.get(&partition) == Some(&owned.epoch));
+                let session = shared.sessions.get(partition);
+                let ours = session.filter(|session| held.get(&partition) == Some(&session.epoch));
                 let waits = removal.as_ref().is_some_and(|removal| {
-                    ours.is_none_or(|owned| owned.states.is_telling(&removal.product))
+                    ours.is_none_or(|session| session.kept.states.is_telling(&removal.product))
                 });
                 if waits {
                     put_off.insert(partition, offset);

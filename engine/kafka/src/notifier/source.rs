@@ -20,23 +20,25 @@ pub struct KafkaSource {
     shared: Shared,
     /// Those that nothing is wanted of for now.
     held_back: BTreeSet<Partition>,
+    /// How often the worker had been restored when those were held back.
+    restored: u64,
 }
 
 impl KafkaSource {
     pub(crate) fn new(member: Arc<GroupConsumer>, shared: Shared) -> KafkaSource {
-        KafkaSource { member, shared, held_back: BTreeSet::new() }
+        KafkaSource { member, shared, held_back: BTreeSet::new(), restored: 0 }
     }
 
     /// Why the notifier must restore, if it must.
     fn moved(&self) -> Option<String> {
         let shared = lock(&self.shared);
-        if shared.version != self.member.version() {
+        if shared.sessions.version() != self.member.version() {
             return Some("partitions came or went".into());
         }
         let waited = shared.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
         // Each look costs unfinished fan-outs what they have in hand.
         let pause_ms = LOOK_AGAIN_MS << shared.looks.min(LOOKS_DOUBLED);
-        let again = !shared.stopped.is_empty() && waited >= Duration::from_millis(pause_ms);
+        let again = !shared.sessions.stopped().is_empty() && waited >= Duration::from_millis(pause_ms);
         again.then(|| "looking again at partitions that wait for a person".into())
     }
 }
@@ -59,6 +61,10 @@ impl UpdateSource for KafkaSource {
     }
 
     fn hold_back(&mut self, partitions: &[Partition]) {
+        let restored = lock(&self.shared).restored;
+        if std::mem::replace(&mut self.restored, restored) != restored {
+            self.held_back.clear();
+        }
         let wanted: BTreeSet<Partition> = partitions.iter().copied().collect();
         let read_on: Vec<_> = self.held_back.difference(&wanted).copied().collect();
         let paused: Vec<_> = wanted.difference(&self.held_back).copied().collect();
@@ -68,9 +74,4 @@ impl UpdateSource for KafkaSource {
     }
 
     fn settled(&mut self, _: Vec<(Position, Outcome)>) {}
-
-    fn rewind(&mut self, offsets: &[(Partition, i64)]) {
-        self.held_back.clear();
-        self.member.read_only(offsets);
-    }
 }

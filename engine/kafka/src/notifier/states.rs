@@ -1,13 +1,14 @@
 //! The product states of the partitions that are ours, in memory, as they are
 //! committed: encoded, for a million of them must fit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pricedrop_model::ports::{Error, PriceRow};
 use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, StateKey, WallTime};
 
+use crate::group::session::{Session, Sessions};
 use crate::limits::SHOWN_WITHIN_MS;
 
 /// The states of one product, encoded.
@@ -46,7 +47,7 @@ impl PartitionStates {
             }
             None => {}
         }
-        let telling = state.is_some_and(|state| state.fan_out.is_some());
+        let telling = state.is_some_and(ProductState::holds_removals);
         let held = state.is_some_and(|state| state.pending.is_some());
         note(&mut self.telling, key, telling);
         note(&mut self.unfinished, key, telling || held);
@@ -108,7 +109,7 @@ impl PartitionStates {
         let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
         let state = state.unwrap_or_default();
         let (last, floor) = (state.last, state.floor);
-        Ok(PriceRow { key: key.clone(), next_offset, turn: TAKEN_OVER_TURN, last, floor })
+        Ok(PriceRow { key: key.clone(), next_offset, turn: ACQUIRED_TURN, last, floor })
     }
 
     /// How many products have a state.
@@ -151,46 +152,41 @@ impl Latest {
     }
 }
 
-/// What is known of a partition that is ours.
-pub struct Owned {
-    /// Since when it is ours.
-    pub epoch: u64,
-    /// The next offset, as committed.
-    pub next: i64,
-    /// How many commits there were with that offset.
+/// What a notifier keeps of a partition that it serves.
+pub struct Kept {
+    /// How many commits there were with the partition's present offset.
     pub turn: u16,
     /// Its states.
     pub states: PartitionStates,
 }
 
-impl Owned {
-    /// As it is taken over.
-    pub fn new(epoch: u64, next: i64, states: PartitionStates) -> Owned {
-        Owned { epoch, next, turn: TAKEN_OVER_TURN, states }
-    }
-
-    /// Goes on behind a commit.
-    pub fn go_on(&mut self, next: i64) {
-        self.turn = if next == self.next { self.turn.saturating_add(1) } else { 0 };
-        self.next = next;
+impl Kept {
+    /// As it is acquired.
+    pub fn acquired(states: PartitionStates) -> Kept {
+        Kept { turn: ACQUIRED_TURN, states }
     }
 }
 
-/// More commits than the worker before made with one offset.
-const TAKEN_OVER_TURN: u16 = 512;
+/// Takes over the offset of a commit.
+pub fn advance(session: &mut Session<Kept>, next: i64) {
+    let turn = &mut session.kept.turn;
+    *turn = if next == session.next { turn.saturating_add(1) } else { 0 };
+    session.next = next;
+}
+
+/// More commits than the previous worker made with one offset.
+const ACQUIRED_TURN: u16 = 512;
 
 /// The partitions of a worker.
 #[derive(Default)]
 pub struct WorkerState {
-    /// Those that were taken over.
-    pub owned: BTreeMap<Partition, Owned>,
-    /// Those that wait for a person, and why.
-    pub stopped: BTreeMap<Partition, String>,
-    /// The member's version that this answers to; another one: restore.
-    pub version: u64,
-    /// How often those were looked at again.
+    /// Each with what is kept of it.
+    pub sessions: Sessions<Kept>,
+    /// How often they were restored. Then the source forgets what it read before.
+    pub restored: u64,
+    /// How often stopped ones were looked at again.
     pub looks: u32,
-    /// When it was looked at.
+    /// When they were looked at.
     pub looked_at: Option<Instant>,
 }
 

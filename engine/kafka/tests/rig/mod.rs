@@ -74,11 +74,8 @@ impl Rig {
             let stopped = self.status.stopped();
             assert!(Instant::now() < until, "never {partitions} partitions: {why:?}, {stopped:?}");
             match self.committer.restore().await {
-                Ok(restored) if restored.offsets.len() == partitions => {
-                    self.source.rewind(&restored.offsets);
-                    return restored;
-                }
-                Ok(restored) => self.source.rewind(&restored.offsets),
+                Ok(restored) if restored.offsets.len() == partitions => return restored,
+                Ok(_) => {}
                 Err(error @ (Error::Moved(_) | Error::Unavailable(_))) => why = Some(error),
                 Err(error) => panic!("{error}"),
             }
@@ -96,8 +93,7 @@ impl Rig {
             assert!(Instant::now() < until, "nothing was refused");
             match self.committer.restore().await {
                 Err(Error::Broken(why)) => return why,
-                Ok(restored) => self.source.rewind(&restored.offsets),
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             let _ = self.source.next_batch(1, 100).await;
         }
@@ -105,9 +101,7 @@ impl Rig {
 
     /// Takes over what the group gave it by now, and waits a moment for more.
     pub async fn follow(&mut self) {
-        if let Ok(restored) = self.committer.restore().await {
-            self.source.rewind(&restored.offsets);
-        }
+        let _ = self.committer.restore().await;
         let _ = self.source.next_batch(1, 200).await;
     }
 
@@ -116,9 +110,7 @@ impl Rig {
         let until = Instant::now() + PATIENCE;
         while self.status.stopped().is_empty() {
             assert!(Instant::now() < until, "no partition stopped");
-            if let Ok(restored) = self.committer.restore().await {
-                self.source.rewind(&restored.offsets);
-            }
+            let _ = self.committer.restore().await;
             let _ = self.source.next_batch(1, 100).await;
         }
     }
@@ -174,6 +166,27 @@ pub fn leave_open(settings: &Settings, id: &str, user: &str, offset: i64) {
     let group = consumer.group_metadata().expect("a group");
     producer.send_offsets_to_transaction(&list, &group, PATIENCE).expect("offsets");
     std::mem::forget(producer);
+}
+
+/// Commits a position of partition 0 among the states, without the group's offset.
+pub fn write_position(settings: &Settings, value: &[u8]) {
+    let mut config = client(settings);
+    let producer: BaseProducer = config.set("transactional.id", uuid()).create().expect("a producer");
+    producer.init_transactions(PATIENCE).expect("transactions");
+    producer.begin_transaction().expect("a transaction");
+    let record = BaseRecord::to(&settings.topics.state).partition(0).key("\0position").payload(value);
+    producer.send(record).map_err(|(error, _)| error).expect("queued");
+    producer.commit_transaction(PATIENCE).expect("committed");
+}
+
+/// Whether something in partition 0 of this topic is neither committed nor aborted.
+pub fn hangs(settings: &Settings, topic: &str) -> bool {
+    let end = |isolation: &str| {
+        let mut config = client(settings);
+        let consumer: BaseConsumer = config.set("isolation.level", isolation).create().expect("a consumer");
+        consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks").1
+    };
+    end("read_committed") < end("read_uncommitted")
 }
 
 /// Gives a topic more partitions.

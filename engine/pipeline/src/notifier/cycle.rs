@@ -119,7 +119,6 @@ impl Cycles {
         self.progress = InputProgress::default();
         let restored = self.ports.committer.restore().await?;
         self.progress = InputProgress::restored(&restored);
-        self.ports.source.rewind(&restored.offsets);
         Ok(())
     }
 

@@ -46,8 +46,6 @@ impl UpdateSource for Greedy {
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
         self.settled.lock().unwrap().extend(outcomes.into_iter().map(|(position, _)| position));
     }
-
-    fn rewind(&mut self, _: &[(Partition, i64)]) {}
 }
 
 /// Counts what is read ahead, and what is read.

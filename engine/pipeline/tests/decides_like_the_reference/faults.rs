@@ -16,6 +16,7 @@ use pricedrop_model::{Cursor, Partition, ProductId, ProductState, StateKey, Wall
 use crate::group::Member;
 use crate::harness::Dice;
 use crate::journal::Journal;
+use crate::script::Script;
 
 /// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,8 @@ impl Faults {
 #[derive(Clone)]
 pub struct FaultyCommitter {
     pub inner: MemoryCommitter,
+    /// What the source of the same notifier hands out.
+    pub script: Arc<Mutex<Script>>,
     pub faults: Faults,
     pub lots: Lots,
     pub journal: Arc<Mutex<Journal>>,
@@ -141,6 +144,7 @@ impl Committer for FaultyCommitter {
         let next = |partition: &Partition| stored(partition).map_or(0, |(_, next)| *next);
         restored.offsets = mine.iter().map(|partition| (*partition, next(partition))).collect();
         restored.unfinished.retain(|(key, _)| mine.contains(&key.partition));
+        self.script.lock().unwrap().go_back(&restored.offsets);
         Ok(restored)
     }
 

@@ -142,6 +142,7 @@ impl Stage {
         let journal = if setup.members == 1 { self.world.journal.clone() } else { Arc::default() };
         let committer = FaultyCommitter {
             inner: self.world.committed.clone(),
+            script: self.script.clone(),
             faults: setup.faults.clone(),
             lots: self.lots.clone(),
             journal: journal.clone(),

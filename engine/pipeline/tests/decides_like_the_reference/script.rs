@@ -54,6 +54,13 @@ pub struct World {
 }
 
 impl Script {
+    /// Goes on from these offsets.
+    pub fn go_back(&mut self, offsets: &[(Partition, i64)]) {
+        for (partition, next) in offsets {
+            self.next[partition.0 as usize] = *next;
+        }
+    }
+
     /// Spreads the products of a history over partitions.
     pub fn new(history: &History, partitions: usize, seed: u64, world: World) -> Script {
         let mut script = Script {
@@ -225,13 +232,6 @@ impl UpdateSource for Source {
         for (position, outcome) in outcomes {
             let index = script.index_of(position) as i64;
             script.settled.push((index, outcome));
-        }
-    }
-
-    fn rewind(&mut self, offsets: &[(Partition, i64)]) {
-        let mut script = self.script.lock().unwrap();
-        for (partition, next) in offsets {
-            script.next[partition.0 as usize] = *next;
         }
     }
 }

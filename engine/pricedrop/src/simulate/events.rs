@@ -211,8 +211,6 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
             }
         }
     }
-
-    fn rewind(&mut self, _offsets: &[(Partition, i64)]) {}
 }
 
 /// A line as the archive writes it; none: it is another one.

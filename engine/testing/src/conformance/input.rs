@@ -1,7 +1,7 @@
 //! What every input promises: records in the order of the log, each once, until
-//! it is told to go back.
+//! its worker restores.
 
-use pricedrop_model::ports::UpdateSource;
+use pricedrop_model::ports::{Commit, Committer, UpdateSource};
 use pricedrop_model::{Partition, Record};
 
 /// Longest wait for a record that is there, milliseconds.
@@ -13,8 +13,12 @@ const MOMENT_MS: u64 = 50;
 pub trait Input {
     /// What reads it.
     type Source: UpdateSource;
+    /// What commits its offsets.
+    type Committer: Committer;
     /// The same at every call.
     fn source(&mut self) -> &mut Self::Source;
+    /// The same at every call: the other half of the source's session.
+    fn committer(&mut self) -> &mut Self::Committer;
     /// Appends records with these values.
     fn append(&self, values: &[&str]);
 }
@@ -44,11 +48,13 @@ pub async fn records_come_once_in_the_order_of_the_log<I: Input>(mut input: I) {
     assert!(more.expect("no end").is_empty());
 }
 
-/// What was handed out and not settled comes again.
-pub async fn going_back_hands_records_out_again<I: Input>(mut input: I) {
+/// What was handed out and not committed comes again.
+pub async fn restoring_hands_records_out_again<I: Input>(mut input: I) {
     input.append(&["a", "b", "c"]);
     take(&mut input, 3, 10).await;
-    input.source().rewind(&[(Partition(0), 1)]);
+    let commit = Commit { offsets: vec![(Partition(0), 1)], ..Commit::default() };
+    input.committer().commit(commit).await.expect("committed");
+    input.committer().restore().await.expect("restored");
     input.append(&["d"]);
     assert_eq!(said(&take(&mut input, 3, 10).await), [(1, "b"), (2, "c"), (3, "d")]);
 }

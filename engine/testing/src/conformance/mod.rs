@@ -40,7 +40,7 @@ macro_rules! conform {
     };
     ($open:path, input) => {
         $crate::promises!($open, input: records_come_once_in_the_order_of_the_log,
-            going_back_hands_records_out_again, who_wants_no_record_gets_none);
+            restoring_hands_records_out_again, who_wants_no_record_gets_none);
     };
     ($open:path, prices) => {
         $crate::promises!($open, prices: the_last_price_is_shown_in_the_end,

@@ -1,0 +1,168 @@
+//! The partitions of one worker, from their assignment to their loss.
+//!
+//! ```text
+//!             ┌── refused ──▶ stopped (waits for a person)
+//! assigned ── acquired ─────▶ serving ── rebalance ──▶ lost
+//!     ▲      (acquisition.rs)    │                      │
+//!     └──────────────────────────┴── assigned anew ◀────┘
+//! ```
+//!
+//! Invariant: a partition is served only under the epoch of the assignment it was acquired
+//! in. One that was taken away and came back is acquired again.
+
+use std::collections::BTreeMap;
+
+use pricedrop_model::Partition;
+
+use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
+
+/// A partition that was acquired.
+#[derive(Debug)]
+pub struct Session<T> {
+    /// Its assignment.
+    pub epoch: u64,
+    /// The next offset of the input, as committed.
+    pub next: i64,
+    /// What the worker keeps of it.
+    pub kept: T,
+}
+
+/// The partitions of a worker.
+#[derive(Debug)]
+pub struct Sessions<T> {
+    serving: BTreeMap<Partition, Session<T>>,
+    /// Those that wait for a person, and why.
+    stopped: BTreeMap<Partition, String>,
+    /// The rebalance whose assignment these are. Zero: none yet.
+    version: u64,
+}
+
+impl<T> Default for Sessions<T> {
+    fn default() -> Sessions<T> {
+        Sessions { serving: BTreeMap::new(), stopped: BTreeMap::new(), version: 0 }
+    }
+}
+
+impl<T> Sessions<T> {
+    /// The rebalance whose assignment these are.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All partitions of this rebalance were acquired, or stopped.
+    pub fn complete(&mut self, version: u64) {
+        self.version = version;
+    }
+
+    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// it assigned none.
+    pub fn is_ready(&self, member: &GroupConsumer) -> bool {
+        member.assignment_is_ready(self.version)
+    }
+
+    /// Drops the sessions that were lost. Returns how many there were.
+    pub fn drop_lost(&mut self, held: &[PartitionEpoch]) -> usize {
+        let before = self.serving.len();
+        self.serving.retain(|partition, session| held.contains(&(*partition, session.epoch)));
+        before - self.serving.len()
+    }
+
+    /// The assigned partitions that are not served: they are to be acquired.
+    pub fn to_acquire(&self, held: &[PartitionEpoch]) -> Vec<PartitionEpoch> {
+        held.iter().filter(|(partition, _)| !self.serving.contains_key(partition)).copied().collect()
+    }
+
+    /// Serves a partition that was acquired.
+    pub fn serve(&mut self, (partition, epoch): PartitionEpoch, next: i64, kept: T) {
+        self.serving.insert(partition, Session { epoch, next, kept });
+    }
+
+    /// Replaces the partitions that wait for a person.
+    pub fn stop(&mut self, stopped: BTreeMap<Partition, String>) {
+        self.stopped = stopped;
+    }
+
+    /// The partitions that wait for a person, and why.
+    pub fn stopped(&self) -> &BTreeMap<Partition, String> {
+        &self.stopped
+    }
+
+    /// Forgets all sessions: what was committed last is not known.
+    pub fn forget(&mut self) {
+        self.serving.clear();
+    }
+
+    /// The session of a partition that is served.
+    pub fn get(&self, partition: Partition) -> Option<&Session<T>> {
+        self.serving.get(&partition)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Session<T>> {
+        self.serving.get_mut(&partition)
+    }
+
+    /// All sessions.
+    pub fn iter(&self) -> impl Iterator<Item = (Partition, &Session<T>)> {
+        self.serving.iter().map(|(partition, session)| (*partition, session))
+    }
+
+    /// All sessions, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Partition, &mut Session<T>)> {
+        self.serving.iter_mut().map(|(partition, session)| (*partition, session))
+    }
+
+    /// The next offset of every partition that is served.
+    pub fn offsets(&self) -> Vec<(Partition, i64)> {
+        self.iter().map(|(partition, session)| (partition, session.next)).collect()
+    }
+
+    /// The epoch of every partition that is served.
+    pub fn epochs(&self) -> BTreeMap<Partition, u64> {
+        self.iter().map(|(partition, session)| (partition, session.epoch)).collect()
+    }
+
+    /// The epochs of these partitions.
+    ///
+    /// # Errors
+    /// This partition of them is not served.
+    pub fn epochs_of(
+        &self,
+        partitions: impl IntoIterator<Item = Partition>,
+    ) -> Result<Vec<PartitionEpoch>, Partition> {
+        let epoch =
+            |partition| self.get(partition).map(|session| (partition, session.epoch)).ok_or(partition);
+        partitions.into_iter().map(epoch).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Partition = Partition(0);
+    const SECOND: Partition = Partition(1);
+
+    fn serving(held: &[PartitionEpoch]) -> Sessions<()> {
+        let mut sessions = Sessions::default();
+        held.iter().for_each(|one| sessions.serve(*one, 7, ()));
+        sessions
+    }
+
+    #[test]
+    fn a_partition_that_went_and_came_back_is_acquired_again() {
+        let mut sessions = serving(&[(FIRST, 1), (SECOND, 2)]);
+        let held = [(FIRST, 3), (SECOND, 2)];
+        assert_eq!(sessions.drop_lost(&held), 1);
+        assert_eq!(sessions.to_acquire(&held), [(FIRST, 3)]);
+        assert_eq!(sessions.offsets(), [(SECOND, 7)]);
+    }
+
+    #[test]
+    fn what_touches_a_lost_partition_is_refused() {
+        let mut sessions = serving(&[(FIRST, 1), (SECOND, 2)]);
+        sessions.drop_lost(&[(FIRST, 1)]);
+        assert_eq!(sessions.epochs_of([FIRST]), Ok(vec![(FIRST, 1)]));
+        assert_eq!(sessions.epochs_of([FIRST, SECOND]), Err(SECOND));
+    }
+}
