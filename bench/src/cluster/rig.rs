@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_cassandra::Cassandra;
 use pricedrop_kafka as kafka;
-use pricedrop_kafka::{Delivery, Metrics, Settings, Slot, Status};
+use pricedrop_kafka::{Delivery, InstanceId, Metrics, Settings, Status};
 use pricedrop_memory::MemoryWatches;
 use pricedrop_model::dispatch::CurrentPrices;
 use pricedrop_model::notification::Format;
@@ -56,7 +56,7 @@ pub struct Rig {
     status: Status,
     folder: tempfile::TempDir,
     runtime: Runtime,
-    _slot: Slot,
+    _instance_id: InstanceId,
 }
 
 impl Rig {
@@ -95,8 +95,8 @@ impl Rig {
             prices: store.as_ref().map(|store| Arc::new(store.prices()) as Arc<dyn PriceSink>),
             metrics: metrics.clone(),
         };
-        let slot = kafka::take_slot(folder.path()).unwrap();
-        let worker = kafka::start_worker(options, &slot, 0, None).unwrap();
+        let instance_id = kafka::InstanceId::take(folder.path()).unwrap();
+        let worker = kafka::start_worker(options, &instance_id, 0, None).unwrap();
         let (source, committer) = (Box::new(worker.source), Box::new(worker.committer));
         let notifier =
             notifier::Options::default().build(source, committer, watches, plugins, Arc::new(SystemClock));
@@ -122,7 +122,7 @@ impl Rig {
             status,
             folder,
             runtime,
-            _slot: slot,
+            _instance_id: instance_id,
         }
     }
 

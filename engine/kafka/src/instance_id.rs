@@ -1,18 +1,18 @@
-//! The name of an instance: made once, kept in its data folder, and locked, so
-//! that a restart ends its own open transactions at once and no two processes
-//! fence each other off.
+//! The id of an instance: generated once, stored in its data folder, and locked. A restart
+//! uses the same transactional ids, so it ends its own open transactions at once; and no two
+//! processes fence each other off.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The name's file in the data folder.
+/// The file of the id, in the data folder.
 const FILE: &str = "kafka-instance";
 
-/// Why there is no name.
+/// Why an instance has no id.
 #[derive(Debug, thiserror::Error)]
-pub enum SlotError {
+pub enum InstanceIdError {
     /// Stop the other process, or name another folder.
     #[error("the data folder {0} is in use by another process")]
     InUse(String),
@@ -21,20 +21,20 @@ pub enum SlotError {
     Folder(String, std::io::Error),
 }
 
-/// A locked name; given free when the last of its clones is dropped.
+/// A locked id. It is free again when the last of its clones is dropped.
 #[derive(Debug, Clone)]
-pub struct Slot {
+pub struct InstanceId {
     name: String,
     _locked: Arc<File>,
 }
 
-impl Slot {
-    /// Takes the name kept in this folder, or makes one.
+impl InstanceId {
+    /// Takes the id stored in this folder, or generates one.
     ///
     /// # Errors
-    /// Somebody else has it, or the folder is of no use.
-    pub fn take(folder: &Path) -> Result<Slot, SlotError> {
-        let broken = |error| SlotError::Folder(folder.display().to_string(), error);
+    /// Another process has it, or the folder cannot be used.
+    pub fn take(folder: &Path) -> Result<InstanceId, InstanceIdError> {
+        let broken = |error| InstanceIdError::Folder(folder.display().to_string(), error);
         std::fs::create_dir_all(folder).map_err(broken)?;
         let mut file = File::options()
             .create(true)
@@ -44,7 +44,7 @@ impl Slot {
             .open(folder.join(FILE))
             .map_err(broken)?;
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => SlotError::InUse(folder.display().to_string()),
+            TryLockError::WouldBlock => InstanceIdError::InUse(folder.display().to_string()),
             TryLockError::Error(error) => broken(error),
         })?;
         let mut name = String::new();
@@ -55,7 +55,7 @@ impl Slot {
             file.rewind().and_then(|()| file.write_all(name.as_bytes())).map_err(broken)?;
             file.sync_all().map_err(broken)?;
         }
-        Ok(Slot { name, _locked: Arc::new(file) })
+        Ok(InstanceId { name, _locked: Arc::new(file) })
     }
 
     /// The transactional id of one of its workers.
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restart_has_the_same_name_and_a_second_process_none() {
+    fn a_restart_has_the_same_id_and_a_second_process_none() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Slot::take(folder.path()).unwrap();
+        let first = InstanceId::take(folder.path()).unwrap();
         let id = first.transactional_id("g", 0);
-        assert!(matches!(Slot::take(folder.path()), Err(SlotError::InUse(_))));
+        assert!(matches!(InstanceId::take(folder.path()), Err(InstanceIdError::InUse(_))));
         drop(first);
-        assert_eq!(Slot::take(folder.path()).unwrap().transactional_id("g", 0), id);
+        assert_eq!(InstanceId::take(folder.path()).unwrap().transactional_id("g", 0), id);
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_ne!(Slot::take(elsewhere.path()).unwrap().transactional_id("g", 0), id);
+        assert_ne!(InstanceId::take(elsewhere.path()).unwrap().transactional_id("g", 0), id);
     }
 }

@@ -24,8 +24,6 @@ pub mod limits;
 mod notifier;
 mod settings;
 
-use std::path::Path;
-
 pub use admin::sample::{Sample, sample};
 pub use admin::set_offsets::{Accepted, accept};
 pub use admin::{rights, topics};
@@ -41,7 +39,7 @@ pub use dispatcher::options::DispatchOptions;
 pub use dispatcher::replays::KafkaReplays;
 pub use dispatcher::retries::KafkaRetries;
 pub use dispatcher::retry_index::MemoryRetryIndex;
-pub use instance_id::{Slot, SlotError};
+pub use instance_id::{InstanceId, InstanceIdError};
 pub use notifier::commit::KafkaCommitter;
 pub use notifier::metrics::Metrics;
 pub use notifier::offset_check::{Difference, Ends, differences, outgrown};
@@ -50,11 +48,3 @@ pub use notifier::removals::Remover;
 pub use notifier::source::KafkaSource;
 pub use notifier::{StartError, Status, Worker, start_worker};
 pub use settings::{Delivery, RESERVED, Settings, Start, Topics};
-
-/// Takes the instance's name in this data folder.
-///
-/// # Errors
-/// Somebody else has it, or the folder is of no use.
-pub fn take_slot(folder: &Path) -> Result<Slot, SlotError> {
-    Slot::take(folder)
-}

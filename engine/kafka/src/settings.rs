@@ -151,7 +151,7 @@ pub const RESERVED: &[(&str, &str)] = &[
     ("transaction.timeout.ms", "stream.transaction_timeout says it"),
     (
         "transactional.id",
-        "it is made of stream.group and the worker's slot, so that a restart ends what it left open",
+        "it is made of stream.group and the instance's id, so that a restart ends what it left open",
     ),
     ("interceptors", "it takes a function, which no file can name"),
     ("opaque", "it takes a pointer, which no file can name"),

@@ -31,7 +31,7 @@ async fn open() -> (KafkaCommitter, impl Sized) {
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());
     rig.own(1).await;
-    (rig.committer, (rig.source, rig.slot, folder))
+    (rig.committer, (rig.source, rig.instance_id, folder))
 }
 
 pricedrop_testing::conform!(open, commits);
@@ -468,7 +468,7 @@ async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
         let mut rig = worker(options(&settings), &mine);
         rig.own(1).await;
         rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.slot.transactional_id(&settings.group, 0)
+        rig.instance_id.transactional_id(&settings.group, 0)
     };
     leave_open(&settings, &id, "nobody", 7);
     broker.kill().unwrap();
@@ -494,7 +494,7 @@ async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
         let mut rig = worker(options(&settings), folder.path());
         rig.own(1).await;
         rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.slot.transactional_id(&settings.group, 0)
+        rig.instance_id.transactional_id(&settings.group, 0)
     };
     write_position(&settings, &position(3, &id));
     assert_eq!(differences(&settings).unwrap(), []);
@@ -521,7 +521,7 @@ async fn what_hangs_of_a_committed_transaction_is_committed() {
         let mut rig = worker(options(&settings), &mine);
         rig.own(1).await;
         rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.slot.transactional_id(&settings.group, 0)
+        rig.instance_id.transactional_id(&settings.group, 0)
     };
     leave_open(&settings, &id, "u1", 2);
     write_position(&settings, &position(2, &id));

@@ -92,7 +92,7 @@ mod log {
         let mut rig = worker(options(&settings), folder.path());
         rig.own(1).await;
         let committer = Mutex::new(Some(rig.committer));
-        (Log { settings, committer, readers: AtomicU32::new(0) }, (rig.source, rig.slot, folder))
+        (Log { settings, committer, readers: AtomicU32::new(0) }, (rig.source, rig.instance_id, folder))
     }
 
     pricedrop_testing::conform!(open, log);

@@ -23,7 +23,7 @@ use pricedrop_model::ports::WatchWriter;
 use pricedrop_model::sync::lock;
 
 use crate::group::group_consumer::GroupConsumer;
-use crate::instance_id::Slot;
+use crate::instance_id::InstanceId;
 use commit::KafkaCommitter;
 use options::Options;
 use removals::Remover;
@@ -85,21 +85,21 @@ impl Status {
     }
 }
 
-/// Starts worker number `worker` of the instance that has this slot; removals
+/// Starts worker number `worker` of the instance with this id; removals
 /// are carried out by `watches`, if given.
 ///
 /// # Errors
 /// The client refuses its configuration.
 pub fn start_worker(
     options: Options,
-    slot: &Slot,
+    instance_id: &InstanceId,
     worker: usize,
     watches: Option<Arc<dyn WatchWriter>>,
 ) -> Result<Worker, StartError> {
     let settings = &options.settings;
     let member = Arc::new(GroupConsumer::join(settings, &settings.group, &settings.topics.prices)?);
     let shared: Shared = Arc::new(Mutex::new(WorkerState::default()));
-    let transactional_id = slot.transactional_id(&settings.group, worker);
+    let transactional_id = instance_id.transactional_id(&settings.group, worker);
     let remover = match watches {
         Some(watches) if !options.shadow => Some(Remover::start(
             settings.clone(),

@@ -56,14 +56,14 @@ pub struct Rig {
     pub committer: KafkaCommitter,
     pub status: pricedrop_kafka::Status,
     /// Held as long as the worker.
-    pub slot: pricedrop_kafka::Slot,
+    pub instance_id: pricedrop_kafka::InstanceId,
 }
 
 /// Starts a worker whose instance lives in this folder.
 pub fn worker(options: Options, folder: &Path) -> Rig {
-    let slot = pricedrop_kafka::take_slot(folder).expect("a slot");
-    let worker = pricedrop_kafka::start_worker(options, &slot, 0, None).expect("a worker");
-    Rig { source: worker.source, committer: worker.committer, status: worker.status, slot }
+    let instance_id = pricedrop_kafka::InstanceId::take(folder).expect("an instance id");
+    let worker = pricedrop_kafka::start_worker(options, &instance_id, 0, None).expect("a worker");
+    Rig { source: worker.source, committer: worker.committer, status: worker.status, instance_id }
 }
 
 impl Rig {

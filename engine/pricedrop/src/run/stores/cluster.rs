@@ -8,8 +8,8 @@ use pricedrop_cassandra::{Cassandra, Table};
 use pricedrop_embedded::Embedded;
 use pricedrop_kafka::rights::{self, Roles};
 use pricedrop_kafka::{
-    AckProducer, DispatchOptions, Ends, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch, KafkaIntake,
-    KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings, Slot,
+    AckProducer, DispatchOptions, Ends, InstanceId, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch,
+    KafkaIntake, KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings,
 };
 use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::cache::{NoCache, ShelfCache};
@@ -36,7 +36,7 @@ use crate::report::Stopped;
 /// A server is away or refuses, or topics or tables are not as they must be.
 pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     let settings = config.kafka_settings(asked.shadow)?;
-    let slot = pricedrop_kafka::take_slot(&config.data.folder).map_err(|error| {
+    let instance_id = pricedrop_kafka::InstanceId::take(&config.data.folder).map_err(|error| {
         Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
     })?;
     look_at_topics(&settings, asked).await?;
@@ -60,7 +60,7 @@ pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, S
              data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
         );
     }
-    Ok(Box::new(Connected { config: config.clone(), asked, settings, slot, redis, disk, watches }))
+    Ok(Box::new(Connected { config: config.clone(), asked, settings, instance_id, redis, disk, watches }))
 }
 
 /// What the engine cannot work with is refused, what is weak is said.
@@ -180,7 +180,7 @@ struct Connected {
     config: Config,
     asked: RunRoles,
     settings: Settings,
-    slot: Slot,
+    instance_id: InstanceId,
     redis: Option<Redis>,
     disk: Option<Embedded>,
     watches: Watches,
@@ -205,8 +205,11 @@ impl Opened for Connected {
             Some(dispatch) => Arc::new(dispatch.retries()),
             None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
         };
-        let mut servers =
-            Servers { slot: Some(self.slot.clone()), redis: self.asked_redis(), ..Servers::default() };
+        let mut servers = Servers {
+            instance_id: Some(self.instance_id.clone()),
+            redis: self.asked_redis(),
+            ..Servers::default()
+        };
         if let Watches::InCassandra(tables) = &self.watches {
             servers.cassandra = Some(tables.clone());
         }
@@ -259,7 +262,7 @@ impl Connected {
         let count = self.config.stream.workers;
         let start = |number| {
             let writer = (!self.asked.shadow).then(|| self.watches.write());
-            let started = pricedrop_kafka::start_worker(options.clone(), &self.slot, number, writer);
+            let started = pricedrop_kafka::start_worker(options.clone(), &self.instance_id, number, writer);
             started.map_err(|error| {
                 Stopped::failed(error, "mend [kafka]; `pricedrop doctor` looks at all of it")
             })
@@ -285,7 +288,7 @@ impl Connected {
             start: self.config.stream.start,
             index,
         };
-        options.transactional_id = self.slot.transactional_id(&options.group(), 0);
+        options.transactional_id = self.instance_id.transactional_id(&options.group(), 0);
         KafkaDispatch::join(options).map_err(remedies::kafka)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pricedrop_cassandra::Cassandra;
 use pricedrop_kafka as kafka;
-use pricedrop_kafka::{Ends, KafkaDispatch, Slot, Status};
+use pricedrop_kafka::{Ends, InstanceId, KafkaDispatch, Status};
 use pricedrop_model::Partition;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::sync::lock;
@@ -31,7 +31,7 @@ pub struct Servers {
     pub workers: Vec<Status>,
     /// The instance's name, locked as long as it runs; nobody reads it.
     #[expect(dead_code, reason = "it is held, not read")]
-    pub slot: Option<Slot>,
+    pub instance_id: Option<InstanceId>,
     /// What they counted together.
     pub kafka: kafka::Metrics,
     /// The dispatcher's member of its group.
