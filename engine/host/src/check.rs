@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::cases::{self, CaseFile};
 use crate::engine::Engine;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::host::FILE_BYTES;
@@ -15,6 +15,7 @@ use crate::load::Workshop;
 use crate::loaded::Loaded;
 use crate::metrics::PluginMetrics;
 use crate::sidecar::Sidecar;
+use pricedrop_model::plugin::Kind;
 
 /// What a check found.
 #[derive(Debug, Clone, Default, serde::Serialize)]

@@ -1,7 +1,7 @@
 //! What can go wrong between a file in the plugin folder and a plugin that
 //! serves, in words for the person who put the file there.
 
-use std::fmt;
+use pricedrop_model::plugin::Kind;
 use std::path::PathBuf;
 
 /// Why the host cannot start, or a request to it cannot be met.
@@ -48,28 +48,6 @@ pub enum Error {
 
 fn nearest_hint(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
-}
-
-/// What a plugin is for: which of our interfaces it exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// How watchers are cut into buckets.
-    Bucketing,
-    /// Which updates are evaluated, and when.
-    Throttling,
-    /// How a notification reaches a person.
-    Channel,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Bucketing => "bucketing",
-            Kind::Throttling => "throttling",
-            Kind::Channel => "channel",
-        })
-    }
 }
 
 /// Why a pair of files does not become a serving plugin.

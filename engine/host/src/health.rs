@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::sync::lock;
 
-use crate::error::Kind;
 use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
 use crate::meta::Meta;
 use crate::metrics::PluginMetrics;
+use pricedrop_model::plugin::Kind;
 
 /// Told when a generation's probation is over.
 pub(crate) trait Reports: Send + Sync {

@@ -23,7 +23,7 @@ use prometheus_client::registry::Registry;
 use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{Error, Kind, Refusal, nearest};
+use crate::error::{Error, Refusal, nearest};
 use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::last_good::LastGood;
@@ -32,7 +32,9 @@ use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::slots::{Slots, Table};
-use crate::status::Status;
+use crate::status::status_of;
+use pricedrop_model::plugin::Kind;
+use pricedrop_model::plugin::Status;
 
 /// The host of plugins. Clones share everything.
 #[derive(Clone)]
@@ -49,7 +51,7 @@ impl Host {
 
     /// How every plugin fares.
     pub fn status(&self) -> Status {
-        Status::of(&self.shared.slots(), &self.shared.table.load(), &self.shared.metrics)
+        status_of(&self.shared.slots(), &self.shared.table.load(), &self.shared.metrics)
     }
 
     /// Shows what is counted of the plugins in a registry.

@@ -51,10 +51,9 @@ mod wasi;
 mod wrap;
 
 pub use check::{Report, check};
-pub use error::{Error, Kind, Refusal};
+pub use error::{Error, Refusal};
 pub use host::Host;
 pub use limits::Limits;
 pub use options::Options;
 pub use preview::{Preview, preview};
 pub use reload::Watching;
-pub use status::{Counts, PluginStatus, State, Status};

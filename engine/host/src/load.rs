@@ -15,7 +15,7 @@ use crate::contract::throttling::{Throttling, ThrottlingPolicy};
 use crate::contract::{Contract, Description, bindings};
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{Kind, MEND, Refusal};
+use crate::error::{MEND, Refusal};
 use crate::files::PluginFiles;
 use crate::health::Health;
 use crate::limits::Limits;
@@ -30,6 +30,7 @@ use crate::sidecar::Sidecar;
 use crate::store::{Data, Logging, explain};
 use crate::wasi;
 use crate::wrap::to_component;
+use pricedrop_model::plugin::Kind;
 
 /// What loading needs besides the files.
 pub(crate) struct Workshop {

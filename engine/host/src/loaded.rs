@@ -7,9 +7,9 @@ use pricedrop_model::plugin::{Bucketing as _, PolicyIdentity};
 use crate::contract::bucketing::BucketingPolicy;
 use crate::contract::channel::ChannelPlugin;
 use crate::contract::throttling::ThrottlingPolicy;
-use crate::error::Kind;
 use crate::health::Health;
 use crate::meta::Meta;
+use pricedrop_model::plugin::Kind;
 
 /// It may serve.
 #[derive(Clone)]

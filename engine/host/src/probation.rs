@@ -4,11 +4,11 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::error::Kind;
 use crate::health::Reports;
 use crate::host::Shared;
 use crate::loaded::Loaded;
 use crate::meta::Meta;
+use pricedrop_model::plugin::Kind;
 
 /// How a serving plugin reaches the host: weakly, for the host holds it.
 struct Reporter(Weak<Shared>);

@@ -11,8 +11,8 @@ use crate::contract::bucketing::BucketingPolicy;
 use crate::contract::channel::ChannelPlugin;
 use crate::contract::throttling::ThrottlingPolicy;
 use crate::digest::Digest;
-use crate::error::Kind;
 use crate::loaded::Loaded;
+use pricedrop_model::plugin::Kind;
 
 /// All that is known of one file stem.
 #[derive(Default)]

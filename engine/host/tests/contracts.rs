@@ -5,8 +5,9 @@
 mod common;
 
 use common::{Place, buckets, built, problem};
-use pricedrop_host::{Kind, Limits, State, check};
+use pricedrop_host::{Limits, check};
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::plugin::{Kind, State};
 
 const PLUGINS: [(&str, Kind); 12] = [
     ("bucketing-floor", Kind::Bucketing),

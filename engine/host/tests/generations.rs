@@ -47,6 +47,6 @@ fn a_renamed_policy_file_goes_on_under_its_new_name() {
     let host = place.host();
     std::fs::rename(place.file("old.wasm"), place.file("new.wasm")).unwrap();
     host.reload();
-    assert_eq!(host.status().plugin("new").unwrap().state, pricedrop_host::State::Active);
+    assert_eq!(host.status().plugin("new").unwrap().state, pricedrop_model::plugin::State::Active);
     assert_eq!(host.status().warnings, Vec::<String>::new());
 }

@@ -8,8 +8,9 @@ use std::fs;
 use std::time::Instant;
 
 use common::{Place, buckets, built, fixture, problem, settings};
-use pricedrop_host::{Host, State};
+use pricedrop_host::Host;
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::plugin::State;
 
 fn ask(host: &Host, times: u32) -> Vec<i64> {
     (0..times).map(|_| buckets(host, &["100"]).unwrap()[0]).collect()

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{Place, buckets, built, eventually, fixture, problem};
-use pricedrop_host::{Error, Host, State};
+use pricedrop_host::{Error, Host};
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::plugin::State;
 
 /// Whether the serving floor policy has this width.
 fn has_width(host: &Host, width: i64) -> bool {

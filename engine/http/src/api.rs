@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use pricedrop_model::dispatch::{
     CurrentPrices, DeadLetters, Leases, NotificationReader, Recipients, RetryQueue,
 };
-use pricedrop_model::health::Reason;
+use pricedrop_model::engine::Engine;
 use pricedrop_model::intake::PriceIntake;
-use pricedrop_model::ports::{Error, WatchWriter};
-use pricedrop_model::{Clock, ProductId, Rules};
+use pricedrop_model::ports::WatchWriter;
+use pricedrop_model::{Clock, Rules};
 use prometheus_client::registry::Registry;
 
 /// Everything the routes reach.
@@ -39,48 +38,4 @@ pub struct Api {
     pub engine: Arc<dyn Engine>,
     /// All that is counted.
     pub metrics: Arc<Registry>,
-}
-
-/// Why buckets were not migrated, or not repaired.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// There is nothing to do, or it cannot be done now; in words.
-    #[error("{0}")]
-    Refused(String),
-    /// The store is away; try again.
-    #[error(transparent)]
-    Store(#[from] Error),
-}
-
-/// The engine as a whole.
-#[async_trait]
-pub trait Engine: Send + Sync {
-    /// Nothing worth saying: ready and well.
-    async fn reasons(&self) -> Vec<Reason>;
-
-    /// The plugins, loaded, staged and refused.
-    async fn plugins(&self) -> serde_json::Value;
-
-    /// These addresses of a channel in their canonical form, or what is wrong with
-    /// each, in order. Those of a channel that is not loaded stay as they are.
-    async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>>;
-
-    /// The active bucketing policy and the staged one.
-    ///
-    /// # Errors
-    /// The store is away; try again.
-    async fn buckets(&self) -> Result<serde_json::Value, Error>;
-
-    /// Rebuilds the buckets by the staged policy and makes it active.
-    ///
-    /// # Errors
-    /// Nothing to do, or the store is away.
-    async fn migrate_buckets(&self) -> Result<serde_json::Value, MigrateError>;
-
-    /// Builds and compares the buckets of a product, or of all that are large,
-    /// from their watches.
-    ///
-    /// # Errors
-    /// Nothing to do, or the store is away.
-    async fn repair_buckets(&self, product: Option<ProductId>) -> Result<serde_json::Value, MigrateError>;
 }

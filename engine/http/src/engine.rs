@@ -5,11 +5,12 @@ use axum::extract::State as From;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use pricedrop_model::ProductId;
+use pricedrop_model::engine::{Buckets, BucketsError, Migrated};
 use pricedrop_model::health::{Reason, Severity};
+use pricedrop_model::migration::Repaired;
+use pricedrop_model::plugin::Status;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::api::MigrateError;
 use crate::metrics::Format;
 use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
@@ -35,17 +36,17 @@ pub(crate) async fn ready(From(state): From<State>) -> impl IntoResponse {
 }
 
 /// What the plugin host has loaded.
-pub(crate) async fn plugins(From(state): From<State>) -> Json<Value> {
+pub(crate) async fn plugins(From(state): From<State>) -> Json<Status> {
     Json(state.api.engine.plugins().await)
 }
 
 /// The active bucketing policy and the staged one.
-pub(crate) async fn buckets(From(state): From<State>) -> Answer<Json<Value>> {
+pub(crate) async fn buckets(From(state): From<State>) -> Answer<Json<Buckets>> {
     Ok(Json(state.api.engine.buckets().await?))
 }
 
 /// Makes the staged policy active.
-pub(crate) async fn migrate(From(state): From<State>) -> Answer<Json<Value>> {
+pub(crate) async fn migrate(From(state): From<State>) -> Answer<Json<Migrated>> {
     moved(state.api.engine.migrate_buckets().await)
 }
 
@@ -59,17 +60,17 @@ pub(crate) struct RepairQuery {
 pub(crate) async fn repair(
     From(state): From<State>,
     Asked(query): Asked<RepairQuery>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Repaired>> {
     let product = query.product.as_deref().map(ProductId::new).transpose();
     let product = product.map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
     moved(state.api.engine.repair_buckets(product).await)
 }
 
-fn moved(done: Result<Value, MigrateError>) -> Answer<Json<Value>> {
+fn moved<T>(done: Result<T, BucketsError>) -> Answer<Json<T>> {
     match done {
         Ok(done) => Ok(Json(done)),
-        Err(MigrateError::Refused(why)) => Err(Refusal::new(StatusCode::CONFLICT, why)),
-        Err(MigrateError::Store(error)) => Err(error.into()),
+        Err(BucketsError::Refused(why)) => Err(Refusal::new(StatusCode::CONFLICT, why)),
+        Err(BucketsError::Store(error)) => Err(error.into()),
     }
 }
 

@@ -28,7 +28,7 @@ mod server;
 mod state;
 mod watches;
 
-pub use api::{Api, Engine, MigrateError};
+pub use api::Api;
 pub use body::{read_recipient, read_watch};
 pub use options::{Error, Options};
 pub use problem::Problem;

@@ -27,7 +27,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (recipients, mut errors) = entries.read_lines(read_recipient);
-    let recipients = canonical(&state, recipients, &mut errors).await;
+    let recipients = normalize(&state, recipients, &mut errors).await;
     if let (true, Some(error)) = (single, errors.first()) {
         return Err(Refusal::bad(error.reason.clone()).at("the body"));
     }
@@ -39,7 +39,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
 }
 
 /// The recipients with canonical addresses; the others join the errors.
-async fn canonical(
+async fn normalize(
     state: &State,
     recipients: Vec<(usize, Recipient)>,
     errors: &mut Vec<LineError>,
@@ -51,7 +51,7 @@ async fn canonical(
     let mut good = Vec::new();
     for (channel, of_channel) in by_channel {
         let addresses = of_channel.iter().map(|(_, recipient)| recipient.address.clone()).collect();
-        let answers = state.api.engine.canonical(&channel, addresses).await;
+        let answers = state.api.engine.normalize(&channel, addresses).await;
         for ((line, recipient), answer) in of_channel.into_iter().zip(answers) {
             match answer {
                 Ok(address) => good.push(Recipient { address, ..recipient }),
@@ -118,7 +118,7 @@ pub(crate) async fn delete(
     let mut deleted = recipients.delete(&user, &query.channel, &query.address).await?;
     if !deleted {
         // It may be stored in another spelling.
-        let canonical = state.api.engine.canonical(&query.channel, vec![query.address]).await;
+        let canonical = state.api.engine.normalize(&query.channel, vec![query.address]).await;
         if let Some(Ok(address)) = canonical.into_iter().next() {
             deleted = recipients.delete(&user, &query.channel, &address).await?;
         }

@@ -15,6 +15,7 @@ pub mod archive;
 pub mod cache;
 pub mod channel;
 pub mod dispatch;
+pub mod engine;
 pub mod fan_out;
 pub mod floor;
 pub mod health;

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::error::Kind;
 use crate::loaded::Loaded;
+use pricedrop_model::plugin::Kind;
 
 /// A file of cases.
 #[derive(Debug, Clone, Deserialize)]

@@ -16,11 +16,11 @@ use super::outgoing::read_outgoing;
 use super::pairs::{Pairs, pairs};
 use super::throttling::wire_price;
 use super::{Contract, Description, Template, callbacks};
-use crate::error::Kind;
 use crate::limits::{ADDRESS_BYTES, HOLD_MS};
 use crate::plugin::{Failure, Plugin};
 use crate::settings::cut;
 use crate::store::Data;
+use pricedrop_model::plugin::Kind;
 
 const CALLBACKS: &str = "pricedrop:channel/callbacks@0.1.0";
 

@@ -14,8 +14,8 @@ use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 use self::bindings::types::{About, Problem, Setting};
-use crate::error::Kind;
 use crate::store::Data;
+use pricedrop_model::plugin::Kind;
 
 /// One template of a channel: `<locale>.<part>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ macro_rules! contract {
         pub(crate) struct $name;
 
         impl $crate::contract::Contract for $name {
-            const KIND: $crate::error::Kind = $crate::error::Kind::$kind;
+            const KIND: pricedrop_model::plugin::Kind = pricedrop_model::plugin::Kind::$kind;
             const INTERFACE: &'static str = $interface;
             type Linked = $crate::contract::bindings::$module::$pre<$crate::store::Data>;
             type Exports = $crate::contract::bindings::$module::$world;

@@ -8,9 +8,11 @@
 mod bucketing;
 mod error;
 mod plugins;
+mod status;
 mod throttling;
 
 pub use bucketing::{Bucketing, PolicyIdentity};
 pub use error::Error;
 pub use plugins::{NoPlugins, Plugins};
+pub use status::{Counts, Kind, PluginStatus, State, Status};
 pub use throttling::{Answer, Arrival, Decision, Release, Subject, Throttling};

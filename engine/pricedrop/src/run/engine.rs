@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pricedrop_archive::Metrics;
-use pricedrop_http::{Engine, MigrateError};
 use pricedrop_model::ProductId;
+use pricedrop_model::engine::{Buckets, BucketsError, Engine, Migrated};
 use pricedrop_model::health::{Reason, Severity};
-use pricedrop_model::migration::PolicyMigration;
+use pricedrop_model::migration::{PolicyMigration, Repaired};
+use pricedrop_model::plugin;
 use pricedrop_model::ports::Error;
 use pricedrop_pipeline::dispatcher::BreakerState;
 use pricedrop_pipeline::{dispatcher, notifier};
-use serde_json::Value;
 
 use super::plugins::Loaded;
 use super::stores::Health;
@@ -56,23 +56,23 @@ impl Engine for Status {
         reasons
     }
 
-    async fn plugins(&self) -> Value {
+    async fn plugins(&self) -> plugin::Status {
         self.plugins.status()
     }
 
-    async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
-        self.plugins.canonical(channel, addresses).await
+    async fn normalize(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
+        self.plugins.normalize(channel, addresses).await
     }
 
-    async fn buckets(&self) -> Result<Value, Error> {
+    async fn buckets(&self) -> Result<Buckets, Error> {
         self.plugins.buckets(&*self.policies).await
     }
 
-    async fn migrate_buckets(&self) -> Result<Value, MigrateError> {
+    async fn migrate_buckets(&self) -> Result<Migrated, BucketsError> {
         self.plugins.migrate(self.policies.clone()).await
     }
 
-    async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Value, MigrateError> {
+    async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Repaired, BucketsError> {
         self.plugins.repair(self.policies.clone(), product).await
     }
 }

@@ -4,16 +4,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pricedrop_host::{Error as HostError, Host, State, Watching};
-use pricedrop_http::MigrateError;
+use pricedrop_host::{Error as HostError, Host, Watching};
 use pricedrop_model::ProductId;
+use pricedrop_model::engine::{Buckets, BucketsError, Migrated};
 use pricedrop_model::health::{Reason, Severity};
-use pricedrop_model::migration::PolicyMigration;
-use pricedrop_model::plugin::{Plugins, PolicyIdentity};
+use pricedrop_model::migration::{PolicyMigration, Repaired};
+use pricedrop_model::plugin::{Plugins, PolicyIdentity, State, Status};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::threads;
@@ -138,10 +137,10 @@ impl Loaded {
         warnings.map(reason).collect()
     }
 
-    /// Addresses as their channel writes them. They stay as they are where there is no
+    /// Addresses in the canonical form of their channel. They stay as they are where there is no
     /// such channel yet, or its plugin breaks down: then they are checked when
     /// something is sent.
-    pub async fn canonical(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
+    pub async fn normalize(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
         let Some(plugin) = self.host.channel(channel) else {
             return addresses.into_iter().map(Ok).collect();
         };
@@ -156,8 +155,8 @@ impl Loaded {
     }
 
     /// Everything about every plugin.
-    pub fn status(&self) -> Value {
-        serde_json::to_value(self.host.status()).expect("a status is plain text and numbers")
+    pub fn status(&self) -> Status {
+        self.host.status()
     }
 
     /// Shows what the host counts in a registry.
@@ -169,19 +168,14 @@ impl Loaded {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn buckets(&self, policies: &dyn PolicyMigration) -> Result<Value, Error> {
-        let active = policies.active().await?;
-        let status = policies.status().await?;
-        let moving = self.moving().clone();
-        let mut all = json!({
-            "active": active.map(|policy| policy.name),
-            "staged": self.host.staged_policy().map(|policy| policy.identity().name.clone()),
-            "migration": moving,
-        });
-        if let (Value::Object(all), Some(Value::Object(status))) = (&mut all, status.map(|it| json!(it))) {
-            all.extend(status);
-        }
-        Ok(all)
+    pub async fn buckets(&self, policies: &dyn PolicyMigration) -> Result<Buckets, Error> {
+        let migration = self.moving().clone();
+        Ok(Buckets {
+            active: policies.active().await?.map(|policy| policy.name),
+            staged: self.host.staged_policy().map(|policy| policy.identity().name.clone()),
+            migration,
+            indexes: policies.status().await?,
+        })
     }
 
     /// Moves the buckets to the staged policy. It goes on when nobody waits
@@ -189,13 +183,13 @@ impl Loaded {
     ///
     /// # Errors
     /// Nothing is staged, a move is on its way, or it failed.
-    pub async fn migrate(&self, policies: Arc<dyn PolicyMigration>) -> Result<Value, MigrateError> {
+    pub async fn migrate(&self, policies: Arc<dyn PolicyMigration>) -> Result<Migrated, BucketsError> {
         let same = match policies.shards_differ().await? {
             true => self.host.bucketing(),
             false => None,
         };
         let Some(policy) = self.host.staged_policy().or(same) else {
-            return Err(MigrateError::Refused(
+            return Err(BucketsError::Refused(
                 "no policy is staged: put one with another mapping into the plugin folder first".into(),
             ));
         };
@@ -208,7 +202,7 @@ impl Loaded {
             Ok(())
         })
         .await?;
-        Ok(json!({ "active": name }))
+        Ok(Migrated { active: name })
     }
 
     /// Builds and compares the buckets of a product, or of all that are large.
@@ -220,13 +214,13 @@ impl Loaded {
         &self,
         policies: Arc<dyn PolicyMigration>,
         product: Option<ProductId>,
-    ) -> Result<Value, MigrateError> {
+    ) -> Result<Repaired, BucketsError> {
         let told = self.clone();
         let repaired = self.alone("bucket-repair", async move {
             policies.repair(product, &|progress| *told.moving() = Some(progress.to_string())).await
         });
-        repaired.await?.map(|repaired| json!(repaired)).ok_or_else(|| {
-            MigrateError::Refused(
+        repaired.await?.ok_or_else(|| {
+            BucketsError::Refused(
                 "the embedded store builds and compares its buckets by itself: there is nothing to repair"
                     .into(),
             )
@@ -238,11 +232,11 @@ impl Loaded {
         &self,
         name: &str,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, MigrateError> {
+    ) -> Result<T, BucketsError> {
         {
             let mut moving = self.moving();
             if let Some(progress) = moving.as_ref() {
-                return Err(MigrateError::Refused(format!(
+                return Err(BucketsError::Refused(format!(
                     "the buckets are being moved already: {progress}"
                 )));
             }
@@ -254,7 +248,7 @@ impl Loaded {
             *done.moving() = None;
             moved
         });
-        let away = |error: &dyn std::fmt::Display| MigrateError::Store(Error::Unavailable(error.to_string()));
+        let away = |error: &dyn std::fmt::Display| BucketsError::Store(Error::Unavailable(error.to_string()));
         let (_, ended) = moved.map_err(|error| {
             *self.moving() = None;
             away(&error)
