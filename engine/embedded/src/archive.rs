@@ -14,9 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fjall::PersistMode;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
-use pricedrop_model::dispatch::DeadItem;
 use pricedrop_model::ports::Error;
-use pricedrop_model::{Partition, Record};
+use pricedrop_model::{Partition, Record, WallTime};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, STEP_ROWS};
@@ -108,10 +107,10 @@ pub(super) fn keep_updates(txn: &mut Txn<'_>, updates: &[Record]) {
     }
 }
 
-/// Keeps a dead letter for the archive; its number is its offset.
-pub(super) fn keep_dead_letter(txn: &mut Txn<'_>, item: &DeadItem, json: &[u8]) {
-    let row = Row { timestamp_ms: item.at.0, key: None, value: Some(json) };
-    txn.append(Table::Unarchived, key(ArchivedTopic::DeadLetters, item.number), rows::encode(&row));
+/// Keeps a dead letter for the archive.
+pub(super) fn keep_dead_letter(txn: &mut Txn<'_>, offset: i64, at: WallTime, json: &[u8]) {
+    let row = Row { timestamp_ms: at.0, key: None, value: Some(json) };
+    txn.append(Table::Unarchived, key(ArchivedTopic::DeadLetters, offset), rows::encode(&row));
 }
 
 /// Begins to hold back the topics that are archived, and releases the others. It runs

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use pricedrop_model::dispatch::{DeadItem, DeadWhat};
-use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::dispatch::{DeadWhat, NewDeadLetter};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error, RejectedRecord, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
 use super::error::Broken;
@@ -150,7 +150,7 @@ fn write(
         key.extend(write_time.0.to_be_bytes());
         txn.put(Table::Removals, key, []);
     }
-    let dead = commit.dead_letters.into_iter().map(|letter| dead_item(letter, now));
+    let dead = commit.rejected_records.into_iter().map(|rejected| dead_letter(rejected, now));
     dead_letters::append(txn, dead, shared.archives(ArchivedTopic::DeadLetters));
     archive::keep_updates(txn, &updates);
     for (partition, offset) in commit.offsets {
@@ -162,8 +162,8 @@ fn write(
     Ok(txn.counters.next_notification)
 }
 
-fn dead_item(letter: DeadLetter, at: WallTime) -> DeadItem {
-    let DeadLetter { record, reason } = letter;
+fn dead_letter(rejected: RejectedRecord, at: WallTime) -> NewDeadLetter {
+    let RejectedRecord { record, reason } = rejected;
     let full = record.value.as_ref().map_or(0, |value| value.len());
     let text = |bytes: &bytes::Bytes| {
         String::from_utf8_lossy(&bytes[..bytes.len().min(DEAD_TEXT_BYTES)]).into_owned()
@@ -175,7 +175,7 @@ fn dead_item(letter: DeadLetter, at: WallTime) -> DeadItem {
         value: record.value.as_ref().map(text),
         truncated: (full > DEAD_TEXT_BYTES).then_some(full as u64),
     };
-    DeadItem { number: 0, at, reason, what }
+    NewDeadLetter { at, reason, what }
 }
 
 #[async_trait]

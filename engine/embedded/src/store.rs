@@ -31,7 +31,7 @@ pub(super) enum Table {
     Removals,
     /// Blocks of notifications by the offset of their first.
     Outbox,
-    /// Dead letters by number.
+    /// Dead letters by offset.
     DeadLetters,
     /// Leases and confirmations.
     Leases,

@@ -5,7 +5,11 @@ use pricedrop_model::Partition;
 /// The topic that notifications of embedded updates name as their source.
 pub const INPUT_TOPIC: &str = "price_updates";
 
-/// The embedded input has one partition.
+/// The log of dead letters: records that are no updates, and deliveries that failed for
+/// good. The ids of dead letters and the archive name it.
+pub const DEAD_LETTER_TOPIC: &str = "dlq";
+
+/// The embedded input has one partition. So have the other topics.
 pub const PARTITION: Partition = Partition(0);
 
 /// A topic of the embedded store.
@@ -29,7 +33,7 @@ impl ArchivedTopic {
         match self {
             ArchivedTopic::Updates => INPUT_TOPIC,
             ArchivedTopic::Notifications => "user_notifications",
-            ArchivedTopic::DeadLetters => "dead_letters",
+            ArchivedTopic::DeadLetters => DEAD_LETTER_TOPIC,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::watch_clock::{Stamp, WatchClock};
 pub(super) struct Counters {
     /// The offset of the next notification.
     pub(super) next_notification: i64,
-    /// The number of the next dead letter.
+    /// The offset of the next dead letter.
     pub(super) next_dead_letter: i64,
     /// The number of the next bucket index.
     pub(super) next_index: u64,

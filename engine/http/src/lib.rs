@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! guard.rs (who may ask) ──▶ routes.rs ──▶ prices · watches · recipients ·
-//!                                          notifications · dead_letters · engine
+//!                                          notifications · dlq · engine
 //!                                              │
 //!                              Api: the model's ports, and the engine as a whole (api.rs)
 //! ```
@@ -13,7 +13,7 @@
 
 mod api;
 mod body;
-mod dead_letters;
+mod dlq;
 mod engine;
 mod guard;
 mod metrics;

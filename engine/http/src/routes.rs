@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 
 use crate::problem::Refusal;
 use crate::state::State;
-use crate::{dead_letters, engine, guard, notifications, prices, recipients, watches};
+use crate::{dlq, engine, guard, notifications, prices, recipients, watches};
 
 /// Every route behind the guard.
 pub(crate) fn router(state: State) -> Router {
@@ -17,9 +17,9 @@ pub(crate) fn router(state: State) -> Router {
         .route("/v1/watches", get(watches::list).put(watches::put).delete(watches::delete))
         .route("/v1/recipients", get(recipients::list).put(recipients::put).delete(recipients::delete))
         .route("/v1/notifications", get(notifications::list))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{number}", get(dead_letters::show))
-        .route("/v1/dead-letters/{number}/replay", post(dead_letters::replay))
+        .route("/v1/dlq", get(dlq::list))
+        .route("/v1/dlq/{topic}/{partition}/{offset}", get(dlq::show))
+        .route("/v1/dlq/{topic}/{partition}/{offset}/replay", post(dlq::replay))
         .route("/v1/plugins", get(engine::plugins))
         .route("/v1/buckets", get(engine::buckets))
         .route("/v1/buckets/repair", post(engine::repair))

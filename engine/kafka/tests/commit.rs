@@ -10,7 +10,7 @@ use pricedrop_harness::servers;
 use pricedrop_kafka::{
     Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept, differences,
 };
-use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, UpdateSource};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error, RejectedRecord, UpdateSource};
 use pricedrop_model::{
     Currency, EventTime, Partition, Position, ProductId, ProductState, Record, Removal, StateKey, UserId,
     WriteTime,
@@ -363,8 +363,8 @@ async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
         timestamp: EventTime(0),
         original: None,
     };
-    let letter = DeadLetter { record, reason: "no price".into() };
-    let commit = Commit { dead_letters: vec![letter], offsets: vec![(P0, 1)], ..Commit::default() };
+    let rejected = RejectedRecord { record, reason: "no price".into() };
+    let commit = Commit { rejected_records: vec![rejected], offsets: vec![(P0, 1)], ..Commit::default() };
     rig.committer.commit(commit).await.unwrap();
     let letters = committed(&settings, &settings.topics.dead_updates);
     assert_eq!(letters.len(), 1);

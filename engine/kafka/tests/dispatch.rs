@@ -16,9 +16,11 @@ use pricedrop_kafka::{
     KafkaNotifications, KafkaOutbox, KafkaReplays, KafkaRetries, MemoryRetryIndex, Settings, Start, Topics,
 };
 use pricedrop_model::dispatch::NotificationReader as _;
-use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NotificationLog, RetryQueue};
+use pricedrop_model::dispatch::{
+    DeadLetterId, DeadLetters, DeadWhat, NewDeadLetter, NotificationLog, RetryQueue,
+};
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake as _};
-use pricedrop_model::ports::{Commit, Committer, DeadLetter};
+use pricedrop_model::ports::{Commit, Committer, RejectedRecord};
 use pricedrop_model::{EventTime, Partition, Position, Record, WallTime};
 use rig::{forget_group, move_group, options, worker};
 
@@ -104,29 +106,29 @@ async fn updates_that_were_none_are_listed_shown_and_removed_as_the_committer_wr
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());
     rig.own(1).await;
-    let letter = |offset: i64, value: Option<Vec<u8>>, reason: &str| {
+    let rejected = |offset: i64, value: Option<Vec<u8>>, reason: &str| {
         let position = Position { partition: Partition(0), offset };
         let value = value.map(Into::into);
         let record =
             Record { position, key: Some("P".into()), value, timestamp: EventTime(0), original: None };
-        DeadLetter { record, reason: reason.into() }
+        RejectedRecord { record, reason: reason.into() }
     };
     const HUGE: usize = 1_048_000;
-    let letters = vec![
-        letter(0, Some(b"no JSON".to_vec()), "it is no JSON object"),
-        letter(1, Some(vec![b'x'; HUGE]), "no price"),
-        letter(2, Some(vec![b'y'; 70_000]), "no productId"),
+    let rejected_records = vec![
+        rejected(0, Some(b"no JSON".to_vec()), "it is no JSON object"),
+        rejected(1, Some(vec![b'x'; HUGE]), "no price"),
+        rejected(2, Some(vec![b'y'; 70_000]), "no productId"),
     ];
     let offsets = vec![(Partition(0), 3)];
-    rig.committer.commit(Commit { dead_letters: letters, offsets, ..Commit::default() }).await.unwrap();
+    rig.committer.commit(Commit { rejected_records, offsets, ..Commit::default() }).await.unwrap();
     let dead = dead_letters(&settings);
-    let items = dead.list(None, 10).await.unwrap();
-    let seen: Vec<_> = items
+    let letters = dead.list(None, 10).await.unwrap();
+    let seen: Vec<_> = letters
         .iter()
-        .map(|item| match &item.what {
+        .map(|letter| match &letter.what {
             DeadWhat::Update { partition, offset, key, value, truncated } => {
                 assert_eq!((*partition, key.as_deref()), (0, Some("P")));
-                (*offset, item.reason.as_str(), value.as_ref().unwrap().len(), *truncated)
+                (*offset, letter.reason.as_str(), value.as_ref().unwrap().len(), *truncated)
             }
             other => panic!("{other:?}"),
         })
@@ -139,12 +141,56 @@ async fn updates_that_were_none_are_listed_shown_and_removed_as_the_committer_wr
             (2, "no productId", 65_536, Some(70_000)),
         ]
     );
-    for item in &items {
-        assert_eq!(dead.get(item.number).await.unwrap().as_ref(), Some(item));
+    for letter in &letters {
+        assert_eq!(dead.get(&letter.id).await.unwrap().as_ref(), Some(letter));
+        assert_eq!(*letter.id.topic, settings.topics.dead_updates);
     }
-    dead.remove(items[1].number).await.unwrap();
-    assert_eq!(dead.list(None, 10).await.unwrap(), [items[0].clone(), items[2].clone()]);
-    assert_eq!(dead_letters(&settings).get(items[1].number).await.unwrap(), None);
+    dead.remove(&letters[1].id).await.unwrap();
+    assert_eq!(dead.list(None, 10).await.unwrap(), [letters[0].clone(), letters[2].clone()]);
+    assert_eq!(dead_letters(&settings).get(&letters[1].id).await.unwrap(), None);
+}
+
+fn undelivered(number: usize) -> NewDeadLetter {
+    let retry = Box::new(due(&number.to_string(), 5));
+    let what = DeadWhat::Delivery { retry, plugin: "mail@1".into() };
+    NewDeadLetter { at: WallTime(1), reason: "no mailbox".into(), what }
+}
+
+#[tokio::test]
+async fn pages_of_any_size_hold_the_dead_letters_of_all_partitions_of_both_topics_in_order() {
+    let settings = fresh(2).await;
+    let (updates, deliveries) = (&settings.topics.dead_updates, &settings.topics.dead_deliveries);
+    let values: Vec<_> = (0..3).map(value).collect();
+    for partition in 0..2 {
+        write(&settings, updates, partition, &values);
+    }
+    let dead = dead_letters(&settings);
+    dead.add((0..3).map(undelivered).collect()).await.unwrap();
+    let mut expected: Vec<_> = [(updates, 0), (updates, 1), (deliveries, 0)]
+        .into_iter()
+        .flat_map(|(topic, partition)| (0..3).map(move |offset| format!("{topic}/{partition}/{offset}")))
+        .map(|id| id.parse::<DeadLetterId>().unwrap())
+        .collect();
+    expected.sort();
+    let replayed: [DeadLetterId; 2] =
+        [format!("{updates}/1/1"), format!("{deliveries}/0/1")].map(|id| id.parse().unwrap());
+    for id in &replayed {
+        dead.remove(id).await.unwrap();
+    }
+    expected.retain(|id| !replayed.contains(id));
+    for dead in [&dead, &dead_letters(&settings)] {
+        for most in [1, 2, 100] {
+            let mut ids: Vec<DeadLetterId> = Vec::new();
+            loop {
+                let page = dead.list(ids.last(), most).await.unwrap();
+                ids.extend(page.iter().map(|letter| letter.id.clone()));
+                if page.len() < most {
+                    break;
+                }
+            }
+            assert_eq!(ids, expected, "in pages of {most}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -165,16 +211,16 @@ async fn a_record_that_is_no_notification_becomes_a_dead_letter_and_holds_up_not
     })
     .await;
     assert_eq!(users, [(0, "u1".into()), (4, "u2".into())]);
-    let items = dead.list(None, 10).await.unwrap();
+    let letters = dead.list(None, 10).await.unwrap();
     let at = |what: &DeadWhat| match what {
         DeadWhat::Notification { partition, offset, truncated, .. } => (*partition, *offset, *truncated),
         _ => panic!("{what:?}"),
     };
     assert_eq!(
-        items.iter().map(|item| at(&item.what)).collect::<Vec<_>>(),
+        letters.iter().map(|letter| at(&letter.what)).collect::<Vec<_>>(),
         [(0, 1, None), (0, 2, None), (0, 3, Some(100_054))]
     );
-    assert!(items[1].reason.contains("productId"), "{}", items[1].reason);
+    assert!(letters[1].reason.contains("productId"), "{}", letters[1].reason);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error, RejectedRecord, Restored};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Currency, FanOutBlock, Partition, ProductId, ProductState, Removal, StateKey};
 
@@ -15,8 +15,8 @@ type States = HashMap<(Partition, ProductId), BTreeMap<Currency, ProductState>>;
 pub struct Committed {
     /// Fan-outs in order, until somebody takes them.
     pub fan_outs: Vec<FanOutBlock>,
-    /// Dead letters in order, until somebody takes them.
-    pub dead_letters: Vec<DeadLetter>,
+    /// Rejected records in order, until somebody takes them.
+    pub rejected_records: Vec<RejectedRecord>,
     /// Rows to remove, until somebody does.
     pub removals: Vec<Removal>,
     /// The next offset of each partition.
@@ -64,7 +64,7 @@ impl Committer for MemoryCommitter {
     async fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         self.with(|committed| {
             committed.fan_outs.extend(commit.fan_outs);
-            committed.dead_letters.extend(commit.dead_letters);
+            committed.rejected_records.extend(commit.rejected_records);
             committed.removals.extend(commit.removals);
             committed.offsets.extend(commit.offsets);
             for (key, state) in commit.states {

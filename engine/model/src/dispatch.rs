@@ -14,6 +14,7 @@ use crate::ports::Error;
 use crate::{Currency, Notification, Partition, Position, UserId, WallTime};
 
 pub use crate::channel::*;
+pub use crate::dead_letter_id::{DeadLetterId, DeadLetterIdError};
 
 /// `user_notifications` as the dispatcher reads it.
 #[async_trait]
@@ -173,18 +174,38 @@ pub trait RetryQueue: Send + Sync {
     async fn waiting(&self) -> Result<Vec<(String, u64)>, Error>;
 }
 
-/// A delivery, or an update, that will not be tried again by itself.
+/// A record or a delivery that is not tried again by itself, as a log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DeadItem {
-    /// Its number in the dead-letter log.
-    pub number: i64,
+pub struct DeadLetter {
+    /// Its id. The log gives it.
+    pub id: DeadLetterId,
     /// When it died.
     pub at: WallTime,
     /// Why, in words.
     pub reason: String,
     /// What it was.
     pub what: DeadWhat,
+}
+
+/// A dead letter that no log has given an id yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewDeadLetter {
+    /// When it died.
+    pub at: WallTime,
+    /// Why, in words.
+    pub reason: String,
+    /// What it was.
+    pub what: DeadWhat,
+}
+
+impl NewDeadLetter {
+    /// The dead letter that this is once a log keeps it under `id`.
+    pub fn with_id(self, id: DeadLetterId) -> DeadLetter {
+        let NewDeadLetter { at, reason, what } = self;
+        DeadLetter { id, at, reason, what }
+    }
 }
 
 /// What died.
@@ -194,29 +215,29 @@ pub enum DeadWhat {
     /// A record of the input that was no update.
     #[serde(rename_all = "camelCase")]
     Update {
-        /// Where it stood.
+        /// Its partition in the input.
         partition: i32,
-        /// Where it stood.
+        /// Its offset in the input.
         offset: i64,
         /// Its key as text, invalid UTF-8 replaced.
         key: Option<String>,
         /// Its value as text, invalid UTF-8 replaced, cut at a limit.
         value: Option<String>,
-        /// Its full length, when it was cut.
+        /// Its full length in bytes, when it was cut.
         truncated: Option<u64>,
     },
     /// A record of the notifications that was none.
     #[serde(rename_all = "camelCase")]
     Notification {
-        /// Where it stood.
+        /// Its partition among the notifications.
         partition: i32,
-        /// Where it stood.
+        /// Its offset among the notifications.
         offset: i64,
         /// Its key as text, invalid UTF-8 replaced.
         key: Option<String>,
         /// Its value as text, invalid UTF-8 replaced, cut at a limit.
         value: Option<String>,
-        /// Its full length, when it was cut.
+        /// Its full length in bytes, when it was cut.
         truncated: Option<u64>,
     },
     /// A delivery that failed for good.
@@ -229,32 +250,32 @@ pub enum DeadWhat {
     },
 }
 
-/// The dead-letter log.
+/// The log of dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Adds items, durably; their numbers are the log's.
+    /// Adds dead letters, durably, and gives them ids that ascend.
     ///
     /// # Errors
-    /// Nothing is promised; adding again may show an item twice.
-    async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error>;
+    /// Nothing is promised; adding again may list a dead letter twice.
+    async fn add(&self, letters: Vec<NewDeadLetter>) -> Result<(), Error>;
 
-    /// Items behind this number, in order.
-    ///
-    /// # Errors
-    /// The store is away; try again.
-    async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error>;
-
-    /// One item.
+    /// The first `most` dead letters whose ids come after `after`, in the order of ids.
     ///
     /// # Errors
     /// The store is away; try again.
-    async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error>;
+    async fn list(&self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error>;
 
-    /// Takes an item away, because it was replayed.
+    /// One dead letter; none if there is none under this id, or not any more.
+    ///
+    /// # Errors
+    /// The store is away; try again.
+    async fn get(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, Error>;
+
+    /// Removes a dead letter, because it was replayed. Its id is not used again.
     ///
     /// # Errors
     /// Nothing is promised; removing again is safe.
-    async fn remove(&self, number: i64) -> Result<(), Error>;
+    async fn remove(&self, id: &DeadLetterId) -> Result<(), Error>;
 }
 
 /// The current price of a product, for re-checks and answers.

@@ -14,6 +14,7 @@ pub mod access;
 pub mod archive;
 pub mod cache;
 pub mod channel;
+pub mod dead_letter_id;
 pub mod dispatch;
 pub mod engine;
 pub mod fan_out;

@@ -23,3 +23,5 @@ pub const THROTTLE_STATE_BYTES: usize = 1024;
 /// Longest title or URL carried along with an update, bytes; longer ones are
 /// left out of the notification.
 pub const ATTRIBUTE_BYTES: usize = 2048;
+/// Longest name of a topic, bytes; Kafka's limit.
+pub const TOPIC_BYTES: usize = 249;

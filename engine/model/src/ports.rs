@@ -273,16 +273,16 @@ pub struct Commit {
     /// their product holds an unfinished fan-out: a resumed one re-reads its
     /// first rows to know whom it told.
     pub removals: Vec<Removal>,
-    /// Records that were no updates.
-    pub dead_letters: Vec<DeadLetter>,
+    /// Records that are no updates. They become dead letters.
+    pub rejected_records: Vec<RejectedRecord>,
     /// The next offset to read, of every partition whose update, timer or
     /// state the commit carries.
     pub offsets: Vec<(Partition, i64)>,
 }
 
-/// A record that was no update.
+/// A record that is no update.
 #[derive(Debug, Clone)]
-pub struct DeadLetter {
+pub struct RejectedRecord {
     /// The record.
     pub record: Record,
     /// Why.

@@ -6,6 +6,7 @@ mod servers;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pricedrop_model::dispatch::DeadLetterId;
 
 pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
 pub use servers::{GoOn, Offsets, Schema, Topics};
@@ -261,11 +262,11 @@ pub enum Notifications {
 /// `pricedrop dlq`.
 #[derive(Debug, Subcommand)]
 pub enum Dlq {
-    /// List dead letters, the oldest first.
+    /// List dead letters, in order of topic, partition and offset.
     List {
-        /// Behind this number.
-        #[arg(long, value_name = "N")]
-        after: Option<i64>,
+        /// Those that come after this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<DeadLetterId>,
         /// How it is printed.
         #[command(flatten)]
         listing: Listing,
@@ -275,17 +276,17 @@ pub enum Dlq {
     },
     /// Print everything about one dead letter, as JSON.
     Show {
-        /// Its number.
-        number: i64,
+        /// Its id, topic/partition/offset, such as price_updates.dlq/3/1881.
+        id: DeadLetterId,
         /// Which engine is asked.
         #[command(flatten)]
         remote: Remote,
     },
     /// Put dead letters back to where they came from.
     Replay {
-        /// Their numbers.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
-        numbers: Vec<i64>,
+        /// Their ids, each topic/partition/offset.
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<DeadLetterId>,
         /// Every dead letter there is now.
         #[arg(long)]
         all: bool,

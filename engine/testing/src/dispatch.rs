@@ -2,14 +2,15 @@
 //! as a disk would: a test keeps them and starts another one over them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{
-    Claim, CurrentPrices, DeadItem, DeadLetters, Leases, NotificationLog, Recipient, Recipients, Retry,
-    RetryQueue,
+    Claim, CurrentPrices, DeadLetter, DeadLetterId, DeadLetters, Leases, NewDeadLetter, NotificationLog,
+    Recipient, Recipients, Retry, RetryQueue,
 };
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
@@ -33,8 +34,8 @@ struct Inner {
     recipients: BTreeMap<(UserId, String, String), Recipient>,
     leases: HashMap<String, Claim>,
     retries: BTreeMap<String, Retry>,
-    dead: BTreeMap<i64, DeadItem>,
-    last_dead: i64,
+    dead: BTreeMap<DeadLetterId, DeadLetter>,
+    next_dead: i64,
     prices: HashMap<(ProductId, Currency), Evaluated>,
 }
 
@@ -87,8 +88,8 @@ impl Stores {
         self.lock().retries.values().cloned().collect()
     }
 
-    /// The dead items in order.
-    pub fn dead(&self) -> Vec<DeadItem> {
+    /// The dead letters in the order of their ids.
+    pub fn dead(&self) -> Vec<DeadLetter> {
         self.lock().dead.values().cloned().collect()
     }
 
@@ -330,28 +331,30 @@ impl RetryQueue for Stores {
 
 #[async_trait]
 impl DeadLetters for Stores {
-    async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
+    async fn add(&self, letters: Vec<NewDeadLetter>) -> Result<(), Error> {
         let mut inner = self.open().await?;
-        for item in items {
-            inner.last_dead += 1;
-            let number = inner.last_dead;
-            inner.dead.insert(number, DeadItem { number, ..item });
+        for letter in letters {
+            let offset = inner.next_dead;
+            inner.next_dead += 1;
+            let id = DeadLetterId { topic: "dlq".into(), partition: Partition(0), offset };
+            inner.dead.insert(id.clone(), letter.with_id(id));
         }
         Ok(())
     }
 
-    async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
+    async fn list(&self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error> {
         let inner = self.open().await?;
-        let from = after.map_or(0, |after| after + 1);
-        Ok(inner.dead.range(from..).take(most).map(|(_, item)| item.clone()).collect())
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = inner.dead.range((after, Bound::Unbounded));
+        Ok(page.take(most).map(|(_, letter)| letter.clone()).collect())
     }
 
-    async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error> {
-        Ok(self.open().await?.dead.get(&number).cloned())
+    async fn get(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, Error> {
+        Ok(self.open().await?.dead.get(id).cloned())
     }
 
-    async fn remove(&self, number: i64) -> Result<(), Error> {
-        self.open().await?.dead.remove(&number);
+    async fn remove(&self, id: &DeadLetterId) -> Result<(), Error> {
+        self.open().await?.dead.remove(id);
         Ok(())
     }
 }

@@ -1,22 +1,22 @@
-//! Dead letters on Kafka: deliveries and other records of ours in one topic,
-//! updates in another, where the committer and other tools write them.
+//! Dead letters on Kafka: the dispatcher's in one topic, rejected updates in another, where
+//! the committer and other tools write them.
 //!
 //! | Record of `user_notifications.dlq` | Key | Value |
 //! |---|---|---|
-//! | an item | its own | the item as JSON; none: it was replayed |
-//! | an update was replayed | `\0replayed:` and its number | its number |
+//! | a dead letter | its own | the dead letter as JSON; none: it was replayed |
+//! | a rejected update was replayed | `\0replayed:` and its id | its id |
 //!
-//! All of it is written to that topic's first partition, so that items are
-//! numbered in the order of adding and one reader knows all that was replayed.
-//! The topic may be compacted: what was replayed then goes for good.
+//! An id is the topic, partition and offset of a record, as text: `price_updates.dlq/3/1881`.
 //!
-//! A number names topic, partition and offset, and stays the item's for good.
+//! All records of this kind are written to the first partition, so that ids ascend in the
+//! order of adding and one reader learns all that was replayed. The topic may be compacted:
+//! what was replayed is deleted then.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat};
+use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, DeadWhat, NewDeadLetter};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, WallTime};
@@ -25,6 +25,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use crate::client::ack_producer::{AckProducer, Outgoing, answered};
 use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
+use crate::client::reserved_keys::is_empty_marker;
 use crate::client::token::fresh_token;
 use crate::limits::DEAD_TEXT_BYTES;
 use crate::settings::Settings;
@@ -32,46 +33,11 @@ use crate::settings::Settings;
 const REPLAYED: &str = "\0replayed:";
 const FIRST: Partition = Partition(0);
 
-/// Where an item lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    source: Source,
-    partition: Partition,
-    offset: i64,
-}
-
+/// Which of the two topics a dead letter is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Updates,
     Deliveries,
-}
-
-/// Bits of a number below the offset: one for the topic, the rest for the
-/// partition.
-const PLACE_BITS: u32 = 16;
-
-impl Place {
-    fn number(self) -> i64 {
-        let low = i64::from(self.partition.0) << 1 | i64::from(self.source == Source::Deliveries);
-        self.offset << PLACE_BITS | low
-    }
-
-    fn of(number: i64) -> Place {
-        let low = number & ((1 << PLACE_BITS) - 1);
-        Place {
-            source: if low & 1 == 1 { Source::Deliveries } else { Source::Updates },
-            partition: Partition((low >> 1) as i32),
-            offset: number >> PLACE_BITS,
-        }
-    }
-
-    /// The first offset of this partition whose number is behind `after`.
-    fn first_behind(source: Source, partition: Partition, after: Option<i64>) -> i64 {
-        let Some(after) = after.filter(|after| *after >= 0) else { return 0 };
-        let offset = after >> PLACE_BITS;
-        let same = Place { source, partition, offset };
-        if same.number() > after { offset } else { offset + 1 }
-    }
 }
 
 /// The dead letters of a cluster; cheap to clone.
@@ -85,14 +51,19 @@ pub struct KafkaDeadLetters {
 /// Reads, one caller at a time.
 struct Desk {
     reader: LogReader,
-    updates: String,
-    deliveries: String,
-    /// Updates that were replayed, by number.
-    replayed: BTreeSet<i64>,
-    /// Other items that were, by key.
-    removed: HashSet<Vec<u8>>,
-    /// Up to here it is known what was replayed.
+    updates: Arc<str>,
+    deliveries: Arc<str>,
+    gone: Gone,
+    /// Up to this offset it is known what was replayed.
     known: i64,
+}
+
+/// What was replayed.
+#[derive(Default)]
+struct Gone {
+    updates: HashSet<DeadLetterId>,
+    /// Of the deliveries' topic, by the keys of their records.
+    deliveries: HashSet<Vec<u8>>,
 }
 
 impl KafkaDeadLetters {
@@ -100,10 +71,9 @@ impl KafkaDeadLetters {
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
         let desk = Desk {
             reader: LogReader::new(settings),
-            updates: settings.topics.dead_updates.clone(),
-            deliveries: settings.topics.dead_deliveries.clone(),
-            replayed: BTreeSet::new(),
-            removed: HashSet::new(),
+            updates: settings.topics.dead_updates.as_str().into(),
+            deliveries: settings.topics.dead_deliveries.as_str().into(),
+            gone: Gone::default(),
             known: 0,
         };
         KafkaDeadLetters { settings: settings.clone(), acked, desk: Arc::new(Mutex::new(desk)) }
@@ -136,44 +106,47 @@ impl KafkaDeadLetters {
 
 #[async_trait]
 impl DeadLetters for KafkaDeadLetters {
-    async fn add(&self, items: Vec<DeadItem>) -> Result<(), Error> {
-        let mut places = Vec::with_capacity(items.len());
-        for item in &items {
-            let value = serde_json::to_vec(item)
+    async fn add(&self, letters: Vec<NewDeadLetter>) -> Result<(), Error> {
+        let mut sent = Vec::with_capacity(letters.len());
+        for letter in &letters {
+            let value = serde_json::to_vec(letter)
                 .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}")))?;
-            places.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
+            sent.push(self.acked.hand_over(self.outgoing(key(letter).as_bytes(), Some(&value))).await?);
         }
-        for place in places {
-            answered(place).await?;
+        for one in sent {
+            answered(one).await?;
         }
         Ok(())
     }
 
-    async fn list(&self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
-        self.read(move |desk| desk.list(after, most)).await
+    async fn list(&self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error> {
+        let after = after.cloned();
+        self.read(move |desk| desk.list(after.as_ref(), most)).await
     }
 
-    async fn get(&self, number: i64) -> Result<Option<DeadItem>, Error> {
-        self.read(move |desk| desk.get(number)).await
+    async fn get(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, Error> {
+        let id = id.clone();
+        self.read(move |desk| Ok(desk.find(&id)?.map(|(letter, _)| letter))).await
     }
 
-    async fn remove(&self, number: i64) -> Result<(), Error> {
-        let Some(mark) = self.read(move |desk| desk.mark(number)).await? else { return Ok(()) };
+    async fn remove(&self, id: &DeadLetterId) -> Result<(), Error> {
+        let id = id.clone();
+        let Some(mark) = self.read(move |desk| desk.mark(&id)).await? else { return Ok(()) };
         self.acked.send(self.outgoing(&mark.key, mark.value.as_deref())).await?;
         Ok(())
     }
 }
 
-/// A record that says that an item was replayed.
+/// A record that says that a dead letter was replayed.
 struct Mark {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
 }
 
-/// The key of an item. A record that is read again after a crash is the same
-/// item; everything else is one of its own.
-fn key(item: &DeadItem) -> String {
-    match &item.what {
+/// The key of a dead letter. A notification that is read again after a crash has the same
+/// key; everything else has a key of its own.
+fn key(letter: &NewDeadLetter) -> String {
+    match &letter.what {
         DeadWhat::Notification { partition, offset, .. } => format!("notification:{partition}:{offset}"),
         DeadWhat::Delivery { .. } | DeadWhat::Update { .. } => format!("{:016x}", fresh_token()),
     }
@@ -182,142 +155,164 @@ fn key(item: &DeadItem) -> String {
 impl Desk {
     /// Learns what was replayed meanwhile.
     fn catch_up(&mut self) -> Result<(), Error> {
-        let Desk { reader, deliveries, replayed, removed, known, .. } = self;
+        let Desk { reader, deliveries, gone, known, .. } = self;
         reader.read(deliveries, &[(FIRST, *known)], |message| {
             *known = message.offset() + 1;
-            let key = message.key().unwrap_or_default();
-            match (replayed_number(key), message.payload()) {
-                (Some(number), _) => drop(replayed.insert(number)),
-                (None, None) => drop(removed.insert(key.to_vec())),
-                (None, Some(_)) => drop(removed.remove(key)),
-            }
+            gone.learn(message.key().unwrap_or_default(), message.payload().is_some());
             Read::On
         })
     }
 
-    fn list(&mut self, after: Option<i64>, most: usize) -> Result<Vec<DeadItem>, Error> {
-        let mut items = Vec::new();
+    fn list(&mut self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error> {
+        let mut letters = Vec::new();
         if most > 0 {
-            self.gather(Source::Updates, after, most, &mut items)?;
-            self.gather(Source::Deliveries, after, most, &mut items)?;
+            self.gather(Source::Updates, after, most, &mut letters)?;
+            self.gather(Source::Deliveries, after, most, &mut letters)?;
         }
-        items.sort_by_key(|item| item.number);
-        items.truncate(most);
-        Ok(items)
+        letters.sort_by(|a, b| a.id.cmp(&b.id));
+        letters.truncate(most);
+        Ok(letters)
     }
 
-    /// The first items of every partition of a topic.
+    /// The first dead letters of every partition of a topic.
     fn gather(
         &mut self,
         source: Source,
-        after: Option<i64>,
+        after: Option<&DeadLetterId>,
         most: usize,
-        items: &mut Vec<DeadItem>,
+        letters: &mut Vec<DeadLetter>,
     ) -> Result<(), Error> {
-        let Desk { reader, updates, deliveries, replayed, removed, .. } = self;
-        let topic = if source == Source::Updates { updates } else { deliveries };
-        let count = reader.partitions(topic)?;
-        let partitions = (0..count).map(|partition| Partition(partition as i32));
-        let from: Vec<_> =
-            partitions.map(|partition| (partition, Place::first_behind(source, partition, after))).collect();
+        let topic = self.topic(source);
+        let count = self.reader.partitions(&topic)?;
+        let first = |partition| Some((partition, first_after(&topic, partition, after)?));
+        let from: Vec<_> = (0..count).filter_map(|number| first(Partition(number as i32))).collect();
+        if from.is_empty() {
+            return Ok(());
+        }
         let mut found = vec![0; count];
-        reader.read(topic, &from, |message| {
-            if let Some(item) = read_item(source, message)
-                && !is_removed(replayed, removed, source, item.number, message)
-                && after.is_none_or(|after| item.number > after)
+        let gone = &self.gone;
+        self.reader.read(&topic, &from, |message| {
+            let id = id_of(&topic, message);
+            let found = &mut found[id.partition.0 as usize];
+            if after.is_none_or(|after| id > *after)
+                && !gone.has(source, &id, message)
+                && let Some(letter) = read_letter(source, message)
             {
-                found[message.partition() as usize] += 1;
-                items.push(item);
+                *found += 1;
+                letters.push(letter.with_id(id));
             }
-            if found[message.partition() as usize] >= most { Read::Done } else { Read::On }
+            if *found >= most { Read::Done } else { Read::On }
         })
     }
 
-    fn get(&mut self, number: i64) -> Result<Option<DeadItem>, Error> {
-        self.find(number, &mut Vec::new())
-    }
-
-    /// An item, and the key of its record.
-    fn find(&mut self, number: i64, item_key: &mut Vec<u8>) -> Result<Option<DeadItem>, Error> {
-        if number < 0 {
-            return Ok(None);
-        }
-        let Place { source, partition, offset } = Place::of(number);
-        let Desk { reader, updates, deliveries, replayed, removed, .. } = self;
-        let topic = if source == Source::Updates { updates } else { deliveries };
-        if partition.0 as usize >= reader.partitions(topic)? {
+    /// A dead letter, and the key of its record.
+    fn find(&mut self, id: &DeadLetterId) -> Result<Option<(DeadLetter, Vec<u8>)>, Error> {
+        let Some(source) = self.source(&id.topic) else { return Ok(None) };
+        if id.partition.0 as usize >= self.reader.partitions(&id.topic)? {
             return Ok(None);
         }
         let mut found = None;
-        reader.read(topic, &[(partition, offset)], |message| {
-            let gone = is_removed(replayed, removed, source, number, message);
-            found = read_item(source, message).filter(|item| item.number == number && !gone);
-            if found.is_some() {
-                *item_key = message.key().unwrap_or_default().to_vec();
+        let gone = &self.gone;
+        self.reader.read(&id.topic, &[(id.partition, id.offset)], |message| {
+            if message.offset() == id.offset && !gone.has(source, id, message) {
+                let key = message.key().unwrap_or_default().to_vec();
+                found = read_letter(source, message).map(|letter| (letter.with_id(id.clone()), key));
             }
             Read::Done
         })?;
         Ok(found)
     }
 
-    /// What says that an item was replayed; none: it is gone.
-    fn mark(&mut self, number: i64) -> Result<Option<Mark>, Error> {
-        let mut key = Vec::new();
-        if self.find(number, &mut key)?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(match Place::of(number).source {
+    /// What says that a dead letter was replayed; none: it is gone already.
+    fn mark(&mut self, id: &DeadLetterId) -> Result<Option<Mark>, Error> {
+        let Some((_, key)) = self.find(id)? else { return Ok(None) };
+        Ok(self.source(&id.topic).map(|source| match source {
             Source::Deliveries => Mark { key, value: None },
             Source::Updates => {
-                let number = number.to_string();
-                Mark { key: format!("{REPLAYED}{number}").into_bytes(), value: Some(number.into_bytes()) }
+                Mark { key: format!("{REPLAYED}{id}").into_bytes(), value: Some(id.to_string().into_bytes()) }
             }
         }))
     }
-}
 
-/// The number of the update that a record says was replayed.
-fn replayed_number(key: &[u8]) -> Option<i64> {
-    std::str::from_utf8(key.strip_prefix(REPLAYED.as_bytes())?).ok()?.parse().ok()
-}
+    fn topic(&self, source: Source) -> Arc<str> {
+        match source {
+            Source::Updates => self.updates.clone(),
+            Source::Deliveries => self.deliveries.clone(),
+        }
+    }
 
-fn is_removed(
-    replayed: &BTreeSet<i64>,
-    removed: &HashSet<Vec<u8>>,
-    source: Source,
-    number: i64,
-    message: &BorrowedMessage<'_>,
-) -> bool {
-    match source {
-        Source::Updates => replayed.contains(&number),
-        Source::Deliveries => message.key().is_some_and(|key| removed.contains(key)),
+    /// Which topic has this name; none: neither.
+    fn source(&self, topic: &str) -> Option<Source> {
+        [Source::Updates, Source::Deliveries].into_iter().find(|source| *self.topic(*source) == *topic)
     }
 }
 
-/// The item a record holds; none: it says that another was replayed.
-fn read_item(source: Source, message: &BorrowedMessage<'_>) -> Option<DeadItem> {
-    let place = Place { source, partition: Partition(message.partition()), offset: message.offset() };
-    let item = match source {
-        Source::Updates => read_update(message),
-        Source::Deliveries if message.payload().is_none() => return None,
-        Source::Deliveries if message.key().and_then(replayed_number).is_some() => return None,
-        Source::Deliveries => read_delivery(message),
-    };
-    Some(DeadItem { number: place.number(), ..item })
+impl Gone {
+    /// Takes a record of the deliveries' topic into account.
+    fn learn(&mut self, key: &[u8], has_value: bool) {
+        if let Some(id) = replayed_id(key) {
+            self.updates.extend(id);
+        } else if has_value {
+            self.deliveries.remove(key);
+        } else {
+            self.deliveries.insert(key.to_vec());
+        }
+    }
+
+    fn has(&self, source: Source, id: &DeadLetterId, message: &BorrowedMessage<'_>) -> bool {
+        match source {
+            Source::Updates => self.updates.contains(id),
+            Source::Deliveries => message.key().is_some_and(|key| self.deliveries.contains(key)),
+        }
+    }
 }
 
-fn read_delivery(message: &BorrowedMessage<'_>) -> DeadItem {
+/// The first offset of a partition whose id comes after `after`; none if no offset's does.
+fn first_after(topic: &Arc<str>, partition: Partition, after: Option<&DeadLetterId>) -> Option<i64> {
+    let first = DeadLetterId { topic: topic.clone(), partition, offset: 0 };
+    match after {
+        Some(after) if *after >= first => {
+            let is_here = after.topic == *topic && after.partition == partition;
+            if is_here { after.offset.checked_add(1) } else { None }
+        }
+        _ => Some(0),
+    }
+}
+
+fn id_of(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> DeadLetterId {
+    DeadLetterId { topic: topic.clone(), partition: Partition(message.partition()), offset: message.offset() }
+}
+
+/// Of a record that says that an update was replayed the update's id, if it can be read;
+/// none if the record says something else.
+fn replayed_id(key: &[u8]) -> Option<Option<DeadLetterId>> {
+    let id = key.strip_prefix(REPLAYED.as_bytes())?;
+    Some(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()))
+}
+
+/// The dead letter of a record; none: it is a marker, or says that another was replayed.
+fn read_letter(source: Source, message: &BorrowedMessage<'_>) -> Option<NewDeadLetter> {
+    match source {
+        Source::Updates if is_empty_marker(message.key(), message.payload()) => None,
+        Source::Updates => Some(read_update(message)),
+        Source::Deliveries if message.payload().is_none() => None,
+        Source::Deliveries if message.key().and_then(replayed_id).is_some() => None,
+        Source::Deliveries => Some(read_delivery(message)),
+    }
+}
+
+fn read_delivery(message: &BorrowedMessage<'_>) -> NewDeadLetter {
     let value = message.payload().unwrap_or_default();
     serde_json::from_slice(value).unwrap_or_else(|error| {
         let (key, value, truncated) = texts(message);
         let (partition, offset) = (message.partition(), message.offset());
         let what = DeadWhat::Notification { partition, offset, key, value, truncated };
-        DeadItem { number: 0, at: at(message), reason: format!("no dead letter of ours: {error}"), what }
+        NewDeadLetter { at: at(message), reason: format!("no dead letter of ours: {error}"), what }
     })
 }
 
 /// As the committer and Kafka Connect write it.
-fn read_update(message: &BorrowedMessage<'_>) -> DeadItem {
+fn read_update(message: &BorrowedMessage<'_>) -> NewDeadLetter {
     let header = |name: &str| {
         let all = message.headers()?;
         let found = all.iter().find(|one| one.key == name)?.value?;
@@ -328,8 +323,7 @@ fn read_update(message: &BorrowedMessage<'_>) -> DeadItem {
     let truncated = number("pricedrop.truncated").and_then(|full| u64::try_from(full).ok()).or(cut);
     let partition = number("__connect.errors.partition").and_then(|partition| i32::try_from(partition).ok());
     let offset = number("__connect.errors.offset");
-    DeadItem {
-        number: 0,
+    NewDeadLetter {
         at: at(message),
         reason: header("__connect.errors.exception.message").unwrap_or_else(|| "no reason was given".into()),
         what: DeadWhat::Update {
@@ -358,32 +352,32 @@ fn texts(message: &BorrowedMessage<'_>) -> (Option<String>, Option<String>, Opti
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_number_names_one_place_and_orders_by_offset() {
-        let places = [
-            Place { source: Source::Updates, partition: Partition(0), offset: 0 },
-            Place { source: Source::Deliveries, partition: Partition(0), offset: 0 },
-            Place { source: Source::Updates, partition: Partition(32_767), offset: 0 },
-            Place { source: Source::Deliveries, partition: Partition(3), offset: 1 },
-            Place { source: Source::Updates, partition: Partition(0), offset: (1 << 46) - 1 },
-        ];
-        assert!(places.is_sorted_by_key(|place| place.number()));
-        for place in places {
-            assert_eq!(Place::of(place.number()), place);
-        }
+    fn a_page_begins_at_the_next_offset_and_has_later_partitions_and_topics_whole() {
+        let after: DeadLetterId = "b.dlq/2/7".parse().unwrap();
+        let first = |topic: &str, partition| first_after(&topic.into(), Partition(partition), Some(&after));
+        assert_eq!(first("b.dlq", 2), Some(8));
+        assert_eq!(first("b.dlq", 3), Some(0));
+        assert_eq!(first("c.dlq", 0), Some(0));
+        assert_eq!(first("b.dlq", 1), None);
+        assert_eq!(first("a.dlq", 3), None);
+        assert_eq!(first_after(&"b.dlq".into(), Partition(1), None), Some(0));
+        let last = DeadLetterId { offset: i64::MAX, ..after };
+        assert_eq!(first_after(&"b.dlq".into(), Partition(2), Some(&last)), None);
     }
 
     #[test]
-    fn what_is_behind_a_number_begins_at_its_offset_or_the_next() {
-        let after = Place { source: Source::Deliveries, partition: Partition(2), offset: 7 }.number();
-        let first = |source, partition| Place::first_behind(source, Partition(partition), Some(after));
-        assert_eq!(first(Source::Updates, 2), 8);
-        assert_eq!(first(Source::Deliveries, 2), 8);
-        assert_eq!(first(Source::Updates, 3), 7);
-        assert_eq!(first(Source::Deliveries, 1), 8);
-        assert_eq!(Place::first_behind(Source::Updates, Partition(1), None), 0);
+    fn a_replayed_update_is_named_by_its_id_as_text() {
+        let id: DeadLetterId = "price_updates.dlq/3/1881".parse().unwrap();
+        assert_eq!(replayed_id(b"\0replayed:price_updates.dlq/3/1881"), Some(Some(id.clone())));
+        assert_eq!(replayed_id(b"\0replayed:1881"), Some(None));
+        assert_eq!(replayed_id(b"notification:3:1881"), None);
+        let mut gone = Gone::default();
+        gone.learn(format!("{REPLAYED}{id}").as_bytes(), true);
+        assert!(gone.updates.contains(&id) && gone.deliveries.is_empty());
     }
 }

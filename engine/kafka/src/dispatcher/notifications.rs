@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pricedrop_model::dispatch::{DeadItem, DeadLetters, DeadWhat, NotificationLog};
+use pricedrop_model::dispatch::{DeadLetters, DeadWhat, NewDeadLetter, NotificationLog};
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Notification, Partition, Position, Record, WallTime};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ pub struct KafkaNotifications {
     /// Read, and not yet handed out.
     ready: VecDeque<(Position, Notification)>,
     /// No notifications, and not yet dead letters.
-    dead: Vec<DeadItem>,
+    dead: Vec<NewDeadLetter>,
 }
 
 impl KafkaNotifications {
@@ -48,7 +48,7 @@ impl KafkaNotifications {
             match read(&record) {
                 _ if is_empty_marker(record.key.as_deref(), record.value.as_deref()) => {}
                 Ok(notification) => self.ready.push_back((record.position, notification)),
-                Err(reason) => self.dead.push(dead_item(&record, &reason)),
+                Err(reason) => self.dead.push(dead_letter(&record, &reason)),
             }
         }
     }
@@ -110,7 +110,7 @@ fn read(record: &Record) -> Result<Notification, String> {
     serde_json::from_slice(value).map_err(|error| error.to_string())
 }
 
-fn dead_item(record: &Record, reason: &str) -> DeadItem {
+fn dead_letter(record: &Record, reason: &str) -> NewDeadLetter {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         text[..text.floor_char_boundary(DEAD_TEXT_BYTES)].to_owned()
@@ -124,5 +124,5 @@ fn dead_item(record: &Record, reason: &str) -> DeadItem {
         truncated: (length > DEAD_TEXT_BYTES).then_some(length as u64),
     };
     let at = WallTime(record.timestamp.0);
-    DeadItem { number: 0, at, reason: format!("no notification: {reason}"), what }
+    NewDeadLetter { at, reason: format!("no notification: {reason}"), what }
 }

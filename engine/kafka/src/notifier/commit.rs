@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use pricedrop_model::notification::Renderer;
-use pricedrop_model::ports::{Commit, CommitError, Committer, DeadLetter, Error, PriceRow, Restored};
+use pricedrop_model::ports::{Commit, CommitError, Committer, Error, PriceRow, RejectedRecord, Restored};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
@@ -189,7 +189,7 @@ impl Worker {
             options,
             fan_outs: &commit.fan_outs,
             removals: &commit.removals,
-            dead_letters: &commit.dead_letters,
+            rejected_records: &commit.rejected_records,
         };
         let committed = self.transactions.commit(&fence, |producer, part| match part {
             Part::Told => told.send(producer, records),
@@ -270,7 +270,7 @@ struct Told<'a> {
     options: &'a Options,
     fan_outs: &'a [pricedrop_model::FanOutBlock],
     removals: &'a [pricedrop_model::Removal],
-    dead_letters: &'a [DeadLetter],
+    rejected_records: &'a [RejectedRecord],
 }
 
 impl Told<'_> {
@@ -283,7 +283,7 @@ impl Told<'_> {
             return Ok(());
         }
         self.send_notifications(producer, records)?;
-        self.dead_letters.iter().try_for_each(|letter| self.send_dead(producer, letter))
+        self.rejected_records.iter().try_for_each(|rejected| self.send_dead(producer, rejected))
     }
 
     fn send_notifications(&self, producer: &RawProducer, records: &mut Records) -> Result<(), ProducerError> {
@@ -324,15 +324,15 @@ impl Told<'_> {
         producer.send(&self.options.settings.topics.removals, records)
     }
 
-    fn send_dead(&self, producer: &RawProducer, letter: &DeadLetter) -> Result<(), ProducerError> {
+    fn send_dead(&self, producer: &RawProducer, rejected: &RejectedRecord) -> Result<(), ProducerError> {
         let settings = &self.options.settings;
-        let (record, position) = (&letter.record, letter.record.position);
+        let (record, position) = (&rejected.record, rejected.record.position);
         // The topic of dead letters takes what topics take unless they are told otherwise.
         let most = settings.record_bytes().min(RECORD_BYTES).saturating_sub(RECORD_OVERHEAD_BYTES);
         let key = record.key.as_deref().map(|key| &key[..key.len().min(most)]);
         let room = most - key.map_or(0, <[u8]>::len);
         let value = record.value.as_deref().map(|value| &value[..value.len().min(room)]);
-        let reason = &letter.reason[..letter.reason.floor_char_boundary(REASON_BYTES)];
+        let reason = &rejected.reason[..rejected.reason.floor_char_boundary(REASON_BYTES)];
         let mut headers = vec![
             ("__connect.errors.topic", settings.topics.prices.clone()),
             ("__connect.errors.partition", position.partition.0.to_string()),

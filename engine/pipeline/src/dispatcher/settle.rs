@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use pricedrop_model::WallTime;
-use pricedrop_model::dispatch::{DeadItem, DeadWhat, Retry};
+use pricedrop_model::dispatch::{DeadWhat, NewDeadLetter, Retry};
 use tokio::sync::mpsc;
 
 use super::job::{Job, Origin, Outcome, Settled};
@@ -19,7 +19,7 @@ struct Writes {
     confirm: Vec<String>,
     release: Vec<String>,
     put: Vec<Retry>,
-    dead: Vec<DeadItem>,
+    dead: Vec<NewDeadLetter>,
     remove: Vec<Retry>,
     finished: Vec<Place>,
 }
@@ -59,7 +59,7 @@ impl Writes {
             Outcome::Dead { reason, plugin } => {
                 let retry = Box::new(job.retry(now, job.attempt, reason));
                 let what = DeadWhat::Delivery { retry, plugin: plugin.clone() };
-                self.dead.push(DeadItem { number: 0, at: now, reason: reason.clone(), what });
+                self.dead.push(NewDeadLetter { at: now, reason: reason.clone(), what });
             }
             Outcome::Abandoned => {
                 finished = false;

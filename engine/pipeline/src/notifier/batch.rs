@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use pricedrop_decide::{Evaluation, Teller, evaluate, finish, hold, release};
 use pricedrop_model::plugin::{Decision, Plugins, Release};
-use pricedrop_model::ports::{DeadLetter, Outcome, Summary, WatchView};
+use pricedrop_model::ports::{Outcome, RejectedRecord, Summary, WatchView};
 use pricedrop_model::{
     FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, WallTime,
 };
@@ -176,8 +176,8 @@ impl<'a> Batch<'a> {
             match &incoming.parsed {
                 Err(why) => {
                     let reason = why.to_string();
-                    let letter = DeadLetter { record: incoming.record.clone(), reason: reason.clone() };
-                    self.work.commit.dead_letters.push(letter);
+                    let rejected = RejectedRecord { record: incoming.record.clone(), reason: reason.clone() };
+                    self.work.commit.rejected_records.push(rejected);
                     self.work.settle(position, Outcome::Dead(reason));
                 }
                 Ok(Parsed::Tombstone(product)) => {

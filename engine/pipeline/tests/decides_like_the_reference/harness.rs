@@ -59,7 +59,7 @@ pub struct Run {
     pub pending: Vec<((ProductId, Currency), Pending)>,
     /// What became of records, as far as it was said.
     pub settled: Vec<(i64, Outcome)>,
-    /// The offsets of dead letters.
+    /// The offsets of rejected records.
     pub dead: Vec<i64>,
     /// How many commits there were.
     pub commits: usize,
@@ -186,7 +186,8 @@ impl Stage {
         assert!(script.is_through());
         self.world.committed.with(|committed| {
             committed.fan_outs.iter().for_each(|block| script.assert_fields(block));
-            let dead = committed.dead_letters.iter().map(|dead| script.index_of(dead.record.position) as i64);
+            let dead =
+                committed.rejected_records.iter().map(|dead| script.index_of(dead.record.position) as i64);
             Run {
                 told: committed.fan_outs.iter().flat_map(|block| told_of(block, &script)).collect(),
                 journal: self.world.journal.lock().unwrap().entries(),

@@ -108,7 +108,7 @@ choice!(Mode { "every-drop": EveryDrop, "crossing": Crossing, "once": Once });
 choice!(FirstPrice { "notify": Notify, "baseline": Baseline });
 choice!(kafka::Start { "latest": Latest, "earliest": Earliest });
 choice!(kafka::Delivery { "exactly-once": ExactlyOnce, "at-least-once": AtLeastOnce });
-choice!(ArchivedTopic { "updates": Updates, "notifications": Notifications, "dead-letters": DeadLetters });
+choice!(ArchivedTopic { "updates": Updates, "notifications": Notifications, "dlq": DeadLetters });
 choice!(Format { "full": Full, "lean": Lean });
 choice!(cassandra::Consistency { "local-quorum": LocalQuorum, "quorum": Quorum, "all": All });
 

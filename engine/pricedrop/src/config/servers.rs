@@ -120,11 +120,11 @@ impl Config {
             topics: kafka::Topics {
                 prices: topics.updates.clone(),
                 notifications: topics.notifications.clone(),
-                dead_updates: topics.update_dead_letters.clone(),
+                dead_updates: topics.update_dlq.clone(),
                 state: own(&topics.state),
                 removals: topics.removals.clone(),
                 retries: topics.retries.clone(),
-                dead_deliveries: topics.notification_dead_letters.clone(),
+                dead_deliveries: topics.notification_dlq.clone(),
             },
             group: own(&self.stream.group),
             transaction_timeout_ms: to_millis(self.stream.transaction_timeout),

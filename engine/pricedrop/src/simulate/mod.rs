@@ -166,7 +166,7 @@ impl<W: Write + Send> Committer for Printing<W> {
         }
         self.store.remove_told(&commit.removals);
         commit.fan_outs.clear();
-        commit.dead_letters.clear();
+        commit.rejected_records.clear();
         commit.removals.clear();
         self.inner.commit(commit).await
     }

@@ -61,7 +61,7 @@ impl Setting {
              [topics]\npartitions = {partitions}\nreplication = 1\n\
              updates = \"{name}.prices\"\nnotifications = \"{name}.told\"\nstate = {state:?}\n\
              removals = \"{name}.removals\"\nretries = \"{name}.retry\"\n\
-             update_dead_letters = \"{name}.dead\"\nnotification_dead_letters = \"{name}.failed\"\n\
+             update_dlq = \"{name}.dead\"\nnotification_dlq = \"{name}.failed\"\n\
              [cassandra]\ncontact_points = [{cassandra:?}]\nkeyspace = \"pricedrop_cli\"\nreplication = 1\n\
              alerts = {alerts:?}\nconnect_timeout = \"30s\"\ntimeout = \"10s\"\n\
              [redis]\naddresses = [{redis:?}]\nprefix = {name:?}\ntimeout = \"5s\"\n\

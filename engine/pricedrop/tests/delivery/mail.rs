@@ -116,21 +116,22 @@ fn a_refused_mail_lies_among_the_dead_letters_and_is_replayed_to_its_arrival() {
     assert_eq!(post(&engine, &json!({"productId": "P7", "newPrice": 79})), 1);
 
     let item = &dead_letters(&home, 1)[0];
-    let number = item["number"].to_string();
+    let id = item["id"].as_str().unwrap();
     let line = said(&home, &["dlq", "list"]);
     assert!(line.contains("P7 to cyd by channel-email"), "{line}");
     assert!(line.contains("bad recipient") && line.contains("no such mailbox yet"), "{line}");
-    let shown = said(&home, &["dlq", "show", &number]);
+    let shown = said(&home, &["dlq", "show", id]);
     assert!(shown.contains("moving-2-cyd@example.test") && shown.contains("channel-email@"), "{shown}");
 
     // Refused once more: it lies there anew.
-    said(&home, &["dlq", "replay", &number]);
+    said(&home, &["dlq", "replay", id]);
     let again = wait_for("the dead letter to come back", || {
-        dead_letters(&home, 0).into_iter().find(|again| again["number"] != item["number"])
+        dead_letters(&home, 0).into_iter().find(|again| again["id"] != item["id"])
     });
-    let again = again.unwrap()["number"].to_string();
+    let again = again.unwrap();
+    let again = again["id"].as_str().unwrap();
     assert_eq!(peer.records(), [] as [Value; 0]);
-    said(&home, &["dlq", "replay", &again]);
+    said(&home, &["dlq", "replay", again]);
     assert_eq!(arrived(&peer, 1)[0]["to"], json!(["moving-2-cyd@example.test"]));
     assert_eq!(dead_letters(&home, 0), [] as [Value; 0]);
 }

@@ -16,7 +16,7 @@ const SECRET_CHARS_MIN: usize = 16;
 /// Plugins read it, unlike any secret.
 const TITLE: &str = "Crimson shoes 4711";
 /// Where the API lists what died.
-const DEAD_LETTERS: &str = "/v1/dead-letters";
+const DLQ: &str = "/v1/dlq";
 
 /// A provider, an address that is reached, and one that dies. Where a provider
 /// can, it refuses the credential of the first message once.
@@ -119,13 +119,13 @@ fn readable(home: &Home, engine: &Engine) -> Vec<(String, String)> {
         ("pricedrop plugin list".to_owned(), said(home, &["plugin", "list"])),
         ("pricedrop dlq list".to_owned(), said(home, &["dlq", "list"])),
     ];
-    for path in [DEAD_LETTERS, "/v1/plugins", "/v1/notifications", "/readyz", "/metrics"] {
+    for path in [DLQ, "/v1/plugins", "/v1/notifications", "/readyz", "/metrics"] {
         places.push((path.to_owned(), get(path)));
     }
     for item in dead_letters(home, 0) {
-        let number = item["number"].to_string();
-        places.push((format!("dead letter {number}"), get(&format!("{DEAD_LETTERS}/{number}"))));
-        places.push((format!("pricedrop dlq show {number}"), said(home, &["dlq", "show", &number])));
+        let id = item["id"].as_str().unwrap();
+        places.push((format!("dead letter {id}"), get(&format!("{DLQ}/{id}"))));
+        places.push((format!("pricedrop dlq show {id}"), said(home, &["dlq", "show", id])));
     }
     places
 }

@@ -46,11 +46,20 @@ fn an_unreadable_update_is_a_dead_letter_and_can_be_replayed() {
     let many = post(&engine, "/v1/prices", "{\"productId\":\"P\",\"newPrice\":1}\n\n{\"productId\":\"P\"}\n");
     let errors = many.json()["errors"].clone();
     assert_eq!((many.status, errors), (200, json!([{"line": 3, "reason": "newPrice is missing"}])));
-    let dead = get(&engine, "/v1/dead-letters").json();
+    let dead = get(&engine, "/v1/dlq").json();
     assert_eq!(dead["deadLetters"].as_array().unwrap().len(), 2);
-    let number = dead["deadLetters"][1]["number"].as_i64().unwrap();
-    assert_eq!(post(&engine, &format!("/v1/dead-letters/{number}/replay"), "").status, 200);
-    assert_eq!(get(&engine, &format!("/v1/dead-letters/{number}")).status, 404);
+    assert_eq!(dead["deadLetters"][0]["id"], "dlq/0/0");
+    assert_eq!(get(&engine, "/v1/dlq/dlq/0/1").json(), dead["deadLetters"][1]);
+    let first = get(&engine, "/v1/dlq?limit=1").json();
+    assert_eq!(
+        (&first["deadLetters"][0], first["next"].as_str()),
+        (&dead["deadLetters"][0], Some("dlq/0/0"))
+    );
+    let rest = get(&engine, "/v1/dlq?limit=2&after=dlq/0/0").json();
+    assert_eq!(rest, json!({"deadLetters": [dead["deadLetters"][1]], "next": null}));
+    let replayed = post(&engine, "/v1/dlq/dlq/0/1/replay", "");
+    assert_eq!((replayed.status, replayed.json()["replayed"].clone()), (200, json!("dlq/0/1")));
+    assert_eq!(get(&engine, "/v1/dlq/dlq/0/1").status, 404);
 }
 
 #[test]
@@ -106,8 +115,10 @@ fn malformed_requests_are_answered_in_words() {
         (get(&engine, "/v1/watches?prodct=1"), 400, "unknown field `prodct`"),
         (get(&engine, "/v1/watches?after=1"), 400, "after must be the `next` of the page before"),
         (get(&engine, "/v1/watches?limit=0"), 400, "limit must be at least 1"),
-        (get(&engine, "/v1/dead-letters/x"), 400, ""),
-        (get(&engine, "/v1/dead-letters/7"), 404, "there is no dead letter 7"),
+        (get(&engine, "/v1/dlq/dlq/0/x"), 400, "the offset `x` is not a whole number"),
+        (get(&engine, "/v1/dlq?after=7"), 400, "it has 1 of 3 parts; the id of a dead letter is"),
+        (get(&engine, "/v1/dlq/dlq/0/7"), 404, "there is no dead letter dlq/0/7"),
+        (post(&engine, "/v1/dlq/other/0/7/replay", ""), 404, "there is no dead letter other/0/7"),
         (get(&engine, "/nowhere"), 404, "there is nothing at /nowhere"),
         (put(&engine, "/v1/prices", "{}"), 405, "/v1/prices does not take PUT"),
         (post(&engine, "/v1/buckets/migrate", ""), 409, "no policy is staged"),

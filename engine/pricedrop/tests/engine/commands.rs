@@ -87,6 +87,7 @@ fn what_was_told_and_what_died_is_listed() {
     insta::assert_snapshot!(told(&home, &["notifications", "list"]));
     insta::assert_snapshot!(told(&home, &["dlq", "list"]));
     insta::assert_snapshot!(told(&home, &["dlq", "replay", "--all"]));
+    insta::assert_snapshot!(told(&home, &["dlq", "show", "dlq/0/99"]));
     insta::assert_snapshot!(told(&home, &["dlq", "show", "99"]));
 }
 

@@ -73,7 +73,7 @@ fn wait_until_archived(engine: &Engine, topic: &str, records: usize) {
 }
 
 fn dead_letters(engine: &Engine) -> usize {
-    let listed = engine.request("GET", "/v1/dead-letters?limit=1000", b"").unwrap();
+    let listed = engine.request("GET", "/v1/dlq?limit=1000", b"").unwrap();
     let listed: Value = serde_json::from_str(&listed).unwrap();
     listed["deadLetters"].as_array().unwrap().len()
 }
@@ -107,13 +107,13 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     assert_eq!(dead, updates.len().div_ceil(JUNK));
     wait_until_archived(&engine, "price_updates", updates.len());
     wait_until_archived(&engine, "user_notifications", told.len());
-    wait_until_archived(&engine, "dead_letters", dead);
+    wait_until_archived(&engine, "dlq", dead);
 
     assert_eq!(values(&archived(folder.path(), "price_updates")), updates);
     let mut notifications = values(&archived(folder.path(), "user_notifications"));
     notifications.sort();
     files::assert_same(&notifications, &told, "archived and told");
-    assert_eq!(archived(folder.path(), "dead_letters").len(), dead);
+    assert_eq!(archived(folder.path(), "dlq").len(), dead);
 
     let verified = mortal.home.run(&["archive", "verify"]).unwrap();
     let said = String::from_utf8(verified.stdout).unwrap();

@@ -70,8 +70,9 @@ macro_rules! conform {
             an_address_is_replaced_and_deleted);
     };
     ($open:path, dead_letters) => {
-        $crate::promises!($open, dead_letters: items_are_numbered_in_order,
-            a_removed_item_leaves_its_number_unused);
+        $crate::promises!($open, dead_letters: ids_ascend_in_the_order_of_adding,
+            an_id_names_one_dead_letter, a_page_begins_after_any_id,
+            the_id_of_a_removed_letter_is_not_used_again);
     };
     ($open:path, policies) => {
         $crate::promises!($open, policies: the_first_policy_becomes_active,

@@ -77,10 +77,10 @@ table! {
         notifications: String = "user_notifications".into();
 
         /// Records that are not valid updates, with the reason in their headers.
-        update_dead_letters: String = "price_updates.dlq".into();
+        update_dlq: String = "price_updates.dlq".into(), was "update_dead_letters";
 
         /// Deliveries that failed for good, with the reason in their headers.
-        notification_dead_letters: String = "user_notifications.dlq".into();
+        notification_dlq: String = "user_notifications.dlq".into(), was "notification_dead_letters";
 
         /// The state of each product. Compacted, with as many partitions as the updates.
         state: String = "pricedrop.state".into();

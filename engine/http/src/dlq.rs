@@ -1,10 +1,10 @@
-//! `/v1/dead-letters`: what died, and bringing it back.
+//! `/v1/dlq`: lists dead letters, shows one, and replays one.
 
 use axum::Json;
 use axum::extract::State as From;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use pricedrop_model::dispatch::{DeadItem, DeadWhat};
+use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetterIdError, DeadWhat};
 use pricedrop_model::intake::{NewRecord, Posted};
 use pricedrop_model::ports::Outcome;
 use pricedrop_pipeline::dispatcher::{self, ReplayError};
@@ -18,47 +18,55 @@ use crate::state::State;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    after: Option<i64>,
+    after: Option<DeadLetterId>,
     limit: Option<usize>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Page {
-    dead_letters: Vec<DeadItem>,
-    next: Option<i64>,
+    dead_letters: Vec<DeadLetter>,
+    next: Option<DeadLetterId>,
 }
 
-/// A page in order of number.
+/// A page in the order of ids: by topic, partition and offset.
 pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
     let most = page_entries(&state, query.limit)?;
-    let dead_letters = state.api.dead_letters.list(query.after, most).await?;
-    let next = dead_letters.last().filter(|_| dead_letters.len() == most).map(|item| item.number);
+    let dead_letters = state.api.dead_letters.list(query.after.as_ref(), most).await?;
+    let next = dead_letters.last().filter(|_| dead_letters.len() == most).map(|letter| letter.id.clone());
     Ok(Json(Page { dead_letters, next }))
 }
 
-/// One item.
-pub(crate) async fn show(From(state): From<State>, Named(number): Named<i64>) -> Answer<Json<DeadItem>> {
-    find(&state, number).await.map(Json)
+/// The parts of an id, as the path names them.
+type Parts = (String, String, String);
+
+fn read_id((topic, partition, offset): &Parts) -> Answer<DeadLetterId> {
+    let id = format!("{topic}/{partition}/{offset}").parse();
+    id.map_err(|error: DeadLetterIdError| Refusal::bad(error.to_string()).at("the path"))
+}
+
+/// One dead letter.
+pub(crate) async fn show(From(state): From<State>, Named(parts): Named<Parts>) -> Answer<Json<DeadLetter>> {
+    find(&state, &read_id(&parts)?).await.map(Json)
 }
 
 /// What became of a replay.
 #[derive(Serialize)]
 pub(crate) struct Replayed {
-    replayed: i64,
+    replayed: DeadLetterId,
     /// In words.
     outcome: String,
 }
 
-/// Puts an item back to where it came from, then takes it off the list. When
-/// the engine dies between the two it is there still: an update posted again
-/// tells nobody twice while no other price came in between, a delivery keeps its
-/// key.
-pub(crate) async fn replay(From(state): From<State>, Named(number): Named<i64>) -> Answer<Json<Replayed>> {
-    let item = find(&state, number).await?;
-    let outcome = match &item.what {
+/// Puts a dead letter back to where it came from, then removes it from the log. If the
+/// engine dies between the two it is still listed: an update posted again tells nobody
+/// twice while no other price came in between, and a delivery keeps its key.
+pub(crate) async fn replay(From(state): From<State>, Named(parts): Named<Parts>) -> Answer<Json<Replayed>> {
+    let id = read_id(&parts)?;
+    let letter = find(&state, &id).await?;
+    let outcome = match &letter.what {
         DeadWhat::Delivery { retry, .. } => {
-            replay_delivery(&state, &item).await?;
+            replay_delivery(&state, &letter).await?;
             format!("queued for {} on {}", retry.to.user_id, retry.to.channel)
         }
         DeadWhat::Notification { .. } => {
@@ -71,21 +79,21 @@ pub(crate) async fn replay(From(state): From<State>, Named(number): Named<i64>) 
         }
         DeadWhat::Update { key, value, .. } => {
             let outcome = replay_update(&state, key.clone(), value.clone()).await?;
-            state.api.dead_letters.remove(number).await?;
+            state.api.dead_letters.remove(&id).await?;
             outcome
         }
     };
-    Ok(Json(Replayed { replayed: number, outcome }))
+    Ok(Json(Replayed { replayed: id, outcome }))
 }
 
-async fn find(state: &State, number: i64) -> Answer<DeadItem> {
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("there is no dead letter {number}"));
-    state.api.dead_letters.get(number).await?.ok_or_else(missing)
+async fn find(state: &State, id: &DeadLetterId) -> Answer<DeadLetter> {
+    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("there is no dead letter {id}"));
+    state.api.dead_letters.get(id).await?.ok_or_else(missing)
 }
 
-async fn replay_delivery(state: &State, item: &DeadItem) -> Answer<()> {
+async fn replay_delivery(state: &State, letter: &DeadLetter) -> Answer<()> {
     let Api { leases, retries, dead_letters, clock, .. } = &state.api;
-    let replayed = dispatcher::replay(item, &**leases, &**retries, &**dead_letters, clock.now()).await;
+    let replayed = dispatcher::replay(letter, &**leases, &**retries, &**dead_letters, clock.now()).await;
     replayed.map_err(|error| match error {
         ReplayError::Store(error) => error.into(),
         ReplayError::NotADelivery(_) => Refusal::new(StatusCode::CONFLICT, error.to_string()),
