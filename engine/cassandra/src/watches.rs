@@ -9,6 +9,7 @@ use pricedrop_model::ports::{Deleted, Error, WatchStore, WatchView, WatchWriter,
 use pricedrop_model::{Price, ProductId, Removal, UserId, Watch, WriteTime};
 use scylla::value::{CqlValue, Row};
 
+use super::apply::{Applied, apply};
 use super::error::misfit;
 use super::limits::BATCHES;
 use super::list::{Listing, list_product};
@@ -17,7 +18,7 @@ use super::rows::NO_WRITE_TIME;
 use super::shared::Shared;
 use super::tables::Table;
 use super::view;
-use super::write::{Applied, Change, apply, batches, row_key};
+use super::write::{Change, batches, row_key};
 
 /// The watches in Cassandra.
 #[derive(Clone)]
