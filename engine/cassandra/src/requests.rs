@@ -1,8 +1,9 @@
 //! One request at a time: bounded, measured, tried again, and its errors in
 //! our words.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use pricedrop_model::backoff::Backoff;
 use pricedrop_model::ports::Error;
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
@@ -55,7 +56,7 @@ impl Requests {
     where
         F: Future<Output = Result<T, ExecutionError>>,
     {
-        let mut pause_ms = BACKOFF_FIRST_MS;
+        let mut backoff = Backoff::from_millis(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
         for attempt in 1.. {
             let permit = self.permits.acquire().await;
             let answer = request().await;
@@ -68,8 +69,7 @@ impl Requests {
                 }
                 Err(error) => return Err(explain(self.name(table), &error)),
             }
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-            pause_ms = (pause_ms * 2).min(BACKOFF_LAST_MS);
+            tokio::time::sleep(backoff.next_pause()).await;
         }
         unreachable!("the last attempt returns")
     }

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::Broken;
 use super::limits::{CHECK_MS, CONGESTED_MS, GROUP_ROWS, WRITES_WAITING};
-use super::reopen::Backoff;
+use super::reopen::Schedule;
 use super::store::{Store, reason};
 use super::store_handle::{ReadError, StoreHandle};
 use super::txn::{Counters, Txn, stored_times};
@@ -101,7 +101,7 @@ impl Writer {
         times: Arc<WatchClock>,
     ) -> std::io::Result<(Writer, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel();
-        let thread = Thread { jobs, store, times, counters: None, backoff: Backoff::new() };
+        let thread = Thread { jobs, store, times, counters: None, reopening: Schedule::new() };
         let handle =
             std::thread::Builder::new().name("embedded-writer".into()).spawn(move || thread.run())?;
         Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
@@ -162,7 +162,7 @@ struct Thread {
     times: Arc<WatchClock>,
     /// None: to be read from the store before the next write.
     counters: Option<Counters>,
-    backoff: Backoff,
+    reopening: Schedule,
 }
 
 /// What became of a group.
@@ -195,12 +195,12 @@ impl Thread {
     }
 
     fn heal(&mut self) {
-        if !self.backoff.is_due() {
+        if !self.reopening.is_due() {
             return;
         }
         match self.store.reopen() {
             Ok(()) => tracing::info!("the store is open again"),
-            Err(_) => self.backoff.grow(),
+            Err(_) => self.reopening.put_off(),
         }
     }
 
@@ -209,7 +209,7 @@ impl Thread {
         tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
         self.store.close(reason.clone());
         self.counters = None;
-        self.backoff = Backoff::new();
+        self.reopening = Schedule::new();
         reason
     }
 

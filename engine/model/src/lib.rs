@@ -12,6 +12,8 @@
 
 pub mod access;
 pub mod archive;
+pub mod backoff;
+pub mod breaker;
 pub mod cache;
 pub mod channel;
 pub mod dispatch;
