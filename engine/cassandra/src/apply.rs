@@ -237,8 +237,11 @@ impl<'a> BatchWrite<'a> {
 }
 
 fn used_up(fault: Fault) -> Error {
-    Error::Unavailable(format!(
-        "written {REWRITES} times within {IN_TIME_MS} ms each, and not done: at last {}; write again",
-        fault.text()
-    ))
+    Error::Unavailable(
+        format!(
+            "written {REWRITES} times within {IN_TIME_MS} ms each, and not done: at last {}; write again",
+            fault.text()
+        )
+        .into(),
+    )
 }

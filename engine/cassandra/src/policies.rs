@@ -198,13 +198,13 @@ impl CassandraPolicies {
     /// Every product of every index.
     async fn kept(&self) -> Result<Vec<Kept>, Error> {
         let requests = &self.0.requests;
-        let broken = |error: &dyn std::fmt::Display| misfit(requests.name(Table::Live), error);
+        let table = requests.name(Table::Live);
         let (mut all, mut state) = (Vec::new(), PagingState::start());
         loop {
             let (rows, next) = requests.page(&self.0.index()?.indexed, &Values::new(), state).await?;
-            let rows = rows.rows::<(&str, String, Option<CqlTimestamp>)>().map_err(|error| broken(&error))?;
+            let rows = rows.rows::<(&str, String, Option<CqlTimestamp>)>().map_err(misfit(table))?;
             for row in rows {
-                let (product, index, verified) = row.map_err(|error| broken(&error))?;
+                let (product, index, verified) = row.map_err(misfit(table))?;
                 if let Ok(product) = ProductId::new(product) {
                     all.push(Kept { product, index, verified: verified.is_some() });
                 }
@@ -292,7 +292,7 @@ impl PolicyRegistry for CassandraPolicies {
                     return Err(Error::Broken(format!(
                         "{} cuts other buckets than {}, which is active: move to it with `pricedrop buckets migrate`",
                         policy.name, active.name
-                    )));
+                    ).into()));
                 }
             }
             Ok(after)

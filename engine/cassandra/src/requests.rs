@@ -67,7 +67,7 @@ impl Requests {
                     self.metrics.retries.inc();
                     tracing::debug!(table = self.name(table), %error, attempt, "again");
                 }
-                Err(error) => return Err(explain(self.name(table), &error)),
+                Err(error) => return Err(explain(self.name(table), error)),
             }
             tokio::time::sleep(backoff.next_pause()).await;
         }
@@ -105,7 +105,7 @@ impl Requests {
     }
 
     fn rows(&self, table: Table, result: QueryResult) -> Result<QueryRowsResult, Error> {
-        result.into_rows_result().map_err(|error| misfit(self.name(table), error))
+        result.into_rows_result().map_err(misfit(self.name(table)))
     }
 
     /// A compare-and-set: one attempt, for its outcome may be unknown.
@@ -115,7 +115,7 @@ impl Requests {
         values: &Values,
     ) -> Result<QueryRowsResult, Error> {
         let answer = self.session.execute_unpaged(&prepared.statement, values).await;
-        let result = answer.map_err(|error| explain(self.name(prepared.table), &error))?;
+        let result = answer.map_err(|error| explain(self.name(prepared.table), error))?;
         self.rows(prepared.table, result)
     }
 

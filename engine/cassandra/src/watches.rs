@@ -57,8 +57,7 @@ impl CassandraWatches {
         values.extend(row_key(threshold, user));
         let requests = &self.shared.requests;
         let rows = requests.read(&self.shared.statements.alerts.version, &values).await?;
-        let row =
-            rows.maybe_first_row::<Row>().map_err(|error| misfit(requests.name(Table::Alerts), error))?;
+        let row = rows.maybe_first_row::<Row>().map_err(misfit(requests.name(Table::Alerts)))?;
         let times = |row: Row| {
             let times = row.columns.into_iter().skip(1).flatten();
             let micros = times.filter_map(|time| match time {
@@ -87,7 +86,7 @@ impl CassandraWatches {
         if !removals.is_empty() && !columns.mode && !columns.updated_at {
             return Err(Error::Broken(format!(
                 "told `once` watches cannot be removed from the table {table}: it has no column mode, so its rows have no versions; `pricedrop schema check` says how to add it"
-            )));
+            ).into()));
         }
         let (known, unknown): (Vec<_>, Vec<_>) =
             removals.iter().cloned().partition(|removal| removal.write_time > NO_WRITE_TIME);

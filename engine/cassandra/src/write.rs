@@ -162,7 +162,7 @@ fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Err
         Error::Broken(format!(
             "the table {} has no column {what}, so a watch cannot have its own; `pricedrop schema check` says how to add it",
             shared.options.tables.name(super::tables::Table::Alerts)
-        ))
+        ).into())
     };
     if watch.mode.is_some() && !columns.mode {
         return Err(refuse("mode"));

@@ -126,7 +126,7 @@ impl EmbeddedPolicies {
 /// Compares an index with the plain rows at one moment.
 fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucketing) -> Result<(), Error> {
     let broken =
-        |what: &str| Error::Broken(format!("product {product}: {what}; the old policy stays active"));
+        |what: &str| Error::Broken(format!("product {product}: {what}; the old policy stays active").into());
     let missing = shared.store.read(|store| {
         let snapshot = store.snapshot();
         let prefix = keys::product(product);
@@ -190,7 +190,7 @@ impl PolicyRegistry for EmbeddedPolicies {
             return Err(Error::Broken(format!(
                 "{} cuts other buckets than {active}, which is active: move to it with `pricedrop buckets migrate`",
                 policy.name
-            )));
+            ).into()));
         }
         self.0.shared.work.rescan();
         Ok(())

@@ -14,13 +14,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_model::ports;
+use pricedrop_model::{Cause, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::Broken;
 use super::limits::{CHECK_MS, CONGESTED_MS, GROUP_ROWS, WRITES_WAITING};
 use super::reopen::Schedule;
-use super::store::{Store, reason};
+use super::store::{Store, cause};
 use super::store_handle::{ReadError, StoreHandle};
 use super::txn::{Counters, Txn, stored_times};
 use super::watch_clock::WatchClock;
@@ -29,11 +29,11 @@ use super::watch_clock::WatchClock;
 #[derive(Debug, Clone)]
 pub(super) enum WriteError {
     /// Nothing happened.
-    Nothing(String),
+    Nothing(Cause),
     /// It may have happened.
-    Unknown(String),
+    Unknown(Cause),
     /// Nothing happened, and nothing will before somebody looked.
-    Broken(String),
+    Broken(Cause),
 }
 
 impl From<WriteError> for ports::Error {
@@ -48,7 +48,7 @@ impl From<WriteError> for ports::Error {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> WriteError {
         match error {
-            ReadError::Database(error) => WriteError::Nothing(reason(&error)),
+            ReadError::Database(error) => WriteError::Nothing(cause(error)),
             ReadError::Broken(Broken(reason)) => WriteError::Broken(reason),
         }
     }
@@ -190,7 +190,7 @@ impl Thread {
         if self.store.down().is_some() {
             self.heal();
         } else if let Ok(Err(error)) = self.store.read(|store| Ok(store.check())) {
-            self.fail(&error);
+            self.fail(error);
         }
     }
 
@@ -204,9 +204,9 @@ impl Thread {
         }
     }
 
-    fn fail(&mut self, error: &fjall::Error) -> String {
+    fn fail(&mut self, error: fjall::Error) -> Cause {
         let reason = self.store.why(error);
-        tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
+        tracing::error!(%reason, "a write to the store failed; it is closed until it can be opened again");
         self.store.close(reason.clone());
         self.counters = None;
         self.reopening = Schedule::new();
@@ -225,8 +225,8 @@ impl Thread {
         let outcome = match landed {
             Ok(Landed::Committed) => Ok(()),
             Ok(Landed::Refused(error)) => Err(error),
-            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(&error))),
-            Err(error) => Err(WriteError::Nothing(error.to_string())),
+            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
+            Err(error) => Err(WriteError::Nothing(error.into_cause())),
         };
         // Only now, and behind the closing: a view must not be opened on a
         // store that may come back with more rows.

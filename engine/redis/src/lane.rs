@@ -22,7 +22,7 @@ use super::session::{Servers, Session, is_lost, refusal};
 
 #[derive(Clone)]
 enum Link {
-    Down(Option<Arc<Error>>),
+    Down(Option<Error>),
     Connecting,
     Up(Session),
 }
@@ -117,7 +117,9 @@ impl Lane {
             Err(_) => {
                 metrics.timed_out.inc();
                 self.missed();
-                Err(Error::Unavailable(format!("Redis did not answer within {} ms", patience.as_millis())))
+                Err(Error::Unavailable(
+                    format!("Redis did not answer within {} ms", patience.as_millis()).into(),
+                ))
             }
         }
     }
@@ -135,7 +137,7 @@ impl Lane {
                 } else {
                     self.0.record_success();
                 }
-                refusal(&error, "Redis")
+                refusal(error, "Redis")
             }
         }
     }
@@ -164,7 +166,7 @@ impl Lane {
             let link = links.borrow_and_update().clone();
             match link {
                 Link::Up(session) => return Ok(session),
-                Link::Down(Some(why)) => return Err(copy(&why)),
+                Link::Down(Some(why)) => return Err(why),
                 Link::Down(None) => self.connect_if_down(),
                 Link::Connecting => {}
             }
@@ -190,16 +192,8 @@ impl Lane {
                 if made.is_ok() {
                     lane.metrics.connected.inc();
                 }
-                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(Arc::new(error))), Link::Up));
+                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(error)), Link::Up));
             });
         }
-    }
-}
-
-fn copy(error: &Error) -> Error {
-    match error {
-        Error::Unavailable(why) => Error::Unavailable(why.clone()),
-        Error::Broken(why) => Error::Broken(why.clone()),
-        Error::Moved(why) => Error::Moved(why.clone()),
     }
 }

@@ -120,7 +120,7 @@ impl KafkaDeadLetters {
             call(&mut desk)
         };
         let done = tokio::task::spawn_blocking(run).await;
-        done.map_err(|error| Error::Unavailable(format!("reading dead letters: {error}")))?
+        done.map_err(|error| Error::Unavailable(format!("reading dead letters: {error}").into()))?
     }
 
     fn outgoing<'a>(&'a self, key: &'a [u8], value: Option<&'a [u8]>) -> Outgoing<'a> {
@@ -140,7 +140,7 @@ impl DeadLetters for KafkaDeadLetters {
         let mut places = Vec::with_capacity(items.len());
         for item in &items {
             let value = serde_json::to_vec(item)
-                .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}")))?;
+                .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}").into()))?;
             places.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
         }
         for place in places {

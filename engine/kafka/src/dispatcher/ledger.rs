@@ -215,7 +215,7 @@ impl Ledger {
                 "group {} reads {topic} for the first time, and it holds notifications already: say where to \
                  start with stream.start = \"latest\" or \"earliest\"",
                 self.group
-            ))),
+            ).into())),
         }
     }
 
@@ -341,13 +341,13 @@ impl Ledger {
                     if !self.let_go() {
                         return Err(Error::Unavailable(reason));
                     }
-                    why = reason;
+                    why = reason.to_string();
                 }
                 // Whatever became of it, the same again makes it so.
-                Err(CommitError::Nothing(reason) | CommitError::Unknown(reason)) => why = reason,
+                Err(CommitError::Nothing(reason) | CommitError::Unknown(reason)) => why = reason.to_string(),
             }
         }
-        Err(Error::Unavailable(why))
+        Err(Error::Unavailable(why.into()))
     }
 
     /// What of these writes concerns partitions of ours.

@@ -85,7 +85,7 @@ impl NotificationLog for KafkaNotifications {
                 return Ok(self.ready.drain(..count).collect());
             }
             if let Some(reason) = self.handle.view.broken() {
-                return Err(Error::Broken(reason));
+                return Err(Error::Broken(reason.into()));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -74,7 +74,7 @@ impl Worker {
     ) -> Result<T, Error> {
         let ledger = self.ledger.clone();
         let done = tokio::task::spawn_blocking(move || call(&mut lock(&ledger))).await;
-        done.map_err(|error| Error::Broken(format!("the dispatcher's worker: {error}")))?
+        done.map_err(|error| Error::Broken(format!("the dispatcher's worker: {error}").into()))?
     }
 
     /// Takes over what came, after the dispatcher can know of what went.
@@ -121,14 +121,14 @@ impl Worker {
         match error {
             None => {}
             Some(Error::Broken(reason)) => {
-                tracing::error!(reason, "the dispatcher's partitions are not served");
-                *lock(&self.view.broken) = Some(reason);
+                tracing::error!(%reason, "the dispatcher's partitions are not served");
+                *lock(&self.view.broken) = Some(reason.to_string());
             }
             Some(Error::Moved(reason)) => {
-                tracing::info!(reason, "partitions moved while they were taken over")
+                tracing::info!(%reason, "partitions moved while they were taken over")
             }
             Some(Error::Unavailable(reason)) => {
-                tracing::warn!(reason, "partitions of notifications wait to be taken over");
+                tracing::warn!(%reason, "partitions of notifications wait to be taken over");
             }
         }
     }

@@ -48,11 +48,14 @@ impl Acquisition<'_> {
         for topic in topics {
             let count = partitions_of(reader, topic)?;
             if count != expected {
-                return Err(Error::Broken(format!(
-                    "{topic} has {count} partitions and {} has {expected}: they must be as many; \
+                return Err(Error::Broken(
+                    format!(
+                        "{topic} has {count} partitions and {} has {expected}: they must be as many; \
                      `pricedrop topics check` says what to do",
-                    self.member.topic()
-                )));
+                        self.member.topic()
+                    )
+                    .into(),
+                ));
             }
         }
         Ok(expected)

@@ -89,7 +89,8 @@ impl Committer for KafkaCommitter {
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
             let owned = shared.owned.get(partition);
-            let owned = owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
+            let owned =
+                owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0).into()))?;
             states.extend(owned.states.of(*partition, product)?);
         }
         Ok(states)
@@ -217,7 +218,7 @@ impl Worker {
         let shared = lock(&self.shared);
         let epoch = |partition: Partition| match shared.owned.get(&partition) {
             Some(owned) => Ok((partition, owned.epoch)),
-            None => Err(CommitError::Fenced(format!("partition {} went away", partition.0))),
+            None => Err(CommitError::Fenced(format!("partition {} went away", partition.0).into())),
         };
         touched.into_iter().map(epoch).collect()
     }

@@ -95,7 +95,7 @@ impl Rig {
         loop {
             assert!(Instant::now() < until, "nothing was refused");
             match self.committer.restore().await {
-                Err(Error::Broken(why)) => return why,
+                Err(Error::Broken(why)) => return why.to_string(),
                 Ok(restored) => self.source.rewind(&restored.offsets),
                 Err(_) => {}
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::Clock;
 use pricedrop_model::backoff::Backoff;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore};
+use pricedrop_model::{Cause, Clock};
 use tokio::sync::watch;
 
 use super::cycle::{Cycle, Cycles, Ports};
@@ -126,13 +126,13 @@ impl Notifier {
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
         tracing::warn!(reason = %why, "paused");
-        self.trouble.set(Some(why));
+        self.trouble.set(Some(why.to_string()));
         tokio::time::sleep(backoff.next_pause()).await;
         Ok(restored)
     }
 }
 
-fn moved(why: &str) -> bool {
+fn moved(why: &Cause) -> bool {
     tracing::info!(reason = %why, "partitions moved; going on with those there are now");
     false
 }

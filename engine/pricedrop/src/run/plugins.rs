@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use pricedrop_host::{Error as HostError, Host, State, Watching};
 use pricedrop_http::MigrateError;
-use pricedrop_model::ProductId;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::plugin::{Plugins, PolicyIdentity};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
+use pricedrop_model::{Cause, ProductId};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -254,12 +254,11 @@ impl Loaded {
             *done.moving() = None;
             moved
         });
-        let away = |error: &dyn std::fmt::Display| MigrateError::Store(Error::Unavailable(error.to_string()));
         let (_, ended) = moved.map_err(|error| {
             *self.moving() = None;
-            away(&error)
+            away(error)
         })?;
-        Ok(ended.await.map_err(|error| away(&error))??)
+        Ok(ended.await.map_err(away)??)
     }
 
     fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -273,4 +272,8 @@ impl Loaded {
         // Waits for a thread that may be compiling.
         let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
     }
+}
+
+fn away(error: impl std::error::Error + Send + std::marker::Sync + 'static) -> MigrateError {
+    MigrateError::Store(Error::Unavailable(Cause::of(error)))
 }
