@@ -35,7 +35,7 @@ impl From<Error> for ports::Error {
             Error::Unreachable { .. } => ports::Error::Unavailable(Cause::of(error)),
             Error::Unavailable(cause) => ports::Error::Unavailable(cause),
             Error::Configuration(cause) | Error::Schema(cause) | Error::Forbidden(cause) => {
-                ports::Error::Broken(cause)
+                ports::Error::Fatal(cause)
             }
         }
     }
@@ -44,8 +44,8 @@ impl From<Error> for ports::Error {
 impl From<ports::Error> for Error {
     fn from(error: ports::Error) -> Error {
         match error {
-            ports::Error::Unavailable(cause) | ports::Error::Moved(cause) => Error::Unavailable(cause),
-            ports::Error::Broken(cause) => Error::Schema(cause),
+            ports::Error::Unavailable(cause) | ports::Error::Rebalanced(cause) => Error::Unavailable(cause),
+            ports::Error::Fatal(cause) => Error::Schema(cause),
         }
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn explain(table: &str, error: ExecutionError) -> ports::Error {
         ),
         None => format!("a statement on the table {table} does not fit its columns: {error}"),
     };
-    ports::Error::Broken(Cause::quoting(text, error))
+    ports::Error::Fatal(Cause::quoting(text, error))
 }
 
 /// What the database itself said.
@@ -117,6 +117,6 @@ where
 {
     move |error| {
         let what = format!("what the table {table} answered does not fit its columns");
-        ports::Error::Broken(Cause::new(what, error))
+        ports::Error::Fatal(Cause::new(what, error))
     }
 }

@@ -75,7 +75,7 @@ impl Shared {
                 Ok(rows) if applied(&rows) || landed => return Ok(now),
                 Ok(_) => {}
                 Err(_) if landed => return Ok(now),
-                Err(error @ Error::Broken(_)) => return Err(error),
+                Err(error @ Error::Fatal(_)) => return Err(error),
                 Err(error) => tracing::debug!(%error, "changing the policy row again"),
             }
         }

@@ -58,7 +58,7 @@ pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
             tracing::warn!(%error, "current prices wait to be written");
         }
         // What a person has to mend takes longer.
-        let pause_ms = if matches!(error, Error::Broken(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
+        let pause_ms = if matches!(error, Error::Fatal(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }
@@ -99,7 +99,7 @@ impl Shared {
     fn price_statements(&self) -> Result<&Prices, Error> {
         let name = self.requests.name(Table::Prices);
         let missing =
-            || Error::Broken(format!("the table {name} is missing; run `pricedrop schema apply`").into());
+            || Error::Fatal(format!("the table {name} is missing; run `pricedrop schema apply`").into());
         self.statements.prices.as_ref().ok_or_else(missing)
     }
 

@@ -75,7 +75,7 @@ impl Cassandra {
         for (statement, key) in samples {
             match self.0.requests.read(statement, &key).await {
                 Ok(_) => {}
-                Err(ports::Error::Broken(why)) => hidden.push((statement.table, why.to_string())),
+                Err(ports::Error::Fatal(why)) => hidden.push((statement.table, why.to_string())),
                 Err(error) => return Err(error),
             }
         }

@@ -34,7 +34,7 @@ impl CassandraRecipients {
     fn statements(&self) -> Result<&Channels, Error> {
         let name = self.shared.requests.name(Table::Channels);
         let missing =
-            || Error::Broken(format!("the table {name} is missing; run `pricedrop schema apply`").into());
+            || Error::Fatal(format!("the table {name} is missing; run `pricedrop schema apply`").into());
         self.shared.statements.channels.as_ref().ok_or_else(missing)
     }
 
@@ -62,7 +62,7 @@ impl CassandraRecipients {
         let attributes = match recipient.attributes.is_empty() {
             true => String::new(),
             false => serde_json::to_string(&recipient.attributes)
-                .map_err(|error| Error::Broken(Cause::of(error)))?,
+                .map_err(|error| Error::Fatal(Cause::of(error)))?,
         };
         let mut values = vec![
             text(recipient.user_id.as_str()),

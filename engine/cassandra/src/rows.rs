@@ -203,7 +203,7 @@ pub(super) fn watch(product: &ProductId, row: &WatchRow<'_>) -> Result<Watch, Er
     Ok(Watch {
         product_id: product.clone(),
         price_watch_value: row.threshold,
-        user_id: UserId::new(row.user).map_err(|error| Error::Broken(Cause::of(error)))?,
+        user_id: UserId::new(row.user).map_err(|error| Error::Fatal(Cause::of(error)))?,
         mode: row.mode,
         currency: row.currency,
         updated_at: row.updated_at,

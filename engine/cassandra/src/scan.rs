@@ -97,7 +97,7 @@ impl Open {
         };
         self.count += page.len() as u64;
         let Some(last) = page.iter().last() else { return Ok(None) };
-        let user = UserId::new(last.user).map_err(|error| Error::Broken(Cause::of(error)))?;
+        let user = UserId::new(last.user).map_err(|error| Error::Fatal(Cause::of(error)))?;
         self.last = Some(Cursor { bucket: self.bucket, threshold: last.threshold, user });
         Ok(self.last.clone().filter(|_| more))
     }

@@ -84,7 +84,7 @@ impl CassandraWatches {
         let table = self.shared.requests.name(Table::Alerts);
         let columns = self.shared.statements.alerts.columns;
         if !removals.is_empty() && !columns.mode && !columns.updated_at {
-            return Err(Error::Broken(format!(
+            return Err(Error::Fatal(format!(
                 "told `once` watches cannot be removed from the table {table}: it has no column mode, so its rows have no versions; `pricedrop schema check` says how to add it"
             ).into()));
         }

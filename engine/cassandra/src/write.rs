@@ -159,7 +159,7 @@ pub(super) fn row_key(threshold: Price, user: &UserId) -> [Option<CqlValue>; 2] 
 fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Error> {
     let columns = shared.statements.alerts.columns;
     let refuse = |what: &str| {
-        Error::Broken(format!(
+        Error::Fatal(format!(
             "the table {} has no column {what}, so a watch cannot have its own; `pricedrop schema check` says how to add it",
             shared.options.tables.name(super::tables::Table::Alerts)
         ).into())

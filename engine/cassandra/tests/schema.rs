@@ -83,7 +83,7 @@ async fn three_columns_are_read_as_they_are() {
     let once = Watch { mode: Some(Mode::Once), ..watch("P", "81", "w") };
     let refused = watches.put(vec![once]).await.unwrap_err();
     assert!(
-        matches!(&refused, ports::Error::Broken(words) if words.as_str().contains("no column mode")),
+        matches!(&refused, ports::Error::Fatal(words) if words.as_str().contains("no column mode")),
         "{refused}"
     );
     let removal = Removal {

@@ -225,8 +225,8 @@ impl Committer for EmbeddedCommitter {
             // What was remembered is not what is stored.
             self.known.clear();
             match error {
-                WriteError::Nothing(reason) => CommitError::Nothing(reason),
-                WriteError::Unknown(reason) | WriteError::Broken(reason) => CommitError::Unknown(reason),
+                WriteError::NotCommitted(reason) => CommitError::NotCommitted(reason),
+                WriteError::Unknown(reason) | WriteError::Fatal(reason) => CommitError::Unknown(reason),
             }
         })?;
         for key in finished {

@@ -35,6 +35,6 @@ pub(crate) struct Broken(pub(crate) Cause);
 
 impl From<Broken> for ports::Error {
     fn from(error: Broken) -> Self {
-        ports::Error::Broken(error.0)
+        ports::Error::Fatal(error.0)
     }
 }

@@ -29,18 +29,20 @@ use super::watch_clock::WatchClock;
 #[derive(Debug, Clone)]
 pub(super) enum WriteError {
     /// Nothing happened.
-    Nothing(Cause),
+    NotCommitted(Cause),
     /// It may have happened.
     Unknown(Cause),
     /// Nothing happened, and nothing will before somebody looked.
-    Broken(Cause),
+    Fatal(Cause),
 }
 
 impl From<WriteError> for ports::Error {
     fn from(error: WriteError) -> ports::Error {
         match error {
-            WriteError::Nothing(reason) | WriteError::Unknown(reason) => ports::Error::Unavailable(reason),
-            WriteError::Broken(reason) => ports::Error::Broken(reason),
+            WriteError::NotCommitted(reason) | WriteError::Unknown(reason) => {
+                ports::Error::Unavailable(reason)
+            }
+            WriteError::Fatal(reason) => ports::Error::Fatal(reason),
         }
     }
 }
@@ -48,8 +50,8 @@ impl From<WriteError> for ports::Error {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> WriteError {
         match error {
-            ReadError::Database(error) => WriteError::Nothing(cause(error)),
-            ReadError::Broken(Broken(reason)) => WriteError::Broken(reason),
+            ReadError::Database(error) => WriteError::NotCommitted(cause(error)),
+            ReadError::Broken(Broken(reason)) => WriteError::Fatal(reason),
         }
     }
 }
@@ -115,7 +117,7 @@ impl Writer {
         T: Send + 'static,
     {
         let room = self.room.clone().acquire_owned().await;
-        let room = room.map_err(|_| WriteError::Nothing("the store is closing".into()))?;
+        let room = room.map_err(|_| WriteError::NotCommitted("the store is closing".into()))?;
         let answer = self.send(work, Some(room))?;
         answer.await.unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
     }
@@ -150,7 +152,7 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let call = Call { work: Some(work), value: None, reply, _room: room };
-        let ended = |_| WriteError::Nothing("the writer ended".into());
+        let ended = |_| WriteError::NotCommitted("the writer ended".into());
         self.queue.send(Box::new(call)).map_err(ended)?;
         Ok(answer)
     }
@@ -226,7 +228,7 @@ impl Thread {
             Ok(Landed::Committed) => Ok(()),
             Ok(Landed::Refused(error)) => Err(error),
             Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
-            Err(error) => Err(WriteError::Nothing(error.into_cause())),
+            Err(error) => Err(WriteError::NotCommitted(error.into_cause())),
         };
         // Only now, and behind the closing: a view must not be opened on a
         // store that may come back with more rows.
@@ -279,7 +281,7 @@ impl Thread {
             store.check().map_err(Landed::Failed)?;
             if Instant::now() > until {
                 let busy = "the store is busy writing tables";
-                return Err(Landed::Refused(WriteError::Nothing(busy.into())));
+                return Err(Landed::Refused(WriteError::NotCommitted(busy.into())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -140,7 +140,7 @@ async fn whoever_lost_a_partition_commits_nothing() {
     commit.states = vec![state(lost.0, 0)];
     let refused = first.committer.commit(commit).await;
     assert!(matches!(refused, Err(CommitError::Fenced(_))), "{refused:?}");
-    assert!(matches!(first.source.next_batch(1, 0).await, Err(Error::Moved(_))));
+    assert!(matches!(first.source.next_batch(1, 0).await, Err(Error::Rebalanced(_))));
     assert_eq!(first.own(1).await.offsets.len(), 1);
     assert_eq!(told(&settings), [""; 0]);
 }

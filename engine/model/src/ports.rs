@@ -24,24 +24,24 @@ pub enum Error {
     Unavailable(Cause),
     /// Do not try again before somebody looked.
     #[error(transparent)]
-    Broken(Cause),
+    Fatal(Cause),
     /// Partitions came or went: restore, and go on with those there are now.
     #[error(transparent)]
-    Moved(Cause),
+    Rebalanced(Cause),
 }
 
 impl Error {
     /// Why, whatever a caller can do about it.
     pub fn into_cause(self) -> Cause {
         match self {
-            Error::Unavailable(cause) | Error::Broken(cause) | Error::Moved(cause) => cause,
+            Error::Unavailable(cause) | Error::Fatal(cause) | Error::Rebalanced(cause) => cause,
         }
     }
 }
 
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Error {
-        Error::Broken(Cause::of(error))
+        Error::Fatal(Cause::of(error))
     }
 }
 
@@ -306,7 +306,7 @@ pub struct DeadLetter {
 pub enum CommitError {
     /// Nothing happened: commit again.
     #[error("nothing was committed: {0}")]
-    Nothing(#[source] Cause),
+    NotCommitted(#[source] Cause),
     /// It may have happened: restore, and go on from the stored position.
     #[error("the commit's outcome is unknown: {0}")]
     Unknown(#[source] Cause),

@@ -70,7 +70,7 @@ impl Facts {
                 "Redis at {address} is version {}: Redis {OLDEST} or later is needed, or Valkey",
                 self.version
             );
-            return Some(Error::Broken(text.into()));
+            return Some(Error::Fatal(text.into()));
         }
         if self.primary {
             return None;
@@ -95,7 +95,7 @@ impl Servers {
         let client = |address: &Address| Ok((address.clone(), client(address, options)?));
         let clients = options.addresses.iter().map(client).collect::<Result<Vec<_>, Error>>()?;
         if clients.is_empty() {
-            return Err(Error::Broken("no address of Redis is given".into()));
+            return Err(Error::Fatal("no address of Redis is given".into()));
         }
         Ok(Servers { clients, timeout: Duration::from_millis(options.connect_timeout_ms) })
     }
@@ -118,7 +118,7 @@ impl Servers {
                 },
             }
         }
-        Err(failed.unwrap_or_else(|| Error::Broken("no address of Redis is given".into())))
+        Err(failed.unwrap_or_else(|| Error::Fatal("no address of Redis is given".into())))
     }
 }
 
@@ -136,7 +136,7 @@ pub(super) async fn facts(link: &mut MultiplexedConnection) -> Result<Facts, Red
 }
 
 fn client(address: &Address, options: &Options) -> Result<Client, Error> {
-    let wrong = |error: RedisError| Error::Broken(Cause::new(format!("Redis at {address}"), error));
+    let wrong = |error: RedisError| Error::Fatal(Cause::new(format!("Redis at {address}"), error));
     let addr = match (address, &options.tls) {
         (Address::Unix(path), _) => ConnectionAddr::Unix(path.clone()),
         (Address::Tcp { host, port }, None) => ConnectionAddr::Tcp(host.clone(), *port),
@@ -172,9 +172,9 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, Error> {
 }
 
 fn pem(path: &Path) -> Result<Vec<u8>, Error> {
-    let text = fs::read(path).map_err(|error| Error::Broken(Cause::new(path.display(), error)))?;
+    let text = fs::read(path).map_err(|error| Error::Fatal(Cause::new(path.display(), error)))?;
     if !text.windows(11).any(|part| part == b"-----BEGIN ") {
-        return Err(Error::Broken(format!("{}: holds no PEM block", path.display()).into()));
+        return Err(Error::Fatal(format!("{}: holds no PEM block", path.display()).into()));
     }
     Ok(text)
 }
@@ -183,14 +183,14 @@ fn pem(path: &Path) -> Result<Vec<u8>, Error> {
 pub(super) fn refusal(error: RedisError, whom: &str) -> Error {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
-            Error::Broken(Cause::new(format!("{whom} does not let us in"), error))
+            Error::Fatal(Cause::new(format!("{whom} does not let us in"), error))
         }
         _ if error.code() == Some("NOAUTH") => {
-            Error::Broken(Cause::new(format!("{whom} asks for a password"), error))
+            Error::Fatal(Cause::new(format!("{whom} asks for a password"), error))
         }
         ErrorKind::Server(ServerErrorKind::NoPerm) => {
             let what = format!("{whom} does not let our user do this, see schema/redis.md");
-            Error::Broken(Cause::new(what, error))
+            Error::Fatal(Cause::new(what, error))
         }
         _ => Error::Unavailable(Cause::new(whom, error)),
     }

@@ -49,7 +49,7 @@ pub fn accept(
     let mut list = TopicPartitionList::new();
     for partition in &partitions {
         if partition.0 < 0 || partition.0 as usize >= there {
-            return Err(Error::Broken(
+            return Err(Error::Fatal(
                 format!("{topic} has partitions 0 to {}, not {}", there - 1, partition.0).into(),
             ));
         }
@@ -70,7 +70,7 @@ pub fn accept(
             Accepted::Offset(offset) => offset,
         };
         if offset < low || offset > high {
-            return Err(Error::Broken(
+            return Err(Error::Fatal(
                 format!(
                     "{topic}[{}] has records from {low} to {high}: {offset} is none of them",
                     partition.0

@@ -140,7 +140,7 @@ impl DeadLetters for KafkaDeadLetters {
         let mut places = Vec::with_capacity(items.len());
         for item in &items {
             let value = serde_json::to_vec(item)
-                .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}").into()))?;
+                .map_err(|error| Error::Fatal(format!("a dead letter cannot be written: {error}").into()))?;
             places.push(self.acked.hand_over(self.outgoing(key(item).as_bytes(), Some(&value))).await?);
         }
         for place in places {

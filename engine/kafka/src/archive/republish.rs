@@ -134,7 +134,7 @@ impl Republisher {
         // A record that fails must not be overtaken by a later one of its product.
         config.set("enable.gapless.guarantee", "true");
         let producer = config.create_with_context(deliveries.clone());
-        let producer = producer.map_err(|error| Error::Broken(Cause::new("the Kafka producer", error)))?;
+        let producer = producer.map_err(|error| Error::Fatal(Cause::new("the Kafka producer", error)))?;
         Ok(Republisher {
             topic: topic.to_owned(),
             again: again.map(str::to_owned),

@@ -115,7 +115,7 @@ impl AckProducer {
             config.set("message.timeout.ms", ACK_MS.to_string());
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Acks);
-        let refused = |error| Error::Broken(Cause::new("the Kafka producer", error));
+        let refused = |error| Error::Fatal(Cause::new("the Kafka producer", error));
         Ok(AckProducer(Arc::new(producer.map_err(refused)?)))
     }
 

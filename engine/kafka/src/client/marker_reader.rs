@@ -60,7 +60,7 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     BaseConsumer::from_config_and_context(&config, Logged::default())
-        .map_err(|error| Error::Broken(Cause::new("the Kafka consumer", error)))
+        .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
 /// The same, but what is not committed counts too, and offsets are those of
@@ -72,7 +72,7 @@ pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Lo
     let mut config = settings.reader();
     config.set("isolation.level", "read_uncommitted").set("group.id", group);
     BaseConsumer::from_config_and_context(&config, Logged::default())
-        .map_err(|error| Error::Broken(Cause::new("the Kafka consumer", error)))
+        .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
 /// The partitions of a topic in which something is neither committed nor

@@ -211,7 +211,7 @@ impl Ledger {
             (None, Some(Start::Earliest)) => Ok(low),
             (None, _) if self.was_read(partition)? => again("the group's offset expired, or was deleted"),
             (None, Some(Start::Latest)) => Ok(high),
-            (None, None) => Err(Error::Broken(format!(
+            (None, None) => Err(Error::Fatal(format!(
                 "group {} reads {topic} for the first time, and it holds notifications already: say where to \
                  start with stream.start = \"latest\" or \"earliest\"",
                 self.group
@@ -344,7 +344,9 @@ impl Ledger {
                     why = reason.to_string();
                 }
                 // Whatever became of it, the same again makes it so.
-                Err(CommitError::Nothing(reason) | CommitError::Unknown(reason)) => why = reason.to_string(),
+                Err(CommitError::NotCommitted(reason) | CommitError::Unknown(reason)) => {
+                    why = reason.to_string()
+                }
             }
         }
         Err(Error::Unavailable(why.into()))

@@ -74,7 +74,7 @@ impl Worker {
     ) -> Result<T, Error> {
         let ledger = self.ledger.clone();
         let done = tokio::task::spawn_blocking(move || call(&mut lock(&ledger))).await;
-        done.map_err(|error| Error::Broken(format!("the dispatcher's worker: {error}").into()))?
+        done.map_err(|error| Error::Fatal(format!("the dispatcher's worker: {error}").into()))?
     }
 
     /// Takes over what came, after the dispatcher can know of what went.
@@ -120,11 +120,11 @@ impl Worker {
     fn complain(&self, error: Option<Error>) {
         match error {
             None => {}
-            Some(Error::Broken(reason)) => {
+            Some(Error::Fatal(reason)) => {
                 tracing::error!(%reason, "the dispatcher's partitions are not served");
                 *lock(&self.view.broken) = Some(reason.to_string());
             }
-            Some(Error::Moved(reason)) => {
+            Some(Error::Rebalanced(reason)) => {
                 tracing::info!(%reason, "partitions moved while they were taken over")
             }
             Some(Error::Unavailable(reason)) => {
@@ -171,8 +171,8 @@ impl Worker {
         for answer in answers {
             let done = match &written {
                 Ok(()) => Ok(()),
-                Err(Error::Broken(reason)) => Err(Error::Broken(reason.clone())),
-                Err(Error::Unavailable(reason) | Error::Moved(reason)) => {
+                Err(Error::Fatal(reason)) => Err(Error::Fatal(reason.clone())),
+                Err(Error::Unavailable(reason) | Error::Rebalanced(reason)) => {
                     Err(Error::Unavailable(reason.clone()))
                 }
             };

@@ -48,7 +48,7 @@ impl Acquisition<'_> {
         for topic in topics {
             let count = partitions_of(reader, topic)?;
             if count != expected {
-                return Err(Error::Broken(
+                return Err(Error::Fatal(
                     format!(
                         "{topic} has {count} partitions and {} has {expected}: they must be as many; \
                      `pricedrop topics check` says what to do",
@@ -107,8 +107,8 @@ impl Acquisition<'_> {
     ) -> Result<(), Error> {
         let fence = Fence { member: self.member, held, offsets };
         self.transactions.commit_records(&fence, topic, &mut records).map_err(|error| match error {
-            CommitError::Fenced(why) => Error::Moved(why),
-            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
+            CommitError::Fenced(why) => Error::Rebalanced(why),
+            CommitError::NotCommitted(why) | CommitError::Unknown(why) => Error::Unavailable(why),
         })
     }
 }

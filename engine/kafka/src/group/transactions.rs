@@ -84,7 +84,7 @@ impl Transactions {
         if self.producer.is_some() {
             return Ok(());
         }
-        let broken = |error: ProducerError| Error::Broken(format!("the Kafka producer: {error}").into());
+        let broken = |error: ProducerError| Error::Fatal(format!("the Kafka producer: {error}").into());
         if !self.delivery.is_exact() {
             self.producer = Some(RawProducer::new(&self.settings.batching()).map_err(broken)?);
             self.may_have_hanging = false;
@@ -143,13 +143,13 @@ impl Transactions {
         touched.map_err(away)?;
         match fenced {
             Ok(Ok(())) => self.may_have_hanging = false,
-            Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Moved(why)),
+            Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Rebalanced(why)),
             Ok(Err(Failed::Before(error))) => return Err(Error::Unavailable(error.to_string().into())),
             Ok(Err(Failed::Unknown(why))) => {
                 self.producer = None;
                 return Err(Error::Unavailable(why.into()));
             }
-            Err(not_ours) => return Err(Error::Moved(not_ours.to_string().into())),
+            Err(not_ours) => return Err(Error::Rebalanced(not_ours.to_string().into())),
         }
         Ok(())
     }
@@ -311,6 +311,6 @@ fn before(refusal: ProducerError) -> Failed {
     }
     Failed::Before(match refusal.is_stale_member() {
         true => CommitError::Fenced(refusal.to_string().into()),
-        false => CommitError::Nothing(refusal.to_string().into()),
+        false => CommitError::NotCommitted(refusal.to_string().into()),
     })
 }

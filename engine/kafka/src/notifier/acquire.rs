@@ -205,7 +205,7 @@ impl Acquire<'_> {
                 Start::Earliest => low,
                 Start::Latest => high,
             }),
-            _ => Err(Error::Broken(format!(
+            _ => Err(Error::Fatal(format!(
                 "group {} reads {}[{}] for the first time, and it holds records already: say where to start with \
                  stream.start = \"latest\" or \"earliest\", and what the first price of a product does with \
                  rules.first_price = \"notify\" or \"baseline\"",
@@ -258,7 +258,7 @@ impl Acquire<'_> {
                 Entry::State(key, bytes) => {
                     let at = told.states.store(&key, bytes).map_err(|error| {
                         let place = format!("{topic}[{}] at offset {}", line.partition.0, line.offset);
-                        Error::Broken(format!("{place}, product {}: {error}", key.product).into())
+                        Error::Fatal(format!("{place}, product {}: {error}", key.product).into())
                     })?;
                     if self.options.prices.is_some() {
                         told.latest.add(key, at);
@@ -289,7 +289,7 @@ impl Acquire<'_> {
         match then.into_iter().find(|then| *then != now) {
             Some(then) => {
                 let (what, remedy) = words_for_outgrown(then, now);
-                Err(Error::Broken(format!("{} {what}: {remedy}", settings.topics.prices).into()))
+                Err(Error::Fatal(format!("{} {what}: {remedy}", settings.topics.prices).into()))
             }
             None => Ok(()),
         }

@@ -78,7 +78,7 @@ const GONE: &str = "the worker's thread ended";
 #[async_trait]
 impl Committer for KafkaCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
-        self.ask(Request::Restore).await.unwrap_or_else(|| Err(Error::Broken(GONE.into())))
+        self.ask(Request::Restore).await.unwrap_or_else(|| Err(Error::Fatal(GONE.into())))
     }
 
     async fn load(
@@ -89,8 +89,8 @@ impl Committer for KafkaCommitter {
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
             let owned = shared.owned.get(partition);
-            let owned =
-                owned.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0).into()))?;
+            let owned = owned
+                .ok_or_else(|| Error::Rebalanced(format!("partition {} went away", partition.0).into()))?;
             states.extend(owned.states.of(*partition, product)?);
         }
         Ok(states)

@@ -79,7 +79,7 @@ impl Rig {
                     return restored;
                 }
                 Ok(restored) => self.source.rewind(&restored.offsets),
-                Err(error @ (Error::Moved(_) | Error::Unavailable(_))) => why = Some(error),
+                Err(error @ (Error::Rebalanced(_) | Error::Unavailable(_))) => why = Some(error),
                 Err(error) => panic!("{error}"),
             }
             // Wakes with the next rebalance.
@@ -95,7 +95,7 @@ impl Rig {
         loop {
             assert!(Instant::now() < until, "nothing was refused");
             match self.committer.restore().await {
-                Err(Error::Broken(why)) => return why.to_string(),
+                Err(Error::Fatal(why)) => return why.to_string(),
                 Ok(restored) => self.source.rewind(&restored.offsets),
                 Err(_) => {}
             }
@@ -131,7 +131,7 @@ impl Rig {
             assert!(Instant::now() < until, "the commit never came through");
             match self.committer.commit(commit(offset)).await {
                 Ok(()) => return offset + 1,
-                Err(CommitError::Nothing(_)) => {}
+                Err(CommitError::NotCommitted(_)) => {}
                 Err(CommitError::Unknown(_) | CommitError::Fenced(_)) => {
                     let next = self.own(1).await.offsets[0].1;
                     if next > offset {

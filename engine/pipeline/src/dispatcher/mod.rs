@@ -92,7 +92,7 @@ pub struct Dispatcher {
 pub enum Error {
     /// A store must be looked at; starting again afterwards loses nothing.
     #[error("the dispatcher stopped: {0}")]
-    Broken(#[source] Cause),
+    Fatal(#[source] Cause),
     /// Some deliveries were still in flight when the drain's time was over;
     /// they are repeated after the next start, under the same keys.
     #[error("deliveries in flight did not end within {0} ms; they will be repeated")]
@@ -147,7 +147,7 @@ impl Dispatcher {
         let limit = Duration::from_millis(shared.options.drain_timeout_ms);
         let drained = tokio::time::timeout(limit, drain).await;
         match (shared.failure(), drained) {
-            (Some(reason), _) => Err(Error::Broken(reason)),
+            (Some(reason), _) => Err(Error::Fatal(reason)),
             (None, Err(_)) => Err(Error::NotDrained(shared.options.drain_timeout_ms)),
             (None, Ok(())) => Ok(()),
         }

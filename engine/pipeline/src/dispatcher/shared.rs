@@ -88,11 +88,11 @@ impl Shared {
         loop {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(ports::Error::Unavailable(reason) | ports::Error::Moved(reason)) => {
+                Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
                     tracing::warn!(%reason, "a store of the dispatcher is away; it will be asked again");
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }
-                Err(ports::Error::Broken(reason)) => {
+                Err(ports::Error::Fatal(reason)) => {
                     self.fail(reason);
                     return Err(Stopped);
                 }

@@ -8,7 +8,7 @@ use pricedrop_model::ports::{CommitError, Error};
 pub enum Stop {
     /// Somebody has to look at the store.
     #[error(transparent)]
-    Broken(Cause),
+    Fatal(Cause),
 }
 
 /// Why a cycle failed.
@@ -22,7 +22,7 @@ pub enum Failure {
     Restore(Cause),
     /// Partitions came or went: restore at once.
     #[error(transparent)]
-    Moved(Cause),
+    Rebalanced(Cause),
     /// The work belongs to somebody else: most likely partitions went.
     #[error(transparent)]
     Fenced(Cause),
@@ -35,8 +35,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::Unavailable(why) => Failure::Again(why),
-            Error::Broken(why) => Failure::Stop(Stop::Broken(why)),
-            Error::Moved(why) => Failure::Moved(why),
+            Error::Fatal(why) => Failure::Stop(Stop::Fatal(why)),
+            Error::Rebalanced(why) => Failure::Rebalanced(why),
         }
     }
 }
@@ -44,7 +44,7 @@ impl From<Error> for Failure {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Failure {
         match error {
-            CommitError::Nothing(_) => Failure::Again(Cause::of(error)),
+            CommitError::NotCommitted(_) => Failure::Again(Cause::of(error)),
             CommitError::Unknown(_) => Failure::Restore(Cause::of(error)),
             CommitError::Fenced(_) => Failure::Fenced(Cause::of(error)),
         }

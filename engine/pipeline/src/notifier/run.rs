@@ -113,7 +113,7 @@ impl Notifier {
                 self.trouble.set(Some(stop.to_string()));
                 return Err(stop);
             }
-            Failure::Moved(why) => {
+            Failure::Rebalanced(why) => {
                 // Whoever restored only to hear that has to let the move go on.
                 if !restored {
                     tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;

@@ -95,7 +95,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
             let line = match line {
                 Ok(line) => line,
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
-                Err(error) => return Err(Error::Broken(Cause::new(format!("line {}", self.number), error))),
+                Err(error) => return Err(Error::Fatal(Cause::new(format!("line {}", self.number), error))),
             };
             // Some editors begin a file with a mark that is no text.
             let line = match line.strip_prefix('\u{feff}') {

@@ -101,7 +101,7 @@ impl Simulation {
         let metrics = notifier.metrics();
         let (_keep, never) = tokio::sync::watch::channel(false);
         notifier.run(never).await.map_err(|stop| {
-            let notifier::Stop::Broken(cause) = &stop;
+            let notifier::Stop::Fatal(cause) = &stop;
             match cause.find::<OutputGone>() {
                 Some(OutputGone(error)) => Error::Output(error.to_string()),
                 None => Error::Stopped(stop),
@@ -154,7 +154,7 @@ impl<W: Write + Send> Committer for Printing<W> {
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, SeamError> {
         // The output ending is the one failure here; it shows at the next load.
-        self.out.flush().map_err(|error| SeamError::Broken(Cause::of(OutputGone(error))))?;
+        self.out.flush().map_err(|error| SeamError::Fatal(Cause::of(OutputGone(error))))?;
         self.inner.load(products).await
     }
 
@@ -166,7 +166,7 @@ impl<W: Write + Send> Committer for Printing<W> {
                 renderer.write(&mut self.line, user, watch_price);
                 self.line.push(b'\n');
             }
-            self.out.write_all(&self.line).map_err(|error| CommitError::Nothing(Cause::of(error)))?;
+            self.out.write_all(&self.line).map_err(|error| CommitError::NotCommitted(Cause::of(error)))?;
         }
         self.store.remove_told(&commit.removals);
         commit.fan_outs.clear();
