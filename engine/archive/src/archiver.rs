@@ -122,7 +122,7 @@ impl Running<'_> {
             let positions: Vec<(Partition, i64)> =
                 self.open().map(|(partition, open)| (partition, open.position())).collect();
             if let Err(error) = self.archiver.source.read_from(&positions) {
-                return Ok(Err(Error::Topic(error.to_string())));
+                return Ok(Err(Error::Topic(error.into_cause())));
             }
             self.is_misplaced = false;
         }
@@ -139,7 +139,7 @@ impl Running<'_> {
                 // Those that are stopped stay so for as long as they were to.
                 self.partitions.retain(|_, ours| matches!(ours.state, State::Failed { .. }));
                 self.is_misplaced = true;
-                return Ok(Err(Error::Topic(error.to_string())));
+                return Ok(Err(Error::Topic(error.into_cause())));
             }
         };
         let is_first_end = batch.is_empty() && !self.was_at_end;
@@ -215,11 +215,11 @@ impl Running<'_> {
         let source = self.source_of(partition);
         let (first, end) = match self.archiver.source.offsets(partition) {
             Ok(offsets) => offsets,
-            Err(error) => return Ok(Err(Error::Topic(error.to_string()))),
+            Err(error) => return Ok(Err(Error::Topic(error.into_cause()))),
         };
         let id = match self.archiver.source.topic_id() {
             Ok(id) => id,
-            Err(error) => return Ok(Err(Error::Topic(error.to_string()))),
+            Err(error) => return Ok(Err(Error::Topic(error.into_cause()))),
         };
         let bucket = self.archiver.bucket.clone();
         let opened = self.wait_for(async {
@@ -393,7 +393,7 @@ impl Running<'_> {
     fn look_for_trouble(&mut self) {
         let topic = self.archiver.source.topic().to_owned();
         match self.archiver.source.trouble() {
-            Some(trouble) => self.failed(&Error::Topic(trouble)),
+            Some(trouble) => self.failed(&Error::Topic(trouble.into())),
             None => self.archiver.metrics.recovered(&topic),
         }
     }

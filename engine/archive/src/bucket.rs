@@ -12,6 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
+use pricedrop_model::Cause;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -89,7 +90,7 @@ impl Bucket {
     /// The URL is not one of S3 or of a folder, or the folder cannot be made.
     pub fn open(options: &Options, client: reqwest::Client) -> Result<Bucket, Error> {
         let url = options.url.clone();
-        let refused = |why: &str| Error::Refused(format!("the archive's URL {url:?} {why}"));
+        let refused = |why: &str| Error::Refused(format!("the archive's URL {url:?} {why}").into());
         let parsed = Url::parse(&url)
             .map_err(|_| refused("is not a URL; write s3://bucket/prefix or file:///folder"))?;
         let store: Arc<dyn ObjectStore> = match parsed.scheme() {
@@ -142,22 +143,25 @@ impl Bucket {
     pub async fn check_marker(&self, group: Option<&str>) -> Result<(), Error> {
         let url = &self.url;
         let Some(json) = self.get(&Path::from(MARKER)).await? else {
-            return Err(Error::Refused(format!("{url} holds no archive: {MARKER} is missing")));
+            return Err(Error::Refused(format!("{url} holds no archive: {MARKER} is missing").into()));
         };
         let found: Marker = serde_json::from_slice(&json)
-            .map_err(|error| Error::damaged(&Path::from(MARKER), error.to_string()))?;
+            .map_err(|error| Error::damaged(&Path::from(MARKER), Cause::of(error)))?;
         if found.format != FORMAT {
-            return Err(Error::Refused(format!(
-                "{url} holds an archive of format {}; this version reads format {FORMAT}",
-                found.format
-            )));
+            return Err(Error::Refused(
+                format!(
+                    "{url} holds an archive of format {}; this version reads format {FORMAT}",
+                    found.format
+                )
+                .into(),
+            ));
         }
         match group.filter(|group| *group != found.group) {
             Some(group) => Err(Error::Refused(format!(
                 "{url} holds the archive of the group {}, and this one is {group}; give each group a prefix \
                  of its own",
                 found.group
-            ))),
+            ).into())),
             None => Ok(()),
         }
     }
@@ -185,7 +189,7 @@ impl Bucket {
                 tried.iter().filter(|(_, won)| *won).map(|(writer, _)| *writer).collect();
             if winners.is_empty() && !again {
                 // An answer was lost, and the repeated request found its own first try.
-                return Err(Error::Unavailable(format!("{}: a request had to be repeated", self.url)));
+                return Err(Error::Unavailable(format!("{}: a request had to be repeated", self.url).into()));
             }
             let keeps = winners.len() == 1 && kept.is_some_and(|kept| kept == winners[0].to_string());
             if again || !keeps {
@@ -196,7 +200,7 @@ impl Bucket {
                     self.url,
                     winners.len(),
                     if again { ", and so did one that came later" } else { "" }
-                )));
+                ).into()));
             }
         }
         Ok(())
@@ -255,11 +259,10 @@ fn is_missing(error: &object_store::Error) -> bool {
 }
 
 fn folder_store(folder: PathBuf) -> Result<LocalFileSystem, Error> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::Refused(format!("the archive's folder {}: {error}", folder.display()))
-    };
-    std::fs::create_dir_all(&folder).map_err(|error| failed(&error))?;
-    let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| failed(&error))?;
+    let what = format!("the archive's folder {}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(|error| Error::Refused(Cause::new(&what, error)))?;
+    let store = LocalFileSystem::new_with_prefix(&folder)
+        .map_err(|error| Error::Refused(Cause::new(&what, error)))?;
     Ok(store.with_fsync(true))
 }
 
@@ -283,5 +286,7 @@ fn s3_store(
     if let Some(AccessKey { id, secret }) = &options.access_key {
         builder = builder.with_access_key_id(id).with_secret_access_key(secret);
     }
-    builder.build().map_err(|error| Error::Refused(format!("the archive's bucket {bucket}: {error}")))
+    builder
+        .build()
+        .map_err(|error| Error::Refused(Cause::new(format!("the archive's bucket {bucket}"), error)))
 }

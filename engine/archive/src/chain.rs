@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 
 use object_store::path::Path;
+use pricedrop_model::Cause;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
@@ -220,7 +221,8 @@ impl Chain {
     /// # Errors
     /// The bucket cannot be written.
     pub async fn append_loss(&mut self, last: i64) -> Result<Appended, Error> {
-        let first = self.next.ok_or_else(|| Error::Refused(format!("{} has no chain", self.source)))?;
+        let first =
+            self.next.ok_or_else(|| Error::Refused(format!("{} has no chain", self.source).into()))?;
         self.put_link(self.without_object(Range { first, last }, false), None).await
     }
 
@@ -294,7 +296,7 @@ impl Chain {
     /// its bytes may differ, for instance by another version of Zstandard.
     async fn existing(&self, name: &Path, ours: &Object) -> Result<LinkedObject, Error> {
         let Some(bytes) = self.bucket.get(name).await? else {
-            return Err(Error::Unavailable(format!("{name} was there, and was deleted meanwhile")));
+            return Err(Error::Unavailable(format!("{name} was there, and was deleted meanwhile").into()));
         };
         if bytes == ours.bytes {
             return Ok(LinkedObject::of(name, ours));
@@ -364,7 +366,7 @@ impl Chain {
 
 /// S3 answers 409 to a conditional PUT while another one of that name is under way.
 fn conflict(path: &Path) -> Error {
-    Error::Unavailable(format!("{path} is being written by somebody else"))
+    Error::Unavailable(format!("{path} is being written by somebody else").into())
 }
 
 impl LinkedObject {
@@ -383,13 +385,13 @@ impl LinkedObject {
 pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<Start>, Error> {
     let path = source.start();
     let Some(json) = bucket.get(&path).await? else { return Ok(None) };
-    let start = serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, error.to_string()))?;
+    let start = serde_json::from_slice(&json).map_err(|error| Error::damaged(&path, Cause::of(error)))?;
     Ok(Some(start))
 }
 
 /// Reads a link, and checks that it begins where its name says.
 pub(crate) fn parse(path: &Path, first: i64, json: &[u8]) -> Result<Link, Error> {
-    let link: Link = serde_json::from_slice(json).map_err(|error| Error::damaged(path, error.to_string()))?;
+    let link: Link = serde_json::from_slice(json).map_err(|error| Error::damaged(path, Cause::of(error)))?;
     match link.first == first && link.last >= first && link.last < i64::MAX {
         true => Ok(link),
         false => Err(Error::damaged(path, format!("it covers the offsets {}", link.range()))),

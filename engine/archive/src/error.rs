@@ -2,38 +2,42 @@
 
 use object_store::path::Path;
 
+use pricedrop_model::Cause;
+
 use crate::name::{Range, Source};
 
 /// Why the archive cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server is away, slow, or out of capacity: try again.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
     /// The server denies access.
     #[error("access to {path} is denied: {reason}")]
     Denied {
         /// The object.
         path: String,
         /// What the server answered.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The bucket does not exist.
     #[error("the bucket that archive.url names does not exist: {0}")]
-    NoBucket(String),
+    NoBucket(#[source] Cause),
     /// The bucket is in another region.
     #[error("the bucket that archive.url names is in another region than archive.region says: {0}")]
-    OtherRegion(String),
+    OtherRegion(#[source] Cause),
     /// The configuration, or what the bucket holds, does not allow it.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(Cause),
     /// An object is not as it was written.
     #[error("{path} is damaged: {reason}")]
     Damaged {
         /// The object.
         path: String,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The topic no longer holds records that the archive does not have.
     #[error(
@@ -60,8 +64,8 @@ pub enum Error {
         reason: String,
     },
     /// The topic cannot be read.
-    #[error("{0}")]
-    Topic(String),
+    #[error(transparent)]
+    Topic(Cause),
 }
 
 impl Error {
@@ -69,23 +73,27 @@ impl Error {
         let path = path.to_string();
         let text = error.to_string();
         match s3_code(&text) {
-            Some("NoSuchBucket") => return Error::NoBucket(s3_words(&text)),
+            Some("NoSuchBucket") => return Error::NoBucket(Cause::quoting(s3_words(&text), error)),
             Some("AuthorizationHeaderMalformed" | "PermanentRedirect") => {
-                return Error::OtherRegion(s3_words(&text));
+                return Error::OtherRegion(Cause::quoting(s3_words(&text), error));
             }
             _ => {}
         }
-        match error {
+        match &error {
             object_store::Error::PermissionDenied { source, .. }
             | object_store::Error::Unauthenticated { source, .. } => {
-                Error::Denied { path, reason: one_line(&source.to_string()) }
+                let text = one_line(&source.to_string());
+                Error::Denied { path, reason: Cause::quoting(text, error) }
             }
-            _ if text.contains(BARE_REDIRECT) => Error::OtherRegion(one_line(&text)),
-            _ => Error::Unavailable(format!("{path}: {}", one_line(&text))),
+            _ if text.contains(BARE_REDIRECT) => Error::OtherRegion(Cause::quoting(one_line(&text), error)),
+            _ => {
+                let text = format!("{path}: {}", one_line(&text));
+                Error::Unavailable(Cause::quoting(text, error))
+            }
         }
     }
 
-    pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
+    pub(crate) fn damaged(path: &Path, reason: impl Into<Cause>) -> Error {
         Error::Damaged { path: path.to_string(), reason: reason.into() }
     }
 

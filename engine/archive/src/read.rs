@@ -177,7 +177,7 @@ impl Reader {
         let reason = match read_start(&self.bucket, source).await {
             Ok(Some(start)) => return Ok(Some(start.first)),
             Ok(None) => "it is missing".into(),
-            Err(Error::Damaged { reason, .. }) => reason,
+            Err(Error::Damaged { reason, .. }) => reason.to_string(),
             Err(error) => return Err(error),
         };
         findings.push(Finding::Damaged { name, reason });

@@ -1,6 +1,6 @@
 //! Why Cassandra did not do as asked, in our words.
 
-use pricedrop_model::ports;
+use pricedrop_model::{Cause, ports};
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// Why the adapters do not start.
@@ -12,28 +12,30 @@ pub enum Error {
         /// Where it was looked for.
         contact_points: String,
         /// What the driver said.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// Mend what is configured.
-    #[error("{0}")]
-    Configuration(String),
+    #[error(transparent)]
+    Configuration(Cause),
     /// Make or mend the tables.
-    #[error("{0}")]
-    Schema(String),
+    #[error(transparent)]
+    Schema(Cause),
     /// Grant the right, or let somebody else do it who has it.
-    #[error("{0}")]
-    Forbidden(String),
+    #[error(transparent)]
+    Forbidden(Cause),
     /// Try again.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
 }
 
 impl From<Error> for ports::Error {
     fn from(error: Error) -> ports::Error {
         match error {
-            Error::Unreachable { .. } | Error::Unavailable(_) => ports::Error::Unavailable(error.to_string()),
-            Error::Configuration(_) | Error::Schema(_) | Error::Forbidden(_) => {
-                ports::Error::Broken(error.to_string())
+            Error::Unreachable { .. } => ports::Error::Unavailable(Cause::of(error)),
+            Error::Unavailable(cause) => ports::Error::Unavailable(cause),
+            Error::Configuration(cause) | Error::Schema(cause) | Error::Forbidden(cause) => {
+                ports::Error::Fatal(cause)
             }
         }
     }
@@ -42,8 +44,8 @@ impl From<Error> for ports::Error {
 impl From<ports::Error> for Error {
     fn from(error: ports::Error) -> Error {
         match error {
-            ports::Error::Unavailable(reason) | ports::Error::Moved(reason) => Error::Unavailable(reason),
-            ports::Error::Broken(reason) => Error::Schema(reason),
+            ports::Error::Unavailable(cause) | ports::Error::Rebalanced(cause) => Error::Unavailable(cause),
+            ports::Error::Fatal(cause) => Error::Schema(cause),
         }
     }
 }
@@ -76,12 +78,12 @@ fn attempt_may_pass(error: &RequestAttemptError) -> bool {
     )
 }
 
-/// The words for a request on a table that failed for good.
-pub(super) fn explain(table: &str, error: &ExecutionError) -> ports::Error {
-    if may_pass(error) {
-        return ports::Error::Unavailable(format!("Cassandra, table {table}: {error}"));
+/// What a request on a table means to a caller that failed for good.
+pub(super) fn explain(table: &str, error: ExecutionError) -> ports::Error {
+    if may_pass(&error) {
+        return ports::Error::Unavailable(Cause::new(format!("Cassandra, table {table}"), error));
     }
-    ports::Error::Broken(match database_error(error) {
+    let text = match database_error(&error) {
         Some((DbError::Unauthorized, said)) => {
             format!(
                 "Cassandra refuses this user the table {table}: {said}; grant what docs/operations.md lists"
@@ -91,7 +93,8 @@ pub(super) fn explain(table: &str, error: &ExecutionError) -> ports::Error {
             "Cassandra refuses a statement on the table {table}: {said}; `pricedrop schema check` compares its columns"
         ),
         None => format!("a statement on the table {table} does not fit its columns: {error}"),
-    })
+    };
+    ports::Error::Fatal(Cause::quoting(text, error))
 }
 
 /// What the database itself said.
@@ -108,6 +111,12 @@ pub(super) fn database_error(error: &ExecutionError) -> Option<(&DbError, &str)>
 }
 
 /// Bytes from the table that do not fit its columns.
-pub(super) fn misfit(table: &str, error: impl std::fmt::Display) -> ports::Error {
-    ports::Error::Broken(format!("what the table {table} answered does not fit its columns: {error}"))
+pub(super) fn misfit<E>(table: &str) -> impl FnOnce(E) -> ports::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |error| {
+        let what = format!("what the table {table} answered does not fit its columns");
+        ports::Error::Fatal(Cause::new(what, error))
+    }
 }

@@ -14,8 +14,9 @@
 //!
 //! Invariant: a write is stamped s, and in time or written anew; it is answered, and
 //! a view's wall time lies, a margin later and back that bears clocks that differ.
-//! Kept by `stamps` and `write`.
+//! Kept by `stamps` and `apply`.
 
+mod apply;
 mod decimal;
 pub mod error;
 mod hottest;

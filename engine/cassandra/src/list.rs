@@ -94,9 +94,9 @@ async fn read_keys(shared: &Shared, prepared: &Prepared, after: Option<&str>) ->
     let (mut state, mut whole) = (PagingState::start(), true);
     loop {
         let (rows, next) = shared.requests.page(prepared, &Values::new(), state).await?;
-        let broken = |error: &dyn std::fmt::Display| misfit(shared.requests.name(prepared.table), error);
-        for row in rows.rows::<(&str,)>().map_err(|error| broken(&error))? {
-            let (key,) = row.map_err(|error| broken(&error))?;
+        let table = shared.requests.name(prepared.table);
+        for row in rows.rows::<(&str,)>().map_err(misfit(table))? {
+            let (key,) = row.map_err(misfit(table))?;
             if after.is_none_or(|after| key > after) {
                 smallest.insert(key.to_owned());
             }

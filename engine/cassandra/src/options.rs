@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::Clock;
 use pricedrop_model::time::SystemClock;
+use pricedrop_model::{Cause, Clock};
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -163,32 +163,31 @@ impl Options {
         }
         let patience = Duration::from_millis(self.connect_ms);
         match tokio::time::timeout(patience, builder.build()).await {
-            Ok(built) => built.map_err(|error| self.why_not(&error)),
-            Err(_) => Err(self.unreachable(format!("no answer within {} ms", self.connect_ms))),
+            Ok(built) => built.map_err(|error| self.why_not(error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {} ms", self.connect_ms).into())),
         }
     }
 
-    fn unreachable(&self, reason: String) -> Error {
+    fn unreachable(&self, reason: Cause) -> Error {
         Error::Unreachable { contact_points: self.contact_points.join(", "), reason }
     }
 
-    fn why_not(&self, error: &NewSessionError) -> Error {
+    fn why_not(&self, error: NewSessionError) -> Error {
         if let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
             ConnectionPoolError::Broken {
                 last_connection_error: ConnectionError::ConnectionSetupRequestError(refused),
             },
-        )) = error
+        )) = &error
             && let ConnectionSetupRequestErrorKind::DbError(_, said) = &refused.error
         {
-            return Error::Configuration(format!(
-                "Cassandra refuses the connection: {said}; mend user, password or rights"
-            ));
+            let text = format!("Cassandra refuses the connection: {said}; mend user, password or rights");
+            return Error::Configuration(Cause::quoting(text, error));
         }
         match error {
             NewSessionError::EmptyKnownNodesList | NewSessionError::IllegalConfig(_) => {
-                Error::Configuration(format!("the Cassandra connection is not configured: {error}"))
+                Error::Configuration(Cause::new("the Cassandra connection is not configured", error))
             }
-            other => self.unreachable(other.to_string()),
+            other => self.unreachable(Cause::of(other)),
         }
     }
 }

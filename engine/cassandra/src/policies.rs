@@ -132,11 +132,11 @@ impl CassandraPolicies {
     /// Cassandra is away; or no policy is active, or not loaded here.
     pub async fn repair(&self, product: &ProductId) -> Result<u64, Error> {
         if self.0.options.external_writers {
-            return Err(Error::Broken(
+            return Err(Error::Fatal(
                 "with external_writers every product is read by plain range; no index is kept".into(),
             ));
         }
-        let none = || Error::Broken("no bucketing policy is active, or it is not loaded here".into());
+        let none = || Error::Fatal("no bucketing policy is active, or it is not loaded here".into());
         self.0.repair_active(product, true).await?.ok_or_else(none)
     }
 
@@ -153,7 +153,7 @@ impl CassandraPolicies {
     ) -> Result<(), Error> {
         let shared = &self.0;
         if shared.options.external_writers {
-            return Err(Error::Broken(
+            return Err(Error::Fatal(
                 "with external_writers no index is kept, so there is nothing to move".into(),
             ));
         }
@@ -198,13 +198,13 @@ impl CassandraPolicies {
     /// Every product of every index.
     async fn kept(&self) -> Result<Vec<Kept>, Error> {
         let requests = &self.0.requests;
-        let broken = |error: &dyn std::fmt::Display| misfit(requests.name(Table::Live), error);
+        let table = requests.name(Table::Live);
         let (mut all, mut state) = (Vec::new(), PagingState::start());
         loop {
             let (rows, next) = requests.page(&self.0.index()?.indexed, &Values::new(), state).await?;
-            let rows = rows.rows::<(&str, String, Option<CqlTimestamp>)>().map_err(|error| broken(&error))?;
+            let rows = rows.rows::<(&str, String, Option<CqlTimestamp>)>().map_err(misfit(table))?;
             for row in rows {
-                let (product, index, verified) = row.map_err(|error| broken(&error))?;
+                let (product, index, verified) = row.map_err(misfit(table))?;
                 if let Ok(product) = ProductId::new(product) {
                     all.push(Kept { product, index, verified: verified.is_some() });
                 }
@@ -265,7 +265,7 @@ fn cut_over(before: &Policies, slot: &IndexBuild) -> Result<Policies, Error> {
         return Ok(before.clone());
     }
     if before.building.as_ref() != Some(slot) {
-        return Err(Error::Broken("somebody else began to move to another policy; theirs goes on".into()));
+        return Err(Error::Fatal("somebody else began to move to another policy; theirs goes on".into()));
     }
     Ok(Policies { active: Some(slot.clone()), building: None, ..before.clone() })
 }
@@ -289,10 +289,10 @@ impl PolicyRegistry for CassandraPolicies {
                     active.name.clone_from(&policy.name)
                 }
                 Some(active) => {
-                    return Err(Error::Broken(format!(
+                    return Err(Error::Fatal(format!(
                         "{} cuts other buckets than {}, which is active: move to it with `pricedrop buckets migrate`",
                         policy.name, active.name
-                    )));
+                    ).into()));
                 }
             }
             Ok(after)

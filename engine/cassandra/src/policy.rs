@@ -29,9 +29,9 @@ impl Shared {
     /// Reads the row.
     async fn policy_row(&self) -> Result<Policies, Error> {
         let Some(index) = &self.statements.index else { return Ok(Policies::default()) };
-        let broken = |error: &dyn std::fmt::Display| misfit(self.requests.name(Table::Policies), error);
+        let table = self.requests.name(Table::Policies);
         let rows = self.requests.read(&index.policies, &Values::new()).await?;
-        let row = rows.maybe_first_row::<PolicyRow>().map_err(|error| broken(&error))?;
+        let row = rows.maybe_first_row::<PolicyRow>().map_err(misfit(table))?;
         let policies = row.map(|(revision, n, f, i, b_n, b_f, b_i)| Policies {
             revision,
             active: index_build(n, f, i),
@@ -75,7 +75,7 @@ impl Shared {
                 Ok(rows) if applied(&rows) || landed => return Ok(now),
                 Ok(_) => {}
                 Err(_) if landed => return Ok(now),
-                Err(error @ Error::Broken(_)) => return Err(error),
+                Err(error @ Error::Fatal(_)) => return Err(error),
                 Err(error) => tracing::debug!(%error, "changing the policy row again"),
             }
         }

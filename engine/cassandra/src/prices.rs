@@ -58,7 +58,7 @@ pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
             tracing::warn!(%error, "current prices wait to be written");
         }
         // What a person has to mend takes longer.
-        let pause_ms = if matches!(error, Error::Broken(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
+        let pause_ms = if matches!(error, Error::Fatal(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }
@@ -98,7 +98,8 @@ async fn write(shared: &Shared, row: PriceRow) -> Result<(), (PriceRow, Error)> 
 impl Shared {
     fn price_statements(&self) -> Result<&Prices, Error> {
         let name = self.requests.name(Table::Prices);
-        let missing = || Error::Broken(format!("the table {name} is missing; run `pricedrop schema apply`"));
+        let missing =
+            || Error::Fatal(format!("the table {name} is missing; run `pricedrop schema apply`").into());
         self.statements.prices.as_ref().ok_or_else(missing)
     }
 
@@ -140,6 +141,6 @@ impl CurrentPrices for CassandraPrices {
         let key = vec![text(product.as_str()), text(currency.as_str())];
         let rows = requests.read(&self.0.price_statements()?.of, &key).await?;
         let row = rows.maybe_first_row::<StoredPrice<'_>>();
-        Ok(row.map_err(|error| misfit(requests.name(Table::Prices), error))?.and_then(read))
+        Ok(row.map_err(misfit(requests.name(Table::Prices)))?.and_then(read))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pricedrop_model::{Price, ports};
+use pricedrop_model::{Cause, Price, ports};
 use scylla::client::session::Session;
 use scylla::cluster::Node;
 use scylla::errors::DbError;
@@ -75,7 +75,7 @@ impl Cassandra {
         for (statement, key) in samples {
             match self.0.requests.read(statement, &key).await {
                 Ok(_) => {}
-                Err(ports::Error::Broken(why)) => hidden.push((statement.table, why)),
+                Err(ports::Error::Fatal(why)) => hidden.push((statement.table, why.to_string())),
                 Err(error) => return Err(error),
             }
         }
@@ -125,7 +125,7 @@ async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
         Err(error) => match database_error(&error) {
             Some((DbError::Unauthorized, _)) => Ok(true),
             Some(_) => Ok(false),
-            None => Err(Error::Unavailable(format!("Cassandra: {error}"))),
+            None => Err(Error::Unavailable(Cause::new("Cassandra", error))),
         },
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
-use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
 use pricedrop_model::ports::Error;
+use pricedrop_model::{Cause, UserId};
 
 use super::error::misfit;
 use super::limits::BATCHES;
@@ -33,17 +33,18 @@ impl CassandraRecipients {
 
     fn statements(&self) -> Result<&Channels, Error> {
         let name = self.shared.requests.name(Table::Channels);
-        let missing = || Error::Broken(format!("the table {name} is missing; run `pricedrop schema apply`"));
+        let missing =
+            || Error::Fatal(format!("the table {name} is missing; run `pricedrop schema apply`").into());
         self.shared.statements.channels.as_ref().ok_or_else(missing)
     }
 
     async fn of_user(&self, user: UserId) -> Result<Vec<Recipient>, Error> {
         let requests = &self.shared.requests;
-        let broken = |error: &dyn std::fmt::Display| misfit(requests.name(Table::Channels), error);
+        let table = requests.name(Table::Channels);
         let rows = requests.read(&self.statements()?.of_user, &vec![text(user.as_str())]).await?;
         let mut found = Vec::new();
-        for row in rows.rows::<ChannelRow>().map_err(|error| broken(&error))? {
-            let (channel, address, locale, attributes) = row.map_err(|error| broken(&error))?;
+        for row in rows.rows::<ChannelRow>().map_err(misfit(table))? {
+            let (channel, address, locale, attributes) = row.map_err(misfit(table))?;
             let attributes =
                 attributes.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(&text));
             found.push(Recipient {
@@ -51,7 +52,7 @@ impl CassandraRecipients {
                 channel,
                 address,
                 locale: locale.filter(|locale| !locale.is_empty()),
-                attributes: attributes.transpose().map_err(|error| broken(&error))?.unwrap_or_default(),
+                attributes: attributes.transpose().map_err(misfit(table))?.unwrap_or_default(),
             });
         }
         Ok(found)
@@ -61,7 +62,7 @@ impl CassandraRecipients {
         let attributes = match recipient.attributes.is_empty() {
             true => String::new(),
             false => serde_json::to_string(&recipient.attributes)
-                .map_err(|error| Error::Broken(error.to_string()))?,
+                .map_err(|error| Error::Fatal(Cause::of(error)))?,
         };
         let mut values = vec![
             text(recipient.user_id.as_str()),

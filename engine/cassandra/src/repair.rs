@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::cache::{Shelf, ShelfCache};
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
-use pricedrop_model::{BucketId, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
+use pricedrop_model::{BucketId, Cause, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
 use scylla::value::CqlValue;
 use tokio::sync::mpsc;
 
@@ -72,7 +72,7 @@ impl Repair<'_> {
             if !buckets.is_sorted() || buckets.first().is_some_and(|&first| first < last) {
                 let what = "a higher price has a lower bucket";
                 self.policy.report_breach(self.product, what);
-                return Err(Error::Broken(format!("policy {}: {what}", self.slot.name)));
+                return Err(Error::Fatal(format!("policy {}: {what}", self.slot.name).into()));
             }
             last = buckets.last().copied().unwrap_or(last);
             page.iter().for_each(|row| header.count(row.mode, row.updated_at));
@@ -156,8 +156,7 @@ impl Repair<'_> {
                     plain.next().await?;
                 }
                 None if old(row.key.write_time) => {
-                    let user =
-                        UserId::new(&row.key.user).map_err(|error| Error::Broken(error.to_string()))?;
+                    let user = UserId::new(&row.key.user).map_err(|error| Error::Fatal(Cause::of(error)))?;
                     let mut values = at(row.key.write_time.0);
                     values.extend(self.key());
                     values.extend(place(&self.slot.index, row.bucket, &user));
@@ -179,7 +178,7 @@ impl Repair<'_> {
             _ => Err(Error::Unavailable(format!(
                 "the index of product {} lacks {missing} watches after its repair; the product is read by the plain range",
                 self.product
-            ))),
+            ).into())),
         }
     }
 

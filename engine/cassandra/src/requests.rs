@@ -1,8 +1,9 @@
 //! One request at a time: bounded, measured, tried again, and its errors in
 //! our words.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use pricedrop_model::backoff::Backoff;
 use pricedrop_model::ports::Error;
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
@@ -55,7 +56,7 @@ impl Requests {
     where
         F: Future<Output = Result<T, ExecutionError>>,
     {
-        let mut pause_ms = BACKOFF_FIRST_MS;
+        let mut backoff = Backoff::from_millis(BACKOFF_FIRST_MS, BACKOFF_LAST_MS);
         for attempt in 1.. {
             let permit = self.permits.acquire().await;
             let answer = request().await;
@@ -66,10 +67,9 @@ impl Requests {
                     self.metrics.retries.inc();
                     tracing::debug!(table = self.name(table), %error, attempt, "again");
                 }
-                Err(error) => return Err(explain(self.name(table), &error)),
+                Err(error) => return Err(explain(self.name(table), error)),
             }
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-            pause_ms = (pause_ms * 2).min(BACKOFF_LAST_MS);
+            tokio::time::sleep(backoff.next_pause()).await;
         }
         unreachable!("the last attempt returns")
     }
@@ -105,7 +105,7 @@ impl Requests {
     }
 
     fn rows(&self, table: Table, result: QueryResult) -> Result<QueryRowsResult, Error> {
-        result.into_rows_result().map_err(|error| misfit(self.name(table), error))
+        result.into_rows_result().map_err(misfit(self.name(table)))
     }
 
     /// A compare-and-set: one attempt, for its outcome may be unknown.
@@ -115,7 +115,7 @@ impl Requests {
         values: &Values,
     ) -> Result<QueryRowsResult, Error> {
         let answer = self.session.execute_unpaged(&prepared.statement, values).await;
-        let result = answer.map_err(|error| explain(self.name(prepared.table), &error))?;
+        let result = answer.map_err(|error| explain(self.name(prepared.table), error))?;
         self.rows(prepared.table, result)
     }
 

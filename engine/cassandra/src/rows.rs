@@ -3,7 +3,7 @@
 use pricedrop_model::limits::NAME_BYTES;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{
-    Currency, Floor, Hysteresis, Mode, Price, ProductId, UserId, WallTime, Watch, WatchPage, WatchRow,
+    Cause, Currency, Floor, Hysteresis, Mode, Price, ProductId, UserId, WallTime, Watch, WatchPage, WatchRow,
     WriteTime,
 };
 use scylla::deserialize::row::{ColumnIterator, DeserializeRow};
@@ -151,11 +151,11 @@ impl Reader {
         rows: &QueryRowsResult,
         page: &mut WatchPage,
     ) -> Result<Read, Error> {
-        let broken = |error: &dyn std::fmt::Display| misfit(requests.name(table), error);
+        let table_name = requests.name(table);
         let mut unreadable = 0;
         let mut read = Read::GoOn;
-        for row in rows.rows::<Stored<'_>>().map_err(|error| broken(&error))? {
-            let row = row.map_err(|error| broken(&error))?;
+        for row in rows.rows::<Stored<'_>>().map_err(misfit(table_name))? {
+            let row = row.map_err(misfit(table_name))?;
             let Some(row) = self.watch(&row) else {
                 unreadable += 1;
                 continue;
@@ -203,7 +203,7 @@ pub(super) fn watch(product: &ProductId, row: &WatchRow<'_>) -> Result<Watch, Er
     Ok(Watch {
         product_id: product.clone(),
         price_watch_value: row.threshold,
-        user_id: UserId::new(row.user).map_err(|error| Error::Broken(error.to_string()))?,
+        user_id: UserId::new(row.user).map_err(|error| Error::Fatal(Cause::of(error)))?,
         mode: row.mode,
         currency: row.currency,
         updated_at: row.updated_at,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pricedrop_model::cache::Cached;
 use pricedrop_model::ports::{Error, Scan};
-use pricedrop_model::{BucketId, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
+use pricedrop_model::{BucketId, Cause, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
 use tokio::sync::mpsc;
 
 use super::limits::BUCKETS_AHEAD;
@@ -97,7 +97,7 @@ impl Open {
         };
         self.count += page.len() as u64;
         let Some(last) = page.iter().last() else { return Ok(None) };
-        let user = UserId::new(last.user).map_err(|error| Error::Broken(error.to_string()))?;
+        let user = UserId::new(last.user).map_err(|error| Error::Fatal(Cause::of(error)))?;
         self.last = Some(Cursor { bucket: self.bucket, threshold: last.threshold, user });
         Ok(self.last.clone().filter(|_| more))
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use pricedrop_model::Cause;
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError};
 use scylla::statement::unprepared::Statement;
@@ -75,14 +76,12 @@ impl Existing {
     pub(super) async fn read(session: &Session, keyspace: &str) -> Result<Existing, Error> {
         let statement = "SELECT table_name, column_name, kind, position, type, clustering_order \
                          FROM system_schema.columns WHERE keyspace_name = ?";
-        let answer = session.query_unpaged(statement, (keyspace,)).await.map_err(|error| cannot(&error))?;
-        let misfit = |error: &dyn std::fmt::Display| Error::Schema(format!("system_schema.columns: {error}"));
-        let rows = answer.into_rows_result().map_err(|error| misfit(&error))?;
-        let rows =
-            rows.rows::<(String, String, String, i32, String, String)>().map_err(|error| misfit(&error))?;
+        let answer = session.query_unpaged(statement, (keyspace,)).await.map_err(cannot)?;
+        let rows = answer.into_rows_result().map_err(misfit)?;
+        let rows = rows.rows::<(String, String, String, i32, String, String)>().map_err(misfit)?;
         let mut existing = Existing::default();
         for row in rows {
-            let (table, name, kind, position, cql_type, order) = row.map_err(|error| misfit(&error))?;
+            let (table, name, kind, position, cql_type, order) = row.map_err(misfit)?;
             let column = Column { name, kind, position, cql_type, descending: order == "desc" };
             existing.0.entry(table).or_default().push(column);
         }
@@ -137,7 +136,7 @@ pub(super) fn refuse_other_shapes(findings: &[Finding]) -> Result<(), Error> {
         .filter(|finding| finding.weight == Weight::OtherShape)
         .map(|finding| format!("table {}: {}; {}", finding.table, finding.what, finding.remedy))
         .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(Error::Schema(wrong.join("\n"))) }
+    if wrong.is_empty() { Ok(()) } else { Err(Error::Schema(wrong.join("\n").into())) }
 }
 
 /// What is not as it should be, table by table.
@@ -258,7 +257,7 @@ fn nodes(session: &Session) -> usize {
 
 async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, Error> {
     let statement = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let answer = session.query_unpaged(statement, (keyspace,)).await.map_err(|error| cannot(&error))?;
+    let answer = session.query_unpaged(statement, (keyspace,)).await.map_err(cannot)?;
     Ok(answer.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0))
 }
 
@@ -266,16 +265,24 @@ async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, Erro
 async fn run(session: &Session, cql: String) -> Result<(), Error> {
     let mut statement = Statement::new(cql);
     statement.set_request_timeout(Some(std::time::Duration::from_millis(super::limits::SCHEMA_MS)));
-    session.query_unpaged(statement, ()).await.map(|_| ()).map_err(|error| cannot(&error))
+    session.query_unpaged(statement, ()).await.map(|_| ()).map_err(cannot)
 }
 
-fn cannot(error: &ExecutionError) -> Error {
-    match database_error(error) {
+fn misfit(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Schema(Cause::new("system_schema.columns", error))
+}
+
+fn cannot(error: ExecutionError) -> Error {
+    match database_error(&error) {
         Some((DbError::Unauthorized, said)) => {
-            Error::Forbidden(format!("Cassandra does not let this user do it: {said}"))
+            let text = format!("Cassandra does not let this user do it: {said}");
+            Error::Forbidden(Cause::quoting(text, error))
         }
-        Some((_, said)) if !may_pass(error) => Error::Schema(format!("Cassandra refuses: {said}")),
-        _ => Error::Unavailable(format!("Cassandra: {error}")),
+        Some((_, said)) if !may_pass(&error) => {
+            let text = format!("Cassandra refuses: {said}");
+            Error::Schema(Cause::quoting(text, error))
+        }
+        _ => Error::Unavailable(Cause::new("Cassandra", error)),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(super) fn index(&self) -> Result<&Index, ports::Error> {
         let missing = || {
-            ports::Error::Broken(
+            ports::Error::Fatal(
                 "the tables of the index by bucket are missing; run `pricedrop schema apply`".into(),
             )
         };

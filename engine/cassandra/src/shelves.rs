@@ -125,13 +125,12 @@ impl Live {
 
     /// Reads it from the table.
     pub(super) async fn read(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
-        let broken = |error: &dyn std::fmt::Display| misfit(shared.requests.name(Table::Live), error);
+        let table = shared.requests.name(Table::Live);
         let key = vec![text(product.as_str()), text(index)];
         let rows = shared.requests.read(&shared.index()?.live, &key).await?;
         let mut live = Live::default();
-        for row in rows.rows::<LiveRow>().map_err(|error| broken(&error))? {
-            let (bucket, verified, every_drop, crossing, modeless, changed) =
-                row.map_err(|error| broken(&error))?;
+        for row in rows.rows::<LiveRow>().map_err(misfit(table))? {
+            let (bucket, verified, every_drop, crossing, modeless, changed) = row.map_err(misfit(table))?;
             live.verified = verified.is_some();
             live.every_drop = every_drop.unwrap_or(false);
             live.crossing = crossing.unwrap_or(false);

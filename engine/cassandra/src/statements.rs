@@ -278,11 +278,14 @@ pub(super) async fn prepare(
     let name = |table| options.tables.name(table);
     let has = |table: Table| existing.has(name(table));
     if !has(Table::Alerts) {
-        return Err(Error::Schema(format!(
-            "the keyspace {} has no table {}; run `pricedrop schema apply`",
-            options.keyspace,
-            name(Table::Alerts)
-        )));
+        return Err(Error::Schema(
+            format!(
+                "the keyspace {} has no table {}; run `pricedrop schema apply`",
+                options.keyspace,
+                name(Table::Alerts)
+            )
+            .into(),
+        ));
     }
     let column = |column| existing.has_column(name(Table::Alerts), column);
     let columns =
@@ -298,5 +301,5 @@ pub(super) async fn prepare(
 }
 
 fn explain_prepare(table: &str, error: PrepareError) -> ports::Error {
-    explain(table, &ExecutionError::PrepareError(error))
+    explain(table, ExecutionError::PrepareError(error))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslFiletype, SslMethod};
 use openssl::x509::store::X509StoreBuilder;
+use pricedrop_model::Cause;
 use scylla::client::session::OpenSsl010Config;
 
 use super::error::Error;
@@ -25,7 +26,7 @@ impl Tls {
     }
 
     fn connector(&self) -> Result<SslConnectorBuilder, Error> {
-        let unusable = |error| Error::Configuration(format!("no TLS for Cassandra: {error}"));
+        let unusable = |error| Error::Configuration(Cause::new("no TLS for Cassandra", error));
         let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(unusable)?;
         match &self.ca_file {
             Some(file) => trust_only(&mut builder, file)?,
@@ -41,7 +42,10 @@ impl Tls {
 
 fn wrong(path: &Path) -> impl Fn(ErrorStack) -> Error {
     move |error| {
-        Error::Configuration(format!("TLS for Cassandra: {} cannot be used: {error}", path.display()))
+        Error::Configuration(Cause::new(
+            format!("TLS for Cassandra: {} cannot be used", path.display()),
+            error,
+        ))
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
     fn a_file_that_cannot_be_used_is_named() {
         let refused = trusting("nowhere/ca.pem".into()).connector().err().unwrap();
         assert!(
-            matches!(&refused, Error::Configuration(said) if said.contains("nowhere/ca.pem")),
+            matches!(&refused, Error::Configuration(said) if said.as_str().contains("nowhere/ca.pem")),
             "{refused}"
         );
     }

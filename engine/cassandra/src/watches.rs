@@ -9,6 +9,7 @@ use pricedrop_model::ports::{Deleted, Error, WatchStore, WatchView, WatchWriter,
 use pricedrop_model::{Price, ProductId, Removal, UserId, Watch, WriteTime};
 use scylla::value::{CqlValue, Row};
 
+use super::apply::{Applied, apply};
 use super::error::misfit;
 use super::limits::BATCHES;
 use super::list::{Listing, list_product};
@@ -17,7 +18,7 @@ use super::rows::NO_WRITE_TIME;
 use super::shared::Shared;
 use super::tables::Table;
 use super::view;
-use super::write::{Applied, Change, apply, batches, row_key};
+use super::write::{Change, batches, row_key};
 
 /// The watches in Cassandra.
 #[derive(Clone)]
@@ -56,8 +57,7 @@ impl CassandraWatches {
         values.extend(row_key(threshold, user));
         let requests = &self.shared.requests;
         let rows = requests.read(&self.shared.statements.alerts.version, &values).await?;
-        let row =
-            rows.maybe_first_row::<Row>().map_err(|error| misfit(requests.name(Table::Alerts), error))?;
+        let row = rows.maybe_first_row::<Row>().map_err(misfit(requests.name(Table::Alerts)))?;
         let times = |row: Row| {
             let times = row.columns.into_iter().skip(1).flatten();
             let micros = times.filter_map(|time| match time {
@@ -84,9 +84,9 @@ impl CassandraWatches {
         let table = self.shared.requests.name(Table::Alerts);
         let columns = self.shared.statements.alerts.columns;
         if !removals.is_empty() && !columns.mode && !columns.updated_at {
-            return Err(Error::Broken(format!(
+            return Err(Error::Fatal(format!(
                 "told `once` watches cannot be removed from the table {table}: it has no column mode, so its rows have no versions; `pricedrop schema check` says how to add it"
-            )));
+            ).into()));
         }
         let (known, unknown): (Vec<_>, Vec<_>) =
             removals.iter().cloned().partition(|removal| removal.write_time > NO_WRITE_TIME);

@@ -1,19 +1,17 @@
-//! One logged batch of changes into alerts, buckets and live, and what makes it
-//! safe: the shelves it touches are marked before and dropped behind it, the
-//! policy row is read again, and what was not in time, or hidden by a cache that
-//! could not be told, is written anew.
+//! The rows of a batch of changes: which buckets and cache entries they touch, and
+//! the statements that write them into alerts, buckets and live. How a batch is
+//! written safely is in `apply.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
-use pricedrop_model::cache::{Shelf, ShelfCache};
+use pricedrop_model::cache::Shelf;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
 
 use super::decimal::to_cql;
 use super::index_build::{IndexBuild, Policies};
-use super::limits::{AHEAD_SLACK_MS, BATCH_BYTES, BATCHES, IN_TIME_MS, REWRITES, WRITE_MARGIN_MS};
+use super::limits::BATCH_BYTES;
 use super::part::text;
 use super::policy::cut_each;
 use super::requests::{Values, Write};
@@ -79,21 +77,13 @@ pub(super) fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
     batches
 }
 
-/// What was written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Applied {
-    pub(super) updated_at: WallTime,
-    /// The cache could not be told: views from then on see it.
-    pub(super) effective_by: Option<WallTime>,
-}
-
 /// The buckets of all changes in one index; none: nobody here can tell.
-struct Cuts {
+pub(super) struct Cuts {
     slot: IndexBuild,
     buckets: Vec<Option<BucketId>>,
 }
 
-async fn cut_all(shared: &Shared, policies: &Policies, changes: &[Change]) -> Vec<Cuts> {
+pub(super) async fn cut_all(shared: &Shared, policies: &Policies, changes: &[Change]) -> Vec<Cuts> {
     let mut all = Vec::new();
     for slot in policies.kept() {
         let mut buckets = Vec::with_capacity(changes.len());
@@ -111,7 +101,7 @@ async fn cut_all(shared: &Shared, policies: &Policies, changes: &[Change]) -> Ve
     all
 }
 
-fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
+pub(super) fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
     let mut shelves = BTreeSet::new();
     for (at, change) in changes.iter().enumerate() {
         let product = change.product();
@@ -125,73 +115,8 @@ fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
     shelves.into_iter().collect()
 }
 
-/// Applies a batch of changes, sorted by product; it is visible to all when
-/// this answers.
-pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied, Error> {
-    let mut policies = shared.known_policies().await?;
-    let mut cuts = cut_all(shared, &policies, changes).await;
-    let puts = changes.iter().any(|change| matches!(change, Change::Put(_)));
-    let (mut stale_ms, mut ahead_ms, mut why) = (None, 0, "");
-    for attempt in 0..REWRITES {
-        let shelves = shelves(changes, &cuts);
-        let marked = shared.cache.mark(&shelves).await;
-        if let (true, Some(stale_ms)) = (puts, marked) {
-            ahead_ms = ahead_ms.max(stale_ms.saturating_add(AHEAD_SLACK_MS));
-        }
-        // One that was too slow goes alone, lest our own haste make it slow again.
-        let turns = if attempt == 0 { 1 } else { BATCHES as u32 };
-        let turn = shared.batches.acquire_many(turns).await;
-        let (began, stamp) = (Instant::now(), shared.stamps.next());
-        let rows = stamp.with_rows_ahead(ahead_ms);
-        let writes = writes(shared, changes, &cuts, rows)?;
-        let written = match cuts.is_empty() {
-            // Rows that no index mirrors each stand for themselves.
-            true => shared.requests.write_each(&writes).await,
-            false => shared.requests.write(&writes).await,
-        };
-        drop(turn);
-        let in_time = began.elapsed() < Duration::from_millis(IN_TIME_MS.unsigned_abs());
-        let now = match written {
-            Ok(()) => shared.policies().await,
-            Err(error) => Err(error),
-        };
-        let stale_now_ms = marked.max(ShelfCache::drop(&*shared.cache, &shelves).await);
-        // Until then a drop may miss these watches, and remember that it told
-        // whoever was there: they must look newer than that.
-        let missed_ms = stale_now_ms.map_or(0, |ms| ms.saturating_add(began.elapsed().as_millis() as u64));
-        let is_covered = !puts || missed_ms <= ahead_ms;
-        let now = now?;
-        if !now.kept().eq(policies.kept()) {
-            policies = now;
-            cuts = cut_all(shared, &policies, changes).await;
-            // Of these shelves nobody is told again.
-            stale_ms = stale_ms.max(stale_now_ms);
-            why = "the bucketing policy was changed meanwhile";
-        } else if in_time && is_covered {
-            let now = shared.stamps.now();
-            let behind_until = |ms| {
-                let until = WallTime(now.0.saturating_add_unsigned(ms)).max(rows.updated_at);
-                WallTime(until.0.saturating_add(WRITE_MARGIN_MS))
-            };
-            let effective_by = stale_ms.max(stale_now_ms).or((ahead_ms > 0).then_some(0)).map(behind_until);
-            return Ok(Applied { updated_at: stamp.updated_at, effective_by });
-        }
-        if !in_time {
-            why = "Cassandra took too long";
-        }
-        if !is_covered {
-            ahead_ms = missed_ms.saturating_add(AHEAD_SLACK_MS);
-            why = "the cache could not be told";
-        }
-        shared.requests.metrics.watch_write_retries.inc();
-    }
-    Err(Error::Unavailable(format!(
-        "written {REWRITES} times within {IN_TIME_MS} ms each, and not done: at last {why}; write again"
-    )))
-}
-
 /// The statements of a batch.
-fn writes<'a>(
+pub(super) fn writes<'a>(
     shared: &'a Shared,
     changes: &[Change],
     cuts: &[Cuts],
@@ -234,10 +159,10 @@ pub(super) fn row_key(threshold: Price, user: &UserId) -> [Option<CqlValue>; 2] 
 fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Error> {
     let columns = shared.statements.alerts.columns;
     let refuse = |what: &str| {
-        Error::Broken(format!(
+        Error::Fatal(format!(
             "the table {} has no column {what}, so a watch cannot have its own; `pricedrop schema check` says how to add it",
             shared.options.tables.name(super::tables::Table::Alerts)
-        ))
+        ).into())
     };
     if watch.mode.is_some() && !columns.mode {
         return Err(refuse("mode"));

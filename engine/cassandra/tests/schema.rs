@@ -82,7 +82,10 @@ async fn three_columns_are_read_as_they_are() {
     assert_eq!(watches.list(Some(&product), None, 10).await.unwrap().len(), 2);
     let once = Watch { mode: Some(Mode::Once), ..watch("P", "81", "w") };
     let refused = watches.put(vec![once]).await.unwrap_err();
-    assert!(matches!(&refused, ports::Error::Broken(words) if words.contains("no column mode")), "{refused}");
+    assert!(
+        matches!(&refused, ports::Error::Fatal(words) if words.as_str().contains("no column mode")),
+        "{refused}"
+    );
     let removal = Removal {
         product: product.clone(),
         threshold: Price::parse("80").unwrap(),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadWhat, NewDeadLetter};
 use pricedrop_model::ports::{Commit, CommitError, Committer, Error, RejectedRecord, Restored};
-use pricedrop_model::{Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
+use pricedrop_model::{Cause, Partition, ProductId, ProductState, Record, Removal, StateKey, WallTime};
 
 use super::error::Broken;
 use super::limits::{DEAD_TEXT_BYTES, KNOWN_PRODUCTS};
@@ -86,7 +86,7 @@ pub(super) fn has_open_fan_out(txn: &Txn<'_>, product: &ProductId) -> Result<boo
 fn read_state(store: &Store, key: &[u8]) -> Result<Option<ProductState>, ReadError> {
     let stored = store.get(Table::States, key)?;
     let state = stored.map(|bytes| ProductState::decode(&bytes)).transpose();
-    Ok(state.map_err(|error| Broken(error.to_string()))?)
+    Ok(state.map_err(|error| Broken(Cause::of(error)))?)
 }
 
 fn restore(store: &Store) -> Result<Restored, ReadError> {
@@ -110,7 +110,7 @@ fn load(
         let prefix = keys::states_of(*partition, product);
         for guard in fjall::Readable::prefix(&snapshot, store.table(Table::States), &prefix) {
             let (key, value) = guard.into_inner()?;
-            let state = ProductState::decode(&value).map_err(|error| Broken(error.to_string()))?;
+            let state = ProductState::decode(&value).map_err(|error| Broken(Cause::of(error)))?;
             states.push((keys::split_state(&key)?, state));
         }
     }
@@ -224,8 +224,8 @@ impl Committer for EmbeddedCommitter {
             // What was remembered is not what is stored.
             self.known.clear();
             match error {
-                WriteError::Nothing(reason) => CommitError::Nothing(reason),
-                WriteError::Unknown(reason) | WriteError::Broken(reason) => CommitError::Unknown(reason),
+                WriteError::NotCommitted(reason) => CommitError::NotCommitted(reason),
+                WriteError::Unknown(reason) | WriteError::Fatal(reason) => CommitError::Unknown(reason),
             }
         })?;
         for key in finished {

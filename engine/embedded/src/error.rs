@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pricedrop_model::ports;
+use pricedrop_model::{Cause, ports};
 
 /// Why the store does not start.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +24,17 @@ pub enum Error {
         /// The data folder.
         folder: PathBuf,
         /// What the database said.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
 }
 
 /// Stored bytes that are not as they were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken(pub(crate) String);
+#[derive(Debug, Clone)]
+pub(crate) struct Broken(pub(crate) Cause);
 
 impl From<Broken> for ports::Error {
     fn from(error: Broken) -> Self {
-        ports::Error::Broken(error.0)
+        ports::Error::Fatal(error.0)
     }
 }

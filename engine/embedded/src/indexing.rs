@@ -1,7 +1,7 @@
 //! Building and deleting bucket indexes, in bounded steps. Writes of watches go
 //! into an unfinished index too, so that only its steps' own rows are missing.
 
-use pricedrop_model::ProductId;
+use pricedrop_model::{Cause, ProductId};
 
 use super::index::{self, Changed, Cutters, ReadPolicies as _};
 use super::keys;
@@ -125,7 +125,7 @@ pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_
             if row.watches() > shared.options.bucket_threshold || !row.indexes.is_empty() {
                 let (name, _) = keys::take_name(&key)?;
                 let product =
-                    ProductId::new(&name).map_err(|error| super::error::Broken(error.to_string()))?;
+                    ProductId::new(&name).map_err(|error| super::error::Broken(Cause::of(error)))?;
                 products.push(product);
             }
         }

@@ -1,7 +1,7 @@
 //! Keys of rows. Every name is written so that it ends by itself and sorts by
 //! its bytes: a zero byte is written as 0 255, the end as 0 0.
 
-use pricedrop_model::{BucketId, Currency, Partition, Price, ProductId, StateKey, UserId};
+use pricedrop_model::{BucketId, Cause, Currency, Partition, Price, ProductId, StateKey, UserId};
 
 use super::error::Broken;
 
@@ -37,7 +37,7 @@ pub(super) fn take_name(key: &[u8]) -> Result<(String, &[u8]), Broken> {
             _ => return Err(Broken("a name without an end".into())),
         }
     }
-    let name = String::from_utf8(name).map_err(|error| Broken(error.to_string()))?;
+    let name = String::from_utf8(name).map_err(|error| Broken(Cause::of(error)))?;
     Ok((name, &key[at + 2..]))
 }
 
@@ -79,7 +79,7 @@ pub(super) fn product(product: &ProductId) -> Vec<u8> {
 pub(super) fn split_tail(tail: &[u8]) -> Result<(&[u8; PRICE], &str), Broken> {
     let (price, user) =
         tail.split_first_chunk().ok_or_else(|| Broken("a watch's key is too short".into()))?;
-    let user = std::str::from_utf8(user).map_err(|error| Broken(error.to_string()))?;
+    let user = std::str::from_utf8(user).map_err(|error| Broken(Cause::of(error)))?;
     Ok((price, user))
 }
 
@@ -87,12 +87,15 @@ pub(super) fn split_tail(tail: &[u8]) -> Result<(&[u8; PRICE], &str), Broken> {
 pub(super) fn split_watch(key: &[u8]) -> Result<(ProductId, Price, UserId), Broken> {
     let (product, tail) = take_name(key)?;
     let (price, user) = split_tail(tail)?;
-    let broken = |what: String| Broken(format!("a watch's key: {what}"));
     Ok((
-        ProductId::new(&product).map_err(|error| broken(error.to_string()))?,
-        Price::from_sort_key(*price).map_err(|error| broken(error.to_string()))?,
-        UserId::new(user).map_err(|error| broken(error.to_string()))?,
+        ProductId::new(&product).map_err(of_watch)?,
+        Price::from_sort_key(*price).map_err(of_watch)?,
+        UserId::new(user).map_err(of_watch)?,
     ))
+}
+
+fn of_watch(error: impl std::error::Error + Send + Sync + 'static) -> Broken {
+    Broken(Cause::new("a watch's key", error))
 }
 
 /// A row of a bucket index: the index's number, bucket, shard 0, threshold,
@@ -143,11 +146,11 @@ pub(super) fn split_state(key: &[u8]) -> Result<StateKey, Broken> {
     let (partition, rest) =
         key.split_first_chunk().ok_or_else(|| Broken("a state's key is too short".into()))?;
     let (product, currency) = take_name(rest)?;
-    let currency = std::str::from_utf8(currency).map_err(|error| Broken(error.to_string()))?;
+    let currency = std::str::from_utf8(currency).map_err(|error| Broken(Cause::of(error)))?;
     Ok(StateKey {
         partition: Partition(i32::from_be_bytes(*partition)),
-        product: ProductId::new(&product).map_err(|error| Broken(error.to_string()))?,
-        currency: Currency::new(currency).map_err(|error| Broken(error.to_string()))?,
+        product: ProductId::new(&product).map_err(|error| Broken(Cause::of(error)))?,
+        currency: Currency::new(currency).map_err(|error| Broken(Cause::of(error)))?,
     })
 }
 

@@ -88,14 +88,14 @@ impl Options {
         let lock = lock_folder(&folder)?;
         let store_error = |reason| Error::Store { folder: folder.clone(), reason };
         let store = StoreHandle::open(folder.clone(), self.cache_bytes)
-            .map_err(|error| store_error(store::reason(&error)))?;
+            .map_err(|error| store_error(store::cause(error)))?;
         let (store, times) = (Arc::new(store), Arc::new(WatchClock::new(self.clock.clone())));
         let start = store.read(|store| {
             times.start_behind(txn::stored_times(store)?);
             archive::begin(store, &self.archived)?;
             Ok((archive::store_id(store)?, txn::stored_number(store, txn::NEXT_NOTIFICATION)?))
         });
-        let (id, next_notification) = start.map_err(|error| store_error(error.to_string()))?;
+        let (id, next_notification) = start.map_err(|error| store_error(error.into_cause()))?;
         let (writer, thread) = Writer::start(store.clone(), times.clone())
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         let shared = Shared {
@@ -225,7 +225,7 @@ impl Embedded {
 
     /// Why nothing can be written or read just now, when that is so.
     pub fn down(&self) -> Option<String> {
-        self.0.shared.store.down()
+        self.0.shared.store.down().map(|cause| cause.to_string())
     }
 
     /// Bytes on disk, journals included.

@@ -15,7 +15,8 @@ use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::notification::{Format, IdSource, Renderer};
 use pricedrop_model::ports::Error;
 use pricedrop_model::{
-    Currency, FanOutBlock, Notification, Partition, Position, Price, Priced, ProductId, UserId, WallTime,
+    Cause, Currency, FanOutBlock, Notification, Partition, Position, Price, Priced, ProductId, UserId,
+    WallTime,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -85,7 +86,7 @@ fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notificati
     let mut ids = IdSource::new(INPUT_TOPIC, &block.product, priced.price, priced.id_position());
     let one = |(offset, (user, watch_price)): (i64, (&str, Price))| {
         let notification = Notification {
-            user_id: UserId::new(user).map_err(|error| Broken(error.to_string()))?,
+            user_id: UserId::new(user).map_err(|error| Broken(Cause::of(error)))?,
             product_id: block.product.clone(),
             new_price: priced.price,
             id: Some(ids.id(user)),
@@ -193,7 +194,7 @@ pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool
     let mut pruned = 0;
     for ((key, value), end) in blocks.iter().zip(ends).take(PRUNE_BLOCKS) {
         let (at, _) =
-            postcard::take_from_bytes::<WallTime>(value).map_err(|error| Broken(error.to_string()))?;
+            postcard::take_from_bytes::<WallTime>(value).map_err(|error| Broken(Cause::of(error)))?;
         if end > done || at >= older_than {
             break;
         }

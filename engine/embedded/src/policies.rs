@@ -104,7 +104,7 @@ impl EmbeddedPolicies {
             match built.next {
                 Some(next) => step = next,
                 None if built.complete => return Ok(watches),
-                None => return Err(Error::Broken("the policy gave no buckets; nothing is changed".into())),
+                None => return Err(Error::Fatal("the policy gave no buckets; nothing is changed".into())),
             }
         }
     }
@@ -126,7 +126,7 @@ impl EmbeddedPolicies {
 /// Compares an index with the plain rows at one moment.
 fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucketing) -> Result<(), Error> {
     let broken =
-        |what: &str| Error::Broken(format!("product {product}: {what}; the old policy stays active"));
+        |what: &str| Error::Fatal(format!("product {product}: {what}; the old policy stays active").into());
     let missing = shared.store.read(|store| {
         let snapshot = store.snapshot();
         let prefix = keys::product(product);
@@ -187,10 +187,10 @@ impl PolicyRegistry for EmbeddedPolicies {
             Ok(None)
         });
         if let Some(active) = refused.await? {
-            return Err(Error::Broken(format!(
+            return Err(Error::Fatal(format!(
                 "{} cuts other buckets than {active}, which is active: move to it with `pricedrop buckets migrate`",
                 policy.name
-            )));
+            ).into()));
         }
         self.0.shared.work.rescan();
         Ok(())

@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use pricedrop_model::backoff::Backoff;
 
 use super::limits::{HEAL_BYTES, HEAL_FIRST_MS, HEAL_LAST_MS};
 
@@ -22,27 +24,26 @@ pub(super) fn probe(folder: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
-/// When to try next, ever later.
-pub(super) struct Backoff {
-    pause: Duration,
-    next: Instant,
+/// When it is tried next.
+pub(super) struct Schedule {
+    backoff: Backoff,
+    due_at: Instant,
 }
 
-impl Backoff {
+impl Schedule {
     /// Due after the first pause.
-    pub(super) fn new() -> Backoff {
-        let pause = Duration::from_millis(HEAL_FIRST_MS);
-        Backoff { pause, next: Instant::now() + pause }
+    pub(super) fn new() -> Schedule {
+        let mut backoff = Backoff::from_millis(HEAL_FIRST_MS, HEAL_LAST_MS);
+        Schedule { due_at: Instant::now() + backoff.next_pause(), backoff }
     }
 
     /// Whether it is time.
     pub(super) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+        Instant::now() >= self.due_at
     }
 
     /// It failed again: wait longer.
-    pub(super) fn grow(&mut self) {
-        self.pause = (self.pause * 2).min(Duration::from_millis(HEAL_LAST_MS));
-        self.next = Instant::now() + self.pause;
+    pub(super) fn put_off(&mut self) {
+        self.due_at = Instant::now() + self.backoff.next_pause();
     }
 }

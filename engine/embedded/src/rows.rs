@@ -1,6 +1,6 @@
 //! Values of rows, written compactly.
 
-use pricedrop_model::{Currency, Mode, Price, UserId, WallTime, Watch, WatchRow, WriteTime};
+use pricedrop_model::{Cause, Currency, Mode, Price, UserId, WallTime, Watch, WatchRow, WriteTime};
 use serde::{Deserialize, Serialize};
 
 use super::error::Broken;
@@ -72,8 +72,8 @@ impl WatchValue {
         wide[4..].copy_from_slice(&key);
         let finer = 9u32.checked_sub(self.scale.into()).ok_or_else(|| Broken("a price's decimals".into()))?;
         let units = u128::from_be_bytes(wide) / 10u128.pow(finer);
-        let units = i64::try_from(units).map_err(|error| Broken(error.to_string()))?;
-        Price::new(units, self.scale.into()).map_err(|error| Broken(error.to_string()))
+        let units = i64::try_from(units).map_err(|error| Broken(Cause::of(error)))?;
+        Price::new(units, self.scale.into()).map_err(|error| Broken(Cause::of(error)))
     }
 
     /// The row of a page.
@@ -175,7 +175,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
 
 /// Reads such a row.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Broken> {
-    postcard::from_bytes(bytes).map_err(|error| Broken(format!("a stored row: {error}")))
+    postcard::from_bytes(bytes).map_err(|error| Broken(Cause::new("a stored row", error)))
 }
 
 /// Writes a row as JSON: types whose absent fields are left out.
@@ -185,5 +185,5 @@ pub(super) fn to_json<T: Serialize>(row: &T) -> Vec<u8> {
 
 /// Reads such a row.
 pub(super) fn from_json<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, Broken> {
-    serde_json::from_slice(bytes).map_err(|error| Broken(format!("a stored row: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| Broken(Cause::new("a stored row", error)))
 }

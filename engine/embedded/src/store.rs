@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
+use pricedrop_model::Cause;
 
 use super::limits;
 
@@ -144,11 +145,12 @@ impl Store {
 
 /// Why a database failed, in one line: the system's own words where it has
 /// them.
-pub(super) fn reason(error: &fjall::Error) -> String {
-    match error {
+pub(super) fn cause(error: fjall::Error) -> Cause {
+    let text = match &error {
         fjall::Error::Poisoned => "the database stopped after a failed write".into(),
         fjall::Error::Io(error) => error.to_string(),
         fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
         other => other.to_string(),
-    }
+    };
+    Cause::quoting(text, error)
 }

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
-use pricedrop_model::ports;
+use pricedrop_model::{Cause, ports};
 
 use super::error::Broken;
-use super::store::{Store, reason};
+use super::store::{Store, cause};
 
 /// The open store, or why there is none.
 pub(super) struct StoreHandle {
@@ -20,7 +20,7 @@ pub(super) struct StoreHandle {
 struct State {
     /// Counts openings, so that a snapshot of an older one is known as such.
     generation: u64,
-    store: Result<Store, String>,
+    store: Result<Store, Cause>,
 }
 
 /// Why a read failed.
@@ -45,7 +45,7 @@ impl From<Broken> for ReadError {
 impl From<ReadError> for ports::Error {
     fn from(error: ReadError) -> ports::Error {
         match error {
-            ReadError::Database(error) => ports::Error::Unavailable(reason(&error)),
+            ReadError::Database(error) => ports::Error::Unavailable(cause(error)),
             ReadError::Broken(error) => error.into(),
         }
     }
@@ -80,32 +80,32 @@ impl StoreHandle {
     }
 
     /// Why there is no store, when there is none.
-    pub(super) fn down(&self) -> Option<String> {
+    pub(super) fn down(&self) -> Option<Cause> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).store.as_ref().err().cloned()
     }
 
     /// Why the database failed. One that failed in the background does not say;
     /// a write beside it mostly fails alike.
-    pub(super) fn why(&self, error: &fjall::Error) -> String {
+    pub(super) fn why(&self, error: fjall::Error) -> Cause {
         match (error, super::reopen::probe(&self.folder)) {
-            (fjall::Error::Poisoned, Err(error)) => error.to_string(),
-            _ => reason(error),
+            (fjall::Error::Poisoned, Err(error)) => Cause::of(error),
+            (error, _) => cause(error),
         }
     }
 
     /// Closes the store because of this.
-    pub(super) fn close(&self, reason: String) {
+    pub(super) fn close(&self, reason: Cause) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.store = Err(reason);
     }
 
     /// Opens a closed store again; why not, when it does not open.
-    pub(super) fn reopen(&self) -> Result<(), String> {
+    pub(super) fn reopen(&self) -> Result<(), Cause> {
         // A database torn by a full disk may panic while it opens; that is one
         // more way of not opening, and the next attempt starts from the disk.
         let opened = std::panic::catch_unwind(|| {
-            super::reopen::probe(&self.folder).map_err(|error| error.to_string())?;
-            Store::open(&self.folder, self.cache_bytes).map_err(|error| reason(&error))
+            super::reopen::probe(&self.folder).map_err(Cause::of)?;
+            Store::open(&self.folder, self.cache_bytes).map_err(cause)
         });
         let opened = opened.unwrap_or_else(|_| Err("the database could not be opened".into()));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fjall::{Guard, Iter, Readable, Slice, Snapshot};
 use pricedrop_model::ports::{Error, Scan, Summary, WatchView};
-use pricedrop_model::{BucketId, Cursor, Price, ProductId, UserId, WallTime, WatchPage};
+use pricedrop_model::{BucketId, Cause, Cursor, Price, ProductId, UserId, WallTime, WatchPage};
 
 use super::error::Broken;
 use super::index::{ActivePolicy, ReadPolicies};
@@ -177,7 +177,7 @@ impl Fill<'_, '_> {
             };
             self.page.push(value.row(threshold, user));
             if self.page.len() >= self.scan.page_rows.max(1) {
-                let user = UserId::new(user).map_err(|error| Broken(error.to_string()))?;
+                let user = UserId::new(user).map_err(|error| Broken(Cause::of(error)))?;
                 return Ok(Run::Full(Box::new(Cursor { bucket, threshold, user })));
             }
         }

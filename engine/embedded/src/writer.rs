@@ -14,13 +14,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pricedrop_model::ports;
+use pricedrop_model::{Cause, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::Broken;
 use super::limits::{CHECK_MS, CONGESTED_MS, GROUP_ROWS, WRITES_WAITING};
-use super::reopen::Backoff;
-use super::store::{Store, reason};
+use super::reopen::Schedule;
+use super::store::{Store, cause};
 use super::store_handle::{ReadError, StoreHandle};
 use super::txn::{Counters, Txn, stored_times};
 use super::watch_clock::WatchClock;
@@ -29,18 +29,20 @@ use super::watch_clock::WatchClock;
 #[derive(Debug, Clone)]
 pub(super) enum WriteError {
     /// Nothing happened.
-    Nothing(String),
+    NotCommitted(Cause),
     /// It may have happened.
-    Unknown(String),
+    Unknown(Cause),
     /// Nothing happened, and nothing will before somebody looked.
-    Broken(String),
+    Fatal(Cause),
 }
 
 impl From<WriteError> for ports::Error {
     fn from(error: WriteError) -> ports::Error {
         match error {
-            WriteError::Nothing(reason) | WriteError::Unknown(reason) => ports::Error::Unavailable(reason),
-            WriteError::Broken(reason) => ports::Error::Broken(reason),
+            WriteError::NotCommitted(reason) | WriteError::Unknown(reason) => {
+                ports::Error::Unavailable(reason)
+            }
+            WriteError::Fatal(reason) => ports::Error::Fatal(reason),
         }
     }
 }
@@ -48,8 +50,8 @@ impl From<WriteError> for ports::Error {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> WriteError {
         match error {
-            ReadError::Database(error) => WriteError::Nothing(reason(&error)),
-            ReadError::Broken(Broken(reason)) => WriteError::Broken(reason),
+            ReadError::Database(error) => WriteError::NotCommitted(cause(error)),
+            ReadError::Broken(Broken(reason)) => WriteError::Fatal(reason),
         }
     }
 }
@@ -101,7 +103,7 @@ impl Writer {
         times: Arc<WatchClock>,
     ) -> std::io::Result<(Writer, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel();
-        let thread = Thread { jobs, store, times, counters: None, backoff: Backoff::new() };
+        let thread = Thread { jobs, store, times, counters: None, reopening: Schedule::new() };
         let handle =
             std::thread::Builder::new().name("embedded-writer".into()).spawn(move || thread.run())?;
         Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
@@ -115,7 +117,7 @@ impl Writer {
         T: Send + 'static,
     {
         let room = self.room.clone().acquire_owned().await;
-        let room = room.map_err(|_| WriteError::Nothing("the store is closing".into()))?;
+        let room = room.map_err(|_| WriteError::NotCommitted("the store is closing".into()))?;
         let answer = self.send(work, Some(room))?;
         answer.await.unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
     }
@@ -150,7 +152,7 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let call = Call { work: Some(work), value: None, reply, _room: room };
-        let ended = |_| WriteError::Nothing("the writer ended".into());
+        let ended = |_| WriteError::NotCommitted("the writer ended".into());
         self.queue.send(Box::new(call)).map_err(ended)?;
         Ok(answer)
     }
@@ -162,7 +164,7 @@ struct Thread {
     times: Arc<WatchClock>,
     /// None: to be read from the store before the next write.
     counters: Option<Counters>,
-    backoff: Backoff,
+    reopening: Schedule,
 }
 
 /// What became of a group.
@@ -190,26 +192,26 @@ impl Thread {
         if self.store.down().is_some() {
             self.heal();
         } else if let Ok(Err(error)) = self.store.read(|store| Ok(store.check())) {
-            self.fail(&error);
+            self.fail(error);
         }
     }
 
     fn heal(&mut self) {
-        if !self.backoff.is_due() {
+        if !self.reopening.is_due() {
             return;
         }
         match self.store.reopen() {
             Ok(()) => tracing::info!("the store is open again"),
-            Err(_) => self.backoff.grow(),
+            Err(_) => self.reopening.put_off(),
         }
     }
 
-    fn fail(&mut self, error: &fjall::Error) -> String {
+    fn fail(&mut self, error: fjall::Error) -> Cause {
         let reason = self.store.why(error);
-        tracing::error!(reason, "a write to the store failed; it is closed until it can be opened again");
+        tracing::error!(%reason, "a write to the store failed; it is closed until it can be opened again");
         self.store.close(reason.clone());
         self.counters = None;
-        self.backoff = Backoff::new();
+        self.reopening = Schedule::new();
         reason
     }
 
@@ -225,8 +227,8 @@ impl Thread {
         let outcome = match landed {
             Ok(Landed::Committed) => Ok(()),
             Ok(Landed::Refused(error)) => Err(error),
-            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(&error))),
-            Err(error) => Err(WriteError::Nothing(error.to_string())),
+            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
+            Err(error) => Err(WriteError::NotCommitted(error.into_cause())),
         };
         // Only now, and behind the closing: a view must not be opened on a
         // store that may come back with more rows.
@@ -279,7 +281,7 @@ impl Thread {
             store.check().map_err(Landed::Failed)?;
             if Instant::now() > until {
                 let busy = "the store is busy writing tables";
-                return Err(Landed::Refused(WriteError::Nothing(busy.into())));
+                return Err(Landed::Refused(WriteError::NotCommitted(busy.into())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -139,7 +139,9 @@ async fn commit_until_full(embedded: &Embedded, mut next: i64) -> (i64, String) 
     loop {
         match committer.commit(commit_of(next)).await {
             Ok(()) => next += 1,
-            Err(CommitError::Unknown(reason) | CommitError::Nothing(reason)) => return (next, reason),
+            Err(CommitError::Unknown(reason) | CommitError::NotCommitted(reason)) => {
+                return (next, reason.to_string());
+            }
             Err(other) => panic!("{other}"),
         }
     }

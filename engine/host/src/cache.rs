@@ -14,6 +14,8 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
+use pricedrop_model::Cause;
+
 use crate::digest::{Digest, hex};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -112,13 +114,13 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 /// # Errors
 /// It is somebody else's, or cannot be made.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
-    let wrong = |reason: String| Error::DataDir { path: path.to_owned(), reason };
+    let wrong = |reason: Cause| Error::DataDir { path: path.to_owned(), reason };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|error| wrong(error.to_string()))?;
-    let metadata = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| wrong(Cause::of(error)))?;
+    let metadata = fs::metadata(path).map_err(|error| wrong(Cause::of(error)))?;
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(wrong(
             "belongs to another user; compiled plugins are kept in a folder of one's own".into(),
@@ -126,7 +128,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     }
     if metadata.mode() & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .map_err(|error| wrong(error.to_string()))?;
+            .map_err(|error| wrong(Cause::of(error)))?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, EngineWeak};
 
+use pricedrop_model::Cause;
+
 use crate::error::Error;
 use crate::limits::{STACK_BYTES, TICK_MS};
 
@@ -17,12 +19,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new() -> Result<Engine, Error> {
-        let inner = wasmtime::Engine::new(&config()).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let inner =
+            wasmtime::Engine::new(&config()).map_err(|error| Error::Engine(format!("{error:#}").into()))?;
         let weak = inner.weak();
         std::thread::Builder::new()
             .name("plugin-ticker".into())
             .spawn(move || tick(&weak))
-            .map_err(|error| Error::Engine(error.to_string()))?;
+            .map_err(|error| Error::Engine(Cause::of(error)))?;
         Ok(Engine { inner: Arc::new(inner) })
     }
 

@@ -4,19 +4,22 @@
 use pricedrop_model::plugin::Kind;
 use std::path::PathBuf;
 
+use pricedrop_model::Cause;
+
 /// Why the host cannot start, or a request to it cannot be met.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The machine cannot run plugins; nothing in the folder will change that.
     #[error("the plugin engine cannot start: {0}")]
-    Engine(String),
+    Engine(#[source] Cause),
     /// Mend the folder's place or rights, then start again.
     #[error("{}: {reason}", path.display())]
     DataDir {
         /// The folder.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// Name one of them in the configuration, or remove the others.
     #[error(

@@ -2,16 +2,21 @@
 //! failing one alone for a while, and probation, after which a failing new
 //! one gives way to the one before.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use pricedrop_model::backoff::Backoff;
+use pricedrop_model::breaker::{Admission, Breaker};
 use pricedrop_model::sync::lock;
 
 use crate::limits::{BREAKER_FAILURES, BREAKER_FIRST_MS, BREAKER_MOST_MS, PROBATION_CALLS, PROBATION_TRAPS};
 use crate::meta::Meta;
 use crate::metrics::PluginMetrics;
 use pricedrop_model::plugin::Kind;
+
+/// How long a failing one is left alone.
+const RESET_TIMEOUTS: Backoff = Backoff::from_millis(BREAKER_FIRST_MS, BREAKER_MOST_MS);
 
 /// Told when a generation's probation is over.
 pub(crate) trait Reports: Send + Sync {
@@ -30,14 +35,16 @@ pub(crate) struct Health {
     /// It was proven before this start.
     proven: AtomicBool,
     condemned: OnceLock<String>,
-    failures_in_a_row: AtomicU32,
-    breaker: Mutex<Breaker>,
+    /// Whether its last call failed: only then is the breaker asked.
+    is_failing: AtomicBool,
+    breaker: Mutex<Watched>,
+    /// The origin of the breaker's times.
+    started: Instant,
 }
 
-#[derive(Default)]
-struct Breaker {
-    until: Option<Instant>,
-    times: u32,
+struct Watched {
+    breaker: Breaker,
+    /// Of the last failure.
     reason: String,
 }
 
@@ -50,8 +57,12 @@ impl Health {
             traps: AtomicU64::new(0),
             proven: AtomicBool::new(false),
             condemned: OnceLock::new(),
-            failures_in_a_row: AtomicU32::new(0),
-            breaker: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+            breaker: Mutex::new(Watched {
+                breaker: Breaker::new(BREAKER_FAILURES, RESET_TIMEOUTS),
+                reason: String::new(),
+            }),
+            started: Instant::now(),
         }
     }
 
@@ -75,15 +86,15 @@ impl Health {
         if let Some(reason) = self.condemned.get() {
             return Err(reason.clone());
         }
-        if self.failures_in_a_row.load(Relaxed) < BREAKER_FAILURES {
+        if !self.is_failing.load(Relaxed) {
             return Ok(());
         }
-        let breaker = self.breaker();
-        match breaker.until {
-            Some(until) if Instant::now() < until => {
-                Err(format!("left alone for a while after failing in a row: {}", breaker.reason))
+        let mut watched = self.breaker();
+        match watched.breaker.admit(self.started.elapsed()) {
+            Admission::Admitted => Ok(()),
+            Admission::RefusedUntil(_) => {
+                Err(format!("left alone for a while after failing in a row: {}", watched.reason))
             }
-            _ => Ok(()),
         }
     }
 
@@ -97,9 +108,10 @@ impl Health {
     }
 
     pub(crate) fn succeeded(&self) {
-        if self.failures_in_a_row.load(Relaxed) != 0 {
-            self.failures_in_a_row.store(0, Relaxed);
-            *self.breaker() = Breaker::default();
+        if self.is_failing.load(Relaxed) {
+            let mut watched = self.breaker();
+            watched.breaker.record_success();
+            self.is_failing.store(false, Relaxed);
         }
     }
 
@@ -145,17 +157,13 @@ impl Health {
     }
 
     fn trip(&self, reason: &str) {
-        if self.failures_in_a_row.fetch_add(1, Relaxed) + 1 < BREAKER_FAILURES {
-            return;
-        }
-        let mut breaker = self.breaker();
-        let pause = (BREAKER_FIRST_MS << breaker.times).min(BREAKER_MOST_MS);
-        breaker.times = (breaker.times + 1).min(BREAKER_MOST_MS.ilog2());
-        breaker.until = Some(Instant::now() + Duration::from_millis(pause));
-        breaker.reason = reason.to_owned();
+        let mut watched = self.breaker();
+        watched.breaker.record_failure(self.started.elapsed());
+        watched.reason = reason.to_owned();
+        self.is_failing.store(true, Relaxed);
     }
 
-    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Watched> {
         lock(&self.breaker)
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use pricedrop_model::Cause;
+
 use crate::error::Error;
 use crate::files::template_folder;
 use crate::folder::{Listing, Mark};
@@ -51,7 +53,7 @@ impl Host {
         let thread = std::thread::Builder::new()
             .name("plugin-reload".into())
             .spawn(move || follower.run())
-            .map_err(|error| Error::Engine(error.to_string()))?;
+            .map_err(|error| Error::Engine(Cause::of(error)))?;
         Ok(Watching { signals, thread: Some(thread) })
     }
 }

@@ -55,8 +55,8 @@ impl Refusal {
 impl From<ports::Error> for Refusal {
     fn from(error: ports::Error) -> Refusal {
         let remedy = match &error {
-            ports::Error::Unavailable(_) | ports::Error::Moved(_) => "send the request again",
-            ports::Error::Broken(_) => "look at the engine's log and at /readyz",
+            ports::Error::Unavailable(_) | ports::Error::Rebalanced(_) => "send the request again",
+            ports::Error::Fatal(_) => "look at the engine's log and at /readyz",
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
     }

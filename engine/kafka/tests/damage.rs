@@ -72,7 +72,7 @@ async fn nothing_is_taken_over_without_states_that_cannot_be_read() {
     loop {
         assert!(Instant::now() < until, "nobody said that states cannot be read");
         match second.committer.restore().await {
-            Err(Error::Unavailable(why)) if why.contains("records cannot be read") => break,
+            Err(Error::Unavailable(why)) if why.as_str().contains("records cannot be read") => break,
             Ok(restored) => assert!(restored.offsets.is_empty(), "taken over without some of its states"),
             Err(_) => {}
         }

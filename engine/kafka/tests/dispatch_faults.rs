@@ -364,8 +364,8 @@ async fn a_group_that_never_read_a_filled_topic_asks_where_to_start() {
     let mut log = dispatch.notifications(dispatch_rig::dead_letters(&settings));
     let asked = tokio::time::timeout(PATIENCE, async {
         loop {
-            if let Err(Error::Broken(reason)) = log.next_batch(1, 200).await {
-                return reason;
+            if let Err(Error::Fatal(reason)) = log.next_batch(1, 200).await {
+                return reason.to_string();
             }
         }
     });

@@ -12,7 +12,10 @@
 
 pub mod access;
 pub mod archive;
+pub mod backoff;
+pub mod breaker;
 pub mod cache;
+pub mod cause;
 pub mod channel;
 pub mod dead_letter_id;
 pub mod dispatch;
@@ -37,6 +40,7 @@ pub mod time;
 pub mod update;
 pub mod watch;
 
+pub use cause::Cause;
 pub use fan_out::{Cursor, FanOut, FanOutBlock, ReadPath};
 pub use floor::{Floor, LedgerEntry};
 pub use names::{BucketId, Currency, Partition, Position, ProductId, UserId};

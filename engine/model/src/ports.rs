@@ -12,27 +12,36 @@ use async_trait::async_trait;
 use crate::plugin::PolicyIdentity;
 use crate::state::DecodeError;
 use crate::{
-    BucketId, Cursor, FanOutBlock, Floor, Hysteresis, Partition, Position, Price, ProductId, ProductState,
-    Record, Removal, StateKey, UserId, WallTime, Watch, WatchPage,
+    BucketId, Cause, Cursor, FanOutBlock, Floor, Hysteresis, Partition, Position, Price, ProductId,
+    ProductState, Record, Removal, StateKey, UserId, WallTime, Watch, WatchPage,
 };
 
 /// Why a store did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Try again: nothing was lost, nothing was done.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
     /// Do not try again before somebody looked.
-    #[error("{0}")]
-    Broken(String),
+    #[error(transparent)]
+    Fatal(Cause),
     /// Partitions came or went: restore, and go on with those there are now.
-    #[error("{0}")]
-    Moved(String),
+    #[error(transparent)]
+    Rebalanced(Cause),
+}
+
+impl Error {
+    /// Why, whatever a caller can do about it.
+    pub fn into_cause(self) -> Cause {
+        match self {
+            Error::Unavailable(cause) | Error::Fatal(cause) | Error::Rebalanced(cause) => cause,
+        }
+    }
 }
 
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Error {
-        Error::Broken(error.to_string())
+        Error::Fatal(Cause::of(error))
     }
 }
 
@@ -290,17 +299,17 @@ pub struct RejectedRecord {
 }
 
 /// How a commit failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// Nothing happened: commit again.
     #[error("nothing was committed: {0}")]
-    Nothing(String),
+    NotCommitted(#[source] Cause),
     /// It may have happened: restore, and go on from the stored position.
     #[error("the commit's outcome is unknown: {0}")]
-    Unknown(String),
+    Unknown(#[source] Cause),
     /// The work belongs to somebody else now: restore.
     #[error("fenced off: {0}")]
-    Fenced(String),
+    Fenced(#[source] Cause),
 }
 
 /// The heart: the one trait through which the notifier changes the world.

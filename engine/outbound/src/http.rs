@@ -52,7 +52,7 @@ pub(super) async fn send(
         };
         match credential.apply(&call, &mut headers).await {
             Ok(()) => {}
-            Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason)),
+            Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason.to_string())),
             Err(error) => return Ok(Reply::Unanswered(format!("the credential cannot be had: {error}"))),
         }
     }

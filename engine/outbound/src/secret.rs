@@ -35,8 +35,8 @@ impl fmt::Debug for Revealed {
 pub(super) enum Error {
     #[error("the environment variable {0} is not set")]
     NotSet(String),
-    #[error("{}: {error}", path.display())]
-    File { path: PathBuf, error: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
     #[error("{0:?} is empty, too long, or has control characters")]
     Unfit(Secret),
 }
@@ -78,7 +78,7 @@ impl Secrets {
     }
 
     fn read_file(&self, secret: &Secret, path: &Path, form: Form) -> Result<Revealed, Error> {
-        let failed = |error| Error::File { path: path.to_owned(), error };
+        let failed = |source| Error::File { path: path.to_owned(), source };
         let version = version(&fs::metadata(path).map_err(failed)?);
         let mut known = lock(&self.0);
         if let Some((known_version, value)) = known.get(&(path.to_owned(), form))

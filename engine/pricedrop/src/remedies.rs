@@ -12,7 +12,7 @@ pub const SEE_STORE: &str =
 /// What Kafka's adapter says, with a remedy.
 pub fn kafka(error: ports::Error) -> Stopped {
     let remedy = match &error {
-        ports::Error::Broken(_) => "`pricedrop doctor` looks at all of it",
+        ports::Error::Fatal(_) => "`pricedrop doctor` looks at all of it",
         _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
     };
     Stopped::failed(error, remedy)

@@ -4,23 +4,25 @@
 //! A call that was given up may still be carried out, later and after calls
 //! made since: everything sent must be harmless then. Tokens see to that.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pricedrop_model::backoff::Backoff;
+use pricedrop_model::breaker::{Admission, Breaker};
 use pricedrop_model::ports::Error;
+use pricedrop_model::sync::lock;
 use redis::{RedisError, RedisResult};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::breaker::Breaker;
 use super::metrics::Metrics;
 use super::options::Options;
 use super::session::{Servers, Session, is_lost, refusal};
 
 #[derive(Clone)]
 enum Link {
-    Down(Option<Arc<Error>>),
+    Down(Option<Error>),
     Connecting,
     Up(Session),
 }
@@ -32,7 +34,9 @@ pub(super) struct Lane(Arc<Inner>);
 struct Inner {
     servers: Arc<Servers>,
     metrics: Metrics,
-    breaker: Breaker,
+    breaker: Mutex<Breaker>,
+    /// The origin of the breaker's times.
+    started: Instant,
     link: watch::Sender<Link>,
     connections: AtomicU64,
     /// Connections live on the runtime that made the lane, whoever calls.
@@ -44,12 +48,36 @@ enum Failure {
     Refused(u64, RedisError),
 }
 
+impl Inner {
+    /// A call without an outcome holds the others off for one reset timeout at most.
+    fn admits(&self) -> bool {
+        lock(&self.breaker).admit(self.started.elapsed()) == Admission::Admitted
+    }
+
+    fn record_success(&self) {
+        lock(&self.breaker).record_success();
+    }
+
+    /// Whether calls are refused now.
+    fn record_failure(&self) -> bool {
+        lock(&self.breaker).record_failure(self.started.elapsed())
+    }
+}
+
 impl Lane {
     pub(super) fn new(options: &Options, servers: Arc<Servers>, metrics: Metrics, on: Handle) -> Lane {
-        let breaker =
-            Breaker::new(options.breaker_threshold, Duration::from_millis(options.breaker_reset_timeout_ms));
+        let reset_timeout = Backoff::constant(Duration::from_millis(options.breaker_reset_timeout_ms));
+        let breaker = Mutex::new(Breaker::new(options.breaker_threshold, reset_timeout));
         let link = watch::Sender::new(Link::Down(None));
-        Lane(Arc::new(Inner { servers, metrics, breaker, link, connections: AtomicU64::new(0), runtime: on }))
+        Lane(Arc::new(Inner {
+            servers,
+            metrics,
+            breaker,
+            started: Instant::now(),
+            link,
+            connections: AtomicU64::new(0),
+            runtime: on,
+        }))
     }
 
     /// Asks the server, and waits as long as `patience` for its answer.
@@ -65,7 +93,7 @@ impl Lane {
         F: Future<Output = RedisResult<T>>,
     {
         let metrics = &self.0.metrics;
-        if !self.0.breaker.admits(Instant::now()) {
+        if !self.0.admits() {
             metrics.not_tried.inc();
             return Err(Error::Unavailable(
                 "Redis did not answer lately, and is left alone for a while".into(),
@@ -79,7 +107,7 @@ impl Lane {
         match tokio::time::timeout(patience, asked).await {
             Ok(Ok(answer)) => {
                 metrics.answered.inc();
-                self.0.breaker.succeeded();
+                self.0.record_success();
                 Ok(answer)
             }
             Ok(Err(failure)) => {
@@ -89,7 +117,9 @@ impl Lane {
             Err(_) => {
                 metrics.timed_out.inc();
                 self.missed();
-                Err(Error::Unavailable(format!("Redis did not answer within {} ms", patience.as_millis())))
+                Err(Error::Unavailable(
+                    format!("Redis did not answer within {} ms", patience.as_millis()).into(),
+                ))
             }
         }
     }
@@ -97,24 +127,24 @@ impl Lane {
     fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::NoSession(error) => {
-                self.0.breaker.failed(Instant::now());
+                self.0.record_failure();
                 error
             }
             Failure::Refused(number, error) => {
                 if is_lost(&error) {
-                    self.0.breaker.failed(Instant::now());
+                    self.0.record_failure();
                     self.discard(|session| session.number == number);
                 } else {
-                    self.0.breaker.succeeded();
+                    self.0.record_success();
                 }
-                refusal(&error, "Redis")
+                refusal(error, "Redis")
             }
         }
     }
 
     /// A connection on which answers stay out may lead nowhere any more.
     fn missed(&self) {
-        if self.0.breaker.failed(Instant::now()) {
+        if self.0.record_failure() {
             self.discard(|_| true);
         }
     }
@@ -136,7 +166,7 @@ impl Lane {
             let link = links.borrow_and_update().clone();
             match link {
                 Link::Up(session) => return Ok(session),
-                Link::Down(Some(why)) => return Err(copy(&why)),
+                Link::Down(Some(why)) => return Err(why),
                 Link::Down(None) => self.connect_if_down(),
                 Link::Connecting => {}
             }
@@ -162,16 +192,8 @@ impl Lane {
                 if made.is_ok() {
                     lane.metrics.connected.inc();
                 }
-                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(Arc::new(error))), Link::Up));
+                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(error)), Link::Up));
             });
         }
-    }
-}
-
-fn copy(error: &Error) -> Error {
-    match error {
-        Error::Unavailable(why) => Error::Unavailable(why.clone()),
-        Error::Broken(why) => Error::Broken(why.clone()),
-        Error::Moved(why) => Error::Moved(why.clone()),
     }
 }

@@ -163,7 +163,7 @@ fn read_claims(answers: &[String], asked: usize) -> Result<Vec<Claim>, Error> {
     };
     let claims: Option<Vec<Claim>> = answers.iter().map(read).collect();
     let claims = claims.filter(|claims| claims.len() == asked);
-    claims.ok_or_else(|| Error::Broken("Redis holds a lease that is none: do others use our keys?".into()))
+    claims.ok_or_else(|| Error::Fatal("Redis holds a lease that is none: do others use our keys?".into()))
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@
 //! Each has a connection of its own, so that a large shelf holds up no lease.
 //!
 //! Invariant: no call waits longer than its timeout, and a server that does not
-//! answer is soon not waited for at all. Kept by `lane.rs` and `breaker.rs`.
+//! answer is soon not waited for at all. Kept by `lane.rs`.
 //!
 //! Invariant: what is sent may be carried out late, after its caller gave up,
 //! and does no harm then. Every script in `lua/` compares a token before it
@@ -21,7 +21,6 @@
 //! of the server they were written to, and count for that run alone. Leases do
 //! not: an old one is better than none.
 
-mod breaker;
 mod lane;
 mod leases;
 pub mod limits;

@@ -23,7 +23,7 @@ use futures::future::{TryFutureExt as _, try_join_all};
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
-use pricedrop_model::{Partition, WallTime};
+use pricedrop_model::{Cause, Partition, WallTime};
 use redis::Script;
 
 use super::Redis;
@@ -57,7 +57,7 @@ impl RedisRetryIndex {
             .iter()
             .map(serde_json::to_vec)
             .collect::<Result<_, _>>()
-            .map_err(|error| Error::Broken(format!("a retry cannot be written: {error}")))?;
+            .map_err(|error| Error::Fatal(Cause::new("a retry cannot be written", error)))?;
         let done = self.lane.call(self.timeout, |mut session| async move {
             let owner = if rebuilds { rebuilding } else { settled };
             let mut ask = PUT.key(self.names.owner(owned.partition));
@@ -184,7 +184,7 @@ fn rebuilding(token: u64, run: &str) -> String {
 
 fn read(due: i64, body: &[u8]) -> Result<Retry, Error> {
     let retry: Retry = serde_json::from_slice(body)
-        .map_err(|error| Error::Broken(format!("a retry in Redis cannot be read: {error}")))?;
+        .map_err(|error| Error::Fatal(Cause::new("a retry in Redis cannot be read", error)))?;
     Ok(Retry { due: WallTime(due), ..retry })
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::ports::Error;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
@@ -61,15 +62,23 @@ impl Facts {
 }
 
 impl Facts {
-    /// Why it cannot serve us.
-    fn unfit(&self) -> Option<Error> {
+    /// Why the server at this address cannot serve us.
+    fn unfit(&self, address: &Address) -> Option<Error> {
         let major = self.version.split('.').next()?.parse::<u32>().ok()?;
         if major < OLDEST {
-            let what = format!("is version {}: Redis {OLDEST} or later is needed, or Valkey", self.version);
-            return Some(Error::Broken(what));
+            let text = format!(
+                "Redis at {address} is version {}: Redis {OLDEST} or later is needed, or Valkey",
+                self.version
+            );
+            return Some(Error::Fatal(text.into()));
         }
-        let what = "is a replica: name its primary in redis.addresses, too, or promote it";
-        (!self.primary).then(|| Error::Unavailable(what.into()))
+        if self.primary {
+            return None;
+        }
+        let text = format!(
+            "Redis at {address} is a replica: name its primary in redis.addresses, too, or promote it"
+        );
+        Some(Error::Unavailable(text.into()))
     }
 }
 
@@ -86,7 +95,7 @@ impl Servers {
         let client = |address: &Address| Ok((address.clone(), client(address, options)?));
         let clients = options.addresses.iter().map(client).collect::<Result<Vec<_>, Error>>()?;
         if clients.is_empty() {
-            return Err(Error::Broken("no address of Redis is given".into()));
+            return Err(Error::Fatal("no address of Redis is given".into()));
         }
         Ok(Servers { clients, timeout: Duration::from_millis(options.connect_timeout_ms) })
     }
@@ -99,18 +108,17 @@ impl Servers {
         let mut failed = None;
         for (address, client) in &self.clients {
             match tokio::time::timeout(self.timeout, open(client)).await {
-                Err(_) => failed = Some(Error::Unavailable(format!("Redis at {address} does not answer"))),
-                Ok(Err(error)) => failed = Some(refusal(&error, &format!("Redis at {address}"))),
-                Ok(Ok((link, facts))) => match facts.unfit() {
+                Err(_) => {
+                    failed = Some(Error::Unavailable(format!("Redis at {address} does not answer").into()))
+                }
+                Ok(Err(error)) => failed = Some(refusal(error, &format!("Redis at {address}"))),
+                Ok(Ok((link, facts))) => match facts.unfit(address) {
                     None => return Ok(Session { link, run: facts.run, number }),
-                    Some(Error::Broken(why)) => {
-                        failed = Some(Error::Broken(format!("Redis at {address} {why}")));
-                    }
-                    Some(error) => failed = Some(Error::Unavailable(format!("Redis at {address} {error}"))),
+                    unfit => failed = unfit,
                 },
             }
         }
-        Err(failed.unwrap_or_else(|| Error::Broken("no address of Redis is given".into())))
+        Err(failed.unwrap_or_else(|| Error::Fatal("no address of Redis is given".into())))
     }
 }
 
@@ -128,7 +136,7 @@ pub(super) async fn facts(link: &mut MultiplexedConnection) -> Result<Facts, Red
 }
 
 fn client(address: &Address, options: &Options) -> Result<Client, Error> {
-    let wrong = |error: RedisError| Error::Broken(format!("Redis at {address}: {error}"));
+    let wrong = |error: RedisError| Error::Fatal(Cause::new(format!("Redis at {address}"), error));
     let addr = match (address, &options.tls) {
         (Address::Unix(path), _) => ConnectionAddr::Unix(path.clone()),
         (Address::Tcp { host, port }, None) => ConnectionAddr::Tcp(host.clone(), *port),
@@ -164,24 +172,27 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, Error> {
 }
 
 fn pem(path: &Path) -> Result<Vec<u8>, Error> {
-    let text = fs::read(path).map_err(|error| Error::Broken(format!("{}: {error}", path.display())))?;
+    let text = fs::read(path).map_err(|error| Error::Fatal(Cause::new(path.display(), error)))?;
     if !text.windows(11).any(|part| part == b"-----BEGIN ") {
-        return Err(Error::Broken(format!("{}: holds no PEM block", path.display())));
+        return Err(Error::Fatal(format!("{}: holds no PEM block", path.display()).into()));
     }
     Ok(text)
 }
 
 /// What an error of the library means to a caller.
-pub(super) fn refusal(error: &RedisError, whom: &str) -> Error {
+pub(super) fn refusal(error: RedisError, whom: &str) -> Error {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
-            Error::Broken(format!("{whom} does not let us in: {error}"))
+            Error::Fatal(Cause::new(format!("{whom} does not let us in"), error))
         }
-        _ if error.code() == Some("NOAUTH") => Error::Broken(format!("{whom} asks for a password: {error}")),
+        _ if error.code() == Some("NOAUTH") => {
+            Error::Fatal(Cause::new(format!("{whom} asks for a password"), error))
+        }
         ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            Error::Broken(format!("{whom} does not let our user do this, see schema/redis.md: {error}"))
+            let what = format!("{whom} does not let our user do this, see schema/redis.md");
+            Error::Fatal(Cause::new(what, error))
         }
-        _ => Error::Unavailable(format!("{whom}: {error}")),
+        _ => Error::Unavailable(Cause::new(whom, error)),
     }
 }
 

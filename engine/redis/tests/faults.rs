@@ -258,7 +258,7 @@ async fn a_wrong_password_is_said_at_once_and_the_right_one_lets_in() {
         let facts = rig.redis(Options { password, timeout_ms: 10_000, ..Options::default() }).facts().await;
         match facts {
             Ok(facts) => assert!(fits && facts.primary && !facts.run.is_empty(), "{facts:?}"),
-            Err(error) => assert!(!fits && matches!(error, Error::Broken(_)), "{error:?}"),
+            Err(error) => assert!(!fits && matches!(error, Error::Fatal(_)), "{error:?}"),
         }
     }
 }
@@ -339,5 +339,5 @@ async fn the_documented_rights_suffice() {
     assert_eq!(index.waiting(&owned).await.unwrap().by_channel, [("mail".into(), 0)]);
     let stranger = RedisLeases::new(&rig.redis(Options { prefix: "other".into(), ..as_user }));
     let refused = stranger.claim(&key, WallTime(0), WallTime(9)).await.unwrap_err();
-    assert!(matches!(&refused, Error::Broken(why) if why.contains("schema/redis.md")), "{refused:?}");
+    assert!(matches!(&refused, Error::Fatal(why) if why.as_str().contains("schema/redis.md")), "{refused:?}");
 }

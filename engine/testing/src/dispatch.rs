@@ -185,7 +185,7 @@ impl NotificationLog for Reader {
         loop {
             if self.moved() {
                 self.go_back();
-                return Err(Error::Moved("partitions moved, as the test wishes".into()));
+                return Err(Error::Rebalanced("partitions moved, as the test wishes".into()));
             }
             let batch: Vec<_> = {
                 let inner = self.stores.open().await?;

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::ports::Error;
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_AclOperation_t as Operation;
@@ -205,7 +206,7 @@ fn ask<T>(
 
 /// What the broker lets us do with a group; none: it does not say.
 fn group_operations(client: &BaseConsumer<Logged>, group: &str) -> Result<Option<Vec<Operation>>, Error> {
-    let group = CString::new(group).map_err(|error| Error::Broken(error.to_string()))?;
+    let group = CString::new(group).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [group.as_ptr()];
     ask(
         client,
@@ -291,7 +292,7 @@ fn topic_rights<'a>(
 /// # Errors
 /// The cluster is away, or the topic is missing.
 pub(crate) fn topic_id(client: &BaseConsumer<Logged>, topic: &str) -> Result<Option<String>, Error> {
-    let name = CString::new(topic).map_err(|error| Error::Broken(error.to_string()))?;
+    let name = CString::new(topic).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [name.as_ptr()];
     ask(
         client,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
@@ -48,11 +49,9 @@ pub fn accept(
     let mut list = TopicPartitionList::new();
     for partition in &partitions {
         if partition.0 < 0 || partition.0 as usize >= there {
-            return Err(Error::Broken(format!(
-                "{topic} has partitions 0 to {}, not {}",
-                there - 1,
-                partition.0
-            )));
+            return Err(Error::Fatal(
+                format!("{topic} has partitions 0 to {}, not {}", there - 1, partition.0).into(),
+            ));
         }
         list.add_partition(topic, partition.0);
     }
@@ -71,14 +70,17 @@ pub fn accept(
             Accepted::Offset(offset) => offset,
         };
         if offset < low || offset > high {
-            return Err(Error::Broken(format!(
-                "{topic}[{}] has records from {low} to {high}: {offset} is none of them",
-                partition.0
-            )));
+            return Err(Error::Fatal(
+                format!(
+                    "{topic}[{}] has records from {low} to {high}: {offset} is none of them",
+                    partition.0
+                )
+                .into(),
+            ));
         }
         next.push((partition, offset));
     }
-    write(settings, &next).map_err(|refusal| Error::Unavailable(format!("Kafka: {refusal}")))?;
+    write(settings, &next).map_err(|refusal| Error::Unavailable(Cause::new("Kafka", refusal)))?;
     Ok(next)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::ports::Error;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
@@ -83,7 +84,7 @@ struct Found {
 
 fn admin(settings: &Settings) -> Result<AdminClient<Logged>, Error> {
     AdminClient::from_config_and_context(&settings.reader(), Logged::default())
-        .map_err(|error| Error::Broken(format!("the Kafka client: {error}")))
+        .map_err(|error| Error::Fatal(Cause::new("the Kafka client", error)))
 }
 
 fn patience() -> AdminOptions {
@@ -172,7 +173,7 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
         match made {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
-                return Err(Error::Broken(format!("topic {name} was not made: {code}{}", hint(code))));
+                return Err(Error::Fatal(format!("topic {name} was not made: {code}{}", hint(code)).into()));
             }
         }
     }

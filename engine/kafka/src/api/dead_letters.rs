@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, DeadWhat, NewDeadLetter};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
-use pricedrop_model::{Partition, WallTime};
+use pricedrop_model::{Cause, Partition, WallTime};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use crate::client::ack_producer::{AckProducer, Outgoing, answered};
@@ -90,7 +90,7 @@ impl KafkaDeadLetters {
             call(&mut desk)
         };
         let done = tokio::task::spawn_blocking(run).await;
-        done.map_err(|error| Error::Unavailable(format!("reading dead letters: {error}")))?
+        done.map_err(|error| Error::Unavailable(Cause::new("reading dead letters", error)))?
     }
 
     fn outgoing<'a>(&'a self, key: &'a [u8], value: Option<&'a [u8]>) -> Outgoing<'a> {
@@ -110,7 +110,7 @@ impl DeadLetters for KafkaDeadLetters {
         let mut sent = Vec::with_capacity(letters.len());
         for letter in &letters {
             let value = serde_json::to_vec(letter)
-                .map_err(|error| Error::Broken(format!("a dead letter cannot be written: {error}")))?;
+                .map_err(|error| Error::Fatal(Cause::new("a dead letter cannot be written", error)))?;
             sent.push(self.acked.hand_over(self.outgoing(key(letter).as_bytes(), Some(&value))).await?);
         }
         for one in sent {

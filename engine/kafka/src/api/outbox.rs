@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use pricedrop_model::Cause;
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::NotificationReader;
 use pricedrop_model::ports::Error;
@@ -36,7 +37,7 @@ impl KafkaOutbox {
         let (reader, topic) = (self.reader.clone(), self.topic.clone());
         let run = move || call(&mut lock(&reader), &topic);
         let done = tokio::task::spawn_blocking(run).await;
-        done.map_err(|error| Error::Unavailable(format!("reading notifications: {error}")))?
+        done.map_err(|error| Error::Unavailable(Cause::new("reading notifications", error)))?
     }
 }
 

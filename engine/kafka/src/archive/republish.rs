@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
@@ -133,7 +134,7 @@ impl Republisher {
         // A record that fails must not be overtaken by a later one of its product.
         config.set("enable.gapless.guarantee", "true");
         let producer = config.create_with_context(deliveries.clone());
-        let producer = producer.map_err(|error| Error::Broken(format!("the Kafka producer: {error}")))?;
+        let producer = producer.map_err(|error| Error::Fatal(Cause::new("the Kafka producer", error)))?;
         Ok(Republisher {
             topic: topic.to_owned(),
             again: again.map(str::to_owned),
@@ -220,7 +221,7 @@ impl Republisher {
 }
 
 fn refused(refusal: ProducerError) -> Error {
-    Error::Unavailable(format!("Kafka: {refusal}"))
+    Error::Unavailable(Cause::new("Kafka", refusal))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pricedrop_model::Cause;
 use pricedrop_model::Partition;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
 use pricedrop_model::ports::Error;
@@ -37,11 +38,9 @@ pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> R
         let asked = client.fetch_watermarks(topic, partition.0, Duration::from_millis(CALL_MS));
         return asked.map(|(first, _)| first).map_err(away);
     }
-    Err(Error::Broken(format!(
-        "topic {topic} has the partitions 0 to {}, not {}",
-        partitions - 1,
-        partition.0
-    )))
+    Err(Error::Fatal(
+        format!("topic {topic} has the partitions 0 to {}, not {}", partitions - 1, partition.0).into(),
+    ))
 }
 
 /// One topic, shared among the archivers of a group.
@@ -69,7 +68,7 @@ impl KafkaArchiveSource {
         let mut config = settings.reader();
         config.set("enable.partition.eof", "true");
         let consumer = BaseConsumer::from_config_and_context(&config, Logged::default())
-            .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))?;
+            .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))?;
         let (ended, topic) = (BTreeSet::new(), topic.to_owned());
         Ok(KafkaArchiveSource { topic, member, group, trouble: None, consumer, ended, failed: None })
     }
@@ -85,7 +84,7 @@ impl KafkaArchiveSource {
                     self.ended.insert(Partition(partition));
                 }
                 Some(Err(error)) if stops_reading(&error) => {
-                    return Err(Error::Unavailable(format!("{}: {error}", self.topic)));
+                    return Err(Error::Unavailable(Cause::new(&self.topic, error)));
                 }
                 // The client tries the others again by itself.
                 Some(Err(error)) => tracing::debug!(topic = self.topic, %error, "reading for the archive"),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pricedrop_model::Cause;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, Position};
 use rdkafka::ClientContext;
@@ -30,7 +31,7 @@ pub enum SendError {
 
 impl From<SendError> for Error {
     fn from(error: SendError) -> Error {
-        Error::Unavailable(error.to_string())
+        Error::Unavailable(Cause::of(error))
     }
 }
 
@@ -114,7 +115,7 @@ impl AckProducer {
             config.set("message.timeout.ms", ACK_MS.to_string());
         }
         let producer = ThreadedProducer::from_config_and_context(&config, Acks);
-        let refused = |error| Error::Broken(format!("the Kafka producer: {error}"));
+        let refused = |error| Error::Fatal(Cause::new("the Kafka producer", error));
         Ok(AckProducer(Arc::new(producer.map_err(refused)?)))
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use pricedrop_model::Cause;
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use rdkafka::config::FromClientConfigAndContext;
@@ -60,7 +61,7 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     BaseConsumer::from_config_and_context(&config, Logged::default())
-        .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+        .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
 /// The same, but what is not committed counts too, and offsets are those of
@@ -73,7 +74,7 @@ pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Lo
     config.set("isolation.level", "read_uncommitted").set("group.id", group);
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     BaseConsumer::from_config_and_context(&config, Logged::default())
-        .map_err(|error| Error::Broken(format!("the Kafka consumer: {error}")))
+        .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
 /// The partitions of a topic in which something is neither committed nor
@@ -208,7 +209,10 @@ fn read(
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => (partition, at_end),
             Some(Err(error)) if passes_over(&error) => {
-                return Err(Error::Unavailable(format!("{topic}: records cannot be read: {error}")));
+                return Err(Error::Unavailable(Cause::new(
+                    format!("{topic}: records cannot be read"),
+                    error,
+                )));
             }
             Some(Err(error)) => {
                 trouble = Some(error);
@@ -223,10 +227,13 @@ fn read(
         if Instant::now() >= until {
             let why = trouble.map_or_else(String::new, |error| format!(": {error}"));
             let patience_ms = patience.as_millis();
-            return Err(Error::Unavailable(format!(
-                "{topic}: partitions {open:?} were not read as far as they must be: nothing came for \
+            return Err(Error::Unavailable(
+                format!(
+                    "{topic}: partitions {open:?} were not read as far as they must be: nothing came for \
                  {patience_ms} ms{why}"
-            )));
+                )
+                .into(),
+            ));
         }
     }
     consumer.unassign().map_err(away)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use pricedrop_model::Cause;
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -73,17 +74,17 @@ pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str
             if RDKafkaErrorCode::from(code) != RDKafkaErrorCode::UnknownTopicOrPartition =>
         {
             let code = RDKafkaErrorCode::from(code);
-            Err(Error::Unavailable(format!("topic {topic}: {code}")))
+            Err(Error::Unavailable(format!("topic {topic}: {code}").into()))
         }
-        _ => Err(Error::Unavailable(format!(
-            "topic {topic} is missing: make it with `pricedrop topics apply`"
-        ))),
+        _ => Err(Error::Unavailable(
+            format!("topic {topic} is missing: make it with `pricedrop topics apply`").into(),
+        )),
     }
 }
 
 /// Everything the library says of a cluster that does not answer.
 pub(crate) fn away(error: KafkaError) -> Error {
-    Error::Unavailable(format!("Kafka: {error}"))
+    Error::Unavailable(Cause::new("Kafka", error))
 }
 
 /// An error of a client with its cause: the error alone says no more than that
@@ -95,7 +96,7 @@ pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> 
         let _ = client.poll(Duration::from_millis(ROOM_POLL_MS));
     }
     match client.context().failed().as_ref() {
-        Some(why) => Error::Unavailable(format!("Kafka: {error}: {why}")),
+        Some(why) => Error::Unavailable(Cause::quoting(format!("Kafka: {error}: {why}"), error)),
         None => away(error),
     }
 }

@@ -73,11 +73,14 @@ impl<'a> Dispatcher<'a> {
             (None, Some(Start::Earliest)) => Ok(low),
             (None, _) if self.was_read(partition)? => again("the group's offset expired, or was deleted"),
             (None, Some(Start::Latest)) => Ok(high),
-            (None, None) => Err(Error::Broken(format!(
-                "group {} reads {topic} for the first time, and it holds notifications already: say where to \
-                 start with stream.start = \"latest\" or \"earliest\"",
-                self.group
-            ))),
+            (None, None) => Err(Error::Fatal(
+                format!(
+                    "group {} reads {topic} for the first time, and it holds notifications already: say where \
+                     to start with stream.start = \"latest\" or \"earliest\"",
+                    self.group
+                )
+                .into(),
+            )),
         }
     }
 

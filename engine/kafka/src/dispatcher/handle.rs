@@ -77,7 +77,7 @@ impl Handle {
     }
 
     async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<(), Error> {
-        let ended = || Error::Broken("the dispatcher's worker ended".into());
+        let ended = || Error::Fatal("the dispatcher's worker ended".into());
         let (answer, answered) = oneshot::channel();
         self.requests.send(request(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?

@@ -200,13 +200,15 @@ impl Ledger {
                     if !self.drop_lost() {
                         return Err(Error::Unavailable(reason));
                     }
-                    why = reason;
+                    why = reason.to_string();
                 }
                 // Whatever became of it, the same again makes it so.
-                Err(CommitError::Nothing(reason) | CommitError::Unknown(reason)) => why = reason,
+                Err(CommitError::NotCommitted(reason) | CommitError::Unknown(reason)) => {
+                    why = reason.to_string()
+                }
             }
         }
-        Err(Error::Unavailable(why))
+        Err(Error::Unavailable(why.into()))
     }
 
     /// What of these writes concerns partitions of ours.

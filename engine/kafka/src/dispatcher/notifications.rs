@@ -40,7 +40,7 @@ impl KafkaNotifications {
         self.ready.clear();
         self.dead.clear();
         self.handle.go_back().await?;
-        Err(Error::Moved("partitions of the notifications went away".into()))
+        Err(Error::Rebalanced("partitions of the notifications went away".into()))
     }
 
     fn take_in(&mut self, records: Vec<Record>) {
@@ -87,7 +87,7 @@ impl NotificationLog for KafkaNotifications {
                 return Ok(self.ready.drain(..count).collect());
             }
             if let Some(reason) = self.handle.view.broken() {
-                return Err(Error::Broken(reason));
+                return Err(Error::Fatal(reason.into()));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

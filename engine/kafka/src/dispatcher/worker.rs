@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_model::sync::lock;
+use pricedrop_model::{Cause, Partition};
 use tokio::sync::mpsc;
 
 use crate::client::token::fresh_token;
@@ -75,7 +75,7 @@ impl Worker {
     ) -> Result<T, Error> {
         let ledger = self.ledger.clone();
         let done = tokio::task::spawn_blocking(move || call(&mut lock(&ledger))).await;
-        done.map_err(|error| Error::Broken(format!("the dispatcher's worker: {error}")))?
+        done.map_err(|error| Error::Fatal(Cause::new("the dispatcher's worker", error)))?
     }
 
     /// Takes over what came, after the dispatcher can know of what went.
@@ -121,15 +121,15 @@ impl Worker {
     fn complain(&self, error: Option<Error>) {
         match error {
             None => {}
-            Some(Error::Broken(reason)) => {
-                tracing::error!(reason, "the dispatcher's partitions are not served");
-                *lock(&self.view.broken) = Some(reason);
+            Some(Error::Fatal(reason)) => {
+                tracing::error!(%reason, "the dispatcher's partitions are not served");
+                *lock(&self.view.broken) = Some(reason.to_string());
             }
-            Some(Error::Moved(reason)) => {
-                tracing::info!(reason, "partitions moved while they were taken over")
+            Some(Error::Rebalanced(reason)) => {
+                tracing::info!(%reason, "partitions moved while they were taken over")
             }
             Some(Error::Unavailable(reason)) => {
-                tracing::warn!(reason, "partitions of notifications wait to be taken over");
+                tracing::warn!(%reason, "partitions of notifications wait to be taken over");
             }
         }
     }
@@ -172,8 +172,8 @@ impl Worker {
         for answer in answers {
             let done = match &written {
                 Ok(()) => Ok(()),
-                Err(Error::Broken(reason)) => Err(Error::Broken(reason.clone())),
-                Err(Error::Unavailable(reason) | Error::Moved(reason)) => {
+                Err(Error::Fatal(reason)) => Err(Error::Fatal(reason.clone())),
+                Err(Error::Unavailable(reason) | Error::Rebalanced(reason)) => {
                     Err(Error::Unavailable(reason.clone()))
                 }
             };

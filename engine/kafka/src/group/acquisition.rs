@@ -189,11 +189,14 @@ impl<O: Owner> Acquisition<'_, O> {
         for topic in self.owner.topics_by_partition() {
             let count = partitions_of(reader, topic)?;
             if count != expected {
-                return Err(Error::Broken(format!(
-                    "{topic} has {count} partitions and {} has {expected}: they must be as many; \
+                return Err(Error::Fatal(
+                    format!(
+                        "{topic} has {count} partitions and {} has {expected}: they must be as many; \
                      `pricedrop topics check` says what to do",
-                    self.member.topic()
-                )));
+                        self.member.topic()
+                    )
+                    .into(),
+                ));
             }
         }
         Ok(expected)
@@ -212,8 +215,8 @@ impl<O: Owner> Acquisition<'_, O> {
         let fence = Fence { member: self.member, held, offsets };
         let written = self.transactions.commit_records(&fence, self.owner.topic(), &mut records);
         written.map_err(|error| match error {
-            CommitError::Fenced(why) => Error::Moved(why),
-            CommitError::Nothing(why) | CommitError::Unknown(why) => Error::Unavailable(why),
+            CommitError::Fenced(why) => Error::Rebalanced(why),
+            CommitError::NotCommitted(why) | CommitError::Unknown(why) => Error::Unavailable(why),
         })
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::{lock, try_lock};
-use pricedrop_model::{Partition, Record};
+use pricedrop_model::{Cause, Partition, Record};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -68,7 +68,7 @@ impl GroupConsumer {
     /// # Errors
     /// The configuration is refused.
     pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<GroupConsumer, Error> {
-        let refused = |error: KafkaError| Error::Broken(format!("the Kafka consumer: {error}"));
+        let refused = |error: KafkaError| Error::Fatal(Cause::new("the Kafka consumer", error));
         let context = Group::of(topic);
         let consumer = BaseConsumer::from_config_and_context(&settings.member(group), context);
         let consumer = Arc::new(consumer.map_err(refused)?);
@@ -82,7 +82,7 @@ impl GroupConsumer {
             std::thread::Builder::new().name("kafka-events".into()).spawn(run)
         };
         let events =
-            events.map_err(|error| Error::Broken(format!("no thread for Kafka's events: {error}")))?;
+            events.map_err(|error| Error::Fatal(Cause::new("no thread for Kafka's events", error)))?;
         let untold = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
         Ok(GroupConsumer {
             topic: topic.to_owned(),
@@ -113,7 +113,9 @@ impl GroupConsumer {
     pub fn unmoved_since(&self, version: u64) -> Result<(), Error> {
         match self.version() == version {
             true => Ok(()),
-            false => Err(Error::Moved(format!("partitions of {} came or went meanwhile", self.topic))),
+            false => {
+                Err(Error::Rebalanced(format!("partitions of {} came or went meanwhile", self.topic).into()))
+            }
         }
     }
 

@@ -15,8 +15,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pricedrop_model::Partition;
 use pricedrop_model::ports::{CommitError, Error};
+use pricedrop_model::{Cause, Partition};
 
 use crate::client::queries::GroupOffset;
 use crate::client::raw::{GroupMetadata, ProducerError, RawProducer, Records};
@@ -83,7 +83,7 @@ impl Transactions {
         if self.producer.is_some() {
             return Ok(());
         }
-        let broken = |error: ProducerError| Error::Broken(format!("the Kafka producer: {error}"));
+        let broken = |error: ProducerError| Error::Fatal(Cause::new("the Kafka producer", error));
         if !self.delivery.is_exact() {
             self.producer = Some(RawProducer::new(&self.settings.batching()).map_err(broken)?);
             self.may_have_hanging = false;
@@ -91,7 +91,7 @@ impl Transactions {
         }
         let producer = RawProducer::new(&self.settings.transactional(&self.id)).map_err(broken)?;
         producer.init_transactions(Duration::from_millis(INIT_MS)).map_err(|error| {
-            Error::Unavailable(format!("Kafka does not begin transactions of {}: {error}", self.id))
+            Error::Unavailable(format!("Kafka does not begin transactions of {}: {error}", self.id).into())
         })?;
         self.producer = Some(producer);
         self.may_have_hanging = true;
@@ -119,7 +119,8 @@ impl Transactions {
         self.prepare()?;
         let Some(producer) = self.producer.as_ref().filter(|_| self.may_have_hanging) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
-        let away = |refusal: ProducerError| Error::Unavailable(format!("ending what may be open: {refusal}"));
+        let away =
+            |refusal: ProducerError| Error::Unavailable(Cause::new("ending what may be open", refusal));
         let fence = Fence { member, held, offsets: &ending.offsets };
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
         let fenced = member.fenced(held, |group| {
@@ -137,13 +138,13 @@ impl Transactions {
         touched.map_err(away)?;
         match fenced {
             Ok(Ok(())) => self.may_have_hanging = false,
-            Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Moved(why)),
-            Ok(Err(Failed::Before(error))) => return Err(Error::Unavailable(error.to_string())),
+            Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Rebalanced(why)),
+            Ok(Err(Failed::Before(error))) => return Err(Error::Unavailable(error.to_string().into())),
             Ok(Err(Failed::Unknown(why))) => {
                 self.producer = None;
-                return Err(Error::Unavailable(why));
+                return Err(Error::Unavailable(why.into()));
             }
-            Err(not_ours) => return Err(Error::Moved(not_ours.to_string())),
+            Err(not_ours) => return Err(Error::Rebalanced(not_ours.to_string().into())),
         }
         Ok(())
     }
@@ -172,9 +173,11 @@ impl Transactions {
             Ok(()) => return Ok(()),
             Err(Failed::Before(error)) => match producer.abort(wait) {
                 Ok(()) => (error, false),
-                Err(refusal) => (CommitError::Unknown(format!("{error}; not aborted: {refusal}")), true),
+                Err(refusal) => {
+                    (CommitError::Unknown(format!("{error}; not aborted: {refusal}").into()), true)
+                }
             },
-            Err(Failed::Unknown(text)) => (CommitError::Unknown(text), true),
+            Err(Failed::Unknown(text)) => (CommitError::Unknown(text.into()), true),
         };
         if give_up {
             self.producer = None;
@@ -235,7 +238,7 @@ fn transact(
     match fenced {
         Ok(done) => done,
         Err(error @ (NotOurs::Moved(_) | NotOurs::NoMember)) => {
-            Err(Failed::Before(CommitError::Fenced(error.to_string())))
+            Err(Failed::Before(CommitError::Fenced(error.to_string().into())))
         }
     }
 }
@@ -250,15 +253,15 @@ fn deliver(
     wait: Duration,
     mut fill: impl FnMut(&RawProducer, Part) -> Result<(), ProducerError>,
 ) -> Result<(), CommitError> {
-    let unknown = |refusal: ProducerError| CommitError::Unknown(refusal.to_string());
+    let unknown = |refusal: ProducerError| CommitError::Unknown(refusal.to_string().into());
     let mut write = |part| fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown);
     write(Part::Told)?;
     write(Part::Removed)?;
     let fenced = fence.member.fenced(fence.held, |_| {
         write(Part::Remembered)?;
-        fence.member.commit(fence.offsets).map_err(|error| CommitError::Unknown(error.to_string()))
+        fence.member.commit(fence.offsets).map_err(|error| CommitError::Unknown(error.to_string().into()))
     });
-    fenced.unwrap_or_else(|not_ours| Err(CommitError::Fenced(not_ours.to_string())))
+    fenced.unwrap_or_else(|not_ours| Err(CommitError::Fenced(not_ours.to_string().into())))
 }
 
 fn send_offsets(
@@ -302,7 +305,7 @@ fn before(refusal: ProducerError) -> Failed {
         return Failed::Unknown(refusal.to_string());
     }
     Failed::Before(match refusal.is_stale_member() {
-        true => CommitError::Fenced(refusal.to_string()),
-        false => CommitError::Nothing(refusal.to_string()),
+        true => CommitError::Fenced(refusal.to_string().into()),
+        false => CommitError::NotCommitted(refusal.to_string().into()),
     })
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
+use pricedrop_model::{Cause, Partition};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
@@ -201,7 +201,7 @@ impl Owner for Notifier<'_> {
                 Entry::State(key, bytes) => {
                     let at = stored.states.store(&key, bytes).map_err(|error| {
                         let place = format!("{topic}[{}] at offset {}", line.partition.0, line.offset);
-                        Error::Broken(format!("{place}, product {}: {error}", key.product))
+                        Error::Fatal(Cause::new(format!("{place}, product {}", key.product), error))
                     })?;
                     if self.options.prices.is_some() {
                         stored.latest.add(key, at);
@@ -252,12 +252,12 @@ impl Notifier<'_> {
                 Start::Earliest => low,
                 Start::Latest => high,
             }),
-            _ => Err(Error::Broken(format!(
+            _ => Err(Error::Fatal(format!(
                 "group {} reads {}[{}] for the first time, and it holds records already: say where to start with \
                  stream.start = \"latest\" or \"earliest\", and what the first price of a product does with \
                  rules.first_price = \"notify\" or \"baseline\"",
                 settings.group, settings.topics.prices, partition.0
-            ))),
+            ).into())),
         }
     }
 
@@ -277,7 +277,7 @@ impl Notifier<'_> {
         match then.into_iter().find(|then| *then != now) {
             Some(then) => {
                 let (what, remedy) = words_for_outgrown(then, now);
-                Err(Error::Broken(format!("{} {what}: {remedy}", settings.topics.prices)))
+                Err(Error::Fatal(format!("{} {what}: {remedy}", settings.topics.prices).into()))
             }
             None => Ok(()),
         }

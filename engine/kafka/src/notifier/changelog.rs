@@ -49,10 +49,13 @@ pub fn write_key(out: &mut Vec<u8>, currency: Currency, product: &ProductId) {
 /// It is none of ours.
 pub fn read_line<'l>(topic: &str, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
     read(line.partition, line.key, line.value).map_err(|why| {
-        Error::Broken(format!(
-            "{topic}[{}] holds {why} at offset {}: is it really the topic of product states?",
-            line.partition.0, line.offset
-        ))
+        Error::Fatal(
+            format!(
+                "{topic}[{}] holds {why} at offset {}: is it really the topic of product states?",
+                line.partition.0, line.offset
+            )
+            .into(),
+        )
     })
 }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use pricedrop_model::notification::Renderer;
 use pricedrop_model::ports::{Commit, CommitError, Committer, Error, PriceRow, RejectedRecord, Restored};
 use pricedrop_model::sync::lock;
-use pricedrop_model::{Partition, ProductId, ProductState, StateKey};
+use pricedrop_model::{Cause, Partition, ProductId, ProductState, StateKey};
 use tokio::sync::oneshot;
 
 use crate::client::queries::GroupOffset;
@@ -80,7 +80,7 @@ const GONE: &str = "the worker's thread ended";
 #[async_trait]
 impl Committer for KafkaCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
-        self.ask(Request::Restore).await.unwrap_or_else(|| Err(Error::Broken(GONE.into())))
+        self.ask(Request::Restore).await.unwrap_or_else(|| Err(Error::Fatal(GONE.into())))
     }
 
     async fn load(
@@ -91,8 +91,7 @@ impl Committer for KafkaCommitter {
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
             let session = shared.sessions.get(*partition);
-            let session =
-                session.ok_or_else(|| Error::Moved(format!("partition {} went away", partition.0)))?;
+            let session = session.ok_or_else(|| Error::Rebalanced(went_away(*partition)))?;
             states.extend(session.kept.states.of(*partition, product)?);
         }
         Ok(states)
@@ -227,7 +226,7 @@ impl Worker {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
         let epochs = lock(&self.shared).sessions.epochs_of(touched);
-        epochs.map_err(|gone| CommitError::Fenced(format!("partition {} went away", gone.0)))
+        epochs.map_err(|partition| CommitError::Fenced(went_away(partition)))
     }
 
     fn remember(&self, states: Vec<Encoded>, offsets: &[(Partition, i64)]) {
@@ -254,6 +253,10 @@ impl Worker {
             prices.show(rows);
         }
     }
+}
+
+fn went_away(partition: Partition) -> Cause {
+    format!("partition {} went away", partition.0).into()
 }
 
 /// A state with nothing in it is stored as none.

@@ -50,7 +50,7 @@ impl UpdateSource for KafkaSource {
         loop {
             let records = self.member.read(most);
             if let Some(why) = self.moved() {
-                return Err(Error::Moved(why));
+                return Err(Error::Rebalanced(why.into()));
             }
             let left = until.saturating_duration_since(Instant::now());
             if !records.is_empty() || left.is_zero() {

@@ -98,7 +98,7 @@ pub async fn patiently<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> T 
     loop {
         match call().await {
             Ok(value) => return value,
-            Err(Error::Broken(reason)) => panic!("{reason}"),
+            Err(Error::Fatal(reason)) => panic!("{reason}"),
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -159,7 +159,7 @@ macro_rules! ask {
         loop {
             match $call.await {
                 Ok(value) => break value,
-                Err(Error::Broken(reason)) => panic!("{reason}"),
+                Err(Error::Fatal(reason)) => panic!("{reason}"),
                 Err(_) => {
                     let _ =
                         tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await;
@@ -200,7 +200,7 @@ impl Office {
         while !*stop.borrow() {
             let batch = match self.log.next_batch(50, 100).await {
                 Ok(batch) => batch,
-                Err(Error::Broken(reason)) => panic!("{reason}"),
+                Err(Error::Fatal(reason)) => panic!("{reason}"),
                 Err(_) => continue,
             };
             let mut next: BTreeMap<Partition, i64> = BTreeMap::new();

@@ -76,7 +76,7 @@ impl Rig {
             match self.committer.restore().await {
                 Ok(restored) if restored.offsets.len() == partitions => return restored,
                 Ok(_) => {}
-                Err(error @ (Error::Moved(_) | Error::Unavailable(_))) => why = Some(error),
+                Err(error @ (Error::Rebalanced(_) | Error::Unavailable(_))) => why = Some(error),
                 Err(error) => panic!("{error}"),
             }
             // Wakes with the next rebalance.
@@ -92,7 +92,7 @@ impl Rig {
         loop {
             assert!(Instant::now() < until, "nothing was refused");
             match self.committer.restore().await {
-                Err(Error::Broken(why)) => return why,
+                Err(Error::Fatal(why)) => return why,
                 Ok(_) | Err(_) => {}
             }
             let _ = self.source.next_batch(1, 100).await;
@@ -123,7 +123,7 @@ impl Rig {
             assert!(Instant::now() < until, "the commit never came through");
             match self.committer.commit(commit(offset)).await {
                 Ok(()) => return offset + 1,
-                Err(CommitError::Nothing(_)) => {}
+                Err(CommitError::NotCommitted(_)) => {}
                 Err(CommitError::Unknown(_) | CommitError::Fenced(_)) => {
                     let next = self.own(1).await.offsets[0].1;
                     if next > offset {

@@ -66,7 +66,7 @@ impl Bound {
                 let private = call.secrets.read_text(private_key)?;
                 let keys = (private.reveal(), public_key.as_str());
                 let value = self.audiences.authorization(call.url, keys, subject, call.epoch_s);
-                set(headers, AUTHORIZATION, &value.map_err(Error::Unavailable)?)
+                set(headers, AUTHORIZATION, &value.map_err(|reason| Error::Unavailable(reason.into()))?)
             }
             CredentialScheme::AwsSigv4 { .. } => apply_sigv4(call, &self.scheme, headers),
             CredentialScheme::Oauth2 { .. }
@@ -91,11 +91,12 @@ impl Bound {
     fn permit(&self, url: &Url) -> Result<(), Error> {
         let host = url.host_str().unwrap_or_default();
         let reach = self.hosts.permit(url);
-        let reach = reach.ok_or_else(|| Error::Refused(format!("the credential is not for {host}")))?;
+        let reach =
+            reach.ok_or_else(|| Error::Refused(format!("the credential is not for {host}").into()))?;
         let signs_only =
             matches!(self.scheme, CredentialScheme::Hmac { .. } | CredentialScheme::StandardWebhooks { .. });
         if url.scheme() == "http" && reach == Reach::Public && !signs_only {
-            return Err(Error::Refused(format!("the credential would go to {host} in the clear")));
+            return Err(Error::Refused(format!("the credential would go to {host} in the clear").into()));
         }
         Ok(())
     }
@@ -115,10 +116,10 @@ async fn issue(call: &Call<'_>, scheme: &CredentialScheme) -> Result<Issued, Err
         }
         CredentialScheme::Apns { key, key_id, team_id } => {
             let key = call.secrets.read_text(key)?;
-            let key = jwt::ec_key(key.reveal()).map_err(Error::Unavailable)?;
+            let key = jwt::ec_key(key.reveal()).map_err(|reason| Error::Unavailable(reason.into()))?;
             let header = json!({"alg": "ES256", "kid": key_id});
             let token = jwt::es256(&key, &header, &json!({"iss": team_id, "iat": call.epoch_s}));
-            let token = format!("bearer {}", token.map_err(Error::Unavailable)?);
+            let token = format!("bearer {}", token.map_err(|reason| Error::Unavailable(reason.into()))?);
             Ok(Issued { token, lifetime: Duration::from_secs(APNS_TOKEN_S) })
         }
         _ => Err(Error::Refused("the credential has no token".into())),
@@ -147,7 +148,7 @@ fn apply_webhooks(call: &Call<'_>, keys: &[Secret], headers: &mut HeaderMap) -> 
     for key in keys {
         let key = call.secrets.read(key)?;
         let signature = webhooks::sign(key.reveal(), call.key, &timestamp, call.body);
-        signatures.push(signature.map_err(Error::Unavailable)?);
+        signatures.push(signature.map_err(|reason| Error::Unavailable(reason.into()))?);
     }
     set(headers, HeaderName::from_static("webhook-id"), call.key)?;
     set(headers, HeaderName::from_static("webhook-timestamp"), &timestamp)?;
@@ -184,11 +185,11 @@ fn apply_sigv4(call: &Call<'_>, scheme: &CredentialScheme, headers: &mut HeaderM
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Error> {
-    HeaderName::try_from(name).map_err(|_| Error::Refused(format!("{name:?} is no header name")))
+    HeaderName::try_from(name).map_err(|_| Error::Refused(format!("{name:?} is no header name").into()))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Error> {
-    let unfit = |_| Error::Refused(format!("the credential does not fit into the header {name}"));
+    let unfit = |_| Error::Refused(format!("the credential does not fit into the header {name}").into());
     let mut value = HeaderValue::try_from(value).map_err(unfit)?;
     value.set_sensitive(true);
     headers.insert(name, value);

@@ -62,7 +62,7 @@ impl TokenCache {
             return Ok(held.token);
         }
         if let Some((_, reason)) = failure.as_ref().filter(|(at, _)| *at > asked_at) {
-            return Err(Error::Unavailable(reason.clone()));
+            return Err(Error::Unavailable(reason.clone().into()));
         }
         let issued = tokio::time::timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(late()));
         match (issued, valid) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pricedrop_model::Cause;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
@@ -69,7 +70,7 @@ pub(super) async fn client_credentials(call: &Call<'_>, client: Client<'_>) -> R
 
 /// Requests a token with a JWT signed by the service account.
 pub(super) async fn service_account(call: &Call<'_>, key: &str, scopes: &[String]) -> Result<Issued, Error> {
-    let bad = |what: &str| Error::Unavailable(format!("the service account's key file {what}"));
+    let bad = |what: &str| Error::Unavailable(format!("the service account's key file {what}").into());
     let key: KeyFile = serde_json::from_str(key).map_err(|_| bad("is no JSON with its keys"))?;
     let claims = json!({
         "iss": key.client_email, "scope": scopes.join(" "), "aud": key.token_uri,
@@ -90,19 +91,21 @@ async fn request(
     form: &[(&str, &str)],
     authorization: Option<String>,
 ) -> Result<Issued, Error> {
-    let (url, reach) = token_url(call.hosts, url).map_err(Error::Unavailable)?;
+    let (url, reach) = token_url(call.hosts, url).map_err(|reason| Error::Unavailable(reason.into()))?;
     let mut request = call.clients.of(reach).post(url).body(form_body(form));
     request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(value) = authorization {
         request = request.header(AUTHORIZATION, value);
     }
     let failed = |error: reqwest::Error| {
-        Error::Unavailable(format!("the token request: {}", crate::clients::describe(&error)))
+        let text = format!("the token request: {}", crate::clients::describe(&error));
+        // The URL may be a secret.
+        Error::Unavailable(Cause::quoting(text, error.without_url()))
     };
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     if !status.is_success() {
-        return Err(Error::Unavailable(format!("the token server answered {}", status.as_u16())));
+        return Err(Error::Unavailable(format!("the token server answered {}", status.as_u16()).into()));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {

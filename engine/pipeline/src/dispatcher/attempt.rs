@@ -1,12 +1,13 @@
 //! One attempt: send, classify the reply, and send up to three follow-ups.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pricedrop_model::dispatch::{Channel, Classification, Message, Outgoing, Reply, SendError, SendRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::backoff::{defer, failed, jitter_ms};
+use super::backoff::{defer, failed, spread_ms};
 use super::breaker::{self, Admission};
 use super::classification::standard;
 use super::classifier::Classifier;
@@ -85,7 +86,7 @@ impl Attempt {
         }
         let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
         if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {
-            let spread = jitter_ms(shared.options.backoff_initial_ms);
+            let spread = spread_ms(Duration::from_millis(shared.options.backoff_initial_ms));
             return Err(self.defer(later(until, spread), &format!("waiting for {provider} to recover")));
         }
         let request = SendRequest {

@@ -1,6 +1,9 @@
 //! What becomes of a delivery that failed or has to wait.
 
+use std::time::Duration;
+
 use pricedrop_model::WallTime;
+use pricedrop_model::backoff::{Backoff, jitter};
 
 use super::job::{Job, Outcome};
 use super::options::{Options, later};
@@ -55,17 +58,19 @@ fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallT
 /// limit, with a little jitter behind it.
 fn wait_ms(options: &Options, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
     match retry_after_ms {
-        Some(ms) => ms.min(options.retry_after_max_ms) + jitter_ms(options.backoff_initial_ms),
+        Some(ms) => {
+            ms.min(options.retry_after_max_ms) + spread_ms(Duration::from_millis(options.backoff_initial_ms))
+        }
         None => {
-            let doubled = options.backoff_initial_ms.saturating_mul(1 << (attempt - 1).min(40));
-            jitter_ms(doubled.min(options.backoff_max_ms))
+            let backoff = Backoff::from_millis(options.backoff_initial_ms, options.backoff_max_ms);
+            spread_ms(backoff.pause(attempt - 1))
         }
     }
 }
 
 /// Anything from nothing to this.
-pub(super) fn jitter_ms(most: u64) -> u64 {
-    rand::random_range(0..=most)
+pub(super) fn spread_ms(longest: Duration) -> u64 {
+    jitter(longest, rand::random()).as_millis() as u64
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use pricedrop_model::WallTime;
+use pricedrop_model::backoff::Backoff;
+use pricedrop_model::breaker::{self, Breaker};
 use pricedrop_model::dispatch::{Access, Outgoing, Reply};
 use pricedrop_model::sync::lock;
-
-use super::options::later;
 
 /// Most providers remembered as failing; beyond, new ones are not watched.
 const PROVIDERS: usize = 4_096;
@@ -24,14 +25,6 @@ pub enum State {
     HalfOpen,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Breaker {
-    failures: u32,
-    /// Since the breaker opened, or its probe was let through.
-    until: Option<WallTime>,
-    probing: bool,
-}
-
 /// Whether to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -41,30 +34,26 @@ pub(super) enum Admission {
 }
 
 /// The breakers of all providers that fail; a healthy provider has none.
-#[derive(Default)]
 pub(super) struct Breakers {
     failing: Mutex<HashMap<String, Breaker>>,
-    failures: u32,
-    open_ms: u64,
+    /// What a provider begins with.
+    closed: Breaker,
 }
 
 impl Breakers {
-    pub(super) fn new(failures: u32, open_ms: u64) -> Breakers {
-        Breakers { failing: Mutex::default(), failures: failures.max(1), open_ms }
+    pub(super) fn new(threshold: u32, reset_timeout_ms: u64) -> Breakers {
+        let reset_timeout = Backoff::constant(Duration::from_millis(reset_timeout_ms));
+        Breakers { failing: Mutex::default(), closed: Breaker::new(threshold, reset_timeout) }
     }
 
     /// Whether a request to this provider may be sent now.
     pub(super) fn admit(&self, provider: &str, now: WallTime) -> Admission {
         let mut failing = self.lock();
         let Some(breaker) = failing.get_mut(provider) else { return Admission::Send };
-        let Some(until) = breaker.until else { return Admission::Send };
-        // A clock that was set back must not hold a provider for longer.
-        if now < until && until <= later(now, self.open_ms) {
-            return Admission::Wait(until);
+        match breaker.admit(since_epoch(now)) {
+            breaker::Admission::Admitted => Admission::Send,
+            breaker::Admission::RefusedUntil(until) => Admission::Wait(wall_time(until)),
         }
-        breaker.probing = true;
-        breaker.until = Some(later(now, self.open_ms));
-        Admission::Send
     }
 
     /// Tells how a request went.
@@ -77,21 +66,16 @@ impl Breakers {
         if failing.len() >= PROVIDERS && !failing.contains_key(provider) {
             return;
         }
-        let fresh = Breaker { failures: 0, until: None, probing: false };
-        let breaker = failing.entry(provider.to_owned()).or_insert(fresh);
-        breaker.failures = breaker.failures.saturating_add(1);
-        breaker.probing = false;
-        if breaker.failures >= self.failures {
-            breaker.until = Some(later(now, self.open_ms));
-        }
+        let breaker = failing.entry(provider.to_owned()).or_insert(self.closed);
+        breaker.record_failure(since_epoch(now));
     }
 
     /// Every failing provider with its state.
     pub(super) fn states(&self) -> Vec<(String, State)> {
-        let state = |breaker: &Breaker| match (breaker.until, breaker.probing) {
-            (None, _) => State::Failing,
-            (Some(_), true) => State::HalfOpen,
-            (Some(_), false) => State::Open,
+        let state = |breaker: &Breaker| match breaker.state() {
+            breaker::State::Closed { .. } => State::Failing,
+            breaker::State::HalfOpen { .. } => State::HalfOpen,
+            breaker::State::Open { .. } => State::Open,
         };
         let mut states: Vec<_> =
             self.lock().iter().map(|(provider, breaker)| (provider.clone(), state(breaker))).collect();
@@ -102,6 +86,14 @@ impl Breakers {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Breaker>> {
         lock(&self.failing)
     }
+}
+
+fn since_epoch(time: WallTime) -> Duration {
+    Duration::from_millis(u64::try_from(time.0).unwrap_or(0))
+}
+
+fn wall_time(since_epoch: Duration) -> WallTime {
+    WallTime(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The provider a message goes to: its channel and host.

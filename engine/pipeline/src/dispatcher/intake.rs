@@ -61,17 +61,17 @@ impl Intake {
     async fn read(&mut self, most: usize) -> Result<Vec<(Position, Notification)>, Stopped> {
         match self.log.next_batch(most, self.shared.options.poll_ms).await {
             Ok(batch) => Ok(batch),
-            Err(ports::Error::Moved(reason)) => {
-                tracing::info!(reason, "going on with the partitions there are now");
+            Err(ports::Error::Rebalanced(reason)) => {
+                tracing::info!(%reason, "going on with the partitions there are now");
                 self.forget();
                 Ok(Vec::new())
             }
             Err(ports::Error::Unavailable(reason)) => {
-                tracing::warn!(reason, "the notifications are away; they will be asked for again");
+                tracing::warn!(%reason, "the notifications are away; they will be asked for again");
                 tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 Ok(Vec::new())
             }
-            Err(ports::Error::Broken(reason)) => {
+            Err(ports::Error::Fatal(reason)) => {
                 self.shared.fail(reason);
                 Err(Stopped)
             }
@@ -197,11 +197,11 @@ pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Re
             Ok(())
         }
         // The next commit says the same and more.
-        Err(ports::Error::Unavailable(reason) | ports::Error::Moved(reason)) => {
-            tracing::warn!(reason, "offsets were not committed");
+        Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
+            tracing::warn!(%reason, "offsets were not committed");
             Ok(())
         }
-        Err(ports::Error::Broken(reason)) => {
+        Err(ports::Error::Fatal(reason)) => {
             shared.fail(reason);
             Err(Stopped)
         }

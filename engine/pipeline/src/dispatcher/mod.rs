@@ -41,11 +41,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::Clock;
 use pricedrop_model::dispatch::{
     CurrentPrices, DeadLetters, Leases, NotificationLog, Recipients, RetryQueue, Sender,
 };
 use pricedrop_model::plugin::Plugins;
+use pricedrop_model::{Cause, Clock};
 use tokio::sync::mpsc;
 
 pub use breaker::State as BreakerState;
@@ -92,7 +92,7 @@ pub struct Dispatcher {
 pub enum Error {
     /// A store must be looked at; starting again afterwards loses nothing.
     #[error("the dispatcher stopped: {0}")]
-    Broken(String),
+    Fatal(#[source] Cause),
     /// Some deliveries were still in flight when the drain's time was over;
     /// they are repeated after the next start, under the same keys.
     #[error("deliveries in flight did not end within {0} ms; they will be repeated")]
@@ -147,7 +147,7 @@ impl Dispatcher {
         let limit = Duration::from_millis(shared.options.drain_timeout_ms);
         let drained = tokio::time::timeout(limit, drain).await;
         match (shared.failure(), drained) {
-            (Some(reason), _) => Err(Error::Broken(reason)),
+            (Some(reason), _) => Err(Error::Fatal(reason)),
             (None, Err(_)) => Err(Error::NotDrained(shared.options.drain_timeout_ms)),
             (None, Ok(())) => Ok(()),
         }

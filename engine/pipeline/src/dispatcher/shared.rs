@@ -8,7 +8,7 @@ use std::time::Duration;
 use pricedrop_model::dispatch::{CurrentPrices, DeadLetters, Leases, Recipients, RetryQueue, Sender};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::sync::lock;
-use pricedrop_model::{Clock, ports};
+use pricedrop_model::{Cause, Clock, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::breaker::Breakers;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) window: Window,
     pub(super) breakers: Arc<Breakers>,
     pub(super) stop: watch::Sender<bool>,
-    broken: Mutex<Option<String>>,
+    broken: Mutex<Option<Cause>>,
     plugin_calls: Arc<Semaphore>,
 }
 
@@ -88,11 +88,11 @@ impl Shared {
         loop {
             match call().await {
                 Ok(value) => return Ok(value),
-                Err(ports::Error::Unavailable(reason) | ports::Error::Moved(reason)) => {
-                    tracing::warn!(reason, "a store of the dispatcher is away; it will be asked again");
+                Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
+                    tracing::warn!(%reason, "a store of the dispatcher is away; it will be asked again");
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }
-                Err(ports::Error::Broken(reason)) => {
+                Err(ports::Error::Fatal(reason)) => {
                     self.fail(reason);
                     return Err(Stopped);
                 }
@@ -101,14 +101,14 @@ impl Shared {
     }
 
     /// Stops everything, for this reason.
-    pub(super) fn fail(&self, reason: String) {
-        tracing::error!(reason, "the dispatcher stops");
+    pub(super) fn fail(&self, reason: Cause) {
+        tracing::error!(%reason, "the dispatcher stops");
         lock(&self.broken).get_or_insert(reason);
         self.stop.send_replace(true);
     }
 
     /// Why it failed, if it did.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(super) fn failure(&self) -> Option<Cause> {
         lock(&self.broken).clone()
     }
 

@@ -130,7 +130,7 @@ impl Cycles {
             Ok(Next::Nothing) => self.commit_prepared().await.map(|()| Cycle::Done),
             Ok(Next::End) => Ok(Cycle::Ended),
             // What is prepared may be of partitions that went: they are restored.
-            Err(failure @ Failure::Moved(_)) => Err(failure),
+            Err(failure @ Failure::Rebalanced(_)) => Err(failure),
             Err(failure) => self.commit_prepared().await.and(Err(failure)),
         }
     }

@@ -1,30 +1,31 @@
 //! Why a cycle failed, and why the notifier stopped.
 
+use pricedrop_model::Cause;
 use pricedrop_model::ports::{CommitError, Error};
 
 /// Why the notifier stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
     /// Somebody has to look at the store.
-    #[error("{0}")]
-    Broken(String),
+    #[error(transparent)]
+    Fatal(Cause),
 }
 
 /// Why a cycle failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Nothing happened: again, after a pause.
-    #[error("{0}")]
-    Again(String),
+    #[error(transparent)]
+    Again(Cause),
     /// Something may have happened: restore, then go on.
-    #[error("{0}")]
-    Restore(String),
+    #[error(transparent)]
+    Restore(Cause),
     /// Partitions came or went: restore at once.
-    #[error("{0}")]
-    Moved(String),
+    #[error(transparent)]
+    Rebalanced(Cause),
     /// The work belongs to somebody else: most likely partitions went.
-    #[error("{0}")]
-    Fenced(String),
+    #[error(transparent)]
+    Fenced(Cause),
     /// Stop.
     #[error(transparent)]
     Stop(Stop),
@@ -34,8 +35,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::Unavailable(why) => Failure::Again(why),
-            Error::Broken(why) => Failure::Stop(Stop::Broken(why)),
-            Error::Moved(why) => Failure::Moved(why),
+            Error::Fatal(why) => Failure::Stop(Stop::Fatal(why)),
+            Error::Rebalanced(why) => Failure::Rebalanced(why),
         }
     }
 }
@@ -43,9 +44,9 @@ impl From<Error> for Failure {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Failure {
         match error {
-            CommitError::Nothing(_) => Failure::Again(error.to_string()),
-            CommitError::Unknown(_) => Failure::Restore(error.to_string()),
-            CommitError::Fenced(_) => Failure::Fenced(error.to_string()),
+            CommitError::NotCommitted(_) => Failure::Again(Cause::of(error)),
+            CommitError::Unknown(_) => Failure::Restore(Cause::of(error)),
+            CommitError::Fenced(_) => Failure::Fenced(Cause::of(error)),
         }
     }
 }

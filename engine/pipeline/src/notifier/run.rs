@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pricedrop_model::Clock;
+use pricedrop_model::backoff::Backoff;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore};
+use pricedrop_model::{Cause, Clock};
 use tokio::sync::watch;
 
 use super::cycle::{Cycle, Cycles, Ports};
@@ -71,7 +72,8 @@ impl Notifier {
     /// The store needs somebody to look at it.
     pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), Stop> {
         let mut restored = false;
-        let mut pause = Pause::new(self.pause_ms);
+        let (initial_ms, max_ms) = self.pause_ms;
+        let mut backoff = Backoff::from_millis(initial_ms, max_ms);
         while !*shutdown.borrow() {
             let step = if restored {
                 self.cycles.next().await
@@ -83,13 +85,13 @@ impl Notifier {
                 Ok(Cycle::Begun) => true,
                 Ok(cycle) => {
                     if cycle == Cycle::Done {
-                        pause.reset();
+                        backoff.reset();
                         self.fenced = false;
                     }
                     self.trouble.set(None);
                     true
                 }
-                Err(failure) => self.recover(failure, restored, &mut pause).await? && restored,
+                Err(failure) => self.recover(failure, restored, &mut backoff).await? && restored,
             };
         }
         if let Err(failure) = self.cycles.commit_prepared().await {
@@ -100,13 +102,18 @@ impl Notifier {
 
     /// After a failure of a cycle, or of restoring; false: what is stored must be
     /// restored.
-    async fn recover(&mut self, failure: Failure, restored: bool, pause: &mut Pause) -> Result<bool, Stop> {
+    async fn recover(
+        &mut self,
+        failure: Failure,
+        restored: bool,
+        backoff: &mut Backoff,
+    ) -> Result<bool, Stop> {
         let (why, restored) = match failure {
             Failure::Stop(stop) => {
                 self.trouble.set(Some(stop.to_string()));
                 return Err(stop);
             }
-            Failure::Moved(why) => {
+            Failure::Rebalanced(why) => {
                 // Whoever restored only to hear that has to let the move go on.
                 if !restored {
                     tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;
@@ -119,36 +126,13 @@ impl Notifier {
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
         tracing::warn!(reason = %why, "paused");
-        self.trouble.set(Some(why));
-        tokio::time::sleep(pause.next()).await;
+        self.trouble.set(Some(why.to_string()));
+        tokio::time::sleep(backoff.next_pause()).await;
         Ok(restored)
     }
 }
 
-fn moved(why: &str) -> bool {
+fn moved(why: &Cause) -> bool {
     tracing::info!(reason = %why, "partitions moved; going on with those there are now");
     false
-}
-
-/// A pause that doubles.
-struct Pause {
-    first_ms: u64,
-    longest_ms: u64,
-    next_ms: u64,
-}
-
-impl Pause {
-    fn new((first_ms, longest_ms): (u64, u64)) -> Pause {
-        Pause { first_ms, longest_ms, next_ms: first_ms }
-    }
-
-    fn reset(&mut self) {
-        self.next_ms = self.first_ms;
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.next_ms;
-        self.next_ms = (pause * 2).min(self.longest_ms);
-        Duration::from_millis(pause)
-    }
 }

@@ -88,7 +88,7 @@ impl Lots {
     /// The store is away, or partitions came or went.
     pub fn unavailable_or_moved(&self) -> Result<(), Error> {
         self.unavailable()?;
-        self.unavailable().map_err(|_| Error::Moved("a fault".into()))
+        self.unavailable().map_err(|_| Error::Rebalanced("a fault".into()))
     }
 
     /// Others go on for a while.
@@ -135,7 +135,7 @@ impl Committer for FaultyCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
         // The dead do not restore: whoever comes after them does.
         if self.dead.swap(false, Ordering::SeqCst) {
-            return Err(Error::Broken("died".into()));
+            return Err(Error::Fatal("died".into()));
         }
         self.lots.unavailable_or_moved()?;
         let mine = self.member.take_over();
@@ -154,7 +154,7 @@ impl Committer for FaultyCommitter {
     ) -> Result<Vec<(StateKey, ProductState)>, Error> {
         self.lots.unavailable_or_moved()?;
         if !self.member.has(products.iter().map(|(partition, _)| *partition)) {
-            return Err(Error::Moved("partitions moved".into()));
+            return Err(Error::Rebalanced("partitions moved".into()));
         }
         self.journal.lock().unwrap().begin();
         // Through the stored form, as every real committer does.
@@ -187,7 +187,7 @@ impl Committer for FaultyCommitter {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Nothing) => Err(CommitError::Nothing("a fault".into())),
+            Some(Fault::Nothing) => Err(CommitError::NotCommitted("a fault".into())),
             Some(Fault::Fenced) => Err(CommitError::Fenced("a fault".into())),
             Some(_) => Err(CommitError::Unknown("a fault".into())),
         }

@@ -87,7 +87,7 @@ impl Member {
         let taken_over = self.taken_over.lock().unwrap();
         match group.of(self.number) == *taken_over {
             true => Ok(taken_over.keys().copied().collect()),
-            false => Err(Error::Moved("partitions moved".into())),
+            false => Err(Error::Rebalanced("partitions moved".into())),
         }
     }
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pricedrop_host::{Error as HostError, Host, Watching};
-use pricedrop_model::ProductId;
 use pricedrop_model::engine::{Buckets, BucketsError, Migrated};
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::{PolicyMigration, Repaired};
 use pricedrop_model::plugin::{Plugins, PolicyIdentity, State, Status};
 use pricedrop_model::ports::Error;
 use pricedrop_model::sync::lock;
+use pricedrop_model::{Cause, ProductId};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 
@@ -248,12 +248,11 @@ impl Loaded {
             *done.moving() = None;
             moved
         });
-        let away = |error: &dyn std::fmt::Display| BucketsError::Store(Error::Unavailable(error.to_string()));
         let (_, ended) = moved.map_err(|error| {
             *self.moving() = None;
-            away(&error)
+            away(error)
         })?;
-        Ok(ended.await.map_err(|error| away(&error))??)
+        Ok(ended.await.map_err(away)??)
     }
 
     fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -267,4 +266,8 @@ impl Loaded {
         // Waits for a thread that may be compiling.
         let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
     }
+}
+
+fn away(error: impl std::error::Error + Send + std::marker::Sync + 'static) -> BucketsError {
+    BucketsError::Store(Error::Unavailable(Cause::of(error)))
 }

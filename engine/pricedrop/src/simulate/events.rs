@@ -13,7 +13,7 @@ use pricedrop_memory::MemoryWatches;
 use pricedrop_model::archive::ArchivedRecord;
 use pricedrop_model::ports::{Error, Outcome, UpdateSource};
 use pricedrop_model::{
-    Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId,
+    Cause, Clock, Currency, EventTime, Mode, Partition, Position, Price, ProductId, Record, Update, UserId,
     WallTime, Watch, time,
 };
 use serde::Deserialize;
@@ -95,7 +95,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
             let line = match line {
                 Ok(line) => line,
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
-                Err(error) => return Err(Error::Broken(format!("line {}: {error}", self.number))),
+                Err(error) => return Err(Error::Fatal(Cause::new(format!("line {}", self.number), error))),
             };
             // Some editors begin a file with a mark that is no text.
             let line = match line.strip_prefix('\u{feff}') {

@@ -11,7 +11,7 @@ use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::notification::{Format, Renderer};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Commit, CommitError, Committer, Error as SeamError, Restored};
-use pricedrop_model::{Partition, ProductId, ProductState, Rules, StateKey};
+use pricedrop_model::{Cause, Partition, ProductId, ProductState, Rules, StateKey};
 use pricedrop_pipeline::notifier;
 
 use events::{Events, SimulatedClock};
@@ -100,11 +100,12 @@ impl Simulation {
             options.build(Box::new(events), Box::new(committer), store.clone(), self.plugins, clock);
         let metrics = notifier.metrics();
         let (_keep, never) = tokio::sync::watch::channel(false);
-        notifier.run(never).await.map_err(|stop| match stop {
-            notifier::Stop::Broken(why) if why.starts_with(OUTPUT_GONE) => {
-                Error::Output(why[OUTPUT_GONE.len()..].to_string())
+        notifier.run(never).await.map_err(|stop| {
+            let notifier::Stop::Fatal(cause) = &stop;
+            match cause.find::<OutputGone>() {
+                Some(OutputGone(error)) => Error::Output(error.to_string()),
+                None => Error::Stopped(stop),
             }
-            stop => Error::Stopped(stop),
         })?;
         Ok(stats(&metrics, &store))
     }
@@ -129,7 +130,10 @@ fn stats(metrics: &notifier::Metrics, store: &MemoryWatches) -> Stats {
     }
 }
 
-const OUTPUT_GONE: &str = "output: ";
+/// Nobody reads the output any more.
+#[derive(Debug, thiserror::Error)]
+#[error("output: {0}")]
+struct OutputGone(#[source] std::io::Error);
 
 /// Commits in memory, and prints what each commit tells.
 struct Printing<W> {
@@ -150,7 +154,7 @@ impl<W: Write + Send> Committer for Printing<W> {
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, SeamError> {
         // The output ending is the one failure here; it shows at the next load.
-        self.out.flush().map_err(|error| SeamError::Broken(format!("{OUTPUT_GONE}{error}")))?;
+        self.out.flush().map_err(|error| SeamError::Fatal(Cause::of(OutputGone(error))))?;
         self.inner.load(products).await
     }
 
@@ -162,7 +166,7 @@ impl<W: Write + Send> Committer for Printing<W> {
                 renderer.write(&mut self.line, user, watch_price);
                 self.line.push(b'\n');
             }
-            self.out.write_all(&self.line).map_err(|error| CommitError::Nothing(error.to_string()))?;
+            self.out.write_all(&self.line).map_err(|error| CommitError::NotCommitted(Cause::of(error)))?;
         }
         self.store.remove_told(&commit.removals);
         commit.fan_outs.clear();

@@ -1,0 +1,127 @@
+//! How long to wait before something that failed is tried again: every pause is
+//! twice as long as the one before, up to a longest one.
+//!
+//! Nothing here sleeps, reads a clock or draws a random number: the caller sleeps,
+//! and passes in the number that spreads retries in time.
+
+use std::time::Duration;
+
+/// The pauses after failures in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
+    /// Pauses handed out since the last success.
+    pauses: u32,
+}
+
+impl Backoff {
+    /// The first pause is `initial`; none is longer than `max`.
+    pub const fn new(initial: Duration, max: Duration) -> Backoff {
+        Backoff { initial, max, pauses: 0 }
+    }
+
+    /// The same pause after every failure.
+    pub const fn constant(pause: Duration) -> Backoff {
+        Backoff::new(pause, pause)
+    }
+
+    /// [`Backoff::new`], from milliseconds.
+    pub const fn from_millis(initial_ms: u64, max_ms: u64) -> Backoff {
+        Backoff::new(Duration::from_millis(initial_ms), Duration::from_millis(max_ms))
+    }
+
+    /// The pause after one more failure.
+    pub fn next_pause(&mut self) -> Duration {
+        let pause = self.pause(self.pauses);
+        self.pauses = self.pauses.saturating_add(1);
+        pause
+    }
+
+    /// After a success: the next pause is the first one again.
+    pub fn reset(&mut self) {
+        self.pauses = 0;
+    }
+
+    /// The pause after `failures` failures before this one, whatever was handed out.
+    pub fn pause(&self, failures: u32) -> Duration {
+        // One factor of 2^62 nanoseconds is longer than a century.
+        let (low, high) = (failures.min(31), failures.saturating_sub(31).min(31));
+        self.initial.saturating_mul(1 << low).saturating_mul(1 << high).min(self.max)
+    }
+}
+
+/// Full jitter: a share of a pause, so that those who failed together do not try
+/// again together. `random` is from 0 to 1; what is outside counts as the nearest of
+/// these.
+pub fn jitter(longest: Duration, random: f64) -> Duration {
+    let share = if random.is_nan() { 0.0 } else { random.clamp(0.0, 1.0) };
+    longest.mul_f64(share).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn millis(pauses: &[Duration]) -> Vec<u128> {
+        pauses.iter().map(Duration::as_millis).collect()
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+        let mut backoff = Backoff::from_millis(200, 1_000);
+        let pauses: Vec<Duration> = (0..5).map(|_| backoff.next_pause()).collect();
+        assert_eq!(millis(&pauses), [200, 400, 800, 1_000, 1_000]);
+        backoff.reset();
+        assert_eq!(backoff.next_pause().as_millis(), 200);
+    }
+
+    #[test]
+    fn a_constant_one_never_grows() {
+        let mut backoff = Backoff::constant(Duration::from_secs(1));
+        assert!((0..100).all(|_| backoff.next_pause() == Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_number_that_is_none_spreads_nothing() {
+        assert_eq!(jitter(Duration::from_secs(1), f64::NAN), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn no_pause_is_longer_than_the_longest_or_shorter_than_the_one_before(
+            initial_ms in 0u64..100_000,
+            max_ms in 0u64..u64::MAX / 2,
+            failures in 0u32..200,
+        ) {
+            let backoff = Backoff::from_millis(initial_ms, max_ms);
+            let (pause, next) = (backoff.pause(failures), backoff.pause(failures + 1));
+            prop_assert!(pause <= Duration::from_millis(max_ms));
+            prop_assert!(pause <= next && next <= pause * 2);
+            if initial_ms > 0 && failures > 80 {
+                prop_assert!(pause == next);
+            }
+        }
+
+        #[test]
+        fn handing_pauses_out_is_the_same_as_counting_failures(
+            initial_ms in 1u64..1_000,
+            max_ms in 1u64..1_000_000,
+            failures in 0u32..70,
+        ) {
+            let mut backoff = Backoff::from_millis(initial_ms, max_ms);
+            for before in 0..failures {
+                prop_assert_eq!(backoff.next_pause(), backoff.pause(before));
+            }
+        }
+
+        #[test]
+        fn a_spread_pause_is_never_longer(ms in 0u64..1_000_000_000, random in proptest::num::f64::ANY) {
+            let longest = Duration::from_millis(ms);
+            prop_assert!(jitter(longest, random) <= longest);
+            prop_assert_eq!(jitter(longest, 1.0), longest);
+            prop_assert_eq!(jitter(longest, 0.0), Duration::ZERO);
+        }
+    }
+}
