@@ -46,10 +46,10 @@ pub const TAKE_OVER_MS: u64 = 60_000;
 /// Prices committed so long before the last one of their partition are shown,
 /// milliseconds: a worker that takes over shows only those behind it again.
 pub const SHOWN_WITHIN_MS: i64 = 60_000;
-/// How often a partition that needs a person is looked at again, milliseconds.
+/// First pause before a partition that waits for a person is looked at again, milliseconds.
 pub const LOOK_AGAIN_MS: u64 = 5_000;
-/// How often that pause doubles.
-pub const LOOKS_DOUBLED: u32 = 4;
+/// Longest pause before it is, milliseconds.
+pub const LOOK_AGAIN_MAX_MS: u64 = 80_000;
 /// How often events of a consumer are looked for, milliseconds.
 pub const EVENT_POLL_MS: u64 = 100;
 /// How often a partition that was only just assigned is sought in again, milliseconds.

@@ -165,8 +165,7 @@ impl Worker {
         let mut shared = lock(&self.shared);
         shared.sessions.complete(version);
         shared.restored += 1;
-        shared.looked_at = Some(Instant::now());
-        shared.looks = if shared.sessions.stopped().is_empty() { 0 } else { shared.looks + 1 };
+        shared.look_again();
         let mut restored = Restored { offsets: shared.sessions.offsets(), ..Restored::default() };
         for (_, session) in shared.sessions.iter() {
             restored.unfinished.extend(session.kept.states.unfinished()?);

@@ -11,7 +11,6 @@ use pricedrop_model::sync::lock;
 use pricedrop_model::{Partition, Position, Record};
 
 use crate::group::group_consumer::GroupConsumer;
-use crate::limits::{LOOK_AGAIN_MS, LOOKS_DOUBLED};
 use crate::notifier::states::Shared;
 
 /// Updates of the partitions that the group gave us.
@@ -35,10 +34,7 @@ impl KafkaSource {
         if shared.sessions.version() != self.member.version() {
             return Some("partitions came or went".into());
         }
-        let waited = shared.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
-        // Each look costs unfinished fan-outs what they have in hand.
-        let pause_ms = LOOK_AGAIN_MS << shared.looks.min(LOOKS_DOUBLED);
-        let again = !shared.sessions.stopped().is_empty() && waited >= Duration::from_millis(pause_ms);
+        let again = shared.look_again_at.is_some_and(|at| Instant::now() >= at);
         again.then(|| "looking again at partitions that wait for a person".into())
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use pricedrop_model::backoff::Backoff;
 use pricedrop_model::ports::{Error, PriceRow};
 use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, StateKey, WallTime};
 
 use crate::group::session::{Session, Sessions};
-use crate::limits::SHOWN_WITHIN_MS;
+use crate::limits::{LOOK_AGAIN_MAX_MS, LOOK_AGAIN_MS, SHOWN_WITHIN_MS};
 
 /// The states of one product, encoded.
 type Encoded = Vec<(Currency, Box<[u8]>)>;
@@ -178,16 +179,33 @@ pub fn advance(session: &mut Session<Kept>, next: i64) {
 const ACQUIRED_TURN: u16 = 512;
 
 /// The partitions of a worker.
-#[derive(Default)]
 pub struct WorkerState {
     /// Each with what is kept of it.
     pub sessions: Sessions<Kept>,
     /// How often they were restored. Then the source forgets what it read before.
     pub restored: u64,
-    /// How often stopped ones were looked at again.
-    pub looks: u32,
-    /// When they were looked at.
-    pub looked_at: Option<Instant>,
+    /// When stopped ones are looked at again, if there are any.
+    pub look_again_at: Option<Instant>,
+    looks: Backoff,
+}
+
+impl Default for WorkerState {
+    fn default() -> WorkerState {
+        let looks = Backoff::from_millis(LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
+        WorkerState { sessions: Sessions::default(), restored: 0, look_again_at: None, looks }
+    }
+}
+
+impl WorkerState {
+    /// Plans the next look at stopped partitions. A look costs unfinished fan-outs what
+    /// they have in hand, so looks get rarer.
+    pub fn look_again(&mut self) {
+        let waits = !self.sessions.stopped().is_empty();
+        if !waits {
+            self.looks.reset();
+        }
+        self.look_again_at = waits.then(|| Instant::now() + self.looks.next_pause());
+    }
 }
 
 /// Partitions and states, shared by the parts of a worker.

@@ -92,7 +92,7 @@ impl Rig {
         loop {
             assert!(Instant::now() < until, "nothing was refused");
             match self.committer.restore().await {
-                Err(Error::Fatal(why)) => return why,
+                Err(Error::Fatal(why)) => return why.to_string(),
                 Ok(_) | Err(_) => {}
             }
             let _ = self.source.next_batch(1, 100).await;
