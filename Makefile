@@ -65,6 +65,6 @@ servers-stop:
 bench:
 	$(CARGO) run --release --locked -p pricedrop-bench
 
-## deny: licences, sources and duplicates of all dependencies
+## deny: deny.toml with cargo-deny: licences, bans, versions and sources of all dependencies
 deny:
 	cargo deny check licenses sources bans

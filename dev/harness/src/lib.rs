@@ -13,6 +13,7 @@ use serde_json::Value;
 pub mod acls;
 pub mod browser;
 pub mod cassandra;
+pub mod certificates;
 pub mod faults;
 pub mod kafka;
 pub mod peers;

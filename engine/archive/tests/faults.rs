@@ -25,7 +25,7 @@ fn open(address: &str) -> Bucket {
 
 fn impatient() -> reqwest::Client {
     // Another test may have done that already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().timeout(ANSWER).build().unwrap()
 }
 

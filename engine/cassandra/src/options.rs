@@ -159,7 +159,7 @@ impl Options {
             builder = builder.user(user, self.password.as_deref().unwrap_or_default());
         }
         if let Some(tls) = &self.tls {
-            builder = builder.tls_context(Some(tls.context()?));
+            builder = builder.tls_context(Some(tls.config()?));
         }
         let patience = Duration::from_millis(self.connect_ms);
         match tokio::time::timeout(patience, builder.build()).await {

@@ -1,12 +1,17 @@
-//! Whom to trust: the authorities of a file, or else those of the system.
+//! TLS of connections to Cassandra: which authorities are trusted, and which
+//! certificate is shown to nodes that ask for one.
+//!
+//! The driver compares the address of each node with the IP addresses in the
+//! certificate's subject alternative names; names of hosts are not compared.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use openssl::error::ErrorStack;
-use openssl::ssl::{SslConnector, SslConnectorBuilder, SslFiletype, SslMethod};
-use openssl::x509::store::X509StoreBuilder;
 use pricedrop_model::Cause;
-use scylla::client::session::OpenSsl010Config;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
 
@@ -20,111 +25,86 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// The driver compares the address of each node with its certificate.
-    pub(super) fn context(&self) -> Result<OpenSsl010Config, Error> {
-        Ok(OpenSsl010Config::new(self.connector()?))
-    }
-
-    fn connector(&self) -> Result<SslConnectorBuilder, Error> {
-        let unusable = |error| Error::Configuration(Cause::new("no TLS for Cassandra", error));
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(unusable)?;
-        match &self.ca_file {
-            Some(file) => trust_only(&mut builder, file)?,
-            None => trust_the_system(&mut builder)?,
-        }
-        if let Some((certificate, key)) = &self.identity {
-            builder.set_certificate_chain_file(certificate).map_err(wrong(certificate))?;
-            builder.set_private_key_file(key, SslFiletype::PEM).map_err(wrong(key))?;
-        }
-        Ok(builder)
-    }
-}
-
-fn wrong(path: &Path) -> impl Fn(ErrorStack) -> Error {
-    move |error| {
-        Error::Configuration(Cause::new(
-            format!("TLS for Cassandra: {} cannot be used", path.display()),
-            error,
-        ))
+    /// What the driver connects with: TLS 1.2 or 1.3.
+    ///
+    /// # Errors
+    /// A file cannot be read or used, or no authorities are found; the words name the file.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        let roots = match &self.ca_file {
+            Some(file) => authorities_of(file)?,
+            None => authorities_of_the_system()?,
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Configuration(Cause::new("no TLS for Cassandra", error)))?
+            .with_root_certificates(roots);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(certificates_of(certificate)?, key_of(key)?)
+                .map_err(|error| unusable_pair(certificate, key, &error))?,
+        };
+        Ok(Arc::new(config))
     }
 }
 
-/// A store of its own, for the builder has put the system's into the first one.
-fn trust_only(builder: &mut SslConnectorBuilder, file: &Path) -> Result<(), Error> {
-    let empty = X509StoreBuilder::new().map_err(wrong(file))?;
-    builder.set_cert_store(empty.build());
-    builder.set_ca_file(file).map_err(wrong(file))
+/// The certificates of a PEM file, at least one.
+fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| unusable(file, why_no_pem(&error, "certificate")))?;
+    if certificates.is_empty() {
+        return Err(unusable(file, "it holds no certificate in PEM"));
+    }
+    Ok(certificates)
 }
 
-/// OpenSSL is built in, so it does not know where this system has its authorities.
-fn trust_the_system(builder: &mut SslConnectorBuilder) -> Result<(), Error> {
-    let found = openssl_probe::probe();
-    let folders: Vec<PathBuf> = found.cert_dir.into_iter().filter(|folder| has_files(folder)).collect();
-    if found.cert_file.is_none() && folders.is_empty() {
-        let missing = "TLS for Cassandra: this system has no certificate authorities; name cassandra.ca_file";
-        return Err(Error::Configuration(missing.into()));
-    }
-    if let Some(file) = &found.cert_file {
-        builder.set_ca_file(file).map_err(wrong(file))?;
-    }
-    for folder in &folders {
-        builder.load_verify_locations(None, Some(folder)).map_err(wrong(folder))?;
-    }
-    Ok(())
+fn key_of(file: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_file(file)
+        .map_err(|error| unusable(file, why_no_pem(&error, "unencrypted private key")))
 }
 
-fn has_files(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+fn authorities_of(file: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates_of(file)? {
+        roots.add(certificate).map_err(|error| unusable(file, error))?;
+    }
+    Ok(roots)
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use openssl::asn1::Asn1Time;
-    use openssl::ec::{EcGroup, EcKey};
-    use openssl::hash::MessageDigest;
-    use openssl::nid::Nid;
-    use openssl::pkey::PKey;
-    use openssl::x509::{X509, X509Name};
-
-    use super::*;
-
-    fn authority() -> Vec<u8> {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-        let mut name = X509Name::builder().unwrap();
-        name.append_entry_by_text("CN", "an authority").unwrap();
-        let name = name.build();
-        let mut made = X509::builder().unwrap();
-        made.set_version(2).unwrap();
-        made.set_subject_name(&name).unwrap();
-        made.set_issuer_name(&name).unwrap();
-        made.set_pubkey(&key).unwrap();
-        made.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-        made.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
-        made.sign(&key, MessageDigest::sha256()).unwrap();
-        made.build().to_pem().unwrap()
+/// As OpenSSL finds them: in the system's folder, or where `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` say. Certificates that rustls cannot read are not trusted.
+fn authorities_of_the_system() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let errors: String = found.errors.iter().map(|error| format!("; {error}")).collect();
+        let why = "TLS for Cassandra: this system has no certificate authorities";
+        return Err(Error::Configuration(format!("{why}{errors}; name cassandra.ca_file").into()));
     }
-
-    fn trusting(file: PathBuf) -> Tls {
-        Tls { ca_file: Some(file), identity: None }
+    for error in found.errors {
+        tracing::warn!(%error, "certificate authorities of this system cannot be read");
     }
+    Ok(roots)
+}
 
-    #[test]
-    fn the_authorities_of_a_file_are_the_only_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ca.pem");
-        std::fs::write(&file, authority()).unwrap();
-        let connector = trusting(file).connector().unwrap().build();
-        assert_eq!(connector.context().cert_store().all_certificates().len(), 1);
+/// What the parser says of a file without a section of the kind asked for is
+/// about sections; people look for a certificate or a key.
+fn why_no_pem(error: &pem::Error, wanted: &str) -> String {
+    match error {
+        pem::Error::NoItemsFound => format!("it holds no {wanted} in PEM"),
+        pem::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
     }
+}
 
-    #[test]
-    fn a_file_that_cannot_be_used_is_named() {
-        let refused = trusting("nowhere/ca.pem".into()).connector().err().unwrap();
-        assert!(
-            matches!(&refused, Error::Configuration(said) if said.as_str().contains("nowhere/ca.pem")),
-            "{refused}"
-        );
-    }
+fn unusable(file: &Path, why: impl Display) -> Error {
+    Error::Configuration(format!("TLS for Cassandra: {} cannot be used: {why}", file.display()).into())
+}
+
+fn unusable_pair(certificate: &Path, key: &Path, error: &rustls::Error) -> Error {
+    let (certificate, key) = (certificate.display(), key.display());
+    let pair = format!("TLS for Cassandra: the certificate {certificate} with the key {key} cannot be used");
+    Error::Configuration(format!("{pair}: {error}").into())
 }

@@ -1,12 +1,12 @@
 //! A mail as it goes over the wire. Nothing a plugin or a product's title says
 //! can add a recipient, a header or a command.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use pricedrop_model::channel::{Mail, SendError};
-use sha2::{Digest, Sha256};
 
 use super::limits::{HEADER_BYTES, HEADERS};
 
@@ -93,8 +93,8 @@ fn unsubscribe(url: &str) -> Result<Vec<(&'static str, String)>, String> {
 }
 
 fn message_id(key: &str, domain: &str) -> String {
-    let hash = Sha256::digest(key.as_bytes());
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest(&SHA256, key.as_bytes());
+    let name: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("<{name}@{domain}>")
 }
 

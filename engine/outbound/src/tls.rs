@@ -39,7 +39,7 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Stri
             roots.add(certificate).map_err(|error| wrong(&error))?;
         }
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

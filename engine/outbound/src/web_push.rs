@@ -1,12 +1,12 @@
 //! Push messages to browsers: encrypted for the subscription (RFC 8291) and put
 //! into a request (RFC 8030). The request goes the way of every other.
 
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use pricedrop_model::channel::{HttpRequest, Method, SendError, Urgency, WebPush};
 use reqwest::Url;
-use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
-use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::channel::ChannelAccess;
 use super::credential::jwt::decode;
@@ -73,11 +73,8 @@ fn encrypt(public: &[u8], auth: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     let mut salt = [0; 16];
     random.fill(&mut salt).ok()?;
     let peer = UnparsedPublicKey::new(&ECDH_P256, public);
-    let secret = agree_ephemeral(own, &peer, |shared| {
-        let info = [b"WebPush: info\0", public, own_public.as_ref()];
-        derive::<32>(auth, shared, &info)
-    });
-    let secret = secret.ok()??;
+    let info = [b"WebPush: info\0", public, own_public.as_ref()];
+    let secret = agree_ephemeral(own, peer, (), |shared| derive::<32>(auth, shared, &info).ok_or(())).ok()?;
     let key = derive::<16>(&salt, &secret, &[b"Content-Encoding: aes128gcm\0"])?;
     let nonce = derive::<12>(&salt, &secret, &[b"Content-Encoding: nonce\0"])?;
     let mut record = payload.to_vec();

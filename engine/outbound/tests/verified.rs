@@ -6,6 +6,7 @@ mod rig;
 use std::path::Path;
 use std::process::Command;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pricedrop_harness::peers::verify;
@@ -14,7 +15,6 @@ use pricedrop_model::channel::{
     Urgency, WebPush,
 };
 use rig::{Peer, get, mail, outbound, secret, send, with_credential};
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 /// The keys of the example in RFC 8291, section 5: of the browser and of the sender.

@@ -61,7 +61,7 @@ impl Client {
             )
         })?;
         // The first one in a process is kept; any of them will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().connect_timeout(CONNECT).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = http.map_err(|error| Stopped::failed(error, ""))?;

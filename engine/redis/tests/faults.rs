@@ -4,11 +4,10 @@
 
 mod rig;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pricedrop_harness::certificates::Authority;
 use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache as _};
 use pricedrop_model::dispatch::{Claim, Leases as _};
@@ -263,28 +262,13 @@ async fn a_wrong_password_is_said_at_once_and_the_right_one_lets_in() {
     }
 }
 
-/// An authority, and a certificate of it for localhost.
-fn certificates(folder: &Path) {
-    let openssl = |words: &str| {
-        let made = Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
-    let new = "req -x509 -newkey rsa:2048 -nodes -days 2";
-    openssl(&format!("{new} -subj /CN=authority -keyout ca.key -out ca.pem"));
-    openssl(&format!(
-        "{new} -subj /CN=redis -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem \
-         -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
-    ));
-}
-
 #[tokio::test]
 async fn over_tls_a_server_must_have_a_certificate_of_the_trusted_authority() {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
-    let file = |name: &str| folder.path().join(name);
+    let authority = Authority::new().unwrap();
+    let (own, shown) = (authority.own(), authority.issue("redis", "DNS:localhost").unwrap());
     let tls = ["port 0", "tls-port {port}", "tls-auth-clients no"].map(str::to_owned);
-    let named = [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem")];
-    let named = named.map(|(what, name)| format!("tls-{what}-file {}", file(name).display()));
+    let named = [("cert", &shown.certificate), ("key", &shown.key), ("ca-cert", &own.certificate)];
+    let named = named.map(|(what, file)| format!("tls-{what}-file {}", file.display()));
     let rig = Rig::new(&[tls.as_slice(), &named].concat().join("\n"));
     let address = rig.server.address().replace("127.0.0.1", "localhost");
     let facts = async |tls| {
@@ -294,9 +278,9 @@ async fn over_tls_a_server_must_have_a_certificate_of_the_trusted_authority() {
     let error = facts(Some(Tls::default())).await.unwrap_err().to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
     assert!(facts(None).await.is_err());
-    let trusting = Tls { ca_file: Some(file("ca.pem")), client: None };
+    let trusting = Tls { ca_file: Some(own.certificate), client: None };
     assert!(facts(Some(trusting)).await.unwrap().primary);
-    let none = Tls { ca_file: Some(file("server.key.none")), client: None };
+    let none = Tls { ca_file: Some("nowhere/ca.pem".into()), client: None };
     assert!(Redis::new(Options { tls: Some(none), ..Options::default() }).is_err());
 }
 

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use pricedrop_model::channel::{Credential, CredentialScheme, Secret};
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
-use sha2::Sha256;
 
 use super::cache::{Issued, TokenCache};
 use super::call::Call;
@@ -198,13 +197,13 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Err
 
 /// HMAC-SHA256 in hex over the body, or over `stamp.body`.
 fn sign(key: &str, stamp: Option<&str>, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()));
     if let Some(stamp) = stamp {
         mac.update(stamp.as_bytes());
         mac.update(b".");
     }
     mac.update(body);
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    sigv4::hex(mac.sign().as_ref())
 }
 
 #[cfg(test)]

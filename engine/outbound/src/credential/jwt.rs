@@ -1,9 +1,9 @@
 //! JSON Web Tokens, signed with ES256 or RS256 (RFC 7515).
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 /// An EC key from PKCS#8 in PEM. Errors never quote the key.
 pub(in crate::credential) fn ec_key(pem: &str) -> Result<EcdsaKeyPair, String> {
     let der = pkcs8(pem)?;
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &SystemRandom::new())
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
         .map_err(|error| format!("the key is no P-256 key: {error}"))
 }
 
@@ -43,7 +43,7 @@ pub(in crate::credential) fn rs256(pem: &str, header: &Value, claims: &Value) ->
     let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
         .map_err(|error| format!("the key is no RSA key: {error}"))?;
     let input = signing_input(header, claims);
-    let mut signature = vec![0; key.public().modulus_len()];
+    let mut signature = vec![0; key.public_modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
         .map_err(|_| "the token could not be signed".to_owned())?;
     Ok(format!("{input}.{}", encode(&signature)))

@@ -1,7 +1,7 @@
 //! AWS Signature Version 4.
 
+use aws_lc_rs::{digest, hmac};
 use reqwest::Url;
-use ring::{digest, hmac};
 use time::OffsetDateTime;
 
 /// Whose signature it is, for which service.
@@ -75,7 +75,7 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use reqwest::Url;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 
 use pricedrop_model::sync::lock;
@@ -66,13 +65,8 @@ fn key_pair(private: &str, public: &str) -> Result<EcdsaKeyPair, String> {
         return if key.public_key().as_ref() == public { Ok(key) } else { Err(mismatch()) };
     }
     let private = jwt::decode(private).ok_or("the private key is neither base64url nor PEM")?;
-    EcdsaKeyPair::from_private_key_and_public_key(
-        &ECDSA_P256_SHA256_FIXED_SIGNING,
-        &private,
-        &public,
-        &SystemRandom::new(),
-    )
-    .map_err(|_| mismatch())
+    EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &private, &public)
+        .map_err(|_| mismatch())
 }
 
 /// The public key as a point.

@@ -1,8 +1,8 @@
 //! Signatures of Standard Webhooks 1.0.
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
 
 /// One signature: `v1,<base64>`. The error does not quote the key.
 pub(super) fn sign(key: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String, String> {

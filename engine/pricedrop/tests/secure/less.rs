@@ -168,3 +168,27 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
         }
     }
 }
+
+/// `SSL_CERT_FILE` says where the authorities of the system are.
+#[test]
+fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
+    let servers = servers();
+    let (folder, mut home) = servers.home(&Who::default());
+    let file = folder.path().join("pricedrop.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let (before, cassandra) = config.split_once("[cassandra]\n").unwrap();
+    let (own, cassandra) = cassandra.split_once("ca_file = ").unwrap();
+    let (authority, rest) = cassandra.split_once('\n').unwrap();
+    let other = rest.split_once("ca_file = ").unwrap().1.lines().next().unwrap();
+    std::fs::write(file, format!("{before}[cassandra]\n{own}{rest}")).unwrap();
+    std::fs::write(folder.path().join("empty.pem"), "").unwrap();
+    for (trusted, words) in [
+        (authority, "doctor: it works"),
+        (other, "UnknownIssuer"),
+        ("empty.pem", "this system has no certificate authorities; name cassandra.ca_file"),
+    ] {
+        home.environment = vec![("SSL_CERT_FILE".into(), trusted.trim_matches('"').into())];
+        let doctor = said(&home, &["doctor"]);
+        assert!(doctor.contains(words), "{trusted}: {doctor}");
+    }
+}

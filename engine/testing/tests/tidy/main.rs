@@ -1,9 +1,11 @@
 //! Reads the tree and holds it to what its documents promise: arrows between
-//! crates, licences, shapes, references. Compiles nothing of it.
+//! crates, dependencies, shapes, references. Compiles nothing of it.
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
+mod bans;
 mod circles;
+mod dependencies;
 mod licences;
 mod quotes;
 mod shapes;
