@@ -164,7 +164,7 @@ impl<W: Write + Send> Committer for Printing<W> {
             }
             self.out.write_all(&self.line).map_err(|error| CommitError::Nothing(error.to_string()))?;
         }
-        self.store.remove_told(&commit.removals);
+        self.store.remove_versions(&commit.removals);
         commit.fan_outs.clear();
         commit.dead_letters.clear();
         commit.removals.clear();
