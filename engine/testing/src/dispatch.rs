@@ -373,3 +373,17 @@ impl CurrentPrices for Stores {
         Ok(self.open().await?.prices.get(&(product.clone(), currency)).copied())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Stores;
+
+    async fn open() -> (Stores, ()) {
+        (Stores::default(), ())
+    }
+
+    crate::conform!(open, leases);
+    crate::conform!(open, retries);
+    crate::conform!(open, recipients);
+    crate::conform!(open, dead_letters);
+}
