@@ -1,5 +1,5 @@
-# One profile for everything, one target folder outside the clone: a second
-# clone, or a clean one, finds its dependencies compiled.
+# One target folder outside the clone: a second clone, or a clean one, finds its dependencies
+# compiled. `make check` and single tests use the profile `dev`, everything else `release`.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pricedrop
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 CARGO := cargo
@@ -18,12 +18,14 @@ demo:
 run:
 	$(CARGO) run --release --locked -p pricedrop -- run
 
-## check: the quick loop
+# Rules and loops over ports in memory: no C library, no server, no plugin host.
+CORE := model decide memory pipeline testing
+
+## check: the quick loop, seconds after a change of the core
 check:
 	$(CARGO) fmt --all --check
 	dev/plugins/verify
-	$(CARGO) test --release --locked -p pricedrop-model -p pricedrop-decide -p pricedrop-pipeline
-	$(CARGO) test --release --locked -p pricedrop-testing --test tidy
+	$(CARGO) test --locked $(CORE:%=-p pricedrop-%) --lib --tests
 
 lint:
 	$(CARGO) fmt --all --check

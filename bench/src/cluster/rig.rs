@@ -216,7 +216,7 @@ impl Drop for Rig {
 pub fn memory(watches: impl Iterator<Item = Watch>, plugins: &dyn Plugins) -> Arc<dyn WatchStore> {
     let store = MemoryWatches::new(Arc::new(SystemClock), plugins.bucketing(), 10_000);
     watches.for_each(|watch| {
-        store.put(Watch { updated_at: Some(WallTime(0)), ..watch });
+        store.insert(Watch { updated_at: Some(WallTime(0)), ..watch });
     });
     Arc::new(store)
 }

@@ -68,7 +68,7 @@ impl Committer for MemoryCommitter {
             committed.removals.extend(commit.removals);
             committed.offsets.extend(commit.offsets);
             for (key, state) in commit.states {
-                committed.states.entry((key.partition, key.product)).or_default().insert(key.currency, state);
+                remember(&mut committed.states, key, state);
             }
         });
         Ok(())
@@ -77,6 +77,19 @@ impl Committer for MemoryCommitter {
 
 fn key((partition, product): &(Partition, ProductId), currency: Currency) -> StateKey {
     StateKey { partition: *partition, product: product.clone(), currency }
+}
+
+/// A state with nothing in it is forgotten.
+fn remember(states: &mut States, key: StateKey, state: ProductState) {
+    let place = (key.partition, key.product);
+    if state != ProductState::default() {
+        states.entry(place).or_default().insert(key.currency, state);
+    } else if let Some(by_currency) = states.get_mut(&place) {
+        by_currency.remove(&key.currency);
+        if by_currency.is_empty() {
+            states.remove(&place);
+        }
+    }
 }
 
 fn unfinished(states: &States) -> Vec<(StateKey, ProductState)> {

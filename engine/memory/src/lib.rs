@@ -1,7 +1,8 @@
-//! Every port of the notifier in memory, for `simulate` and tests.
+//! Watches and commits in memory, for `simulate` and tests.
 
 mod commits;
 mod watches;
+mod writer;
 
 pub use commits::{Committed, MemoryCommitter};
 pub use watches::MemoryWatches;

@@ -1,6 +1,6 @@
 //! Watches in sorted maps, with a bucket index for products of many.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -16,21 +16,26 @@ use pricedrop_model::{
 type RowKey = (Price, UserId);
 type Buckets = BTreeMap<BucketId, BTreeSet<RowKey>>;
 
-/// Watches in memory. Times of writes are the caller's.
+/// Watches in memory. [`insert`](MemoryWatches::insert) keeps the times that its caller sets, as
+/// `simulate` does; what is written through the port gets the store's.
 pub struct MemoryWatches {
     inner: Arc<Mutex<Inner>>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-struct Inner {
-    products: HashMap<ProductId, Product>,
+pub(crate) struct Inner {
+    pub(crate) products: BTreeMap<ProductId, Product>,
     bucketing: Option<Arc<dyn Bucketing>>,
     bucket_threshold: usize,
     writes: i64,
+    /// The latest time that a write through the port was given.
+    last_write: WallTime,
+    /// The latest wall time of a view.
+    last_view: WallTime,
 }
 
 #[derive(Default)]
-struct Product {
+pub(crate) struct Product {
     rows: BTreeMap<RowKey, Row>,
     every_drop: u64,
     crossing: u64,
@@ -52,35 +57,28 @@ impl MemoryWatches {
         bucketing: Option<Arc<dyn Bucketing>>,
         bucket_threshold: usize,
     ) -> Self {
-        let inner = Inner { products: HashMap::new(), bucketing, bucket_threshold, writes: 0 };
+        let inner = Inner {
+            products: BTreeMap::new(),
+            bucketing,
+            bucket_threshold,
+            writes: 0,
+            last_write: WallTime(i64::MIN),
+            last_view: WallTime(i64::MIN),
+        };
         MemoryWatches { inner: Arc::new(Mutex::new(inner)), clock }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }
 
     /// Writes a watch with its own `updated_at`; whether there was one before.
-    pub fn put(&self, watch: Watch) -> bool {
-        let mut inner = self.lock();
-        inner.writes += 1;
-        let write_time = WriteTime(inner.writes);
-        let key = (watch.price_watch_value, watch.user_id.clone());
-        let bucket = inner.bucket_of(&watch.product_id, watch.price_watch_value);
-        let product = inner.products.entry(watch.product_id.clone()).or_default();
-        let replaced = product.remove(&key);
-        product.add(key, Row { watch, write_time }, bucket);
-        replaced
-    }
-
-    /// Deletes a watch; whether there was one.
-    pub fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> bool {
-        let mut inner = self.lock();
-        inner.products.get_mut(product).is_some_and(|product| product.remove(&(threshold, user.clone())))
+    pub fn insert(&self, watch: Watch) -> bool {
+        self.lock().insert(watch)
     }
 
     /// Deletes exactly the rows whose version is the one told.
-    pub fn remove_told(&self, removals: &[Removal]) {
+    pub fn remove_versions(&self, removals: &[Removal]) {
         let mut inner = self.lock();
         for removal in removals {
             let Some(product) = inner.products.get_mut(&removal.product) else { continue };
@@ -89,6 +87,12 @@ impl MemoryWatches {
                 product.remove(&key);
             }
         }
+    }
+
+    /// Deletes a watch; whether there was one.
+    pub fn remove(&self, product: &ProductId, threshold: Price, user: &UserId) -> bool {
+        let mut inner = self.lock();
+        inner.products.get_mut(product).is_some_and(|product| product.remove(&(threshold, user.clone())))
     }
 
     /// How many buckets each indexed product has, and how many watches its
@@ -102,6 +106,31 @@ impl MemoryWatches {
 }
 
 impl Inner {
+    /// Writes a watch as it is; whether there was one before.
+    pub(crate) fn insert(&mut self, watch: Watch) -> bool {
+        self.writes += 1;
+        let write_time = WriteTime(self.writes);
+        let key = (watch.price_watch_value, watch.user_id.clone());
+        let bucket = self.bucket_of(&watch.product_id, watch.price_watch_value);
+        let product = self.products.entry(watch.product_id.clone()).or_default();
+        let replaced = product.remove(&key);
+        product.add(key, Row { watch, write_time }, bucket);
+        replaced
+    }
+
+    /// The time of a write of now: after every view that was opened.
+    pub(crate) fn write_time(&mut self, now: WallTime) -> WallTime {
+        self.last_write = now.max(self.last_write).max(WallTime(self.last_view.0.saturating_add(1)));
+        self.last_write
+    }
+
+    /// The wall time of a view of now: no write through the port is later.
+    fn view_time(&mut self, now: WallTime) -> WallTime {
+        let wall_time = now.max(self.last_write);
+        self.last_view = self.last_view.max(wall_time);
+        wall_time
+    }
+
     /// Only for a product that is indexed already.
     fn bucket_of(&self, product: &ProductId, price: Price) -> Option<BucketId> {
         self.products.get(product)?.index.as_ref()?;
@@ -128,6 +157,18 @@ impl Inner {
 }
 
 impl Product {
+    /// The watches of this product past that one, which may be of another product.
+    pub(crate) fn past<'a>(
+        &'a self,
+        id: &ProductId,
+        last: Option<&Watch>,
+    ) -> impl Iterator<Item = &'a Watch> {
+        let last = last.filter(|last| last.product_id == *id);
+        let first = last.map(|last| (last.price_watch_value, last.user_id.clone()));
+        let rows = self.rows.range((first.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        rows.map(|(_, row)| &row.watch)
+    }
+
     fn add(&mut self, key: RowKey, row: Row, bucket: Option<BucketId>) {
         *self.count(row.watch.mode) += 1;
         self.last_changed = self.last_changed.max(row.watch.updated_at);
@@ -176,7 +217,8 @@ impl Product {
 #[async_trait]
 impl WatchStore for MemoryWatches {
     async fn view(&self) -> Result<Box<dyn WatchView>, Error> {
-        Ok(Box::new(View { inner: self.inner.clone(), wall_time: self.clock.now() }))
+        let wall_time = self.lock().view_time(self.clock.now());
+        Ok(Box::new(View { inner: self.inner.clone(), wall_time }))
     }
 }
 
@@ -207,6 +249,7 @@ impl WatchView for View {
     }
 
     async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
+        page.clear();
         let inner = lock(&self.inner);
         let Some(product) = inner.products.get(scan.product) else { return Ok(None) };
         // Without an index the plain range gives the same rows in the same order.

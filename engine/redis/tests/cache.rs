@@ -4,14 +4,7 @@
 
 mod rig;
 
-use async_trait::async_trait;
-use pricedrop_model::dispatch::{Retry, RetryQueue};
-use pricedrop_model::ports::Error;
-use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
-use pricedrop_model::{Partition, WallTime};
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex, RedisShelves};
-
-const OWNED: [Owned; 1] = [Owned { partition: Partition(0), token: 1 }];
 
 mod cache {
     use super::*;
@@ -35,50 +28,13 @@ mod leases {
     pricedrop_testing::conform!(open, leases);
 }
 
-mod retries {
+mod retry_index {
     use super::*;
 
-    /// The index of one partition that nobody else owns.
-    struct Queue(RedisRetryIndex);
-
-    #[async_trait]
-    impl RetryQueue for Queue {
-        async fn put(&self, retries: Vec<Retry>) -> Result<(), Error> {
-            assert_eq!(self.0.put(&OWNED, &retries).await?, []);
-            Ok(())
-        }
-
-        async fn take(
-            &self,
-            channel: &str,
-            now: WallTime,
-            until: WallTime,
-            most: usize,
-        ) -> Result<Vec<Retry>, Error> {
-            let taken = self.0.take(&OWNED, channel, now, until, most).await?;
-            assert_eq!(taken.lost, []);
-            Ok(taken.retries)
-        }
-
-        async fn remove(&self, retries: &[Retry]) -> Result<(), Error> {
-            assert_eq!(self.0.remove(&OWNED, retries).await?, []);
-            Ok(())
-        }
-
-        async fn waiting(&self) -> Result<Vec<(String, u64)>, Error> {
-            let waiting = self.0.waiting(&OWNED).await?;
-            assert_eq!(waiting.lost, []);
-            Ok(waiting.by_channel)
-        }
-    }
-
-    async fn open() -> (Queue, Redis) {
+    async fn open() -> (RedisRetryIndex, Redis) {
         let redis = rig::redis();
-        let index = RedisRetryIndex::new(&redis);
-        index.clear(OWNED[0]).await.unwrap();
-        assert_eq!(index.seed(OWNED[0]).await.unwrap(), Kept::Done);
-        (Queue(index), redis)
+        (RedisRetryIndex::new(&redis), redis)
     }
 
-    pricedrop_testing::conform!(open, retries);
+    pricedrop_testing::conform!(open, retry_index);
 }

@@ -36,7 +36,7 @@ struct Inner {
     retries: BTreeMap<String, Retry>,
     dead: BTreeMap<DeadLetterId, DeadLetter>,
     next_dead: i64,
-    prices: HashMap<(ProductId, Currency), Evaluated>,
+    prices: HashMap<(ProductId, Currency), (Evaluated, Floor)>,
 }
 
 impl Stores {
@@ -93,9 +93,20 @@ impl Stores {
         self.lock().dead.values().cloned().collect()
     }
 
-    /// Says what a product costs now.
+    /// Says what a product costs now; no crossing watch has fired.
     pub fn set_price(&self, product: &ProductId, currency: Currency, evaluated: Evaluated) {
-        self.lock().prices.insert((product.clone(), currency), evaluated);
+        self.set_price_and_floor(product, currency, evaluated, Floor::Infinite);
+    }
+
+    /// Says what a product costs now, and which crossing watches have fired.
+    pub fn set_price_and_floor(
+        &self,
+        product: &ProductId,
+        currency: Currency,
+        evaluated: Evaluated,
+        floor: Floor,
+    ) {
+        self.lock().prices.insert((product.clone(), currency), (evaluated, floor));
     }
 
     /// Whether every call fails from now on.
@@ -362,7 +373,20 @@ impl DeadLetters for Stores {
 #[async_trait]
 impl CurrentPrices for Stores {
     async fn of(&self, product: &ProductId, currency: Currency) -> Result<Option<(Evaluated, Floor)>, Error> {
-        let row = self.open().await?.prices.get(&(product.clone(), currency)).copied();
-        Ok(row.map(|evaluated| (evaluated, Floor::Infinite)))
+        Ok(self.open().await?.prices.get(&(product.clone(), currency)).copied())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stores;
+
+    async fn open() -> (Stores, ()) {
+        (Stores::default(), ())
+    }
+
+    crate::conform!(open, leases);
+    crate::conform!(open, retries);
+    crate::conform!(open, recipients);
+    crate::conform!(open, dead_letters);
 }

@@ -151,3 +151,14 @@ impl RetryIndex for MemoryRetryIndex {
         Ok(Kept::Done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryRetryIndex;
+
+    async fn open() -> (MemoryRetryIndex, ()) {
+        (MemoryRetryIndex::default(), ())
+    }
+
+    pricedrop_testing::conform!(open, retry_index);
+}

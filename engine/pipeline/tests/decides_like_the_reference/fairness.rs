@@ -109,7 +109,7 @@ fn work(watches: &[(&str, usize)], partitions: &[Vec<(String, i64)>], options: O
     let store = MemoryWatches::new(clock.clone(), None, usize::MAX);
     for (product, count) in watches {
         (0..*count).for_each(|user| {
-            store.put(watch(product, user));
+            store.insert(watch(product, user));
         });
     }
     let committer = MemoryCommitter::default();

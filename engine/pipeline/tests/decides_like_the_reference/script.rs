@@ -183,7 +183,7 @@ impl World {
         let price = |billionths: i128| Price::parse(&billionths_text(billionths)).unwrap();
         match event {
             Event::Put { product, user, threshold, mode, currency, at } => {
-                self.watches.put(Watch {
+                self.watches.insert(Watch {
                     product_id: ProductId::new(product).unwrap(),
                     price_watch_value: price(*threshold),
                     user_id: UserId::new(user).unwrap(),
@@ -194,11 +194,11 @@ impl World {
             }
             Event::Delete { product, user, threshold, .. } => {
                 let (product, user) = (ProductId::new(product).unwrap(), UserId::new(user).unwrap());
-                self.watches.delete(&product, price(*threshold), &user);
+                self.watches.remove(&product, price(*threshold), &user);
             }
             Event::ApplyRemovals => {
                 let removals = self.committed.with(|committed| std::mem::take(&mut committed.removals));
-                self.watches.remove_told(&removals);
+                self.watches.remove_versions(&removals);
             }
             Event::Record { .. } => {}
         }

@@ -151,8 +151,8 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
 
     fn apply(&self, change: Change) {
         match change {
-            Change::Put(watch) => self.store.put(watch),
-            Change::Delete(product, threshold, user) => self.store.delete(&product, threshold, &user),
+            Change::Put(watch) => self.store.insert(watch),
+            Change::Delete(product, threshold, user) => self.store.remove(&product, threshold, &user),
         };
     }
 }

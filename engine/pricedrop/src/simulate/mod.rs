@@ -168,7 +168,7 @@ impl<W: Write + Send> Committer for Printing<W> {
             }
             self.out.write_all(&self.line).map_err(|error| CommitError::NotCommitted(Cause::of(error)))?;
         }
-        self.store.remove_told(&commit.removals);
+        self.store.remove_versions(&commit.removals);
         commit.fan_outs.clear();
         commit.rejected_records.clear();
         commit.removals.clear();

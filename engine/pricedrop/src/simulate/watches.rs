@@ -125,7 +125,7 @@ pub fn load(input: impl Read, store: &MemoryWatches) -> Result<(), Error> {
     for WatchLine { line, watch } in WatchLines::new(input)? {
         let watch = watch.map_err(|reason| Error::Line { line, reason })?;
         let name = format!("{}, {}, {}", watch.product_id, watch.price_watch_value, watch.user_id);
-        if store.put(watch) {
+        if store.insert(watch) {
             let reason = format!("the watch {name} stands here a second time");
             return Err(Error::Line { line, reason });
         }

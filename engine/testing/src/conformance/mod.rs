@@ -18,6 +18,7 @@ pub mod policies;
 pub mod prices;
 pub mod recipients;
 pub mod retries;
+pub mod retry_index;
 pub mod watches;
 
 /// Makes one test of each promise of a suite.
@@ -64,6 +65,15 @@ macro_rules! conform {
     ($open:path, retries) => {
         $crate::promises!($open, retries: the_longest_due_comes_first_and_only_when_due,
             a_taken_entry_stays_until_removed, putting_again_moves_an_entry);
+    };
+    ($open:path, retry_index) => {
+        $crate::promises!($open, retry_index: the_longest_due_comes_first_over_all_partitions,
+            a_taken_retry_stays_until_it_is_removed, putting_a_retry_again_replaces_it,
+            a_partition_never_built_is_lost_and_the_others_are_served,
+            a_partition_is_its_owners_once_it_is_seeded,
+            a_new_owner_takes_the_partition_from_the_one_before,
+            clearing_empties_one_partition_for_its_owner_too,
+            thousands_of_retries_are_restored_and_taken_in_order);
     };
     ($open:path, recipients) => {
         $crate::promises!($open, recipients: addresses_come_back_by_user_in_order,
