@@ -169,7 +169,7 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
     }
 }
 
-/// `SSL_CERT_FILE` says where the authorities of the system are.
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` say where the authorities of the system are.
 #[test]
 fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
     let servers = servers();
@@ -187,7 +187,8 @@ fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
         (other, "invalid peer certificate"),
         ("empty.pem", "this system has no certificate authorities; name cassandra.ca_file"),
     ] {
-        home.environment = vec![("SSL_CERT_FILE".into(), trusted.trim_matches('"').into())];
+        let variables = [("SSL_CERT_FILE", trusted.trim_matches('"')), ("SSL_CERT_DIR", "")];
+        home.environment = variables.map(|(name, value)| (name.into(), value.into())).into();
         let doctor = said(&home, &["doctor"]);
         assert!(doctor.contains(words), "{trusted}: {doctor}");
     }
