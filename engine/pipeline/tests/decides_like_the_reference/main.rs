@@ -31,6 +31,13 @@ use throttled::Throttled;
 
 const THREADS: u32 = 4;
 
+/// How many of so many histories are run: all, or one in so many where somebody waits for the result,
+/// as `make check` asks for.
+fn how_many(all: u32) -> u32 {
+    let one_in = std::env::var("PRICEDROP_TEST_ONE_IN").map_or(1, |text| text.parse().unwrap());
+    all.div_ceil(one_in)
+}
+
 /// Holds a property over random histories, on several threads; prints the
 /// smallest history that breaks it.
 fn hold<S: Strategy>(cases: u32, strategy: impl Fn() -> S + Sync, property: impl Fn(S::Value) + Sync)
@@ -40,7 +47,7 @@ where
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let cases = cases.div_ceil(THREADS);
+                let cases = how_many(cases).div_ceil(THREADS);
                 let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
                 let held = TestRunner::new(config).run(&strategy(), |value| {
                     property(value);
@@ -210,7 +217,7 @@ fn partitions_that_move_between_notifiers_tell_whom_the_reference_tells() {
         assert_told(&run, &answer);
         assert_settled(&run, &answer);
     });
-    assert!(moves.load(Relaxed) > 10_000, "partitions hardly moved");
+    assert!(moves.load(Relaxed) > u64::from(how_many(10_000)), "partitions hardly moved");
 }
 
 #[test]
