@@ -329,7 +329,6 @@ impl Notifier<'_> {
     }
 
     /// What makes these offsets the group's own, and stores how many partitions there are.
-    #[expect(clippy::type_complexity, reason = "the parts of one transaction")]
     fn adoption(
         &self,
         adopted: &[(PartitionEpoch, i64)],
