@@ -1,10 +1,11 @@
 //! Reads the tree and holds it to what its documents promise: arrows between
-//! crates, licences, shapes, references. Compiles nothing of it.
+//! crates, licences, shapes, references, names. Compiles nothing of it.
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
 mod circles;
 mod licences;
+mod names;
 mod quotes;
 mod shapes;
 mod text;
