@@ -33,7 +33,7 @@ fn unknown(found: impl Fn(&str) -> Vec<&str>, is_known: impl Fn(&str) -> bool) -
 /// The parts of a line that may be paths: pictures name files without backticks.
 fn paths(line: &str) -> Vec<&str> {
     let is_of_path = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    let parts = line.split(|c| !is_of_path(c)).map(|part| part.trim_end_matches('.'));
+    let parts = line.split(|c: char| !is_of_path(c)).map(|part| part.trim_end_matches('.'));
     let roots = ["engine/", "plugins/", "schema/", "wit/", "dev/", "bench/"];
     let is_path = |part: &&str| {
         [".rs", ".lua", ".cql"].iter().any(|ending| part.ends_with(ending) && part.len() > ending.len())
@@ -75,9 +75,9 @@ fn every_file_that_documents_name_exists() {
 fn every_identifier_that_documents_name_exists() {
     let sources = sources();
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
-    let known: HashSet<&str> = sources.split(|c| !is_part(c)).collect();
+    let known: HashSet<&str> = sources.split(|c: char| !is_part(c)).collect();
     let functions: HashSet<&str> =
-        sources.split("fn ").skip(1).filter_map(|rest| rest.split(|c| !is_part(c)).next()).collect();
+        sources.split("fn ").skip(1).filter_map(|rest| rest.split(|c: char| !is_part(c)).next()).collect();
     let is_known = |name: &str| match name.split('_').count() >= WORDS_OF_A_TEST {
         true => functions.contains(name),
         false => known.contains(name),
