@@ -2,7 +2,6 @@
 //! that do not key by product, an input that got partitions.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod rig;
 
 use pricedrop_harness::servers;

@@ -7,18 +7,12 @@ mod rig;
 use std::time::Instant;
 
 use pricedrop_harness::servers;
-use pricedrop_kafka::{
-    Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept, differences,
-};
+use pricedrop_kafka::{Accepted, Delivery, KafkaCommitter, KafkaSource, Options, Settings, Start, accept};
 use pricedrop_model::ports::{Commit, CommitError, Committer, Error, RejectedRecord, UpdateSource};
-use pricedrop_model::{
-    Currency, EventTime, Partition, Position, ProductId, ProductState, Record, Removal, StateKey, UserId,
-    WriteTime,
-};
-use pricedrop_testing::conformance::commits::block;
+use pricedrop_model::{EventTime, Partition, Position, ProductId, Record, Removal, UserId, WriteTime};
 use rig::{
-    P0, PATIENCE, Rig, committed, delete_records, forget_group, fresh, grow, hangs, leave_open, move_group,
-    options, produce, restrict, worker, write_position,
+    P0, PATIENCE, Rig, commit_of, committed, delete_records, forget_group, fresh, grow, move_group, options,
+    produce, restrict, state, told, waits, worker,
 };
 
 fn bootstrap() -> String {
@@ -64,31 +58,6 @@ mod input {
     }
 
     pricedrop_testing::conform!(begun, input);
-}
-
-fn state(partition: i32, sequence: i64) -> (StateKey, ProductState) {
-    let product = ProductId::new("P").unwrap();
-    let key = StateKey { partition: Partition(partition), product, currency: Currency::USD };
-    (key, ProductState { sequence: Some(sequence), ..ProductState::default() })
-}
-
-fn told(settings: &Settings) -> Vec<String> {
-    let mut users: Vec<String> = committed(settings, &settings.topics.notifications)
-        .into_iter()
-        .filter_map(|(_, key, _)| key)
-        .collect();
-    users.sort();
-    users
-}
-
-fn commit_of(offset: i64, users: &[&str]) -> Commit {
-    let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
-    Commit {
-        fan_outs: vec![block("P", "79.9", offset, &users)],
-        states: vec![state(0, offset)],
-        offsets: vec![(P0, offset + 1)],
-        ..Commit::default()
-    }
 }
 
 async fn take(rig: &mut Rig, most: usize) -> Vec<i64> {
@@ -229,16 +198,6 @@ async fn gone_behind_the_first() -> (Settings, tempfile::TempDir) {
     rig.own(1).await;
     rig.committer.commit(commit_of(0, &["u"])).await.unwrap();
     (settings, folder)
-}
-
-/// It waits for a person, says this and how to go on, and does where it is told.
-async fn waits(settings: &Settings, folder: &std::path::Path, said: &str, at: i64) {
-    let mut rig = worker(options(settings), folder);
-    rig.stops().await;
-    let (_, why) = &rig.status.stopped()[0];
-    assert!(why.contains(said) && why.contains("pricedrop offsets accept --partition 0"), "{why}");
-    accept(settings, None, Accepted::Offset(at)).unwrap();
-    assert_eq!(rig.own(1).await.offsets, [(P0, at)]);
 }
 
 #[tokio::test]
@@ -456,85 +415,4 @@ async fn a_commit_that_a_broker_restart_cut_short_happens_once() {
     let mut expected: Vec<String> = (0..next).map(|offset| format!("u{offset}")).collect();
     expected.sort();
     assert_eq!(told(&settings), expected);
-}
-
-/// A broker that comes back and finds a transaction expired may forget to end it
-/// where a partition has no leader yet.
-#[tokio::test]
-async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
-    let settings = fresh(broker.address(), 1).await;
-    produce(&settings, 0, &["a".into(), "b".into()]);
-    let mine = folder.path().join("engine");
-    let id = {
-        let mut rig = worker(options(&settings), &mine);
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
-    leave_open(&settings, &id, "nobody", 7);
-    broker.kill().unwrap();
-    broker.start().unwrap();
-    let mut rig = worker(options(&settings), &mine);
-    assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
-    rig.insist(1, |offset| commit_of(offset, &["u1"])).await;
-    assert_eq!(told(&settings), ["u0", "u1"]);
-}
-
-/// The position that a commit of the producer with this id stores.
-fn position(next: i64, id: &str) -> Vec<u8> {
-    [&next.to_be_bytes()[..], id.as_bytes()].concat()
-}
-
-/// Kafka may commit a transaction in one partition and forget it in another.
-#[tokio::test]
-async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
-    let settings = fresh(&bootstrap(), 1).await;
-    produce(&settings, 0, &["a".into(), "b".into(), "c".into(), "d".into()]);
-    let folder = tempfile::tempdir().unwrap();
-    let id = {
-        let mut rig = worker(options(&settings), folder.path());
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
-    write_position(&settings, &position(3, &id));
-    assert_eq!(differences(&settings).unwrap(), []);
-    for _ in 0..2 {
-        let mut rig = worker(options(&settings), folder.path());
-        assert_eq!(rig.own(1).await.offsets, [(P0, 3)]);
-        assert!(rig.status.stopped().is_empty());
-    }
-    // Had a person set the group's offset, the person would be asked.
-    move_group(&settings, 1).await;
-    waits(&settings, folder.path(), "at offset 1, and the states were stored at 3", 3).await;
-}
-
-/// What hangs of a transaction that was committed elsewhere must be committed, or
-/// notifications are lost.
-#[tokio::test]
-async fn what_hangs_of_a_committed_transaction_is_committed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
-    let settings = fresh(broker.address(), 1).await;
-    produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
-    let mine = folder.path().join("engine");
-    let id = {
-        let mut rig = worker(options(&settings), &mine);
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
-    leave_open(&settings, &id, "u1", 2);
-    write_position(&settings, &position(2, &id));
-    broker.kill().unwrap();
-    broker.start().unwrap();
-    assert!(hangs(&settings, &settings.topics.notifications), "the broker ended the transaction");
-    let mut rig = worker(options(&settings), &mine);
-    assert_eq!(rig.own(1).await.offsets, [(P0, 2)]);
-    rig.insist(2, |offset| commit_of(offset, &["u2"])).await;
-    assert!(!hangs(&settings, &settings.topics.notifications));
-    let users: Vec<String> = told(&settings).into_iter().filter(|key| !key.starts_with('\0')).collect();
-    assert_eq!(users, ["u0", "u1", "u2"]);
 }

@@ -1,6 +1,9 @@
 //! Credentials: applied after rendering, to hosts they are bound to, where
 //! nobody can read along.
 //!
+//! The sidecar of a channel names an environment variable or a file; [`crate::secret`] reads
+//! it when a request needs it. A plugin never sees the value.
+//!
 //! ```text
 //! Call ─▶ Bound ─┬▶ bearer, basic, hmac
 //!                ├▶ webhooks · sigv4 · vapid   (signed for this request)

@@ -12,6 +12,9 @@
 //! are committed up to the first unfinished one. So a crash at any moment
 //! repeats at most what was sent and not confirmed, under the same key.
 //!
+//! Deliveries are not ordered, not even those of one user: attempts of a channel run at
+//! the same time, and a retry comes later than what was sent meanwhile.
+//!
 //! Channels say what to send; the [`Sender`] sends. No protocol and no store is
 //! named here.
 

@@ -1,5 +1,5 @@
 //! Reads the tree and holds it to what its documents promise: arrows between
-//! crates, dependencies, shapes, references. Compiles nothing of it.
+//! crates, dependencies, shapes, references, names. Compiles nothing of it.
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
@@ -7,6 +7,7 @@ mod bans;
 mod circles;
 mod dependencies;
 mod licences;
+mod names;
 mod quotes;
 mod shapes;
 mod text;

@@ -141,7 +141,7 @@ table! {
     /// The local disk: the embedded store, and what every instance keeps for itself.
     data: Data {
         /// What this instance keeps on its local disk: the embedded store, its plugins' last good
-        /// state, its slots in the group. It belongs to one running engine; several instances need one
+        /// state, its id in the group. It belongs to one running engine; several instances need one
         /// each.
         folder: PathBuf = "pricedrop-data".into();
 

@@ -1,0 +1,93 @@
+//! What becomes of transactions that Kafka did not end, or ended in part.
+
+#![allow(clippy::unwrap_used)]
+
+mod rig;
+
+use pricedrop_harness::servers;
+use pricedrop_kafka::differences;
+use rig::{
+    P0, commit_of, fresh, hangs, leave_open, move_group, options, produce, told, waits, worker,
+    write_position,
+};
+
+/// A broker that comes back and finds a transaction expired may forget to end it
+/// where a partition has no leader yet.
+#[tokio::test]
+async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
+    let settings = fresh(broker.address(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into()]);
+    let mine = folder.path().join("engine");
+    let id = {
+        let mut rig = worker(options(&settings), &mine);
+        rig.own(1).await;
+        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
+        rig.instance_id.transactional_id(&settings.group, 0)
+    };
+    leave_open(&settings, &id, "nobody", 7);
+    broker.kill().unwrap();
+    broker.start().unwrap();
+    let mut rig = worker(options(&settings), &mine);
+    assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
+    rig.insist(1, |offset| commit_of(offset, &["u1"])).await;
+    assert_eq!(told(&settings), ["u0", "u1"]);
+}
+
+/// The position that a commit of the producer with this id stores.
+fn position(next: i64, id: &str) -> Vec<u8> {
+    [&next.to_be_bytes()[..], id.as_bytes()].concat()
+}
+
+/// Kafka may commit a transaction in one partition and forget it in another.
+#[tokio::test]
+async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
+    let settings = fresh(&servers::kafka(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into(), "c".into(), "d".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    let id = {
+        let mut rig = worker(options(&settings), folder.path());
+        rig.own(1).await;
+        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
+        rig.instance_id.transactional_id(&settings.group, 0)
+    };
+    write_position(&settings, &position(3, &id));
+    assert_eq!(differences(&settings).unwrap(), []);
+    for _ in 0..2 {
+        let mut rig = worker(options(&settings), folder.path());
+        assert_eq!(rig.own(1).await.offsets, [(P0, 3)]);
+        assert!(rig.status.stopped().is_empty());
+    }
+    // Had a person set the group's offset, the person would be asked.
+    move_group(&settings, 1).await;
+    waits(&settings, folder.path(), "at offset 1, and the states were stored at 3", 3).await;
+}
+
+/// What hangs of a transaction that was committed elsewhere must be committed, or
+/// notifications are lost.
+#[tokio::test]
+async fn what_hangs_of_a_committed_transaction_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
+    let settings = fresh(broker.address(), 1).await;
+    produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
+    let mine = folder.path().join("engine");
+    let id = {
+        let mut rig = worker(options(&settings), &mine);
+        rig.own(1).await;
+        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
+        rig.instance_id.transactional_id(&settings.group, 0)
+    };
+    leave_open(&settings, &id, "u1", 2);
+    write_position(&settings, &position(2, &id));
+    broker.kill().unwrap();
+    broker.start().unwrap();
+    assert!(hangs(&settings, &settings.topics.notifications), "the broker ended the transaction");
+    let mut rig = worker(options(&settings), &mine);
+    assert_eq!(rig.own(1).await.offsets, [(P0, 2)]);
+    rig.insist(2, |offset| commit_of(offset, &["u2"])).await;
+    assert!(!hangs(&settings, &settings.topics.notifications));
+    let users: Vec<String> = told(&settings).into_iter().filter(|key| !key.starts_with('\0')).collect();
+    assert_eq!(users, ["u0", "u1", "u2"]);
+}
