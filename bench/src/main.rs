@@ -1,5 +1,6 @@
 //! Every figure the README quotes. `pricedrop-bench [SECTION ...]`, and of the
 //! section `cluster` also parts: `pricedrop-bench cluster [PART ...]`.
+//! `pricedrop-bench against BINARY` compares with another build.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,6 +12,7 @@ mod native;
 mod plugins;
 mod rig;
 mod throughput;
+mod turns;
 
 const SECTIONS: [(&str, fn()); 4] = [
     ("throughput", throughput::run),
@@ -21,6 +23,11 @@ const SECTIONS: [(&str, fn()); 4] = [
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
+    match &asked[..] {
+        [name, work] if name == turns::CHILD => return turns::child(work),
+        [name, other] if name == "against" => return turns::run(other),
+        _ => {}
+    }
     for (name, run) in SECTIONS {
         if asked.is_empty() || asked.iter().any(|section| section == name) {
             println!("\n{name}");

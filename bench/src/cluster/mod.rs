@@ -11,11 +11,11 @@ mod fill;
 mod latency;
 mod processor;
 mod resident;
-mod rig;
-mod shape;
+pub mod rig;
+pub mod shape;
 mod take_over;
 mod throughput;
-mod world;
+pub mod world;
 
 use shape::Shape;
 use world::World;

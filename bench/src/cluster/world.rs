@@ -20,6 +20,9 @@ use crate::native;
 
 const KEYSPACE: &str = "bench";
 
+/// The environment variable that names the prefix of keys in Redis.
+pub const PREFIX: &str = "PRICEDROP_BENCH_PREFIX";
+
 /// Where the servers are. As text, it goes to a process of our own.
 #[derive(Debug, Clone)]
 pub struct Addresses {
@@ -118,8 +121,11 @@ impl Addresses {
     }
 
     fn redis(&self) -> Redis {
-        let options =
+        let mut options =
             pricedrop_redis::Options { addresses: vec![self.redis.parse().unwrap()], ..Default::default() };
+        if let Ok(prefix) = std::env::var(PREFIX) {
+            options.prefix = prefix;
+        }
         Redis::new(options).unwrap()
     }
 
