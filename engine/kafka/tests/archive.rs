@@ -1,7 +1,6 @@
 //! What the archiver is told of a topic, and what is published from its archive.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod rig;
 
 use std::time::{Duration, Instant};

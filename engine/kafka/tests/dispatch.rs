@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod dispatch_rig;
-#[allow(dead_code)]
 mod rig;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -91,9 +91,8 @@ impl Rig {
         let until = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < until, "nothing was refused");
-            match self.committer.restore().await {
-                Err(Error::Fatal(why)) => return why.to_string(),
-                Ok(_) | Err(_) => {}
+            if let Err(Error::Fatal(why)) = self.committer.restore().await {
+                return why.to_string();
             }
             let _ = self.source.next_batch(1, 100).await;
         }

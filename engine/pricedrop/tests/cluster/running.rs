@@ -18,14 +18,14 @@ pub fn notifications(home: &Home) -> Vec<Value> {
 /// Until the group gave it partitions, a posted price lies in a topic that
 /// nobody has begun yet.
 pub fn serving(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions taken over").then_some(());
-    wait_for("the partitions to be taken over", taken).unwrap();
+    let taken = || engine.last_words().contains("partitions acquired").then_some(());
+    wait_for("the partitions to be acquired", taken).unwrap();
 }
 
 /// The same of the dispatcher and the notifications.
 pub fn delivering(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions of notifications taken over").then_some(());
-    wait_for("the notifications to be taken over", taken).unwrap();
+    let taken = || engine.last_words().contains("partitions of notifications acquired").then_some(());
+    wait_for("the partitions of notifications to be acquired", taken).unwrap();
 }
 
 pub fn post(engine: &Engine, body: &str) -> Value {

@@ -37,8 +37,8 @@ fn with_the_rights_that_are_listed_a_whole_engine_works() {
     assert!(doctor.contains("exit code 0") && doctor.contains("doctor: it works"), "{doctor}");
     assert!(!doctor.contains("is not allowed") && !doctor.contains("our role may not"), "{doctor}");
     let engine = home.start().unwrap();
-    serving(&engine, "partitions taken over");
-    serving(&engine, "partitions of notifications taken over");
+    serving(&engine, "partitions acquired");
+    serving(&engine, "partitions of notifications acquired");
     home.run(&["watch", "add", "whole", "80", "u1"]).unwrap();
     home.run(&["watch", "add", "whole", "80", "u2", "--mode", "once"]).unwrap();
     home.run(&["recipient", "add", "u1", "channel-console", "u1@example.com"]).unwrap();
@@ -95,7 +95,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     let doctor = said(&home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && doctor.contains("our role may not change it"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine, "partitions taken over");
+    serving(&engine, "partitions acquired");
     // Somebody else's prices: this user may not post any.
     let (_folder, other) = servers.home(&Who::default());
     let posting = other.start_with(&["--role", "dispatcher"]).unwrap();
