@@ -1,4 +1,4 @@
-//! The partitions of one worker, from their assignment to their loss.
+//! The partitions of one worker, from assignment to loss.
 //!
 //! ```text
 //!             ┌── refused ──▶ stopped (waits for a person)
@@ -7,8 +7,8 @@
 //!     └──────────────────────────┴── assigned anew ◀────┘
 //! ```
 //!
-//! Invariant: a partition is served only under the epoch of the assignment it was acquired
-//! in. One that was taken away and came back is acquired again.
+//! Invariant: a partition is served only in the epoch in which it was acquired. If it is revoked
+//! and assigned again, it is acquired again.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 /// A partition that was acquired.
 #[derive(Debug)]
 pub struct Session<T> {
-    /// Its assignment.
+    /// The epoch of its assignment.
     pub epoch: u64,
-    /// The next offset of the input, as committed.
+    /// The next offset to read, as committed.
     pub next: i64,
-    /// What the worker keeps of it.
+    /// What the worker keeps in memory about it.
     pub kept: T,
 }
 
@@ -31,9 +31,9 @@ pub struct Session<T> {
 #[derive(Debug)]
 pub struct Sessions<T> {
     serving: BTreeMap<Partition, Session<T>>,
-    /// Those that wait for a person, and why.
+    /// Partitions that wait for an operator, with the reason.
     stopped: BTreeMap<Partition, String>,
-    /// The rebalance whose assignment these are. Zero: none yet.
+    /// The rebalance that these sessions belong to; 0 if there was none yet.
     version: u64,
 }
 
@@ -44,12 +44,12 @@ impl<T> Default for Sessions<T> {
 }
 
 impl<T> Sessions<T> {
-    /// The rebalance whose assignment these are.
+    /// The rebalance that these sessions belong to.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// All partitions of this rebalance were acquired, or stopped.
+    /// Notes that all partitions of this rebalance were acquired or stopped.
     pub fn complete(&mut self, version: u64) {
         self.version = version;
     }
@@ -60,34 +60,35 @@ impl<T> Sessions<T> {
         member.assignment_is_ready(self.version)
     }
 
-    /// Drops the sessions that were lost. Returns how many there were.
+    /// Drops the sessions of partitions that are no longer held in their epoch. Returns their
+    /// number.
     pub fn drop_lost(&mut self, held: &[PartitionEpoch]) -> usize {
         let before = self.serving.len();
         self.serving.retain(|partition, session| held.contains(&(*partition, session.epoch)));
         before - self.serving.len()
     }
 
-    /// The assigned partitions that are not served: they are to be acquired.
+    /// The assigned partitions that are not served yet, and have to be acquired.
     pub fn to_acquire(&self, held: &[PartitionEpoch]) -> Vec<PartitionEpoch> {
         held.iter().filter(|(partition, _)| !self.serving.contains_key(partition)).copied().collect()
     }
 
-    /// Serves a partition that was acquired.
+    /// Adds the session of a partition that was acquired.
     pub fn serve(&mut self, (partition, epoch): PartitionEpoch, next: i64, kept: T) {
         self.serving.insert(partition, Session { epoch, next, kept });
     }
 
-    /// Replaces the partitions that wait for a person.
+    /// Replaces the partitions that wait for an operator.
     pub fn stop(&mut self, stopped: BTreeMap<Partition, String>) {
         self.stopped = stopped;
     }
 
-    /// The partitions that wait for a person, and why.
+    /// The partitions that wait for an operator, with the reason.
     pub fn stopped(&self) -> &BTreeMap<Partition, String> {
         &self.stopped
     }
 
-    /// Forgets all sessions: what was committed last is not known.
+    /// Drops all sessions, because it is not known what was committed last.
     pub fn forget(&mut self) {
         self.serving.clear();
     }
@@ -97,7 +98,7 @@ impl<T> Sessions<T> {
         self.serving.get(&partition)
     }
 
-    /// The same, to change it.
+    /// The session of a partition that is served, to change it.
     pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Session<T>> {
         self.serving.get_mut(&partition)
     }
@@ -125,7 +126,7 @@ impl<T> Sessions<T> {
     /// The epochs of these partitions.
     ///
     /// # Errors
-    /// This partition of them is not served.
+    /// Returns a partition of these that is not served.
     pub fn epochs_of(
         &self,
         partitions: impl IntoIterator<Item = Partition>,
