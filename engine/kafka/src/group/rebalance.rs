@@ -132,7 +132,7 @@ impl Group {
         for partition in partitions {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(0))?;
         }
-        // Taking over its queue makes a partition known to librdkafka, which pauses no unknown
+        // Looking up its queue makes a partition known to librdkafka, which pauses no unknown
         // ones.
         if let Some(queue) = lock(&self.queue).as_ref() {
             partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
