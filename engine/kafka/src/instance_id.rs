@@ -58,7 +58,7 @@ impl InstanceId {
         Ok(InstanceId { name, _locked: Arc::new(file) })
     }
 
-    /// The transactional id of one of its workers.
+    /// Returns the transactional id of one of its workers.
     pub fn transactional_id(&self, group: &str, worker: usize) -> String {
         format!("{group}-{}-{worker}", self.name)
     }

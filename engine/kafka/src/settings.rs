@@ -70,7 +70,8 @@ impl Default for Topics {
 }
 
 impl Topics {
-    /// The default names with this name and a dot before each, for several engines on one cluster.
+    /// Creates the default names with this name and a dot before each, for several engines on one
+    /// cluster.
     pub fn prefixed(name: &str) -> Topics {
         let mut topics = Topics::default();
         for topic in [
@@ -89,7 +90,7 @@ impl Topics {
 }
 
 impl Topics {
-    /// The topics that the archiver can archive.
+    /// Returns the topics that the archiver can archive.
     pub fn archived(&self) -> [&str; 4] {
         [&self.prices, &self.notifications, &self.dead_updates, &self.dead_deliveries]
     }
@@ -157,7 +158,7 @@ pub const RESERVED: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    /// Settings of the cluster at these addresses, with the default names.
+    /// Creates settings of the cluster at these addresses, with the default names.
     pub fn new(bootstrap: &str) -> Settings {
         Settings {
             properties: BTreeMap::from([("bootstrap.servers".into(), bootstrap.into())]),
@@ -184,17 +185,17 @@ impl Settings {
         config
     }
 
-    /// The group of the archivers.
+    /// Returns the group of the archivers.
     pub fn archiver_group(&self) -> String {
         format!("{}.archiver", self.group)
     }
 
-    /// The configuration of a client that queries the cluster, or reads without a group.
+    /// Returns the configuration of a client that queries the cluster, or reads without a group.
     pub fn reader(&self) -> ClientConfig {
         self.config(&fetching(), &reading("pricedrop.reader".into(), "error"))
     }
 
-    /// The configuration of a member of this group.
+    /// Returns the configuration of a member of this group.
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut defaults = fetching();
         if self.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
@@ -203,7 +204,7 @@ impl Settings {
         self.config(&defaults, &reading(group.into(), "error"))
     }
 
-    /// The configuration of a producer that writes in transactions.
+    /// Returns the configuration of a producer that writes in transactions.
     pub fn transactional(&self, id: &str) -> ClientConfig {
         let timeout = self.transaction_timeout_ms.to_string();
         let mut fixed = producing();
@@ -215,17 +216,17 @@ impl Settings {
         self.config(&flushed(), &fixed)
     }
 
-    /// The configuration of a producer that flushes its records a batch at a time.
+    /// Returns the configuration of a producer that flushes its records a batch at a time.
     pub fn batching(&self) -> ClientConfig {
         self.config(&flushed(), &producing())
     }
 
-    /// The configuration of a producer whose records are acknowledged one by one.
+    /// Returns the configuration of a producer whose records are acknowledged one by one.
     pub fn idempotent(&self) -> ClientConfig {
         self.config(&sending(), &producing())
     }
 
-    /// The largest record that a producer accepts, bytes.
+    /// Returns the largest record that a producer accepts, bytes.
     pub fn record_bytes(&self) -> usize {
         let set = self.properties.get("message.max.bytes").and_then(|text| text.parse().ok());
         set.unwrap_or(crate::limits::RECORD_BYTES)

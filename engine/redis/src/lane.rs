@@ -49,8 +49,8 @@ enum Failure {
 }
 
 impl Inner {
-    /// Whether a call may be made. A trial call that never ends holds off others for one reset
-    /// timeout at most.
+    /// Returns whether a call may be made. A trial call that never ends holds off others for one
+    /// reset timeout at most.
     fn admits(&self) -> bool {
         lock(&self.breaker).admit(self.started.elapsed()) == Admission::Admitted
     }

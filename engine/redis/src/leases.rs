@@ -69,20 +69,20 @@ impl HeldLeases {
         }
     }
 
-    /// The token of a claim by this process that was never answered.
+    /// Returns the token of a claim by this process that was never answered.
     fn unanswered(&self, delivery: &str) -> Option<u64> {
         self.by_delivery.get(delivery).filter(|held| !held.answered).map(|held| held.token)
     }
 }
 
 impl RedisLeases {
-    /// Leases whose confirmations are kept for `CONFIRMATION_TTL_MS`.
+    /// Opens leases whose confirmations are kept for `CONFIRMATION_TTL_MS`.
     pub fn new(redis: &Redis) -> RedisLeases {
         RedisLeases::with_confirmation_ttl(redis, CONFIRMATION_TTL_MS)
     }
 
-    /// Leases whose confirmations are kept for `confirmation_ttl_ms`. That must be longer than the
-    /// longest retry and the retention of the topic together.
+    /// Opens leases whose confirmations are kept for `confirmation_ttl_ms`. That must be longer
+    /// than the longest retry and the retention of the topic together.
     pub fn with_confirmation_ttl(redis: &Redis, confirmation_ttl_ms: u64) -> RedisLeases {
         RedisLeases {
             lane: redis.lane(),

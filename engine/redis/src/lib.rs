@@ -88,7 +88,7 @@ impl Redis {
         self.lane().call(patience, ask).await
     }
 
-    /// The time of the server's clock.
+    /// Reads the time of the server's clock.
     ///
     /// # Errors
     /// The server is down, or refuses access.
@@ -101,7 +101,7 @@ impl Redis {
         self.lane().call(patience, ask).await
     }
 
-    /// The rights that the engine's user does not have, in the notation of `ACL SETUSER`.
+    /// Finds the rights that the engine's user does not have, in the notation of `ACL SETUSER`.
     ///
     /// # Errors
     /// The server is down, or refuses access.
@@ -109,7 +109,7 @@ impl Redis {
         rights::missing(&self.lane(), &self.options).await
     }
 
-    /// The metrics of all connections since the start.
+    /// Returns the metrics of all connections since the start.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }

@@ -15,7 +15,7 @@ impl Names {
         Names(format!("{prefix}:"))
     }
 
-    /// The key of a cache entry, for one run of the server.
+    /// Returns the key of a cache entry, for one run of the server.
     pub(super) fn shelf(&self, run: &str, shelf: &Shelf) -> String {
         let mut key = format!("{}{run}:price_watch:", self.0);
         match shelf {
@@ -36,22 +36,22 @@ impl Names {
         key
     }
 
-    /// The key of a delivery. Its own key is not escaped, because nothing follows it.
+    /// Returns the key of a delivery. Its own key is not escaped, because nothing follows it.
     pub(super) fn delivery(&self, delivery: &str) -> String {
         format!("{}delivery:{delivery}", self.0)
     }
 
-    /// The key of a partition's sentinel, which names the owner of its retries.
+    /// Returns the key of a partition's sentinel, which names the owner of its retries.
     pub(super) fn owner(&self, partition: Partition) -> String {
         format!("{}retries:{}:owner", self.0, partition.0)
     }
 
-    /// The key of the set of channels that a partition has retries for.
+    /// Returns the key of the set of channels that a partition has retries for.
     pub(super) fn channels(&self, partition: Partition) -> String {
         format!("{}retries:{}:channels", self.0, partition.0)
     }
 
-    /// The prefix of the keys of a partition's retries; the channel follows.
+    /// Returns the prefix of the keys of a partition's retries; the channel follows.
     pub(super) fn queues(&self, partition: Partition) -> String {
         format!("{}retries:{}:channel:", self.0, partition.0)
     }

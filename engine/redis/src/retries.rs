@@ -46,7 +46,7 @@ pub struct RedisRetryIndex {
 }
 
 impl RedisRetryIndex {
-    /// The index on this server.
+    /// Opens the index on this server.
     pub fn new(redis: &Redis) -> RedisRetryIndex {
         RedisRetryIndex { lane: redis.lane(), names: redis.names(), timeout: redis.timeout() }
     }
@@ -171,12 +171,12 @@ fn kept(is_kept: bool) -> Kept {
     if is_kept { Kept::Done } else { Kept::Lost }
 }
 
-/// The sentinel of a partition whose index is complete.
+/// Returns the sentinel of a partition whose index is complete.
 fn settled(token: u64, run: &str) -> String {
     format!("{token}@{run}")
 }
 
-/// The sentinel of a partition whose index is being rebuilt.
+/// Returns the sentinel of a partition whose index is being rebuilt.
 fn rebuilding(token: u64, run: &str) -> String {
     format!("rebuilt by {token}@{run}")
 }
@@ -187,7 +187,7 @@ fn read(due: i64, body: &[u8]) -> Result<Retry, Error> {
     Ok(Retry { due: WallTime(due), ..retry })
 }
 
-/// Partitions by their indexes in an answer, which begin at 1.
+/// Returns partitions by their indexes in an answer, which begin at 1.
 fn partitions(owned: &[Owned], places: &[usize]) -> Vec<Partition> {
     places.iter().filter_map(|place| Some(owned.get(place.checked_sub(1)?)?.partition)).collect()
 }

@@ -45,7 +45,7 @@ const COMMANDS: [&str; 29] = [
 /// A script that does nothing, and its SHA-1 hash.
 const SCRIPT: (&str, &str) = ("return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
 
-/// The missing rights, in the notation of `ACL SETUSER`: `+zadd`, `~prefix:*`.
+/// Finds the missing rights, in the notation of `ACL SETUSER`: `+zadd`, `~prefix:*`.
 ///
 /// # Errors
 /// The server is down.

@@ -61,7 +61,7 @@ impl Facts {
 }
 
 impl Facts {
-    /// Why the server at this address cannot be used; none: it can.
+    /// Returns why the server at this address cannot be used; none: it can.
     fn unfit(&self, address: &Address) -> Option<Error> {
         let major = self.version.split('.').next()?.parse::<u32>().ok()?;
         if major < OLDEST {
@@ -195,7 +195,7 @@ pub(super) fn refusal(error: RedisError, whom: &str) -> Error {
     }
 }
 
-/// Whether the connection cannot be used any more, or its server can serve no calls.
+/// Returns whether the connection cannot be used any more, or its server can serve no calls.
 pub(super) fn is_lost(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
     matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly))

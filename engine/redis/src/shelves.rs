@@ -84,13 +84,13 @@ enum Found {
 }
 
 impl RedisShelves {
-    /// A cache with the default times to live.
+    /// Opens a cache with the default times to live.
     pub fn new(redis: &Redis) -> RedisShelves {
         RedisShelves::with_ttl(redis, SHELF_TTL_MS, MARK_TTL_MS)
     }
 
-    /// A cache whose entries and marks have these times to live, milliseconds. A mark must outlast
-    /// every write and every fill.
+    /// Opens a cache whose entries and marks have these times to live, milliseconds. A mark must
+    /// outlast every write and every fill.
     pub fn with_ttl(redis: &Redis, ttl_ms: u64, mark_ttl_ms: u64) -> RedisShelves {
         RedisShelves {
             lane: redis.lane(),
@@ -243,7 +243,7 @@ fn by_length(left: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
     parts
 }
 
-/// Each entry once, because an entry that is named twice gets one mark.
+/// Returns each entry once, because an entry that is named twice gets one mark.
 fn distinct(shelves: &[Shelf]) -> Vec<Shelf> {
     shelves.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -34,7 +34,7 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Whether these roles use a topic.
+    /// Returns whether these roles use a topic.
     pub fn concern(self, topics: &Topics, topic: &str) -> bool {
         let of_dispatcher = [&topics.retries, &topics.dead_deliveries];
         let of_notifier = [&topics.prices, &topics.state, &topics.removals, &topics.dead_updates];
@@ -68,7 +68,7 @@ const ARCHIVER: &str = "the archiver";
 const POSTS: &str = "POST /v1/prices";
 const LOOKING: &str = "`pricedrop dlq`";
 
-/// The rights that these roles and the API need and do not have.
+/// Finds the rights that these roles and the API need and do not have.
 ///
 /// # Errors
 /// The cluster does not answer.
@@ -204,7 +204,7 @@ fn ask<T>(
     }
 }
 
-/// The operations on a group that are allowed; none: the broker does not say.
+/// Reads the operations on a group that are allowed; none: the broker does not say.
 fn group_operations(client: &BaseConsumer<Logged>, group: &str) -> Result<Option<Vec<Operation>>, Error> {
     let group = CString::new(group).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [group.as_ptr()];
@@ -264,7 +264,7 @@ fn silent() -> Error {
     Error::Unavailable("Kafka does not say what we may do: no answer".into())
 }
 
-/// The operations that are allowed on each existing topic, if the broker says so.
+/// Reads the operations that are allowed on each existing topic, if the broker says so.
 fn topic_rights<'a>(
     client: &BaseConsumer<Logged>,
     topics: impl Iterator<Item = &'a str>,
@@ -287,7 +287,7 @@ fn topic_rights<'a>(
     )
 }
 
-/// The id of a topic; none: the cluster has no topic ids.
+/// Reads the id of a topic; none: the cluster has no topic ids.
 ///
 /// # Errors
 /// The cluster does not answer, or the topic is missing.

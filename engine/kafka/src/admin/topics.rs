@@ -92,14 +92,14 @@ fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
 }
 
-/// Whether a topic that is not listed exists but may not be described.
+/// Returns whether a topic that is not listed exists but may not be described.
 fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
     let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_millis(CALL_MS));
     let code = metadata.ok().and_then(|metadata| metadata.topics().first()?.error());
     code.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
-/// The topics of a cluster, by name. Settings are read only for topics that the engine needs.
+/// Reads the topics of a cluster, by name. Settings are read only for topics that the engine needs.
 async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
     let client = reader(settings)?;

@@ -67,7 +67,7 @@ struct Gone {
 }
 
 impl KafkaDeadLetters {
-    /// The dead letters of this cluster.
+    /// Opens the dead letters of this cluster.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
         let desk = Desk {
             reader: LogReader::new(settings),
@@ -143,7 +143,7 @@ struct Mark {
     value: Option<Vec<u8>>,
 }
 
-/// The key of a dead letter. A notification that is read again after a crash has the same
+/// Returns the key of a dead letter. A notification that is read again after a crash has the same
 /// key; everything else has a key of its own.
 fn key(letter: &NewDeadLetter) -> String {
     match &letter.what {
@@ -223,7 +223,7 @@ impl Desk {
         Ok(found)
     }
 
-    /// The record that marks a dead letter as replayed; none: there is no such dead letter.
+    /// Makes the record that marks a dead letter as replayed; none: there is no such dead letter.
     fn mark(&mut self, id: &DeadLetterId) -> Result<Option<Mark>, Error> {
         let Some((_, key)) = self.find(id)? else { return Ok(None) };
         Ok(self.source(&id.topic).map(|source| match source {
@@ -241,7 +241,7 @@ impl Desk {
         }
     }
 
-    /// Which of the two topics has this name; none: neither.
+    /// Returns which of the two topics has this name; none: neither.
     fn source(&self, topic: &str) -> Option<Source> {
         [Source::Updates, Source::Deliveries].into_iter().find(|source| *self.topic(*source) == *topic)
     }
@@ -267,7 +267,7 @@ impl Gone {
     }
 }
 
-/// The first offset of a partition whose id is after `after`; none: all its ids are before.
+/// Returns the first offset of a partition whose id is after `after`; none: all its ids are before.
 fn first_after(topic: &Arc<str>, partition: Partition, after: Option<&DeadLetterId>) -> Option<i64> {
     let first = DeadLetterId { topic: topic.clone(), partition, offset: 0 };
     match after {
@@ -283,14 +283,14 @@ fn id_of(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> DeadLetterId {
     DeadLetterId { topic: topic.clone(), partition: Partition(message.partition()), offset: message.offset() }
 }
 
-/// The update that a record marks as replayed, and none inside if its id cannot be read. None: the
-/// record is no such mark.
+/// Reads the id of the update that a record marks as replayed; inner none: the id cannot be read.
+/// None: the record is no such mark.
 fn replayed_id(key: &[u8]) -> Option<Option<DeadLetterId>> {
     let id = key.strip_prefix(REPLAYED.as_bytes())?;
     Some(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()))
 }
 
-/// The dead letter of a record; none: it is a marker, or marks another as replayed.
+/// Reads the dead letter of a record; none: it is a marker, or marks another as replayed.
 fn read_letter(source: Source, message: &BorrowedMessage<'_>) -> Option<NewDeadLetter> {
     match source {
         Source::Updates if is_empty_marker(message.key(), message.payload()) => None,

@@ -20,7 +20,7 @@ pub struct KafkaIntake {
 }
 
 impl KafkaIntake {
-    /// An input that writes with this producer.
+    /// Creates an input that writes with this producer.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaIntake {
         KafkaIntake { acked, topic: settings.topics.prices.clone() }
     }
@@ -71,8 +71,8 @@ impl PriceIntake for KafkaIntake {
     }
 }
 
-/// The key of a record: its own, or the product of its update. None: it is no update, which the
-/// notifier detects in any partition.
+/// Returns the key of a record: its own, or the product of its update. None: it is no update, which
+/// the notifier detects in any partition.
 fn product(record: &NewRecord) -> Option<Vec<u8>> {
     match (&record.key, &record.value) {
         (Some(key), _) => Some(key.to_vec()),

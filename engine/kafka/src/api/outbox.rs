@@ -23,7 +23,7 @@ pub struct KafkaOutbox {
 }
 
 impl KafkaOutbox {
-    /// The notifications of this cluster.
+    /// Opens the notifications of this cluster.
     pub fn new(settings: &Settings) -> KafkaOutbox {
         let reader = Arc::new(Mutex::new(LogReader::new(settings)));
         KafkaOutbox { topic: settings.topics.notifications.clone(), reader }

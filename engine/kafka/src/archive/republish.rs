@@ -33,12 +33,12 @@ use crate::settings::Settings;
 const REPLAYED: &str = "pricedrop.replayed";
 /// The header that names a run with `--again`.
 const AGAIN: &str = "pricedrop.again";
-/// Whether a record was published by a run with `--again`.
+/// Returns whether a record was published by a run with `--again`.
 pub fn is_again(record: &ArchivedRecord) -> bool {
     record.headers.iter().any(|header| header.name == AGAIN.as_bytes())
 }
 
-/// The value of [`REPLAYED`].
+/// Formats the value of [`REPLAYED`].
 fn replayed(position: Position, again: Option<&str>) -> String {
     let Position { partition, offset } = position;
     match again {
@@ -80,14 +80,14 @@ impl Seen {
         ranges.insert(first, last);
     }
 
-    /// Whether it contains a position.
+    /// Returns whether it contains a position.
     pub fn holds(&self, position: Position) -> bool {
         let ranges = self.0.get(&position.partition.0);
         let range = ranges.and_then(|ranges| ranges.range(..=position.offset).next_back());
         range.is_some_and(|(_, end)| *end >= position.offset)
     }
 
-    /// The number of positions.
+    /// Returns the number of positions.
     pub fn count(&self) -> u64 {
         let ranges = self.0.values().flatten();
         ranges.map(|(first, last)| u64::try_from(last - first + 1).unwrap_or(0)).sum()
@@ -120,7 +120,7 @@ pub struct Republisher {
 }
 
 impl Republisher {
-    /// A publisher to this topic, which must exist.
+    /// Creates a publisher to this topic, which must exist.
     ///
     /// # Errors
     /// The cluster does not answer, or the topic is missing.
@@ -143,8 +143,8 @@ impl Republisher {
         })
     }
 
-    /// The positions of the records in the topic that runs under this name published. Reads the
-    /// whole topic.
+    /// Reads the archive positions of the records in the topic that runs under this name published.
+    /// Reads the whole topic.
     ///
     /// # Errors
     /// The cluster does not answer.
@@ -199,7 +199,7 @@ impl Republisher {
         self.check()
     }
 
-    /// The partition count of the topic.
+    /// Returns the partition count of the topic.
     pub fn partitions(&self) -> usize {
         self.partitions
     }

@@ -27,7 +27,7 @@ use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
 use crate::settings::Settings;
 
-/// The first offset that a partition still has.
+/// Reads the first offset that a partition still has.
 ///
 /// # Errors
 /// The cluster does not answer; the topic or the partition is missing.
@@ -171,7 +171,7 @@ impl ArchiveSource for KafkaArchiveSource {
     }
 }
 
-/// Whether librdkafka stops reading after this error, or skips records.
+/// Returns whether librdkafka stops reading after this error, or skips records.
 fn stops_reading(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AutoOffsetReset, BadMessage, NotImplemented, OffsetOutOfRange, TopicAuthorizationFailed,

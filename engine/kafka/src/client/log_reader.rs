@@ -17,12 +17,12 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    /// A reader of this cluster.
+    /// Creates a reader of this cluster.
     pub fn new(settings: &Settings) -> LogReader {
         LogReader { settings: settings.clone(), consumer: None }
     }
 
-    /// How many partitions a topic has.
+    /// Reads how many partitions a topic has.
     ///
     /// # Errors
     /// The cluster does not answer, or the topic is missing.

@@ -54,7 +54,7 @@ pub enum Read {
     Done,
 }
 
-/// A consumer of committed records without a group, which reports the ends of partitions.
+/// Creates a consumer of committed records without a group, which reports the ends of partitions.
 ///
 /// # Errors
 /// `Fatal`: the configuration is invalid.
@@ -65,8 +65,8 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
         .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
-/// A consumer like [`reader`] that also reads uncommitted records, and sees the committed offsets
-/// of this group.
+/// Creates a consumer like [`reader`] that also reads uncommitted records, and sees the committed
+/// offsets of this group.
 ///
 /// # Errors
 /// `Fatal`: the configuration is invalid.
@@ -78,8 +78,8 @@ pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Lo
         .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
-/// The partitions of a topic that have open transactions: their last stable offset is before their
-/// end.
+/// Finds the partitions of a topic that have open transactions: their last stable offset is before
+/// their end.
 ///
 /// # Errors
 /// The cluster does not answer, or the topic is missing.
@@ -134,7 +134,7 @@ pub fn read_stable(
     })
 }
 
-/// The last record of each of these partitions that `pick` accepts, up to the end that this
+/// Finds the last record of each of these partitions that `pick` accepts, up to the end that this
 /// consumer sees now. A partition is read from its beginning only if there is none among its last
 /// `TAIL_RECORDS` offsets.
 ///
@@ -241,7 +241,7 @@ fn read(
     consumer.unassign().map_err(away)
 }
 
-/// Whether librdkafka continues past records that it did not return.
+/// Returns whether librdkafka continues past records that it did not return.
 fn passes_over(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{BadMessage, NotImplemented};
     matches!(error, KafkaError::MessageConsumption(BadMessage | NotImplemented))

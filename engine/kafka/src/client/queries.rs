@@ -27,14 +27,14 @@ pub struct GroupOffset {
 }
 
 impl GroupOffset {
-    /// The offset as an engine commits it.
+    /// Returns an offset as an engine commits it.
     pub fn of_engine(next: i64) -> GroupOffset {
         GroupOffset { next, by_engine: true }
     }
 }
 
-/// The committed offsets of the consumer's group; partitions without one are left out. A consumer
-/// that reads uncommitted records does not wait for pending transactions.
+/// Reads the committed offsets of the consumer's group; partitions without one are left out. A
+/// consumer that reads uncommitted records does not wait for pending transactions.
 ///
 /// # Errors
 /// The cluster does not answer.
@@ -60,7 +60,7 @@ pub fn committed<C: ConsumerContext>(
     Ok(offsets)
 }
 
-/// How many partitions a topic has.
+/// Reads how many partitions a topic has.
 ///
 /// # Errors
 /// `Unavailable`: the cluster does not answer, or the topic is missing.
@@ -87,8 +87,8 @@ pub(crate) fn away(error: KafkaError) -> Error {
     Error::Unavailable(Cause::new("Kafka", error))
 }
 
-/// An error of a client with its cause. The error alone says only that no broker answers, even if
-/// the password or the certificate is wrong.
+/// Converts an error of a client with its cause. The error alone says only that no broker answers,
+/// even if the password or the certificate is wrong.
 pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
     let until = Instant::now() + Duration::from_millis(CAUSE_MS);
     // Log lines are delivered while the client is polled.

@@ -39,7 +39,7 @@ impl Position {
     }
 }
 
-/// Whether this record is a marker without a meaning.
+/// Returns whether this record is a marker without a meaning.
 pub fn is_empty_marker(key: Option<&[u8]>, value: Option<&[u8]>) -> bool {
     key == Some(MARKER) && value.is_none()
 }

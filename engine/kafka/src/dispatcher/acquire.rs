@@ -41,14 +41,14 @@ pub struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    /// An acquisition with this producer.
+    /// Creates an acquisition with this producer.
     pub fn acquisition(&'a self, transactions: &'a mut Transactions) -> Acquisition<'a, Dispatcher<'a>> {
         let (settings, group, member) = (&self.options.settings, self.group, self.member);
         Acquisition { settings, group, member, transactions, owner: self }
     }
 
-    /// The offset from which a partition is read. A new dispatcher delivers no old notifications
-    /// unless `stream.start` says so.
+    /// Decides the offset from which a partition is read. A new dispatcher delivers no old
+    /// notifications unless `stream.start` says so.
     fn first_offset(&self, partition: Partition, committed: Option<GroupOffset>) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
         let topic = &self.options.settings.topics.notifications;
@@ -84,7 +84,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Whether a dispatcher of this group acquired the partition before.
+    /// Returns whether a dispatcher of this group acquired the partition before.
     fn was_read(&self, partition: Partition) -> Result<bool, Error> {
         let mut found = false;
         read_stable(&reader(&self.options.settings)?, self.topic(), &[partition], |line| {

@@ -31,17 +31,17 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Whether the dispatcher must drop what it read, because partitions were lost.
+    /// Returns whether the dispatcher must drop what it read, because partitions were lost.
     pub(crate) fn moved(&self) -> bool {
         self.moved.load(Ordering::SeqCst)
     }
 
-    /// Why an operator has to act.
+    /// Returns why an operator has to act.
     pub(crate) fn broken(&self) -> Option<String> {
         lock(&self.broken).clone()
     }
 
-    /// The partitions whose index is complete.
+    /// Returns the partitions whose index is complete.
     pub(crate) fn indexed(&self) -> Vec<Owned> {
         lock(&self.indexed).clone()
     }

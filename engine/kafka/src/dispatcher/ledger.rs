@@ -62,7 +62,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger for this member of the group.
+    /// Creates a ledger for this member of the group.
     pub fn new(options: DispatchOptions, member: Arc<GroupConsumer>) -> Ledger {
         let id = options.transactional_id.clone();
         let transactions = Transactions::new(&options.settings, id, Delivery::ExactlyOnce);
@@ -76,18 +76,18 @@ impl Ledger {
         }
     }
 
-    /// Whether the dispatcher must drop what it read, because a partition was lost.
+    /// Returns whether the dispatcher must drop what it read, because a partition was lost.
     pub fn is_moving(&self) -> bool {
         self.moving
     }
 
-    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// Returns whether every partition that the group assigned to this member was acquired, even if
     /// it assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.sessions.is_ready(&self.member)
     }
 
-    /// The partitions that are served.
+    /// Returns the partitions that are served.
     pub fn owned(&self) -> BTreeSet<Partition> {
         self.sessions.iter().map(|(partition, _)| partition).collect()
     }
@@ -211,7 +211,7 @@ impl Ledger {
         Err(Error::Unavailable(why.into()))
     }
 
-    /// The changes that concern served partitions, as records and offsets.
+    /// Selects the changes that concern served partitions, as records and offsets.
     fn ours(&self, writes: &[Writes]) -> (Vec<PartitionEpoch>, Vec<(Partition, i64)>, Records) {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         for (partition, offset) in writes.iter().flat_map(|one| &one.offsets) {

@@ -63,23 +63,24 @@ impl KafkaDispatch {
         Ok(KafkaDispatch(Arc::new(Handle { member, requests, view, index })))
     }
 
-    /// The notifications; call it once. Records that are no notifications go to these dead letters.
+    /// Returns the log of notifications. Call it once. Records that are no notifications go to
+    /// these dead letters.
     pub fn notifications(&self, dead_letters: KafkaDeadLetters) -> KafkaNotifications {
         KafkaNotifications::new(self.0.clone(), dead_letters)
     }
 
-    /// The retry queue.
+    /// Returns the retry queue.
     pub fn retries(&self) -> KafkaRetries {
         KafkaRetries::new(self.0.clone())
     }
 
-    /// Whether it has acquired every partition that the group assigned to it, even if it
+    /// Returns whether it has acquired every partition that the group assigned to it, even if it
     /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.0.view.level.load(Ordering::SeqCst)
     }
 
-    /// The partitions whose retries are served.
+    /// Returns the partitions whose retries are served.
     pub fn serving(&self) -> Vec<Partition> {
         self.0.view.indexed().iter().map(|owned| owned.partition).collect()
     }

@@ -20,7 +20,7 @@ pub struct DispatchOptions {
 }
 
 impl DispatchOptions {
-    /// The group of all dispatchers.
+    /// Returns the group of all dispatchers.
     pub fn group(&self) -> String {
         format!("{}.dispatcher", self.settings.group)
     }

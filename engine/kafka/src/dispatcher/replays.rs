@@ -30,7 +30,7 @@ pub struct KafkaReplays {
 }
 
 impl KafkaReplays {
-    /// A queue that writes with this producer.
+    /// Creates a queue that writes with this producer.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaReplays {
         KafkaReplays { acked, topic: settings.topics.retries.clone() }
     }
@@ -88,7 +88,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower of no partitions yet.
+    /// Creates a follower of no partitions yet.
     ///
     /// # Errors
     /// `Fatal`: the configuration is invalid.

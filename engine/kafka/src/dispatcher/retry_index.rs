@@ -39,7 +39,7 @@ impl Part {
         }
     }
 
-    /// The keys that are due on a channel, with their due times, the longest due first.
+    /// Returns the keys that are due on a channel, with their due times, the longest due first.
     fn due(&self, channel: &str, now: WallTime, most: usize) -> Vec<(WallTime, String)> {
         let from = (channel.to_owned(), WallTime(i64::MIN), String::new());
         let due = self.due.range(from..).take_while(|(of, at, _)| of == channel && *at <= now);

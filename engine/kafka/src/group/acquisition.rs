@@ -35,16 +35,16 @@ pub trait Owner {
     /// What is stored about a partition.
     type Stored;
 
-    /// The topic that stores it. It has as many partitions as the topic that is read.
+    /// Returns the topic that stores it. It has as many partitions as the topic that is read.
     fn topic(&self) -> &str;
 
-    /// The other topics that its transactions write to.
+    /// Returns the other topics that its transactions write to.
     fn other_topics(&self) -> Vec<&str>;
 
-    /// The topics that must have as many partitions as the topic that is read.
+    /// Returns the topics that must have as many partitions as the topic that is read.
     fn topics_by_partition(&self) -> Vec<&str>;
 
-    /// The position in this record of its topic; none if it is another record.
+    /// Returns the position in this record of its topic; none if it is another record.
     fn position(&self, line: &Logline<'_>) -> Option<Position>;
 
     /// Appends a marker to records of its topic. `first` is the offset from which the partition is

@@ -95,12 +95,12 @@ impl GroupConsumer {
         })
     }
 
-    /// The topic it reads.
+    /// Returns the topic it reads.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// A number that changes with every rebalance.
+    /// Returns a number that changes with every rebalance.
     pub fn version(&self) -> u64 {
         self.consumer.context().version.load(Ordering::SeqCst)
     }
@@ -118,15 +118,15 @@ impl GroupConsumer {
         }
     }
 
-    /// Whether the group has assigned this member its partitions, even if it assigned none, and no
-    /// rebalance occurred since `version`. Does not wait for a transaction.
+    /// Returns whether the group has assigned this member its partitions, even if it assigned none,
+    /// and no rebalance occurred since `version`. Does not wait for a transaction.
     pub fn assignment_is_ready(&self, version: u64) -> bool {
         let told = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
         self.version() == version && (told || self.untold && is_member())
     }
 
-    /// The partitions that are assigned now, with their epochs.
+    /// Returns the partitions that are assigned now, with their epochs.
     pub fn held(&self) -> Vec<PartitionEpoch> {
         lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
     }
@@ -179,8 +179,8 @@ impl GroupConsumer {
         }
     }
 
-    /// The group's committed offsets of these partitions; partitions without one are left out.
-    /// Waits for pending transactions that send offsets.
+    /// Reads the group's committed offsets of these partitions; partitions without one are left
+    /// out. Waits for pending transactions that send offsets.
     ///
     /// # Errors
     /// The cluster does not answer.
@@ -196,7 +196,7 @@ impl GroupConsumer {
         self.consumer.commit(&self.to_commit(offsets), CommitMode::Sync).map_err(away)
     }
 
-    /// The first offset of a partition, and its last stable offset.
+    /// Reads the first offset of a partition, and its last stable offset.
     ///
     /// # Errors
     /// The cluster does not answer.
@@ -205,7 +205,7 @@ impl GroupConsumer {
         self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)
     }
 
-    /// How many partitions the topic has.
+    /// Reads how many partitions the topic has.
     ///
     /// # Errors
     /// The cluster does not answer, or the topic is missing.
@@ -358,7 +358,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Offsets to commit, with the metadata that says whether an engine committed them.
+    /// Builds the list of offsets to commit, with the metadata that says whether an engine
+    /// committed them.
     ///
     /// # Panics
     /// An offset is negative.
@@ -374,7 +375,7 @@ impl GroupConsumer {
         list
     }
 
-    /// Offsets of its topic, in the type of librdkafka.
+    /// Builds a list of offsets of its topic, in the type of librdkafka.
     ///
     /// # Panics
     /// An offset is negative.

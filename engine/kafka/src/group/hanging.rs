@@ -70,7 +70,8 @@ pub fn ending(
     Ending { commit, offsets }
 }
 
-/// The offset of a transaction that was committed in part; none if there was no such transaction.
+/// Finds the offset of a transaction that was committed in part; none if there was no such
+/// transaction.
 fn committed_offset(id: &str, group: GroupOffset, stored: &StoredPositions) -> Option<i64> {
     let of_ours = |position: &Option<Position>| position.clone().filter(|position| position.by == id);
     let committed = stored.committed.as_ref().map(|position| position.next);

@@ -56,7 +56,7 @@ impl Positions {
         self.given_up.remove(&partition);
     }
 
-    /// The next offset of a partition that is read.
+    /// Returns the next offset of a partition that is read.
     pub(crate) fn next_of(&self, partition: Partition) -> Option<i64> {
         self.next.get(&partition).copied()
     }
@@ -73,13 +73,13 @@ impl Positions {
         self.given_up.contains(&partition)
     }
 
-    /// Whether any partition needs a seek or was given up.
+    /// Returns whether any partition needs a seek or was given up.
     pub(crate) fn want(&self) -> bool {
         !self.needs_seek.is_empty() || !self.given_up.is_empty()
     }
 
-    /// The partitions that need a seek, each with its next offset. Empty within `SEEK_PAUSE_MS` of
-    /// the last call, because a seek may keep failing.
+    /// Returns the partitions that need a seek, each with its next offset. Empty within
+    /// `SEEK_PAUSE_MS` of the last call, because a seek may keep failing.
     pub(crate) fn lost_positions(&mut self) -> Vec<(Partition, i64)> {
         if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(SEEK_PAUSE_MS)) {
             return Vec::new();

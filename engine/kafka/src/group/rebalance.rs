@@ -28,7 +28,7 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// Whether a partition is still assigned as it was in this epoch.
+    /// Returns whether a partition is still assigned as it was in this epoch.
     pub(crate) fn holds(&self, partition: Partition, epoch: u64) -> bool {
         self.epochs.get(&partition) == Some(&epoch)
     }
@@ -102,7 +102,7 @@ impl ConsumerContext for Group {
 }
 
 impl Group {
-    /// The context of a member that reads this topic.
+    /// Returns the context of a member that reads this topic.
     pub(crate) fn of(topic: &str) -> Group {
         Group {
             topic: topic.to_owned(),

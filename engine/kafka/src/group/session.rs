@@ -44,7 +44,7 @@ impl<T> Default for Sessions<T> {
 }
 
 impl<T> Sessions<T> {
-    /// The rebalance that these sessions belong to.
+    /// Returns the rebalance that these sessions belong to.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -54,7 +54,7 @@ impl<T> Sessions<T> {
         self.version = version;
     }
 
-    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// Returns whether every partition that the group assigned to this member was acquired, even if
     /// it assigned none.
     pub fn is_ready(&self, member: &GroupConsumer) -> bool {
         member.assignment_is_ready(self.version)
@@ -68,7 +68,7 @@ impl<T> Sessions<T> {
         before - self.serving.len()
     }
 
-    /// The assigned partitions that are not served yet, and have to be acquired.
+    /// Returns the assigned partitions that are not served yet, and have to be acquired.
     pub fn to_acquire(&self, held: &[PartitionEpoch]) -> Vec<PartitionEpoch> {
         held.iter().filter(|(partition, _)| !self.serving.contains_key(partition)).copied().collect()
     }
@@ -83,7 +83,7 @@ impl<T> Sessions<T> {
         self.stopped = stopped;
     }
 
-    /// The partitions that wait for an operator, with the reason.
+    /// Returns the partitions that wait for an operator, with the reason.
     pub fn stopped(&self) -> &BTreeMap<Partition, String> {
         &self.stopped
     }
@@ -93,37 +93,37 @@ impl<T> Sessions<T> {
         self.serving.clear();
     }
 
-    /// The session of a partition that is served.
+    /// Returns the session of a partition that is served.
     pub fn get(&self, partition: Partition) -> Option<&Session<T>> {
         self.serving.get(&partition)
     }
 
-    /// The session of a partition that is served, to change it.
+    /// Returns the session of a partition that is served, to change it.
     pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Session<T>> {
         self.serving.get_mut(&partition)
     }
 
-    /// All sessions.
+    /// Returns all sessions.
     pub fn iter(&self) -> impl Iterator<Item = (Partition, &Session<T>)> {
         self.serving.iter().map(|(partition, session)| (*partition, session))
     }
 
-    /// All sessions, to change them.
+    /// Returns all sessions, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Partition, &mut Session<T>)> {
         self.serving.iter_mut().map(|(partition, session)| (*partition, session))
     }
 
-    /// The next offset of every partition that is served.
+    /// Returns the next offset of every partition that is served.
     pub fn offsets(&self) -> Vec<(Partition, i64)> {
         self.iter().map(|(partition, session)| (partition, session.next)).collect()
     }
 
-    /// The epoch of every partition that is served.
+    /// Returns the epoch of every partition that is served.
     pub fn epochs(&self) -> BTreeMap<Partition, u64> {
         self.iter().map(|(partition, session)| (partition, session.epoch)).collect()
     }
 
-    /// The epochs of these partitions.
+    /// Returns the epochs of these partitions.
     ///
     /// # Errors
     /// Returns a partition of these that is not served.

@@ -58,17 +58,17 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// A producer with this transactional id, which is created when it is first needed.
+    /// Creates a producer with this transactional id, which is created when it is first needed.
     pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
         Transactions { settings: settings.clone(), id, delivery, producer: None, may_have_hanging: false }
     }
 
-    /// Whether the producer exists; if not, states must be read again.
+    /// Returns whether the producer exists; if not, states must be read again.
     pub fn is_ready(&self) -> bool {
         self.producer.is_some()
     }
 
-    /// Whether earlier producers of this id may have left something open.
+    /// Returns whether earlier producers of this id may have left something open.
     pub fn may_have_hanging(&self) -> bool {
         self.may_have_hanging
     }
@@ -97,7 +97,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// The transactional id.
+    /// Returns the transactional id.
     pub fn id(&self) -> &str {
         &self.id
     }

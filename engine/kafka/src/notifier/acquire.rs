@@ -238,8 +238,8 @@ impl Notifier<'_> {
         format!("`pricedrop offsets accept --partition {}{shadow}`", partition.0)
     }
 
-    /// The first offset of a partition that was never read. If it holds records, settings must say
-    /// where to begin, so that starting an engine does not notify every user. Decided for
+    /// Decides the first offset of a partition that was never read. If it holds records, settings
+    /// must say where to begin, so that starting an engine does not notify every user. Decided for
     /// each partition, because workers that start together acquire different partitions.
     fn first_offset(&self, partition: Partition) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
@@ -283,7 +283,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// The next offset of a partition, or the reason why an operator has to decide.
+    /// Decides the next offset of a partition, or the reason why an operator has to decide.
     fn next_offset(&self, acquired: &Acquired<Stored>) -> Result<Result<i64, String>, Error> {
         let Acquired { held: (partition, _), offset: group, first, stored } = acquired;
         let (partition, offset) = (*partition, group.next);

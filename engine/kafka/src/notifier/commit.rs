@@ -220,7 +220,7 @@ impl Worker {
         }
     }
 
-    /// The partitions that a commit touches, with their epochs.
+    /// Returns the partitions that a commit touches, with their epochs.
     fn held(&self, commit: &Commit) -> Result<Vec<PartitionEpoch>, CommitError> {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));

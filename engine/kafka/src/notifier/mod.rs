@@ -59,22 +59,23 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether it acquired every partition that the group assigned to it, even if it assigned none.
+    /// Returns whether it acquired every partition that the group assigned to it, even if it
+    /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.member.upgrade().is_some_and(|member| lock(&self.shared).sessions.is_ready(&member))
     }
 
-    /// The partitions it serves, with their next offsets.
+    /// Returns the partitions it serves, with their next offsets.
     pub fn serving(&self) -> Vec<(Partition, i64)> {
         lock(&self.shared).sessions.offsets()
     }
 
-    /// The partitions that wait for an operator, with the reason.
+    /// Returns the partitions that wait for an operator, with the reason.
     pub fn stopped(&self) -> Vec<(Partition, String)> {
         lock(&self.shared).sessions.stopped().clone().into_iter().collect()
     }
 
-    /// The number of products that have a state.
+    /// Returns the number of products that have a state.
     pub fn products(&self) -> usize {
         lock(&self.shared).sessions.iter().map(|(_, session)| session.kept.states.len()).sum()
     }

@@ -25,7 +25,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// A reader of this cluster.
+    /// Creates a reader of this cluster.
     ///
     /// # Errors
     /// `Fatal`: the configuration is invalid.
@@ -33,7 +33,7 @@ impl Ends {
         Ok(Ends { client: reader(settings)?, topic: settings.topics.prices.clone() })
     }
 
-    /// The last stable offset of each of these partitions.
+    /// Reads the last stable offset of each of these partitions.
     ///
     /// # Errors
     /// The cluster does not answer.
@@ -69,7 +69,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The partitions whose offset and states do not match.
+/// Finds the partitions whose offset and states do not match.
 ///
 /// Looks twice, because a partition that commits at the moment differs in at most one look.
 ///
@@ -96,7 +96,7 @@ pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> 
     Ok(then.filter(|then| *then != now).map(|then| words_for_outgrown(then, now)))
 }
 
-/// The partition count that is stored in the first partition of the changelog.
+/// Reads the partition count that is stored in the first partition of the changelog.
 pub(crate) fn counted(settings: &Settings, client: &BaseConsumer<Logged>) -> Result<Option<u32>, Error> {
     let mut counted = None;
     read_stable(client, &settings.topics.state, &[Partition(0)], |line| {
@@ -118,7 +118,7 @@ pub(crate) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
     (what, remedy.into())
 }
 
-/// Whether Kafka committed the states of a transaction and lost its offset. Then the stored
+/// Returns whether Kafka committed the states of a transaction and lost its offset. Then the stored
 /// position is right. An offset that an operator set is never overruled.
 pub(crate) fn is_committed_in_part(committed: GroupOffset, stored: i64) -> bool {
     committed.by_engine && committed.next < stored
@@ -155,7 +155,7 @@ fn differs(committed: Option<GroupOffset>, stored: Option<i64>, (low, high): (i6
     }
 }
 
-/// The committed offsets of the group, read without joining it.
+/// Reads the committed offsets of the group, read without joining it.
 fn offsets_of_group(
     settings: &Settings,
     partitions: &[Partition],
@@ -167,7 +167,7 @@ fn offsets_of_group(
     committed(&client, &settings.topics.prices, partitions)
 }
 
-/// The positions that are stored with the states, or that an operator accepted since.
+/// Reads the positions that are stored with the states, or that an operator accepted since.
 fn stored(
     settings: &Settings,
     client: &BaseConsumer<Logged>,

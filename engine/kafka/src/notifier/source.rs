@@ -27,7 +27,7 @@ impl KafkaSource {
         KafkaSource { member, shared, held_back: BTreeSet::new(), restored: 0 }
     }
 
-    /// Why the notifier must restore; none: it need not.
+    /// Returns why the notifier must restore; none: it need not.
     fn moved(&self) -> Option<String> {
         let shared = lock(&self.shared);
         if shared.sessions.version() != self.member.version() {

@@ -59,7 +59,7 @@ impl PartitionStates {
         note(&mut self.telling, key, true);
     }
 
-    /// The states of a product.
+    /// Decodes the states of a product.
     ///
     /// # Errors
     /// Stored bytes cannot be decoded.
@@ -89,19 +89,19 @@ impl PartitionStates {
         Ok(states)
     }
 
-    /// Whether a fan-out of this product is unfinished or may be.
+    /// Returns whether a fan-out of this product is unfinished or may be.
     pub fn is_telling(&self, product: &ProductId) -> bool {
         self.telling.iter().any(|key| key.product == *product)
     }
 
-    /// The last evaluation of a state.
+    /// Decodes the last evaluation of a state.
     pub fn last(&self, key: &StateKey) -> Option<Evaluated> {
         let of_product = self.products.get(&key.product)?;
         let (_, bytes) = of_product.iter().find(|(currency, _)| *currency == key.currency)?;
         ProductState::decode(bytes).ok()?.last
     }
 
-    /// The row that is shown for a state.
+    /// Builds the row that is shown for a state.
     ///
     /// # Errors
     /// Stored bytes cannot be decoded.
@@ -113,7 +113,7 @@ impl PartitionStates {
         Ok(PriceRow { key: key.clone(), next_offset, turn: ACQUIRED_TURN, last, floor })
     }
 
-    /// The number of products that have a state.
+    /// Returns the number of products that have a state.
     pub fn len(&self) -> usize {
         self.products.len()
     }
@@ -146,7 +146,7 @@ impl Latest {
         }
     }
 
-    /// The states, each once.
+    /// Returns the states, each once.
     pub fn keys(&self) -> BTreeSet<&StateKey> {
         self.keys.iter().map(|(_, key)| key).collect()
     }
@@ -161,7 +161,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The states of a partition that was just acquired.
+    /// Returns the states of a partition that was just acquired.
     pub fn acquired(states: PartitionStates) -> Kept {
         Kept { turn: ACQUIRED_TURN, states }
     }

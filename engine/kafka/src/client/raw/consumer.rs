@@ -22,7 +22,7 @@ pub struct GroupMetadata(*mut rd::rd_kafka_consumer_group_metadata_t);
 unsafe impl Sync for GroupMetadata {}
 
 impl GroupMetadata {
-    /// The current metadata of this consumer; none if it has no group.
+    /// Returns the current metadata of this consumer; none if it has no group.
     pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupMetadata> {
         // SAFETY: the client lives; the object is ours.
         let metadata = unsafe { rd::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
@@ -33,7 +33,8 @@ impl GroupMetadata {
         self.0
     }
 
-    /// Whether it is a member of a generation. If it is not, the broker does not check its offsets.
+    /// Returns whether it is a member of a generation. If it is not, the broker does not check its
+    /// offsets.
     pub fn is_member(&self) -> bool {
         // SAFETY: the object lives, and so does its string.
         unsafe {
@@ -134,8 +135,8 @@ unsafe extern "C" fn signal(_client: *mut rd::rd_kafka_t, filled: *mut c_void) {
     unsafe { (*filled.cast::<Notify>()).notify_one() };
 }
 
-/// The headers of a message, in order. The crate's own list panics at a name that is
-/// not UTF-8.
+/// Reads the headers of a message, in order. The crate's own list panics at a name that is not
+/// UTF-8.
 pub fn headers_of(message: &BorrowedMessage<'_>) -> Vec<Header> {
     let mut all = Vec::new();
     // SAFETY: the message lives during the call, and with it its headers and their bytes.
@@ -156,7 +157,7 @@ pub fn headers_of(message: &BorrowedMessage<'_>) -> Vec<Header> {
     all
 }
 
-/// The position of a record before it was published again; none if it was not.
+/// Reads the position of a record before it was published again; none if it was not.
 ///
 /// # Safety
 /// The message lives.

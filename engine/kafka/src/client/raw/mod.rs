@@ -37,7 +37,7 @@ pub struct ProducerError {
 }
 
 impl ProducerError {
-    /// Whether the member is not in the current generation of the group.
+    /// Returns whether the member is not in the current generation of the group.
     pub fn is_stale_member(&self) -> bool {
         use Code::*;
         matches!(

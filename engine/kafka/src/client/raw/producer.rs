@@ -74,7 +74,7 @@ impl Records {
         self.entries.push(Entry { partition, start, value: middle, end: self.bytes.len(), tombstone });
     }
 
-    /// The number of records.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
