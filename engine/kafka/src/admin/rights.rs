@@ -173,7 +173,7 @@ fn transaction_right(settings: &Settings, name: &str, needed_by: &'static str) -
     })
 }
 
-/// Sends one request that asks for our rights, and reads the response.
+/// Sends one admin request that also asks for the client's rights, and reads the response.
 fn ask<T>(
     client: &BaseConsumer<Logged>,
     operation: rd::rd_kafka_admin_op_t,
@@ -364,8 +364,8 @@ unsafe fn read_topics(event: *mut rd::rd_kafka_event_t) -> Result<BTreeMap<Strin
                 rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     let mut allowed = 0;
                     let first = rd::rd_kafka_TopicDescription_authorized_operations(topic, &mut allowed);
-                    // Whoever may see a topic may do something with it, so no operations means no
-                    // answer.
+                    // A client that sees a topic may do something with it: an empty list means that
+                    // the broker did not say.
                     if allowed > 0 {
                         rights.insert(name, (0..allowed).map(|at| *first.add(at)).collect());
                     }

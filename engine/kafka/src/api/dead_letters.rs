@@ -340,7 +340,7 @@ fn at(message: &BorrowedMessage<'_>) -> WallTime {
     WallTime(message.timestamp().to_millis().unwrap_or(0))
 }
 
-/// Key and value as text, and the length of the value in bytes if it was cut.
+/// Returns key and value as text, and the length of the value in bytes if it was cut.
 fn texts(message: &BorrowedMessage<'_>) -> (Option<String>, Option<String>, Option<u64>) {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);

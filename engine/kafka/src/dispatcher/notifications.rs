@@ -32,7 +32,7 @@ impl KafkaNotifications {
         KafkaNotifications { handle, dead_letters, ready: VecDeque::new(), dead: Vec::new() }
     }
 
-    /// If partitions were lost, drops everything that was read, and fails with `Rebalanced`.
+    /// Drops everything that was read and fails with `Rebalanced`, if partitions were lost.
     async fn moved(&mut self) -> Result<(), Error> {
         if !self.handle.view.moved() {
             return Ok(());

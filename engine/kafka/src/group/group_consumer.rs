@@ -40,7 +40,7 @@ pub struct GroupConsumer {
     untold: bool,
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
-    /// Whether the member left its group in order to be assigned its partitions anew.
+    /// Whether the member left its group so that its partitions are assigned again.
     away: AtomicBool,
     /// Held during a seek, which takes long. Rebalances and reads do not wait for it. Lock order:
     /// before the assignment.
@@ -118,8 +118,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Returns whether the group has assigned this member its partitions, even if it assigned none,
-    /// and no rebalance occurred since `version`. Does not wait for a transaction.
+    /// Returns whether the group has decided the assignment of this member, even if it is empty, and
+    /// no rebalance occurred since `version`. Does not wait for a transaction.
     pub fn assignment_is_ready(&self, version: u64) -> bool {
         let told = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
@@ -245,7 +245,7 @@ impl GroupConsumer {
     }
 
     /// Reads these partitions from these offsets. Partitions that are no longer assigned are left
-    /// out; those that librdkafka cannot read are given up, and assigned anew.
+    /// out; those that librdkafka cannot read are given up, and assigned again.
     pub fn resume(&self, offsets: &[(Partition, i64)]) {
         let _seeking = lock(&self.seeking);
         let wanted = self.begin_seek(offsets);
@@ -319,7 +319,7 @@ impl GroupConsumer {
     }
 
     /// Seeks again in partitions whose position librdkafka lost. If it can no longer read a
-    /// partition, leaves the group and joins it again, so that the partition is assigned anew. Does
+    /// partition, leaves the group and joins it again, so that the partition is assigned again. Does
     /// nothing while a transaction commits.
     fn look_after(&self) {
         let Some(_seeking) = try_lock(&self.seeking) else { return };

@@ -27,7 +27,7 @@ pub(crate) struct Positions {
     needs_seek: BTreeMap<Partition, Instant>,
     /// When a seek was last tried in such partitions.
     sought: Option<Instant>,
-    /// Partitions that librdkafka cannot read until they are assigned anew.
+    /// Partitions that librdkafka cannot read until they are assigned again.
     given_up: BTreeSet<Partition>,
 }
 

@@ -40,7 +40,7 @@ pub struct Group {
     pub(crate) assignment: Mutex<Assignment>,
     /// Lock order: after `assignment`, if both are locked.
     pub(crate) positions: Mutex<Positions>,
-    /// Whether the group has assigned partitions, even if it assigned none.
+    /// Whether the group has decided the assignment of this member, even if it is empty.
     pub(crate) known: AtomicBool,
     /// Changes with every rebalance.
     pub(crate) version: AtomicU64,
@@ -91,7 +91,7 @@ impl ConsumerContext for Group {
         }
         moved.iter().for_each(|partition| lock(&self.positions).forget(Partition(*partition)));
         self.version.fetch_add(1, Ordering::SeqCst);
-        // Stored after the version, so that nobody applies this value to the previous version.
+        // Stored after the version, so that no caller applies this value to the previous version.
         let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
         self.known.store(known, Ordering::SeqCst);
         drop(assignment);
@@ -117,8 +117,8 @@ impl Group {
 
     /// Assigns partitions without reading them yet.
     ///
-    /// They are paused first and assigned at a number, so nothing is fetched before the first seek,
-    /// and no end offset is looked up. The response to such a lookup, or to its retry, may arrive
+    /// They are paused first and assigned with a number as offset, so nothing is fetched before
+    /// the first seek, and no end offset is looked up. The response to such a lookup, or to its retry, may arrive
     /// after that seek; librdkafka would then continue there and skip the records in between
     /// (librdkafka issue 2256).
     fn assign(

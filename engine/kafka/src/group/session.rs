@@ -1,10 +1,10 @@
 //! The partitions of one worker, from assignment to loss.
 //!
 //! ```text
-//!             ┌── refused ──▶ stopped (waits for a person)
+//!             ┌── refused ──▶ stopped (waits for an operator)
 //! assigned ── acquired ─────▶ serving ── rebalance ──▶ lost
 //!     ▲      (acquisition.rs)    │                      │
-//!     └──────────────────────────┴── assigned anew ◀────┘
+//!     └──────────────────────────┴── assigned again ◀───┘
 //! ```
 //!
 //! Invariant: a partition is served only in the epoch in which it was acquired. If it is revoked
@@ -126,7 +126,7 @@ impl<T> Sessions<T> {
     /// Returns the epochs of these partitions.
     ///
     /// # Errors
-    /// Returns a partition of these that is not served.
+    /// The error is the first of these partitions that is not served.
     pub fn epochs_of(
         &self,
         partitions: impl IntoIterator<Item = Partition>,

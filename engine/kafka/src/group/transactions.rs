@@ -1,10 +1,10 @@
 //! The transactional producer of a worker, and the meaning of its errors.
 //!
 //! ```text
-//! begin ─▶ [ fence: still ours? ─▶ offsets, records ─▶ commit ]
+//! begin ─▶ [ fence: still owner? ─▶ offsets, records ─▶ commit ]
 //!                  no: abort                             │unknown
 //!                                                        ▼
-//!                              destroy, make anew with the same id, restore
+//!                              destroy, create again with the same id, restore
 //! ```
 //!
 //! Invariant: a worker has one producer at a time. After a call with an unknown outcome the
@@ -58,7 +58,7 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Creates a producer with this transactional id, which is created when it is first needed.
+    /// Prepares a producer with this transactional id. It is created when it is first needed.
     pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
         Transactions { settings: settings.clone(), id, delivery, producer: None, may_have_hanging: false }
     }
