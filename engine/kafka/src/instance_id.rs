@@ -1,6 +1,6 @@
-//! The id of an instance: generated once, stored in its data folder, and locked. A restart
-//! uses the same transactional ids, so it ends its own open transactions at once; and no two
-//! processes fence each other off.
+//! The id of an instance: generated once, stored in its data folder, and locked. A restart uses the
+//! same transactional ids, so it ends its own open transactions at once. The lock prevents two
+//! processes from fencing each other off.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The file of the id, in the data folder.
 const FILE: &str = "kafka-instance";
 
-/// Why an instance has no id.
+/// Why an instance cannot take an id.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceIdError {
     /// Stop the other process, or name another folder.
@@ -21,7 +21,7 @@ pub enum InstanceIdError {
     Folder(String, std::io::Error),
 }
 
-/// A locked id. It is free again when the last of its clones is dropped.
+/// A locked id. It is unlocked when the last of its clones is dropped.
 #[derive(Debug, Clone)]
 pub struct InstanceId {
     name: String,
@@ -29,10 +29,10 @@ pub struct InstanceId {
 }
 
 impl InstanceId {
-    /// Takes the id stored in this folder, or generates one.
+    /// Takes the id that is stored in this folder, or generates one.
     ///
     /// # Errors
-    /// Another process has it, or the folder cannot be used.
+    /// Another process has locked it, or the folder cannot be used.
     pub fn take(folder: &Path) -> Result<InstanceId, InstanceIdError> {
         let broken = |error| InstanceIdError::Folder(folder.display().to_string(), error);
         std::fs::create_dir_all(folder).map_err(broken)?;
@@ -58,7 +58,7 @@ impl InstanceId {
         Ok(InstanceId { name, _locked: Arc::new(file) })
     }
 
-    /// The transactional id of one of its workers.
+    /// Returns the transactional id of one of its workers.
     pub fn transactional_id(&self, group: &str, worker: usize) -> String {
         format!("{group}-{}-{worker}", self.name)
     }

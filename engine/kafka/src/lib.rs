@@ -1,5 +1,5 @@
-//! The log on Kafka: updates come in, and everything a batch decided becomes
-//! true in one transaction.
+//! The Kafka adapter: reads updates, and commits everything that a batch decided in one
+//! transaction.
 //!
 //! ```text
 //! price_updates ─▶ GroupConsumer ─▶ KafkaSource ─▶ (notifier) ─▶ KafkaCommitter
@@ -8,10 +8,9 @@
 //!        user_notifications, states, removals, dead letters, offsets
 //! ```
 //!
-//! A worker is one member of the group, one transactional producer, and the
-//! states of its partitions. It acquires a partition (`group/acquisition.rs`) before
-//! it reads it, and goes back to what is committed after every outcome it does
-//! not know.
+//! A worker is one member of the consumer group, one transactional producer, and the states of its
+//! partitions. It acquires a partition (`group/acquisition.rs`) before it reads it. After a commit
+//! with an unknown outcome it acquires its partitions again and reads from the committed offsets.
 
 mod admin;
 mod api;

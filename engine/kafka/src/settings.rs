@@ -1,5 +1,5 @@
-//! How clients are configured: what the operator passes through, what suits
-//! this engine better than the library's defaults, and what the protocol needs.
+//! The configuration of all clients: properties of the operator, defaults that differ from
+//! librdkafka's, and properties that the protocol requires.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,22 +11,22 @@ use crate::limits::{
     PRODUCER_QUEUE_RECORDS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
 };
 
-/// Where a group begins that never read its topic.
+/// Where reading begins in a topic that the group never read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Behind the records that are there.
+    /// After the existing records.
     Latest,
-    /// With the first record there is.
+    /// At the first record that is kept.
     Earliest,
 }
 
-/// How sure a notification is.
+/// The delivery guarantee of notifications.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// Each fan-out appears once to readers of committed records.
     #[default]
     ExactlyOnce,
-    /// A crash may repeat some; no transactions.
+    /// A crash may repeat notifications; uses no transactions.
     AtLeastOnce,
 }
 
@@ -39,15 +39,15 @@ impl Delivery {
 /// The names of all topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// Where prices come in.
+    /// The input.
     pub prices: String,
-    /// Where notifications go.
+    /// Notifications.
     pub notifications: String,
-    /// Records of `prices` that were no updates.
+    /// Records of the input that are no updates.
     pub dead_updates: String,
     /// Product states; compacted.
     pub state: String,
-    /// Once-watches told, to be removed.
+    /// Removals of `once` watches that were notified.
     pub removals: String,
     /// Deliveries to be tried again; compacted.
     pub retries: String,
@@ -70,7 +70,8 @@ impl Default for Topics {
 }
 
 impl Topics {
-    /// The same names behind this one: several engines' topics on one cluster.
+    /// Creates the default names with this name and a dot before each, for several engines on one
+    /// cluster.
     pub fn prefixed(name: &str) -> Topics {
         let mut topics = Topics::default();
         for topic in [
@@ -89,27 +90,27 @@ impl Topics {
 }
 
 impl Topics {
-    /// The topics that the archiver can archive.
+    /// Returns the topics that the archiver can archive.
     pub fn archived(&self) -> [&str; 4] {
         [&self.prices, &self.notifications, &self.dead_updates, &self.dead_deliveries]
     }
 }
 
-/// Where the cluster is, and under which names we work there.
+/// The cluster, and the names of topics and groups.
 #[derive(Clone)]
 pub struct Settings {
-    /// The library's own properties, as the operator wrote them.
+    /// Properties of librdkafka, as the operator wrote them.
     pub properties: BTreeMap<String, String>,
-    /// The topics.
+    /// The names of the topics.
     pub topics: Topics,
-    /// The consumer group of the notifier; others are named after it.
+    /// The consumer group of the notifier. The names of other groups begin with it.
     pub group: String,
-    /// How long a transaction may be open, milliseconds.
+    /// The timeout of a transaction, milliseconds.
     pub transaction_timeout_ms: u64,
 }
 
 impl fmt::Debug for Settings {
-    /// Values may be secrets: only the properties' names.
+    /// Shows only the names of properties, because values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.properties.keys().collect();
         f.debug_struct("Settings")
@@ -124,8 +125,7 @@ const COMMITTED: &str = "offsets are committed inside of the transaction, by the
 const DURABLE: &str = "a commit counts only with every replica in sync";
 const ASSIGNED: &str = "the engine takes partitions over one by one, and has to know when they come and go";
 
-/// Properties that the protocol depends on, and why they are not the
-/// operator's to set.
+/// Properties that the operator may not set, and why.
 pub const RESERVED: &[(&str, &str)] = &[
     ("acks", DURABLE),
     ("request.required.acks", DURABLE),
@@ -158,7 +158,7 @@ pub const RESERVED: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    /// Settings of a cluster at these addresses, with the default names.
+    /// Creates settings of the cluster at these addresses, with the default names.
     pub fn new(bootstrap: &str) -> Settings {
         Settings {
             properties: BTreeMap::from([("bootstrap.servers".into(), bootstrap.into())]),
@@ -168,7 +168,8 @@ impl Settings {
         }
     }
 
-    /// The defaults, then the operator's own, then what must be.
+    /// Applies the defaults, then the operator's properties, then the fixed ones; the last value
+    /// counts.
     fn config(&self, defaults: &[(&str, String)], fixed: &[(&str, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", "pricedrop");
@@ -184,17 +185,17 @@ impl Settings {
         config
     }
 
-    /// The group of the archivers.
+    /// Returns the group of the archivers.
     pub fn archiver_group(&self) -> String {
         format!("{}.archiver", self.group)
     }
 
-    /// A client that asks about the cluster, or reads without a group.
+    /// Returns the configuration of a client that queries the cluster, or reads without a group.
     pub fn reader(&self) -> ClientConfig {
         self.config(&fetching(), &reading("pricedrop.reader".into(), "error"))
     }
 
-    /// A member of this group.
+    /// Returns the configuration of a member of this group.
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut defaults = fetching();
         if self.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
@@ -203,7 +204,7 @@ impl Settings {
         self.config(&defaults, &reading(group.into(), "error"))
     }
 
-    /// A producer whose records come in transactions.
+    /// Returns the configuration of a producer that writes in transactions.
     pub fn transactional(&self, id: &str) -> ClientConfig {
         let timeout = self.transaction_timeout_ms.to_string();
         let mut fixed = producing();
@@ -215,17 +216,17 @@ impl Settings {
         self.config(&flushed(), &fixed)
     }
 
-    /// A producer whose records are flushed a batch at a time.
+    /// Returns the configuration of a producer that flushes its records a batch at a time.
     pub fn batching(&self) -> ClientConfig {
         self.config(&flushed(), &producing())
     }
 
-    /// A producer whose records are each their own.
+    /// Returns the configuration of a producer whose records are acknowledged one by one.
     pub fn idempotent(&self) -> ClientConfig {
         self.config(&sending(), &producing())
     }
 
-    /// The largest record the producer takes, bytes.
+    /// Returns the largest record that a producer accepts, bytes.
     pub fn record_bytes(&self) -> usize {
         let set = self.properties.get("message.max.bytes").and_then(|text| text.parse().ok());
         set.unwrap_or(crate::limits::RECORD_BYTES)
@@ -254,8 +255,8 @@ fn reading(group: String, reset: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A broker still ending the last transaction answers "later"; with the
-/// library's default that later is 100 ms away.
+/// Has short backoffs, because a broker that is still ending a transaction asks to retry, and
+/// librdkafka would wait 100 ms by default.
 fn sending() -> Vec<(&'static str, String)> {
     vec![
         ("linger.ms", "0".into()),
@@ -268,9 +269,8 @@ fn sending() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Whoever flushes waits for nothing, so until then requests may fill up. And
-/// the client's thread does not spin, as it does while records that have waited
-/// long enough stand behind a request on its way.
+/// Has a long linger, because a flush ends it; until then requests fill up. With a short one
+/// librdkafka's thread spins while records whose linger has passed wait for a request in flight.
 fn flushed() -> Vec<(&'static str, String)> {
     let mut properties = sending();
     properties.push(("linger.ms", FLUSHED_LINGER_MS.to_string()));

@@ -1,8 +1,8 @@
-//! One shared connection with a breaker: reconnects by itself, and never lets
-//! a call wait longer than its patience.
+//! A shared connection with a breaker. It reconnects on its own, and no call waits longer than its
+//! timeout.
 //!
-//! A call that was given up may still be carried out, later and after calls
-//! made since: everything sent must be harmless then. Tokens see to that.
+//! Invariant: a call that was given up may still be carried out, late and after later calls, so
+//! every command must be harmless then. The scripts in `lua/` are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ enum Link {
     Up(Session),
 }
 
-/// One shared connection.
+/// A shared connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct Lane(Arc<Inner>);
 
@@ -35,11 +35,11 @@ struct Inner {
     servers: Arc<Servers>,
     metrics: Metrics,
     breaker: Mutex<Breaker>,
-    /// The origin of the breaker's times.
+    /// The time from which the breaker's times are measured.
     started: Instant,
     link: watch::Sender<Link>,
     connections: AtomicU64,
-    /// Connections live on the runtime that made the lane, whoever calls.
+    /// Connections run on the runtime on which the lane was created, whatever runtime calls it.
     runtime: Handle,
 }
 
@@ -49,7 +49,8 @@ enum Failure {
 }
 
 impl Inner {
-    /// A call without an outcome holds the others off for one reset timeout at most.
+    /// Returns whether a call may be made. A trial call that never ends holds off others for one
+    /// reset timeout at most.
     fn admits(&self) -> bool {
         lock(&self.breaker).admit(self.started.elapsed()) == Admission::Admitted
     }
@@ -58,7 +59,7 @@ impl Inner {
         lock(&self.breaker).record_success();
     }
 
-    /// Whether calls are refused now.
+    /// Counts a failed call. Returns whether calls are refused now.
     fn record_failure(&self) -> bool {
         lock(&self.breaker).record_failure(self.started.elapsed())
     }
@@ -80,10 +81,10 @@ impl Lane {
         }))
     }
 
-    /// Asks the server, and waits as long as `patience` for its answer.
+    /// Sends a request, and waits for the answer for at most `patience`.
     ///
     /// # Errors
-    /// It did not answer in time, is away, or refused.
+    /// The server did not answer in time, is down, or refused; or the breaker is open.
     pub(super) async fn call<T, F>(
         &self,
         patience: Duration,
@@ -142,7 +143,7 @@ impl Lane {
         }
     }
 
-    /// A connection on which answers stay out may lead nowhere any more.
+    /// Gives the connection up once the breaker opens, because it may be dead.
     fn missed(&self) {
         if self.0.record_failure() {
             self.discard(|_| true);

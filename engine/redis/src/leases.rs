@@ -1,12 +1,11 @@
-//! Leases and confirmations of deliveries: one key each, which holds `D` once
-//! it is delivered, else the token of its claim and the end of the lease.
+//! Leases and confirmations of deliveries. One key for each delivery holds `D` once it was
+//! delivered, before that the token of its claim and the end of the lease.
 //!
-//! Times are the callers': whether a lease has ended is judged by `now` and the
-//! end that is written down, and keys go by themselves no earlier than that.
+//! Times come from the callers: a lease has ended if its stored end is not after the caller's
+//! `now`. Its key expires no earlier than that.
 //!
-//! Invariant: a claim whose answer was lost sends nothing, so the same process
-//! may claim again what it cannot know it holds. Tokens of such claims are
-//! remembered until then.
+//! Invariant: nothing is sent under a claim whose answer was lost. So the process that made it may
+//! claim the delivery again; it remembers the token until then.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -28,7 +27,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/
 static CONFIRM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/confirm.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
 
-/// Leases in Redis. Cheap to clone; clones share what they hold.
+/// Leases in Redis. Cheap to clone; clones share the leases they hold.
 #[derive(Clone)]
 pub struct RedisLeases {
     lane: Lane,
@@ -41,7 +40,7 @@ pub struct RedisLeases {
 #[derive(Default)]
 struct HeldLeases {
     by_delivery: HashMap<String, Held>,
-    /// Beyond this many, those that have ended are looked for.
+    /// When there are more than this many, those that have ended are removed.
     swept_at: usize,
 }
 
@@ -51,7 +50,7 @@ const SWEPT_AT: usize = 4_096;
 struct Held {
     token: u64,
     until: WallTime,
-    /// Whether the claim was answered: else nothing was sent under it.
+    /// Whether the claim was answered. If not, nothing was sent under it.
     answered: bool,
 }
 
@@ -70,20 +69,20 @@ impl HeldLeases {
         }
     }
 
-    /// The token of a claim of ours that was never answered.
+    /// Returns the token of a claim by this process that was never answered.
     fn unanswered(&self, delivery: &str) -> Option<u64> {
         self.by_delivery.get(delivery).filter(|held| !held.answered).map(|held| held.token)
     }
 }
 
 impl RedisLeases {
-    /// Leases whose confirmations are kept for the default time.
+    /// Opens leases whose confirmations are kept for `CONFIRMATION_TTL_MS`.
     pub fn new(redis: &Redis) -> RedisLeases {
         RedisLeases::with_confirmation_ttl(redis, CONFIRMATION_TTL_MS)
     }
 
-    /// Leases whose confirmations are kept for so many milliseconds: longer
-    /// than the longest retry and the topic's retention together.
+    /// Opens leases whose confirmations are kept for `confirmation_ttl_ms`. That must be longer
+    /// than the longest retry and the retention of the topic together.
     pub fn with_confirmation_ttl(redis: &Redis, confirmation_ttl_ms: u64) -> RedisLeases {
         RedisLeases {
             lane: redis.lane(),

@@ -1,25 +1,25 @@
-//! The cache of watches, the leases of deliveries and the index of retries, in
-//! Redis 7 or Valkey. `schema/redis.md` lists the keys.
+//! The Redis adapter (Redis 7 or Valkey): the cache of watches, the leases of deliveries and the
+//! index of retries. `schema/redis.md` lists the keys.
 //!
 //! ```text
-//! Redis ─┬─ lane ─▶ RedisShelves      (cache: never the truth)
-//!        ├─ lane ─▶ RedisLeases       (one claim of many is yours)
-//!        └─ lane ─▶ RedisRetryIndex   (what is due; the retry topic is the truth)
+//! Redis ─┬─ lane ─▶ RedisShelves      (cache: a copy of rows of the store)
+//!        ├─ lane ─▶ RedisLeases       (of many claims one succeeds)
+//!        └─ lane ─▶ RedisRetryIndex   (a copy of the topic of retries, by due time)
 //! ```
 //!
-//! Each has a connection of its own, so that a large shelf holds up no lease.
+//! Each has a connection (`lane`) of its own, so that a large cache entry delays no lease.
 //!
-//! Invariant: no call waits longer than its timeout, and a server that does not
-//! answer is soon not waited for at all. Kept by `lane.rs`.
+//! Invariant: no call waits longer than its timeout, and calls to a server that does not answer
+//! soon fail at once. Kept by `lane.rs`.
 //!
-//! Invariant: what is sent may be carried out late, after its caller gave up,
-//! and does no harm then. Every script in `lua/` compares a token before it
-//! changes what may be somebody else's.
+//! Invariant: a command that is carried out late, after its caller gave up, does no harm. The
+//! scripts in `lua/` compare a token before they change what may belong to another process. The
+//! others are harmless: a late `confirm` repeats a fact, a late `mark`, `drop` or `clear` costs a
+//! refill or a rebuild.
 //!
-//! Invariant: a server that restarted or took over may remember less than was
-//! answered. Cached shelves and the index of retries therefore carry the run id
-//! of the server they were written to, and count for that run alone. Leases do
-//! not: an old one is better than none.
+//! Invariant: a server that restarted or was promoted may have older data than was answered. So
+//! cache entries and the index of retries carry the run id of the server they were written to, and
+//! count for that run only. Leases carry none, because an old lease is better than none.
 
 mod lane;
 mod leases;
@@ -51,7 +51,7 @@ use lane::Lane;
 use names::Names;
 use session::Servers;
 
-/// A server, or one of several. Cheap to clone.
+/// A Redis server, or the first primary of several. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
     options: Arc<Options>,
@@ -61,14 +61,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Makes connections as they are needed, on the runtime it is called on.
-    /// The server may be away.
+    /// Creates connections when they are needed, on the current runtime. The server may be down.
     ///
     /// # Errors
-    /// The options cannot work: a certificate cannot be read.
+    /// A certificate cannot be read, or there is no address.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// There is no current runtime.
     pub fn new(options: Options) -> Result<Redis, Error> {
         let servers = Arc::new(Servers::new(&options)?);
         Ok(Redis {
@@ -79,20 +78,20 @@ impl Redis {
         })
     }
 
-    /// What the server says of itself, over a new connection.
+    /// Reads version, role and eviction policy of the server, over a new connection.
     ///
     /// # Errors
-    /// It is away, or does not let us in.
+    /// The server is down, or refuses access.
     pub async fn facts(&self) -> Result<Facts, Error> {
         let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move { session::facts(&mut session.link).await };
         self.lane().call(patience, ask).await
     }
 
-    /// The server's clock.
+    /// Reads the time of the server's clock.
     ///
     /// # Errors
-    /// It is away, or does not let us in.
+    /// The server is down, or refuses access.
     pub async fn clock(&self) -> Result<WallTime, Error> {
         let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move {
@@ -102,15 +101,15 @@ impl Redis {
         self.lane().call(patience, ask).await
     }
 
-    /// Which rights our user lacks, as `ACL SETUSER` takes them.
+    /// Finds the rights that the engine's user does not have, in the notation of `ACL SETUSER`.
     ///
     /// # Errors
-    /// It is away, or does not let us in.
+    /// The server is down, or refuses access.
     pub async fn missing_rights(&self) -> Result<Vec<String>, Error> {
         rights::missing(&self.lane(), &self.options).await
     }
 
-    /// What was counted since the start, over all connections.
+    /// Returns the metrics of all connections since the start.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }

@@ -1,23 +1,21 @@
-//! Every limit of the cache, the leases and the retries, with its default.
+//! The limits of the cache, the leases and the retries, with their defaults.
 
-/// How long a shelf is cached, milliseconds.
+/// Time to live of a cache entry, milliseconds.
 pub const SHELF_TTL_MS: u64 = 300_000;
-/// How long a mark stands at most, milliseconds: longer than any write of
-/// watches and any fill may take.
+/// Time to live of a mark, milliseconds: longer than any write of watches and any fill takes.
 pub const MARK_TTL_MS: u64 = 60_000;
-/// How long a filler has to read the store, milliseconds.
+/// Time to live of a fill token, milliseconds: how long a reader may take to fill a cache entry.
 pub const FILL_LEASE_MS: u64 = 15_000;
-/// Largest shelf that is cached, bytes.
+/// Largest cache entry, bytes.
 pub const SHELF_BYTES: usize = 32 * 1024 * 1024;
-/// How long a confirmation is kept, milliseconds: longer than the longest
-/// retry and the retention of the topic together.
+/// Time to live of a confirmation, milliseconds: longer than the longest retry and the retention of
+/// the topic together.
 pub const CONFIRMATION_TTL_MS: u64 = 14 * 24 * 3_600_000;
 
-/// Most keys that one script goes through: the server does nothing else then.
+/// Most keys in one script: the server does nothing else while it runs.
 pub(super) const SCRIPT_KEYS: usize = 1_000;
-/// How many bytes of shelves come in one answer: those that are longer, or do
-/// not fit in any more, are fetched by their length.
+/// Most bytes of cache entries in one answer of the script. Entries that are larger, or do not fit
+/// any more, are fetched by `MGET` instead.
 pub(super) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// So many bytes a millisecond come over a slow wire: large shelves have the
-/// more time.
+/// Bytes per millisecond of a slow network. The timeout of large entries grows by it.
 pub(super) const WIRE_BYTES_PER_MS: usize = 16 * 1024;

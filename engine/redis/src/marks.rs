@@ -1,5 +1,5 @@
-//! The marks of writes on their way in this process: a writer drops shelves by
-//! name, and which marks are to be taken away is remembered here.
+//! The marks that this process has set. A write names cache entries, not marks, so the tokens of
+//! the marks to remove are remembered here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -12,22 +12,21 @@ use pricedrop_model::sync::lock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) token: u64,
-    /// By then it has ended by itself.
+    /// When the mark has expired on its own.
     pub(super) ends: Instant,
-    /// Whether a mark beside it was lost: it may be that of another writer,
-    /// and this one stands in for the lost one.
+    /// Whether another mark of the entry was lost. The lost one may have been set by the write that
+    /// takes this one.
     pub(super) doubtful: bool,
 }
 
-/// Marks not yet dropped, by shelf, the oldest first.
+/// Marks that are not removed yet, by cache entry, the oldest first.
 #[derive(Default)]
 pub(super) struct Marks(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     by_shelf: HashMap<Shelf, VecDeque<Mark>>,
-    /// Beyond this many shelves, marks of writers that never came back are
-    /// looked for.
+    /// When there are more entries than this, expired marks are removed.
     swept_at: usize,
 }
 
@@ -48,13 +47,14 @@ impl Marks {
         }
     }
 
-    /// The oldest mark of a shelf, which then is nobody's. Of two writers the
-    /// first to come takes the mark that ends first: what stays stands as long
-    /// as the other one's own would have.
+    /// Takes the oldest mark of a cache entry. A mark is not bound to the write that set it: of two
+    /// concurrent writes the first to finish takes the mark that ends first, so the one that
+    /// remains lasts as long as the other write's own.
     pub(super) fn take(&self, shelf: &Shelf, now: Instant) -> Option<Mark> {
         let mut state = lock(&self.0);
         let marks = state.by_shelf.get_mut(shelf)?;
-        // Those of writers that never came back; but a writer may come too late itself.
+        // Removes expired marks of writes that never finished. The last mark may be a late write's
+        // own.
         while marks.len() > 1 && marks[0].ends <= now {
             marks.pop_front();
         }
@@ -65,7 +65,7 @@ impl Marks {
         mark
     }
 
-    /// A mark of this shelf was lost, and it may not have been its taker's own.
+    /// Notes that a mark of this entry was lost, which may have been another write's.
     pub(super) fn doubt(&self, shelf: &Shelf) {
         let mut state = lock(&self.0);
         let marks = state.by_shelf.get_mut(shelf).into_iter().flatten();

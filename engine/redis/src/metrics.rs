@@ -1,4 +1,4 @@
-//! What is counted of Redis.
+//! Metrics of Redis.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,28 +12,27 @@ pub struct Metrics {
     operations: Operations,
     /// Calls that were answered.
     pub answered: Counter,
-    /// Calls that failed: the server was away, or refused them.
+    /// Calls that failed: the server was down, or refused them.
     pub failed: Counter,
     /// Calls that were given up because no answer came in time.
     pub timed_out: Counter,
-    /// Calls that did not wait, because those before them had failed.
+    /// Calls that were refused by the breaker.
     pub not_tried: Counter,
     /// Connections made.
     pub connected: Counter,
-    /// Shelves found in the cache.
+    /// Cache entries that were found.
     pub hits: Counter,
-    /// Shelves not in the cache, that the asker was to fill.
+    /// Cache entries that were missing, and that the caller was to fill.
     pub misses: Counter,
-    /// Shelves that were passed over: being written, being filled by somebody
-    /// else, or the cache was away.
+    /// Cache entries that were not used: being written, being filled by another reader, or the
+    /// cache did not answer.
     pub passes: Counter,
-    /// Shelves stored.
+    /// Cache entries that were stored.
     pub fills: Counter,
-    /// Shelves not stored: written meanwhile, too late, too large, or the cache
-    /// was away.
+    /// Cache entries that were not stored: written meanwhile, too late, too large, or the cache did
+    /// not answer.
     pub fills_refused: Counter,
-    /// Writes of watches that the cache could not be told of, or whose marks
-    /// it lost.
+    /// Writes of watches whose cache entries could not be marked, or whose marks were lost.
     pub marks_lost: Counter,
 }
 
@@ -61,7 +60,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows them in a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let help = "Calls to Redis, connections, and reads and writes of cached watches, by their outcome";
         registry.register("redis_operations", help, self.operations.clone());

@@ -1,12 +1,12 @@
-//! What keys are called. Names from outside are escaped, so that none of them
-//! can look like a part of a key.
+//! The names of keys. Products and policies are escaped, so that none can be taken for another part
+//! of a key.
 
 use std::fmt::Write as _;
 
 use pricedrop_model::Partition;
 use pricedrop_model::cache::Shelf;
 
-/// Makes keys, all with one prefix.
+/// Builds keys, all with one prefix.
 #[derive(Debug, Clone)]
 pub(super) struct Names(String);
 
@@ -15,7 +15,7 @@ impl Names {
         Names(format!("{prefix}:"))
     }
 
-    /// A shelf, as one run of the server keeps it.
+    /// Returns the key of a cache entry, for one run of the server.
     pub(super) fn shelf(&self, run: &str, shelf: &Shelf) -> String {
         let mut key = format!("{}{run}:price_watch:", self.0);
         match shelf {
@@ -36,28 +36,28 @@ impl Names {
         key
     }
 
-    /// A delivery, by its key as it is: nothing follows it.
+    /// Returns the key of a delivery. Its own key is not escaped, because nothing follows it.
     pub(super) fn delivery(&self, delivery: &str) -> String {
         format!("{}delivery:{delivery}", self.0)
     }
 
-    /// Whose a partition's retries are.
+    /// Returns the key of a partition's sentinel, which names the owner of its retries.
     pub(super) fn owner(&self, partition: Partition) -> String {
         format!("{}retries:{}:owner", self.0, partition.0)
     }
 
-    /// The channels that a partition has retries of.
+    /// Returns the key of the set of channels that a partition has retries for.
     pub(super) fn channels(&self, partition: Partition) -> String {
         format!("{}retries:{}:channels", self.0, partition.0)
     }
 
-    /// What the keys of a channel's retries begin with.
+    /// Returns the prefix of the keys of a partition's retries; the channel follows.
     pub(super) fn queues(&self, partition: Partition) -> String {
         format!("{}retries:{}:channel:", self.0, partition.0)
     }
 }
 
-/// Letters, digits and `-._~@+` stand for themselves, other bytes as `%XX`.
+/// Escapes all bytes but letters, digits and `-._~@+` as `%XX`.
 fn escape(key: &mut String, name: &str) {
     for byte in name.bytes() {
         match byte {

@@ -1,34 +1,33 @@
-//! How Redis is reached, with every limit and its default.
+//! Options of the connections to Redis, with their defaults.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// How Redis is reached.
+/// How to reach Redis.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Where it listens. Of several, the first that is a primary serves.
+    /// The addresses of servers. The first that is a primary is used.
     pub addresses: Vec<Address>,
-    /// Who connects; none: the server's default user.
+    /// The user; none: the server's default user.
     pub user: Option<String>,
-    /// With this password.
+    /// The password of the user.
     pub password: Option<String>,
     /// The number of the database.
     pub database: i64,
     /// Encrypts connections, and checks the server's name.
     pub tls: Option<Tls>,
-    /// What every key begins with; a colon follows it.
+    /// The prefix of all keys. A colon follows it.
     pub prefix: String,
-    /// How long a reader of watches waits for the cache, milliseconds. Large
-    /// shelves may take longer, by their size.
+    /// Timeout of a read of the cache, milliseconds. Large entries have more time, by their size.
     pub cache_timeout_ms: u64,
-    /// How long everything else waits for an answer, milliseconds.
+    /// Timeout of all other calls, milliseconds.
     pub timeout_ms: u64,
-    /// How long making a connection may take, milliseconds.
+    /// Timeout of a connection attempt, milliseconds.
     pub connect_timeout_ms: u64,
-    /// So many failures in a row, and nobody waits for the server any more.
+    /// Failures in a row after which calls fail at once.
     pub breaker_threshold: u32,
-    /// For so long; then one call tries again. Milliseconds.
+    /// How long calls fail at once until one call tries again, milliseconds.
     pub breaker_reset_timeout_ms: u64,
 }
 
@@ -68,11 +67,11 @@ impl fmt::Debug for Options {
 pub struct Tls {
     /// A PEM file of the certificate authorities to trust; none: the public ones.
     pub ca_file: Option<PathBuf>,
-    /// PEM files of our own certificate and its key, where the server asks.
+    /// PEM files of the client certificate and its key, if the server requires one.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// `host:port`.

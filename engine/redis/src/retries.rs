@@ -1,18 +1,17 @@
-//! Which retries are due, by partition and channel. The compacted retry topic
-//! is the truth; this index is made from it, and made again whenever it is
-//! found to be another's, lost or incomplete.
+//! The index of retries by partition, channel and due time. The compacted topic of retries is the
+//! source of truth. The index is built from it, and built again whenever it is lost, incomplete, or
+//! belongs to another owner.
 //!
-//! A partition has a *sentinel* that names its owner's token and the run of the
-//! server. Every script looks at it first: a server that was flushed, restarted
-//! or failed over, and an owner that came after, are told from an idle queue.
+//! Each partition has a *sentinel* that names its owner's token and the run of the server. Every
+//! script compares it first. So an index that was flushed, is of an earlier run, or has a later
+//! owner is detected, and is not taken for an empty one.
 //!
 //! ```text
 //! take, put, .. ─▶ lost ─▶ clear(token) ─▶ restore, restore, .. ─▶ seed ─▶ take, put, ..
 //! ```
 //!
-//! While a partition is rebuilt its sentinel says by whom, so that two that
-//! rebuild it at once do not mix: the later `clear` wins, and the other's
-//! `restore` or `seed` answers that it lost.
+//! While a partition is rebuilt, its sentinel names the rebuilder, so that two concurrent rebuilds
+//! do not mix: the later `clear` wins, and `restore` and `seed` of the other answer `Lost`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -47,7 +46,7 @@ pub struct RedisRetryIndex {
 }
 
 impl RedisRetryIndex {
-    /// The index behind this server.
+    /// Opens the index on this server.
     pub fn new(redis: &Redis) -> RedisRetryIndex {
         RedisRetryIndex { lane: redis.lane(), names: redis.names(), timeout: redis.timeout() }
     }
@@ -172,12 +171,12 @@ fn kept(is_kept: bool) -> Kept {
     if is_kept { Kept::Done } else { Kept::Lost }
 }
 
-/// What the sentinel of a complete partition says.
+/// Returns the sentinel of a partition whose index is complete.
 fn settled(token: u64, run: &str) -> String {
     format!("{token}@{run}")
 }
 
-/// What it says while the partition is rebuilt.
+/// Returns the sentinel of a partition whose index is being rebuilt.
 fn rebuilding(token: u64, run: &str) -> String {
     format!("rebuilt by {token}@{run}")
 }
@@ -188,12 +187,13 @@ fn read(due: i64, body: &[u8]) -> Result<Retry, Error> {
     Ok(Retry { due: WallTime(due), ..retry })
 }
 
-/// Partitions by their places in an answer, from 1.
+/// Returns partitions by their indexes in an answer, which begin at 1.
 fn partitions(owned: &[Owned], places: &[usize]) -> Vec<Partition> {
     places.iter().filter_map(|place| Some(owned.get(place.checked_sub(1)?)?.partition)).collect()
 }
 
-/// Hands each partition its retries, in bounded parts; answers which were lost.
+/// Applies `change` to the retries of each partition, in bounded parts. Returns the partitions
+/// whose index was lost.
 async fn each_partition<'a, F: Future<Output = Result<Kept, Error>>>(
     owned: &[Owned],
     retries: &'a [Retry],

@@ -1,4 +1,4 @@
-//! What we may do, found out by doing it with a key that nobody uses.
+//! Finds missing rights by trying every command on a key that nothing else uses.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use redis::{ErrorKind, ServerErrorKind};
 use super::lane::Lane;
 use super::options::Options;
 
-/// Every command that the scripts, or we, send: with arguments that change no
-/// key but `{k}`, and leave nothing of it.
+/// Every command that the scripts and this crate send. The arguments change no key but `{k}`, and
+/// leave nothing in it.
 const COMMANDS: [&str; 29] = [
     "TIME",
     "SET {k} 1 PX 1000",
@@ -42,20 +42,20 @@ const COMMANDS: [&str; 29] = [
     "UNLINK {k}",
 ];
 
-/// A script that does nothing, and its name.
+/// A script that does nothing, and its SHA-1 hash.
 const SCRIPT: (&str, &str) = ("return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
 
-/// Rights that are missing, as `ACL SETUSER` takes them: `+zadd`, `~prefix:*`.
+/// Finds the missing rights, in the notation of `ACL SETUSER`: `+zadd`, `~prefix:*`.
 ///
 /// # Errors
-/// The server is away.
+/// The server is down.
 pub(super) async fn missing(lane: &Lane, options: &Options) -> Result<Vec<String>, Error> {
     let key = format!("{}:doctor", options.prefix);
     let (timeout, mut missing) = (Duration::from_millis(options.timeout_ms), Vec::new());
     for command in COMMANDS {
         let words: Vec<String> = command.split(' ').map(|word| fill(word, options, &key)).collect();
         let mut asked = redis::Cmd::new();
-        // One word to the reader, and to the server as well.
+        // The script has a space, and is one argument.
         match command {
             "SCRIPT LOAD {script}" => asked.arg("SCRIPT").arg("LOAD").arg(SCRIPT.0),
             _ => asked.arg(&words),
@@ -66,7 +66,8 @@ pub(super) async fn missing(lane: &Lane, options: &Options) -> Result<Vec<String
                     Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                         Ok(Some(error.detail().unwrap_or_default().to_owned()))
                     }
-                    // A wrong type or an unknown script is no question of rights.
+                    // Any other error, such as a wrong type or an unknown script, says nothing
+                    // about rights.
                     Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
                         Ok(None)
                     }

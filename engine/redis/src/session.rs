@@ -1,5 +1,4 @@
-//! One connection to one server: how it is made, and what the server says of
-//! itself.
+//! A connection to one server: how it is opened, and what the server reports about itself.
 
 use std::fs;
 use std::path::Path;
@@ -16,32 +15,32 @@ use redis::{
 
 use super::options::{Address, Options, Tls};
 
-/// Scripts say what they are to servers from this version on.
+/// The oldest major version of Redis. Scripts with flags need it.
 const OLDEST: u32 = 7;
-/// How many bytes of the run id make part of keys.
+/// How many characters of the run id are a part of keys.
 const RUN_BYTES: usize = 16;
 
-/// A connection, and which run of which server it leads to.
+/// A connection, and the run of the server that it leads to.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) link: MultiplexedConnection,
-    /// Random per start of the server process: what a restarted server, or
-    /// another that took over, remembers may be older than what was answered.
+    /// The run id, which is random for each start of the server process. A restarted or promoted
+    /// server may have older data than was answered.
     pub(super) run: String,
-    /// Which connection of its lane this is.
+    /// The number of this connection within its lane.
     pub(super) number: u64,
 }
 
-/// What a server says of itself.
+/// What a server reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Its version.
     pub version: String,
     /// Whether it accepts writes.
     pub primary: bool,
-    /// What it evicts when memory is full; leases must not be.
+    /// Its eviction policy when memory is full. Leases must not be evicted.
     pub eviction: String,
-    /// Random per start of its process.
+    /// Its run id, random for each start of its process.
     pub run: String,
 }
 
@@ -62,7 +61,7 @@ impl Facts {
 }
 
 impl Facts {
-    /// Why the server at this address cannot serve us.
+    /// Returns why the server at this address cannot be used; none: it can.
     fn unfit(&self, address: &Address) -> Option<Error> {
         let major = self.version.split('.').next()?.parse::<u32>().ok()?;
         if major < OLDEST {
@@ -82,7 +81,7 @@ impl Facts {
     }
 }
 
-/// Servers in the order in which they are tried.
+/// The servers, in the order in which they are tried.
 pub(super) struct Servers {
     clients: Vec<(Address, Client)>,
     timeout: Duration,
@@ -90,7 +89,7 @@ pub(super) struct Servers {
 
 impl Servers {
     /// # Errors
-    /// A certificate cannot be read.
+    /// A certificate cannot be read, or there is no address.
     pub(super) fn new(options: &Options) -> Result<Servers, Error> {
         let client = |address: &Address| Ok((address.clone(), client(address, options)?));
         let clients = options.addresses.iter().map(client).collect::<Result<Vec<_>, Error>>()?;
@@ -100,10 +99,10 @@ impl Servers {
         Ok(Servers { clients, timeout: Duration::from_millis(options.connect_timeout_ms) })
     }
 
-    /// The first server that answers and is a primary.
+    /// Connects to the first server that answers and is a primary.
     ///
     /// # Errors
-    /// There is none; what the last one said.
+    /// There is none. Returns the error of the last server.
     pub(super) async fn connect(&self, number: u64) -> Result<Session, Error> {
         let mut failed = None;
         for (address, client) in &self.clients {
@@ -123,7 +122,7 @@ impl Servers {
 }
 
 async fn open(client: &Client) -> Result<(MultiplexedConnection, Facts), RedisError> {
-    // Every call has its own timeout, so the library needs none.
+    // Every call has a timeout of its own, so the client library needs none.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut link = client.get_multiplexed_async_connection_with_config(&config).await?;
     let facts = facts(&mut link).await?;
@@ -144,7 +143,7 @@ fn client(address: &Address, options: &Options) -> Result<Client, Error> {
             ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
         }
     };
-    // RESP2 is what every version of Redis and Valkey speaks.
+    // Every version of Redis and Valkey supports RESP2.
     let mut who = RedisConnectionInfo::default()
         .set_db(options.database)
         .set_protocol(ProtocolVersion::RESP2)
@@ -179,7 +178,7 @@ fn pem(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-/// What an error of the library means to a caller.
+/// Converts an error of the client library.
 pub(super) fn refusal(error: RedisError, whom: &str) -> Error {
     match error.kind() {
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
@@ -196,7 +195,7 @@ pub(super) fn refusal(error: RedisError, whom: &str) -> Error {
     }
 }
 
-/// Whether the connection, or the server behind it, is of no use any more.
+/// Returns whether the connection cannot be used any more, or its server can serve no calls.
 pub(super) fn is_lost(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
     matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly))

@@ -1,43 +1,42 @@
-//! Watches, cached by shelf.
+//! The cache of watches. A cache entry (`Shelf`) holds the watches of a product, the watches of one
+//! bucket, or a product's list of buckets.
 //!
-//! Three keys a shelf: what is *stored*, the *marks* of writers on their way,
-//! and the token of the one who may *fill* it. Every change is one script.
+//! An entry has three keys: the *content*, the *marks* of running writes, and the *fill token* of
+//! the one reader that may store the content. Every change is one script.
 //!
 //! ```text
-//! reader   get ─ stored? ─▶ hit
-//!               └ marked, or somebody fills ─▶ pass: read the store
-//!               └ else: take the fill token ─▶ read the store ─▶ fill, if the token still stands
-//! writer   mark: take away stored and fill, add a mark ─▶ write the store
-//!               ─▶ drop: take away stored, fill and one's own mark ─▶ answer
+//! reader   get ─ content? ─▶ hit
+//!               └ marked, or another reader fills ─▶ pass: read the store
+//!               └ else: take the fill token ─▶ read the store ─▶ fill, if the token is still there
+//! writer   mark: delete content and fill token, add a mark ─▶ write the store
+//!               ─▶ drop: delete content, fill token and its own mark ─▶ answer
 //! ```
 //!
-//! Invariant: while a mark stands nothing is stored and nobody may fill. `mark`
-//! takes both away, `get` gives no token, and `fill` needs one.
+//! Invariant: while an entry has a mark, it has no content and no reader may fill it. `mark`
+//! deletes both, `get` gives no fill token, and `fill` needs one.
 //!
-//! Invariant: what is stored was read from the store after the last mark and
-//! the last drop before it, for both take the fill token away.
+//! Invariant: the content was read from the store after the last `mark` and the last `drop`,
+//! because both delete the fill token.
 //!
-//! So a `get` that begins after a `drop` was answered finds that write, and one
-//! between `mark` and `drop` reads the store. What may go wrong in between:
+//! So a `get` that begins after a `drop` was answered finds that write, and one between `mark` and
+//! `drop` reads the store. What may go wrong in between:
 //!
-//! - *The writer dies*, or its `drop` fails: its mark ends by itself, later
-//!   than its write can; nothing was stored meanwhile. If the server also lost
-//!   the mark, a filler may have stored the old shelf: `drop` answers with the
-//!   time to live.
-//! - *`mark` fails*: readers find the old shelf until `drop`, or if that fails
-//!   too, until its time to live is over. `mark` answers with that. It began
-//!   when the fill token was given, so a fill on its way makes it no longer.
-//! - *The server lost the mark* (flushed, restarted, failed over, evicted, or
-//!   the write outlasted it): `drop` sees that and answers 0: from now on all
-//!   is well, but a reader may have had the old shelf since the write.
-//! - *The server came back with old data*: shelves carry its run id.
-//! - *A command is carried out late*, after its caller gave up: a late mark
-//!   stands until it ends, a late drop costs a refill, a late fill has a token
-//!   that stands only if nothing was written since.
-//! - *The token of a filler ends* before it fills: somebody else's is another.
-//! - *Two primaries at once*, each believed by some: shelves of the one that
-//!   writers do not reach may be as old as their time to live. Redis itself
-//!   promises no more.
+//! - *The writer dies*, or its `drop` fails: its mark expires later than its write can end, and
+//!   until then nothing is stored. If the server also lost the mark, a reader may have stored the
+//!   old content. A failed `drop` therefore answers with the time to live.
+//! - *`mark` fails*: readers find the old content until `drop`, or until it expires if `drop` fails
+//!   too. `mark` answers with the time to live, which counts from the fill token, so a fill that is
+//!   under way does not extend it.
+//! - *The server lost the mark* (flushed, restarted, failed over, evicted, or the write outlasted
+//!   it): `drop` detects that and answers 0. Later readers find the write; an earlier reader may
+//!   have found the old content after the write.
+//! - *The server comes back with old data*: keys of entries contain its run id.
+//! - *A command is carried out late*, after its caller gave up: a late `mark` lasts until it
+//!   expires, a late `drop` costs a refill, and a late `fill` needs a token that exists only if
+//!   nothing was written since.
+//! - *The fill token expires* before its reader fills: the next reader has a different token.
+//! - *There are two primaries at once*, and clients use both: content on the one that writers do
+//!   not reach may be as old as its time to live. Redis promises no more.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -63,8 +62,7 @@ static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/f
 static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
 static DROP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/drop.lua")));
 
-/// A cache of shelves in Redis. Cheap to clone; writers of one process share
-/// what they marked.
+/// A cache of watches in Redis. Cheap to clone; clones share the marks they have set.
 #[derive(Clone)]
 pub struct RedisShelves {
     lane: Lane,
@@ -78,21 +76,21 @@ pub struct RedisShelves {
     fill_lease_ms: u64,
 }
 
-/// What one script found.
+/// What the script found for one entry.
 enum Found {
     Cached(Cached),
-    /// There, but the answer would have been too long.
+    /// The content exists, but was too long for the answer. Its length in bytes.
     Left(usize),
 }
 
 impl RedisShelves {
-    /// A cache with the default times to live.
+    /// Opens a cache with the default times to live.
     pub fn new(redis: &Redis) -> RedisShelves {
         RedisShelves::with_ttl(redis, SHELF_TTL_MS, MARK_TTL_MS)
     }
 
-    /// A cache that keeps shelves and marks for so many milliseconds. A mark
-    /// must outlast every write and every fill.
+    /// Opens a cache whose entries and marks have these times to live, milliseconds. A mark must
+    /// outlast every write and every fill.
     pub fn with_ttl(redis: &Redis, ttl_ms: u64, mark_ttl_ms: u64) -> RedisShelves {
         RedisShelves {
             lane: redis.lane(),
@@ -139,7 +137,7 @@ impl RedisShelves {
         Ok(found)
     }
 
-    /// Long answers have the time that their length takes.
+    /// Fetches entries that were too long for one answer. The timeout grows with their length.
     async fn fetch(&self, shelves: &[Shelf], some: &[(usize, usize)]) -> Result<Vec<Option<Bytes>>, Error> {
         let patience = self.read_timeout + on_the_wire(some.iter().map(|(_, length)| length).sum());
         let asked = self.lane.call(patience, |mut session| async move {
@@ -176,7 +174,7 @@ impl RedisShelves {
         marked.await.map(|_| ())
     }
 
-    /// Whether each of the marks still stood.
+    /// Removes the marks and the content. Returns for each entry whether its mark was still there.
     async fn take_marks(&self, shelves: &[Shelf], marks: &[Option<Mark>]) -> Result<Vec<bool>, Error> {
         let dropped = self.lane.call(self.timeout, |mut session| async move {
             let mut ask = DROP.prepare_invoke();
@@ -192,7 +190,7 @@ impl RedisShelves {
     async fn mark_some(&self, shelves: &[Shelf]) -> Option<u64> {
         let (token, now) = (rand::random(), Instant::now());
         let marked = self.set_marks(shelves, token).await;
-        // A mark that failed may stand all the same, so it is dropped like any other.
+        // A mark whose call failed may be set all the same, so it is remembered like any other.
         let ends = now + Duration::from_millis(self.mark_ttl_ms);
         self.marks.add(shelves, Mark { token, ends, doubtful: false }, now);
         marked.is_err().then_some(self.ttl_ms)
@@ -228,7 +226,7 @@ fn read(answer: Value, token: u64) -> Found {
     }
 }
 
-/// Places and lengths in parts that are no longer than one answer, or one shelf.
+/// Splits indexes and lengths into parts that fit into one answer, or hold one entry.
 fn by_length(left: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
     let mut parts: Vec<Vec<(usize, usize)>> = Vec::new();
     let mut room = 0;
@@ -245,7 +243,7 @@ fn by_length(left: Vec<(usize, usize)>) -> Vec<Vec<(usize, usize)>> {
     parts
 }
 
-/// Each once: a shelf named twice has one mark.
+/// Returns each entry once, because an entry that is named twice gets one mark.
 fn distinct(shelves: &[Shelf]) -> Vec<Shelf> {
     shelves.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! What an operator does: topics, rights, samples, and offsets that are set by hand.
+//! Operator tasks: topics, rights, samples of the input, and offsets that are set by hand.
 
 pub mod rights;
 pub(crate) mod sample;

@@ -1,5 +1,5 @@
-//! What we may do, as the broker says it of topics and groups: asked for, not
-//! tried, so nothing is left behind.
+//! Finds missing rights. Rights to topics and groups are queried from the broker and not tried. The
+//! right to transactions is tried: a transactional id is registered, and stays.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -22,19 +22,19 @@ use crate::settings::{Settings, Topics};
 const READ: Operation = Operation::RD_KAFKA_ACL_OPERATION_READ;
 const WRITE: Operation = Operation::RD_KAFKA_ACL_OPERATION_WRITE;
 
-/// Which half of the engine asks.
+/// The roles of an engine whose rights are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
-    /// From updates to notifications.
+    /// Reads updates and writes notifications.
     pub notifier: bool,
-    /// From notifications to deliveries.
+    /// Reads notifications and delivers them.
     pub dispatcher: bool,
-    /// From topics to the archive.
+    /// Reads topics and writes the archive.
     pub archiver: bool,
 }
 
 impl Roles {
-    /// Whether a topic is any business of these.
+    /// Returns whether these roles use a topic.
     pub fn concern(self, topics: &Topics, topic: &str) -> bool {
         let of_dispatcher = [&topics.retries, &topics.dead_deliveries];
         let of_notifier = [&topics.prices, &topics.state, &topics.removals, &topics.dead_updates];
@@ -46,18 +46,18 @@ impl Roles {
     }
 }
 
-/// A right that is missing.
+/// A right that the engine does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// On what: `topic x`, `groups x*`, `transactional ids x-*`.
+    /// The resource: `topic x`, `groups x*`, `transactional ids x-*`.
     pub on: String,
-    /// Which: `Read`, `Write`, `DescribeConfigs`.
+    /// The operation: `Read` or `Write`.
     pub right: &'static str,
-    /// What needs it.
+    /// What needs the right.
     pub needed_by: &'static str,
-    /// How it is given.
+    /// The command that grants it.
     pub remedy: String,
-    /// Whether the engine works all the same.
+    /// Whether the engine works without it.
     pub works: bool,
 }
 
@@ -68,10 +68,10 @@ const ARCHIVER: &str = "the archiver";
 const POSTS: &str = "POST /v1/prices";
 const LOOKING: &str = "`pricedrop dlq`";
 
-/// The rights that are missing of those that these roles and the API need.
+/// Finds the rights that these roles and the API need and do not have.
 ///
 /// # Errors
-/// The cluster is away.
+/// The cluster does not answer.
 pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error> {
     let client = reader(settings)?;
     let topics = &settings.topics;
@@ -104,7 +104,7 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
     let allowed = topic_rights(&client, needed.iter().map(|(topic, ..)| topic.as_str()))?;
     let mut missing = Vec::new();
     for (topic, right, needed_by) in needed.into_iter().filter(|(_, _, needed_by)| asked(needed_by)) {
-        // One that does not exist is another finding.
+        // A topic that does not exist is reported by `topics`.
         if allowed.get(topic.as_str()).is_some_and(|allowed| !allowed.contains(&right)) {
             missing.push(Missing {
                 on: format!("topic {topic}"),
@@ -122,7 +122,7 @@ pub fn missing(settings: &Settings, roles: Roles) -> Result<Vec<Missing>, Error>
         if role {
             let denied = group_right(&client, &name, needed_by)?;
             if denied.is_none() && needed_by == NOTIFIER {
-                // Those watches stay silent all the same.
+                // Watches that were notified stay silent even if they are not removed.
                 let remover = group_right(&client, &format!("{name}.remover"), REMOVER)?;
                 missing.extend(remover.map(|missing| Missing { works: true, ..missing }));
             }
@@ -140,7 +140,7 @@ fn remedy(right: &str, on: &str) -> String {
     format!("kafka-acls.sh --add --allow-principal User:... --operation {right} {on}")
 }
 
-/// Whether the group, and those named after it, may be joined.
+/// Checks the right to join this group, and the groups whose names begin with it.
 fn group_right(
     client: &BaseConsumer<Logged>,
     group: &str,
@@ -157,7 +157,7 @@ fn group_right(
     }))
 }
 
-/// Whether transactions may begin: one is made ready, and none is begun.
+/// Checks the right to transactions: registers a transactional id, and begins no transaction.
 fn transaction_right(settings: &Settings, name: &str, needed_by: &'static str) -> Option<Missing> {
     let producer = RawProducer::new(&settings.transactional(&format!("{name}-doctor"))).ok()?;
     let refusal = producer.init_transactions(Duration::from_millis(INIT_MS)).err()?;
@@ -173,7 +173,7 @@ fn transaction_right(settings: &Settings, name: &str, needed_by: &'static str) -
     })
 }
 
-/// Asks the cluster one thing, with our rights in the answer.
+/// Sends one admin request that also asks for the client's rights, and reads the response.
 fn ask<T>(
     client: &BaseConsumer<Logged>,
     operation: rd::rd_kafka_admin_op_t,
@@ -181,8 +181,8 @@ fn ask<T>(
     read: impl FnOnce(*mut rd::rd_kafka_event_t) -> T,
 ) -> T {
     let client = client.client().native_ptr();
-    // SAFETY: the client outlives the call; everything made here is destroyed
-    // here, the event after what it holds was copied.
+    // SAFETY: the client outlives the call. Everything created here is destroyed here, the event
+    // after its content was copied.
     unsafe {
         let options = rd::rd_kafka_AdminOptions_new(client, operation);
         let refused = rd::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
@@ -204,7 +204,7 @@ fn ask<T>(
     }
 }
 
-/// What the broker lets us do with a group; none: it does not say.
+/// Reads the operations on a group that are allowed; none: the broker does not say.
 fn group_operations(client: &BaseConsumer<Logged>, group: &str) -> Result<Option<Vec<Operation>>, Error> {
     let group = CString::new(group).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [group.as_ptr()];
@@ -255,7 +255,7 @@ unsafe fn read_group(event: *mut rd::rd_kafka_event_t) -> Result<Option<Vec<Oper
 unsafe fn code_of(error: *const rd::rd_kafka_error_t) -> rd::rd_kafka_resp_err_t {
     match error.is_null() {
         true => rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-        // SAFETY: it lives, as the caller says.
+        // SAFETY: it lives during the call.
         false => unsafe { rd::rd_kafka_error_code(error) },
     }
 }
@@ -264,7 +264,7 @@ fn silent() -> Error {
     Error::Unavailable("Kafka does not say what we may do: no answer".into())
 }
 
-/// What the broker lets us do with each topic that exists, where it says so.
+/// Reads the operations that are allowed on each existing topic, if the broker says so.
 fn topic_rights<'a>(
     client: &BaseConsumer<Logged>,
     topics: impl Iterator<Item = &'a str>,
@@ -287,10 +287,10 @@ fn topic_rights<'a>(
     )
 }
 
-/// The id of a topic; none: the cluster gives none.
+/// Reads the id of a topic; none: the cluster has no topic ids.
 ///
 /// # Errors
-/// The cluster is away, or the topic is missing.
+/// The cluster does not answer, or the topic is missing.
 pub(crate) fn topic_id(client: &BaseConsumer<Logged>, topic: &str) -> Result<Option<String>, Error> {
     let name = CString::new(topic).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [name.as_ptr()];
@@ -364,7 +364,8 @@ unsafe fn read_topics(event: *mut rd::rd_kafka_event_t) -> Result<BTreeMap<Strin
                 rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     let mut allowed = 0;
                     let first = rd::rd_kafka_TopicDescription_authorized_operations(topic, &mut allowed);
-                    // Whoever may see it may do something: nothing means not told.
+                    // A client that sees a topic may do something with it: an empty list means that
+                    // the broker did not say.
                     if allowed > 0 {
                         rights.insert(name, (0..allowed).map(|at| *first.add(at)).collect());
                     }

@@ -1,5 +1,5 @@
-//! A look at the newest records of the input: does every producer key by
-//! productId, and do their clocks go right?
+//! Samples the newest records of the input, to check that producers key by productId and that their
+//! clocks are right.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,27 +16,27 @@ use crate::client::queries::{away, partitions_of};
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SAMPLE_RECORDS};
 use crate::settings::Settings;
 
-/// What the newest records are like.
+/// What was found in the newest records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// How many were looked at.
+    /// The number of records.
     pub records: u64,
-    /// Those that are no updates.
+    /// The number of records that are no updates.
     pub unreadable: u64,
-    /// Updates whose key is not their productId, and one of them.
+    /// The number of updates whose key is not their productId.
     pub key_mismatches: u64,
-    /// One of those: its key and its productId.
+    /// Key and productId of one of those.
     pub example: Option<(String, String)>,
     /// A product that was seen in two partitions.
     pub spread: Option<(ProductId, Partition, Partition)>,
-    /// The newest record's timestamp, epoch milliseconds.
+    /// The timestamp of the newest record, epoch milliseconds.
     pub newest_ms: Option<i64>,
 }
 
-/// Looks at the newest records of each partition.
+/// Samples the newest records of each partition.
 ///
 /// # Errors
-/// The cluster is away, or the topic is missing.
+/// The cluster does not answer, or the topic is missing.
 pub fn sample(settings: &Settings) -> Result<Sample, Error> {
     let client = reader(settings)?;
     let topic = &settings.topics.prices;
@@ -65,8 +65,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Reads so many records, or until none comes any more: offsets may be
-    /// those of transactions' markers.
+    /// Reads `left` records, or until no more arrive, because some offsets belong to transaction
+    /// markers.
     fn read(&mut self, client: &BaseConsumer<Logged>, mut left: i64) {
         let mut until = Instant::now() + Duration::from_millis(CALL_MS);
         while left > 0 && Instant::now() < until {

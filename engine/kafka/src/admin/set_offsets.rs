@@ -1,5 +1,5 @@
-//! `offsets accept`: a person says where a partition goes on whose offset and
-//! states disagree. Its owner reads that when it takes the partition over.
+//! `offsets accept`: an operator sets where a partition continues whose offset and states disagree.
+//! The next acquisition of the partition reads it.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::limits::CALL_MS;
 use crate::notifier::changelog::ACCEPTED;
 use crate::settings::Settings;
 
-/// Where a partition goes on.
+/// Where a partition continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Where the group is, or where the log begins if that is later.
+    /// At the group's offset, or at the nearest end of the log if the log does not have it.
     Committed,
-    /// At the log's first record.
+    /// At the first record of the log.
     Earliest,
-    /// Behind the log's last record.
+    /// After the last record of the log.
     Latest,
     /// At this offset.
     Offset(i64),
 }
 
-/// Accepts an offset for each of these partitions, or for all; says which.
+/// Accepts an offset for each of these partitions, or for all. Returns the offsets.
 ///
 /// # Errors
-/// The cluster is away, there is no such partition, or no such offset.
+/// The cluster does not answer, or there is no such partition or offset.
 pub fn accept(
     settings: &Settings,
     partitions: Option<Vec<Partition>>,

@@ -1,4 +1,4 @@
-//! The topics: which there must be, made and looked at.
+//! Creates and checks the topics that the engine needs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use crate::client::queries::{away, away_because};
 use crate::limits::{CALL_MS, COMPACTED_SEGMENT_BYTES};
 use crate::settings::Settings;
 
-/// How new topics are made.
+/// How missing topics are created.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTopics {
-    /// Partitions of the input, where it is missing too; all that belong to
-    /// it get as many as it has.
+    /// Partitions of the input, and of other topics whose count is free. Topics that must follow an
+    /// existing topic get its count.
     pub partitions: i32,
-    /// Replicas of each.
+    /// Replicas of each partition.
     pub replication: i32,
 }
 
-/// What a topic is for.
+/// Which partition count a topic must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// As many partitions as anybody likes.
+    /// Any count.
     Any,
-    /// As many partitions as the input.
+    /// The count of the input.
     LikeInput,
-    /// As many partitions as the notifications.
+    /// The count of the notifications.
     LikeNotifications,
     /// One partition.
     One,
 }
 
-/// A topic there must be.
+/// A topic that must exist.
 struct Needed<'a> {
     name: &'a str,
     for_what: &'static str,
@@ -61,24 +61,24 @@ fn needed(settings: &Settings) -> Vec<Needed<'_>> {
     ]
 }
 
-/// Something wrong, or weaker than it should be.
+/// A topic that is wrong, or weaker than it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The topic.
     pub topic: String,
-    /// What is the matter.
+    /// What was found.
     pub what: String,
-    /// How to mend it.
+    /// How to repair it.
     pub remedy: String,
-    /// Whether the engine cannot work with it.
+    /// Whether the engine cannot work with the topic as it is.
     pub fatal: bool,
 }
 
-/// A topic as it is.
+/// An existing topic.
 struct Found {
     partitions: usize,
     replication: usize,
-    /// None: we may not look at them.
+    /// Its settings; none: reading them is not allowed.
     settings: Option<BTreeMap<String, String>>,
 }
 
@@ -92,14 +92,14 @@ fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
 }
 
-/// Whether a topic that is not listed is kept from us.
+/// Returns whether a topic that is not listed exists but may not be described.
 fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
     let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_millis(CALL_MS));
     let code = metadata.ok().and_then(|metadata| metadata.topics().first()?.error());
     code.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
-/// The topics of a cluster, by name.
+/// Reads the topics of a cluster, by name. Settings are read only for topics that the engine needs.
 async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
     let client = reader(settings)?;
@@ -122,7 +122,7 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
     for resource in admin.describe_configs(&asked, &patience()).await.map_err(away)?.into_iter().flatten() {
         let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
         if let Some(topic) = found.get_mut(&name) {
-            // Where asking is not allowed, the library gives none.
+            // If describing is not allowed, librdkafka returns no entries.
             let entries = Some(resource.entries).filter(|entries| !entries.is_empty());
             let known = |entries: Vec<ConfigEntry>| {
                 entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
@@ -133,10 +133,10 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
     Ok(found)
 }
 
-/// Makes the topics that are missing, and says which.
+/// Creates the topics that are missing. Returns their names.
 ///
 /// # Errors
-/// The cluster is away, or refuses.
+/// The cluster does not answer, or refuses.
 pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, Error> {
     let admin = admin(settings)?;
     let found = look(&admin, settings).await?;
@@ -192,10 +192,10 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
     }
 }
 
-/// Looks at every topic.
+/// Checks every topic that the engine needs.
 ///
 /// # Errors
-/// The cluster is away.
+/// The cluster does not answer.
 pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     let admin = admin(settings)?;
     let found = look(&admin, settings).await?;

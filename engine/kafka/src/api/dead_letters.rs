@@ -1,5 +1,5 @@
-//! Dead letters on Kafka: the dispatcher's in one topic, rejected updates in another, where
-//! the committer and other tools write them.
+//! Dead letters on Kafka: those of the dispatcher in one topic, rejected updates in another, which
+//! the committer and other tools write.
 //!
 //! | Record of `user_notifications.dlq` | Key | Value |
 //! |---|---|---|
@@ -8,9 +8,9 @@
 //!
 //! An id is the topic, partition and offset of a record, as text: `price_updates.dlq/3/1881`.
 //!
-//! All records of this kind are written to the first partition, so that ids ascend in the
-//! order of adding and one reader learns all that was replayed. The topic may be compacted:
-//! what was replayed is deleted then.
+//! All records of `user_notifications.dlq` are in its first partition, so that ids ascend in the
+//! order of adding and one reader learns all replays. Compaction deletes the deliveries that were
+//! replayed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -40,7 +40,7 @@ enum Source {
     Deliveries,
 }
 
-/// The dead letters of a cluster; cheap to clone.
+/// The dead letters of a cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct KafkaDeadLetters {
     settings: Settings,
@@ -48,26 +48,26 @@ pub struct KafkaDeadLetters {
     desk: Arc<Mutex<Desk>>,
 }
 
-/// Reads, one caller at a time.
+/// Reads dead letters, for one caller at a time.
 struct Desk {
     reader: LogReader,
     updates: Arc<str>,
     deliveries: Arc<str>,
     gone: Gone,
-    /// Up to this offset it is known what was replayed.
+    /// The offset up to which replays are known.
     known: i64,
 }
 
-/// What was replayed.
+/// The dead letters that were replayed.
 #[derive(Default)]
 struct Gone {
     updates: HashSet<DeadLetterId>,
-    /// Of the deliveries' topic, by the keys of their records.
+    /// Replayed dead letters of deliveries, by the keys of their records.
     deliveries: HashSet<Vec<u8>>,
 }
 
 impl KafkaDeadLetters {
-    /// Of this cluster.
+    /// Opens the dead letters of this cluster.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
         let desk = Desk {
             reader: LogReader::new(settings),
@@ -137,13 +137,13 @@ impl DeadLetters for KafkaDeadLetters {
     }
 }
 
-/// A record that says that a dead letter was replayed.
+/// A record that marks a dead letter as replayed.
 struct Mark {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
 }
 
-/// The key of a dead letter. A notification that is read again after a crash has the same
+/// Returns the key of a dead letter. A notification that is read again after a crash has the same
 /// key; everything else has a key of its own.
 fn key(letter: &NewDeadLetter) -> String {
     match &letter.what {
@@ -153,7 +153,7 @@ fn key(letter: &NewDeadLetter) -> String {
 }
 
 impl Desk {
-    /// Learns what was replayed meanwhile.
+    /// Reads which dead letters were replayed since the last call.
     fn catch_up(&mut self) -> Result<(), Error> {
         let Desk { reader, deliveries, gone, known, .. } = self;
         reader.read(deliveries, &[(FIRST, *known)], |message| {
@@ -174,7 +174,7 @@ impl Desk {
         Ok(letters)
     }
 
-    /// The first dead letters of every partition of a topic.
+    /// Collects up to `most` dead letters of each partition of a topic.
     fn gather(
         &mut self,
         source: Source,
@@ -205,7 +205,7 @@ impl Desk {
         })
     }
 
-    /// A dead letter, and the key of its record.
+    /// Finds a dead letter and the key of its record; none: it does not exist or was replayed.
     fn find(&mut self, id: &DeadLetterId) -> Result<Option<(DeadLetter, Vec<u8>)>, Error> {
         let Some(source) = self.source(&id.topic) else { return Ok(None) };
         if id.partition.0 as usize >= self.reader.partitions(&id.topic)? {
@@ -223,7 +223,7 @@ impl Desk {
         Ok(found)
     }
 
-    /// What says that a dead letter was replayed; none: it is gone already.
+    /// Makes the record that marks a dead letter as replayed; none: there is no such dead letter.
     fn mark(&mut self, id: &DeadLetterId) -> Result<Option<Mark>, Error> {
         let Some((_, key)) = self.find(id)? else { return Ok(None) };
         Ok(self.source(&id.topic).map(|source| match source {
@@ -241,14 +241,14 @@ impl Desk {
         }
     }
 
-    /// Which topic has this name; none: neither.
+    /// Returns which of the two topics has this name; none: neither.
     fn source(&self, topic: &str) -> Option<Source> {
         [Source::Updates, Source::Deliveries].into_iter().find(|source| *self.topic(*source) == *topic)
     }
 }
 
 impl Gone {
-    /// Takes a record of the deliveries' topic into account.
+    /// Notes what a record of the deliveries' topic says about replays.
     fn learn(&mut self, key: &[u8], has_value: bool) {
         if let Some(id) = replayed_id(key) {
             self.updates.extend(id);
@@ -267,7 +267,7 @@ impl Gone {
     }
 }
 
-/// The first offset of a partition whose id comes after `after`; none if no offset's does.
+/// Returns the first offset of a partition whose id is after `after`; none: all its ids are before.
 fn first_after(topic: &Arc<str>, partition: Partition, after: Option<&DeadLetterId>) -> Option<i64> {
     let first = DeadLetterId { topic: topic.clone(), partition, offset: 0 };
     match after {
@@ -283,14 +283,14 @@ fn id_of(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> DeadLetterId {
     DeadLetterId { topic: topic.clone(), partition: Partition(message.partition()), offset: message.offset() }
 }
 
-/// Of a record that says that an update was replayed the update's id, if it can be read;
-/// none if the record says something else.
+/// Reads the id of the update that a record marks as replayed; inner none: the id cannot be read.
+/// None: the record is no such mark.
 fn replayed_id(key: &[u8]) -> Option<Option<DeadLetterId>> {
     let id = key.strip_prefix(REPLAYED.as_bytes())?;
     Some(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()))
 }
 
-/// The dead letter of a record; none: it is a marker, or says that another was replayed.
+/// Reads the dead letter of a record; none: it is a marker, or marks another as replayed.
 fn read_letter(source: Source, message: &BorrowedMessage<'_>) -> Option<NewDeadLetter> {
     match source {
         Source::Updates if is_empty_marker(message.key(), message.payload()) => None,
@@ -311,7 +311,7 @@ fn read_delivery(message: &BorrowedMessage<'_>) -> NewDeadLetter {
     })
 }
 
-/// As the committer and Kafka Connect write it.
+/// Reads a rejected update, as the committer and Kafka Connect write it.
 fn read_update(message: &BorrowedMessage<'_>) -> NewDeadLetter {
     let header = |name: &str| {
         let all = message.headers()?;
@@ -340,7 +340,7 @@ fn at(message: &BorrowedMessage<'_>) -> WallTime {
     WallTime(message.timestamp().to_millis().unwrap_or(0))
 }
 
-/// Key and value as text, and the value's length if it was cut.
+/// Returns key and value as text, and the length of the value in bytes if it was cut.
 fn texts(message: &BorrowedMessage<'_>) -> (Option<String>, Option<String>, Option<u64>) {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);

@@ -1,4 +1,4 @@
-//! Prices posted to us, on their way into `price_updates`.
+//! Writes prices that are posted over HTTP into `price_updates`.
 
 use async_trait::async_trait;
 use pricedrop_model::Update;
@@ -7,12 +7,12 @@ use pricedrop_model::intake::{IntakeError, NewRecord, Posted, PriceIntake};
 use crate::client::ack_producer::{AckProducer, Outgoing, Place, SendError, answered};
 use crate::settings::Settings;
 
-/// Why an offset is refused.
+/// Why a posted offset is refused.
 const NO_OFFSET: &str = "an offset cannot be asked for here: the input is on Kafka, where others write, too; \
                          post without it, and give updates a sequence, so that a repeated post is stale";
 
-/// Where producers over HTTP write. Records go by product to the partitions
-/// that Java clients would choose.
+/// The input for prices that are posted over HTTP. Records are partitioned by product, as Java
+/// clients do it.
 #[derive(Clone)]
 pub struct KafkaIntake {
     acked: AckProducer,
@@ -20,7 +20,7 @@ pub struct KafkaIntake {
 }
 
 impl KafkaIntake {
-    /// Over this producer.
+    /// Creates an input that writes with this producer.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaIntake {
         KafkaIntake { acked, topic: settings.topics.prices.clone() }
     }
@@ -28,8 +28,8 @@ impl KafkaIntake {
 
 #[async_trait]
 impl PriceIntake for KafkaIntake {
-    /// Writes records in order, and answers once all replicas have them. They are decided
-    /// by the owners of their partitions.
+    /// Writes records in order, and returns once all in-sync replicas have them. The owners of
+    /// their partitions evaluate them later.
     async fn post(&self, records: Vec<NewRecord>, offset: Option<i64>) -> Result<Vec<Posted>, IntakeError> {
         if offset.is_some() {
             return Err(IntakeError::NoOffset(NO_OFFSET.into()));
@@ -71,8 +71,8 @@ impl PriceIntake for KafkaIntake {
     }
 }
 
-/// The product a record is keyed by; none: it is no update, and the notifier
-/// says so wherever it lands.
+/// Returns the key of a record: its own, or the product of its update. None: it is no update, which
+/// the notifier detects in any partition.
 fn product(record: &NewRecord) -> Option<Vec<u8>> {
     match (&record.key, &record.value) {
         (Some(key), _) => Some(key.to_vec()),

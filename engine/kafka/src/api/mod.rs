@@ -1,4 +1,4 @@
-//! What the HTTP API and the commands reach: prices in, notifications and dead letters out.
+//! What the HTTP API and the commands use: prices in, notifications and dead letters out.
 
 pub(crate) mod dead_letters;
 pub(crate) mod intake;

@@ -1,5 +1,5 @@
-//! `user_notifications`, to look into: without a group, and so without taking
-//! anything from a dispatcher.
+//! Reads `user_notifications` for the API and the commands, without a group, so that it does not
+//! affect the dispatchers.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +15,7 @@ use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::settings::Settings;
 
-/// The notifications of a cluster. An offset is one of a partition: each
-/// partition is read by itself, from its own offset on.
+/// The notifications of a cluster. Each partition is read on its own, by its own offsets.
 #[derive(Clone)]
 pub struct KafkaOutbox {
     topic: String,
@@ -24,7 +23,7 @@ pub struct KafkaOutbox {
 }
 
 impl KafkaOutbox {
-    /// Of this cluster.
+    /// Opens the notifications of this cluster.
     pub fn new(settings: &Settings) -> KafkaOutbox {
         let reader = Arc::new(Mutex::new(LogReader::new(settings)));
         KafkaOutbox { topic: settings.topics.notifications.clone(), reader }

@@ -1,4 +1,4 @@
-//! Topics for the archive, and records from it.
+//! Reads topics for the archive, and publishes archived records again.
 
 pub(crate) mod republish;
 pub(crate) mod source;

@@ -2,11 +2,11 @@
 //!
 //! A record that is published again has these headers:
 //!
-//! - `pricedrop.position`: where it stood when it was published first. Ids of
-//!   notifications are made of it, so they stay what they were.
-//! - `pricedrop.replayed`: where it stands in the archive that was read, and the name of
+//! - `pricedrop.position`: its original position. Ids of notifications are made of it, so they stay
+//!   the same.
+//! - `pricedrop.replayed`: its position in the archive that was read, and the name given with
 //!   `--again`. An interrupted run finds by it what it published already.
-//! - `pricedrop.again`: the name of `--again`. Runs with `--again` skip such records.
+//! - `pricedrop.again`: the name given with `--again`. Runs with `--again` skip such records.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,16 +29,16 @@ use crate::client::raw::{BY_KEY, ProducerError, Published, headers_of, publish};
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
 
-/// The header that holds its position in the archive.
+/// The header with the position of a record in the archive.
 const REPLAYED: &str = "pricedrop.replayed";
-/// The header that names why a record was published once more on purpose.
+/// The header that names a run with `--again`.
 const AGAIN: &str = "pricedrop.again";
-/// Whether a record was published once more on purpose.
+/// Returns whether a record was published by a run with `--again`.
 pub fn is_again(record: &ArchivedRecord) -> bool {
     record.headers.iter().any(|header| header.name == AGAIN.as_bytes())
 }
 
-/// The value of [`REPLAYED`].
+/// Formats the value of [`REPLAYED`].
 fn replayed(position: Position, again: Option<&str>) -> String {
     let Position { partition, offset } = position;
     match again {
@@ -47,7 +47,7 @@ fn replayed(position: Position, again: Option<&str>) -> String {
     }
 }
 
-/// Reads it, if it is of a run under this name.
+/// Parses the value of [`REPLAYED`]; none: it is of a run under another name.
 fn parse_replayed(text: &str, again: Option<&str>) -> Option<Position> {
     let (position, name) = match text.split_once(' ') {
         Some((position, name)) => (position, Some(name)),
@@ -56,8 +56,7 @@ fn parse_replayed(text: &str, again: Option<&str>) -> Option<Position> {
     parse_position(position).filter(|_| name == again)
 }
 
-/// Positions in the archive of records that a topic holds: as ranges, because most
-/// follow each other.
+/// Archive positions of the records in a topic, stored as ranges because most are consecutive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen(BTreeMap<i32, BTreeMap<i64, i64>>);
 
@@ -81,21 +80,21 @@ impl Seen {
         ranges.insert(first, last);
     }
 
-    /// Whether it holds a position.
+    /// Returns whether it contains a position.
     pub fn holds(&self, position: Position) -> bool {
         let ranges = self.0.get(&position.partition.0);
         let range = ranges.and_then(|ranges| ranges.range(..=position.offset).next_back());
         range.is_some_and(|(_, end)| *end >= position.offset)
     }
 
-    /// How many it holds.
+    /// Returns the number of positions.
     pub fn count(&self) -> u64 {
         let ranges = self.0.values().flatten();
         ranges.map(|(first, last)| u64::try_from(last - first + 1).unwrap_or(0)).sum()
     }
 }
 
-/// The first error of a delivery.
+/// The first error that a delivery report had.
 #[derive(Clone, Default)]
 struct Deliveries(Arc<Mutex<Option<KafkaError>>>);
 
@@ -111,7 +110,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Publishes records to one topic, in order within a partition.
+/// Publishes records to one topic, in order within each partition.
 pub struct Republisher {
     topic: String,
     again: Option<String>,
@@ -121,17 +120,17 @@ pub struct Republisher {
 }
 
 impl Republisher {
-    /// For this topic, which must exist.
+    /// Creates a publisher to this topic, which must exist.
     ///
     /// # Errors
-    /// The cluster is away, or the topic is missing.
+    /// The cluster does not answer, or the topic is missing.
     pub fn new(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Republisher, Error> {
         let partitions = LogReader::new(settings).partitions(topic)?;
         let deliveries = Deliveries::default();
         let mut config = settings.idempotent();
-        // Records without a partition of their own go where Java clients send them.
+        // Records without a partition of their own go to the partition that Java clients choose.
         config.set("partitioner", "murmur2_random");
-        // A record that fails must not be overtaken by a later one of its product.
+        // If a record fails, no later record of its product may be written before it.
         config.set("enable.gapless.guarantee", "true");
         let producer = config.create_with_context(deliveries.clone());
         let producer = producer.map_err(|error| Error::Fatal(Cause::new("the Kafka producer", error)))?;
@@ -144,11 +143,11 @@ impl Republisher {
         })
     }
 
-    /// The records that the topic holds because a run under this name published them.
+    /// Reads the archive positions of the records in the topic that runs under this name published.
     /// Reads the whole topic.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster does not answer.
     pub fn seen(settings: &Settings, topic: &str, again: Option<&str>) -> Result<Seen, Error> {
         let mut reader = LogReader::new(settings);
         let partitions = reader.partitions(topic)?;
@@ -168,11 +167,11 @@ impl Republisher {
         Ok(seen)
     }
 
-    /// Sends a record that stood at this position. It keeps its partition if the topic
-    /// has as many as it had, else its key decides.
+    /// Sends a record from this archive position. It keeps its partition if `keeps_partition` and
+    /// the topic has that partition; otherwise its key decides.
     ///
     /// # Errors
-    /// The cluster refuses it, or an earlier one.
+    /// The cluster refused this record, or an earlier one.
     pub fn send(&self, from: Position, record: &ArchivedRecord, keeps_partition: bool) -> Result<(), Error> {
         let mine = replayed(from, None);
         let run = replayed(from, self.again.as_deref());
@@ -200,15 +199,15 @@ impl Republisher {
         self.check()
     }
 
-    /// How many partitions the topic has.
+    /// Returns the partition count of the topic.
     pub fn partitions(&self) -> usize {
         self.partitions
     }
 
-    /// Waits until everything that was sent is acknowledged.
+    /// Waits until all records that were sent are acknowledged.
     ///
     /// # Errors
-    /// The cluster did not take it.
+    /// The cluster refused a record, or did not acknowledge all within `ACK_MS`.
     pub fn flush(&self) -> Result<(), Error> {
         self.producer.flush(Duration::from_millis(ACK_MS)).map_err(away)?;
         self.check()

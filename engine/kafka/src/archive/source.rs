@@ -1,7 +1,7 @@
-//! A topic as the archiver reads it.
+//! Reads a topic for the archiver.
 //!
-//! The group only shares the partitions out. They are read by a consumer without a
-//! group, because the archive says where each is read on, and no offset is committed.
+//! The group only distributes the partitions. A consumer without a group reads them, because the
+//! archive stores where each partition continues, and no offset is committed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -27,10 +27,10 @@ use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
 use crate::settings::Settings;
 
-/// The first offset that a partition still holds.
+/// Reads the first offset that a partition still has.
 ///
 /// # Errors
-/// The cluster is away, or the topic is missing.
+/// The cluster does not answer; the topic or the partition is missing.
 pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> Result<i64, Error> {
     let client = reader(settings)?;
     let partitions = partitions_of(&client, topic)?;
@@ -43,25 +43,25 @@ pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> R
     ))
 }
 
-/// One topic, shared among the archivers of a group.
+/// One topic, whose partitions are distributed among the archivers of a group.
 pub struct KafkaArchiveSource {
     topic: String,
     member: GroupConsumer,
     group: String,
-    /// What the client said since the group last knew us.
+    /// The last error that librdkafka reported since the assignment was last known.
     trouble: Option<String>,
     consumer: BaseConsumer<Logged>,
-    /// Partitions that were read to an end since `read_from`.
+    /// Partitions that were read to their end since `read_from`.
     ended: BTreeSet<Partition>,
-    /// An error that came after records which were handed out first.
+    /// An error that occurred after records which are returned first.
     failed: Option<Error>,
 }
 
 impl KafkaArchiveSource {
-    /// Joins the archivers' group for this topic.
+    /// Joins the group of the archivers for this topic.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid.
     pub fn join(settings: &Settings, topic: &str) -> Result<KafkaArchiveSource, Error> {
         let group = settings.archiver_group();
         let member = GroupConsumer::join(settings, &group, topic)?;
@@ -73,7 +73,7 @@ impl KafkaArchiveSource {
         Ok(KafkaArchiveSource { topic, member, group, trouble: None, consumer, ended, failed: None })
     }
 
-    /// The next record, if it comes in time.
+    /// Returns the next record, if one arrives within this time.
     fn next(&mut self, wait: Duration) -> Result<Option<(Partition, ArchivedRecord)>, Error> {
         let until = Instant::now() + wait;
         loop {
@@ -86,7 +86,7 @@ impl KafkaArchiveSource {
                 Some(Err(error)) if stops_reading(&error) => {
                     return Err(Error::Unavailable(Cause::new(&self.topic, error)));
                 }
-                // The client tries the others again by itself.
+                // After other errors librdkafka retries on its own.
                 Some(Err(error)) => tracing::debug!(topic = self.topic, %error, "reading for the archive"),
                 None => return Ok(None),
             }
@@ -142,9 +142,9 @@ impl ArchiveSource for KafkaArchiveSource {
         Ok(records)
     }
 
-    /// The client's position. It goes past the markers of transactions as they are met,
-    /// in order with the records. At the first end everything before it was met: so a
-    /// position that the client had before `read_from` cannot be taken for one since.
+    /// Returns librdkafka's position, which also advances past transaction markers, in order with
+    /// the records. Returns none until the partition was read to its end since `read_from`, so that
+    /// a position from before `read_from` is never returned.
     fn passed(&mut self, partition: Partition) -> Option<i64> {
         if !self.ended.contains(&partition) {
             return None;
@@ -171,7 +171,7 @@ impl ArchiveSource for KafkaArchiveSource {
     }
 }
 
-/// Whether this error ends reading, or skips records.
+/// Returns whether librdkafka stops reading after this error, or skips records.
 fn stops_reading(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AutoOffsetReset, BadMessage, NotImplemented, OffsetOutOfRange, TopicAuthorizationFailed,
@@ -220,7 +220,7 @@ mod tests {
             assert!(Instant::now() < until, "nothing was said");
             std::thread::yield_now();
         }
-        // The client reports the same error from several places, each in its own words.
+        // librdkafka reports the same error in several places, with different texts.
         for _ in 0..100 {
             let said = source.trouble().expect("it is said as long as it lasts");
             let words = "topic: the archiver is not yet a member of the group pricedrop.archiver in Kafka: ";

@@ -1,5 +1,5 @@
-//! A producer for records that are each their own: every one is answered with
-//! where it stands, once all replicas have it.
+//! A producer that acknowledges each record on its own, with the partition and offset of the
+//! record, once all in-sync replicas have it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::client::log::write_line;
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
 
-/// Why a record has no place.
+/// Why a record was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It was not sent: sending it again is the first time.
+    /// It was not written: sending it again cannot write it twice.
     #[error("{0}")]
     NotSent(String),
-    /// It may have been: sending it again may write it twice.
+    /// It may have been written: sending it again may write it twice.
     #[error("{0}")]
     Unknown(String),
 }
@@ -35,29 +35,29 @@ impl From<SendError> for Error {
     }
 }
 
-/// A record on its way.
+/// A record to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The topic.
     pub topic: &'a str,
-    /// The partition; none: by key.
+    /// The partition; none: chosen by key.
     pub partition: Option<Partition>,
     /// The key.
     pub key: Option<&'a [u8]>,
     /// The value; none is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Names and values.
+    /// Header names and values.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// A place that is still to be answered.
+/// Resolves to the position of a record once it is acknowledged.
 pub type Place = oneshot::Receiver<Result<Position, SendError>>;
 
-/// The producer; cheap to clone.
+/// A producer that is cheap to clone.
 #[derive(Clone)]
 pub struct AckProducer(Arc<ThreadedProducer<Acks>>);
 
-/// Hands every answer to whoever waits for it.
+/// Passes each acknowledgement to the caller that waits for it.
 struct Acks;
 
 impl ClientContext for Acks {
@@ -105,10 +105,10 @@ fn in_words(error: &KafkaError, topic: &str) -> SendError {
 }
 
 impl AckProducer {
-    /// A producer of its own.
+    /// Creates a producer with a client of its own.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid.
     pub fn new(settings: &Settings) -> Result<AckProducer, Error> {
         let mut config = settings.idempotent();
         if config.get("message.timeout.ms").is_none() && config.get("delivery.timeout.ms").is_none() {
@@ -119,19 +119,19 @@ impl AckProducer {
         Ok(AckProducer(Arc::new(producer.map_err(refused)?)))
     }
 
-    /// Sends a record and waits for its place.
+    /// Sends a record and waits until it is acknowledged. Returns its position.
     ///
     /// # Errors
-    /// Says whether it may have been sent.
+    /// Says whether the record may have been written.
     pub async fn send(&self, record: Outgoing<'_>) -> Result<Position, SendError> {
         answered(self.hand_over(record).await?).await
     }
 
-    /// Hands a record over, waiting for room; those handed over in order are
-    /// in order in their partition.
+    /// Queues a record, and waits up to `ACK_MS` if the queue is full. Records of one partition
+    /// keep the order in which they were queued.
     ///
     /// # Errors
-    /// It was not sent.
+    /// The record was not queued.
     pub async fn hand_over(&self, record: Outgoing<'_>) -> Result<Place, SendError> {
         let until = tokio::time::Instant::now() + Duration::from_millis(ACK_MS);
         loop {
@@ -164,10 +164,10 @@ impl AckProducer {
     }
 }
 
-/// The place of a record that was handed over.
+/// Waits for the position of a record that was queued.
 ///
 /// # Errors
-/// Says whether it may have been sent.
+/// Says whether the record may have been written.
 pub async fn answered(place: Place) -> Result<Position, SendError> {
     place.await.unwrap_or_else(|_| Err(SendError::Unknown("the Kafka producer ended".into())))
 }

@@ -1,17 +1,16 @@
-//! Partitions change hands in the client, one change after the other.
+//! Changes the partitions of a consumer without a group, one change at a time.
 //!
-//! The client ends the whole process when a partition is taken from it again
-//! before it has stopped reading it (librdkafka issue 5573, mended after 2.15.0).
-//! It stops what an assignment took away in steps of its own, which lie in one
-//! queue with our questions: whoever had an answer since knows they are done.
+//! librdkafka ends the whole process if a partition is revoked again before it stopped reading it
+//! (librdkafka issue 5573, fixed after 2.15.0). It stops reading revoked partitions in steps that
+//! wait in the same queue as our requests, so they are done once a later request was answered.
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 
-/// Reads these partitions and no others; what it read before is let go of when
-/// this returns. For a consumer without a group: where there is one, its members
-/// agree between two changes, and that takes longer.
+/// Reads these partitions and no others. When this returns, librdkafka has stopped reading the
+/// previous ones. For consumers without a group only: between two changes of a group its members
+/// have to agree, and that takes longer.
 pub fn assign<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicPartitionList) -> KafkaResult<()> {
     consumer.assign(list)?;
     consumer.assignment().map(|_| ())
@@ -43,7 +42,7 @@ mod tests {
         for _ in 0..TURNS {
             let consumer = reader(&settings).unwrap();
             assign(&consumer, &list).unwrap();
-            // An end is told of a partition that is being read.
+            // The end of a partition is reported only while it is read.
             let until = Instant::now() + Duration::from_secs(60);
             while consumer.poll(Duration::from_millis(10)).is_none() {
                 assert!(Instant::now() < until, "nothing is read");

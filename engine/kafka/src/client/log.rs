@@ -1,4 +1,4 @@
-//! The client library's own lines go into our log.
+//! Writes librdkafka's log lines into the log of the engine.
 
 use pricedrop_model::sync::lock;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,8 +7,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// Writes a line at its syslog level. The operator's properties go to clients of
-/// every kind, so that one kind passes over what is another's is as it should be.
+/// Writes a line at its syslog level. Clients of every kind get all properties of the operator, so
+/// a warning that a property is for another kind of client is written at debug level.
 pub(crate) fn write_line(level: i32, facility: &str, line: &str) {
     let is_of_another_kind = facility == "CONFWARN" && line.contains("property and will be ignored by this");
     match level {
@@ -20,7 +20,7 @@ pub(crate) fn write_line(level: i32, facility: &str, line: &str) {
     }
 }
 
-/// A context that logs, and knows why a broker was not reached.
+/// A client context that writes log lines, and keeps the last reason why a broker was not reached.
 #[derive(Debug, Clone, Default)]
 pub struct Logged {
     failed: Arc<Mutex<Option<String>>>,
@@ -41,7 +41,7 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition comes this way, too, and is what a reader waits for.
+        // The end of a partition is reported as an error too; readers wait for it.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             tracing::debug!(target: "librdkafka", "{error}: {reason}");
         }

@@ -1,4 +1,4 @@
-//! Looks into topics without a group: from an offset to the end there is now.
+//! Reads topics without a group, from an offset to the current end.
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::Error;
@@ -10,31 +10,31 @@ use crate::client::marker_reader::{Read, read_to_ends, reader};
 use crate::client::queries::partitions_of;
 use crate::settings::Settings;
 
-/// A consumer without a group, made when it is first needed.
+/// A consumer without a group, created when it is first needed.
 pub struct LogReader {
     settings: Settings,
     consumer: Option<BaseConsumer<Logged>>,
 }
 
 impl LogReader {
-    /// Of this cluster.
+    /// Creates a reader of this cluster.
     pub fn new(settings: &Settings) -> LogReader {
         LogReader { settings: settings.clone(), consumer: None }
     }
 
-    /// How many partitions a topic has.
+    /// Reads how many partitions a topic has.
     ///
     /// # Errors
-    /// The cluster is away, or the topic is missing.
+    /// The cluster does not answer, or the topic is missing.
     pub fn partitions(&mut self, topic: &str) -> Result<usize, Error> {
         partitions_of(self.consumer()?, topic)
     }
 
-    /// Shows the committed records of these partitions, from these offsets or
-    /// the beginning of what is kept, up to their end.
+    /// Passes the committed records of these partitions to `see`, from these offsets, or the first
+    /// offset that is kept, up to their current end.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster does not answer.
     pub fn read(
         &mut self,
         topic: &str,

@@ -1,7 +1,8 @@
-//! Reads topics without a group: up to what is stable now, or up to a marker of
-//! ours. Behind a marker that was read back everything before it is decided and
-//! seen; watermarks and ends of partitions would not do there, for to a reader
-//! of committed records they mean the last stable offset.
+//! Reads topics without a group, up to the last stable offset or up to a marker of this process.
+//!
+//! A reader that gets its own marker back has read every committed record before it. Watermarks and
+//! end-of-partition events do not show that, because for a reader of committed records they mean
+//! the last stable offset.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::client::queries::{away, partitions_of};
 use crate::limits::{CALL_MS, EVENT_POLL_MS, TAIL_RECORDS, TAKE_OVER_MS};
 use crate::settings::Settings;
 
-/// A record of a topic that is read by key and value alone.
+/// A record of which only key and value are read.
 pub struct Logline<'a> {
     /// Its partition.
     pub partition: Partition,
@@ -44,19 +45,19 @@ impl<'a> Logline<'a> {
     }
 }
 
-/// Whether a partition is read to its end.
+/// Whether a partition has been read far enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// There is more to come.
+    /// More of it has to be read.
     On,
-    /// What was wanted of it is read.
+    /// Nothing more of it has to be read.
     Done,
 }
 
-/// A consumer without a group, which says where partitions end.
+/// Creates a consumer of committed records without a group, which reports the ends of partitions.
 ///
 /// # Errors
-/// The configuration is refused.
+/// `Fatal`: the configuration is invalid.
 pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
@@ -64,11 +65,11 @@ pub fn reader(settings: &Settings) -> Result<BaseConsumer<Logged>, Error> {
         .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
-/// The same, but what is not committed counts too, and offsets are those of
-/// this group.
+/// Creates a consumer like [`reader`] that also reads uncommitted records, and sees the committed
+/// offsets of this group.
 ///
 /// # Errors
-/// The configuration is refused.
+/// `Fatal`: the configuration is invalid.
 pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Logged>, Error> {
     let mut config = settings.reader();
     config.set("isolation.level", "read_uncommitted").set("group.id", group);
@@ -77,11 +78,11 @@ pub fn reader_of_all(settings: &Settings, group: &str) -> Result<BaseConsumer<Lo
         .map_err(|error| Error::Fatal(Cause::new("the Kafka consumer", error)))
 }
 
-/// The partitions of a topic in which something is neither committed nor
-/// aborted: their stable part ends before they do.
+/// Finds the partitions of a topic that have open transactions: their last stable offset is before
+/// their end.
 ///
 /// # Errors
-/// The cluster is away, or the topic is missing.
+/// The cluster does not answer, or the topic is missing.
 pub fn open_partitions(
     stable: &BaseConsumer<Logged>,
     all: &BaseConsumer<Logged>,
@@ -99,12 +100,12 @@ pub fn open_partitions(
     Ok(open)
 }
 
-/// Reads these partitions from their beginnings until `see` has said of each
-/// that it is done, as long as `wanted`.
+/// Reads these partitions from their beginnings until `see` returns `Done` for each. Stops early if
+/// `wanted` returns an error.
 ///
 /// # Errors
-/// The cluster is away, a marker did not come in time, `see` refused, or it is not
-/// wanted any more.
+/// The cluster does not answer, nothing arrived for `TAKE_OVER_MS`, or `see` or `wanted` returned
+/// an error.
 pub fn read_to_markers(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -118,10 +119,10 @@ pub fn read_to_markers(
     })
 }
 
-/// Reads what is stable now in these partitions, and no further.
+/// Reads these partitions from their beginnings up to the current last stable offset.
 ///
 /// # Errors
-/// The cluster is away, or `see` refused.
+/// The cluster does not answer, or `see` returned an error.
 pub fn read_stable(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -133,11 +134,12 @@ pub fn read_stable(
     })
 }
 
-/// The last record of each of these partitions that `pick` takes, up to what this consumer
-/// sees now. A partition is read from its beginning only if there is none near its end.
+/// Finds the last record of each of these partitions that `pick` accepts, up to the end that this
+/// consumer sees now. A partition is read from its beginning only if there is none among its last
+/// `TAIL_RECORDS` offsets.
 ///
 /// # Errors
-/// The cluster is away.
+/// The cluster does not answer.
 pub fn last_of_each<T>(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -164,11 +166,11 @@ pub fn last_of_each<T>(
     Ok(found)
 }
 
-/// Reads these partitions from these offsets, or the beginning of what is kept,
-/// up to what is stable now, or until `see` has enough of one.
+/// Reads these partitions from these offsets, or the first offset that is kept, up to the end that
+/// this consumer sees now, or until `see` returns `Done`.
 ///
 /// # Errors
-/// The cluster is away, or `see` refused.
+/// The cluster does not answer, or `see` returned an error.
 pub fn read_to_ends(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -182,8 +184,8 @@ fn from_the_beginning(partitions: &[Partition]) -> Vec<(Partition, i64)> {
     partitions.iter().map(|partition| (*partition, 0)).collect()
 }
 
-/// Reads partitions until each is done: as `see` says, or as it is told of the
-/// end there is now. Nothing may be missing for longer than the patience.
+/// Reads partitions until `see` returns `Done` for each, or, if `at_end` is `Done`, until its end.
+/// Fails if nothing arrives for the time `patience`.
 fn read(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
@@ -239,11 +241,11 @@ fn read(
     consumer.unassign().map_err(away)
 }
 
-/// Whether the client goes on behind records that it did not hand out.
+/// Returns whether librdkafka continues past records that it did not return.
 fn passes_over(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{BadMessage, NotImplemented};
     matches!(error, KafkaError::MessageConsumption(BadMessage | NotImplemented))
 }
 
-/// Of no partition.
+/// No partition.
 const NONE: i32 = -1;

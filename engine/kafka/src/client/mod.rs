@@ -1,4 +1,4 @@
-//! Clients of the cluster, and how they are used: what every part of the crate shares.
+//! Clients of the cluster, and the reading, writing and queries that all parts of the crate share.
 
 pub(crate) mod ack_producer;
 pub(crate) mod assign;

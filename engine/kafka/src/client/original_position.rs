@@ -1,4 +1,4 @@
-//! Where a record that was published again stood first.
+//! The header that stores the original position of a record that was published again.
 
 use std::ffi::CStr;
 
@@ -6,10 +6,10 @@ use pricedrop_model::{Partition, Position};
 
 /// The header that holds the first position of a record: `partition/offset`.
 pub(crate) const ORIGINAL_POSITION: &str = "pricedrop.position";
-/// The same for the client library.
+/// The same name for librdkafka.
 pub(crate) const ORIGINAL_POSITION_C: &CStr = c"pricedrop.position";
 
-/// Reads the value of the header.
+/// Parses the value of the header. None: it is not a partition and an offset of 0 or more.
 pub(crate) fn parse_position(text: &str) -> Option<Position> {
     let (partition, offset) = text.split_once('/')?;
     let partition = Partition(partition.parse().ok()?);

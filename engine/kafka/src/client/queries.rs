@@ -1,4 +1,4 @@
-//! Questions to the cluster that every part asks.
+//! Queries to the cluster that several parts of the crate need.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::client::log::Logged;
 use crate::limits::{CALL_MS, CAUSE_MS, ROOM_POLL_MS};
 
-/// Metadata of the offsets that engines commit. Offsets that a person sets with a tool of
-/// Kafka have none, or other metadata.
+/// The metadata of offsets that engines commit. Offsets that an operator sets with Kafka's tools
+/// have none, or other metadata.
 pub const OFFSET_METADATA: &str = "pricedrop";
 
 /// An offset that a group committed.
@@ -22,22 +22,22 @@ pub const OFFSET_METADATA: &str = "pricedrop";
 pub struct GroupOffset {
     /// The next offset to read.
     pub next: i64,
-    /// Whether an engine committed it. Otherwise a person did, with a tool of Kafka.
+    /// Whether an engine committed it. Otherwise an operator set it with Kafka's tools.
     pub by_engine: bool,
 }
 
 impl GroupOffset {
-    /// As an engine commits it.
+    /// Returns an offset as an engine commits it.
     pub fn of_engine(next: i64) -> GroupOffset {
         GroupOffset { next, by_engine: true }
     }
 }
 
-/// The offsets that the consumer's group committed, where there are any. A consumer that
-/// reads uncommitted records does not wait for pending transactions.
+/// Reads the committed offsets of the consumer's group; partitions without one are left out. A
+/// consumer that reads uncommitted records does not wait for pending transactions.
 ///
 /// # Errors
-/// The cluster is away.
+/// The cluster does not answer.
 pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -60,10 +60,10 @@ pub fn committed<C: ConsumerContext>(
     Ok(offsets)
 }
 
-/// How many partitions a topic has.
+/// Reads how many partitions a topic has.
 ///
 /// # Errors
-/// The cluster is away, or the topic is missing.
+/// `Unavailable`: the cluster does not answer, or the topic is missing.
 pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<usize, Error> {
     let wait = Duration::from_millis(CALL_MS);
     let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(away)?;
@@ -82,16 +82,16 @@ pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str
     }
 }
 
-/// Everything the library says of a cluster that does not answer.
+/// Converts an error of librdkafka. Each means that the cluster does not answer as needed.
 pub(crate) fn away(error: KafkaError) -> Error {
     Error::Unavailable(Cause::new("Kafka", error))
 }
 
-/// An error of a client with its cause: the error alone says no more than that
-/// nobody answers, also where a password or a certificate is wrong.
+/// Converts an error of a client with its cause. The error alone says only that no broker answers,
+/// even if the password or the certificate is wrong.
 pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
     let until = Instant::now() + Duration::from_millis(CAUSE_MS);
-    // What it logged is read where its events are.
+    // Log lines are delivered while the client is polled.
     while client.context().failed().is_none() && Instant::now() < until {
         let _ = client.poll(Duration::from_millis(ROOM_POLL_MS));
     }

@@ -1,6 +1,6 @@
-//! Tokens that mark what one owner of a partition wrote.
+//! Random tokens that identify the records of one owner of a partition.
 
-/// A number nobody else has.
+/// Returns a random number that no other owner has.
 pub(crate) fn fresh_token() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();

@@ -1,5 +1,5 @@
-//! How a dispatcher acquires partitions: from which offset the notifications are read, and
-//! which retries wait.
+//! Acquires partitions for a dispatcher: decides from which offset notifications are read, and
+//! reads which retries wait.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,35 +20,35 @@ use crate::group::group_consumer::GroupConsumer;
 use crate::group::transactions::Transactions;
 use crate::settings::Start;
 
-/// The retries of a partition, as its retry topic has them.
+/// The retries of a partition, from the topic of retries.
 pub struct Restored {
     /// The partition.
     pub partition: Partition,
-    /// The next offset of the retry topic after the marker.
+    /// The offset after the marker in the topic of retries.
     pub next: i64,
-    /// What waits.
+    /// The retries that wait.
     pub waiting: Vec<Retry>,
 }
 
-/// A dispatcher as it acquires partitions.
+/// A dispatcher that acquires partitions.
 pub struct Dispatcher<'a> {
-    /// How it works.
+    /// The options of the dispatcher.
     pub options: &'a DispatchOptions,
     /// The group of all dispatchers.
     pub group: &'a str,
-    /// Our member of it.
+    /// The dispatcher's member of the group.
     pub member: &'a GroupConsumer,
 }
 
 impl<'a> Dispatcher<'a> {
-    /// The acquisition over this producer.
+    /// Creates an acquisition with this producer.
     pub fn acquisition(&'a self, transactions: &'a mut Transactions) -> Acquisition<'a, Dispatcher<'a>> {
         let (settings, group, member) = (&self.options.settings, self.group, self.member);
         Acquisition { settings, group, member, transactions, owner: self }
     }
 
-    /// The offset from which a partition is read. Switching a dispatcher on mails nobody
-    /// about what was told long ago.
+    /// Decides the offset from which a partition is read. A new dispatcher delivers no old
+    /// notifications unless `stream.start` says so.
     fn first_offset(&self, partition: Partition, committed: Option<GroupOffset>) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
         let topic = &self.options.settings.topics.notifications;
@@ -84,7 +84,7 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Whether a dispatcher of our group acquired this partition before.
+    /// Returns whether a dispatcher of this group acquired the partition before.
     fn was_read(&self, partition: Partition) -> Result<bool, Error> {
         let mut found = false;
         read_stable(&reader(&self.options.settings)?, self.topic(), &[partition], |line| {

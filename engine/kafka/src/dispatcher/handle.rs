@@ -1,5 +1,4 @@
-//! What the log and the retry queue of a dispatcher share: how they reach its worker,
-//! and what it lets them see.
+//! The handle through which the log and the retry queue of a dispatcher reach its worker.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::dispatcher::ledger::Writes;
 use crate::group::group_consumer::GroupConsumer;
 
-/// What log and queue share.
+/// What the log and the retry queue share.
 pub(crate) struct Handle {
     pub(crate) member: Arc<GroupConsumer>,
     pub(crate) view: Arc<View>,
@@ -21,7 +20,8 @@ pub(crate) struct Handle {
     pub(crate) requests: mpsc::UnboundedSender<Request>,
 }
 
-/// What the worker lets others see.
+/// The state of the worker that others may read: `moved` if partitions were lost since the last
+/// `go_back`, `level` if all assigned partitions are acquired.
 #[derive(Default)]
 pub(crate) struct View {
     pub(crate) moved: AtomicBool,
@@ -31,17 +31,17 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Whether the dispatcher must forget what it read.
+    /// Returns whether the dispatcher must drop what it read, because partitions were lost.
     pub(crate) fn moved(&self) -> bool {
         self.moved.load(Ordering::SeqCst)
     }
 
-    /// Why a person has to look.
+    /// Returns why an operator has to act.
     pub(crate) fn broken(&self) -> Option<String> {
         lock(&self.broken).clone()
     }
 
-    /// The partitions whose index is complete.
+    /// Returns the partitions whose index is complete.
     pub(crate) fn indexed(&self) -> Vec<Owned> {
         lock(&self.indexed).clone()
     }
@@ -51,7 +51,7 @@ impl View {
     }
 }
 
-/// What the worker is asked for.
+/// A request to the worker.
 pub(crate) enum Request {
     Write(Writes, Answer),
     GoBack(Answer),
@@ -61,17 +61,17 @@ pub(crate) enum Request {
 pub(crate) type Answer = oneshot::Sender<Result<(), Error>>;
 
 impl Handle {
-    /// Writes in the next transaction.
+    /// Writes with the next transaction.
     pub(crate) async fn write(&self, writes: Writes) -> Result<(), Error> {
         self.ask(|answer| Request::Write(writes, answer)).await
     }
 
-    /// Goes back to what is settled, everywhere.
+    /// Goes back to the committed offsets of all partitions.
     pub(crate) async fn go_back(&self) -> Result<(), Error> {
         self.ask(Request::GoBack).await
     }
 
-    /// The index of these partitions was lost.
+    /// Reports that the index of these partitions was lost.
     pub(crate) fn lost(&self, partitions: Vec<Partition>) {
         let _ = self.requests.send(Request::Lost(partitions));
     }

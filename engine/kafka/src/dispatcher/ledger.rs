@@ -1,13 +1,13 @@
-//! What a dispatcher writes to Kafka and reads from there: offsets and
-//! retries, of the partitions that are its own. Every call blocks.
+//! Writes the offsets and retries of a dispatcher to Kafka, for the partitions that it acquired.
+//! Every call blocks.
 //!
-//! Partitions are acquired by the steps of [`Acquisition`]: a marker in the retry topic is
-//! written in a transaction with the group's offset, the topic is read up to that marker,
-//! and only then the notifications from that offset on.
+//! Partitions are acquired by the steps of [`Acquisition`]: a transaction writes a marker to the
+//! topic of retries and sends the group's offset, then the topic is read up to that marker, and
+//! only then notifications are read from that offset.
 //!
-//! Invariant: a retry, its end and an offset are written in transactions that carry the
-//! settled offset of each of their partitions through the fence. So a worker that was
-//! paused cannot put an old attempt over a tombstone.
+//! Invariant: a retry, its end and an offset are written in transactions that send the offset of
+//! each of their partitions through the fence. So a worker that was paused cannot write an old
+//! retry after a tombstone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,25 +27,25 @@ use crate::group::session::Sessions;
 use crate::group::transactions::{Fence, Transactions};
 use crate::settings::Delivery;
 
-/// How often a transaction that did nothing is tried before its caller is told.
+/// How often a write is tried before it fails.
 const TRIES: usize = 5;
 
-/// What a dispatcher keeps of a partition that it serves. Everything below the next offset
-/// of its session is confirmed, safely queued, or dead.
+/// What a dispatcher keeps of a partition. Each notification before the next offset of its session
+/// is confirmed, stored as a retry, or a dead letter.
 struct Kept {
-    /// Whether all that was read of it was read since it became ours, as far
-    /// as the dispatcher knows.
+    /// Whether the dispatcher has dropped what it read before this acquisition. Until then the
+    /// offsets that it writes for the partition are ignored.
     known: bool,
 }
 
-/// What is written together.
+/// Changes that are written in one transaction.
 #[derive(Debug, Default)]
 pub struct Writes {
-    /// Entries to add or move.
+    /// Retries to store, new ones or with new due times.
     pub put: Vec<Retry>,
-    /// Entries that are done.
+    /// Retries that ended: confirmed or dead.
     pub done: Vec<Retry>,
-    /// Next offsets.
+    /// Next offsets of notifications.
     pub offsets: Vec<(Partition, i64)>,
 }
 
@@ -57,12 +57,12 @@ pub struct Ledger {
     member: Arc<GroupConsumer>,
     transactions: Transactions,
     sessions: Sessions<Kept>,
-    /// A partition went away since the dispatcher went back.
+    /// Whether a partition was lost since the dispatcher last went back.
     moving: bool,
 }
 
 impl Ledger {
-    /// Over this membership.
+    /// Creates a ledger for this member of the group.
     pub fn new(options: DispatchOptions, member: Arc<GroupConsumer>) -> Ledger {
         let id = options.transactional_id.clone();
         let transactions = Transactions::new(&options.settings, id, Delivery::ExactlyOnce);
@@ -76,27 +76,28 @@ impl Ledger {
         }
     }
 
-    /// Whether what the dispatcher read and did not finish is of no use.
+    /// Returns whether the dispatcher must drop what it read, because a partition was lost.
     pub fn is_moving(&self) -> bool {
         self.moving
     }
 
-    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// Returns whether every partition that the group assigned to this member was acquired, even if
     /// it assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.sessions.is_ready(&self.member)
     }
 
-    /// The partitions that are served.
+    /// Returns the partitions that are served.
     pub fn owned(&self) -> BTreeSet<Partition> {
         self.sessions.iter().map(|(partition, _)| partition).collect()
     }
 
-    /// Drops the partitions that were lost, and acquires the new ones. Those are read once
-    /// [`Ledger::read_on`] says so.
+    /// Drops the partitions that were lost, and acquires the new ones. The new ones are read after
+    /// [`Ledger::read_on`].
     ///
     /// # Errors
-    /// The cluster is away; try again. Lost partitions are dropped all the same.
+    /// `Unavailable`, `Rebalanced`: try again. `Fatal`: an operator has to act. Lost partitions are
+    /// dropped in each case.
     pub fn follow(&mut self, token: u64) -> Result<Vec<Restored>, Error> {
         let version = self.member.version();
         if version == self.sessions.version() {
@@ -114,7 +115,7 @@ impl Ledger {
         Ok(restored)
     }
 
-    /// Drops the partitions that were lost; whether there were any.
+    /// Drops the partitions that were lost. Returns whether there were any.
     fn drop_lost(&mut self) -> bool {
         let lost = self.sessions.drop_lost(&self.member.held()) > 0;
         self.moving |= lost;
@@ -142,10 +143,10 @@ impl Ledger {
         (dispatcher, &mut self.transactions)
     }
 
-    /// What waits in partitions that are ours already, read anew.
+    /// Reads again which retries wait in partitions that are served already.
     ///
     /// # Errors
-    /// The cluster is away, or a partition moved.
+    /// The cluster does not answer, or a partition was reassigned.
     pub fn restore_again(
         &mut self,
         partitions: &BTreeSet<Partition>,
@@ -163,25 +164,24 @@ impl Ledger {
         Ok(acquired.into_iter().map(|one| one.stored).collect())
     }
 
-    /// Reads the notifications of these partitions on.
+    /// Reads the notifications of these partitions from their next offsets.
     pub fn read_on(&self, partitions: &[Partition]) {
         let settled = |partition: &Partition| Some((*partition, self.sessions.get(*partition)?.next));
         self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
-    /// Goes back to what is settled, everywhere: the dispatcher forgets what it
-    /// read so far.
+    /// Goes back to the next offset of each partition. The dispatcher drops what it read since.
     pub fn go_back(&mut self) {
         self.member.resume(&self.sessions.offsets());
         self.sessions.iter_mut().for_each(|(_, session)| session.kept.known = true);
         self.moving = false;
     }
 
-    /// Writes all of it in one transaction; what belongs to partitions that are
-    /// not ours is passed over, for their owner has it in the log or the topic.
+    /// Writes all changes in one transaction. Changes of partitions that are not served are left
+    /// out, because their owners read them from the log or from the topic of retries.
     ///
     /// # Errors
-    /// Nothing is promised; writing again is safe.
+    /// The changes may be written or not; writing them again is safe.
     pub fn write(&mut self, writes: &[Writes]) -> Result<(), Error> {
         let mut why = String::new();
         for _ in 0..TRIES {
@@ -202,7 +202,7 @@ impl Ledger {
                     }
                     why = reason.to_string();
                 }
-                // Whatever became of it, the same again makes it so.
+                // Whatever the outcome was, writing the same records again has the same effect.
                 Err(CommitError::NotCommitted(reason) | CommitError::Unknown(reason)) => {
                     why = reason.to_string()
                 }
@@ -211,7 +211,7 @@ impl Ledger {
         Err(Error::Unavailable(why.into()))
     }
 
-    /// What of these writes concerns partitions of ours.
+    /// Selects the changes that concern served partitions, as records and offsets.
     fn ours(&self, writes: &[Writes]) -> (Vec<PartitionEpoch>, Vec<(Partition, i64)>, Records) {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         for (partition, offset) in writes.iter().flat_map(|one| &one.offsets) {

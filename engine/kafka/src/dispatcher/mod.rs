@@ -1,5 +1,5 @@
-//! The dispatcher's side of Kafka: one member of the dispatchers' group, and
-//! one worker that writes what its log and its retry queue ask for.
+//! The dispatcher's side of Kafka: one member of the dispatchers' group, and one worker that writes
+//! offsets and retries.
 //!
 //! ```text
 //! user_notifications ─▶ KafkaNotifications ─┐ offsets
@@ -8,11 +8,10 @@
 //!                             └──────────── take ─────────────────────────────▶ index
 //! ```
 //!
-//! What waits while a transaction is on its way goes into the next one.
+//! Requests that arrive during a transaction are written by the next one.
 //!
-//! Invariant: the index follows the topic. What is in the topic and did not
-//! come into the index is read from the topic again; nothing is the other way
-//! round but due times of entries that are taken.
+//! Invariant: the index follows the topic of retries. What the topic has and the index has not is
+//! read from the topic again. Only due times of retries that were taken are in the index alone.
 
 pub(crate) mod acquire;
 pub(crate) mod handle;
@@ -40,18 +39,18 @@ use options::DispatchOptions;
 use retries::KafkaRetries;
 use worker::Worker;
 
-/// A dispatcher's membership: its log and its retry queue. It leaves the group
-/// when the last of these is dropped.
+/// A dispatcher's membership, with its log and its retry queue. It leaves the group when the last
+/// of these is dropped.
 pub struct KafkaDispatch(Arc<Handle>);
 
 impl KafkaDispatch {
-    /// Joins the dispatchers' group, on the runtime it is called on.
+    /// Joins the dispatchers' group. The worker runs on the current runtime.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// There is no current runtime.
     pub fn join(options: DispatchOptions) -> Result<KafkaDispatch, Error> {
         let index = options.index.clone();
         let member =
@@ -64,29 +63,29 @@ impl KafkaDispatch {
         Ok(KafkaDispatch(Arc::new(Handle { member, requests, view, index })))
     }
 
-    /// The notifications; asked once. Records that are none go to these dead
-    /// letters.
+    /// Returns the log of notifications. Call it once. Records that are no notifications go to
+    /// these dead letters.
     pub fn notifications(&self, dead_letters: KafkaDeadLetters) -> KafkaNotifications {
         KafkaNotifications::new(self.0.clone(), dead_letters)
     }
 
-    /// The retry queue.
+    /// Returns the retry queue.
     pub fn retries(&self) -> KafkaRetries {
         KafkaRetries::new(self.0.clone())
     }
 
-    /// Whether it has acquired every partition that the group assigned to it, even if it
+    /// Returns whether it has acquired every partition that the group assigned to it, even if it
     /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.0.view.level.load(Ordering::SeqCst)
     }
 
-    /// The partitions whose retries are served.
+    /// Returns the partitions whose retries are served.
     pub fn serving(&self) -> Vec<Partition> {
         self.0.view.indexed().iter().map(|owned| owned.partition).collect()
     }
 
-    /// What the client complained of since this was asked last.
+    /// Takes the last error that librdkafka reported.
     pub fn trouble(&self) -> Option<String> {
         self.0.member.trouble()
     }

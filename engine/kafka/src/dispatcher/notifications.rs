@@ -1,4 +1,4 @@
-//! `user_notifications` as one dispatcher of the group reads it.
+//! Reads `user_notifications` for one dispatcher of the group.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::dispatcher::handle::Handle;
 use crate::dispatcher::ledger::Writes;
 use crate::limits::{DEAD_TEXT_BYTES, NOTIFICATION_BYTES};
 
-/// The log of one dispatcher. A record that is no notification becomes a dead
-/// letter before anything behind it is handed out.
+/// The log of one dispatcher. A record that is no notification becomes a dead letter before any
+/// record after it is returned.
 pub struct KafkaNotifications {
     handle: Arc<Handle>,
     dead_letters: KafkaDeadLetters,
-    /// Read, and not yet handed out.
+    /// Notifications that were read and not returned yet.
     ready: VecDeque<(Position, Notification)>,
-    /// No notifications, and not yet dead letters.
+    /// Records that are no notifications, and are not stored as dead letters yet.
     dead: Vec<NewDeadLetter>,
 }
 
@@ -32,7 +32,7 @@ impl KafkaNotifications {
         KafkaNotifications { handle, dead_letters, ready: VecDeque::new(), dead: Vec::new() }
     }
 
-    /// Whether partitions went away: then all that was read is forgotten.
+    /// Drops everything that was read and fails with `Rebalanced`, if partitions were lost.
     async fn moved(&mut self) -> Result<(), Error> {
         if !self.handle.view.moved() {
             return Ok(());
@@ -74,8 +74,8 @@ impl NotificationLog for KafkaNotifications {
         loop {
             if self.ready.is_empty() {
                 let fetched = self.handle.member.read(most);
-                // Looked at behind the read: nothing read after a partition
-                // came back is handed out before the dispatcher knows it went.
+                // Checked after the read: a record that was read after its partition was assigned
+                // again is not returned before the dispatcher learns that the partition was lost.
                 self.moved().await?;
                 self.take_in(fetched);
             } else {

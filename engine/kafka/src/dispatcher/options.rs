@@ -1,4 +1,4 @@
-//! How a dispatcher works with Kafka.
+//! Options of a dispatcher on Kafka.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use pricedrop_model::retry_index::RetryIndex;
 
 use crate::settings::{Settings, Start};
 
-/// How a dispatcher works with Kafka.
+/// Options of a dispatcher on Kafka.
 #[derive(Clone)]
 pub struct DispatchOptions {
-    /// Where the cluster is.
+    /// The cluster and the topics.
     pub settings: Settings,
-    /// Of this instance's dispatcher alone, and the same after a restart.
+    /// The transactional id of this instance's dispatcher, which stays the same after a restart.
     pub transactional_id: String,
     /// Where a group begins that never read the notifications.
     pub start: Option<Start>,
-    /// Which retries are due.
+    /// The index of retries that are due.
     pub index: Arc<dyn RetryIndex>,
 }
 
 impl DispatchOptions {
-    /// The group of all dispatchers.
+    /// Returns the group of all dispatchers.
     pub fn group(&self) -> String {
         format!("{}.dispatcher", self.settings.group)
     }

@@ -1,5 +1,5 @@
-//! Deliveries that a person wants tried again. Whoever is asked writes them
-//! into the retry topic; the owner of their partition finds them there.
+//! Deliveries that an operator wants tried again. Any instance writes them into the topic of
+//! retries, and the owner of their partition finds them there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,10 @@ use crate::dispatcher::retries_topic::{self, Entry, REPLAY};
 use crate::limits::REPLAYS;
 use crate::settings::Settings;
 
-/// So many looks in a row that give nothing: there is nothing.
+/// If more polls in a row than this return nothing, the topic counts as read.
 const QUIET_LOOKS: u32 = 16;
 
-/// The retry queue as somebody sees it who only puts entries into it, whoever
-/// delivers them.
+/// A retry queue that only accepts entries. Another instance may deliver them.
 #[derive(Clone)]
 pub struct KafkaReplays {
     acked: AckProducer,
@@ -31,7 +30,7 @@ pub struct KafkaReplays {
 }
 
 impl KafkaReplays {
-    /// Over this producer.
+    /// Creates a queue that writes with this producer.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaReplays {
         KafkaReplays { acked, topic: settings.topics.retries.clone() }
     }
@@ -57,7 +56,7 @@ impl RetryQueue for KafkaReplays {
         Ok(())
     }
 
-    /// Nothing is delivered here.
+    /// Returns nothing, because nothing is delivered here.
     async fn take(
         &self,
         _channel: &str,
@@ -75,13 +74,13 @@ impl RetryQueue for KafkaReplays {
         Ok(())
     }
 
-    /// Nothing waits here.
+    /// Returns nothing, because no entries are counted here.
     async fn waiting(&self) -> Result<Vec<(String, u64)>, Error> {
         Ok(Vec::new())
     }
 }
 
-/// Reads what others write into the retry topic's partitions.
+/// Reads the entries that other instances write into the topic of retries.
 pub struct Follower {
     consumer: BaseConsumer<Logged>,
     topic: String,
@@ -89,16 +88,16 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Of no partition yet.
+    /// Creates a follower of no partitions yet.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid.
     pub fn new(settings: &Settings) -> Result<Follower, Error> {
         let topic = settings.topics.retries.clone();
         Ok(Follower { consumer: reader(settings)?, topic, next: BTreeMap::new() })
     }
 
-    /// Follows these partitions, too, from these offsets on.
+    /// Follows these partitions in addition, from these offsets.
     pub fn follow(&mut self, from: BTreeMap<Partition, i64>) {
         if !from.is_empty() {
             self.next.extend(from);
@@ -106,7 +105,7 @@ impl Follower {
         }
     }
 
-    /// Follows these partitions only.
+    /// Stops following all partitions but these.
     pub fn keep(&mut self, partitions: &BTreeSet<Partition>) {
         let before = self.next.len();
         self.next.retain(|partition, _| partitions.contains(partition));
@@ -125,13 +124,14 @@ impl Follower {
         }
     }
 
-    /// What came since, of what others wrote.
+    /// Returns the entries that other instances wrote since the last call.
     pub fn read(&mut self) -> Vec<Retry> {
         let mut found = Vec::new();
         let mut quiet = 0;
         for _ in 0..REPLAYS {
             let polled = self.consumer.poll(std::time::Duration::ZERO);
-            // Lines of the library's log come as nothing, in front of records.
+            // A poll that only delivers log lines of librdkafka returns none, even if records
+            // follow.
             quiet = if polled.is_none() { quiet + 1 } else { 0 };
             if quiet > QUIET_LOOKS {
                 break;

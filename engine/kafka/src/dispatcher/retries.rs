@@ -1,5 +1,5 @@
-//! The retry queue of a dispatcher: the compacted topic is the truth, an index
-//! says what is due.
+//! The retry queue of a dispatcher. The compacted topic is the source of truth; an index finds the
+//! retries that are due.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use pricedrop_model::ports::Error;
 use crate::dispatcher::handle::Handle;
 use crate::dispatcher::ledger::Writes;
 
-/// The retries of the partitions that are this dispatcher's. What belongs to
-/// others is passed over: their owners have it in the log or in the topic.
+/// The retries of the partitions that this dispatcher serves. Retries of other partitions are left
+/// out, because their owners read them from the log or from the topic of retries.
 #[derive(Clone)]
 pub struct KafkaRetries(Arc<Handle>);
 
@@ -28,8 +28,8 @@ impl RetryQueue for KafkaRetries {
         self.0.write(Writes { put: retries, ..Writes::default() }).await
     }
 
-    /// Due times move in the index alone: an entry taken by a worker that dies
-    /// is due at once after the next take-over, and its lease holds it.
+    /// Changes due times in the index only. If a worker dies after it took a retry, the retry is
+    /// due at once after the next acquisition, and its lease delays it.
     async fn take(
         &self,
         channel: &str,

@@ -1,15 +1,14 @@
-//! The compacted topic of retries: what its records mean. It has the
-//! partitions of the notifications; an entry lies in the partition that its
-//! notification came from.
+//! The compacted topic of retries: the format of its records. It has as many partitions as the
+//! topic of notifications; a retry is in the partition of its notification.
 //!
 //! | Key | Value |
 //! |---|---|
-//! | delivery key | the entry as JSON; none: confirmed or dead |
+//! | delivery key | the retry as JSON; none: confirmed or dead |
 //! | `\0position` | the next offset of the notifications, as last committed, and who stored it |
-//! | `\0marker` | a token and the group of whoever took over last |
+//! | `\0marker` | the token and the group of the dispatcher that acquired the partition last |
 //!
-//! An entry with the header `pricedrop.replay` was written by somebody who may
-//! not own the partition; its owner looks for those.
+//! A retry with the header `pricedrop.replay` was written by an instance that may not own the
+//! partition. The owner looks for such retries.
 
 use pricedrop_model::Partition;
 use pricedrop_model::dispatch::Retry;
@@ -17,25 +16,25 @@ use pricedrop_model::dispatch::Retry;
 use crate::client::raw::{Records, Value};
 use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
-/// The header of an entry from elsewhere.
+/// The header of a retry that another instance wrote.
 pub const REPLAY: &str = "pricedrop.replay";
 
-/// What a record of the topic says.
+/// The content of a record of the topic.
 #[derive(Debug)]
 pub enum Entry {
-    /// To be tried again.
+    /// A retry.
     Waits(Box<Retry>),
-    /// Confirmed or dead: its key.
+    /// The key of a delivery that is confirmed or dead.
     Done(String),
-    /// Somebody of this group took over.
+    /// The token and the group of a dispatcher that acquired the partition.
     Marker(u64, String),
     /// The next offset of the notifications.
     Position(Position),
-    /// None of ours; why.
+    /// The record has another format; why.
     Unreadable(String),
 }
 
-/// Appends an entry.
+/// Appends a retry.
 pub fn push(records: &mut Records, retry: &Retry) {
     records.push(retry.partition.0, retry.key.as_bytes(), |out| {
         out.extend(encode(retry));
@@ -43,7 +42,7 @@ pub fn push(records: &mut Records, retry: &Retry) {
     });
 }
 
-/// Appends that an entry is done.
+/// Appends the tombstone of a retry that ended.
 pub fn push_done(records: &mut Records, retry: &Retry) {
     records.push(retry.partition.0, retry.key.as_bytes(), |_| Value::Tombstone);
 }
@@ -57,12 +56,12 @@ pub fn push_marker(records: &mut Records, partition: Partition, token: u64, grou
     });
 }
 
-/// An entry as it is stored.
+/// Encodes a retry.
 pub fn encode(retry: &Retry) -> Vec<u8> {
     serde_json::to_vec(retry).expect("an entry has only text keys")
 }
 
-/// Reads a record; the partition is where it lies, whatever it says.
+/// Parses a record. A retry is given the partition it was read from.
 pub fn read(partition: Partition, key: Option<&[u8]>, value: Option<&[u8]>) -> Entry {
     let Some(key) = key else { return Entry::Unreadable("a record without a key".into()) };
     match value {

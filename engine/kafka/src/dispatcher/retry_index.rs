@@ -1,4 +1,4 @@
-//! The index of retries in memory, for an instance that works alone.
+//! The index of retries in memory, for a single instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
@@ -11,13 +11,13 @@ use pricedrop_model::{Partition, WallTime};
 
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 
-/// The index in this process, for an instance that works alone.
+/// The index of retries in this process, for a single instance.
 #[derive(Default)]
 pub struct MemoryRetryIndex {
     partitions: Mutex<BTreeMap<Partition, Part>>,
 }
 
-/// One partition.
+/// The index of one partition.
 #[derive(Default)]
 struct Part {
     token: u64,
@@ -39,7 +39,7 @@ impl Part {
         }
     }
 
-    /// The keys that are due on a channel, with when.
+    /// Returns the keys that are due on a channel, with their due times, the longest due first.
     fn due(&self, channel: &str, now: WallTime, most: usize) -> Vec<(WallTime, String)> {
         let from = (channel.to_owned(), WallTime(i64::MIN), String::new());
         let due = self.due.range(from..).take_while(|(of, at, _)| of == channel && *at <= now);
@@ -52,7 +52,8 @@ impl MemoryRetryIndex {
         lock(&self.partitions)
     }
 
-    /// Changes the part of each retry; the partitions that are not ours.
+    /// Changes the index of each retry's partition. Returns the partitions without a complete
+    /// index.
     fn change(&self, owned: &[Owned], retries: &[Retry], each: impl Fn(&mut Part, &Retry)) -> Vec<Partition> {
         let mut parts = self.lock();
         let mut lost = BTreeSet::new();

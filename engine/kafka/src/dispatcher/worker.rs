@@ -1,5 +1,5 @@
-//! The task of a dispatcher that writes its ledger, follows rebalances and keeps the
-//! index of retries.
+//! The task of a dispatcher that writes its ledger, follows rebalances, and maintains the index of
+//! retries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -22,13 +22,13 @@ use crate::dispatcher::replays::Follower;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{DISPATCH_TICK_MS, INDEX_PAGE, INDEX_PAUSE_MS, WRITES};
 
-/// Writes, and follows rebalances.
+/// The worker of a dispatcher.
 pub(crate) struct Worker {
     ledger: Arc<Mutex<Ledger>>,
     view: Arc<View>,
     index: Arc<dyn RetryIndex>,
     follower: Follower,
-    /// Partitions whose index is to be rebuilt.
+    /// Partitions whose index has to be rebuilt.
     lost: BTreeSet<Partition>,
     next_rebuild: Instant,
     next_follow: Instant,
@@ -63,12 +63,12 @@ impl Worker {
             self.rebuild().await;
             self.replay().await;
         }
-        // Leaving a group takes a moment.
+        // Leaving the group blocks for a moment.
         let Worker { ledger, follower, .. } = self;
         tokio::task::spawn_blocking(move || drop((ledger, follower)));
     }
 
-    /// Runs a call that blocks; a worker whose runtime ends does nothing more.
+    /// Runs a call that blocks. Fails if the runtime is shutting down.
     async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Ledger) -> Result<T, Error> + Send + 'static,
@@ -78,7 +78,8 @@ impl Worker {
         done.map_err(|error| Error::Fatal(Cause::new("the dispatcher's worker", error)))?
     }
 
-    /// Takes over what came, after the dispatcher can know of what went.
+    /// Drops lost partitions and acquires new ones. The new ones are read only after the dispatcher
+    /// can see that partitions were lost.
     async fn follow(&mut self) {
         if Instant::now() < self.next_follow {
             return;
@@ -105,7 +106,7 @@ impl Worker {
         }
     }
 
-    /// Shows what the ledger knows of moves.
+    /// Publishes which partitions the ledger serves or lost.
     fn look(&mut self) {
         let (moving, level, owned) = {
             let ledger = lock(&self.ledger);
@@ -181,7 +182,7 @@ impl Worker {
         }
     }
 
-    /// Brings into the index what the topic has now.
+    /// Brings the index up to date with what was written to the topic.
     async fn index(&mut self, writes: &Writes) {
         let owned = self.view.indexed();
         let ours = |retries: &[Retry]| -> Vec<Retry> {
@@ -212,7 +213,7 @@ impl Worker {
         self.lost.extend(partitions);
     }
 
-    /// Makes lost indexes anew; one that is away is asked again after a while.
+    /// Rebuilds lost indexes, at most once in `INDEX_PAUSE_MS`.
     async fn rebuild(&mut self) {
         let Some(first) = self.lost.first().copied() else { return };
         if Instant::now() < self.next_rebuild {
@@ -236,7 +237,7 @@ impl Worker {
         }
     }
 
-    /// Makes the index of these partitions from what their topic has.
+    /// Fills the index of these partitions with the retries of their topic.
     async fn fill(&mut self, restored: Vec<Restored>, token: u64) {
         let mut follow_from = BTreeMap::new();
         for Restored { partition, next, waiting } in restored {
@@ -256,7 +257,7 @@ impl Worker {
         self.follower.follow(follow_from);
     }
 
-    /// Brings entries into the index that were written elsewhere.
+    /// Adds entries that other instances wrote to the index.
     async fn replay(&mut self) {
         let put = self.follower.read();
         if !put.is_empty() {

@@ -1,13 +1,14 @@
-//! The acquisition of partitions, the same for notifiers and dispatchers:
+//! Acquires assigned partitions before they are read, in the same way for notifiers and
+//! dispatchers:
 //!
-//! 1. the owner's topics have as many partitions as the input;
-//! 2. transactions that earlier producers left open are ended;
-//! 3. the owner decides from which offset each partition is read;
-//! 4. a transaction writes a marker with a fresh token, and sends those offsets;
-//! 5. the owner reads what is stored up to that marker.
+//! 1. check that the owner's topics have as many partitions as the topic that is read;
+//! 2. end transactions that earlier producers left open;
+//! 3. let the owner decide from which offset each partition is read;
+//! 4. commit a transaction with a marker, which has a fresh token, and those offsets;
+//! 5. let the owner read what is stored, up to that marker.
 //!
-//! Invariant: step 4 fences off the previous owner. Its transactions send offsets too, and
-//! the group no longer knows its member, so nothing of it can come after the marker.
+//! Invariant: step 4 fences off the previous owner. Its transactions send offsets too, and the
+//! group no longer knows its member, so it can commit nothing after the marker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,34 +27,34 @@ use crate::group::hanging::{Ending, StoredPositions, ending};
 use crate::group::transactions::{Fence, Transactions};
 use crate::settings::Settings;
 
-/// Where the group begins to read each partition, or why a person has to decide.
+/// The offset from which each partition is read, or why an operator has to decide.
 pub type FirstOffsets = BTreeMap<Partition, Result<GroupOffset, String>>;
 
-/// What a notifier and a dispatcher do differently.
+/// What differs between a notifier and a dispatcher.
 pub trait Owner {
-    /// What it stores about a partition.
+    /// What is stored about a partition.
     type Stored;
 
-    /// The topic it stores that in. It has a partition for each of the input.
+    /// Returns the topic that stores it. It has as many partitions as the topic that is read.
     fn topic(&self) -> &str;
 
-    /// The other topics that its transactions write to.
+    /// Returns the other topics that its transactions write to.
     fn other_topics(&self) -> Vec<&str>;
 
-    /// Those that must have as many partitions as the input.
+    /// Returns the topics that must have as many partitions as the topic that is read.
     fn topics_by_partition(&self) -> Vec<&str>;
 
-    /// The position that a record of its topic stores, if it is one.
+    /// Returns the position in this record of its topic; none if it is another record.
     fn position(&self, line: &Logline<'_>) -> Option<Position>;
 
-    /// Appends a marker to records of its topic. `first`: the partition was never read, or
-    /// is not read on from the group's offset.
+    /// Appends a marker to records of its topic. `first` is the offset from which the partition is
+    /// read, if the group has no committed offset or another one.
     fn push_marker(&self, records: &mut Records, partition: Partition, token: u64, first: Option<i64>);
 
-    /// From which offset each partition is read, given the offsets that the group committed.
+    /// Decides from which offset each partition is read, given the group's committed offsets.
     ///
     /// # Errors
-    /// The cluster is away, or a person has to look.
+    /// The cluster does not answer, or an operator has to act.
     fn first_offsets(
         &self,
         reader: &BaseConsumer<Logged>,
@@ -64,7 +65,7 @@ pub trait Owner {
     /// Reads what is stored about these partitions, up to the marker with this token.
     ///
     /// # Errors
-    /// The cluster is away, or the partitions moved meanwhile.
+    /// The cluster does not answer, or partitions were reassigned.
     fn read_stored(
         &self,
         reader: &BaseConsumer<Logged>,
@@ -75,44 +76,44 @@ pub trait Owner {
 
 /// A partition that was acquired.
 pub struct Acquired<S> {
-    /// The partition, as it is assigned.
+    /// The partition and the epoch of its assignment.
     pub held: PartitionEpoch,
-    /// The group's offset.
+    /// The offset from which it is read.
     pub offset: GroupOffset,
-    /// Whether the group had another offset, or none.
+    /// Whether the group had another committed offset, or none.
     pub first: bool,
-    /// What is stored about it.
+    /// What is stored about the partition.
     pub stored: S,
 }
 
-/// Partitions after their acquisition.
+/// The result of an acquisition.
 pub struct Outcome<S> {
-    /// Those that can be read.
+    /// Partitions that can be read.
     pub acquired: Vec<Acquired<S>>,
-    /// Those that wait for a person, and why.
+    /// Partitions that wait for an operator, with the reason.
     pub stopped: BTreeMap<Partition, String>,
 }
 
-/// A worker that acquires partitions.
+/// An acquisition by one worker.
 pub struct Acquisition<'a, O> {
     /// The cluster and the topics.
     pub settings: &'a Settings,
     /// The consumer group.
     pub group: &'a str,
-    /// Our member of it.
+    /// The worker's member of the group.
     pub member: &'a GroupConsumer,
-    /// Our producer.
+    /// The worker's producer.
     pub transactions: &'a mut Transactions,
-    /// Notifier or dispatcher.
+    /// The notifier or the dispatcher.
     pub owner: &'a O,
 }
 
 impl<O: Owner> Acquisition<'_, O> {
-    /// Acquires these partitions. If there are none, it only ends what earlier producers
-    /// left open: this member may have had partitions before. The markers carry `token`.
+    /// Acquires these partitions, and writes `token` into their markers. Without partitions it only
+    /// ends what earlier producers left open, because this member may have had partitions before.
     ///
     /// # Errors
-    /// The cluster is away; partitions moved meanwhile; or a person has to look.
+    /// The cluster does not answer; partitions were reassigned; or an operator has to act.
     pub fn run(&mut self, held: &[PartitionEpoch], token: u64) -> Result<Outcome<O::Stored>, Error> {
         if held.is_empty() {
             self.end_hanging(held)?;
@@ -137,10 +138,10 @@ impl<O: Owner> Acquisition<'_, O> {
         Ok(Outcome { acquired, stopped })
     }
 
-    /// Reads what is stored about partitions that are ours already, again.
+    /// Reads again what is stored about partitions that this worker has acquired before.
     ///
     /// # Errors
-    /// The cluster is away, or partitions moved meanwhile.
+    /// The cluster does not answer, or partitions were reassigned.
     pub fn run_again(
         &mut self,
         ours: Vec<(PartitionEpoch, i64)>,
@@ -152,7 +153,7 @@ impl<O: Owner> Acquisition<'_, O> {
         self.take(&reader(self.settings)?, ours, token, |_, _| false)
     }
 
-    /// Steps 4 and 5.
+    /// Carries out steps 4 and 5.
     fn take(
         &mut self,
         reader: &BaseConsumer<Logged>,
@@ -180,10 +181,10 @@ impl<O: Owner> Acquisition<'_, O> {
         Ok(acquired.collect())
     }
 
-    /// How many partitions the input has, as do the owner's topics.
+    /// Returns the partition count of the topic that is read, which the owner's topics share.
     ///
     /// # Errors
-    /// A topic has another number, or the cluster is away.
+    /// `Fatal` if a topic has another count; `Unavailable` if the cluster does not answer.
     pub fn compare_partition_counts(&self, reader: &BaseConsumer<Logged>) -> Result<usize, Error> {
         let expected = self.member.partitions()?;
         for topic in self.owner.topics_by_partition() {
@@ -205,7 +206,7 @@ impl<O: Owner> Acquisition<'_, O> {
     /// Writes records to the owner's topic and sends these offsets, in one transaction.
     ///
     /// # Errors
-    /// A partition moved, or the cluster is away: acquire again.
+    /// A partition was reassigned, or the cluster does not answer: acquire again.
     pub fn write(
         &mut self,
         held: &[PartitionEpoch],
@@ -220,11 +221,11 @@ impl<O: Owner> Acquisition<'_, O> {
         })
     }
 
-    /// Ends what earlier producers of our transactional id may have left open, in the
-    /// group's offsets and in the topics that they wrote to. Once for each producer.
+    /// Ends what earlier producers of this transactional id may have left open, in the group's
+    /// offsets and in the topics that they wrote to. Does so once for each producer.
     ///
     /// # Errors
-    /// The cluster is away, or a partition moved.
+    /// The cluster does not answer, or a partition was reassigned.
     pub fn end_hanging(&mut self, held: &[PartitionEpoch]) -> Result<(), Error> {
         self.transactions.prepare()?;
         if !self.transactions.may_have_hanging() {
@@ -253,7 +254,8 @@ impl<O: Owner> Acquisition<'_, O> {
         })
     }
 
-    /// How it is ended. The group's offsets may be undecided, so no transaction is waited for.
+    /// Decides how to end it. Reads offsets without waiting for pending transactions, because the
+    /// transaction that hangs is itself pending.
     fn ending(
         &self,
         reader: &BaseConsumer<Logged>,

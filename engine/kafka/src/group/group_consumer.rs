@@ -1,14 +1,13 @@
-//! A member of a consumer group: which partitions are ours, since when, and
-//! the records in them.
+//! A member of a consumer group: tracks which partitions are assigned to it, in which epoch, and
+//! reads their records.
 //!
 //! ```text
 //! events thread ── Group::rebalance ──▶ Assignment (epochs) ◀── fence ── transactions
 //! partitions ──▶ RecordQueue ──▶ read                       (the same lock)
 //! ```
 //!
-//! Invariant: while `fenced` runs, no rebalance callback returns. So a
-//! transaction sends its offsets and commits as a member that still owns its
-//! partitions, or not at all.
+//! Invariant: while `fenced` runs, no rebalance callback returns. So a transaction sends its
+//! offsets and commits while this member owns its partitions, or not at all.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,21 +29,21 @@ use crate::group::rebalance::Group;
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
 use crate::settings::Settings;
 
-/// A partition as it was assigned once.
+/// A partition and the epoch of its assignment. Each assignment has a new epoch.
 pub type PartitionEpoch = (Partition, u64);
 
 /// A member of a group that reads one topic.
 pub struct GroupConsumer {
     topic: String,
-    /// By the `consumer` protocol a member that gets nothing is not told so:
-    /// being a member must do.
+    /// Set for the group protocol `consumer`. A member that is assigned nothing gets no event
+    /// there, so membership alone counts as an assignment.
     untold: bool,
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
-    /// Whether it left its group to be assigned anew.
+    /// Whether the member left its group so that its partitions are assigned again.
     away: AtomicBool,
-    /// Locked for the whole of a seek, which takes long. No rebalance and no read waits
-    /// for it. Locked before the assignment.
+    /// Held during a seek, which takes long. Rebalances and reads do not wait for it. Lock order:
+    /// before the assignment.
     seeking: Mutex<()>,
     // Dropped in this order: the queue must not outlive its consumer.
     queue: Option<Arc<RecordQueue>>,
@@ -54,10 +53,10 @@ pub struct GroupConsumer {
 /// Why a fenced call was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOurs {
-    /// A partition is somebody else's, or ours anew.
+    /// A partition is not assigned to this member, or is in a later epoch.
     #[error("partition {} was reassigned", .0.0)]
     Moved(Partition),
-    /// The group does not know us at the moment.
+    /// The consumer is not a member of the group at the moment.
     #[error("not a member of a generation of the group")]
     NoMember,
 }
@@ -66,7 +65,7 @@ impl GroupConsumer {
     /// Joins a group to read a topic.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid, or no thread can be started.
     pub fn join(settings: &Settings, group: &str, topic: &str) -> Result<GroupConsumer, Error> {
         let refused = |error: KafkaError| Error::Fatal(Cause::new("the Kafka consumer", error));
         let context = Group::of(topic);
@@ -96,20 +95,20 @@ impl GroupConsumer {
         })
     }
 
-    /// The topic it reads.
+    /// Returns the topic it reads.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// A number that changes with every rebalance.
+    /// Returns a number that changes with every rebalance.
     pub fn version(&self) -> u64 {
         self.consumer.context().version.load(Ordering::SeqCst)
     }
 
-    /// For work that is of use only until the next rebalance.
+    /// Checks that work which is useful only until the next rebalance is still useful.
     ///
     /// # Errors
-    /// There was one since this version.
+    /// `Rebalanced`: a rebalance occurred since this version.
     pub fn unmoved_since(&self, version: u64) -> Result<(), Error> {
         match self.version() == version {
             true => Ok(()),
@@ -119,29 +118,29 @@ impl GroupConsumer {
         }
     }
 
-    /// Whether the group said what is ours, be it nothing, and this version is
-    /// about that. Waits for no commit.
+    /// Returns whether the group has decided the assignment of this member, even if it is empty, and
+    /// no rebalance occurred since `version`. Does not wait for a transaction.
     pub fn assignment_is_ready(&self, version: u64) -> bool {
         let told = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
         self.version() == version && (told || self.untold && is_member())
     }
 
-    /// What is ours now.
+    /// Returns the partitions that are assigned now, with their epochs.
     pub fn held(&self) -> Vec<PartitionEpoch> {
         lock(&self.consumer.context().assignment).epochs.iter().map(|(p, epoch)| (*p, *epoch)).collect()
     }
 
-    /// What the client complained of last.
+    /// Takes the last error that librdkafka reported.
     pub fn trouble(&self) -> Option<String> {
         lock(&self.consumer.context().trouble).take()
     }
 
-    /// Calls while all of these are ours, as a known member; no rebalance
-    /// comes in between.
+    /// Runs `call` while all of these partitions are assigned in these epochs to a known member. No
+    /// rebalance can occur during the call.
     ///
     /// # Errors
-    /// One is not ours, or we are nobody.
+    /// A partition is not assigned in this epoch, or the group does not know this member.
     pub fn fenced<T>(
         &self,
         held: &[PartitionEpoch],
@@ -157,11 +156,11 @@ impl GroupConsumer {
         Ok(answer)
     }
 
-    /// Records that are there, in order, from where each partition is read on.
+    /// Returns up to `most` records that were fetched already, in order in each partition.
     pub fn read(&self, most: usize) -> Vec<Record> {
         let Some(queue) = &self.queue else { return Vec::new() };
-        // Locked over the read, so that nothing that was fetched before a seek ended is
-        // taken for what the partition has from there on.
+        // Locked during the read: a record that was fetched before a seek ended must not count as a
+        // record after that seek.
         let mut positions = lock(&self.consumer.context().positions);
         let fetched = queue.read(most).into_iter();
         let records = fetched.filter_map(|fetched| positions.take(&self.topic, fetched)).collect();
@@ -173,49 +172,48 @@ impl GroupConsumer {
         records
     }
 
-    /// Returns when records or a rebalance came, or this time passed.
+    /// Waits until records arrive, a rebalance occurs, or this time has passed.
     pub async fn wait(&self, wait: Duration) {
         if let Some(queue) = &self.queue {
             let _ = tokio::time::timeout(wait, queue.filled()).await;
         }
     }
 
-    /// The group's committed offsets of these partitions, where there are any;
-    /// waits for transactions that are about to commit others.
+    /// Reads the group's committed offsets of these partitions; partitions without one are left
+    /// out. Waits for pending transactions that send offsets.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster does not answer.
     pub fn committed(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, GroupOffset>, Error> {
         committed(&self.consumer, &self.topic, partitions)
     }
 
-    /// Commits offsets outside of any transaction.
+    /// Commits offsets outside a transaction.
     ///
     /// # Errors
-    /// The cluster is away, or the group does not know us.
+    /// The cluster does not answer, or the group does not know this member.
     pub fn commit(&self, offsets: &[(Partition, GroupOffset)]) -> Result<(), Error> {
         self.consumer.commit(&self.to_commit(offsets), CommitMode::Sync).map_err(away)
     }
 
-    /// The first offset of a partition, and the one behind its last stable record.
+    /// Reads the first offset of a partition, and its last stable offset.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster does not answer.
     pub fn watermarks(&self, partition: Partition) -> Result<(i64, i64), Error> {
         let wait = Duration::from_millis(CALL_MS);
         self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)
     }
 
-    /// How many partitions the topic has.
+    /// Reads how many partitions the topic has.
     ///
     /// # Errors
-    /// The cluster is away, or the topic is missing.
+    /// The cluster does not answer, or the topic is missing.
     pub fn partitions(&self) -> Result<usize, Error> {
         partitions_of(&self.consumer, &self.topic)
     }
 
-    /// Reads nothing more of these partitions for now; those that are no longer
-    /// ours are passed over.
+    /// Pauses these partitions. Partitions that are no longer assigned are left out.
     pub fn pause(&self, partitions: &[Partition]) {
         let assignment = lock(&self.consumer.context().assignment);
         let ours = partitions.iter().filter(|partition| assignment.epochs.contains_key(partition));
@@ -227,7 +225,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Reads on what was paused, from where it was read to.
+    /// Resumes paused partitions at their next offsets.
     pub fn unpause(&self, partitions: &[Partition]) {
         let offsets = {
             let positions = lock(&self.consumer.context().positions);
@@ -239,15 +237,15 @@ impl GroupConsumer {
         self.resume(&offsets);
     }
 
-    /// Reads these partitions on from these offsets, and no others.
+    /// Reads these partitions from these offsets, and pauses all others.
     pub fn read_only(&self, offsets: &[(Partition, i64)]) {
         let others = lock(&self.consumer.context().positions).stop_others(offsets);
         self.pause(&others);
         self.resume(offsets);
     }
 
-    /// Reads these partitions on from these offsets; those that are no longer
-    /// ours are passed over, and what the client cannot read is assigned anew.
+    /// Reads these partitions from these offsets. Partitions that are no longer assigned are left
+    /// out; those that librdkafka cannot read are given up, and assigned again.
     pub fn resume(&self, offsets: &[(Partition, i64)]) {
         let _seeking = lock(&self.seeking);
         let wanted = self.begin_seek(offsets);
@@ -260,8 +258,8 @@ impl GroupConsumer {
         self.end_seek(&wanted, &lost, paused);
     }
 
-    /// The partitions of these that are ours, each with its epoch; nothing is read of
-    /// them until the seek has ended.
+    /// Returns those of these partitions that are assigned, with epoch and offset. Their records
+    /// are dropped until the seek has ended.
     fn begin_seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, u64, i64)> {
         let assignment = lock(&self.consumer.context().assignment);
         let mut positions = lock(&self.consumer.context().positions);
@@ -277,8 +275,8 @@ impl GroupConsumer {
         wanted
     }
 
-    /// Seeks, again and again until a limit: a partition that was only just assigned
-    /// cannot be sought in yet. Those in which it could not.
+    /// Seeks repeatedly, up to a limit, because librdkafka cannot seek in a partition that was only
+    /// just assigned. Returns the partitions in which it could not.
     fn seek_until_ours_are_sought(&self, wanted: &[(Partition, u64, i64)]) -> Vec<(Partition, i64)> {
         let until = Instant::now() + Duration::from_millis(CALL_MS);
         let mut lost = self.seek(&wanted.iter().map(|(p, _, offset)| (*p, *offset)).collect::<Vec<_>>());
@@ -297,7 +295,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Reads on those that are still ours as they were before the seek.
+    /// Reads those of these partitions whose epoch is the same as before the seek.
     fn end_seek(
         &self,
         wanted: &[(Partition, u64, i64)],
@@ -320,9 +318,9 @@ impl GroupConsumer {
         }
     }
 
-    /// Seeks again where the client lost its place, and has partitions that it
-    /// cannot read any more assigned anew: it leaves the group, and joins it again
-    /// once they are gone. A commit that is under way comes first.
+    /// Seeks again in partitions whose position librdkafka lost. If it can no longer read a
+    /// partition, leaves the group and joins it again, so that the partition is assigned again. Does
+    /// nothing while a transaction commits.
     fn look_after(&self) {
         let Some(_seeking) = try_lock(&self.seeking) else { return };
         let group = self.consumer.context();
@@ -360,7 +358,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Offsets to commit, with the metadata that tells who set them.
+    /// Builds the list of offsets to commit, with the metadata that says whether an engine
+    /// committed them.
     ///
     /// # Panics
     /// An offset is negative.
@@ -376,7 +375,7 @@ impl GroupConsumer {
         list
     }
 
-    /// Offsets of its topic, as the client takes them.
+    /// Builds a list of offsets of its topic, in the type of librdkafka.
     ///
     /// # Panics
     /// An offset is negative.
@@ -389,7 +388,7 @@ impl GroupConsumer {
         list
     }
 
-    /// Those of these partitions in which the client does not seek.
+    /// Seeks in these partitions. Returns those in which librdkafka cannot seek.
     fn seek(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
         let list = self.list(offsets.iter().copied());
         let Ok(sought) = self.consumer.seek_partitions(list, Duration::from_millis(CALL_MS)) else {
@@ -415,13 +414,13 @@ impl Drop for GroupConsumer {
     }
 }
 
-/// Callbacks run here, and nothing else: so no work of ours ever keeps the
-/// group waiting longer than a transaction takes.
+/// Serves callbacks on a thread that does nothing else, so a rebalance never waits for this process
+/// longer than one transaction takes.
 fn serve_events(consumer: &BaseConsumer<Group>, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         match consumer.poll(Duration::from_millis(EVENT_POLL_MS)) {
-            // Records come by their own queue; one that slipped in before a
-            // partition was paused is read again from the offset taken over.
+            // Records arrive in a queue of their own. One that was fetched before its partition was
+            // paused is read again from the offset of the acquisition.
             None | Some(Ok(_)) => {}
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 *lock(&consumer.context().trouble) = Some(format!("the consumer ended: {code}"));
@@ -446,8 +445,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A real broker answers too soon for this: what the client asked for an
-    /// assignment would be answered behind the first seek, and undo it.
+    /// A real broker answers too soon for this test: the answer to a question that librdkafka asked
+    /// about an assignment would arrive after the first seek, and undo it.
     #[test]
     fn no_late_answer_moves_a_partition_from_where_it_was_taken_over() {
         let cluster = MockCluster::new(1).unwrap();
@@ -483,7 +482,7 @@ mod tests {
         }
     }
 
-    /// The broker would not check offsets that come with nobody's metadata.
+    /// A broker does not check offsets that are sent without the metadata of a member.
     #[test]
     fn whom_the_group_does_not_know_may_send_no_offsets() {
         let member = GroupConsumer::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();

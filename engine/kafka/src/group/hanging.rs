@@ -1,26 +1,26 @@
-//! Ends transactions that earlier producers of our transactional id left open.
+//! Ends transactions that earlier producers of the same transactional id left open.
 //!
-//! `init_transactions` should have ended them. But a coordinator that starts and finds a
-//! transaction to be ended takes partitions that have no leader yet for deleted ones, and
-//! writes no marker there (KAFKA-20734). The transaction then hangs in those partitions:
-//! readers of committed records stop before it, and the group's offset stays undecided,
-//! until the same producer ends another transaction there. That is what happens here.
+//! `init_transactions` should have ended them. But a coordinator that has just started treats
+//! partitions without a leader as deleted, and writes no transaction marker there (KAFKA-20734).
+//! The transaction then hangs in those partitions: readers of committed records stop before it, and
+//! the group's offset stays undecided, until the same producer ends another transaction there. This
+//! module ends one there.
 //!
-//! A transaction has one outcome, but each partition learns of it by a marker of its own.
-//! So what hangs in one partition may have been committed in others; aborting it would lose
-//! what was told. Every commit stores the same offset twice, as the group's offset and as
-//! the position in the owner's topic. If one of both was committed and the other was not,
-//! the transaction was committed, and what hangs is committed too:
+//! A transaction has one outcome, but each partition learns it from a transaction marker of its
+//! own. So what hangs in one partition may have been committed in others, and aborting it would
+//! lose notifications. Every commit stores the same offset twice, as the group's offset and as the
+//! position in the owner's topic. If one of the two was committed and the other was not, the
+//! transaction was committed, and what hangs is committed too:
 //!
 //! | Group's offset | Committed position | Last position | What hangs is |
 //! |---|---|---|---|
 //! | 32 | 41, of ours | | committed, with the offset 41 |
-//! | 41 | 32 | 41, of ours | committed, with the offset 41 |
+//! | 41 | 32, or none | 41, of ours | committed, with the offset 41 |
 //! | 32 | 32 | any | aborted |
-//! | 32, set by a person | 41, of ours | any | aborted |
+//! | 32, set by an operator | 41, of ours | any | aborted |
 //!
-//! A position names the transactional id that stored it: transactions of other producers,
-//! whose markers may be on their way at this moment, say nothing about ours.
+//! "Of ours": a position names the transactional id that stored it. Positions of other producers,
+//! whose transaction markers may still be on their way, say nothing about this transaction.
 
 use std::collections::BTreeMap;
 
@@ -29,12 +29,12 @@ use pricedrop_model::Partition;
 use crate::client::queries::GroupOffset;
 use crate::client::reserved_keys::Position;
 
-/// The positions that one partition of the owner's topic stores.
+/// The positions stored in one partition of the owner's topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredPositions {
-    /// The last committed one.
+    /// The last committed position.
     pub committed: Option<Position>,
-    /// The last one, committed or not.
+    /// The last position, committed or not.
     pub last: Option<Position>,
 }
 
@@ -47,8 +47,8 @@ pub struct Ending {
     pub offsets: Vec<(Partition, GroupOffset)>,
 }
 
-/// Decides how the producer with this transactional id ends what it left open, from the
-/// group's offsets and the positions stored in the partitions that are ours.
+/// Decides how the producer with this transactional id ends what it left open, from the group's
+/// offsets and the positions that are stored for the assigned partitions.
 pub fn ending(
     id: &str,
     mut offsets: Vec<(Partition, GroupOffset)>,
@@ -70,7 +70,8 @@ pub fn ending(
     Ending { commit, offsets }
 }
 
-/// The offset of a transaction that was committed in part, if there was one.
+/// Finds the offset of a transaction that was committed in part; none if there was no such
+/// transaction.
 fn committed_offset(id: &str, group: GroupOffset, stored: &StoredPositions) -> Option<i64> {
     let of_ours = |position: &Option<Position>| position.clone().filter(|position| position.by == id);
     let committed = stored.committed.as_ref().map(|position| position.next);

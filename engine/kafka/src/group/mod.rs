@@ -1,5 +1,5 @@
-//! Membership of a consumer group: which partitions are ours and since when, where each
-//! is read on, and transactions that only a current owner commits.
+//! Membership of a consumer group: partitions and their epochs, the next offset of each, and
+//! transactions that only the current owner commits.
 
 pub(crate) mod acquisition;
 pub(crate) mod group_consumer;

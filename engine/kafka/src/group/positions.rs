@@ -1,13 +1,11 @@
-//! Where each partition of a member is read on, whatever its client does.
+//! The next offset of each partition of a member, tracked apart from librdkafka.
 //!
-//! The client moves on by itself: behind a batch that is damaged, behind the
-//! next record when it says why that cannot be had, and not at all once the log
-//! has lost it. So positions are kept here, and only what stands at one, or behind
-//! it, is a record that was read.
+//! librdkafka continues past a damaged batch and past a record that it reports as unreadable, and
+//! stops reading a partition whose next offset the log no longer has. So positions are tracked
+//! here, and a record is handed out only if it is at the position of its partition or past it.
 //!
-//! Invariant: between two times that a partition is sought in, its records are
-//! handed out in order and each once, and none is left out where the client
-//! said that it cannot have it.
+//! Invariant: between two seeks in a partition, its records are handed out in order and each once.
+//! After librdkafka reported that it cannot read a record, none is handed out before a seek.
 
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,51 +17,51 @@ use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use crate::client::raw::Fetched;
 use crate::limits::{CALL_MS, SEEK_PAUSE_MS};
 
-/// The positions of one member.
+/// The positions of the partitions of one member.
 #[derive(Default)]
 pub(crate) struct Positions {
     /// The next offset of each partition that is read.
     next: BTreeMap<Partition, i64>,
-    /// Where the client is not at the next offset any more, and since when.
-    /// Nothing of them counts until they are sought in.
+    /// Partitions in which librdkafka is no longer at the next offset, and since when. Their
+    /// records are dropped until a seek.
     needs_seek: BTreeMap<Partition, Instant>,
-    /// When these were sought in last.
+    /// When a seek was last tried in such partitions.
     sought: Option<Instant>,
-    /// What the client reads no more before it is assigned anew.
+    /// Partitions that librdkafka cannot read until they are assigned again.
     given_up: BTreeSet<Partition>,
 }
 
 impl Positions {
-    /// It was sought in: its next record is this one.
+    /// Starts a partition at this offset, after a seek.
     pub(crate) fn start(&mut self, partition: Partition, offset: i64) {
         self.next.insert(partition, offset);
         self.needs_seek.remove(&partition);
     }
 
-    /// Nothing of it is wanted until it starts again.
+    /// Stops a partition: its records are dropped until it starts again.
     pub(crate) fn stop(&mut self, partition: Partition) {
         self.next.remove(&partition);
         self.needs_seek.remove(&partition);
     }
 
-    /// The client cannot read it as it is assigned.
+    /// Gives a partition up: librdkafka cannot read it under this assignment.
     pub(crate) fn give_up(&mut self, partition: Partition) {
         self.stop(partition);
         self.given_up.insert(partition);
     }
 
-    /// It came, or went.
+    /// Forgets a partition that was assigned or revoked.
     pub(crate) fn forget(&mut self, partition: Partition) {
         self.stop(partition);
         self.given_up.remove(&partition);
     }
 
-    /// The next offset of a partition that is read.
+    /// Returns the next offset of a partition that is read.
     pub(crate) fn next_of(&self, partition: Partition) -> Option<i64> {
         self.next.get(&partition).copied()
     }
 
-    /// Nothing is wanted but of these; what was read beside them.
+    /// Stops all partitions but these. Returns those that were stopped.
     pub(crate) fn stop_others(&mut self, wanted: &[(Partition, i64)]) -> Vec<Partition> {
         let is_other = |read: &Partition| wanted.iter().all(|(partition, _)| partition != read);
         let others: Vec<Partition> = self.next.keys().copied().filter(is_other).collect();
@@ -75,13 +73,13 @@ impl Positions {
         self.given_up.contains(&partition)
     }
 
-    /// Whether the member has to look after any of them.
+    /// Returns whether any partition needs a seek or was given up.
     pub(crate) fn want(&self) -> bool {
         !self.needs_seek.is_empty() || !self.given_up.is_empty()
     }
 
-    /// The partitions that need a seek, each with its next offset. None if this was asked a
-    /// moment ago, because a seek may keep failing.
+    /// Returns the partitions that need a seek, each with its next offset. Empty within
+    /// `SEEK_PAUSE_MS` of the last call, because a seek may keep failing.
     pub(crate) fn lost_positions(&mut self) -> Vec<(Partition, i64)> {
         if self.sought.is_some_and(|at| at.elapsed() < Duration::from_millis(SEEK_PAUSE_MS)) {
             return Vec::new();
@@ -91,7 +89,7 @@ impl Positions {
         needs_seek.filter_map(|partition| Some((*partition, self.next_of(*partition)?))).collect()
     }
 
-    /// A seek in it failed. It is given up once that has lasted for a while.
+    /// Notes that a seek failed. Gives the partition up `CALL_MS` after it first needed the seek.
     pub(crate) fn not_sought(&mut self, partition: Partition) {
         let since = self.needs_seek.get(&partition);
         if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {
@@ -99,7 +97,7 @@ impl Positions {
         }
     }
 
-    /// What the client hands out: a record that was not read yet, or nothing.
+    /// Returns a fetched record if it was not read yet.
     pub(crate) fn take(&mut self, topic: &str, fetched: Fetched) -> Option<Record> {
         match fetched {
             Fetched::Record(record) => {
@@ -181,7 +179,7 @@ mod tests {
         assert!(!take(&mut positions, 9));
         assert!(positions.want());
         assert_eq!(positions.lost_positions(), [(P, 4)]);
-        // It may say so again and again meanwhile.
+        // The client may report it repeatedly meanwhile.
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
         positions.not_sought(P);
         assert!(!take(&mut positions, 9) && !positions.is_given_up(P));

@@ -1,7 +1,7 @@
-//! What a group tells its member: partitions come, and partitions go.
+//! The rebalance callback of a group member: partitions are assigned and revoked.
 //!
-//! Each assignment of a partition has an epoch. A new one is assigned paused:
-//! it is read only after it was taken over, from the offset that is then known.
+//! Each assignment of a partition has a new epoch. A partition is assigned paused, and read only
+//! after its acquisition, from the offset that the acquisition decides.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::client::log::write_line;
 use crate::client::raw::RecordQueue;
 use crate::group::positions::Positions;
 
-/// What rebalances change.
+/// The assigned partitions and their epochs.
 #[derive(Default)]
 pub(crate) struct Assignment {
     pub(crate) epochs: BTreeMap<Partition, u64>,
@@ -28,24 +28,24 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// Whether a partition is still assigned as it was in this epoch.
+    /// Returns whether a partition is still assigned as it was in this epoch.
     pub(crate) fn holds(&self, partition: Partition, epoch: u64) -> bool {
         self.epochs.get(&partition) == Some(&epoch)
     }
 }
 
-/// The consumer's context: it carries rebalances out.
+/// The consumer's context, which carries out rebalances.
 pub struct Group {
     topic: String,
     pub(crate) assignment: Mutex<Assignment>,
-    /// Locked behind the assignment, where both are.
+    /// Lock order: after `assignment`, if both are locked.
     pub(crate) positions: Mutex<Positions>,
-    /// Whether the group said what is ours, be it nothing.
+    /// Whether the group has decided the assignment of this member, even if it is empty.
     pub(crate) known: AtomicBool,
     /// Changes with every rebalance.
     pub(crate) version: AtomicU64,
     pub(crate) queue: Mutex<Option<Arc<RecordQueue>>>,
-    /// What the client complained of last.
+    /// The last error that librdkafka reported.
     pub(crate) trouble: Mutex<Option<String>>,
 }
 
@@ -67,7 +67,7 @@ impl ConsumerContext for Group {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        // Waits for a transaction that is open: it is finished first.
+        // Waits until an open transaction has ended.
         let mut assignment = lock(&self.assignment);
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let moved: Vec<i32> = partitions.elements().iter().map(|one| one.partition()).collect();
@@ -91,7 +91,7 @@ impl ConsumerContext for Group {
         }
         moved.iter().for_each(|partition| lock(&self.positions).forget(Partition(*partition)));
         self.version.fetch_add(1, Ordering::SeqCst);
-        // Behind the version, so that nobody takes this for known of the one before.
+        // Stored after the version, so that no caller applies this value to the previous version.
         let known = event == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS || !assignment.epochs.is_empty();
         self.known.store(known, Ordering::SeqCst);
         drop(assignment);
@@ -102,7 +102,7 @@ impl ConsumerContext for Group {
 }
 
 impl Group {
-    /// Of a member that reads this topic.
+    /// Returns the context of a member that reads this topic.
     pub(crate) fn of(topic: &str) -> Group {
         Group {
             topic: topic.to_owned(),
@@ -117,10 +117,10 @@ impl Group {
 
     /// Assigns partitions without reading them yet.
     ///
-    /// They are paused first, and begin at a number: so nothing is fetched before
-    /// the first seek, and no end of a partition is looked up. The answer to such a
-    /// question, or to one asked again, may come behind that seek, and the client
-    /// would go on there and leave out what lies between (librdkafka issue 2256).
+    /// They are paused first and assigned with a number as offset, so nothing is fetched before
+    /// the first seek, and no end offset is looked up. The response to such a lookup, or to its retry, may arrive
+    /// after that seek; librdkafka would then continue there and skip the records in between
+    /// (librdkafka issue 2256).
     fn assign(
         &self,
         consumer: &BaseConsumer<Group>,
@@ -132,12 +132,13 @@ impl Group {
         for partition in partitions {
             list.add_partition_offset(&self.topic, *partition, Offset::Offset(0))?;
         }
-        // That makes those known which the client never met, for it pauses no others.
+        // Looking up its queue makes a partition known to librdkafka, which pauses no unknown
+        // ones.
         if let Some(queue) = lock(&self.queue).as_ref() {
             partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
         }
         let paused = if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) };
-        // Whatever became of that, the group waits for this call.
+        // Called even if pausing failed, because the group waits for it.
         if cooperative {
             consumer.incremental_assign(&list)?
         } else {

@@ -1,14 +1,14 @@
-//! The partitions of one worker, from their assignment to their loss.
+//! The partitions of one worker, from assignment to loss.
 //!
 //! ```text
-//!             ┌── refused ──▶ stopped (waits for a person)
+//!             ┌── refused ──▶ stopped (waits for an operator)
 //! assigned ── acquired ─────▶ serving ── rebalance ──▶ lost
 //!     ▲      (acquisition.rs)    │                      │
-//!     └──────────────────────────┴── assigned anew ◀────┘
+//!     └──────────────────────────┴── assigned again ◀───┘
 //! ```
 //!
-//! Invariant: a partition is served only under the epoch of the assignment it was acquired
-//! in. One that was taken away and came back is acquired again.
+//! Invariant: a partition is served only in the epoch in which it was acquired. If it is revoked
+//! and assigned again, it is acquired again.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 /// A partition that was acquired.
 #[derive(Debug)]
 pub struct Session<T> {
-    /// Its assignment.
+    /// The epoch of its assignment.
     pub epoch: u64,
-    /// The next offset of the input, as committed.
+    /// The next offset to read, as committed.
     pub next: i64,
-    /// What the worker keeps of it.
+    /// What the worker keeps in memory about it.
     pub kept: T,
 }
 
@@ -31,9 +31,9 @@ pub struct Session<T> {
 #[derive(Debug)]
 pub struct Sessions<T> {
     serving: BTreeMap<Partition, Session<T>>,
-    /// Those that wait for a person, and why.
+    /// Partitions that wait for an operator, with the reason.
     stopped: BTreeMap<Partition, String>,
-    /// The rebalance whose assignment these are. Zero: none yet.
+    /// The rebalance that these sessions belong to; 0 if there was none yet.
     version: u64,
 }
 
@@ -44,88 +44,89 @@ impl<T> Default for Sessions<T> {
 }
 
 impl<T> Sessions<T> {
-    /// The rebalance whose assignment these are.
+    /// Returns the rebalance that these sessions belong to.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// All partitions of this rebalance were acquired, or stopped.
+    /// Notes that all partitions of this rebalance were acquired or stopped.
     pub fn complete(&mut self, version: u64) {
         self.version = version;
     }
 
-    /// Whether every partition that the group assigned to this member was acquired, even if
+    /// Returns whether every partition that the group assigned to this member was acquired, even if
     /// it assigned none.
     pub fn is_ready(&self, member: &GroupConsumer) -> bool {
         member.assignment_is_ready(self.version)
     }
 
-    /// Drops the sessions that were lost. Returns how many there were.
+    /// Drops the sessions of partitions that are no longer held in their epoch. Returns their
+    /// number.
     pub fn drop_lost(&mut self, held: &[PartitionEpoch]) -> usize {
         let before = self.serving.len();
         self.serving.retain(|partition, session| held.contains(&(*partition, session.epoch)));
         before - self.serving.len()
     }
 
-    /// The assigned partitions that are not served: they are to be acquired.
+    /// Returns the assigned partitions that are not served yet, and have to be acquired.
     pub fn to_acquire(&self, held: &[PartitionEpoch]) -> Vec<PartitionEpoch> {
         held.iter().filter(|(partition, _)| !self.serving.contains_key(partition)).copied().collect()
     }
 
-    /// Serves a partition that was acquired.
+    /// Adds the session of a partition that was acquired.
     pub fn serve(&mut self, (partition, epoch): PartitionEpoch, next: i64, kept: T) {
         self.serving.insert(partition, Session { epoch, next, kept });
     }
 
-    /// Replaces the partitions that wait for a person.
+    /// Replaces the partitions that wait for an operator.
     pub fn stop(&mut self, stopped: BTreeMap<Partition, String>) {
         self.stopped = stopped;
     }
 
-    /// The partitions that wait for a person, and why.
+    /// Returns the partitions that wait for an operator, with the reason.
     pub fn stopped(&self) -> &BTreeMap<Partition, String> {
         &self.stopped
     }
 
-    /// Forgets all sessions: what was committed last is not known.
+    /// Drops all sessions, because it is not known what was committed last.
     pub fn forget(&mut self) {
         self.serving.clear();
     }
 
-    /// The session of a partition that is served.
+    /// Returns the session of a partition that is served.
     pub fn get(&self, partition: Partition) -> Option<&Session<T>> {
         self.serving.get(&partition)
     }
 
-    /// The same, to change it.
+    /// Returns the session of a partition that is served, to change it.
     pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Session<T>> {
         self.serving.get_mut(&partition)
     }
 
-    /// All sessions.
+    /// Returns all sessions.
     pub fn iter(&self) -> impl Iterator<Item = (Partition, &Session<T>)> {
         self.serving.iter().map(|(partition, session)| (*partition, session))
     }
 
-    /// All sessions, to change them.
+    /// Returns all sessions, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Partition, &mut Session<T>)> {
         self.serving.iter_mut().map(|(partition, session)| (*partition, session))
     }
 
-    /// The next offset of every partition that is served.
+    /// Returns the next offset of every partition that is served.
     pub fn offsets(&self) -> Vec<(Partition, i64)> {
         self.iter().map(|(partition, session)| (partition, session.next)).collect()
     }
 
-    /// The epoch of every partition that is served.
+    /// Returns the epoch of every partition that is served.
     pub fn epochs(&self) -> BTreeMap<Partition, u64> {
         self.iter().map(|(partition, session)| (partition, session.epoch)).collect()
     }
 
-    /// The epochs of these partitions.
+    /// Returns the epochs of these partitions.
     ///
     /// # Errors
-    /// This partition of them is not served.
+    /// The error is the first of these partitions that is not served.
     pub fn epochs_of(
         &self,
         partitions: impl IntoIterator<Item = Partition>,

@@ -1,16 +1,15 @@
-//! One transactional producer, and what its errors mean.
+//! The transactional producer of a worker, and the meaning of its errors.
 //!
 //! ```text
-//! begin ─▶ [ fence: still ours? ─▶ offsets, records ─▶ commit ]
+//! begin ─▶ [ fence: still owner? ─▶ offsets, records ─▶ commit ]
 //!                  no: abort                             │unknown
 //!                                                        ▼
-//!                              destroy, make anew with the same id, restore
+//!                              destroy, create again with the same id, restore
 //! ```
 //!
-//! Invariant: there is one producer at a time. After a call whose outcome is
-//! unknown it is destroyed, and its successor's `init_transactions` settles
-//! what it left open before anything is read or written again; where the broker
-//! does not, [`Transactions::end_hanging`] does.
+//! Invariant: a worker has one producer at a time. After a call with an unknown outcome the
+//! producer is destroyed. The `init_transactions` of its successor ends what it left open, before
+//! anything is read or written again; if the broker does not, [`Transactions::end_hanging`] does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,25 +24,24 @@ use crate::group::hanging::Ending;
 use crate::limits::{CALL_MS, INIT_MS};
 use crate::settings::{Delivery, Settings};
 
-/// What a transaction is made of, beside its records.
+/// The owner and the offsets of a transaction.
 pub struct Fence<'a> {
-    /// Whose offsets they are.
+    /// The member that owns the partitions.
     pub member: &'a GroupConsumer,
-    /// All partitions whose update, timer or state the transaction carries.
+    /// All partitions whose update, timer or state is in the transaction.
     pub held: &'a [PartitionEpoch],
-    /// The next offset of each of them: real ones, or the broker would not
-    /// check who sends them.
+    /// The next offset of each of them. Without an offset the broker does not check the member.
     pub offsets: &'a [(Partition, GroupOffset)],
 }
 
-/// The parts of what is sent, in this order.
+/// The parts of a commit, in the order in which they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What others are told.
+    /// Notifications and dead letters.
     Told,
-    /// What is removed because they were told.
+    /// Removals of watches that were notified.
     Removed,
-    /// What we remember of it.
+    /// States and positions.
     Remembered,
 }
 
@@ -55,30 +53,31 @@ pub struct Transactions {
     id: String,
     delivery: Delivery,
     producer: Option<RawProducer>,
-    /// What the producer's predecessors left open may be open still.
+    /// Whether transactions of the producer's predecessors may still be open.
     may_have_hanging: bool,
 }
 
 impl Transactions {
-    /// A producer with this transactional id; made when it is first needed.
+    /// Prepares a producer with this transactional id. It is created when it is first needed.
     pub fn new(settings: &Settings, id: String, delivery: Delivery) -> Transactions {
         Transactions { settings: settings.clone(), id, delivery, producer: None, may_have_hanging: false }
     }
 
-    /// Whether the producer is ready; if not, states must be read again.
+    /// Returns whether the producer exists; if not, states must be read again.
     pub fn is_ready(&self) -> bool {
         self.producer.is_some()
     }
 
-    /// Whether earlier producers of this id may have left something open.
+    /// Returns whether earlier producers of this id may have left something open.
     pub fn may_have_hanging(&self) -> bool {
         self.may_have_hanging
     }
 
-    /// Makes the producer ready, ending what an earlier one left open.
+    /// Creates the producer if there is none, and ends what an earlier one left open.
     ///
     /// # Errors
-    /// The cluster is away, or does not allow it.
+    /// `Unavailable`: the cluster does not answer, or refuses. `Fatal`: the configuration is
+    /// invalid.
     pub fn prepare(&mut self) -> Result<(), Error> {
         if self.producer.is_some() {
             return Ok(());
@@ -98,17 +97,17 @@ impl Transactions {
         Ok(())
     }
 
-    /// The transactional id.
+    /// Returns the transactional id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Ends what earlier producers of this id left open in the group's offsets and in the
-    /// partitions that `fill` writes to, as [`crate::group::hanging`] decided. Once for each
-    /// producer.
+    /// Ends what earlier producers of this id left open, in the group's offsets and in the
+    /// partitions that `fill` writes to, as [`crate::group::hanging`] decided. Does so once for
+    /// each producer.
     ///
     /// # Errors
-    /// The cluster is away, or a partition moved.
+    /// The cluster does not answer, or a partition was reassigned.
     pub fn end_hanging(
         &mut self,
         member: &GroupConsumer,
@@ -149,10 +148,11 @@ impl Transactions {
         Ok(())
     }
 
-    /// One transaction: the records that `fill` sends, and the offsets.
+    /// Commits the records that `fill` sends and the offsets, in one transaction.
     ///
     /// # Errors
-    /// Says whether anything happened.
+    /// `Fenced`, `NotCommitted`: the transaction was aborted. `Unknown`: it may have been
+    /// committed. At-least-once delivery may have written notifications in each case.
     pub fn commit(
         &mut self,
         fence: &Fence<'_>,
@@ -185,10 +185,10 @@ impl Transactions {
         Err(error)
     }
 
-    /// One transaction: these records of one topic, and the offsets.
+    /// Commits these records of one topic and the offsets, in one transaction.
     ///
     /// # Errors
-    /// Says whether anything happened.
+    /// See [`Transactions::commit`].
     pub fn commit_records(
         &mut self,
         fence: &Fence<'_>,
@@ -204,9 +204,9 @@ impl Transactions {
 
 /// How a transaction failed.
 enum Failed {
-    /// It is open still, and can be aborted.
+    /// The transaction is still open and can be aborted.
     Before(CommitError),
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown(String),
 }
 
@@ -218,13 +218,13 @@ fn transact(
 ) -> Result<(), Failed> {
     debug_assert!(fence.offsets.iter().all(|(_, offset)| offset.next >= 0));
     let fenced = fence.member.fenced(fence.held, |group| {
-        // Coordinators take the offsets while records go to the brokers.
+        // The offsets go to the coordinators while the records go to the brokers.
         let send_offsets = || send_offsets(producer, fence, group, wait);
         let (offsets_sent, filled) = thread::scope(|scope| {
             let named = thread::Builder::new().name("kafka-offsets".into());
             let beside = named.spawn_scoped(scope, send_offsets);
             let filled = PARTS.into_iter().try_for_each(|part| fill(producer, part));
-            // A system that gives no thread costs the time alone.
+            // If no thread can be started, the offsets are sent after the records.
             let sent = beside.map_or_else(
                 |_| send_offsets(),
                 |thread| thread.join().expect("sending offsets does not panic"),
@@ -243,10 +243,9 @@ fn transact(
     }
 }
 
-/// At least once: what others are told is theirs before it is removed and we
-/// remember it, and remembered before the offset moves. A crash in between tells
-/// again; it never forgets to tell. What we remember is written while the
-/// partition is ours, lest it lie on top of what its next owner remembers.
+/// Delivers at least once: notifications are written before removals, those before states, and
+/// states before the offset. A crash in between repeats notifications and never loses them. States
+/// are written while the partition is owned, so that they do not replace those of the next owner.
 fn deliver(
     producer: &RawProducer,
     fence: &Fence<'_>,
@@ -286,7 +285,7 @@ fn send_offsets(
     }
 }
 
-/// A commit that was cut short is asked for again: it goes on where it was.
+/// Commits, and calls again after a retriable error: librdkafka then continues the same commit.
 fn commit(producer: &RawProducer, wait: Duration) -> Result<(), Failed> {
     let until = Instant::now() + wait;
     loop {

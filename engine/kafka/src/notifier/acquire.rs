@@ -1,9 +1,9 @@
-//! How a notifier acquires partitions, so that what is done from then on follows from
-//! everything that was committed before, by any worker.
+//! Acquires partitions for a notifier, so that its decisions follow from everything that any worker
+//! committed before.
 //!
-//! The steps are those of [`Acquisition`]. The notifier begins at the committed offset of
-//! its group, reads the states up to the marker, requires that the position stored with them
-//! is that offset, and that the input has as many partitions as it had.
+//! The steps are those of [`Acquisition`]. The notifier begins at the committed offset of its group
+//! and reads the states up to the marker. It requires that the position stored with the states is
+//! that offset, and that the partition count of the input has not changed.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,44 +27,43 @@ use crate::notifier::options::Options;
 use crate::notifier::states::{Latest, PartitionStates};
 use crate::settings::Start;
 
-/// Partitions after their acquisition.
+/// The result of an acquisition.
 #[derive(Default)]
 pub struct Partitions {
-    /// Those that can be read, each with its next offset and its states.
+    /// Partitions that can be read, each with its next offset and its states.
     pub acquired: Vec<(PartitionEpoch, i64, PartitionStates)>,
-    /// Those that wait for a person, and why.
+    /// Partitions that wait for an operator, with the reason.
     pub stopped: BTreeMap<Partition, String>,
 }
 
-/// What a partition of the topic of states stores.
+/// What a partition of the changelog stores.
 #[derive(Default)]
 pub struct Stored {
     states: PartitionStates,
     latest: Latest,
     position: Option<i64>,
-    /// Accepted by a person after the position was stored.
+    /// The offset that an operator accepted after the position was stored.
     accepted: Option<i64>,
-    /// How many partitions the input had when its first states were stored.
+    /// The partition count of the input when its first states were stored.
     input_partitions: Option<u32>,
 }
 
-/// The worker of a notifier, as it acquires partitions.
+/// A notifier that acquires partitions.
 pub struct Notifier<'a> {
-    /// How the worker works.
+    /// The options of the worker.
     pub options: &'a Options,
-    /// The member of the group.
+    /// The worker's member of the group.
     pub member: &'a GroupConsumer,
-    /// The rebalance that assigned the partitions. After the next one they are not worth
-    /// waiting for.
+    /// The rebalance that assigned the partitions. After the next one the acquisition is given up.
     pub version: u64,
-    /// The transactional id of its producer.
+    /// The transactional id of the worker's producer.
     pub id: &'a str,
 }
 
-/// Acquires these partitions; if there are none, ends what earlier producers left open.
+/// Acquires these partitions. Without partitions it only ends what earlier producers left open.
 ///
 /// # Errors
-/// The cluster is away; partitions moved meanwhile; or a person has to look.
+/// The cluster does not answer; partitions were reassigned; or an operator has to act.
 pub fn acquire(
     notifier: &Notifier<'_>,
     transactions: &mut Transactions,
@@ -239,8 +238,9 @@ impl Notifier<'_> {
         format!("`pricedrop offsets accept --partition {}{shadow}`", partition.0)
     }
 
-    /// The first offset ever: nobody mails every user by switching it on.
-    /// Asked of each partition: workers that begin together have some each.
+    /// Decides the first offset of a partition that was never read. If it holds records, settings
+    /// must say where to begin, so that starting an engine does not notify every user. Decided for
+    /// each partition, because workers that start together acquire different partitions.
     fn first_offset(&self, partition: Partition) -> Result<i64, Error> {
         let (low, high) = self.member.watermarks(partition)?;
         if low == high {
@@ -261,8 +261,8 @@ impl Notifier<'_> {
         }
     }
 
-    /// Refuses an input whose number of partitions changed. A partition without states does
-    /// not know how many there were: then the first partition is asked.
+    /// Refuses an input whose partition count changed. A partition without states has no stored
+    /// count; then the count of the first partition is read.
     fn compare_with_stored_count(
         &self,
         reader: &BaseConsumer<Logged>,
@@ -283,7 +283,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// The next offset of a partition, or why a person has to look.
+    /// Decides the next offset of a partition, or the reason why an operator has to decide.
     fn next_offset(&self, acquired: &Acquired<Stored>) -> Result<Result<i64, String>, Error> {
         let Acquired { held: (partition, _), offset: group, first, stored } = acquired;
         let (partition, offset) = (*partition, group.next);
@@ -328,7 +328,8 @@ impl Notifier<'_> {
         })
     }
 
-    /// What makes these offsets the group's own, and stores how many partitions there are.
+    /// Makes records and offsets that store these next offsets as the group's own, and the
+    /// partition count.
     fn adoption(
         &self,
         adopted: &[(PartitionEpoch, i64)],
@@ -345,7 +346,7 @@ impl Notifier<'_> {
         (held, adopted.iter().map(offset).collect(), records)
     }
 
-    /// Prices that a worker may have committed without showing them: it died.
+    /// Shows again the prices that a previous worker may have committed without showing them.
     fn show_latest(&self, stored: &Stored, next: i64) -> Result<(), Error> {
         let Some(prices) = &self.options.prices else { return Ok(()) };
         let rows = stored.latest.keys().into_iter().map(|key| stored.states.price(key, next));

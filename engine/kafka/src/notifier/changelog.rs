@@ -1,15 +1,15 @@
-//! The compacted topic of product states: what its records mean.
+//! The compacted topic of product states: the format of its records.
 //!
 //! | Key | Value |
 //! |---|---|
-//! | currency (3 bytes), product | the state; none: forgotten |
+//! | currency (3 bytes), product | the state; none: the state was deleted |
 //! | `\0position` | the next offset of the input, as last committed, and who stored it |
-//! | `\0marker` | a token, by whoever took over last |
+//! | `\0marker` | a token, of the worker that acquired the partition last |
 //! | `\0partitions` | how many partitions the input had when its first products were stored |
-//! | `\0accepted` | an offset that a person accepted as the next |
+//! | `\0accepted` | an offset that an operator accepted as the next |
 //!
-//! Numbers are big-endian. A currency is three capital letters, so no state's
-//! key begins with a zero byte.
+//! Numbers are big-endian. A currency is three capital letters, so the key of a state never begins
+//! with a zero byte.
 
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Currency, Partition, ProductId, StateKey};
@@ -17,23 +17,23 @@ use pricedrop_model::{Currency, Partition, ProductId, StateKey};
 use crate::client::marker_reader::Logline;
 use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
-/// The reserved key of the number of partitions.
+/// The reserved key of the partition count.
 pub const PARTITIONS: &[u8] = b"\0partitions";
 /// The reserved key of an accepted offset.
 pub const ACCEPTED: &[u8] = b"\0accepted";
 
-/// What a record of the topic says.
+/// The content of a record of the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
-    /// A state; none: forgotten.
+    /// A state; none: it was deleted.
     State(StateKey, Option<&'a [u8]>),
-    /// The next offset of the input, and who stored it.
+    /// The next offset of the input, and the producer that stored it.
     Position(Position),
-    /// Somebody took over: who.
+    /// The token of a worker that acquired the partition.
     Marker(u64),
-    /// How many partitions the input had.
+    /// The partition count of the input.
     Partitions(u32),
-    /// A person accepted this offset; none: it was made the position.
+    /// The offset that an operator accepted; none: it was stored as the position since.
     Accepted(Option<i64>),
 }
 
@@ -43,10 +43,10 @@ pub fn write_key(out: &mut Vec<u8>, currency: Currency, product: &ProductId) {
     out.extend_from_slice(product.as_str().as_bytes());
 }
 
-/// Reads a record of a topic.
+/// Parses a record of this topic.
 ///
 /// # Errors
-/// It is none of ours.
+/// `Fatal`: the record has another format.
 pub fn read_line<'l>(topic: &str, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
     read(line.partition, line.key, line.value).map_err(|why| {
         Error::Fatal(
@@ -59,10 +59,10 @@ pub fn read_line<'l>(topic: &str, line: &Logline<'l>) -> Result<Entry<'l>, Error
     })
 }
 
-/// Reads a record.
+/// Parses a record.
 ///
 /// # Errors
-/// It is none of ours: in words.
+/// The record has another format. Returns a description of it.
 fn read<'a>(partition: Partition, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Entry<'a>, String> {
     let key = key.ok_or("a record without a key")?;
     let offset = || number(value, "an offset").map(i64::from_be_bytes);

@@ -1,7 +1,6 @@
-//! The commit of a batch: notifications, states, removals, dead letters and
-//! offsets in one transaction.
+//! Commits a batch: notifications, states, removals, dead letters and offsets in one transaction.
 //!
-//! The thread of a worker does it, so that the notifier reads on meanwhile.
+//! A thread of the worker commits, so that the notifier reads and decides the next batch meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
@@ -27,7 +26,7 @@ use crate::notifier::options::Options;
 use crate::notifier::removals::Remover;
 use crate::notifier::states::{Kept, Shared, advance};
 
-/// Commits what the notifier decided, on the worker's thread.
+/// Commits the decisions of a notifier, on the thread of its worker.
 pub struct KafkaCommitter {
     shared: Shared,
     requests: Option<mpsc::Sender<Request>>,
@@ -66,7 +65,7 @@ impl KafkaCommitter {
 }
 
 impl Drop for KafkaCommitter {
-    /// Waits for a commit that is under way.
+    /// Waits until a running commit has ended.
     fn drop(&mut self) {
         self.requests.take();
         if let Some(worker) = self.worker.take() {
@@ -103,7 +102,7 @@ impl Committer for KafkaCommitter {
     }
 }
 
-/// What the thread works with.
+/// The state of the worker's thread.
 struct Worker {
     options: Options,
     member: Arc<GroupConsumer>,
@@ -112,13 +111,14 @@ struct Worker {
     records: Records,
 }
 
-/// A state on its way, with its stored form.
+/// A state to commit, and its encoding; none: an empty state, which is deleted.
 type Encoded = (StateKey, ProductState, Option<Vec<u8>>);
 
 impl Worker {
     fn run(mut self, inbox: &mpsc::Receiver<Request>) {
         while let Ok(request) = inbox.recv() {
-            // Whoever asked may be gone; what was done stays done.
+            // The caller may no longer wait for the answer; the request is carried out all the
+            // same.
             match request {
                 Request::Restore(answer) => {
                     let _ = answer.send(self.restore());
@@ -130,8 +130,8 @@ impl Worker {
         }
     }
 
-    /// Partitions that stayed ours keep their states; the others are acquired. The source
-    /// then reads all of them from their committed offsets.
+    /// Acquires new partitions. Partitions that stayed with this worker keep their states. The
+    /// source then reads all of them from their committed offsets.
     fn restore(&mut self) -> Result<Restored, Error> {
         if !self.transactions.is_ready() {
             lock(&self.shared).sessions.forget();
@@ -208,9 +208,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Before a commit that may be true before we hear of it: removals of a
-    /// fan-out that goes on wait for its end. If nothing becomes of the commit,
-    /// they wait for the next of that product.
+    /// Marks the fan-outs of these states as unfinished before the commit, because the commit may
+    /// succeed before this worker learns it. Removals of their products wait until the fan-out
+    /// ends; if the commit fails, until the next commit of the product.
     fn begin_telling(&self, states: &[Encoded]) {
         let mut shared = lock(&self.shared);
         for (key, _, _) in states.iter().filter(|(_, state, _)| state.holds_removals()) {
@@ -220,7 +220,7 @@ impl Worker {
         }
     }
 
-    /// Everything a commit carries, as we hold it.
+    /// Returns the partitions that a commit touches, with their epochs.
     fn held(&self, commit: &Commit) -> Result<Vec<PartitionEpoch>, CommitError> {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
@@ -238,8 +238,8 @@ impl Worker {
         let mut rows = Vec::new();
         for (key, state, bytes) in states {
             let Some(session) = shared.sessions.get_mut(key.partition) else { continue };
-            // A state that was not evaluated anew has nothing to show, and would
-            // carry an old price with a new offset.
+            // A state that was not evaluated again is not shown, because that would show an old
+            // price with a new offset.
             let shows = self.options.prices.is_some() && session.kept.states.last(&key) != state.last;
             session.kept.states.remember(&key, Some(&state), bytes.as_deref());
             if shows {
@@ -258,7 +258,7 @@ fn went_away(partition: Partition) -> Cause {
     format!("partition {} went away", partition.0).into()
 }
 
-/// A state with nothing in it is stored as none.
+/// Encodes states; an empty one is deleted.
 fn encode(states: Vec<(StateKey, ProductState)>) -> Vec<Encoded> {
     let encode = |(key, state): (StateKey, ProductState)| {
         let bytes = (state != ProductState::default()).then(|| state.encode());
@@ -267,7 +267,7 @@ fn encode(states: Vec<(StateKey, ProductState)>) -> Vec<Encoded> {
     states.into_iter().map(encode).collect()
 }
 
-/// What a commit tells others.
+/// The parts of a commit that other consumers read.
 struct Told<'a> {
     options: &'a Options,
     fan_outs: &'a [pricedrop_model::FanOutBlock],
@@ -312,8 +312,8 @@ impl Told<'_> {
         if self.options.shadow {
             return Ok(());
         }
-        // They go where the update came from: whoever owns that partition
-        // knows whether its product still tells.
+        // A removal goes to the partition of its update, because the owner of that partition knows
+        // whether the fan-out of the product is unfinished.
         let told = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
         let told: HashMap<&ProductId, i32> = told.collect();
         for removal in self.removals {
@@ -329,7 +329,8 @@ impl Told<'_> {
     fn send_dead(&self, producer: &RawProducer, rejected: &RejectedRecord) -> Result<(), ProducerError> {
         let settings = &self.options.settings;
         let (record, position) = (&rejected.record, rejected.record.position);
-        // The topic of dead letters takes what topics take unless they are told otherwise.
+        // The topic of dead letters may have Kafka's default limit, which `RECORD_BYTES` stays
+        // below.
         let most = settings.record_bytes().min(RECORD_BYTES).saturating_sub(RECORD_OVERHEAD_BYTES);
         let key = record.key.as_deref().map(|key| &key[..key.len().min(most)]);
         let room = most - key.map_or(0, <[u8]>::len);
@@ -378,7 +379,7 @@ fn send_states(
     producer.send(&options.settings.topics.state, records)
 }
 
-/// After the states: whoever finds a position finds what was stored with it.
+/// Sends positions after the states, so that a reader of a position has read its states.
 fn send_positions(
     options: &Options,
     producer: &RawProducer,

@@ -1,4 +1,4 @@
-//! What the workers of the notifier count.
+//! Metrics of the workers of a notifier.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use prometheus_client::registry::Registry;
 /// Metrics of the workers of a process. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Transactions committed.
+    /// Committed transactions.
     pub transactions: Counter,
-    /// How long they took.
+    /// Durations of committed transactions, seconds.
     pub transaction_seconds: Histogram,
-    /// Notifications in them; `notifications` of the notifier shows them.
+    /// Notifications in committed transactions; exported by the notifier as `notifications`.
     pub notifications: Counter,
-    /// Times that partitions were acquired.
+    /// Acquisitions of partitions.
     pub partition_acquisitions: Counter,
-    /// How long that took.
+    /// Durations of acquisitions, seconds.
     pub partition_acquisition_seconds: Histogram,
     /// Removals carried out.
     pub removals: Counter,
@@ -38,7 +38,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows them in a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("transactions", "Transactions committed", self.transactions.clone());
         registry.register(

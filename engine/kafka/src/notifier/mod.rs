@@ -1,5 +1,5 @@
-//! A worker of the notifier: one member of the group, one transactional producer, and
-//! the states of its partitions.
+//! A worker of the notifier: one member of the group, one transactional producer, and the states of
+//! its partitions.
 //!
 //! ```text
 //! source ◀── group/ ──▶ acquire ──▶ states ◀── commit (one transaction) ──▶ removals
@@ -30,28 +30,28 @@ use removals::Remover;
 use source::KafkaSource;
 use states::{Shared, WorkerState};
 
-/// Why a worker does not start.
+/// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The client refuses, or nothing answers.
+    /// The configuration is invalid, or the cluster does not answer.
     #[error(transparent)]
     Kafka(#[from] pricedrop_model::ports::Error),
-    /// The system has no thread to give.
+    /// The system could not start a thread.
     #[error("no thread for a worker: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// One worker's parts.
+/// The parts of one worker.
 pub struct Worker {
-    /// Its input.
+    /// Reads the input.
     pub source: KafkaSource,
-    /// Its commit.
+    /// Commits batches.
     pub committer: KafkaCommitter,
-    /// What is said of it.
+    /// Reports on the worker.
     pub status: Status,
 }
 
-/// What can be said of a worker at any time.
+/// A view of a worker that can be read at any time.
 #[derive(Clone)]
 pub struct Status {
     shared: Shared,
@@ -59,37 +59,38 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether it has taken over what the group gave it, be it nothing.
+    /// Returns whether it acquired every partition that the group assigned to it, even if it
+    /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
         self.member.upgrade().is_some_and(|member| lock(&self.shared).sessions.is_ready(&member))
     }
 
-    /// The partitions it serves, with their next offsets.
+    /// Returns the partitions it serves, with their next offsets.
     pub fn serving(&self) -> Vec<(Partition, i64)> {
         lock(&self.shared).sessions.offsets()
     }
 
-    /// The partitions that wait for a person, and why.
+    /// Returns the partitions that wait for an operator, with the reason.
     pub fn stopped(&self) -> Vec<(Partition, String)> {
         lock(&self.shared).sessions.stopped().clone().into_iter().collect()
     }
 
-    /// How many products it knows.
+    /// Returns the number of products that have a state.
     pub fn products(&self) -> usize {
         lock(&self.shared).sessions.iter().map(|(_, session)| session.kept.states.len()).sum()
     }
 
-    /// What the client complained of since this was asked last.
+    /// Takes the last error that librdkafka reported.
     pub fn trouble(&self) -> Option<String> {
         self.member.upgrade()?.trouble()
     }
 }
 
-/// Starts worker number `worker` of the instance with this id; removals
-/// are carried out by `watches`, if given.
+/// Starts worker number `worker` of the instance with this id. `watches` carries out removals, if
+/// given.
 ///
 /// # Errors
-/// The client refuses its configuration.
+/// The configuration is invalid, or a thread cannot be started.
 pub fn start_worker(
     options: Options,
     instance_id: &InstanceId,

@@ -1,5 +1,5 @@
-//! How far the input goes, and where offset and states differ: what people
-//! ask for from outside of the group.
+//! Compares the group's offsets, the stored positions and the log of the input, for commands and
+//! metrics outside the group.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,25 +18,25 @@ use crate::limits::CALL_MS;
 use crate::notifier::changelog::{self, Entry};
 use crate::settings::Settings;
 
-/// Looks at the ends of the input's partitions.
+/// Reads the end offsets of the input's partitions.
 pub struct Ends {
     client: BaseConsumer<Logged>,
     topic: String,
 }
 
 impl Ends {
-    /// Of this cluster.
+    /// Creates a reader of this cluster.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// `Fatal`: the configuration is invalid.
     pub fn new(settings: &Settings) -> Result<Ends, Error> {
         Ok(Ends { client: reader(settings)?, topic: settings.topics.prices.clone() })
     }
 
-    /// The offset behind the last stable record of each of these partitions.
+    /// Reads the last stable offset of each of these partitions.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster does not answer.
     pub fn of(&self, partitions: impl Iterator<Item = Partition>) -> Result<BTreeMap<Partition, i64>, Error> {
         let wait = Duration::from_millis(CALL_MS);
         let end = |partition: Partition| {
@@ -47,16 +47,16 @@ impl Ends {
     }
 }
 
-/// A partition whose offset and states do not belong together.
+/// A partition whose offset and states do not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The partition.
     pub partition: Partition,
     /// The group's offset.
     pub committed: Option<i64>,
-    /// The offset its states were stored at.
+    /// The position that is stored with its states.
     pub stored: Option<i64>,
-    /// The first offset of the log, and the one behind its last stable record.
+    /// The first offset of the log, and its last stable offset.
     pub log: (i64, i64),
 }
 
@@ -69,12 +69,12 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The partitions whose offset and states do not belong together.
+/// Finds the partitions whose offset and states do not match.
 ///
-/// Looks twice: a partition that somebody works on differs at most once.
+/// Looks twice, because a partition that commits at the moment differs in at most one look.
 ///
 /// # Errors
-/// The cluster is away, or does not let us look.
+/// The cluster does not answer, or access is denied.
 pub fn differences(settings: &Settings) -> Result<Vec<Difference>, Error> {
     let first = look(settings)?;
     if first.is_empty() {
@@ -84,11 +84,11 @@ pub fn differences(settings: &Settings) -> Result<Vec<Difference>, Error> {
     Ok(second.into_iter().filter(|difference| first.contains(difference)).collect())
 }
 
-/// What to say of an input that has another number of partitions than when its
-/// products' states were stored, and what to do; none: it has as many.
+/// Describes an input whose partition count is not the one stored with its states, and a remedy.
+/// None: the count is the same, or none is stored.
 ///
 /// # Errors
-/// The cluster is away, or does not let us look.
+/// The cluster does not answer, or access is denied.
 pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> {
     let client = reader(settings)?;
     let now = u32::try_from(partitions_of(&client, &settings.topics.prices)?).unwrap_or(u32::MAX);
@@ -96,7 +96,7 @@ pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> 
     Ok(then.filter(|then| *then != now).map(|then| words_for_outgrown(then, now)))
 }
 
-/// How many partitions the input had, as the first partition of states has it.
+/// Reads the partition count that is stored in the first partition of the changelog.
 pub(crate) fn counted(settings: &Settings, client: &BaseConsumer<Logged>) -> Result<Option<u32>, Error> {
     let mut counted = None;
     read_stable(client, &settings.topics.state, &[Partition(0)], |line| {
@@ -118,8 +118,8 @@ pub(crate) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
     (what, remedy.into())
 }
 
-/// Whether Kafka committed the states of a transaction and forgot its offset: then the
-/// position of the states is right. An offset that a person set is never overruled.
+/// Returns whether Kafka committed the states of a transaction and lost its offset. Then the stored
+/// position is right. An offset that an operator set is never overruled.
 pub(crate) fn is_committed_in_part(committed: GroupOffset, stored: i64) -> bool {
     committed.by_engine && committed.next < stored
 }
@@ -149,13 +149,13 @@ fn differs(committed: Option<GroupOffset>, stored: Option<i64>, (low, high): (i6
             !is_committed_in_part(committed, stored) && committed.next != stored
                 || !(low..=high).contains(&stored)
         }
-        // Nobody ever read it: the next start asks where to begin.
+        // The partition was never read: the next start decides where to begin.
         (None, None) => false,
         _ => true,
     }
 }
 
-/// The group's offsets, asked for without joining it.
+/// Reads the committed offsets of the group, read without joining it.
 fn offsets_of_group(
     settings: &Settings,
     partitions: &[Partition],
@@ -167,7 +167,7 @@ fn offsets_of_group(
     committed(&client, &settings.topics.prices, partitions)
 }
 
-/// The offsets that states were stored at.
+/// Reads the positions that are stored with the states, or that an operator accepted since.
 fn stored(
     settings: &Settings,
     client: &BaseConsumer<Logged>,

@@ -1,4 +1,4 @@
-//! How a notifier works with Kafka.
+//! Options of a notifier on Kafka.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use pricedrop_model::ports::PriceSink;
 use crate::notifier::metrics::Metrics;
 use crate::settings::{Delivery, Settings, Start};
 
-/// How a worker of the notifier works.
+/// The options of one worker.
 #[derive(Clone)]
 pub struct Options {
     /// The cluster, the topics, the group.
     pub settings: Settings,
-    /// Where a group begins that never read.
+    /// Where a partition begins that was never read.
     pub start: Option<Start>,
-    /// Whether somebody said what a first price does.
+    /// Whether the configuration sets what the first price of a product does.
     pub first_price_is_set: bool,
-    /// Exactly once, or lighter.
+    /// Exactly once or at least once.
     pub delivery: Delivery,
     /// Which fields notifications have.
     pub format: Format,
-    /// Everything but publish.
+    /// Reads, decides and stores states, but publishes nothing.
     pub shadow: bool,
-    /// Where committed prices are shown.
+    /// Receives committed prices, to show them.
     pub prices: Option<Arc<dyn PriceSink>>,
-    /// What is counted.
+    /// The metrics of the worker.
     pub metrics: Metrics,
 }

@@ -1,8 +1,8 @@
-//! Carries out the removals of once-watches that were told: whoever owns the
-//! partition reads what his and earlier owners' commits left there.
+//! Removes `once` watches that were notified. The owner of a partition carries out the removals in
+//! it, also those that earlier owners committed.
 //!
-//! A removal names a version of a row, and repeating one does nothing: so the
-//! offsets are committed afterwards, by whoever was there last.
+//! A removal names a version of a row, so repeating it does nothing. That is why offsets are
+//! committed after the removals, outside any transaction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::notifier::metrics::Metrics;
 use crate::notifier::states::Shared;
 use crate::settings::Settings;
 
-/// A running remover; stops when dropped.
+/// A running remover. It stops when it is dropped.
 pub struct Remover {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -83,7 +83,7 @@ struct Work {
     runtime: tokio::runtime::Runtime,
 }
 
-/// A removal and where it stood.
+/// Partition and offset of a record, and its removal; none: the record is skipped.
 type Found = (Partition, i64, Option<Removal>);
 
 impl Work {
@@ -91,7 +91,7 @@ impl Work {
         self.reading.clear();
         let mut config = self.settings.reader();
         config.set("group.id", format!("{}.remover", self.settings.group));
-        // Removals that expired are those of watches that fire again.
+        // If the next removals expired, continues with the oldest that is kept.
         config.set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Logged> =
             BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
@@ -105,7 +105,7 @@ impl Work {
         Ok(())
     }
 
-    /// Reads the partitions that are ours now, from the committed offsets.
+    /// Reads the partitions that are served now, from the remover's committed offsets.
     fn follow(&mut self, consumer: &BaseConsumer<Logged>) -> Result<(), Error> {
         let owned = lock(&self.shared).sessions.epochs();
         if owned == self.reading {
@@ -146,13 +146,13 @@ impl Work {
         Ok(found)
     }
 
-    /// Removes up to the first, in each partition, whose product still tells:
-    /// a resumed fan-out reads its first rows again.
+    /// Carries out removals. In each partition it stops at the first whose product has an
+    /// unfinished fan-out, because a resumed fan-out reads its first rows again.
     fn carry_out(&mut self, consumer: &BaseConsumer<Logged>, found: Vec<Found>) -> Result<(), Error> {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut put_off: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut removals = Vec::new();
-        // A partition that went away is the next owner's, whose products we do not know.
+        // A partition that was lost is the next owner's; this worker does not know its fan-outs.
         let held: BTreeMap<Partition, u64> = self.member.held().into_iter().collect();
         {
             let shared = lock(&self.shared);
@@ -186,7 +186,7 @@ impl Work {
             consumer.commit(&done, CommitMode::Sync).map_err(away)?;
         }
         if !put_off.is_empty() {
-            // Read again from the committed offsets, after a while.
+            // Read again from the committed offsets, after `REMOVAL_POLL_MS`.
             self.reading.clear();
             std::thread::park_timeout(Duration::from_millis(REMOVAL_POLL_MS));
         }

@@ -1,5 +1,4 @@
-//! The input: records of the partitions that are ours, from where they were
-//! taken over.
+//! The input of a notifier: records of the acquired partitions, from their committed offsets.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +12,13 @@ use pricedrop_model::{Partition, Position, Record};
 use crate::group::group_consumer::GroupConsumer;
 use crate::notifier::states::Shared;
 
-/// Updates of the partitions that the group gave us.
+/// Updates of the partitions of one worker.
 pub struct KafkaSource {
     member: Arc<GroupConsumer>,
     shared: Shared,
-    /// Those that nothing is wanted of for now.
+    /// Partitions that are paused for now.
     held_back: BTreeSet<Partition>,
-    /// How often the worker had been restored when those were held back.
+    /// The number of restores when `held_back` was last set.
     restored: u64,
 }
 
@@ -28,7 +27,7 @@ impl KafkaSource {
         KafkaSource { member, shared, held_back: BTreeSet::new(), restored: 0 }
     }
 
-    /// Why the notifier must restore, if it must.
+    /// Returns why the notifier must restore; none: it need not.
     fn moved(&self) -> Option<String> {
         let shared = lock(&self.shared);
         if shared.sessions.version() != self.member.version() {

@@ -1,5 +1,5 @@
-//! The product states of the partitions that are ours, in memory, as they are
-//! committed: encoded, for a million of them must fit.
+//! The committed product states of the acquired partitions, in memory. They stay encoded, so that a
+//! million of them fit.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use pricedrop_model::{Currency, Evaluated, Partition, ProductId, ProductState, S
 use crate::group::session::{Session, Sessions};
 use crate::limits::{LOOK_AGAIN_MAX_MS, LOOK_AGAIN_MS, SHOWN_WITHIN_MS};
 
-/// The states of one product, encoded.
+/// The encoded states of one product, by currency.
 type Encoded = Vec<(Currency, Box<[u8]>)>;
 
 /// All states of one partition.
@@ -21,23 +21,23 @@ pub struct PartitionStates {
     products: HashMap<ProductId, Encoded>,
     /// States with a held update or an unfinished fan-out.
     unfinished: BTreeSet<StateKey>,
-    /// Products that tell at this moment.
+    /// States whose fan-out is unfinished or may be.
     telling: BTreeSet<StateKey>,
 }
 
 impl PartitionStates {
-    /// Remembers a stored state; none: it was forgotten. When it was evaluated
+    /// Replaces a state by its stored form; none: it was deleted. Returns when it was evaluated
     /// last.
     ///
     /// # Errors
-    /// The bytes are no state.
+    /// The bytes cannot be decoded.
     pub fn store(&mut self, key: &StateKey, bytes: Option<&[u8]>) -> Result<Option<WallTime>, Error> {
         let state = bytes.map(ProductState::decode).transpose()?;
         self.remember(key, state.as_ref(), bytes);
         Ok(state.and_then(|state| state.last).map(|last| last.at))
     }
 
-    /// Remembers a state and its stored form.
+    /// Replaces a state and its stored form.
     pub fn remember(&mut self, key: &StateKey, state: Option<&ProductState>, bytes: Option<&[u8]>) {
         let of_product = self.products.entry(key.product.clone()).or_default();
         of_product.retain(|(currency, _)| *currency != key.currency);
@@ -54,15 +54,15 @@ impl PartitionStates {
         note(&mut self.unfinished, key, telling || held);
     }
 
-    /// A fan-out of this state may be unfinished from now on.
+    /// Notes that a fan-out of this state may be unfinished from now on.
     pub fn begin_telling(&mut self, key: &StateKey) {
         note(&mut self.telling, key, true);
     }
 
-    /// The states of a product.
+    /// Decodes the states of a product.
     ///
     /// # Errors
-    /// Stored bytes are no state.
+    /// Stored bytes cannot be decoded.
     pub fn of(
         &self,
         partition: Partition,
@@ -79,7 +79,7 @@ impl PartitionStates {
     /// States with a held update or an unfinished fan-out.
     ///
     /// # Errors
-    /// Stored bytes are no state.
+    /// Stored bytes cannot be decoded.
     pub fn unfinished(&self) -> Result<Vec<(StateKey, ProductState)>, Error> {
         let mut states = Vec::new();
         for key in &self.unfinished {
@@ -89,22 +89,22 @@ impl PartitionStates {
         Ok(states)
     }
 
-    /// Whether a fan-out of this product is unfinished.
+    /// Returns whether a fan-out of this product is unfinished or may be.
     pub fn is_telling(&self, product: &ProductId) -> bool {
         self.telling.iter().any(|key| key.product == *product)
     }
 
-    /// What a product was evaluated at last.
+    /// Decodes the last evaluation of a state.
     pub fn last(&self, key: &StateKey) -> Option<Evaluated> {
         let of_product = self.products.get(&key.product)?;
         let (_, bytes) = of_product.iter().find(|(currency, _)| *currency == key.currency)?;
         ProductState::decode(bytes).ok()?.last
     }
 
-    /// What is shown of a product's state.
+    /// Builds the row that is shown for a state.
     ///
     /// # Errors
-    /// Stored bytes are no state.
+    /// Stored bytes cannot be decoded.
     pub fn price(&self, key: &StateKey, next_offset: i64) -> Result<PriceRow, Error> {
         let of_product = self.of(key.partition, &key.product)?;
         let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
@@ -113,7 +113,7 @@ impl PartitionStates {
         Ok(PriceRow { key: key.clone(), next_offset, turn: ACQUIRED_TURN, last, floor })
     }
 
-    /// How many products have a state.
+    /// Returns the number of products that have a state.
     pub fn len(&self) -> usize {
         self.products.len()
     }
@@ -126,18 +126,17 @@ fn note(set: &mut BTreeSet<StateKey>, key: &StateKey, belongs: bool) {
     };
 }
 
-/// The states that were stored last: prices of theirs may be committed, and not
-/// shown yet. A price is shown soon behind its commit, so it is enough to look
-/// a while back from the last one.
+/// The states that were stored last: their prices may be committed and not shown yet. A price is
+/// shown soon after its commit, so the states of the last `SHOWN_WITHIN_MS` are enough.
 #[derive(Default)]
 pub struct Latest {
     keys: VecDeque<(Option<WallTime>, StateKey)>,
-    /// The last evaluation.
+    /// The latest evaluation.
     at: Option<WallTime>,
 }
 
 impl Latest {
-    /// Adds the next state of the log; one that was forgotten has no time.
+    /// Adds the next state of the changelog. A deleted state has no time.
     pub fn add(&mut self, key: StateKey, at: Option<WallTime>) {
         self.at = self.at.max(at);
         self.keys.push_back((at.or(self.at), key));
@@ -147,7 +146,7 @@ impl Latest {
         }
     }
 
-    /// Each of them once.
+    /// Returns the states, each once.
     pub fn keys(&self) -> BTreeSet<&StateKey> {
         self.keys.iter().map(|(_, key)| key).collect()
     }
@@ -155,36 +154,37 @@ impl Latest {
 
 /// What a notifier keeps of a partition that it serves.
 pub struct Kept {
-    /// How many commits there were with the partition's present offset.
+    /// The number of earlier commits with the partition's current offset.
     pub turn: u16,
     /// Its states.
     pub states: PartitionStates,
 }
 
 impl Kept {
-    /// As it is acquired.
+    /// Returns the states of a partition that was just acquired.
     pub fn acquired(states: PartitionStates) -> Kept {
         Kept { turn: ACQUIRED_TURN, states }
     }
 }
 
-/// Takes over the offset of a commit.
+/// Sets the offset of a commit.
 pub fn advance(session: &mut Session<Kept>, next: i64) {
     let turn = &mut session.kept.turn;
     *turn = if next == session.next { turn.saturating_add(1) } else { 0 };
     session.next = next;
 }
 
-/// More commits than the previous worker made with one offset.
+/// The first `turn` after an acquisition. Larger than those of the previous worker, unless
+/// that worker also acquired the partition at the same offset.
 const ACQUIRED_TURN: u16 = 512;
 
-/// The partitions of a worker.
+/// The state of a worker.
 pub struct WorkerState {
-    /// Each with what is kept of it.
+    /// Its partitions, each with its states.
     pub sessions: Sessions<Kept>,
-    /// How often they were restored. Then the source forgets what it read before.
+    /// How often they were restored. After a restore the source drops what it paused before.
     pub restored: u64,
-    /// When stopped ones are looked at again, if there are any.
+    /// When stopped partitions are tried again, if there are any.
     pub look_again_at: Option<Instant>,
     looks: Backoff,
 }
@@ -197,8 +197,8 @@ impl Default for WorkerState {
 }
 
 impl WorkerState {
-    /// Plans the next look at stopped partitions. A look costs unfinished fan-outs what
-    /// they have in hand, so looks get rarer.
+    /// Plans the next try of stopped partitions. A try restarts unfinished fan-outs from their last
+    /// commit, so tries become less frequent.
     pub fn look_again(&mut self) {
         let waits = !self.sessions.stopped().is_empty();
         if !waits {
@@ -208,5 +208,5 @@ impl WorkerState {
     }
 }
 
-/// Partitions and states, shared by the parts of a worker.
+/// The state of a worker, shared by its parts.
 pub(crate) type Shared = Arc<Mutex<WorkerState>>;

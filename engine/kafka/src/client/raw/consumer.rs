@@ -1,4 +1,4 @@
-//! The consumer's parts: who it is in its group, and its records in batches.
+//! Group metadata of a consumer, and a queue that returns its records in batches.
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
@@ -15,14 +15,14 @@ use tokio::sync::Notify;
 use super::c_string;
 use crate::client::original_position::{ORIGINAL_POSITION_C, parse_position};
 
-/// Who a consumer is in its group, at one moment.
+/// The identity of a consumer in its group, at one moment.
 pub struct GroupMetadata(*mut rd::rd_kafka_consumer_group_metadata_t);
 
 // SAFETY: it is never changed.
 unsafe impl Sync for GroupMetadata {}
 
 impl GroupMetadata {
-    /// Of this consumer, now; none: it has no group.
+    /// Returns the current metadata of this consumer; none if it has no group.
     pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<GroupMetadata> {
         // SAFETY: the client lives; the object is ours.
         let metadata = unsafe { rd::rd_kafka_consumer_group_metadata(consumer.client().native_ptr()) };
@@ -33,8 +33,8 @@ impl GroupMetadata {
         self.0
     }
 
-    /// Whether it is a member of a generation: the broker would not check
-    /// the offsets of one that is not.
+    /// Returns whether it is a member of a generation. If it is not, the broker does not check its
+    /// offsets.
     pub fn is_member(&self) -> bool {
         // SAFETY: the object lives, and so does its string.
         unsafe {
@@ -52,8 +52,7 @@ impl Drop for GroupMetadata {
     }
 }
 
-/// Where the records of assigned partitions go, apart from the events of
-/// their consumer.
+/// The queue for the records of assigned partitions, apart from the events of their consumer.
 pub struct RecordQueue {
     queue: *mut rd::rd_kafka_queue_t,
     filled: Box<Notify>,
@@ -63,20 +62,20 @@ pub struct RecordQueue {
 unsafe impl Send for RecordQueue {}
 unsafe impl Sync for RecordQueue {}
 
-/// A record, or that a partition cannot be read.
+/// A record, or an error of a partition.
 pub enum Fetched {
     /// A record.
     Record(Record),
-    /// What is wrong with this partition, or with all.
+    /// The error of this partition; a negative partition means all.
     Trouble(Partition, Code),
 }
 
 impl RecordQueue {
-    /// A queue of this consumer; it must not outlive it.
+    /// Creates a queue of this consumer, which it must not outlive.
     pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> RecordQueue {
         let filled = Box::new(Notify::new());
-        // SAFETY: the client lives; the signal is told of only until the queue
-        // is dropped, which owns it.
+        // SAFETY: the client lives; the signal is sent only until the queue is dropped, which owns
+        // its target.
         let queue = unsafe {
             let queue = rd::rd_kafka_queue_new(consumer.client().native_ptr());
             rd::rd_kafka_queue_cb_event_enable(queue, Some(signal), (&raw const *filled) as *mut c_void);
@@ -85,17 +84,17 @@ impl RecordQueue {
         RecordQueue { queue, filled }
     }
 
-    /// Returns soon after the queue got its first record.
+    /// Waits until the queue gets its first record.
     pub async fn filled(&self) {
         self.filled.notified().await;
     }
 
-    /// Makes whoever waits for records look again.
+    /// Wakes the task that waits for records.
     pub fn wake(&self) {
         self.filled.notify_one();
     }
 
-    /// Sends the records of an assigned partition here from now on.
+    /// Forwards the records of an assigned partition to this queue from now on.
     pub fn take_over<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) {
         // SAFETY: the client and the name live during the calls.
         unsafe {
@@ -108,7 +107,7 @@ impl RecordQueue {
         }
     }
 
-    /// Up to so many records that are there already.
+    /// Returns up to `most` records that were fetched already. Does not wait.
     pub fn read(&self, most: usize) -> Vec<Fetched> {
         let mut messages: Vec<*mut rd::rd_kafka_message_t> = Vec::with_capacity(most);
         // SAFETY: there is room for `most` pointers; those filled in are ours.
@@ -123,7 +122,7 @@ impl RecordQueue {
 
 impl Drop for RecordQueue {
     fn drop(&mut self) {
-        // SAFETY: the queue is ours; behind the first call nobody signals.
+        // SAFETY: the queue is ours; after the first call no signal is sent.
         unsafe {
             rd::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
             rd::rd_kafka_queue_destroy(self.queue);
@@ -136,8 +135,8 @@ unsafe extern "C" fn signal(_client: *mut rd::rd_kafka_t, filled: *mut c_void) {
     unsafe { (*filled.cast::<Notify>()).notify_one() };
 }
 
-/// The headers of a message, in order. The crate's own list panics at a name that is
-/// not UTF-8.
+/// Reads the headers of a message, in order. The crate's own list panics at a name that is not
+/// UTF-8.
 pub fn headers_of(message: &BorrowedMessage<'_>) -> Vec<Header> {
     let mut all = Vec::new();
     // SAFETY: the message lives during the call, and with it its headers and their bytes.
@@ -158,7 +157,7 @@ pub fn headers_of(message: &BorrowedMessage<'_>) -> Vec<Header> {
     all
 }
 
-/// Where a record stood before it was published again; none for every other.
+/// Reads the position of a record before it was published again; none if it was not.
 ///
 /// # Safety
 /// The message lives.

@@ -1,10 +1,9 @@
-//! What the crate's clients lack, straight on librdkafka: a commit that does
-//! not wait out a poll, whole batches of records, group metadata whose member
-//! and generation can be looked at, and a queue of records apart from the
-//! queue of events.
+//! Calls of librdkafka that the crate `rdkafka` lacks: a commit that does not wait for a poll,
+//! batches of records, group metadata with member and generation, and a queue of records apart from
+//! the queue of events.
 //!
-//! With `rights`, the one place of this adapter with unsafe code. Nothing is
-//! decided here.
+//! Besides `admin/rights.rs` this is the only place of the crate with unsafe code. It decides
+//! nothing.
 #![allow(unsafe_code)]
 
 mod consumer;
@@ -21,24 +20,24 @@ pub use consumer::{Fetched, GroupMetadata, RecordQueue, headers_of};
 pub use producer::{BY_KEY, HeaderRecord, RawProducer, Records, Value};
 pub use publish::{Published, publish};
 
-/// Why librdkafka refused, and what may be done about it.
+/// An error of librdkafka, and what may be done about it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub struct ProducerError {
-    /// What happened.
+    /// The error code.
     pub code: Code,
-    /// In words.
+    /// The message.
     pub text: String,
     /// The same call may succeed.
     pub retriable: bool,
-    /// The transaction has to be aborted.
+    /// The transaction must be aborted.
     pub must_abort: bool,
-    /// The producer is of no use any more.
+    /// The producer cannot be used any more.
     pub fatal: bool,
 }
 
 impl ProducerError {
-    /// Whether the member is no longer of the group's current generation.
+    /// Returns whether the member is not in the current generation of the group.
     pub fn is_stale_member(&self) -> bool {
         use Code::*;
         matches!(
@@ -60,10 +59,10 @@ impl ProducerError {
     }
 }
 
-/// Takes an error object, if there is one.
+/// Converts an error object, and destroys it.
 ///
 /// # Safety
-/// `error` is null or an error object that nobody else destroys.
+/// `error` is null, or an error object that nothing else destroys.
 unsafe fn taken(error: *mut rd::rd_kafka_error_t) -> Result<(), ProducerError> {
     if error.is_null() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The producer: whole batches in, one commit that returns when it is done.
+//! The producer: takes whole batches, and commits in one call that returns when it is done.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -15,19 +15,19 @@ use super::{GroupMetadata, ProducerError, c_string, millis, taken};
 use crate::client::log::write_line;
 use crate::limits::{CALL_MS, PARTITION_RECORDS, STANDSTILL_MS};
 
-/// A producer whose delivery reports say no more than that something was not
-/// delivered: that fails the transaction, or the flush. That there are any wakes
-/// up whoever waits for the last of them, and leaves it to him to free the records.
+/// A producer whose delivery reports only show that a record was not delivered, which fails the
+/// transaction or the flush. Because a report callback is set, a flush is woken by the last report,
+/// and its thread frees the records.
 pub struct RawProducer {
     client: *mut rd::rd_kafka_t,
-    /// Why a record was not delivered, as its report said.
+    /// Why a record was not delivered, from its delivery report.
     failed: Box<Failed>,
     topics: Mutex<Vec<Topic>>,
 }
 
 type Failed = Mutex<Option<Code>>;
 
-/// A topic that was met, and how many partitions it had.
+/// A topic that was looked up, with its partition count.
 struct Topic {
     name: String,
     handle: *mut rd::rd_kafka_topic_t,
@@ -39,8 +39,8 @@ unsafe impl Send for RawProducer {}
 // SAFETY: and from several at once.
 unsafe impl Sync for RawProducer {}
 
-/// Records of one topic on their way to the producer: keys and values lie in
-/// one buffer, so that a record costs no allocation.
+/// Records of one topic for the producer. Keys and values share one buffer, so that a record costs
+/// no allocation.
 #[derive(Default)]
 pub struct Records {
     bytes: Vec<u8>,
@@ -51,7 +51,7 @@ pub struct Records {
 // SAFETY: the messages are only filled and read inside of one call.
 unsafe impl Send for Records {}
 
-/// Where a record's key and value lie.
+/// Where key and value of a record are in the buffer.
 struct Entry {
     partition: i32,
     start: usize,
@@ -61,11 +61,11 @@ struct Entry {
     tombstone: bool,
 }
 
-/// The partition is for the partitioner to choose.
+/// No partition: the partitioner chooses one by key.
 pub const BY_KEY: i32 = -1;
 
 impl Records {
-    /// Adds a record: the writer appends its value, or says that there is none.
+    /// Adds a record. `value` appends the value, or returns that there is none.
     pub fn push(&mut self, partition: i32, key: &[u8], value: impl FnOnce(&mut Vec<u8>) -> Value) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
@@ -74,12 +74,12 @@ impl Records {
         self.entries.push(Entry { partition, start, value: middle, end: self.bytes.len(), tombstone });
     }
 
-    /// How many there are.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Forgets them, and keeps the room.
+    /// Removes all records, and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
@@ -90,8 +90,8 @@ impl Records {
         self.messages.clear();
         let base = self.bytes.as_mut_ptr();
         self.messages.extend(self.entries.iter().map(|entry| {
-            // SAFETY: both ranges lie inside of the buffer, which is not
-            // changed while the messages are in use.
+            // SAFETY: both ranges are inside the buffer, which is not changed while the messages
+            // are in use.
             let (key, payload) = unsafe { (base.add(entry.start), base.add(entry.value)) };
             rd::rd_kafka_message_t {
                 err: Code::RD_KAFKA_RESP_ERR_NO_ERROR,
@@ -108,16 +108,16 @@ impl Records {
     }
 }
 
-/// What a record's value is.
+/// Whether a record has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// What was appended.
+    /// The bytes that were appended.
     Written,
-    /// None.
+    /// No value.
     Tombstone,
 }
 
-/// A record with headers, for the rare ones.
+/// A record with headers.
 pub struct HeaderRecord<'a> {
     /// The topic.
     pub topic: &'a str,
@@ -125,20 +125,20 @@ pub struct HeaderRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// The value, if any.
     pub value: Option<&'a [u8]>,
-    /// Names and values.
+    /// Header names and values.
     pub headers: &'a [(&'a str, String)],
 }
 
-/// How often a full queue is looked at again.
+/// How long a poll waits before a full queue is tried again.
 const ROOM_POLL: Duration = Duration::from_millis(2);
-/// As [`ROOM_POLL`], of one that is merely full enough.
+/// How long a poll waits before a queue with too many records is measured again.
 const STEP_POLL: Duration = Duration::from_millis(1);
 
 impl RawProducer {
-    /// A producer of this configuration.
+    /// Creates a producer with this configuration.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// The configuration is invalid.
     pub fn new(config: &ClientConfig) -> Result<RawProducer, ProducerError> {
         let refused = |text: String| ProducerError {
             code: Code::RD_KAFKA_RESP_ERR__INVALID_ARG,
@@ -150,8 +150,8 @@ impl RawProducer {
         let native = config.create_native_config().map_err(|error| refused(error.to_string()))?;
         let failed = Box::new(Failed::default());
         let mut words = [0 as c_char; 512];
-        // SAFETY: the configuration is given away when a client came of it,
-        // and destroyed by its owner otherwise; the buffer outlives the call.
+        // SAFETY: the client owns the configuration if it was created, and its owner destroys it
+        // otherwise; the buffer outlives the call.
         let client = unsafe {
             rd::rd_kafka_conf_set_log_cb(native.ptr(), Some(log_line));
             rd::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(delivered));
@@ -164,7 +164,7 @@ impl RawProducer {
             )
         };
         if client.is_null() {
-            // SAFETY: the library ended its words with a zero byte.
+            // SAFETY: librdkafka ends its message with a zero byte.
             let words = unsafe { CStr::from_ptr(words.as_ptr()) };
             return Err(refused(words.to_string_lossy().into_owned()));
         }
@@ -172,11 +172,10 @@ impl RawProducer {
         Ok(RawProducer { client, failed, topics: Mutex::default() })
     }
 
-    /// Announces the transactional id, and ends what an earlier producer of
-    /// that id left open.
+    /// Registers the transactional id, and ends what an earlier producer of that id left open.
     ///
     /// # Errors
-    /// The cluster is away, or does not allow it.
+    /// The cluster does not answer, or does not allow it.
     pub fn init_transactions(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_init_transactions(self.client, millis(wait))) }
@@ -185,7 +184,7 @@ impl RawProducer {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// One is open, or the producer is of no use.
+    /// A transaction is open, or the producer cannot be used any more.
     pub fn begin(&self) -> Result<(), ProducerError> {
         self.take_failed();
         // SAFETY: the client lives.
@@ -195,7 +194,7 @@ impl RawProducer {
     /// Sends offsets as part of the transaction.
     ///
     /// # Errors
-    /// As the refusal says.
+    /// The flags of the error say what may be done.
     pub fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
@@ -213,28 +212,28 @@ impl RawProducer {
         }
     }
 
-    /// Commits.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// As the refusal says; a retriable one may have committed.
+    /// The flags of the error say what may be done. After a retriable one it may be committed.
     pub fn commit(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_commit_transaction(self.client, millis(wait))) }
     }
 
-    /// Aborts.
+    /// Aborts the transaction.
     ///
     /// # Errors
-    /// As the refusal says.
+    /// The flags of the error say what may be done.
     pub fn abort(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         unsafe { taken(rd::rd_kafka_abort_transaction(self.client, millis(wait))) }
     }
 
-    /// Waits until everything was delivered.
+    /// Waits until all records are delivered.
     ///
     /// # Errors
-    /// Something was not, within this time.
+    /// A record was not delivered within this time.
     pub fn flush(&self, wait: Duration) -> Result<(), ProducerError> {
         // SAFETY: the client lives.
         let code = unsafe { rd::rd_kafka_flush(self.client, millis(wait)) };
@@ -251,10 +250,10 @@ impl RawProducer {
         lock(&self.failed).take()
     }
 
-    /// Hands over all records of one topic, waiting for room in the queue.
+    /// Queues all records of one topic, and waits while the queue is full.
     ///
     /// # Errors
-    /// One of them cannot be sent at all.
+    /// A record cannot be sent.
     pub fn send(&self, topic: &str, records: &mut Records) -> Result<(), ProducerError> {
         let (handle, partitions) = self.topic(topic)?;
         records.lay_out(handle);
@@ -286,10 +285,10 @@ impl RawProducer {
         Ok(())
     }
 
-    /// Hands over one record with headers, waiting for room in the queue.
+    /// Queues one record with headers, and waits while the queue is full.
     ///
     /// # Errors
-    /// It cannot be sent at all.
+    /// The record cannot be sent.
     pub fn send_letter(&self, letter: &HeaderRecord<'_>) -> Result<(), ProducerError> {
         let topic = c_string(letter.topic);
         let names: Vec<CString> = letter.headers.iter().map(|(name, _)| c_string(name)).collect();
@@ -328,8 +327,8 @@ impl RawProducer {
         }
     }
 
-    /// Waits while more than so many records are on their way, as long as they
-    /// get fewer: so they lie in our memory, and not twice in the library's.
+    /// Waits while more than `most` records are queued, as long as their number falls. So records
+    /// wait in the caller's memory, and are not copied into librdkafka's all at once.
     fn keep_step(&self, most: usize) {
         let (mut least, mut since) = (usize::MAX, Instant::now());
         loop {
@@ -374,13 +373,13 @@ impl RawProducer {
         }
     }
 
-    /// Learns the partitions of a topic before anything is sent there: a
-    /// record for a partition not known yet would enter the transaction as one
-    /// of no partition, and hang.
+    /// Looks up the partitions of a topic before anything is sent there. A record for a partition
+    /// that librdkafka does not know would enter the transaction without a partition, and never be
+    /// sent.
     fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, ProducerError> {
         let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
         let wait = c_int::try_from(CALL_MS).unwrap_or(c_int::MAX);
-        // SAFETY: client and handle live; what is handed over is destroyed once.
+        // SAFETY: client and handle live; the metadata is destroyed once.
         let code = unsafe { rd::rd_kafka_metadata(self.client, 0, handle, &mut metadata, wait) };
         if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(ProducerError::of_code(code, name));
@@ -401,8 +400,8 @@ impl RawProducer {
 
 impl Drop for RawProducer {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the handles or the client. What is queued is
-        // thrown away first, or destroying would wait for it.
+        // SAFETY: nothing else uses the handles or the client. Queued records are purged first,
+        // because destroying would wait for them.
         unsafe {
             rd::rd_kafka_purge(
                 self.client,
@@ -421,8 +420,8 @@ unsafe extern "C" fn delivered(
     message: *const rd::rd_kafka_message_t,
     failed: *mut c_void,
 ) {
-    // SAFETY: the message lives during the call, and what the producer gave us as
-    // long as it does, whose client makes no call after it was destroyed.
+    // SAFETY: the message lives during the call. The target lives as long as the producer, whose
+    // client makes no call after it was destroyed.
     let (code, failed) = unsafe { ((*message).err, &*failed.cast::<Failed>()) };
     if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
         *lock(failed) = Some(code);

@@ -1,5 +1,5 @@
-//! Publishes a record with headers whose names are any bytes: the crate takes UTF-8
-//! alone, and topics hold others.
+//! Publishes a record with headers whose names are any bytes, because the crate `rdkafka` only
+//! takes names in UTF-8.
 
 use std::ffi::{CString, c_void};
 use std::ptr;
@@ -22,14 +22,14 @@ pub struct Published<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value; none is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, in order. A name ends at a zero byte, as it does where it is read.
+    /// Its headers, in order. A name ends at its first zero byte.
     pub headers: Vec<(&'a [u8], Option<&'a [u8]>)>,
 }
 
-/// Hands a record over to a producer, which copies it. False: its queue is full.
+/// Queues a copy of a record. False: the queue is full.
 ///
 /// # Errors
-/// It cannot be sent at all.
+/// The record cannot be sent.
 pub fn publish<C: ClientContext>(client: &Client<C>, record: &Published<'_>) -> Result<bool, ProducerError> {
     use rd::rd_kafka_vtype_t as Kind;
     type Value = rd::rd_kafka_vu_s__bindgen_ty_1;
