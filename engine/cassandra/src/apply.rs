@@ -29,12 +29,12 @@ use super::write::{Change, Cuts, cut_all, shelves, writes};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Applied {
     pub(super) updated_at: WallTime,
-    /// Set if the cache could not be informed: the time from which every view sees the batch.
+    /// If the cache could not be informed: from when on every view sees the batch.
     pub(super) effective_by: Option<WallTime>,
 }
 
-/// Applies a batch of changes, sorted by product. When it returns, the batch is visible to every
-/// reader, or from `effective_by` on.
+/// Applies a batch of changes, sorted by product. When it returns, every view opened afterwards
+/// sees the batch, or every view opened from `effective_by` on.
 pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied, Error> {
     let mut batch = BatchWrite::plan(shared, changes).await?;
     let mut state = State::Planned;
@@ -99,7 +99,7 @@ enum Fault {
     /// A drop may miss the watches and record that all watches were notified, so the watches must
     /// look newer than that drop.
     Uncovered,
-    /// It may have an earlier timestamp than a view that was opened before it was written.
+    /// A view opened meanwhile may lack it, although its wall time is after the timestamp.
     Slow,
     /// Its index rows are in the wrong buckets or missing.
     PolicyChanged,
@@ -119,6 +119,7 @@ impl Fault {
 struct BatchWrite<'a> {
     shared: &'a Shared,
     changes: &'a [Change],
+    /// Whether any change is a put. Only the rows of puts can look newer.
     puts: bool,
     policies: Policies,
     cuts: Vec<Cuts>,

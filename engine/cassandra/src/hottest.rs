@@ -18,6 +18,7 @@ pub(super) struct HotProduct {
 #[derive(Debug)]
 pub(super) struct Hottest {
     most: usize,
+    /// Reads and error of each product.
     counted: std::collections::HashMap<ProductId, (u64, u64)>,
     /// The same products, ordered by count.
     least: std::collections::BTreeSet<(u64, ProductId)>,

@@ -12,10 +12,9 @@
 //! write times of the rows they copy, so the order in which writes, deletes and repairs arrive
 //! does not matter.
 //!
-//! Invariant: every view that is opened after a write was acknowledged sees that write. A write
-//! finishes within `IN_TIME_MS` or is repeated with a later timestamp, it is acknowledged a
-//! margin after its timestamp, and a view's wall time is a margin before its clock. Kept by
-//! `stamps` and `apply`.
+//! Invariant: every view opened after a write was acknowledged sees that write. A write finishes
+//! within `IN_TIME_MS`, or is repeated with a later timestamp. It is acknowledged a margin after
+//! its timestamp. A view's wall time is a margin before its clock. Kept by `stamps` and `apply`.
 
 mod apply;
 mod decimal;

@@ -37,13 +37,13 @@ pub const LARGE_PRODUCTS: usize = 100_000;
 pub const IN_TIME_MS: i64 = 200;
 /// How much the clocks of engines and nodes may differ, in milliseconds.
 pub const CLOCKS_MS: i64 = 100;
-/// How far a view's wall time is before its clock, in milliseconds: both of the above may add up.
+/// How far a view's wall time is before its clock, in milliseconds.
 pub const WRITE_MARGIN_MS: i64 = IN_TIME_MS + CLOCKS_MS;
 /// Attempts of one write. It is repeated if it was too slow, if the cache could not be informed,
 /// or if the policy changed.
 pub const REWRITES: u32 = 10;
-/// Milliseconds added to the future `updated_at` of rows that a cache may hide, beyond what is
-/// needed.
+/// How much further than needed the `updated_at` of rows that a cache may hide is moved into the
+/// future, in milliseconds.
 pub const AHEAD_SLACK_MS: u64 = 1_000;
 /// Estimated bytes of one batch. Cassandra warns above 5 KiB by default and refuses above 50 KiB.
 pub const BATCH_BYTES: usize = 24 << 10;
@@ -71,7 +71,7 @@ pub const PRICES_WAITING: usize = 1_000_000;
 pub const PRICES_AT_ONCE: usize = 64;
 /// Pause after a failed write of prices, in milliseconds.
 pub const PRICES_PAUSE_MS: u64 = 1_000;
-/// Pause after Cassandra denied the right to write prices, in milliseconds.
+/// Pause after an error of writing prices that an operator has to correct, in milliseconds.
 pub const PRICES_REFUSED_MS: u64 = 30_000;
 /// Products whose reads are counted.
 pub const HOT_PRODUCTS: usize = 256;

@@ -126,7 +126,7 @@ impl Part {
         })
     }
 
-    /// Adds the next page's rows; whether there may be more.
+    /// Appends the rows of the next page. Returns whether there may be more.
     pub(super) async fn next(&mut self, page: &mut WatchPage) -> Result<bool, Error> {
         let Some(state) = self.state.take() else { return Ok(false) };
         let requests = &self.shared.requests;

@@ -146,8 +146,9 @@ impl CassandraPolicies {
     /// active one. Notifications are correct at every moment of the move.
     ///
     /// # Errors
-    /// Cassandra is unreachable, or the policy does not answer. The policy that was active stays
-    /// active, and the move can be repeated. With `external_writers` there is no index to move.
+    /// Cassandra is unreachable, the policy does not answer, or another move began meanwhile. The
+    /// active policy stays active, and the move can be repeated. With `external_writers` there is
+    /// no index to move.
     pub async fn migrate(
         &self,
         policy: Arc<dyn Bucketing>,

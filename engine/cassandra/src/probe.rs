@@ -1,5 +1,5 @@
-//! Checks for `pricedrop doctor`: may our user read and write the tables, and are the nodes'
-//! clocks right? Changes nothing.
+//! Checks for `pricedrop doctor`: may pricedrop's user read and write the tables, and are the
+//! nodes' clocks right? Changes nothing.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ use super::tables::Table;
 pub struct NodeClock {
     /// The address it listens on.
     pub address: String,
-    /// How far its clock is ahead of ours, in milliseconds, or why that is unknown.
+    /// How far its clock is ahead of this machine's, in milliseconds, or why that is unknown.
     pub ahead_ms: Result<i64, String>,
 }
 
@@ -54,7 +54,7 @@ pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
 }
 
 impl Cassandra {
-    /// Returns the tables that our user may not read, each with the reason.
+    /// Returns the tables that pricedrop's user may not read, each with the reason.
     ///
     /// # Errors
     /// Cassandra is unreachable.
@@ -118,7 +118,7 @@ fn key(table: Table) -> &'static str {
     }
 }
 
-/// Returns whether our user may not run this statement. Other errors of the database are ignored.
+/// Returns whether the user may not run this statement. Other errors of the database are ignored.
 async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
     match session.query_unpaged(cql, ()).await {
         Ok(_) => Ok(false),
@@ -130,7 +130,7 @@ async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
     }
 }
 
-/// Returns how far the clock of each node is ahead of ours. Each node is asked directly.
+/// Returns how far the clock of each node is ahead of this machine's. Each node is asked directly.
 ///
 /// # Errors
 /// Cassandra is unreachable.

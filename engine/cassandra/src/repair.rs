@@ -98,8 +98,8 @@ impl Repair<'_> {
                 batches.push(vec![(&index.insert_live, self.live_row(start, bucket))]);
             }
             let watch: Watch = watch(self.product, &row)?;
-            // Rows without any column of ours have no write time. An external writer wrote them,
-            // and its timestamps are later than this one.
+            // Rows whose mode is null, which other programs wrote, have no write time here. Their
+            // copies get the smallest one, so that every later write wins.
             let write_time = row.write_time.max(WriteTime(1));
             writes.push((&index.insert, bucket_row(&self.slot.index, bucket, &watch, write_time)));
             bytes += 96 + self.product.as_str().len() + row.user.len();

@@ -18,7 +18,8 @@ use super::error::misfit;
 use super::requests::Requests;
 use super::tables::Table;
 
-/// The write time of a row without any regular column: CQL cannot return one.
+/// The write time of a row whose `mode` is null (or `updated_at`, if the table has no `mode`):
+/// CQL returns none for it.
 pub(super) const NO_WRITE_TIME: WriteTime = WriteTime(0);
 
 /// A row as it is stored. Columns that the table lacks are `None`.

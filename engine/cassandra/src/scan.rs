@@ -23,6 +23,7 @@ pub(super) struct Wanted {
     from: Price,
     below: Floor,
     hysteresis: Hysteresis,
+    /// The name of a policy and the first bucket to read.
     buckets: Option<(String, BucketId)>,
 }
 

@@ -21,7 +21,7 @@ pub enum Weight {
     Missing,
     /// It has another shape. It is refused and not altered.
     OtherShape,
-    /// Our user may not read it.
+    /// Pricedrop's user may not read it.
     Unreadable,
     /// It works, but something is not possible without it.
     Advice,
@@ -91,8 +91,8 @@ impl Existing {
 /// Creates the keyspace and the tables that are missing. Returns the names of what was created.
 ///
 /// # Errors
-/// A table of the same name has another shape (then nothing is created), or Cassandra is
-/// unreachable or refuses a statement.
+/// A table of the same name has another shape (if it existed before, nothing is created), or
+/// Cassandra is unreachable or refuses a statement.
 pub async fn apply(options: &Options) -> Result<Vec<String>, Error> {
     let session = options.session().await?;
     let before = Existing::read(&session, &options.keyspace).await?;

@@ -4,7 +4,7 @@
 //! ```text
 //! shelf  = hash of the body (8 bytes), body
 //! body   = format, flags, [last_changed], rows, group*
-//! group  = units, scale, rows, bytes, row*        one threshold; `bytes` allows to skip it
+//! group  = units, scale, rows, bytes, row*        one threshold; `bytes` allows skipping it
 //! row    = user bytes, user, kind, [currency], [updated_at], write_time
 //! ```
 //! Numbers are LEB128; signed ones are zigzag-encoded first. A write time is stored as its

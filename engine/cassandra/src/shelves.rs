@@ -25,7 +25,7 @@ pub(super) enum Stock {
     Shelf(Shelf),
     /// They are too many for a cache entry: read a range from Cassandra.
     TooLarge,
-    /// The cache has no usable entry and takes none: read a range from Cassandra.
+    /// The cache has no usable entry and accepts none now: read a range from Cassandra.
     Straight,
 }
 

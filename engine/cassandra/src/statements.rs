@@ -21,9 +21,9 @@ pub(super) struct Prepared {
 
 /// Reads of a range of rows of one partition, in order.
 pub(super) struct Ranges {
-    /// From a threshold on: without an upper bound, and below another threshold.
+    /// From a threshold on: `[0]` without an upper bound, `[1]` below another threshold.
     pub(super) from: [Prepared; 2],
-    /// After a threshold and user: without an upper bound, and below another threshold.
+    /// After a threshold and user: `[0]` without an upper bound, `[1]` below another threshold.
     pub(super) after: [Prepared; 2],
 }
 

@@ -34,8 +34,10 @@ pub(super) struct View {
     policies: Policies,
     /// When the policy row was read.
     asked: Instant,
+    /// Where the rows of products come from; their cached rows up to `VIEW_BYTES`.
     stock: HashMap<ProductId, Stock>,
     stock_bytes: usize,
+    /// Live lists of large products, as this view first read them.
     live: HashMap<ProductId, Arc<Live>>,
     /// First pages that were read ahead, by product.
     ahead: HashMap<ProductId, Ahead>,
@@ -108,7 +110,7 @@ impl View {
         Ok(Some(live).filter(|live| live.verified))
     }
 
-    /// Returns where the product's rows come from. Asks the cache once per view.
+    /// Returns where the product's rows come from. Asks the cache unless the view knows.
     async fn stock(&mut self, product: &ProductId) -> Result<Stock, Error> {
         if let Some(stock) = self.stock.get(product) {
             return Ok(stock.clone());
@@ -172,7 +174,7 @@ impl View {
     }
 
     /// Returns whether the index that rows were just read from still existed. An index is kept
-    /// for `drop_after_ms` after its replacement, which is longer than `POLICY_FRESH_MS`.
+    /// for `drop_after_ms` after its replacement, which must be longer than `POLICY_FRESH_MS`.
     async fn index_still_serves(&mut self, policy: &str) -> Result<bool, Error> {
         if self.asked.elapsed() < Duration::from_millis(POLICY_FRESH_MS) {
             return Ok(true);

@@ -210,6 +210,7 @@ struct Touched {
     crossing: bool,
     modeless: bool,
     put: bool,
+    /// The bucket of a change is unknown, so the index is no longer complete.
     lost: bool,
 }
 

@@ -6,7 +6,7 @@
 //! [`Table::Unarchived`]. The copy is deleted once the archive has stored it.
 //!
 //! Invariant: no record of an archived topic is deleted before [`ArchiveSource::archived`] got an
-//! offset after it. An unreachable bucket costs disk space, never records.
+//! offset after it. An unreachable object store costs disk space, never records.
 
 use std::sync::Arc;
 use std::time::Duration;

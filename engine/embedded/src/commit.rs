@@ -123,6 +123,7 @@ struct StateRow {
     /// `None` deletes the row, because nothing is remembered.
     value: Option<Vec<u8>>,
     pending: u8,
+    /// Whether its row in `Unfinished` may exist.
     was_pending: bool,
 }
 

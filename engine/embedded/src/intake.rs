@@ -48,6 +48,7 @@ struct Waiting {
 /// A post that waits for its outcomes.
 struct Post {
     answers: Vec<Posted>,
+    /// Records without an outcome.
     missing: usize,
     reply: oneshot::Sender<Vec<Posted>>,
 }

@@ -1,5 +1,5 @@
 //! Encodes the keys of rows. A name is followed by two zero bytes, and a zero byte within it is
-//! written as 0 255. So keys sort by the bytes of their names, and no name is a prefix of
+//! written as 0 255. So keys sort by the bytes of their names, and no encoded name is a prefix of
 //! another.
 
 use pricedrop_model::{BucketId, Cause, Currency, Partition, Price, ProductId, StateKey, UserId};
@@ -165,8 +165,8 @@ pub(super) fn split_number(key: &[u8]) -> Result<i64, Broken> {
     Ok(i64::from_be_bytes(*bytes))
 }
 
-/// Returns the first key after all that start with `prefix`, or `None` if every key from there on
-/// starts with it.
+/// Returns the first key after all that start with `prefix`, or `None` if no key can come after
+/// them.
 pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte != 255)?;
     let mut end = prefix[..=last].to_vec();

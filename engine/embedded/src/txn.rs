@@ -35,6 +35,7 @@ pub(super) struct Txn<'a> {
     pub(super) counters: &'a mut Counters,
     stamp: Option<Stamp>,
     changes: Vec<Change>,
+    /// The readable changes by table and key; `None` means deleted.
     latest: Vec<BTreeMap<Slice, Option<Slice>>>,
 }
 
@@ -42,6 +43,7 @@ struct Change {
     table: Table,
     key: Slice,
     value: Option<Slice>,
+    /// Whether reads of this group see it.
     readable: bool,
 }
 

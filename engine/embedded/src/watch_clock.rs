@@ -27,7 +27,9 @@ pub(super) struct WatchClock {
 struct State {
     last_view: i64,
     last_update: i64,
+    /// In microseconds; the other two are in milliseconds.
     last_write: i64,
+    /// A group was stamped and is not committed yet.
     stamped: bool,
     views_waiting: usize,
 }
