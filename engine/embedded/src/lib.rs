@@ -191,7 +191,7 @@ impl Embedded {
         EmbeddedArchiveSource::new(self.0.clone(), topic)
     }
 
-    /// Returns the outbox for commands that show notifications.
+    /// Returns the outbox for the API, which shows notifications.
     pub fn outbox(&self) -> EmbeddedOutbox {
         EmbeddedOutbox::new(self.0.clone())
     }

@@ -204,7 +204,7 @@ pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool
     Ok(pruned == PRUNE_BLOCKS)
 }
 
-/// The outbox for commands that show notifications.
+/// The outbox for the API, which shows notifications.
 pub struct EmbeddedOutbox(Arc<Inner>);
 
 impl EmbeddedOutbox {
