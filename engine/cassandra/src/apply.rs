@@ -1,7 +1,7 @@
 //! Applies one batch of changes, so that every view opened afterwards sees it.
 //!
-//! A batch that was written too slowly, that a cache may hide, or that was cut by
-//! a policy that has changed meanwhile is written again with a later timestamp.
+//! A batch is repeated with a later timestamp if it was written too slowly, if the cache may hide
+//! it, or if the policy that assigned its buckets has changed meanwhile.
 //!
 //! | State     | What is done                                               | Next      |
 //! |-----------|------------------------------------------------------------|-----------|
@@ -9,10 +9,10 @@
 //! | `Marked`  | writes the batch                                           | `Written` |
 //! | `Written` | drops the cache entries and reads the policies again       | `Checked` |
 //! | `Checked` | without a fault: nothing                                   | `Done`    |
-//! | `Checked` | with a fault: mends it, at most [`REWRITES`] times         | `Planned` |
+//! | `Checked` | with a fault: plans again, up to [`REWRITES`] attempts     | `Planned` |
 //!
-//! Only `Marked`, `Written` and the mending of a fault can fail; the cache entries
-//! are dropped before a failed write is reported.
+//! Writing, checking and planning again can fail. The cache entries are dropped before a failed
+//! write is reported.
 
 use std::time::{Duration, Instant};
 
@@ -25,16 +25,16 @@ use super::limits::{AHEAD_SLACK_MS, BATCHES, IN_TIME_MS, REWRITES, WRITE_MARGIN_
 use super::shared::Shared;
 use super::write::{Change, Cuts, cut_all, shelves, writes};
 
-/// What was written.
+/// When a batch was written, and from when on views see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Applied {
     pub(super) updated_at: WallTime,
-    /// The cache could not be told: views from then on see it.
+    /// If the cache could not be informed: from when on every view sees the batch.
     pub(super) effective_by: Option<WallTime>,
 }
 
-/// Applies a batch of changes, sorted by product; it is visible to all when
-/// this answers.
+/// Applies a batch of changes, sorted by product. When it returns, every view opened afterwards
+/// sees the batch, or every view opened from `effective_by` on.
 pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied, Error> {
     let mut batch = BatchWrite::plan(shared, changes).await?;
     let mut state = State::Planned;
@@ -63,43 +63,43 @@ enum State {
 /// The cache entries of the batch are marked.
 struct Marked {
     entries: Vec<Shelf>,
-    /// How long after the write readers may find an old entry, milliseconds;
-    /// none: the cache was told.
+    /// For how many milliseconds after the write readers may find an outdated entry. `None` means
+    /// that the cache was informed.
     stale_ms: Option<u64>,
 }
 
-/// The batch was written, or failed to be.
+/// The batch was written, or the write failed.
 struct Written {
     marked: Marked,
     outcome: Result<(), Error>,
     began: Instant,
     in_time: bool,
-    /// When, by its timestamp.
+    /// The timestamp of the write, in milliseconds.
     updated_at: WallTime,
-    /// How new its rows look: that much later than `updated_at`, for caches that
-    /// could not be told.
+    /// The `updated_at` of its rows: later than `updated_at` if the cache could not be informed.
     rows_at: WallTime,
 }
 
-/// What is known once the cache entries are dropped.
+/// What is known after the cache entries were dropped.
 struct Checked {
     policies: Policies,
     in_time: bool,
     /// As in [`Marked`].
     stale_ms: Option<u64>,
-    /// For how long after the write began a drop may miss the watches, milliseconds.
+    /// For how many milliseconds after the write began a drop may miss the watches.
     missed_ms: u64,
     updated_at: WallTime,
     rows_at: WallTime,
 }
 
-/// Why a batch has to be written again; of several, the first of these is reported.
+/// Why a batch has to be written again. If there are several faults, the first in this order is
+/// reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// A drop may miss the watches and remember that it told everybody: they must
-    /// look newer than that.
+    /// A drop may miss the watches and record that all watches were notified, so the watches must
+    /// look newer than that drop.
     Uncovered,
-    /// It may be younger than a view that has been opened meanwhile.
+    /// A view opened meanwhile may lack it, although its wall time is after the timestamp.
     Slow,
     /// Its index rows are in the wrong buckets or missing.
     PolicyChanged,
@@ -115,17 +115,18 @@ impl Fault {
     }
 }
 
-/// A batch and what its attempts have taught so far.
+/// A batch, and what its attempts have shown so far.
 struct BatchWrite<'a> {
     shared: &'a Shared,
     changes: &'a [Change],
+    /// Whether any change is a put. Only the rows of puts can look newer.
     puts: bool,
     policies: Policies,
     cuts: Vec<Cuts>,
-    /// How much newer than their timestamp the rows are written, milliseconds.
+    /// How far in the future the rows' `updated_at` is, in milliseconds.
     ahead_ms: u64,
-    /// As in [`Marked`], of the entries under policies that have changed since:
-    /// no later attempt tells the cache of them.
+    /// As in [`Marked`], for entries under policies that have changed since. No later attempt
+    /// informs the cache of them.
     stale_ms: Option<u64>,
     failed_attempts: u32,
 }
@@ -158,14 +159,14 @@ impl<'a> BatchWrite<'a> {
 
     async fn write(&self, marked: Marked) -> Result<State, Error> {
         let shared = self.shared;
-        // After a failed attempt it is written alone, so that other batches do not slow it down.
+        // A repeated batch is written alone, so that other batches do not slow it down.
         let permits = if self.failed_attempts == 0 { 1 } else { BATCHES as u32 };
         let permit = shared.batches.acquire_many(permits).await;
         let (began, stamp) = (Instant::now(), shared.stamps.next());
         let rows = stamp.with_rows_ahead(self.ahead_ms);
         let writes = writes(shared, self.changes, &self.cuts, rows)?;
         let outcome = if self.cuts.is_empty() {
-            // Rows that no index mirrors are independent of each other.
+            // Rows without an index are independent of each other, so no logged batch is needed.
             shared.requests.write_each(&writes).await
         } else {
             shared.requests.write(&writes).await
@@ -207,7 +208,7 @@ impl<'a> BatchWrite<'a> {
         !checked.policies.kept().eq(self.policies.kept())
     }
 
-    /// Learns from every fault of this attempt, not only from the reported one.
+    /// Corrects every fault of this attempt, not only the reported one.
     async fn plan_again(&mut self, reported: Fault, checked: Checked) -> Result<State, Error> {
         self.shared.requests.metrics.watch_write_retries.inc();
         self.failed_attempts += 1;

@@ -1,21 +1,21 @@
-//! Prices as the `decimal` of a table, exactly.
+//! Converts prices to and from the CQL type `decimal`, exactly.
 
 use pricedrop_model::Price;
 use scylla::value::{CqlDecimal, CqlDecimalBorrowed};
 
-/// The decimal of a price, normalised as prices are.
+/// Returns the decimal of a price, with the price's normalised scale.
 pub(super) fn to_cql(price: Price) -> CqlDecimal {
     CqlDecimal::from_signed_be_bytes_slice_and_exponent(&bytes(price.units()), price.scale().into())
 }
 
-/// The shortest two's complement of a number that is not negative.
+/// Returns the shortest two's complement encoding of a number that is not negative.
 fn bytes(units: i64) -> Vec<u8> {
     let all = units.to_be_bytes();
     let first = (0..all.len() - 1).find(|&at| all[at] != 0 || all[at + 1] & 0x80 != 0);
     all[first.unwrap_or(all.len() - 1)..].to_vec()
 }
 
-/// The price of a decimal; none: no price, or outside the limits of one.
+/// Returns the price of a decimal, or `None` if it is negative or outside the limits of a price.
 pub(super) fn to_price(decimal: &CqlDecimalBorrowed<'_>) -> Option<Price> {
     let (bytes, scale) = decimal.as_signed_be_bytes_slice_and_exponent();
     let mut units = number(bytes)?;
@@ -34,7 +34,7 @@ pub(super) fn to_price(decimal: &CqlDecimalBorrowed<'_>) -> Option<Price> {
     Price::new(i64::try_from(units).ok()?, scale.unsigned_abs()).ok()
 }
 
-/// A two's complement number; none: it has more than 16 bytes.
+/// Decodes a two's complement number. Returns `None` if it is empty or has more than 16 bytes.
 fn number(bytes: &[u8]) -> Option<i128> {
     let negative = bytes.first()? & 0x80 != 0;
     let mut wide = if negative { [0xff; 16] } else { [0; 16] };

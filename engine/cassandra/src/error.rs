@@ -1,4 +1,4 @@
-//! Why Cassandra did not do as asked, in our words.
+//! Errors of the Cassandra adapters, and what the driver's errors mean for a caller.
 
 use pricedrop_model::{Cause, ports};
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
@@ -6,22 +6,22 @@ use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError}
 /// Why the adapters do not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Start Cassandra, or mend the contact points; then try again.
+    /// Cassandra does not answer. Start it or correct the contact points, then try again.
     #[error("Cassandra at {contact_points} does not answer: {reason}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The addresses that were tried.
         contact_points: String,
-        /// What the driver said.
+        /// The driver's error.
         #[source]
         reason: Cause,
     },
-    /// Mend what is configured.
+    /// The configuration is wrong. Correct it.
     #[error(transparent)]
     Configuration(Cause),
-    /// Make or mend the tables.
+    /// A table is missing or has another shape. Create or correct it.
     #[error(transparent)]
     Schema(Cause),
-    /// Grant the right, or let somebody else do it who has it.
+    /// The user lacks a right. Grant it, or run the command as a user who has it.
     #[error(transparent)]
     Forbidden(Cause),
     /// Try again.
@@ -50,7 +50,7 @@ impl From<ports::Error> for Error {
     }
 }
 
-/// Whether a request that failed so may succeed unchanged.
+/// Returns whether the same request may succeed later.
 pub(super) fn may_pass(error: &ExecutionError) -> bool {
     match error {
         ExecutionError::BadQuery(_) => false,
@@ -78,7 +78,7 @@ fn attempt_may_pass(error: &RequestAttemptError) -> bool {
     )
 }
 
-/// What a request on a table means to a caller that failed for good.
+/// Translates the final error of a request on a table into what its caller can do.
 pub(super) fn explain(table: &str, error: ExecutionError) -> ports::Error {
     if may_pass(&error) {
         return ports::Error::Unavailable(Cause::new(format!("Cassandra, table {table}"), error));
@@ -97,7 +97,7 @@ pub(super) fn explain(table: &str, error: ExecutionError) -> ports::Error {
     ports::Error::Fatal(Cause::quoting(text, error))
 }
 
-/// What the database itself said.
+/// Returns the error that the database itself reported, and its message.
 pub(super) fn database_error(error: &ExecutionError) -> Option<(&DbError, &str)> {
     let attempt = match error {
         ExecutionError::LastAttemptError(attempt) => attempt,
@@ -110,7 +110,7 @@ pub(super) fn database_error(error: &ExecutionError) -> Option<(&DbError, &str)>
     }
 }
 
-/// Bytes from the table that do not fit its columns.
+/// Returns the error for an answer that does not have the columns expected of the table.
 pub(super) fn misfit<E>(table: &str) -> impl FnOnce(E) -> ports::Error
 where
     E: std::error::Error + Send + Sync + 'static,

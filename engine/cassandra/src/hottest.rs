@@ -1,4 +1,4 @@
-//! Which products are read most.
+//! Counts which products are read most, in bounded memory.
 
 use pricedrop_model::ProductId;
 
@@ -7,19 +7,20 @@ use pricedrop_model::ProductId;
 pub(super) struct HotProduct {
     /// The product.
     pub(super) product: ProductId,
-    /// Its reads: never fewer than there were.
+    /// Its reads; never an underestimate.
     pub(super) reads: u64,
-    /// At most so many of them are another product's.
+    /// By how many reads `reads` may be too high.
     pub(super) error: u64,
 }
 
-/// The Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005): a newcomer takes
-/// the place and the count of the least counted one.
+/// The Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005): a new product replaces the one
+/// with the lowest count, and inherits that count.
 #[derive(Debug)]
 pub(super) struct Hottest {
     most: usize,
+    /// Reads and error of each product.
     counted: std::collections::HashMap<ProductId, (u64, u64)>,
-    /// The same by count.
+    /// The same products, ordered by count.
     least: std::collections::BTreeSet<(u64, ProductId)>,
 }
 
@@ -45,7 +46,7 @@ impl Hottest {
         self.least.insert((reads + 1, product.clone()));
     }
 
-    /// The products counted, the most read first.
+    /// Returns the counted products, the most read first.
     pub(super) fn sorted(&self) -> Vec<HotProduct> {
         let counted = self.least.iter().rev();
         let hot = |(reads, product): &(u64, ProductId)| HotProduct {

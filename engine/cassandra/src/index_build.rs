@@ -1,4 +1,4 @@
-//! The index that a policy built, and the row that names the active one and the one being
+//! The index that a policy built, and the row that names the active index and the one being
 //! built.
 
 use pricedrop_model::plugin::PolicyIdentity;
@@ -7,8 +7,8 @@ use scylla::value::CqlValue;
 use super::requests::Values;
 use super::shards::index_name;
 
-/// A policy and the index it cuts. An index is built once and its name never
-/// used again, so that deleting one cannot hurt a later one.
+/// A policy and the index built with it. The name of an index is never used twice, so that
+/// deleting an old index cannot harm a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexBuild {
     pub(super) name: String,
@@ -22,7 +22,7 @@ impl IndexBuild {
     }
 }
 
-/// The row.
+/// The row of `bucketing_policies`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Policies {
     pub(super) revision: Option<i64>,
@@ -58,17 +58,17 @@ fn index_values(build: Option<&IndexBuild>) -> [Option<CqlValue>; 3] {
 }
 
 impl Policies {
-    /// The indexes that every write keeps.
+    /// Returns the indexes that every write must update.
     pub(super) fn kept(&self) -> impl Iterator<Item = &IndexBuild> {
         self.active.iter().chain(&self.building)
     }
 
-    /// The active index, if this policy cut it.
+    /// Returns the active index, if it was built with this policy.
     pub(super) fn active_named(&self, policy: &str) -> Option<&IndexBuild> {
         self.active.as_ref().filter(|active| active.name == policy)
     }
 
-    /// A new index for a policy.
+    /// Returns a new index for a policy, with a name that was never used.
     pub(super) fn new_index(&self, policy: &PolicyIdentity, shards: u32) -> IndexBuild {
         IndexBuild {
             name: policy.name.clone(),

@@ -1,20 +1,20 @@
-//! Watches, policies, addresses and prices in Cassandra (or Scylla), with a
-//! cache of shelves in front of the watches.
+//! Stores watches, bucketing policies, addresses and current prices in Cassandra or Scylla, and
+//! reads watches through a cache.
 //!
 //! ```text
-//! WatchWriter ─▶ mark shelves ─▶ one logged batch ─▶ policy row again ─▶ drop shelves
-//!                                 │ alerts, buckets, live
-//!                                 ▼
-//! WatchView ◀─ shelf ◀─ cache ◀─ Cassandra ──▶ range ─▶ pages read ahead ─▶ WatchView
+//! WatchWriter ─▶ mark cache entries ─▶ one batch ─▶ policy row again ─▶ drop cache entries
+//!                                      │ alerts, buckets, live
+//!                                      ▼
+//! WatchView ◀── cache entry ◀── cache ◀── Cassandra ──▶ range, pages read ahead ──▶ WatchView
 //! ```
 //!
-//! `price_watch_alerts` is the truth. The index by bucket carries the write
-//! times of the rows it mirrors, so whatever order writes, deletes and repairs
-//! arrive in, it ends up the same.
+//! The table `price_watch_alerts` is the source of truth. Rows of the index by bucket carry the
+//! write times of the rows they copy, so the order in which writes, deletes and repairs arrive
+//! does not matter.
 //!
-//! Invariant: a write is stamped s, and in time or written anew; it is answered, and
-//! a view's wall time lies, a margin later and back that bears clocks that differ.
-//! Kept by `stamps` and `apply`.
+//! Invariant: every view opened after a write was acknowledged sees that write. A write finishes
+//! within `IN_TIME_MS`, or is repeated with a later timestamp. It is acknowledged a margin after
+//! its timestamp. A view's wall time is a margin before its clock. Kept by `stamps` and `apply`.
 
 mod apply;
 mod decimal;
@@ -80,16 +80,16 @@ use shared::Shared;
 use sizes::Sizes;
 use stamps::Stamps;
 
-/// A session with Cassandra; hands out the adapters. Clones share it.
+/// A session with Cassandra, which creates the adapters. Clones share the session.
 #[derive(Clone)]
 pub struct Cassandra(Arc<Shared>);
 
 impl Options {
-    /// Connects, compares the tables with what they must look like, and
-    /// prepares all statements.
+    /// Connects, compares the tables with the expected shape, and prepares all statements.
     ///
     /// # Errors
-    /// Cassandra is away or refuses, or a table is missing or of another shape.
+    /// Cassandra is unreachable or refuses the connection, or a table is missing or has another
+    /// shape.
     pub async fn connect(self, cache: Arc<dyn ShelfCache>) -> Result<Cassandra, Error> {
         let session = self.session().await?;
         let existing = Existing::read(&session, &self.keyspace).await?;
@@ -119,33 +119,33 @@ impl Options {
 }
 
 impl Cassandra {
-    /// Tells it where to take plugins from: writes keep the index of the active
-    /// policy.
+    /// Sets where plugins are taken from. Writes need the plugin of the active policy to update
+    /// its index.
     pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
         *lock(&self.0.plugins) = plugins;
     }
 
-    /// Watches, read and written.
+    /// Returns the adapter that reads and writes watches.
     pub fn watches(&self) -> CassandraWatches {
         CassandraWatches::new(self.0.clone())
     }
 
-    /// Which policy's buckets are served, and the move to another one.
+    /// Returns the adapter of bucketing policies: which one is active, and the move to another.
     pub fn policies(&self) -> CassandraPolicies {
         CassandraPolicies::new(self.0.clone())
     }
 
-    /// Where users can be reached.
+    /// Returns the adapter that stores the addresses of users.
     pub fn recipients(&self) -> CassandraRecipients {
         CassandraRecipients::new(self.0.clone())
     }
 
-    /// Current prices, read and written.
+    /// Returns the adapter that reads and writes current prices.
     pub fn prices(&self) -> CassandraPrices {
         CassandraPrices(self.0.clone())
     }
 
-    /// What was counted since the start.
+    /// Returns what was counted since the process started.
     pub fn metrics(&self) -> &Metrics {
         &self.0.requests.metrics
     }

@@ -2,81 +2,80 @@
 
 /// Rows of one page of a query.
 pub const PAGE_ROWS: i32 = 5_000;
-/// Requests on their way at once.
+/// Requests in progress at once.
 pub const IN_FLIGHT: usize = 128;
-/// How long one request may take, milliseconds.
+/// Timeout of one attempt of a request, in milliseconds.
 pub const REQUEST_MS: u64 = 2_000;
-/// How long connecting may take, milliseconds.
+/// Timeout of opening a session, in milliseconds.
 pub const CONNECT_MS: u64 = 5_000;
-/// How often a request is tried before its caller is told.
+/// Attempts of one request before its caller gets the error.
 pub const ATTEMPTS: u32 = 4;
-/// Pause before the second attempt, milliseconds; doubled with each.
+/// Pause before the second attempt, in milliseconds; doubled with each attempt.
 pub const BACKOFF_FIRST_MS: u64 = 25;
-/// Longest pause before an attempt, milliseconds.
+/// Longest pause before an attempt, in milliseconds.
 pub const BACKOFF_LAST_MS: u64 = 500;
 
 /// A product with more watches than this is read by bucket.
 pub const BUCKET_THRESHOLD: u64 = 10_000;
-/// Rows of a product or bucket that is cached as a whole; larger ones are read
-/// straight from Cassandra.
+/// Rows of the largest product or bucket that is cached as a whole; larger ones are read straight
+/// from Cassandra.
 pub const SHELF_ROWS: usize = 100_000;
-/// Bytes of shelves that a view keeps; past it they are fetched again.
+/// Bytes of cache entries that a view keeps; past that they are fetched again.
 pub const VIEW_BYTES: usize = 16 << 20;
-/// Most shards of a bucket: all of them are read side by side.
+/// Most shards of a bucket. All of them are read in parallel.
 pub const SHARDS: u32 = 64;
-/// Fewest rows of a page of one shard.
+/// Fewest rows in a page of one shard.
 pub const SHARD_PAGE_ROWS: i32 = 250;
 /// Buckets read ahead at once.
 pub const BUCKETS_AHEAD: usize = 4;
 /// Pages read ahead of each range.
 pub const PAGES_AHEAD: usize = 1;
-/// Products known to be large.
+/// Products remembered as large.
 pub const LARGE_PRODUCTS: usize = 100_000;
 
-/// A write is through within so many milliseconds, or written anew.
+/// A write that takes longer than this, in milliseconds, is repeated.
 pub const IN_TIME_MS: i64 = 200;
-/// Clocks of engines and nodes may differ by so many milliseconds.
+/// How much the clocks of engines and nodes may differ, in milliseconds.
 pub const CLOCKS_MS: i64 = 100;
-/// A view's wall time lies this far back, milliseconds: both may come together.
+/// How far a view's wall time is before its clock, in milliseconds.
 pub const WRITE_MARGIN_MS: i64 = IN_TIME_MS + CLOCKS_MS;
-/// How often a write that was not in time, or of which the cache could not be
-/// told, is written anew.
+/// Attempts of one write. It is repeated if it was too slow, if the cache could not be informed,
+/// or if the policy changed.
 pub const REWRITES: u32 = 10;
-/// What rows that look newer than they are have over what they need, milliseconds.
+/// How much further than needed the `updated_at` of rows that a cache may hide is moved into the
+/// future, in milliseconds.
 pub const AHEAD_SLACK_MS: u64 = 1_000;
-/// Bytes of one batch, by estimate; Cassandra warns above 5 KiB by default and
-/// refuses above 50 KiB.
+/// Estimated bytes of one batch. Cassandra warns above 5 KiB by default and refuses above 50 KiB.
 pub const BATCH_BYTES: usize = 24 << 10;
-/// Batches on their way at once: of one repair, and of all writes together. More
-/// would only wait for each other, and then be too late.
+/// Batches in progress at once: of one repair, and of all writes together. More would only wait
+/// for each other, and then take too long.
 pub const BATCHES: usize = 16;
 
-/// After this long a view asks again whether its policy is still the active
-/// one, milliseconds.
+/// How long a view relies on the policy row that it read, in milliseconds.
 pub const POLICY_FRESH_MS: u64 = 5_000;
-/// How long an index stays after another policy took over, milliseconds; longer
-/// than any view relies on it.
+/// How long an index is kept after another one became active, in milliseconds; longer than any
+/// view relies on it.
 pub const DROP_AFTER_MS: u64 = 60_000;
-/// How often a change of the policy row is tried against others.
+/// Attempts to change the policy row, which concurrent changes can defeat.
 pub const POLICY_CHANGES: u32 = 16;
 /// Products waiting for their index to be repaired.
 pub const REPAIRS_WAITING: usize = 1_000;
-/// Pause after a repair that failed, milliseconds.
+/// Pause after a failed repair, in milliseconds.
 pub const REPAIR_PAUSE_MS: u64 = 5_000;
 
-/// Keys that a listing of all partitions keeps at once.
+/// Keys that a listing over all partitions keeps in memory.
 pub const LIST_KEYS: usize = 50_000;
-/// Prices waiting to be shown; past it new products are left out.
+/// Prices waiting to be written; past that, prices of new products are dropped.
 pub const PRICES_WAITING: usize = 1_000_000;
 /// Prices written at once.
 pub const PRICES_AT_ONCE: usize = 64;
-/// Pause after prices could not be written, milliseconds.
+/// Pause after a failed write of prices, in milliseconds.
 pub const PRICES_PAUSE_MS: u64 = 1_000;
-/// Pause after they may not be written by us, milliseconds.
+/// Pause after an error of writing prices that an operator has to correct, in milliseconds.
 pub const PRICES_REFUSED_MS: u64 = 30_000;
 /// Products whose reads are counted.
 pub const HOT_PRODUCTS: usize = 256;
-/// Most products shown as the most read ones.
+/// Products shown as the most read ones, at most.
 pub const HOT_PRODUCTS_SHOWN: usize = 20;
-/// How long a change of the schema may take, milliseconds.
+/// Timeout of a schema change, in milliseconds.
 pub const SCHEMA_MS: u64 = 30_000;

@@ -1,11 +1,9 @@
-//! Lists in the order of names, over partitions that Cassandra keeps in the
-//! order of their hashes.
+//! Lists keys in order of name, although Cassandra keeps partitions in order of their hashes.
 //!
-//! All partition keys are read once, and the smallest ones behind the list's
-//! place are kept, in order. A list that goes on where the last page ended takes
-//! its next keys from there, so that reading all keys again is needed every
-//! `LIST_KEYS` keys only. Memory is bounded by that; names created meanwhile are
-//! found by the next list.
+//! All partition keys are read once, and the smallest ones after the list's position are kept, in
+//! order. The next page of the same list takes its keys from there, so all keys are read again
+//! only once per `LIST_KEYS` keys, and memory is bounded. Keys created meanwhile are found when
+//! the keys are read again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -24,13 +22,13 @@ use super::shared::Shared;
 use super::source::Query;
 use super::statements::Prepared;
 
-/// Keys in order, from behind `behind` on.
+/// Keys in order, all of them after `behind`.
 #[derive(Debug, Default)]
 struct Window {
-    /// The key the last page ended in; keys before it are gone.
+    /// The last key that was taken; it and all keys before it are no longer in `keys`.
     behind: String,
     keys: VecDeque<String>,
-    /// Whether there are no keys behind these.
+    /// Whether there are no keys after these.
     whole: bool,
 }
 
@@ -39,7 +37,7 @@ struct Window {
 pub(super) struct Listing(Mutex<Window>);
 
 impl Listing {
-    /// Takes the keys behind `after`, or reads them.
+    /// Takes the remembered keys after `after`, or reads them.
     async fn keys(&self, shared: &Shared, prepared: &Prepared, after: Option<&str>) -> Result<Window, Error> {
         let window = std::mem::take(&mut *lock(&self.0));
         match after {
@@ -48,7 +46,7 @@ impl Listing {
         }
     }
 
-    /// The next key behind `after`, in order.
+    /// Returns the next key after `after`, in order.
     pub(super) async fn next_key(
         &self,
         shared: &Shared,
@@ -64,7 +62,7 @@ impl Listing {
         Ok(next)
     }
 
-    /// A page of all watches behind `after`.
+    /// Returns a page of all watches after `after`, at most `most`.
     pub(super) async fn page(
         &self,
         shared: &Arc<Shared>,
@@ -88,7 +86,7 @@ impl Listing {
     }
 }
 
-/// Reads all keys of a table and keeps the smallest behind `after`.
+/// Reads all keys of a table and keeps the smallest ones after `after`.
 async fn read_keys(shared: &Shared, prepared: &Prepared, after: Option<&str>) -> Result<Window, Error> {
     let mut smallest = BTreeSet::new();
     let (mut state, mut whole) = (PagingState::start(), true);
@@ -113,7 +111,7 @@ async fn read_keys(shared: &Shared, prepared: &Prepared, after: Option<&str>) ->
     Ok(Window { behind: after.unwrap_or_default().to_owned(), keys: smallest.into_iter().collect(), whole })
 }
 
-/// A page of one product's watches behind `after`.
+/// Returns a page of one product's watches after `after`, at most `most`.
 pub(super) async fn list_product(
     shared: &Arc<Shared>,
     product: &ProductId,

@@ -1,15 +1,15 @@
-//! The rows of several shards of one bucket, put in order.
+//! Merges the rows of all shards of one bucket in order.
 
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Price, WatchPage, WatchRow};
 
 use super::part::Part;
 
-/// A shard with the rows read of it that were not handed out yet.
+/// A shard, with the rows that were read from it but not returned yet.
 pub(super) struct Shard {
     pub(super) part: Part,
     left: WatchPage,
-    /// How many of them were handed out.
+    /// How many rows of `left` were returned.
     at: usize,
     more: bool,
 }
@@ -23,7 +23,7 @@ impl Shard {
         self.at >= self.left.len()
     }
 
-    /// Reads on until there are rows, or none are left.
+    /// Reads pages until there are rows, or none are left.
     async fn fill(&mut self) -> Result<(), Error> {
         self.at = 0;
         self.left.clear();
@@ -38,8 +38,7 @@ fn place<'a>(row: &WatchRow<'a>) -> (Price, &'a str) {
     (row.threshold, row.user)
 }
 
-/// Adds the rows that come next, as far as they are known; whether there may be
-/// more.
+/// Appends the next rows in order, as far as they are known. Returns whether there may be more.
 pub(super) async fn next(shards: &mut [Shard], page: &mut WatchPage) -> Result<bool, Error> {
     let dry = shards.iter_mut().filter(|shard| shard.is_dry() && shard.more);
     futures::future::try_join_all(dry.map(Shard::fill)).await?;
@@ -49,7 +48,7 @@ pub(super) async fn next(shards: &mut [Shard], page: &mut WatchPage) -> Result<b
         let mut least = None;
         for (at, head) in heads.iter_mut().enumerate() {
             let Some(row) = head.peek() else {
-                // It goes on with rows that are not read yet: they may come first.
+                // The next row of this shard is not read yet, and may be the smallest.
                 if shards[at].more {
                     break 'page;
                 }

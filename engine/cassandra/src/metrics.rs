@@ -1,5 +1,4 @@
-//! What is counted of Cassandra: what reads cost, which products are read most, and
-//! what went wrong.
+//! Metrics of Cassandra: the latency of reads, which products are read most, and what failed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -26,29 +25,29 @@ type ByTable = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>
 #[derive(Debug, Clone)]
 pub struct Metrics {
     reads: ByTable,
-    /// Of each table, by its number.
+    /// The histogram of each table, in the order of `Table::ALL`.
     tables: Vec<Histogram>,
     hottest: Arc<Mutex<Hottest>>,
-    /// Attempts that failed and were made again.
+    /// Attempts that failed and were repeated.
     pub retries: Counter,
-    /// Rows that are no watches: a threshold outside the limits of a price, an
-    /// unknown mode, no user.
+    /// Rows that are not valid watches: a threshold outside the limits of a price, an unknown
+    /// mode or currency, or an invalid user.
     pub unreadable_rows: Counter,
-    /// Writes that were not in time, or hidden by a cache that could not be told,
-    /// and written anew.
+    /// Repeated writes of watches: too slow, hidden by a cache that could not be informed, or
+    /// under a policy that changed meanwhile.
     pub watch_write_retries: Counter,
-    /// Told watches that could not be removed, for their row has no write time.
+    /// Notified watches that could not be removed, because their row has no write time.
     pub not_removable: Counter,
-    /// Prices dropped from product_prices because too many were waiting.
+    /// Current prices that were not written, because too many were queued.
     pub prices_dropped: Counter,
-    /// Indexes of products repaired.
+    /// Repairs of a product's active index. The builds of a move are not counted.
     pub repairs: Counter,
-    /// Repairs that failed.
+    /// Background repairs that failed.
     pub failed_repairs: Counter,
 }
 
 impl Metrics {
-    /// Metrics of tables with these names.
+    /// Creates metrics for tables with these names.
     pub(super) fn new(tables: impl IntoIterator<Item = String>) -> Metrics {
         let reads = ByTable::new_with_constructor(|| Histogram::new(SHORT_SECONDS));
         let table = |name| reads.get_or_create_owned(&[("table", name)]);
@@ -66,7 +65,7 @@ impl Metrics {
         }
     }
 
-    /// Shows them in a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let help = "How long reads of a table took";
         registry.register("cassandra_read_seconds", help, self.reads.clone());
@@ -88,25 +87,25 @@ impl Metrics {
         registry.register_collector(Box::new(HotProducts(self.hottest.clone())));
     }
 
-    /// All requests that read, of every table.
+    /// Returns how many read requests were made, over all tables.
     pub fn reads(&self) -> u64 {
         self.tables.iter().map(Histogram::count).sum()
     }
 
-    /// One request to a table, by its number.
+    /// Records one read request to a table, by the table's number.
     pub(super) fn read(&self, table: usize, took: Duration) {
         if let Some(histogram) = self.tables.get(table) {
             histogram.observe(took.as_secs_f64());
         }
     }
 
-    /// One read of a product's watches.
+    /// Records one query of a product's watches.
     pub(super) fn product_read(&self, product: &ProductId) {
         lock(&self.hottest).count(product);
     }
 }
 
-/// The products read most, as a scrape finds them.
+/// Exports the most read products when metrics are collected.
 #[derive(Debug)]
 struct HotProducts(Arc<Mutex<Hottest>>);
 

@@ -1,4 +1,4 @@
-//! How the Cassandra adapters connect and run.
+//! Configures how the Cassandra adapters connect and run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use super::limits;
 use super::tables::Tables;
 use super::tls::Tls;
 
-/// How many replicas must answer. Weaker levels would miss watches that were
-/// acknowledged, so there are none.
+/// How many replicas must answer. Weaker levels would miss acknowledged watches, so they are not
+/// offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
     /// A majority of the local data centre.
@@ -42,7 +42,7 @@ impl Consistency {
         }
     }
 
-    /// Where compare-and-set is decided.
+    /// Returns the level at which compare-and-set is decided.
     fn serial(self) -> scylla::statement::SerialConsistency {
         match self {
             Consistency::LocalQuorum => scylla::statement::SerialConsistency::LocalSerial,
@@ -54,47 +54,47 @@ impl Consistency {
 /// How the adapters connect and run.
 #[derive(Clone)]
 pub struct Options {
-    /// Where to find the first nodes, `host:port`.
+    /// Addresses of the first nodes, `host:port`.
     pub contact_points: Vec<String>,
-    /// The data centre whose nodes are asked; none: any.
+    /// The data centre whose nodes are preferred. `None` means any.
     pub local_dc: Option<String>,
     /// The keyspace.
     pub keyspace: String,
-    /// The tables' names.
+    /// The names of the tables.
     pub tables: Tables,
     /// How many replicas must answer.
     pub consistency: Consistency,
-    /// Who we are.
+    /// The user name to log in with. `None` means no authentication.
     pub user: Option<String>,
     /// The password of `user`.
     pub password: Option<String>,
-    /// Encryption; none: plain text.
+    /// Encryption. `None` means plain text.
     pub tls: Option<Tls>,
-    /// Copies of each row in a keyspace made by `schema apply`; none: three, or
-    /// as many as there are nodes.
+    /// The replication factor of a keyspace that `schema apply` creates. `None` means three, or
+    /// the number of nodes if that is smaller.
     pub replication: Option<u32>,
     /// Rows of one page of a query.
     pub page_rows: i32,
-    /// Requests on their way at once.
+    /// Requests in progress at once.
     pub in_flight: usize,
-    /// How long one request may take, milliseconds.
+    /// Timeout of one attempt of a request, in milliseconds.
     pub request_ms: u64,
-    /// How long connecting may take, milliseconds.
+    /// Timeout of opening a session, in milliseconds.
     pub connect_ms: u64,
-    /// How often a request is tried.
+    /// Attempts of one request.
     pub max_attempts: u32,
     /// A product with more watches than this is read by bucket.
     pub bucket_threshold: u64,
-    /// Partitions of each bucket of a new index.
+    /// Shards (partitions) of each bucket of a new index.
     pub shards: u32,
-    /// Rows of a product or bucket that is cached as a whole.
+    /// Rows of the largest product or bucket that is cached as a whole.
     pub shelf_rows: usize,
-    /// Whether others write rows straight into the table of watches: then every
-    /// product is read by plain range and nothing is cached.
+    /// Whether other programs write rows into the table of watches. Then every product is read by
+    /// the plain range and nothing is cached.
     pub external_writers: bool,
-    /// How long an index stays after another policy took over, milliseconds.
+    /// How long an index is kept after another one became active, in milliseconds.
     pub drop_after_ms: u64,
-    /// Where wall time comes from.
+    /// The source of wall time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
-    /// The defaults, for this keyspace at these nodes.
+    /// Returns the defaults, for this keyspace at these nodes.
     pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Options {
         Options {
             contact_points,
@@ -136,7 +136,7 @@ impl Options {
         }
     }
 
-    /// Opens a session. Retries are ours: the driver makes one attempt.
+    /// Opens a session. The driver makes one attempt, because this crate retries.
     pub(super) async fn session(&self) -> Result<Session, Error> {
         let request = Duration::from_millis(self.request_ms);
         let balancing = match &self.local_dc {

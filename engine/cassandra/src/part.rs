@@ -1,4 +1,4 @@
-//! Rows of one partition, read page by page.
+//! Reads the rows of one partition page by page.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use super::shared::Shared;
 use super::statements::{Prepared, Ranges};
 use super::tables::Table;
 
-/// A partition that holds rows of watches.
+/// A product or bucket whose watches are read in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Partition {
     /// All watches of a product.
     Product(ProductId),
-    /// Those of one bucket in an index.
+    /// The watches of one bucket: product, index, bucket.
     Bucket(ProductId, String, BucketId),
 }
 
@@ -39,7 +39,7 @@ impl Partition {
         }
     }
 
-    /// How many partitions of the table it is.
+    /// Returns how many partitions of the table hold it.
     pub(super) fn shards(&self) -> u32 {
         match self {
             Partition::Product(_) => 1,
@@ -71,14 +71,14 @@ pub(super) fn text(text: &str) -> Option<CqlValue> {
     Some(CqlValue::Text(text.to_owned()))
 }
 
-/// Rows of one partition.
+/// A paged query over one partition.
 pub(super) struct Part {
     shared: Arc<Shared>,
     table: Table,
     reader: Reader,
     prepared: Prepared,
     values: Values,
-    /// None: the last page was read.
+    /// `None` after the last page.
     state: Option<PagingState>,
 }
 
@@ -126,7 +126,7 @@ impl Part {
         })
     }
 
-    /// Adds the next page's rows; whether there may be more.
+    /// Appends the rows of the next page. Returns whether there may be more.
     pub(super) async fn next(&mut self, page: &mut WatchPage) -> Result<bool, Error> {
         let Some(state) = self.state.take() else { return Ok(false) };
         let requests = &self.shared.requests;

@@ -1,11 +1,12 @@
-//! Which policy's buckets are served, and the move to another one.
+//! Which bucketing policy is active, and the move to another one.
 //!
-//! A move names the new index in the policy row: from then on every writer keeps
-//! it too, or clears its `verified_at` where it cannot. Then each product that
-//! is read by bucket gets its new index, verified; then one compare-and-set makes
-//! it the active one. The old one stays until no view relies on it any more, and
-//! is deleted. Whatever interrupts it, the active index is complete, or its
-//! products are read by the plain range.
+//! A move first names the new index in the policy row. From then on every writer updates that
+//! index too, or clears its `verified_at` if it cannot. Then the new index is built and verified
+//! for each product that is read by bucket. Then one compare-and-set makes it the active index.
+//! The old index is deleted when no view can read it any more.
+//!
+//! Invariant: whatever interrupts a move, the active index of a product is complete, or the
+//! product is read by the plain range.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,27 +33,27 @@ use super::tables::Table;
 use super::watches::CassandraWatches;
 use super::write::at;
 
-/// The policies of the keyspace.
+/// The bucketing policies of the keyspace.
 #[derive(Clone)]
 pub struct CassandraPolicies(Arc<Shared>);
 
-/// What is served and what is kept.
+/// The policies of the keyspace, and how many products each index has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
     /// The policy whose index is read.
     pub active: Option<PolicyIdentity>,
-    /// The one that is being moved to.
+    /// The policy that a move is building an index for.
     pub building: Option<PolicyIdentity>,
     /// Products that are read by bucket.
     pub verified: u64,
-    /// Products with index rows that are read by plain range: small ones, and
-    /// those that wait for their repair.
+    /// Products with rows in the active index that are read by the plain range: small ones, and
+    /// those that wait for a repair.
     pub unverified: u64,
-    /// Products with rows of an index that is neither served nor built.
+    /// Products with rows in an index that is neither active nor being built.
     pub leftover: u64,
     /// Shards of each bucket of the active index.
     pub shards: u32,
-    /// As many as are configured: a move to the same policy makes them so.
+    /// The configured number of shards. A move to the same policy applies it.
     pub shards_wanted: u32,
 }
 
@@ -63,13 +64,13 @@ struct Kept {
     verified: bool,
 }
 
-/// While it lives, writes here keep the index of this policy too.
+/// While this exists, writes of this process update the index of that policy too.
 struct Migrating<'a>(&'a Shared);
 
 impl Drop for Migrating<'_> {
     fn drop(&mut self) {
-        // What was cut over is served by the loaded policy from now on; until it
-        // is loaded, a write only clears `verified_at`.
+        // The policy that was moved to is the loaded one from now on. Until it is loaded, a write
+        // only clears `verified_at`.
         *lock(&self.0.migrating) = None;
     }
 }
@@ -79,20 +80,20 @@ impl CassandraPolicies {
         CassandraPolicies(shared)
     }
 
-    /// The watches of the same keyspace.
+    /// Returns the watches of the same keyspace.
     pub(super) fn watches(&self) -> CassandraWatches {
         CassandraWatches::new(self.0.clone())
     }
 
-    /// Products with more watches than this are read by bucket.
+    /// Returns the number of watches above which a product is read by bucket.
     pub(super) fn bucket_threshold(&self) -> u64 {
         self.0.options.bucket_threshold
     }
 
-    /// What is served and what is kept, of all products.
+    /// Counts the products of every index.
     ///
     /// # Errors
-    /// Cassandra is away; try again.
+    /// Cassandra is unreachable; try again.
     pub async fn status(&self) -> Result<Status, Error> {
         let policies = self.0.policies().await?;
         let mut status = Status {
@@ -116,20 +117,21 @@ impl CassandraPolicies {
         Ok(status)
     }
 
-    /// Whether the active index has another number of shards than is configured.
+    /// Returns whether the number of shards of the active index differs from the configured one.
     ///
     /// # Errors
-    /// Cassandra is away; try again.
+    /// Cassandra is unreachable; try again.
     pub async fn shards_differ(&self) -> Result<bool, Error> {
         let active = self.0.policies().await?.active;
         Ok(active.is_some_and(|active| shards_of(&active.index) != self.0.options.shards))
     }
 
-    /// Builds or mends a product's index and has it read by bucket; how many
-    /// watches it has.
+    /// Builds or repairs a product's index, so that the product is read by bucket. Returns how
+    /// many watches it has.
     ///
     /// # Errors
-    /// Cassandra is away; or no policy is active, or not loaded here.
+    /// Cassandra is unreachable, no policy is active, the active policy is not loaded here, or
+    /// `external_writers` is set.
     pub async fn repair(&self, product: &ProductId) -> Result<u64, Error> {
         if self.0.options.external_writers {
             return Err(Error::Fatal(
@@ -140,12 +142,13 @@ impl CassandraPolicies {
         self.0.repair_active(product, true).await?.ok_or_else(none)
     }
 
-    /// Moves the index of every product that is read by bucket to this policy
-    /// and makes it the active one. Alerts stay right at every moment of it.
+    /// Builds this policy's index for every product that is read by bucket, and makes it the
+    /// active one. Notifications are correct at every moment of the move.
     ///
     /// # Errors
-    /// Cassandra is away, or the policy does not answer: the one that was active
-    /// still is, and the move may be made again.
+    /// Cassandra is unreachable, the policy does not answer, or another move began meanwhile. The
+    /// active policy stays active, and the move can be repeated. With `external_writers` there is
+    /// no index to move.
     pub async fn migrate(
         &self,
         policy: Arc<dyn Bucketing>,
@@ -175,7 +178,7 @@ impl CassandraPolicies {
         for (done, product) in products.iter().enumerate() {
             progress(Progress::Verifying { products: done, of: products.len() });
             if !Live::read(shared, product, &slot.index).await?.verified {
-                // Written meanwhile where the policy is not loaded.
+                // An engine without the policy has written to the product meanwhile.
                 Repair { shared, product, slot: &slot, policy: policy.clone() }.run().await?;
             }
         }
@@ -187,7 +190,7 @@ impl CassandraPolicies {
         Ok(())
     }
 
-    /// The products that are read by bucket, or should be.
+    /// Returns the products that are read by bucket, or should be.
     async fn to_move(&self, active: Option<&IndexBuild>) -> Result<Vec<ProductId>, Error> {
         let mut products: BTreeSet<ProductId> = self.0.sizes.all().into_iter().collect();
         let served = |kept: &Kept| kept.verified && active.is_some_and(|active| active.index == kept.index);
@@ -195,7 +198,7 @@ impl CassandraPolicies {
         Ok(products.into_iter().collect())
     }
 
-    /// Every product of every index.
+    /// Returns every product of every index.
     async fn kept(&self) -> Result<Vec<Kept>, Error> {
         let requests = &self.0.requests;
         let table = requests.name(Table::Live);
@@ -216,7 +219,7 @@ impl CassandraPolicies {
         }
     }
 
-    /// Deletes every index that is neither served nor built.
+    /// Deletes every index that is neither active nor being built.
     async fn drop_leftover(&self) -> Result<(), Error> {
         let policies = self.0.policies().await?;
         let statements = self.0.index()?;
@@ -240,8 +243,8 @@ impl CassandraPolicies {
     }
 }
 
-/// The row once a policy is being moved to; one that cuts as the active one does,
-/// into as many shards, needs no move.
+/// Returns the policy row at the start of a move. A policy with the same fingerprint and number
+/// of shards as the active one needs no move.
 fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     let mut after = before.clone();
     let like = |slot: &Option<IndexBuild>| {

@@ -1,5 +1,5 @@
-//! The one row that says which policy's index is served and which is being
-//! built. It is changed by compare-and-set alone.
+//! Reads and changes the row that names the active index and the one being built, and asks
+//! policies for buckets. The row is changed by compare-and-set only.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::shared::Shared;
 use super::tables::Table;
 
 impl Shared {
-    /// The policies whose indexes are kept: none where others write watches, or
-    /// the index's tables are missing.
+    /// Returns the policies whose indexes are kept. There are none with `external_writers`, or if
+    /// the tables of the index are missing.
     pub(super) async fn policies(&self) -> Result<Policies, Error> {
         match self.options.external_writers {
             true => Ok(Policies::default()),
@@ -42,7 +42,7 @@ impl Shared {
         Ok(policies)
     }
 
-    /// The row as it was last read.
+    /// Returns the row as it was last read.
     pub(super) async fn known_policies(&self) -> Result<Policies, Error> {
         let known = lock(&self.known_policies).clone();
         match known {
@@ -51,8 +51,8 @@ impl Shared {
         }
     }
 
-    /// Changes the row; `change` answers what it becomes, or why not. The row
-    /// as it is then.
+    /// Changes the row to what `change` returns, or fails with the error of `change`. Returns the
+    /// row as stored after that.
     pub(super) async fn change_policies(
         &self,
         mut change: impl FnMut(&Policies) -> Result<Policies, Error> + Send,
@@ -68,7 +68,7 @@ impl Shared {
             let mut values = after.values(revision);
             values.push(before.revision.map(CqlValue::BigInt));
             let answer = self.requests.compare_and_set(statement, &values).await;
-            // Whatever became of it, the row says: an unknown outcome too.
+            // The row itself shows the outcome, also if the answer was lost.
             let now = self.policy_row().await?;
             let landed = Policies { revision: now.revision, ..after } == now;
             match answer {
@@ -82,8 +82,8 @@ impl Shared {
         Err(Error::Unavailable("others keep changing the policy row; try again".into()))
     }
 
-    /// Gives up the index where others write watches: from now on it has gaps.
-    /// A policy that is made active later gets a new one.
+    /// Makes no index active if there are external writers, because the index misses their rows
+    /// from now on. A policy that becomes active later gets a new index.
     pub(super) async fn retire_index(&self) {
         if !self.options.external_writers || self.statements.index.is_none() {
             return;
@@ -94,8 +94,8 @@ impl Shared {
         }
     }
 
-    /// The loaded policy that cuts an index: the serving one, or one that is
-    /// being moved to.
+    /// Returns the loaded policy that built an index: the active one, or the one of a move in
+    /// progress.
     pub(super) fn policy_of(&self, slot: &IndexBuild) -> Option<Arc<dyn Bucketing>> {
         let migrating = lock(&self.migrating).clone();
         let serving = lock(&self.plugins).bucketing();
@@ -104,14 +104,14 @@ impl Shared {
     }
 }
 
-/// The first column of an answer to a compare-and-set.
+/// Returns whether a compare-and-set was applied: the first column of its answer.
 fn applied(rows: &scylla::response::query_result::QueryRowsResult) -> bool {
     let row = rows.maybe_first_row::<Row>().ok().flatten();
     row.and_then(|row| row.columns.into_iter().next().flatten()) == Some(CqlValue::Boolean(true))
 }
 
-/// The buckets of some prices; none: the policy is not loaded or gave no answer
-/// of its contract.
+/// Returns the buckets of prices, or `None` if the policy is not loaded or did not return one
+/// bucket for each price.
 pub(super) async fn cut(
     policy: Option<Arc<dyn Bucketing>>,
     product: &ProductId,
@@ -120,8 +120,8 @@ pub(super) async fn cut(
     cut_each(policy, vec![(product.clone(), prices)]).await.pop().flatten()
 }
 
-/// The same of several products. Plugins compute, so it runs where blocking is
-/// allowed, all of it at one go.
+/// Returns the buckets of the prices of several products. Plugins are CPU-bound, so one blocking
+/// task computes all of them.
 pub(super) async fn cut_each(
     policy: Option<Arc<dyn Bucketing>>,
     asked: Vec<(ProductId, Vec<Price>)>,

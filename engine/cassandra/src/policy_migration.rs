@@ -1,4 +1,5 @@
-//! The port of policies over Cassandra, and which products are large.
+//! Implements the port of policy migration over Cassandra: status, move, repair, and finding
+//! large products.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use pricedrop_model::{ProductId, Watch};
 use super::policies::CassandraPolicies;
 use super::watches::CassandraWatches;
 
-/// Watches of a page while products are counted.
+/// Watches per page while products are counted.
 const PAGE: usize = 10_000;
 
 #[async_trait]
@@ -54,7 +55,7 @@ impl PolicyMigration for CassandraPolicies {
     }
 }
 
-/// Every product with more watches than this.
+/// Returns every product with more watches than `threshold`.
 async fn large(
     watches: &CassandraWatches,
     threshold: u64,

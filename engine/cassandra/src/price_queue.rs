@@ -1,4 +1,4 @@
-//! Current prices that wait to be written, the latest of each key.
+//! The queue of current prices to be written: the latest of each product, currency and partition.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::limits::{PRICES_AT_ONCE, PRICES_WAITING};
 
-/// Rows waiting to be written, the latest of each key.
+/// Rows to be written, the latest of each key.
 #[derive(Default)]
 pub(super) struct PriceQueue {
     rows: Mutex<HashMap<StateKey, PriceRow>>,
@@ -25,7 +25,8 @@ impl PriceQueue {
         lock(&self.rows)
     }
 
-    /// Adds rows unless newer ones wait; how many had no room.
+    /// Adds rows unless newer ones are queued. Returns how many were dropped because the queue is
+    /// full.
     pub(super) fn add(&self, rows: impl IntoIterator<Item = PriceRow>) -> u64 {
         let (mut waiting, mut left_out) = (self.rows(), 0);
         for row in rows {
@@ -42,13 +43,13 @@ impl PriceQueue {
         left_out
     }
 
-    /// Ends the writing.
+    /// Closes the queue: `take` returns nothing from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
         self.changed.notify_one();
     }
 
-    /// Waits for rows, then takes some.
+    /// Waits for rows, then takes up to `PRICES_AT_ONCE`. Returns none after `close`.
     pub(super) async fn take(&self) -> Vec<PriceRow> {
         while !self.closed.load(Relaxed) {
             let keys: Vec<StateKey> = self.rows().keys().take(PRICES_AT_ONCE).cloned().collect();
@@ -62,7 +63,7 @@ impl PriceQueue {
     }
 }
 
-/// Turns of one offset that are told apart.
+/// How many commits with the same offset get different timestamps.
 const TURNS: i64 = 1 << 10;
 
 pub(super) fn stamp(row: &PriceRow) -> i64 {

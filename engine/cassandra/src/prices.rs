@@ -1,8 +1,9 @@
-//! Current prices: written behind the commits, read by the API and re-checks.
+//! Current prices: written in the background after commits, read by the API and by re-checks.
 //!
-//! Each row is written with its offset and turn as the timestamp, so that whoever
-//! writes late, a paused engine or one that takes over, an older row never wins.
-//! With the same timestamp Cassandra would keep the higher price of the two.
+//! Each row is written with its offset and turn (the number of commits with that offset) as the
+//! timestamp. So an older price never replaces a newer one, even if a paused engine or a new
+//! owner of the partition writes late. At equal timestamps Cassandra keeps the greater of two
+//! values, column by column.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use super::write::timestamp;
 #[derive(Clone)]
 pub struct CassandraPrices(pub(super) Arc<Shared>);
 
-/// Writes what waits, as long as the adapters live.
+/// Writes queued prices until the adapters are dropped.
 pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
     let mut told = String::new();
     loop {
@@ -57,7 +58,7 @@ pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
             told = error.to_string();
             tracing::warn!(%error, "current prices wait to be written");
         }
-        // What a person has to mend takes longer.
+        // An error that an operator has to correct lasts longer.
         let pause_ms = if matches!(error, Error::Fatal(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }

@@ -1,5 +1,5 @@
-//! What doctors ask: may we read and write the tables, and do the nodes'
-//! clocks go right? Nothing is changed by it.
+//! Checks for `pricedrop doctor`: may pricedrop's user read and write the tables, and are the
+//! nodes' clocks right? Changes nothing.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,20 +21,20 @@ use super::requests::Values;
 use super::schema::{Finding, Weight};
 use super::tables::Table;
 
-/// A node and its clock.
+/// A node and the difference of its clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeClock {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: String,
-    /// How far its clock is ahead of ours, milliseconds; or why it did not say.
+    /// How far its clock is ahead of this machine's, in milliseconds, or why that is unknown.
     pub ahead_ms: Result<i64, String>,
 }
 
-/// Which rights on the tables are missing: to read each of them, and to change
-/// it. Those that the notifier can do without are advice.
+/// Returns which rights are missing: to read each table, and to modify it. Missing rights to
+/// modify are advice, because a notifier works without them.
 ///
 /// # Errors
-/// Cassandra is away.
+/// Cassandra is unreachable.
 pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
     let session = options.session().await?;
     let mut findings = Vec::new();
@@ -45,7 +45,7 @@ pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
         if refused(&session, read).await? {
             findings.push(missing(table, name, "SELECT", &full));
         }
-        // A key that is never used: nothing is there to delete.
+        // This key is never used, so nothing is deleted.
         if refused(&session, format!("DELETE FROM {full} WHERE {} IF EXISTS", key(table))).await? {
             findings.push(missing(table, name, "MODIFY", &full));
         }
@@ -54,10 +54,10 @@ pub async fn rights(options: &Options) -> Result<Vec<Finding>, Error> {
 }
 
 impl Cassandra {
-    /// The tables that our role may not read, and why, in words.
+    /// Returns the tables that pricedrop's user may not read, each with the reason.
     ///
     /// # Errors
-    /// Cassandra is away.
+    /// Cassandra is unreachable.
     pub async fn unreadable(&self) -> Result<Vec<(Table, String)>, ports::Error> {
         let statements = &self.0.statements;
         let zero = || Some(CqlValue::Decimal(to_cql(Price::ZERO)));
@@ -83,7 +83,7 @@ impl Cassandra {
     }
 }
 
-/// A name that nobody uses.
+/// A name that no product or user has.
 const NOBODY: &str = " doctor";
 
 fn missing(of: Table, name: &str, right: &str, full: &str) -> Finding {
@@ -103,7 +103,7 @@ fn missing(of: Table, name: &str, right: &str, full: &str) -> Finding {
     }
 }
 
-/// A key of this table that nobody uses.
+/// Returns a condition for a key of this table that is never used.
 fn key(table: Table) -> &'static str {
     match table {
         Table::Alerts => "product_id = ' doctor' AND price_watch_value = 0 AND user_id = ' '",
@@ -118,7 +118,7 @@ fn key(table: Table) -> &'static str {
     }
 }
 
-/// Whether our role may not do this; what fails otherwise is not asked here.
+/// Returns whether the user may not run this statement. Other errors of the database are ignored.
 async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
     match session.query_unpaged(cql, ()).await {
         Ok(_) => Ok(false),
@@ -130,10 +130,10 @@ async fn refused(session: &Session, cql: String) -> Result<bool, Error> {
     }
 }
 
-/// How far the clocks of all nodes are ahead of ours: each is asked itself.
+/// Returns how far the clock of each node is ahead of this machine's. Each node is asked directly.
 ///
 /// # Errors
-/// Cassandra is away.
+/// Cassandra is unreachable.
 pub async fn clocks(options: &Options) -> Result<Vec<NodeClock>, Error> {
     let session = options.session().await?;
     let mut clocks = Vec::new();
@@ -156,12 +156,14 @@ async fn ahead_of_us(session: &Session, node: &Arc<Node>) -> Result<i64, String>
     Ok(ahead(unix_ms(&id), before, after))
 }
 
-/// How far `theirs`, told between `before` and `after`, lies outside of these.
+/// Returns how far `theirs`, which was read between `before` and `after`, is outside of these.
+/// All are in milliseconds.
 fn ahead(theirs: i64, before: i64, after: i64) -> i64 {
     if theirs > after { theirs - after } else { (theirs - before).min(0) }
 }
 
-/// The time of a version 1 UUID: 100 ns since 15 October 1582.
+/// Returns the time of a version 1 UUID, which counts 100 ns since 15 October 1582, in
+/// milliseconds since the epoch.
 fn unix_ms(id: &CqlTimeuuid) -> i64 {
     const GREGORIAN_TO_UNIX: i64 = 0x01b2_1dd2_1381_4000;
     let bytes = id.as_bytes();

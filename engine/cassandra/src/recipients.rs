@@ -1,4 +1,4 @@
-//! Where users can be reached: one row per user, channel and address.
+//! Stores the addresses of users: one row per user, channel and address.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ impl Recipients for CassandraRecipients {
     }
 
     async fn put(&self, recipients: Vec<Recipient>) -> Result<(), Error> {
-        // Of two writes of one address the later stands: one after the other.
+        // Of two writes of one address the later one wins, so only that is written.
         let mut last = std::collections::BTreeMap::new();
         for recipient in recipients {
             let (user, channel, address) = place(&recipient);

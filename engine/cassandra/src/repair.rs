@@ -1,15 +1,14 @@
-//! Building or mending one product's index, until it is known to be complete.
+//! Builds or repairs the index of one product, until it is known to be complete.
 //!
 //! ```text
 //! start ─▶ wait a margin ─▶ copy alerts ─▶ compare, delete strays ─▶ verified, as of start
 //! ```
 //!
-//! Copies carry the write times of their rows, so a write or delete that comes
-//! in between wins wherever it is newer. `verified_at` is written with the
-//! start's timestamp: a writer that could not keep the index since then has
-//! cleared it with a later one, and that stands. Writes stamped before the start
-//! are through by the time alerts are read, for a margin is waited; so a row of
-//! that age that is in one table only is there to stay, and no write on its way.
+//! Copies carry the write times of their rows, so a newer write or delete that arrives meanwhile
+//! wins. `verified_at` is written with the timestamp of the start: a writer that could not update
+//! the index since then has cleared it with a later timestamp, and that wins. Writes stamped
+//! before the start have finished when alerts are read, because a margin is waited. So a row
+//! older than the start that is in one table only is a real difference, not a write in progress.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -37,7 +36,7 @@ use super::stamps::Stamp;
 use super::walk::{IndexWalk, Walk};
 use super::write::{at, bucket_row, place, row_key, timestamp};
 
-/// One product's index being built or mended.
+/// The build or repair of one product's index.
 pub(super) struct Repair<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) product: &'a ProductId,
@@ -46,8 +45,7 @@ pub(super) struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Copies, compares, and declares the index complete; how many watches it
-    /// has.
+    /// Copies, compares, and marks the index as complete. Returns how many watches it has.
     pub(super) async fn run(&self) -> Result<u64, Error> {
         let start = self.shared.stamps.next_of_all();
         self.shared.stamps.settle(start.updated_at).await;
@@ -100,8 +98,8 @@ impl Repair<'_> {
                 batches.push(vec![(&index.insert_live, self.live_row(start, bucket))]);
             }
             let watch: Watch = watch(self.product, &row)?;
-            // Rows that others wrote without any column of ours have no write
-            // time: any is behind theirs.
+            // Rows whose mode is null, which other programs wrote, have no write time here. Their
+            // copies get the smallest one, so that every later write wins.
             let write_time = row.write_time.max(WriteTime(1));
             writes.push((&index.insert, bucket_row(&self.slot.index, bucket, &watch, write_time)));
             bytes += 96 + self.product.as_str().len() + row.user.len();
@@ -130,8 +128,8 @@ impl Repair<'_> {
         vec![text(self.product.as_str()), text(&self.slot.index)]
     }
 
-    /// Compares both tables row by row: deletes rows of the index that stand for
-    /// no watch, and finds watches that it lacks.
+    /// Compares both tables row by row. Deletes index rows that have no watch, and fails if
+    /// watches are missing from the index.
     async fn compare(&self, start: Stamp, buckets: &[BucketId]) -> Result<(), Error> {
         let mut plain = Walk::new(self.shared, Partition::Product(self.product.clone()))?;
         let mut index = IndexWalk::new(self.shared, &self.policy, self.product, &self.slot.index, buckets);
@@ -151,7 +149,7 @@ impl Repair<'_> {
             };
             match twin {
                 Some(time) => {
-                    // A copy that is older than its row lacks its last change.
+                    // A copy that is older than its row lacks the row's last change.
                     missing += u64::from(row.key.write_time < time && old(time));
                     plain.next().await?;
                 }
@@ -182,8 +180,8 @@ impl Repair<'_> {
         }
     }
 
-    /// Makes the index one that is read. Cached buckets are as old as it was, and
-    /// go first; an old live list says at worst that it is not complete yet.
+    /// Marks the index as complete, so that readers use it. Cached buckets may be outdated and
+    /// are dropped first; an outdated live list only says that the index is not complete yet.
     async fn declare(&self, start: Stamp, header: &Header, buckets: &[BucketId]) -> Result<(), Error> {
         let (cache, product, policy) = (&*self.shared.cache, self.product, &self.slot.index);
         let bucket = |&bucket| Shelf::Bucket { product: product.clone(), policy: policy.clone(), bucket };
@@ -219,8 +217,8 @@ impl Repair<'_> {
 }
 
 impl Shared {
-    /// Repairs the active index of a product, unless it is complete; how many
-    /// watches it has, where it was repaired.
+    /// Repairs the active index of a product, unless it is complete. Returns how many watches it
+    /// has if it was repaired.
     pub(super) async fn repair_active(
         self: &Arc<Shared>,
         product: &ProductId,
@@ -238,7 +236,7 @@ impl Shared {
     }
 }
 
-/// Repairs wanted products one by one, as long as the adapters live.
+/// Repairs queued products one by one, until the adapters are dropped.
 pub(super) async fn keep_up(shared: Weak<Shared>, mut products: mpsc::Receiver<ProductId>) {
     while let Some(product) = products.recv().await {
         let Some(shared) = shared.upgrade() else { return };

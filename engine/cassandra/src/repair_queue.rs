@@ -1,4 +1,4 @@
-//! Products that wait for their index to be repaired.
+//! The queue of products whose index has to be repaired.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 use super::limits::REPAIRS_WAITING;
 
-/// Products whose index is wanted.
+/// Products that wait for a repair, each at most once.
 pub(super) struct Repairs {
     queue: mpsc::Sender<ProductId>,
     waiting: Mutex<HashSet<ProductId>>,
 }
 
 impl Repairs {
-    /// A queue, and what takes from it.
+    /// Returns a queue and its receiver.
     pub(super) fn new() -> (Repairs, mpsc::Receiver<ProductId>) {
         let (queue, products) = mpsc::channel(REPAIRS_WAITING);
         (Repairs { queue, waiting: Mutex::default() }, products)

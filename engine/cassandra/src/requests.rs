@@ -1,5 +1,5 @@
-//! One request at a time: bounded, measured, tried again, and its errors in
-//! our words.
+//! Sends requests to Cassandra: limits how many are in progress, measures them, retries them, and
+//! translates errors.
 
 use std::time::Instant;
 
@@ -20,13 +20,13 @@ use super::options::Options;
 use super::statements::Prepared;
 use super::tables::Table;
 
-/// Values of one statement.
+/// Values bound to one statement.
 pub(super) type Values = Vec<Option<CqlValue>>;
 
 /// One write of a batch.
 pub(super) type Write<'a> = (&'a Prepared, Values);
 
-/// Where requests go through.
+/// Sends all requests of a session.
 pub(super) struct Requests {
     session: Session,
     permits: Semaphore,
@@ -51,7 +51,8 @@ impl Requests {
         self.tables.name(table)
     }
 
-    /// Makes attempts until one succeeds, or fails for good.
+    /// Repeats a request until it succeeds, fails permanently, or has been tried `max_attempts`
+    /// times.
     async fn attempt<T, F>(&self, table: Table, request: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, ExecutionError>>,
@@ -74,7 +75,7 @@ impl Requests {
         unreachable!("the last attempt returns")
     }
 
-    /// One page of a query.
+    /// Reads one page of a query.
     pub(super) async fn page(
         &self,
         prepared: &Prepared,
@@ -89,7 +90,7 @@ impl Requests {
         Ok((self.rows(prepared.table, result)?, next))
     }
 
-    /// All rows of a query that has few.
+    /// Reads all rows of a query that returns few, in one page.
     pub(super) async fn read(&self, prepared: &Prepared, values: &Values) -> Result<QueryRowsResult, Error> {
         let request =
             || self.measured(prepared.table, self.session.execute_unpaged(&prepared.statement, values));
@@ -108,7 +109,7 @@ impl Requests {
         result.into_rows_result().map_err(misfit(self.name(table)))
     }
 
-    /// A compare-and-set: one attempt, for its outcome may be unknown.
+    /// Sends a compare-and-set. It is tried once only, because its outcome may be unknown.
     pub(super) async fn compare_and_set(
         &self,
         prepared: &Prepared,
@@ -119,12 +120,12 @@ impl Requests {
         self.rows(prepared.table, result)
     }
 
-    /// Writes all of it or nothing, as one logged batch.
+    /// Writes all rows or none, as one logged batch.
     pub(super) async fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         self.batch(BatchType::Logged, writes).await
     }
 
-    /// Writes it in one request; one that failed may have written a part of it.
+    /// Writes all rows as one unlogged batch. A failure may leave some of them written.
     pub(super) async fn write_each(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         self.batch(BatchType::Unlogged, writes).await
     }

@@ -1,4 +1,4 @@
-//! Rows of watches as scans select them, into pages.
+//! Reads rows of watches from query results into pages.
 
 use pricedrop_model::limits::NAME_BYTES;
 use pricedrop_model::ports::Error;
@@ -18,10 +18,11 @@ use super::error::misfit;
 use super::requests::Requests;
 use super::tables::Table;
 
-/// A row without any regular column has no write time that CQL can tell.
+/// The write time of a row whose `mode` is null (or `updated_at`, if the table has no `mode`):
+/// CQL returns none for it.
 pub(super) const NO_WRITE_TIME: WriteTime = WriteTime(0);
 
-/// A row as it is stored; columns the table lacks are none.
+/// A row as it is stored. Columns that the table lacks are `None`.
 struct Stored<'frame> {
     threshold: CqlDecimalBorrowed<'frame>,
     user: &'frame str,
@@ -75,12 +76,12 @@ impl<'frame, 'metadata> DeserializeRow<'frame, 'metadata> for Stored<'frame> {
     }
 }
 
-/// A mode as it is stored: empty means none.
+/// Returns the stored form of a mode; the empty string means none.
 pub(super) fn mode_text(mode: Option<Mode>) -> &'static str {
     mode.map_or("", Mode::name)
 }
 
-/// A currency as it is stored: empty means none.
+/// Returns the stored form of a currency; the empty string means none.
 pub(super) fn currency_text(currency: Option<Currency>) -> String {
     currency.map(|currency| currency.to_string()).unwrap_or_default()
 }
@@ -99,7 +100,7 @@ fn read_currency(stored: Option<&str>) -> Option<Option<Currency>> {
     }
 }
 
-/// Which rows a scan is for.
+/// Which thresholds a scan reads: from `from`, up to the floor `below`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) from: Price,
@@ -116,14 +117,13 @@ impl Bounds {
     }
 }
 
-/// What reads rows, and remembers the last threshold: neighbours mostly share
-/// theirs.
+/// Reads rows into pages. It remembers the last threshold, because adjacent rows often share it.
 pub(super) struct Reader {
     bounds: Bounds,
     last: (Vec<u8>, i32, Option<Price>),
 }
 
-/// Whether the rest of the rows is beyond the floor.
+/// Whether later rows can still be within the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
     GoOn,
@@ -143,7 +143,7 @@ impl Reader {
         self.last.2
     }
 
-    /// Adds a server's page to ours, without rows that are no watches.
+    /// Appends the rows of one result to a page, without rows that are not valid watches.
     pub(super) fn add(
         &mut self,
         requests: &Requests,
@@ -198,7 +198,7 @@ fn warn_of(requests: &Requests, table: Table, rows: u64) {
     }
 }
 
-/// A row of a page as a watch.
+/// Converts a row of a page to a watch.
 pub(super) fn watch(product: &ProductId, row: &WatchRow<'_>) -> Result<Watch, Error> {
     Ok(Watch {
         product_id: product.clone(),

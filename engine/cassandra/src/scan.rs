@@ -1,5 +1,4 @@
-//! A scan that is being read: from a shelf, from one partition, or bucket by
-//! bucket.
+//! Runs one scan page by page: from a cache entry, from one partition, or bucket by bucket.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,13 +16,14 @@ use super::shelf::Shelf;
 use super::shelves::{self, Stock};
 use super::source::{Page, Query, Source, send_all};
 
-/// What a scan asks for, but for the place it has come to.
+/// What a scan asks for, without its cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     product: ProductId,
     from: Price,
     below: Floor,
     hysteresis: Hysteresis,
+    /// The name of a policy and the first bucket to read.
     buckets: Option<(String, BucketId)>,
 }
 
@@ -43,26 +43,26 @@ pub(super) fn bounds(scan: &Scan<'_>) -> Bounds {
     Bounds { from: scan.from, below: scan.below, hysteresis: scan.hysteresis }
 }
 
-/// Where rows come from.
+/// Where the rows of a scan come from.
 pub(super) enum Rows {
     Shelf(Shelf, Bounds),
-    /// A query that is not read ahead yet; most have one page only.
+    /// A query that is not read ahead yet, because most queries have one page only.
     Query(Box<Query>),
     Source(Source),
     Buckets(Buckets),
     End,
 }
 
-/// A scan with its place.
+/// A scan with its position.
 pub(super) struct Open {
     wanted: Wanted,
     rows: Rows,
-    /// Rows that were read but not handed out, from `at` on.
+    /// Rows that were read but not returned, from `at` on.
     left: WatchPage,
     at: usize,
     bucket: Option<BucketId>,
     last: Option<Cursor>,
-    /// Rows handed out so far.
+    /// Rows returned so far.
     pub(super) count: u64,
 }
 
@@ -71,13 +71,13 @@ impl Open {
         Open::with(Wanted::of(scan), rows, WatchPage::default(), scan.after.clone())
     }
 
-    /// With rows that were read ahead.
+    /// Opens a scan with rows that were read ahead.
     pub(super) fn with(wanted: Wanted, rows: Rows, left: WatchPage, after: Option<Cursor>) -> Open {
         let bucket = after.as_ref().and_then(|after| after.bucket);
         Open { wanted, rows, left, at: 0, bucket, last: after, count: 0 }
     }
 
-    /// Whether a scan goes on where this one stands.
+    /// Returns whether `scan` continues this one at its position.
     pub(super) fn continues(&self, scan: &Scan<'_>) -> bool {
         self.last == scan.after && self.wanted == Wanted::of(scan)
     }
@@ -86,7 +86,7 @@ impl Open {
         matches!(self.rows, Rows::Buckets(_))
     }
 
-    /// Fills a page; where it ends, when there may be more behind it.
+    /// Fills a page. Returns the cursor of its last row if there may be more.
     pub(super) async fn next(&mut self, most: usize, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
         let more = match &self.rows {
             Rows::Shelf(shelf, bounds) => {
@@ -120,7 +120,7 @@ impl Open {
         Ok(self.at < self.left.len() || !matches!(self.rows, Rows::End))
     }
 
-    /// Reads the next rows; whether there may be any.
+    /// Reads the next rows. Returns whether there may be any.
     async fn read(&mut self) -> Result<bool, Error> {
         match std::mem::replace(&mut self.rows, Rows::End) {
             Rows::Query(mut query) => {
@@ -146,7 +146,7 @@ impl Open {
     }
 }
 
-/// Buckets in ascending order, a few read ahead.
+/// Buckets in ascending order, up to `BUCKETS_AHEAD` of them read ahead.
 pub(super) struct Buckets {
     shared: Arc<Shared>,
     product: ProductId,
@@ -158,7 +158,7 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// The buckets of `live` a scan must read.
+    /// Selects the buckets of `live` that the scan must read.
     pub(super) fn new(shared: &Arc<Shared>, scan: &Scan<'_>, index: &str, live: &[BucketId]) -> Buckets {
         let from = scan.buckets.map_or(BucketId(i64::MIN), |(_, from)| from);
         let after = scan.after.as_ref().and_then(|after| after.bucket);
@@ -174,7 +174,7 @@ impl Buckets {
         }
     }
 
-    /// The next page, of one bucket.
+    /// Returns the next page, with the bucket of its rows.
     async fn next(&mut self) -> Result<Option<(BucketId, WatchPage)>, Error> {
         loop {
             while self.ahead.len() < BUCKETS_AHEAD
@@ -195,14 +195,14 @@ impl Buckets {
         let partition = Partition::Bucket(self.product.clone(), self.index.clone(), bucket);
         Source::new(|pages| async move {
             if let Err(error) = read_bucket(&shared, partition, bounds, after, &pages).await {
-                // Without anybody waiting there is nobody to tell.
+                // If the send fails, the scan was dropped and nobody needs the error.
                 let _ = pages.send(Err(error)).await;
             }
         })
     }
 }
 
-/// Sends a bucket's rows, from its shelf where it has one.
+/// Sends a bucket's rows, from its cache entry if there is one.
 async fn read_bucket(
     shared: &Arc<Shared>,
     partition: Partition,

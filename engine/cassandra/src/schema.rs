@@ -1,8 +1,7 @@
-//! The tables: what they must look like, made when missing, compared when
-//! there. Nothing that exists is ever altered.
+//! Creates missing tables and compares existing ones with the expected shape.
 //!
-//! The files in `schema/` are the one description: they are run to make a
-//! table, and read to check one.
+//! Invariant: nothing that exists is ever altered. The files in `schema/` are the only
+//! description of the tables: they are run to create a table, and read to check one.
 
 use std::collections::BTreeMap;
 
@@ -15,31 +14,31 @@ use super::error::{Error, database_error, may_pass};
 use super::options::Options;
 use super::tables::Table;
 
-/// How much a finding matters.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// It is missing; `schema apply` makes it.
+    /// It does not exist; `schema apply` creates it.
     Missing,
-    /// It has another shape and is not touched.
+    /// It has another shape. It is refused and not altered.
     OtherShape,
-    /// Our role may not read it.
+    /// Pricedrop's user may not read it.
     Unreadable,
-    /// It works, with less.
+    /// It works, but something is not possible without it.
     Advice,
 }
 
-/// Something about a table that is not as it should be.
+/// A difference between a table and what pricedrop expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The table or keyspace.
+    /// The name of the table or keyspace.
     pub table: String,
-    /// Which table it is; none: the keyspace.
+    /// Which table it is. `None` means the keyspace.
     pub of: Option<Table>,
-    /// What is the matter.
+    /// What is wrong.
     pub what: String,
-    /// What to do.
+    /// How to correct it.
     pub remedy: String,
-    /// How much it matters.
+    /// How severe it is.
     pub weight: Weight,
 }
 
@@ -48,13 +47,13 @@ pub struct Finding {
 pub(super) struct Column {
     name: String,
     kind: String,
-    /// In the key, from 0; -1: elsewhere.
+    /// The position in the partition key or clustering key, from 0; -1 for other columns.
     position: i32,
     cql_type: String,
     descending: bool,
 }
 
-/// Whether a table without this column can be worked with.
+/// Returns whether pricedrop can work with a table that lacks this column.
 fn is_optional(table: Table, column: &Column) -> bool {
     table == Table::Alerts && column.kind == "regular"
 }
@@ -72,7 +71,7 @@ impl Existing {
         self.0.get(table).is_some_and(|columns| columns.iter().any(|it| it.name == column))
     }
 
-    /// Reads what a keyspace has.
+    /// Reads the columns of all tables of a keyspace.
     pub(super) async fn read(session: &Session, keyspace: &str) -> Result<Existing, Error> {
         let statement = "SELECT table_name, column_name, kind, position, type, clustering_order \
                          FROM system_schema.columns WHERE keyspace_name = ?";
@@ -89,11 +88,11 @@ impl Existing {
     }
 }
 
-/// Makes the keyspace and the tables that are missing; what was made.
+/// Creates the keyspace and the tables that are missing. Returns the names of what was created.
 ///
 /// # Errors
-/// A table of the same name has another shape: then nothing is made. Or
-/// Cassandra is away, or refuses.
+/// A table of the same name has another shape (if it existed before, nothing is created), or
+/// Cassandra is unreachable or refuses a statement.
 pub async fn apply(options: &Options) -> Result<Vec<String>, Error> {
     let session = options.session().await?;
     let before = Existing::read(&session, &options.keyspace).await?;
@@ -107,15 +106,15 @@ pub async fn apply(options: &Options) -> Result<Vec<String>, Error> {
         run(&session, table_cql(options, table)).await?;
         made.push(format!("table {}.{}", options.keyspace, options.tables.name(table)));
     }
-    // Somebody else's table of the same name may have come in between.
+    // Another program may have created a table of the same name meanwhile.
     refuse_other_shapes(&compare(options, &Existing::read(&session, &options.keyspace).await?))?;
     Ok(made)
 }
 
-/// Compares the tables with what they must look like.
+/// Compares the tables with the expected shape.
 ///
 /// # Errors
-/// Cassandra is away, or refuses.
+/// Cassandra is unreachable or refuses the request.
 pub async fn check(options: &Options) -> Result<Vec<Finding>, Error> {
     let session = options.session().await?;
     if !keyspace_exists(&session, &options.keyspace).await? {
@@ -139,7 +138,7 @@ pub(super) fn refuse_other_shapes(findings: &[Finding]) -> Result<(), Error> {
     if wrong.is_empty() { Ok(()) } else { Err(Error::Schema(wrong.join("\n").into())) }
 }
 
-/// What is not as it should be, table by table.
+/// Returns all differences, table by table.
 pub(super) fn compare(options: &Options, existing: &Existing) -> Vec<Finding> {
     Table::ALL.iter().flat_map(|&table| compare_table(table, options.tables.name(table), existing)).collect()
 }
@@ -204,7 +203,7 @@ fn role(column: &Column) -> String {
     }
 }
 
-/// The columns that a table's file describes.
+/// Returns the columns that a table's file describes.
 fn expected_columns(table: Table) -> Vec<Column> {
     let text = table.cql();
     let body = text.split_once("(\n").map_or("", |(_, body)| body);
@@ -261,7 +260,7 @@ async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, Erro
     Ok(answer.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0))
 }
 
-/// Changes of the schema take longer than requests do.
+/// Runs a statement that changes the schema, with a longer timeout than requests have.
 async fn run(session: &Session, cql: String) -> Result<(), Error> {
     let mut statement = Statement::new(cql);
     statement.set_request_timeout(Some(std::time::Duration::from_millis(super::limits::SCHEMA_MS)));

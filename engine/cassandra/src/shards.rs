@@ -1,14 +1,15 @@
-//! Shards: a bucket in which very many sit lies in several partitions, by a hash
-//! of the user. How many is a part of an index's name, so whoever knows which
-//! index to write or read knows its shards too, and another number is another
-//! index: the move to it is the move to another policy.
+//! Splits large buckets into several partitions (shards), by a hash of the user.
+//!
+//! The number of shards is part of an index's name, so every reader and writer that knows the
+//! name knows it too. Another number of shards needs another index, and the change to it is a
+//! move like that to another policy.
 
 use pricedrop_model::UserId;
 
 use super::limits::SHARDS;
 
-/// The name of an index: of its policy, of the revision that began it, and how
-/// many shards its buckets have, where that is not one.
+/// Returns the name of an index: its policy, the revision of the policy row that began it, and
+/// the number of shards if that is not one.
 pub(super) fn index_name(policy: &str, revision: i64, shards: u32) -> String {
     match shards {
         0 | 1 => format!("{policy}#{revision}"),
@@ -16,21 +17,21 @@ pub(super) fn index_name(policy: &str, revision: i64, shards: u32) -> String {
     }
 }
 
-/// How many shards each bucket of an index has.
+/// Returns how many shards each bucket of an index has.
 pub(super) fn shards_of(index: &str) -> u32 {
     let build = index.rsplit_once('#').map_or("", |(_, build)| build);
     let shards = build.split_once('/').and_then(|(_, shards)| shards.parse().ok());
     shards.unwrap_or(1).clamp(1, SHARDS)
 }
 
-/// The shard of a user's rows in an index. Stored rows depend on it: it never
-/// changes.
+/// Returns the shard of a user's rows in an index. Stored rows depend on this function, so it
+/// must never change.
 pub(super) fn shard_of(user: &UserId, index: &str) -> i32 {
     let shards = u64::from(shards_of(index));
     if shards == 1 {
         return 0;
     }
-    // FNV-1a, then the finish of MurmurHash3: short names fall apart.
+    // FNV-1a, then the final mixing of MurmurHash3, so that short names are spread evenly.
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let mut hash = user.as_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
     for multiplier in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {

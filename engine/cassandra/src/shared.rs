@@ -1,4 +1,4 @@
-//! What all parts of a session with Cassandra share.
+//! State that all adapters of one session with Cassandra share.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ use super::sizes::Sizes;
 use super::stamps::Stamps;
 use super::statements::{Index, Statements};
 
-/// What all adapters share.
+/// State that all adapters share.
 pub(crate) struct Shared {
     pub(super) requests: Requests,
     pub(super) statements: Statements,
@@ -26,11 +26,11 @@ pub(crate) struct Shared {
     pub(super) stamps: Stamps,
     pub(super) cache: Arc<dyn ShelfCache>,
     pub(super) plugins: Mutex<Arc<dyn Plugins>>,
-    /// A policy that indexes are being moved to.
+    /// The policy of a move that is in progress in this process.
     pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     pub(super) known_policies: Mutex<Option<Policies>>,
     pub(super) sizes: Sizes,
-    /// Turns of writes: one that was too slow takes all of them the next time.
+    /// Permits for batches. A batch that was too slow takes all of them when it is repeated.
     pub(super) batches: Semaphore,
     pub(super) repairs: Repairs,
     pub(super) prices: Arc<PriceQueue>,
@@ -46,7 +46,8 @@ impl Shared {
         self.statements.index.as_ref().ok_or_else(missing)
     }
 
-    /// Rows that others write must be found at once, so nothing is cached then.
+    /// Asks the cache. With `external_writers` nothing is cached, because their rows must be
+    /// visible at once.
     pub(super) async fn ask_cache(&self, shelves: &[Shelf]) -> Vec<Cached> {
         match self.options.external_writers || shelves.is_empty() {
             true => vec![Cached::Pass; shelves.len()],
@@ -54,7 +55,7 @@ impl Shared {
         }
     }
 
-    /// Has a large product's index repaired soon, if anybody here can.
+    /// Queues the repair of a large product's index, if this process can repair it.
     pub(super) fn want_repair(&self, product: &ProductId) {
         let plugins = lock(&self.plugins).clone();
         if self.statements.index.is_some() && !self.options.external_writers && plugins.bucketing().is_some()
@@ -63,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// Learns how many watches of a product a read returned.
+    /// Records how many watches of a product a read returned.
     pub(super) fn note_size(&self, product: &ProductId, rows: u64) {
         if rows > self.options.bucket_threshold && self.sizes.add(product) {
             self.want_repair(product);

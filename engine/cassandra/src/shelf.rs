@@ -1,14 +1,14 @@
-//! The compact form of a whole product's or bucket's watches, sorted, so that
-//! every range is answered from it.
+//! The encoding of a cache entry: all watches of a product or bucket, sorted, so that any range
+//! can be read from it.
 //!
 //! ```text
-//! shelf  = hash of the rest, body
+//! shelf  = hash of the body (8 bytes), body
 //! body   = format, flags, [last_changed], rows, group*
-//! group  = units, scale, rows, bytes, row*        one threshold; `bytes` to skip it by
+//! group  = units, scale, rows, bytes, row*        one threshold; `bytes` allows skipping it
 //! row    = user bytes, user, kind, [currency], [updated_at], write_time
 //! ```
-//! Numbers are LEB128; signed ones zigzag first. A write time is stored as its
-//! distance from `updated_at`, which it mostly is.
+//! Numbers are LEB128; signed ones are zigzag-encoded first. A write time is stored as its
+//! difference from `updated_at`, which is usually zero or small.
 
 use bytes::Bytes;
 use pricedrop_model::{Currency, Cursor, Mode, Price, WallTime, WatchPage, WatchRow, WriteTime};
@@ -17,20 +17,20 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::rows::Bounds;
 
-/// The format `Encoder` writes; any other is read as if it were not there.
+/// The format that `Encoder` writes. An entry of any other format is ignored.
 const FORMAT: u8 = 1;
 
 const EVERY_DROP: u8 = 1;
 const CROSSING: u8 = 2;
 const MODELESS: u8 = 4;
 const CHANGED: u8 = 8;
-/// There are more rows than a shelf holds; none follow.
+/// The product or bucket has more rows than an entry holds; no rows follow.
 const TOO_LARGE: u8 = 16;
 
 const HAS_CURRENCY: u8 = 4;
 const HAS_UPDATED_AT: u8 = 8;
 
-/// What is known of all rows of a shelf.
+/// What is known about all rows of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Header {
     pub(super) every_drop: bool,
@@ -42,7 +42,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Counts a row in.
+    /// Counts a row.
     pub(super) fn count(&mut self, mode: Option<Mode>, updated_at: Option<WallTime>) {
         match mode {
             None => self.modeless = true,
@@ -104,7 +104,7 @@ fn put_signed(out: &mut Vec<u8>, number: i64) {
     put(out, (number.wrapping_shl(1) ^ (number >> 63)) as u64);
 }
 
-/// Bytes being read; none: they end too early.
+/// A reader of bytes. Its methods return `None` if the bytes end too early.
 #[derive(Clone, Copy)]
 struct Input<'a>(&'a [u8]);
 
@@ -139,7 +139,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Collects rows in order.
+/// Encodes rows that are added in order.
 #[derive(Default)]
 pub(super) struct Encoder {
     header: Header,
@@ -150,7 +150,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Adds rows behind those it has.
+    /// Appends rows, which must come after those already added.
     pub(super) fn add(&mut self, page: &WatchPage) {
         for row in page.iter() {
             if self.threshold != Some(row.threshold) {
@@ -187,7 +187,7 @@ impl Encoder {
     }
 }
 
-/// A shelf that says only that its rows do not fit into one.
+/// Encodes an entry that says only that its rows are too many.
 pub(super) fn too_large(rows: u64) -> Bytes {
     let mut body = Vec::new();
     let all = Header { every_drop: true, crossing: true, modeless: true, ..Header::default() };
@@ -243,7 +243,7 @@ fn read_row<'a>(input: &mut Input<'a>, threshold: Price) -> Option<WatchRow<'a>>
     Some(WatchRow { threshold, user, mode, currency, updated_at, write_time })
 }
 
-/// A shelf that is whole: its hash says so.
+/// A decoded entry whose hash matched, so it is complete.
 #[derive(Debug, Clone)]
 pub(super) struct Shelf {
     bytes: Bytes,
@@ -252,7 +252,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Opens a shelf; none: the bytes are none of ours, or damaged.
+    /// Opens an entry. Returns `None` if its hash or format does not match.
     pub(super) fn open(bytes: Bytes) -> Option<Shelf> {
         let (hash, body) = bytes.split_first_chunk()?;
         if xxh3_64(body) != u64::from_be_bytes(*hash) {
@@ -272,8 +272,8 @@ impl Shelf {
         self.bytes.len()
     }
 
-    /// Fills a page with rows within `bounds` behind `after`, at most so many;
-    /// whether there may be more. None: the bytes are damaged.
+    /// Fills a page with up to `most` rows within `bounds` and after `after`. Returns whether
+    /// there may be more, or `None` if the bytes are damaged.
     pub(super) fn fill(
         &self,
         bounds: &Bounds,

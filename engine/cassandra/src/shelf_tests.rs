@@ -1,4 +1,5 @@
-//! A shelf answers every range as the rows it was made of do.
+//! Property tests of encoded cache entries: any range read from one equals that range of its
+//! rows.
 
 use proptest::prelude::*;
 

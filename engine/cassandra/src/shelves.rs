@@ -1,5 +1,5 @@
-//! Shelves: products and buckets that are read as a whole, and the cache in
-//! front of them.
+//! Cache entries of whole products and whole buckets (shelves), and of lists of buckets: asks the
+//! cache and fills it.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use super::shelf::{self, Encoder, Header, Shelf};
 use super::source::Query;
 use super::tables::Table;
 
-/// How the rows of a partition are had.
+/// Where the rows of a partition come from.
 #[derive(Debug, Clone)]
 pub(super) enum Stock {
-    /// All of them are here.
+    /// All rows are here.
     Shelf(Shelf),
-    /// They are too many for a shelf: read a range.
+    /// They are too many for a cache entry: read a range from Cassandra.
     TooLarge,
-    /// The cache has nothing to do with it: read a range.
+    /// The cache has no usable entry and accepts none now: read a range from Cassandra.
     Straight,
 }
 
-/// The shelf of a partition.
+/// Returns the cache key of a partition.
 pub(super) fn name(partition: &Partition) -> Name {
     match partition.clone() {
         Partition::Product(product) => Name::Plain(product),
@@ -37,7 +37,8 @@ pub(super) fn name(partition: &Partition) -> Name {
     }
 }
 
-/// What a cache answered of a partition, and what follows from it.
+/// Turns the cache's answer for a partition into where its rows come from; fills the cache if it
+/// asks for that.
 pub(super) async fn stock(
     shared: &Arc<Shared>,
     partition: &Partition,
@@ -54,7 +55,7 @@ pub(super) async fn stock(
     }
 }
 
-/// Reads all rows and hands them to the cache.
+/// Reads all rows and stores them in the cache.
 async fn fill(shared: &Arc<Shared>, partition: &Partition, token: u64) -> Result<Stock, Error> {
     let mut query = Query::new(shared, partition.clone(), Bounds::ALL, None)?;
     let (mut encoder, mut page, mut more) = (Encoder::default(), WatchPage::default(), true);
@@ -74,19 +75,19 @@ async fn fill(shared: &Arc<Shared>, partition: &Partition, token: u64) -> Result
     Ok(Shelf::open(bytes).map_or(Stock::Straight, Stock::Shelf))
 }
 
-/// The format of a cached live list; any other is read as if it were not there.
+/// The format of a cached live list. A list of any other format is ignored.
 const LIVE_FORMAT: u8 = 1;
 
-/// Which buckets a product has in an index, and what is known of its watches.
+/// The list of a product's buckets in an index, and what is known of its watches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Live {
-    /// Whether the index is complete.
+    /// Whether the index is complete for this product.
     pub(super) verified: bool,
     every_drop: bool,
     crossing: bool,
     modeless: bool,
     last_changed: Option<WallTime>,
-    /// Ascending.
+    /// In ascending order.
     pub(super) buckets: Vec<BucketId>,
 }
 
@@ -94,7 +95,7 @@ type LiveRow =
     (Option<i64>, Option<CqlTimestamp>, Option<bool>, Option<bool>, Option<bool>, Option<CqlTimestamp>);
 
 impl Live {
-    /// What a summary says of it.
+    /// Returns what a summary needs; the number of rows is unknown and stays 0.
     pub(super) fn header(&self) -> Header {
         Header {
             every_drop: self.every_drop,
@@ -105,7 +106,7 @@ impl Live {
         }
     }
 
-    /// Reads it from the cache or the table.
+    /// Reads the list from the cache, else from the table.
     pub(super) async fn get(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
         let name = Name::Live { product: product.clone(), policy: index.to_owned() };
         let cached = shared.cache.get(std::slice::from_ref(&name)).await.into_iter().next();
@@ -123,7 +124,7 @@ impl Live {
         Ok(live)
     }
 
-    /// Reads it from the table.
+    /// Reads the list from the table.
     pub(super) async fn read(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
         let table = shared.requests.name(Table::Live);
         let key = vec![text(product.as_str()), text(index)];

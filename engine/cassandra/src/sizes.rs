@@ -1,5 +1,4 @@
-//! Which products are too large to be read by plain range, as far as reads have
-//! shown.
+//! Remembers which products are too large to be read by the plain range, as learned from reads.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -21,11 +20,11 @@ impl Sizes {
         self.lock().contains(product)
     }
 
-    /// Remembers a large product; whether that is news.
+    /// Remembers a large product. Returns whether it was unknown before.
     pub(super) fn add(&self, product: &ProductId) -> bool {
         let mut large = self.lock();
         if large.len() >= LARGE_PRODUCTS && !large.contains(product) {
-            // Forgetting costs a plain read each, no more.
+            // A forgotten product costs one plain read, no more.
             large.clear();
         }
         large.insert(product.clone())

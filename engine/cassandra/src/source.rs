@@ -1,4 +1,4 @@
-//! Where pages of rows come from: a task that reads ahead of its consumer.
+//! Reads pages of rows: a query, and a task that reads a few pages ahead of its consumer.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::part::{Part, Partition};
 use super::rows::Bounds;
 use super::shared::Shared;
 
-/// A query of rows within bounds, page by page: of one partition, or of all
-/// shards of a bucket, put in order.
+/// A query for rows within bounds, page by page. It reads one partition, or merges all shards of
+/// a bucket in order.
 pub(super) struct Query(Vec<Shard>);
 
 impl Query {
-    /// Rows within `bounds` that come after `after`.
+    /// Creates a query for the rows within `bounds` that come after `after`.
     pub(super) fn new(
         shared: &Arc<Shared>,
         partition: Partition,
@@ -30,7 +30,7 @@ impl Query {
         Ok(Query(shards.map(part).collect::<Result<_, Error>>()?))
     }
 
-    /// Adds the next page's rows; whether there may be more.
+    /// Appends the rows of the next page. Returns whether there may be more.
     pub(super) async fn next(&mut self, page: &mut WatchPage) -> Result<bool, Error> {
         match self.0.as_mut_slice() {
             [alone] => alone.part.next(page).await,
@@ -42,14 +42,14 @@ impl Query {
 /// A page, and whether there may be more.
 pub(super) type Page = Result<(WatchPage, bool), Error>;
 
-/// Pages on their way, a few ahead of their consumer.
+/// Pages that a task reads ahead of their consumer, at most `PAGES_AHEAD`.
 pub(super) struct Source {
     pages: mpsc::Receiver<Page>,
     more: bool,
 }
 
 impl Source {
-    /// Pages as a task sends them; it ends with its consumer.
+    /// Starts a task that sends pages. The task ends when this is dropped.
     pub(super) fn new<F>(task: impl FnOnce(mpsc::Sender<Page>) -> F) -> Source
     where
         F: Future<Output = ()> + Send + 'static,
@@ -59,17 +59,17 @@ impl Source {
         Source { pages, more: true }
     }
 
-    /// Reads a query ahead.
+    /// Starts a task that reads a query ahead.
     pub(super) fn of(query: Query) -> Source {
         Source::new(|pages| send_all(query, pages))
     }
 
-    /// The next page; none: that was all.
+    /// Returns the next page, or `None` after the last one.
     pub(super) async fn next(&mut self) -> Result<Option<WatchPage>, Error> {
         if !self.more {
             return Ok(None);
         }
-        // A task that ended in the middle is no end of the rows.
+        // A task that ended early does not mean that there are no more rows.
         let ended = || Error::Unavailable("reading ahead was interrupted".into());
         let (page, more) = self.pages.recv().await.ok_or_else(ended)??;
         self.more = more;
@@ -77,7 +77,7 @@ impl Source {
     }
 }
 
-/// Sends the pages of a query until somebody has enough of them.
+/// Sends the pages of a query until it ends or the receiver is dropped.
 pub(super) async fn send_all(mut query: Query, pages: mpsc::Sender<Page>) {
     loop {
         let mut page = WatchPage::default();

@@ -1,9 +1,9 @@
-//! The times that writes carry: client timestamps that grow with every write,
-//! and the wall time of views, which lies a margin back.
+//! Times of writes and views: client timestamps that grow with every write, and the wall time of
+//! views, which is a margin before the clock.
 //!
-//! A write stamped s is through in time, or written anew with a later stamp, and
-//! answered at s + margin at the earliest. The margin is that time, and what
-//! clocks may differ. So whoever opens a view at s + margin or later sees it.
+//! A write with timestamp s finishes within `IN_TIME_MS`, or is repeated with a later timestamp.
+//! It is acknowledged at s + margin at the earliest. The margin is `IN_TIME_MS` plus the allowed
+//! difference between clocks. So every view that is opened at s + margin or later sees the write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use pricedrop_model::{Clock, WallTime, WriteTime};
 
 use super::limits::WRITE_MARGIN_MS;
 
-/// The times of one write.
+/// The times of one write: milliseconds in `updated_at`, microseconds in `write_time`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) updated_at: WallTime,
@@ -21,7 +21,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// The same, of rows that look so much newer.
+    /// Returns the stamp with `updated_at` moved this many milliseconds into the future.
     pub(super) fn with_rows_ahead(self, ahead_ms: u64) -> Stamp {
         Stamp { updated_at: WallTime(self.updated_at.0.saturating_add_unsigned(ahead_ms)), ..self }
     }
@@ -29,7 +29,7 @@ impl Stamp {
 
 pub(super) struct Stamps {
     clock: Arc<dyn Clock>,
-    /// Epoch microseconds.
+    /// The last stamp given out, in microseconds since the epoch.
     last: AtomicI64,
 }
 
@@ -42,14 +42,14 @@ impl Stamps {
         self.clock.now()
     }
 
-    /// A stamp behind all before it.
+    /// Returns a stamp later than all earlier ones of this process.
     pub(super) fn next(&self) -> Stamp {
         self.from(self.clock.now())
     }
 
-    /// A stamp after every write that any engine with the same clock has finished by now.
-    /// The clock counts milliseconds, so the next one is taken. Of two writers of one watch
-    /// the later stamp wins; at the same stamp, a deletion wins over a write.
+    /// Returns a stamp later than every write that any engine with the same clock has finished by
+    /// now. The clock counts milliseconds, so the next millisecond is taken. Of two writers of
+    /// one watch the later stamp wins; at the same stamp, a deletion wins over a write.
     pub(super) fn next_of_all(&self) -> Stamp {
         self.from(WallTime(self.clock.now().0 + 1))
     }
@@ -61,12 +61,12 @@ impl Stamps {
         Stamp { updated_at: WallTime(micros.div_euclid(1000)), write_time: WriteTime(micros) }
     }
 
-    /// What a view opened now is as of.
+    /// Returns the wall time of a view that is opened now.
     pub(super) fn view(&self) -> WallTime {
         WallTime(self.clock.now().0 - WRITE_MARGIN_MS)
     }
 
-    /// Waits until every later view is as of this time or later.
+    /// Waits until every view opened later has this wall time or a later one.
     pub(super) async fn settle(&self, updated_at: WallTime) {
         loop {
             let left = updated_at.0 + WRITE_MARGIN_MS - self.clock.now().0;

@@ -1,5 +1,5 @@
-//! Every statement, prepared once. Those on the table of watches are built from
-//! the columns it has.
+//! All CQL statements, prepared once. Those on the table of watches depend on which columns it
+//! has.
 
 use scylla::client::session::Session;
 use scylla::errors::{ExecutionError, PrepareError};
@@ -12,7 +12,7 @@ use super::options::Options;
 use super::schema::Existing;
 use super::tables::Table;
 
-/// One statement with the table it is for.
+/// A statement, and the table that it reads or writes.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     pub(super) table: Table,
@@ -21,13 +21,13 @@ pub(super) struct Prepared {
 
 /// Reads of a range of rows of one partition, in order.
 pub(super) struct Ranges {
-    /// From a threshold on, `[open, below]` another.
+    /// From a threshold on: `[0]` without an upper bound, `[1]` below another threshold.
     pub(super) from: [Prepared; 2],
-    /// Behind a threshold and user, `[open, below]` another threshold.
+    /// After a threshold and user: `[0]` without an upper bound, `[1]` below another threshold.
     pub(super) after: [Prepared; 2],
 }
 
-/// On the table of watches.
+/// Statements on the table of watches.
 pub(super) struct Alerts {
     pub(super) ranges: Ranges,
     pub(super) insert: Prepared,
@@ -39,7 +39,7 @@ pub(super) struct Alerts {
     pub(super) columns: AlertColumns,
 }
 
-/// Which columns the table of watches has beside its key.
+/// Which regular columns the table of watches has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AlertColumns {
     pub(super) mode: bool,
@@ -47,7 +47,7 @@ pub(super) struct AlertColumns {
     pub(super) updated_at: bool,
 }
 
-/// On the index and the policy that cuts it.
+/// Statements on the index by bucket and the policy row.
 pub(super) struct Index {
     pub(super) ranges: Ranges,
     pub(super) insert: Prepared,
@@ -62,13 +62,13 @@ pub(super) struct Index {
     pub(super) verify: Prepared,
     pub(super) unverify: Prepared,
     pub(super) drop_live: Prepared,
-    /// Every product and policy, in no order.
+    /// Every product and index, in no order.
     pub(super) indexed: Prepared,
     pub(super) policies: Prepared,
     pub(super) change_policies: Prepared,
 }
 
-/// On the addresses of users.
+/// Statements on the addresses of users.
 pub(super) struct Channels {
     pub(super) of_user: Prepared,
     pub(super) one: Prepared,
@@ -78,14 +78,14 @@ pub(super) struct Channels {
     pub(super) users: Prepared,
 }
 
-/// On current prices.
+/// Statements on current prices.
 pub(super) struct Prices {
     pub(super) of: Prepared,
     pub(super) insert: Prepared,
     pub(super) delete: Prepared,
 }
 
-/// What the tables that exist allow.
+/// All statements, as far as their tables exist.
 pub(super) struct Statements {
     pub(super) alerts: Alerts,
     pub(super) index: Option<Index>,
@@ -111,7 +111,7 @@ impl Preparing<'_> {
         Ok(Prepared { table, statement })
     }
 
-    /// Rows of one partition with `columns`, by range.
+    /// Prepares reads of one partition by range, selecting `columns`.
     async fn ranges(&self, table: Table, columns: &str, partition: &str) -> Result<Ranges, Error> {
         let select = |from: &str, below: &str| {
             format!("SELECT {columns} FROM {{t}} WHERE {partition} AND {from}{below}")
@@ -250,8 +250,8 @@ impl AlertColumns {
         all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
     }
 
-    /// What a scan selects. A row's version is the write time of its mode: every
-    /// row we write has one, and so has every row that says `once` itself.
+    /// Returns the columns that a scan selects. A row's version is the write time of its mode:
+    /// every row that pricedrop writes has one, and so has every row whose own mode is `once`.
     fn selected(self) -> String {
         let mut selected = "price_watch_value, user_id".to_owned();
         for name in self.names() {
@@ -269,7 +269,7 @@ impl AlertColumns {
     }
 }
 
-/// Prepares what the tables that exist allow.
+/// Prepares the statements on all tables that exist.
 pub(super) async fn prepare(
     session: &Session,
     options: &Options,

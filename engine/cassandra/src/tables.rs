@@ -1,28 +1,28 @@
-//! Which tables there are, and what they are called.
+//! The tables that pricedrop uses, and their names.
 
-/// A table, by what it holds.
+/// A table, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// The watches.
     Alerts,
-    /// Their index by bucket.
+    /// The same watches, grouped by bucket.
     Buckets,
-    /// Which buckets exist.
+    /// Which buckets exist for each product and index.
     Live,
-    /// Which policy is served.
+    /// The active bucketing policy, and the one being moved to.
     Policies,
-    /// Where to reach users.
+    /// The addresses of users.
     Channels,
     /// Current prices.
     Prices,
 }
 
 impl Table {
-    /// Every table.
+    /// All tables.
     pub const ALL: [Table; 6] =
         [Table::Alerts, Table::Buckets, Table::Live, Table::Policies, Table::Channels, Table::Prices];
 
-    /// Its name where no other is configured.
+    /// Returns the table's name if no other is configured.
     pub fn default_name(self) -> &'static str {
         match self {
             Table::Alerts => "price_watch_alerts",
@@ -34,7 +34,7 @@ impl Table {
         }
     }
 
-    /// The statement that makes it.
+    /// Returns the statement that creates it.
     pub(super) fn cql(self) -> &'static str {
         match self {
             Table::Alerts => include_str!("../../../schema/price_watch_alerts.cql"),
@@ -46,7 +46,8 @@ impl Table {
         }
     }
 
-    /// Whether an engine that may not read it does not start; by what it does.
+    /// Returns whether an engine that may not read the table refuses to start. `dispatches` says
+    /// whether the engine runs the dispatcher.
     pub fn is_read_from_the_start(self, dispatches: bool) -> bool {
         match self {
             Table::Channels => dispatches,
@@ -67,17 +68,17 @@ impl Default for Tables {
 }
 
 impl Tables {
-    /// The name of a table.
+    /// Returns the name of a table.
     pub fn name(&self, table: Table) -> &str {
         &self.0[table as usize]
     }
 
-    /// Gives a table another name.
+    /// Sets the name of a table.
     pub fn set(&mut self, table: Table, name: impl Into<String>) {
         self.0[table as usize] = name.into();
     }
 
-    /// The same with this before every name.
+    /// Returns the default names with this prefix.
     pub fn prefixed(prefix: &str) -> Tables {
         Tables(Table::ALL.map(|table| format!("{prefix}{}", table.default_name())))
     }

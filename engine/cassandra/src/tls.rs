@@ -1,8 +1,8 @@
-//! TLS of connections to Cassandra: which authorities are trusted, and which
-//! certificate is shown to nodes that ask for one.
+//! Configures TLS to Cassandra: which authorities are trusted, and which client certificate is
+//! sent.
 //!
-//! The driver compares the address of each node with the IP addresses in the
-//! certificate's subject alternative names; names of hosts are not compared.
+//! The driver compares the IP address of each node with the certificate's subject alternative
+//! names; host names are not compared.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::Error;
 
-/// Encrypted connections.
+/// Settings of encrypted connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The authorities that are trusted; none: the system's.
+    /// A PEM file of trusted authorities. `None` means those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Our certificate and its key, where the servers ask for one; PEM.
+    /// PEM files of the client certificate and its key, if the servers require one.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
-    /// What the driver connects with: TLS 1.2 or 1.3.
+    /// Returns the driver's TLS configuration, for TLS 1.2 or 1.3.
     ///
     /// # Errors
-    /// A file cannot be read or used, or no authorities are found; the words name the file.
+    /// A file cannot be read or used (the message names it), or no authorities are found.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let roots = match &self.ca_file {
             Some(file) => authorities_of(file)?,
@@ -49,7 +49,7 @@ impl Tls {
     }
 }
 
-/// The certificates of a PEM file, at least one.
+/// Reads the certificates of a PEM file, at least one.
 fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| unusable(file, why_no_pem(&error, "certificate")))?;
@@ -72,8 +72,8 @@ fn authorities_of(file: &Path) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// As OpenSSL finds them: in the system's folder, or where `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` say. Certificates that rustls cannot read are not trusted.
+/// Loads authorities as OpenSSL does: from the system's folder, or from `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR`. Certificates that rustls cannot parse are not trusted.
 fn authorities_of_the_system() -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -89,8 +89,8 @@ fn authorities_of_the_system() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// What the parser says of a file without a section of the kind asked for is
-/// about sections; people look for a certificate or a key.
+/// Explains a PEM error. The parser speaks of sections; an operator looks for a certificate or a
+/// key.
 fn why_no_pem(error: &pem::Error, wanted: &str) -> String {
     match error {
         pem::Error::NoItemsFound => format!("it holds no {wanted} in PEM"),

@@ -1,11 +1,11 @@
-//! Watches as the notifier reads them. A view is a wall time a margin back, and
-//! the policy row as it was read after that; its rows are those of now, or
+//! Reads watches for the notifier. A view has a wall time, `WRITE_MARGIN_MS` before the clock,
+//! and the policy row, read after that. Its rows are those that are stored now, so they can be
 //! newer than the view.
 //!
 //! ```text
-//! small product   shelf in the cache, else one range of its partition
-//! large product   its index is verified: live buckets, each a shelf or a range
-//!                 else: one range of its partition
+//! small product   its cache entry, else one range of its partition
+//! large product   index verified: its live buckets, each a cache entry or a range
+//!                 otherwise: one range of its partition
 //! ```
 
 use std::collections::HashMap;
@@ -34,10 +34,12 @@ pub(super) struct View {
     policies: Policies,
     /// When the policy row was read.
     asked: Instant,
+    /// Where the rows of products come from; their cached rows up to `VIEW_BYTES`.
     stock: HashMap<ProductId, Stock>,
     stock_bytes: usize,
+    /// Live lists of large products, as this view first read them.
     live: HashMap<ProductId, Arc<Live>>,
-    /// First pages read ahead, by product.
+    /// First pages that were read ahead, by product.
     ahead: HashMap<ProductId, Ahead>,
     open: Option<Open>,
 }
@@ -67,7 +69,7 @@ pub(super) async fn open(shared: &Arc<Shared>) -> Result<View, Error> {
     })
 }
 
-/// Nothing is known: there may be anything.
+/// Returns the summary of a product that was not read: every mode may occur.
 fn unknown() -> Summary {
     Summary {
         watches: 0,
@@ -91,8 +93,7 @@ fn summary(header: &Header, indexed: bool) -> Summary {
 }
 
 impl View {
-    /// The live list of a large product in the active index, if that is
-    /// complete.
+    /// Returns the live list of a large product in the active index, if that index is complete.
     async fn verified(&mut self, product: &ProductId) -> Result<Option<Arc<Live>>, Error> {
         let Some(active) = self.policies.active.as_ref().filter(|_| self.shared.sizes.is_large(product))
         else {
@@ -109,7 +110,7 @@ impl View {
         Ok(Some(live).filter(|live| live.verified))
     }
 
-    /// How the product's rows are had, asking the cache once.
+    /// Returns where the product's rows come from. Asks the cache unless the view knows.
     async fn stock(&mut self, product: &ProductId) -> Result<Stock, Error> {
         if let Some(stock) = self.stock.get(product) {
             return Ok(stock.clone());
@@ -137,12 +138,13 @@ impl View {
         self.stock.insert(product.clone(), stock);
     }
 
-    /// Starts a scan where it stands.
+    /// Starts a scan at its cursor.
     async fn start(&mut self, scan: &Scan<'_>) -> Result<Open, Error> {
         if let Some((policy, _)) = scan.buckets
             && let Some(index) = self.policies.active_named(policy).map(|slot| slot.index.clone())
         {
-            // A scan by bucket is of a large product, whoever found that out.
+            // A scan by bucket shows that the product is large, also if this process did not
+            // know.
             self.shared.sizes.add(scan.product);
             if let Some(live) = self.verified(scan.product).await? {
                 let buckets = Buckets::new(&self.shared, scan, &index, &live.buckets);
@@ -164,15 +166,15 @@ impl View {
         self.start_straight(scan)
     }
 
-    /// Starts a scan of the product's partition.
+    /// Starts a scan of the product's own partition.
     fn start_straight(&self, scan: &Scan<'_>) -> Result<Open, Error> {
         let partition = Partition::Product(scan.product.clone());
         let query = Query::new(&self.shared, partition, bounds(scan), scan.after.as_ref())?;
         Ok(Open::new(scan, Rows::Query(Box::new(query))))
     }
 
-    /// Whether the index that rows were just read from was still kept: after a
-    /// cut-over it is, for longer than this answer is relied on.
+    /// Returns whether the index that rows were just read from still existed. An index is kept
+    /// for `drop_after_ms` after its replacement, which must be longer than `POLICY_FRESH_MS`.
     async fn index_still_serves(&mut self, policy: &str) -> Result<bool, Error> {
         if self.asked.elapsed() < Duration::from_millis(POLICY_FRESH_MS) {
             return Ok(true);
@@ -189,7 +191,7 @@ impl View {
     }
 }
 
-/// What is read ahead of one product's scan.
+/// Reads ahead what the scan of one product needs first.
 async fn read_ahead(
     shared: Arc<Shared>,
     product: ProductId,

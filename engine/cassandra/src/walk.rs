@@ -1,4 +1,4 @@
-//! Rows one by one, for comparing a product's index with its watches.
+//! Iterates over the rows of a product or its index one by one, to compare the two.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::rows::Bounds;
 use super::shared::Shared;
 use super::source::Query;
 
-/// What a row is known by, and its version.
+/// The key of a row within its partition, and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) threshold: Price,
@@ -48,7 +48,7 @@ impl Walk {
         Ok(Walk { query, rows: VecDeque::new(), more: true })
     }
 
-    /// The next row without taking it.
+    /// Returns the next row without taking it.
     pub(super) async fn peek(&mut self) -> Result<Option<&Key>, Error> {
         while self.rows.is_empty() && self.more {
             let mut page = WatchPage::default();
@@ -68,7 +68,7 @@ impl Walk {
 pub(super) struct Indexed {
     pub(super) key: Key,
     pub(super) bucket: BucketId,
-    /// Whether it stands in the bucket that the policy gives it.
+    /// Whether it is in the bucket that the policy assigns to it.
     pub(super) in_place: bool,
 }
 

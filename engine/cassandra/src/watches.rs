@@ -1,4 +1,4 @@
-//! Watches as the notifier reads them and as people write them.
+//! Implements the watch ports: views for the notifier, and put, delete and list for users.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl CassandraWatches {
         CassandraWatches { shared, listing: Arc::default() }
     }
 
-    /// Applies changes batch by batch, several at once.
+    /// Applies changes in batches, several batches at a time.
     async fn apply(&self, mut changes: Vec<Change>) -> Result<Option<Applied>, Error> {
         changes.sort_by(|a, b| a.product().cmp(b.product()));
         let shared = &self.shared;
@@ -45,8 +45,8 @@ impl CassandraWatches {
         }))
     }
 
-    /// The latest write time of a row's columns: none: there is no such row;
-    /// inside: it has none.
+    /// Returns the latest write time of a row's columns. The outer `None` means that there is no
+    /// such row, the inner one that no column of it has a write time.
     async fn version(
         &self,
         product: &ProductId,
@@ -69,9 +69,9 @@ impl CassandraWatches {
         Ok(row.map(times))
     }
 
-    /// Whether a told row is still the one that was told. Rows that we write
-    /// carry one time in all their columns, and a deletion at that time leaves
-    /// any later one whole; others may have changed one column alone.
+    /// Returns whether the row is still the version that was notified. Rows that pricedrop writes
+    /// have one write time in all columns, so a deletion at that time leaves a later version
+    /// whole. External writers may have changed a single column.
     async fn is_told_version(&self, removal: &Removal) -> Result<bool, Error> {
         if !self.shared.options.external_writers {
             return Ok(true);
@@ -117,7 +117,7 @@ impl WatchStore for CassandraWatches {
 #[async_trait]
 impl WatchWriter for CassandraWatches {
     async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error> {
-        // Of two writes of one watch the later one stands.
+        // Of two writes of one watch the later one wins.
         let last: BTreeMap<_, _> = watches.into_iter().map(|watch| (key(&watch), watch)).collect();
         let applied = self.apply(last.into_values().map(Change::Put).collect()).await?;
         let updated_at = applied.map_or(self.shared.stamps.now(), |applied| applied.updated_at);
@@ -130,8 +130,8 @@ impl WatchWriter for CassandraWatches {
     async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
         let stamp = self.shared.stamps.next();
         let version = self.version(product, threshold, user).await?;
-        // What has no version, or may have more than one, is deleted as of now; so
-        // is what is not there: an attempt before may have left it in the index.
+        // A row without a version, or whose columns may have several, is deleted as of now. So is
+        // a missing row, because an earlier attempt may have left it in the index.
         let seen = version.flatten().filter(|_| !self.shared.options.external_writers);
         let write_time =
             seen.unwrap_or_else(|| version.flatten().max(Some(stamp.write_time)).unwrap_or(stamp.write_time));

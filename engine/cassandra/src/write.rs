@@ -1,6 +1,6 @@
-//! The rows of a batch of changes: which buckets and cache entries they touch, and
-//! the statements that write them into alerts, buckets and live. How a batch is
-//! written safely is in `apply.rs`.
+//! Turns a batch of changes into rows: which buckets and cache entries it touches, and the
+//! statements that write into alerts, buckets and live. How a batch is written safely is in
+//! `apply.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use super::stamps::Stamp;
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     Put(Watch),
-    /// Deletes what was written up to then.
+    /// Deletes everything written up to `write_time`.
     Delete {
         product: ProductId,
         threshold: Price,
@@ -55,14 +55,15 @@ impl Change {
         }
     }
 
-    /// What it takes in a batch, by estimate: once in alerts, once per index.
+    /// Estimates the bytes that it takes in a batch: once in alerts, once in each of at most two
+    /// indexes.
     fn bytes(&self) -> usize {
         const PER_ROW: usize = 96;
         3 * (PER_ROW + self.product().as_str().len() + self.user().as_str().len())
     }
 }
 
-/// Cuts changes, sorted by product, into batches.
+/// Splits changes, which are sorted by product, into batches.
 pub(super) fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
     let (mut batches, mut room) = (Vec::new(), 0);
     for change in changes {
@@ -77,7 +78,7 @@ pub(super) fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
     batches
 }
 
-/// The buckets of all changes in one index; none: nobody here can tell.
+/// The buckets of all changes in one index. `None` means that no loaded policy gave one.
 pub(super) struct Cuts {
     slot: IndexBuild,
     buckets: Vec<Option<BucketId>>,
@@ -115,7 +116,7 @@ pub(super) fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
     shelves.into_iter().collect()
 }
 
-/// The statements of a batch.
+/// Returns the statements of a batch.
 pub(super) fn writes<'a>(
     shared: &'a Shared,
     changes: &[Change],
@@ -154,8 +155,7 @@ pub(super) fn row_key(threshold: Price, user: &UserId) -> [Option<CqlValue>; 2] 
     [Some(CqlValue::Decimal(to_cql(threshold))), text(user.as_str())]
 }
 
-/// A row of alerts. No cell is null: a page of null cells would be a page of
-/// tombstones.
+/// Returns a row of alerts. No cell is null, because every null cell would be a tombstone.
 fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Error> {
     let columns = shared.statements.alerts.columns;
     let refuse = |what: &str| {
@@ -185,12 +185,12 @@ fn alert_row(shared: &Shared, watch: &Watch, stamp: Stamp) -> Result<Values, Err
     Ok(values)
 }
 
-/// Bucket and shard of a user's rows.
+/// Returns bucket and shard of a user's rows.
 pub(super) fn place(index: &str, bucket: BucketId, user: &UserId) -> [Option<CqlValue>; 2] {
     [Some(CqlValue::BigInt(bucket.0)), Some(CqlValue::Int(shard_of(user, index)))]
 }
 
-/// A row of the index.
+/// Returns a row of the index.
 pub(super) fn bucket_row(index: &str, bucket: BucketId, watch: &Watch, write_time: WriteTime) -> Values {
     let mut values = vec![text(watch.product_id.as_str()), text(index)];
     values.extend(place(index, bucket, &watch.user_id));
@@ -202,7 +202,7 @@ pub(super) fn bucket_row(index: &str, bucket: BucketId, watch: &Watch, write_tim
     values
 }
 
-/// What changes about all watches of a product in an index.
+/// What a batch changes about one product in an index.
 #[derive(Default)]
 struct Touched {
     buckets: BTreeSet<BucketId>,
@@ -210,6 +210,7 @@ struct Touched {
     crossing: bool,
     modeless: bool,
     put: bool,
+    /// The bucket of a change is unknown, so the index is no longer complete.
     lost: bool,
 }
 
@@ -273,7 +274,8 @@ fn live_writes<'a>(
         writes.push((&index.insert_live, values));
     }
     if touched.put {
-        // The latest stands, and rows may look newer than those that come after them.
+        // The latest time wins. Rows may be written with a future `updated_at`, so that time, not
+        // the write time, is the timestamp here.
         let mut values = at(stamp.updated_at.0.saturating_mul(1000));
         values.push(timestamp(stamp.updated_at));
         values.extend(key.clone());

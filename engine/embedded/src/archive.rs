@@ -1,12 +1,12 @@
-//! What the archiver reads of the embedded store: its updates, notifications and dead
-//! letters, each as a topic of one partition.
+//! Reads updates, notifications and dead letters for the archiver, each as a topic of one
+//! partition.
 //!
-//! Notifications are in the outbox anyway. Updates are not kept by the store, and a dead
-//! letter can be removed at any time, so the batch that takes them in also writes a copy
-//! to [`Table::Unarchived`]. The copy is deleted once the archive holds it.
+//! Notifications are in the outbox anyway. The store does not keep updates, and a dead letter can
+//! be removed at any time, so the batch that commits them also writes a copy to
+//! [`Table::Unarchived`]. The copy is deleted once the archive has stored it.
 //!
-//! Invariant: nothing is deleted here before [`ArchiveSource::archived`] named an offset
-//! past it. A bucket that does not answer costs disk space, never records.
+//! Invariant: no record of an archived topic is deleted before [`ArchiveSource::archived`] got an
+//! offset after it. An unreachable object store costs disk space, never records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
 use super::{keys, offsets, outbox, rows};
 
 impl ArchivedTopic {
-    /// The key of the offset up to which it is archived. For notifications it is a cursor
-    /// of the outbox, which keeps the blocks that a cursor has not passed.
+    /// Returns the key of the offset up to which the topic is archived. For notifications it is a
+    /// cursor of the outbox, which keeps the blocks after each cursor.
     fn cursor(self) -> Vec<u8> {
         match self {
             ArchivedTopic::Notifications => outbox::cursor_key("archiver"),
@@ -36,7 +36,7 @@ impl ArchivedTopic {
         }
     }
 
-    /// The offset after its last record.
+    /// Returns the offset after its last record.
     fn end(self, store: &Store) -> Result<i64, ReadError> {
         match self {
             ArchivedTopic::Updates => offsets::input_offset(store),
@@ -45,7 +45,7 @@ impl ArchivedTopic {
         }
     }
 
-    /// Its first record's offset, or its end if it holds none.
+    /// Returns the offset of its first record, or its end if it has none.
     fn first(self, store: &Store) -> Result<i64, ReadError> {
         let first = match self {
             ArchivedTopic::Notifications => store.prefix(Table::Outbox, &[]).next(),
@@ -99,7 +99,7 @@ fn record(offset: i64, row: &[u8]) -> Result<ArchivedRecord, ReadError> {
     Ok(ArchivedRecord { offset, timestamp_ms, key: bytes(key), value: bytes(value), headers: Vec::new() })
 }
 
-/// Keeps the updates of a commit for the archive.
+/// Copies the updates of a commit for the archive.
 pub(super) fn keep_updates(txn: &mut Txn<'_>, updates: &[Record]) {
     for Record { position, key: record_key, value, timestamp, .. } in updates {
         let row = Row { timestamp_ms: timestamp.0, key: record_key.as_deref(), value: value.as_deref() };
@@ -107,13 +107,13 @@ pub(super) fn keep_updates(txn: &mut Txn<'_>, updates: &[Record]) {
     }
 }
 
-/// Keeps a dead letter for the archive.
+/// Copies a dead letter for the archive.
 pub(super) fn keep_dead_letter(txn: &mut Txn<'_>, offset: i64, at: WallTime, json: &[u8]) {
     let row = Row { timestamp_ms: at.0, key: None, value: Some(json) };
     txn.append(Table::Unarchived, key(ArchivedTopic::DeadLetters, offset), rows::encode(&row));
 }
 
-/// Begins to hold back the topics that are archived, and releases the others. It runs
+/// Starts keeping the records of archived topics, and stops keeping those of the others. It runs
 /// while the store opens, before anything else writes.
 pub(super) fn begin(store: &Store, archived: &[ArchivedTopic]) -> Result<(), ReadError> {
     let mut batch = store.db.batch().durability(Some(PersistMode::SyncAll));
@@ -128,8 +128,9 @@ pub(super) fn begin(store: &Store, archived: &[ArchivedTopic]) -> Result<(), Rea
     Ok(batch.commit()?)
 }
 
-/// The random id of this store, made when it first opens. The archive belongs to it: a
-/// store in another folder begins its offsets anew, and must not continue this chain.
+/// Returns the random id of this store, which is created when it first opens. The archive is tied
+/// to it, because a store in another folder starts its offsets anew and must not continue this
+/// archive.
 pub(super) fn store_id(store: &Store) -> Result<String, ReadError> {
     if let Some(id) = store.get(Table::Meta, STORE_ID)? {
         return Ok(String::from_utf8_lossy(&id).into_owned());
@@ -141,8 +142,8 @@ pub(super) fn store_id(store: &Store) -> Result<String, ReadError> {
     Ok(id)
 }
 
-/// Deletes copies that the archive holds, and those of topics that are no longer
-/// archived; whether there may be more.
+/// Deletes copies that the archive has stored, and those of topics that are no longer archived.
+/// Returns whether there may be more.
 pub(super) fn prune_step(txn: &mut Txn<'_>) -> Result<bool, ReadError> {
     let mut more = false;
     for topic in [ArchivedTopic::Updates, ArchivedTopic::DeadLetters] {
@@ -167,7 +168,7 @@ pub(super) fn prune_step(txn: &mut Txn<'_>) -> Result<bool, ReadError> {
 pub struct EmbeddedArchiveSource {
     inner: Arc<Inner>,
     topic: ArchivedTopic,
-    /// The next offset to read; none: it is not read.
+    /// The next offset to read. `None` means that nothing is read.
     next: Option<i64>,
 }
 
@@ -188,7 +189,8 @@ impl ArchiveSource for EmbeddedArchiveSource {
 
     fn offsets(&mut self, _: Partition) -> Result<(i64, i64), Error> {
         let topic = self.topic;
-        // The first offset is read first: records that come meanwhile only move the end.
+        // The first offset is read first, because records that arrive meanwhile only move the
+        // end.
         self.inner.shared.store.read(|store| Ok((topic.first(store)?, topic.end(store)?)))
     }
 
@@ -205,7 +207,7 @@ impl ArchiveSource for EmbeddedArchiveSource {
         };
         match records.last() {
             Some(last) => self.next = Some(last.offset + 1),
-            // Records that come meanwhile are then read together.
+            // Records that arrive meanwhile are then read together.
             None => std::thread::sleep(Duration::from_millis(wait_ms)),
         }
         Ok(records.into_iter().map(|record| (PARTITION, record)).collect())
@@ -218,7 +220,7 @@ impl ArchiveSource for EmbeddedArchiveSource {
             Ok(())
         });
         if let Err(error) = written {
-            // Nothing but disk space is lost: the next object moves the cursor further.
+            // This only costs disk space, because the next object moves the cursor further.
             tracing::debug!(?error, topic = self.topic.name(), "the archiver's cursor was not written");
         }
     }

@@ -1,5 +1,5 @@
-//! The notifier's commit: notifications, states, removals, dead letters and
-//! offsets in one batch.
+//! Implements the notifier's commit: notifications, states, removals, dead letters and offsets in
+//! one batch.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use super::txn::Txn;
 use super::writer::WriteError;
 use super::{archive, dead_letters, keys, outbox};
 
-/// Commits what the notifier decided.
+/// Commits the notifier's batches.
 pub struct EmbeddedCommitter {
     inner: Arc<Inner>,
     /// Keys of the stored states that have something pending.
     unfinished: HashSet<StateKey>,
-    /// States as committed, of products at work. A row that is rewritten with
-    /// every update is dear to look for among its own old versions.
+    /// Committed states of recently used products. Reading them from the store is slow, because
+    /// each row has many old versions.
     known: HashMap<(Partition, ProductId), Vec<(StateKey, ProductState)>>,
 }
 
@@ -36,7 +36,7 @@ impl EmbeddedCommitter {
         EmbeddedCommitter { inner, unfinished: HashSet::new(), known: HashMap::new() }
     }
 
-    /// Reads the states of products not known yet.
+    /// Reads the states of products that are not in memory.
     fn learn(&mut self, products: &[(Partition, ProductId)]) -> Result<(), Error> {
         if self.known.len() + products.len() > KNOWN_PRODUCTS {
             self.known.clear();
@@ -50,7 +50,7 @@ impl EmbeddedCommitter {
         Ok(())
     }
 
-    /// The updates that a commit up to this offset takes in, if they are archived.
+    /// Returns the updates that a commit up to this offset contains, if they are archived.
     fn archived_updates(&self, offset: Option<i64>) -> Vec<Record> {
         let shared = &self.inner.shared;
         match offset {
@@ -62,7 +62,7 @@ impl EmbeddedCommitter {
         }
     }
 
-    /// Remembers a state as it will be committed.
+    /// Stores a state in memory as it will be committed.
     fn remember(&mut self, key: &StateKey, state: &ProductState) {
         let Some(states) = self.known.get_mut(&(key.partition, key.product.clone())) else { return };
         states.retain(|(known, _)| known != key);
@@ -70,13 +70,13 @@ impl EmbeddedCommitter {
     }
 }
 
-/// What a state has pending, one bit each; the value of its unfinished row.
+/// Returns what a state has pending, one bit each. This is the value of its row in `Unfinished`.
 fn pending(state: &ProductState) -> u8 {
     u8::from(state.pending.is_some()) | (u8::from(state.holds_removals()) << 1)
 }
 
-/// Whether a fan-out of this product is unfinished: its told watches must not
-/// be removed yet.
+/// Returns whether a fan-out of this product is unfinished. Its notified watches must not be
+/// removed before it ends.
 pub(super) fn has_open_fan_out(txn: &Txn<'_>, product: &ProductId) -> Result<bool, ReadError> {
     let prefix = keys::states_of(PARTITION, product);
     let unfinished = txn.range(Table::Unfinished, &prefix, &prefix, usize::MAX)?;
@@ -117,12 +117,13 @@ fn load(
     Ok(states)
 }
 
-/// A state as the batch carries it, encoded before it reaches the writer.
+/// A state as the batch contains it, encoded before it reaches the writer.
 struct StateRow {
     key: Vec<u8>,
-    /// None: nothing is remembered.
+    /// `None` deletes the row, because nothing is remembered.
     value: Option<Vec<u8>>,
     pending: u8,
+    /// Whether its row in `Unfinished` may exist.
     was_pending: bool,
 }
 
@@ -221,7 +222,7 @@ impl Committer for EmbeddedCommitter {
         let shared = self.inner.shared.clone();
         let written = self.inner.writer().write(move |txn| write(txn, commit, rows, updates, &shared)).await;
         let next = written.map_err(|error| {
-            // What was remembered is not what is stored.
+            // What is in memory may differ from what is stored.
             self.known.clear();
             match error {
                 WriteError::NotCommitted(reason) => CommitError::NotCommitted(reason),

@@ -1,4 +1,4 @@
-//! The log of dead letters: one topic with one partition, in which their offsets ascend.
+//! Stores dead letters, as a log with one topic and one partition.
 
 use std::sync::Arc;
 
@@ -29,12 +29,12 @@ impl EmbeddedDeadLetters {
         DeadLetterId { topic: self.topic.clone(), partition: PARTITION, offset }
     }
 
-    /// The offset in an id; none if it names another topic or partition.
+    /// Returns the offset in an id, or `None` if the id names another topic or partition.
     fn offset(&self, id: &DeadLetterId) -> Option<i64> {
         (*id == self.id(id.offset)).then_some(id.offset)
     }
 
-    /// The first offset whose id comes after `after`; none if that of no offset does.
+    /// Returns the first offset whose id sorts after `after`, or `None` if there is none.
     fn first_after(&self, after: Option<&DeadLetterId>) -> Option<i64> {
         match after {
             Some(after) if *after >= self.id(0) => self.offset(after)?.checked_add(1),
@@ -43,7 +43,7 @@ impl EmbeddedDeadLetters {
     }
 }
 
-/// Adds dead letters at the next offsets.
+/// Appends dead letters at the next offsets.
 pub(super) fn append(txn: &mut Txn<'_>, letters: impl Iterator<Item = NewDeadLetter>, is_archived: bool) {
     let first = txn.counters.next_dead_letter;
     for letter in letters {

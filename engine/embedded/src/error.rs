@@ -1,4 +1,4 @@
-//! Why the store does not start, or what it holds cannot be read.
+//! Errors of opening the store, and of rows that cannot be decoded.
 
 use std::path::PathBuf;
 
@@ -7,29 +7,29 @@ use pricedrop_model::{Cause, ports};
 /// Why the store does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Stop the other process, or name another folder.
+    /// Another process uses the folder. Stop it, or configure another folder.
     #[error("the data folder {} is in use by another process", .0.display())]
     InUse(PathBuf),
-    /// Make the folder writable, or name another one.
+    /// The folder cannot be used. Make it writable, or configure another one.
     #[error("the data folder {} cannot be used: {source}", .folder.display())]
     Folder {
         /// The data folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Free the disk or restore the folder; nothing was changed.
+    /// The database cannot be opened. Free disk space or restore the folder; nothing was changed.
     #[error("the store in {} cannot be opened: {reason}", .folder.display())]
     Store {
         /// The data folder.
         folder: PathBuf,
-        /// What the database said.
+        /// The error of the database.
         #[source]
         reason: Cause,
     },
 }
 
-/// Stored bytes that are not as they were written.
+/// A stored row that cannot be decoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Broken(pub(crate) Cause);
 

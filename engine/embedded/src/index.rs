@@ -1,12 +1,11 @@
-//! Bucket indexes as writes keep them, and the policies that cut them.
+//! Indexes by bucket as writes update them, and the policies that assign the buckets.
 //!
-//! An index belongs to one product and one mapping, and has a number of its
-//! own. A product's row names its indexes; an index nobody names is dead and
-//! deleted in the background. So an index can be dropped by one write: when
-//! its policy does not answer, the product is read by the plain range until
-//! the index is built anew.
+//! An index belongs to one product and one mapping, and has its own number. The product's row
+//! names its indexes. An index that no row names is dead, and is deleted in the background. So
+//! one write drops an index: if its policy gives no answer, the product is read by the plain
+//! range until the index is built again.
 //!
-//! There is no table of live buckets: an ordered store finds the next one by
+//! There is no list of buckets that exist, because an ordered store finds the next one by
 //! seeking.
 
 use std::sync::Arc;
@@ -29,7 +28,7 @@ use super::txn::{NEXT_INDEX, Txn};
 pub(super) struct ActivePolicy {
     pub(super) name: String,
     pub(super) fingerprint: String,
-    /// The number of its mapping: equal fingerprints share it.
+    /// The number of its mapping. Policies with equal fingerprints share one.
     pub(super) mapping: u32,
 }
 
@@ -39,27 +38,27 @@ impl ActivePolicy {
     }
 }
 
-/// Something policies can be read from: a snapshot, or a group of writes.
+/// Reads policies from the store, a snapshot, or a group of writes.
 pub(super) trait ReadPolicies {
-    /// One row.
+    /// Reads one row.
     fn policy_row(&self, key: &[u8]) -> Result<Option<Slice>, ReadError>;
 
-    /// The active policy.
+    /// Returns the active policy.
     fn active_policy(&self) -> Result<Option<ActivePolicy>, ReadError> {
         Ok(self.policy_row(ACTIVE)?.map(|bytes| rows::decode(&bytes)).transpose()?)
     }
 
-    /// The mapping of a policy that was active once.
+    /// Returns the mapping of a registered policy by its name.
     fn mapping_named(&self, name: &str) -> Result<Option<u32>, ReadError> {
         self.mapping_at(&[b"n/", name.as_bytes()].concat())
     }
 
-    /// The mapping with this fingerprint.
+    /// Returns the mapping with this fingerprint.
     fn mapping_like(&self, fingerprint: &str) -> Result<Option<u32>, ReadError> {
         self.mapping_at(&[b"f/", fingerprint.as_bytes()].concat())
     }
 
-    /// The number at a key.
+    /// Reads the number at a key.
     fn mapping_at(&self, key: &[u8]) -> Result<Option<u32>, ReadError> {
         let number = self.policy_row(key)?.map(|bytes| keys::split_number(&bytes)).transpose()?;
         let fits = |number| u32::try_from(number).map_err(|_| Broken("a mapping's number".into()));
@@ -82,7 +81,7 @@ impl ReadPolicies for Txn<'_> {
     }
 }
 
-/// Stores a policy as the active one, or as one being built; its mapping.
+/// Registers a policy, which may become the active one. Returns its mapping.
 pub(super) fn register(txn: &mut Txn<'_>, policy: &PolicyIdentity) -> Result<u32, ReadError> {
     let mapping = match txn.mapping_like(&policy.fingerprint)? {
         Some(mapping) => mapping,
@@ -104,19 +103,19 @@ pub(super) fn set_active(txn: &mut Txn<'_>, policy: &PolicyIdentity, mapping: u3
     txn.put(Table::Policies, ACTIVE, rows::encode(&active));
 }
 
-/// A change of one watch, as its indexes see it.
+/// A change of one watch, as its indexes need it.
 pub(super) struct Changed {
     pub(super) threshold: Price,
     pub(super) user: String,
-    /// None: deleted.
+    /// `None` means deleted.
     pub(super) value: Option<Slice>,
 }
 
-/// Policies that can cut just now, by mapping.
+/// The policies that can assign buckets now, by mapping.
 pub(super) struct Cutters(Vec<(u32, Arc<dyn Bucketing>)>);
 
 impl Cutters {
-    /// The loaded policy and one being migrated to.
+    /// Returns the loaded policy, and that of a move in progress.
     pub(super) fn now(txn: &Txn<'_>, shared: &Shared) -> Result<Cutters, ReadError> {
         let mut cutters = Vec::new();
         for policy in [shared.plugins().bucketing(), shared.migrating()].into_iter().flatten() {
@@ -127,14 +126,14 @@ impl Cutters {
         Ok(Cutters(cutters))
     }
 
-    /// The policy of a mapping.
+    /// Returns the policy of a mapping.
     pub(super) fn of(&self, mapping: u32) -> Option<&Arc<dyn Bucketing>> {
         self.0.iter().find(|(known, _)| *known == mapping).map(|(_, policy)| policy)
     }
 }
 
-/// Carries changes into every index of a product. An index whose policy gives
-/// no answer is dropped: better none than one with gaps.
+/// Applies changes to every index of a product. An index whose policy gives no answer is dropped,
+/// because an incomplete index would hide watches.
 pub(super) fn follow(
     txn: &mut Txn<'_>,
     cutters: &Cutters,
@@ -177,12 +176,12 @@ fn follow_one(
     Ok(())
 }
 
-/// Leaves an index to be deleted in the background.
+/// Marks an index to be deleted in the background.
 pub(super) fn drop_index(txn: &mut Txn<'_>, slot: IndexSlot) {
     txn.put(Table::DeadIndexes, slot.index.to_be_bytes(), []);
 }
 
-/// A new, empty index.
+/// Creates an empty index.
 pub(super) fn new_index(txn: &mut Txn<'_>, mapping: u32) -> IndexSlot {
     let index = txn.counters.next_index;
     txn.counters.next_index += 1;

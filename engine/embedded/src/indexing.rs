@@ -1,5 +1,5 @@
-//! Building and deleting bucket indexes, in bounded steps. Writes of watches go
-//! into an unfinished index too, so that only its steps' own rows are missing.
+//! Builds and deletes indexes by bucket, in bounded steps. Writes of watches update an unfinished
+//! index too, so only the rows that later steps copy are missing from it.
 
 use pricedrop_model::{Cause, ProductId};
 
@@ -12,22 +12,22 @@ use super::store::Table;
 use super::store_handle::ReadError;
 use super::txn::Txn;
 
-/// Where the building of an index is.
+/// The next step of building an index.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// At its begin.
+    /// Create the index.
     Begin,
-    /// This index, at this row.
+    /// Continue this index at this key of the watches.
     At(u64, Vec<u8>),
 }
 
-/// What one step did.
+/// The result of one step.
 pub(super) struct Built {
-    /// The next step, when there is one.
+    /// The next step, or `None` if the build has ended.
     pub(super) next: Option<Step>,
     /// Whether the index is complete now.
     pub(super) complete: bool,
-    /// Rows indexed by this step.
+    /// Rows that this step indexed.
     pub(super) rows: u64,
 }
 
@@ -46,8 +46,8 @@ fn save(txn: &mut Txn<'_>, product: &ProductId, row: &ProductRow) {
     txn.put(Table::Products, keys::product(product), rows::encode(row));
 }
 
-/// Carries the building of one product's index of a mapping one step on. It
-/// ends without an index when the policy gives no answer.
+/// Runs one step of building a product's index of a mapping. The build ends without an index if
+/// the policy gives no answer.
 pub(super) fn build_step(
     txn: &mut Txn<'_>,
     shared: &Shared,
@@ -55,7 +55,7 @@ pub(super) fn build_step(
     mapping: u32,
     step: Step,
 ) -> Result<Built, ReadError> {
-    // Without watches there is nothing to miss.
+    // A product without watches needs no index.
     let Some(mut row) = product_row(txn, product)? else { return Ok(Built::ended(true)) };
     let (index, from) = match step {
         Step::Begin if row.index_of(mapping).is_some() => return Ok(Built::ended(true)),
@@ -86,7 +86,7 @@ pub(super) fn build_step(
     Ok(Built { next, complete: followed && ended, rows: changed.len() as u64 })
 }
 
-/// A new index in place of what an interrupted building left.
+/// Creates an index in place of what an interrupted build left.
 fn begin(txn: &mut Txn<'_>, row: &mut ProductRow, mapping: u32) -> u64 {
     let (left, kept): (Vec<_>, Vec<_>) = row.indexes.iter().partition(|slot| slot.mapping == mapping);
     for slot in left {
@@ -114,8 +114,8 @@ pub(super) fn drop_inactive(txn: &mut Txn<'_>, product: &ProductId) -> Result<()
     Ok(())
 }
 
-/// Products with more watches than the plain range is meant for, and those that
-/// have an index already.
+/// Returns the products with more watches than the threshold, and those that have an index
+/// already.
 pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::ports::Error> {
     shared.store.read(|store| {
         let mut products = Vec::new();
@@ -133,7 +133,7 @@ pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_
     })
 }
 
-/// Deletes rows of dead indexes; whether there may be more.
+/// Deletes rows of dead indexes. Returns whether there may be more.
 pub(super) fn delete_step(txn: &mut Txn<'_>) -> Result<bool, ReadError> {
     let Some((index, _)) = txn.range(Table::DeadIndexes, &[], &[], 1)?.pop() else { return Ok(false) };
     let dead = txn.range(Table::Index, &index, &index, STEP_ROWS)?;

@@ -1,10 +1,10 @@
-//! Where prices come in: a bounded queue in memory, in front of the log that
-//! the committed offset describes. A post is answered when the notifier's
-//! commit has made its records durable, so nothing is written before that.
+//! Accepts posted prices into a bounded queue in memory, in front of the log that the committed
+//! offset describes. A post is answered when the notifier's commit has made its records durable,
+//! so nothing is written before that.
 //!
-//! Records stay here until their outcome is told. When the notifier goes back
-//! to a stored offset, those from there on are handed out again, and those
-//! below are known to be durable: so a failed commit fails no post.
+//! Records stay in memory until their outcome is known. If the notifier goes back to a stored
+//! offset, records from there on are handed out again, and those below it are known to be
+//! durable. So a failed commit fails no post.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -36,18 +36,19 @@ fn position(offset: i64) -> Position {
     Position { partition: PARTITION, offset }
 }
 
-/// A record that was taken in and whose outcome was not told yet.
+/// A record that was accepted and whose outcome is not known yet.
 struct Waiting {
     record: Record,
-    /// The post it came with.
+    /// The post that contained it.
     post: u64,
-    /// Posts that repeat it; told when it is durable.
+    /// Posts that repeated it. They get their answer when it is durable.
     repeats: Vec<u64>,
 }
 
-/// A post that waits.
+/// A post that waits for its outcomes.
 struct Post {
     answers: Vec<Posted>,
+    /// Records without an outcome.
     missing: usize,
     reply: oneshot::Sender<Vec<Posted>>,
 }
@@ -58,9 +59,9 @@ struct State {
     next: i64,
     /// The offset of the next record handed out.
     handed: i64,
-    /// Bytes of the records not handed out.
+    /// Bytes of the records that were not handed out yet.
     bytes: usize,
-    /// Every record without outcome, by offset.
+    /// Every record without an outcome, by offset.
     waiting: BTreeMap<i64, Waiting>,
     posts: HashMap<u64, Post>,
     posts_so_far: u64,
@@ -72,7 +73,7 @@ fn bytes_of(record: &Record) -> usize {
 }
 
 impl State {
-    /// Takes records in behind `at`; none: behind all that are here.
+    /// Accepts records from offset `at` on, or after all records so far.
     fn admit(
         &mut self,
         records: &[NewRecord],
@@ -108,7 +109,7 @@ impl State {
         self.next = offset + 1;
     }
 
-    /// The next records for the notifier.
+    /// Returns the next records for the notifier.
     fn hand_out(&mut self, most: usize) -> Vec<Record> {
         let records: Vec<Record> =
             self.waiting.range(self.handed..).take(most).map(|(_, waiting)| waiting.record.clone()).collect();
@@ -129,12 +130,12 @@ impl State {
             && let Some(mut post) = self.posts.remove(&post)
         {
             post.answers.sort_by_key(Posted::position);
-            // Whoever posted may have gone; the records stand all the same.
+            // The client may be gone; its records are accepted all the same.
             let _ = post.reply.send(post.answers);
         }
     }
 
-    /// A record is durable, with this outcome.
+    /// Records the outcome of a record that is durable now.
     fn settle(&mut self, posted: Posted) {
         let position = posted.position();
         let Some(waiting) = self.waiting.remove(&position.offset) else { return };
@@ -147,8 +148,8 @@ impl State {
         }
     }
 
-    /// Goes on from the stored offset: what is below it is durable, the rest
-    /// is handed out again.
+    /// Continues from the stored offset: records below it are durable, the rest is handed out
+    /// again.
     fn rewind(&mut self, stored: i64) {
         let durable: Vec<i64> = self.waiting.range(..stored).map(|(offset, _)| *offset).collect();
         for offset in durable {
@@ -158,7 +159,7 @@ impl State {
         if first == stored {
             self.handed = stored;
         } else {
-            // The store is not the one these records were counted for.
+            // The stored offset does not fit these records: the store has lost or gained commits.
             self.waiting.clear();
             self.posts.clear();
             (self.handed, self.next) = (stored, stored);
@@ -167,10 +168,10 @@ impl State {
     }
 }
 
-/// A post that was taken in.
+/// A post that was accepted.
 struct Admitted {
     post: u64,
-    /// The offset behind its last record.
+    /// The offset after its last record.
     behind: i64,
     answer: oneshot::Receiver<Vec<Posted>>,
 }
@@ -178,9 +179,9 @@ struct Admitted {
 struct Intake {
     shared: Arc<Shared>,
     state: Mutex<State>,
-    /// Records were posted, or the intake was closed.
+    /// Notified when records were posted, or the intake was closed.
     posted: Notify,
-    /// Records were handed out, or the intake was closed.
+    /// Notified when records were handed out, or the intake was closed.
     taken: Notify,
 }
 
@@ -189,7 +190,7 @@ impl Intake {
         lock(&self.state)
     }
 
-    /// Takes a post in when there is room; a post is taken whole.
+    /// Accepts a post as a whole if there is room. Returns `None` if there is none.
     fn try_admit(&self, records: &[NewRecord], at: Option<i64>) -> Result<Option<Admitted>, IntakeError> {
         if let Some(reason) = self.shared.store.down() {
             return Err(IntakeError::NotTaken(format!("the store is away: {reason}")));
@@ -228,7 +229,7 @@ impl Uncommitted for Intake {
     }
 }
 
-/// Opens the intake behind the committed offset.
+/// Opens the intake at the committed offset.
 pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource), Error> {
     let next = shared.store.read(offsets::input_offset)?;
     let state = State { next, handed: next, ..State::default() };
@@ -243,7 +244,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource)
     Ok((PriceIntake(intake.clone()), EmbeddedSource(intake)))
 }
 
-/// Takes prices in. Clones share one queue.
+/// Accepts posted prices. Clones share one queue.
 #[derive(Clone)]
 pub struct PriceIntake(Arc<Intake>);
 
@@ -261,8 +262,8 @@ impl PriceIntake {
         }
     }
 
-    /// Stops waiting: a post whose offsets are committed is durable, though a
-    /// long fan-out may not be through.
+    /// Stops waiting for a post. If its offsets are committed, it is durable, although a long
+    /// fan-out may be unfinished.
     fn give_up(&self, admitted: &Admitted) -> Result<Vec<Posted>, IntakeError> {
         let log_at = self.log_at();
         let Some(mut post) = self.0.lock().posts.remove(&admitted.post) else {
@@ -280,18 +281,18 @@ impl PriceIntake {
         Ok(post.answers)
     }
 
-    /// Every record below this offset is durable.
+    /// Returns the committed offset: every record below it is durable.
     pub fn log_at(&self) -> i64 {
         self.0.shared.committed.load(Ordering::Acquire)
     }
 
-    /// Records that wait for the notifier.
+    /// Returns how many records wait for the notifier.
     pub fn waiting(&self) -> usize {
         let state = self.0.lock();
         (state.next - state.handed) as usize
     }
 
-    /// Takes no more posts; the source ends behind those taken.
+    /// Accepts no more posts. The source ends after the records already accepted.
     pub fn close(&self) {
         self.0.lock().closed = true;
         self.0.posted.notify_one();
@@ -312,7 +313,7 @@ impl pricedrop_model::intake::PriceIntake for PriceIntake {
     }
 }
 
-/// Hands prices to the notifier.
+/// Hands accepted prices to the notifier.
 pub struct EmbeddedSource(Arc<Intake>);
 
 #[async_trait]
@@ -334,7 +335,7 @@ impl UpdateSource for EmbeddedSource {
             if wait_ms == 0 {
                 return Ok(Some(Vec::new()));
             }
-            // A permit left by an earlier post only makes it look once more.
+            // A permit left by an earlier post only causes one more check.
             if timeout_at(until, self.0.posted.notified()).await.is_err() {
                 return Ok(Some(Vec::new()));
             }

@@ -1,5 +1,6 @@
-//! Keys of rows. Every name is written so that it ends by itself and sorts by
-//! its bytes: a zero byte is written as 0 255, the end as 0 0.
+//! Encodes the keys of rows. A name is followed by two zero bytes, and a zero byte within it is
+//! written as 0 255. So keys sort by the bytes of their names, and no encoded name is a prefix of
+//! another.
 
 use pricedrop_model::{BucketId, Cause, Currency, Partition, Price, ProductId, StateKey, UserId};
 
@@ -19,7 +20,7 @@ pub(super) fn push_name(key: &mut Vec<u8>, name: &str) {
     key.extend([0, 0]);
 }
 
-/// Takes a name off the front.
+/// Splits a name off the front of a key.
 pub(super) fn take_name(key: &[u8]) -> Result<(String, &[u8]), Broken> {
     let mut name = Vec::with_capacity(key.len());
     let mut at = 0;
@@ -41,14 +42,14 @@ pub(super) fn take_name(key: &[u8]) -> Result<(String, &[u8]), Broken> {
     Ok((name, &key[at + 2..]))
 }
 
-/// One name alone.
+/// Returns the key of one name.
 pub(super) fn name(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 2);
     push_name(&mut key, name);
     key
 }
 
-/// Several names.
+/// Returns the key of several names.
 pub(super) fn names(names: &[&str]) -> Vec<u8> {
     let mut key = Vec::new();
     for name in names {
@@ -57,7 +58,7 @@ pub(super) fn names(names: &[&str]) -> Vec<u8> {
     key
 }
 
-/// A watch: product, threshold, user.
+/// Returns the key of a watch: product, threshold, user.
 pub(super) fn watch(product: &ProductId, threshold: Price, user: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(product.as_str().len() + 2 + PRICE + user.len());
     push_name(&mut key, product.as_str());
@@ -70,12 +71,12 @@ fn push_tail(key: &mut Vec<u8>, threshold: Price, user: &str) {
     key.extend(user.as_bytes());
 }
 
-/// All watches of a product start with this.
+/// Returns the prefix of all watches of a product.
 pub(super) fn product(product: &ProductId) -> Vec<u8> {
     name(product.as_str())
 }
 
-/// Splits what stands behind a product or a bucket: threshold and user.
+/// Splits what follows a product or a bucket in a key: threshold and user.
 pub(super) fn split_tail(tail: &[u8]) -> Result<(&[u8; PRICE], &str), Broken> {
     let (price, user) =
         tail.split_first_chunk().ok_or_else(|| Broken("a watch's key is too short".into()))?;
@@ -83,7 +84,7 @@ pub(super) fn split_tail(tail: &[u8]) -> Result<(&[u8; PRICE], &str), Broken> {
     Ok((price, user))
 }
 
-/// Takes a watch's key apart.
+/// Splits a watch's key.
 pub(super) fn split_watch(key: &[u8]) -> Result<(ProductId, Price, UserId), Broken> {
     let (product, tail) = take_name(key)?;
     let (price, user) = split_tail(tail)?;
@@ -98,15 +99,14 @@ fn of_watch(error: impl std::error::Error + Send + Sync + 'static) -> Broken {
     Broken(Cause::new("a watch's key", error))
 }
 
-/// A row of a bucket index: the index's number, bucket, shard 0, threshold,
-/// user.
+/// Returns the key of a row of an index: the index's number, bucket, shard 0, threshold, user.
 pub(super) fn indexed(index: u64, bucket: BucketId, threshold: Price, user: &str) -> Vec<u8> {
     let mut key = bucket_of(index, bucket);
     push_tail(&mut key, threshold, user);
     key
 }
 
-/// All rows of a bucket start with this.
+/// Returns the prefix of all rows of a bucket.
 pub(super) fn bucket_of(index: u64, bucket: BucketId) -> Vec<u8> {
     let mut key = Vec::with_capacity(8 + 8 + 1 + PRICE + 32);
     key.extend(index.to_be_bytes());
@@ -115,10 +115,10 @@ pub(super) fn bucket_of(index: u64, bucket: BucketId) -> Vec<u8> {
     key
 }
 
-/// How long the part before the threshold is in a row of an index.
+/// Bytes before the threshold in the key of an index row.
 pub(super) const BUCKET_PREFIX: usize = 8 + 8 + 1;
 
-/// The bucket of a row of an index.
+/// Returns the bucket in the key of an index row.
 pub(super) fn bucket_in(key: &[u8]) -> Result<BucketId, Broken> {
     let bytes: [u8; 8] = key
         .get(8..16)
@@ -127,21 +127,21 @@ pub(super) fn bucket_in(key: &[u8]) -> Result<BucketId, Broken> {
     Ok(BucketId((u64::from_be_bytes(bytes) ^ (1 << 63)) as i64))
 }
 
-/// A state: partition, product, currency.
+/// Returns the key of a state: partition, product, currency.
 pub(super) fn state(key: &StateKey) -> Vec<u8> {
     let mut bytes = states_of(key.partition, &key.product);
     bytes.extend(key.currency.as_str().as_bytes());
     bytes
 }
 
-/// All states of a product in a partition start with this.
+/// Returns the prefix of all states of a product in a partition.
 pub(super) fn states_of(partition: Partition, product: &ProductId) -> Vec<u8> {
     let mut bytes = partition.0.to_be_bytes().to_vec();
     push_name(&mut bytes, product.as_str());
     bytes
 }
 
-/// Takes a state's key apart.
+/// Splits a state's key.
 pub(super) fn split_state(key: &[u8]) -> Result<StateKey, Broken> {
     let (partition, rest) =
         key.split_first_chunk().ok_or_else(|| Broken("a state's key is too short".into()))?;
@@ -154,18 +154,19 @@ pub(super) fn split_state(key: &[u8]) -> Result<StateKey, Broken> {
     })
 }
 
-/// A number that sorts like itself; ours start at 0.
+/// Encodes a number, which must not be negative, so that it sorts numerically.
 pub(super) fn number(number: i64) -> [u8; 8] {
     number.to_be_bytes()
 }
 
-/// The number at the end of a key.
+/// Reads the number at the end of a key.
 pub(super) fn split_number(key: &[u8]) -> Result<i64, Broken> {
     let bytes = key.last_chunk().ok_or_else(|| Broken("a number's key is too short".into()))?;
     Ok(i64::from_be_bytes(*bytes))
 }
 
-/// The first key behind all that start with `prefix`; none: there is no end.
+/// Returns the first key after all that start with `prefix`, or `None` if no key can come after
+/// them.
 pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte != 255)?;
     let mut end = prefix[..=last].to_vec();
@@ -173,7 +174,7 @@ pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-/// The first key behind this one.
+/// Returns the first key after this one.
 pub(super) fn next(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key

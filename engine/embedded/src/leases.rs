@@ -1,6 +1,6 @@
-//! Leases and confirmations of deliveries, by delivery key. A row holds a byte
-//! for which of the two it is, and its time. Each is forgotten once it has been
-//! past for as long as confirmations are kept.
+//! Leases and confirmations of deliveries, by delivery key. A row is a byte that says which of
+//! the two it is, and a time: the lease's end or that of the confirmation. It is deleted
+//! `confirmation_ms` after that time.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ fn claim(
     Ok(claims)
 }
 
-/// Forgets rows whose time has come; whether there may be more.
+/// Deletes rows whose time has come. Returns whether there may be more.
 pub(super) fn forget_step(txn: &mut Txn<'_>, now: WallTime, kept_ms: i64) -> Result<bool, ReadError> {
     let rows = txn.range(Table::Forgettable, &[], &[], STEP_ROWS)?;
     let mut forgotten = 0;
@@ -77,7 +77,7 @@ pub(super) fn forget_step(txn: &mut Txn<'_>, now: WallTime, kept_ms: i64) -> Res
             break;
         }
         forgotten += 1;
-        // It may have been leased or confirmed again, and then has a later row.
+        // It may have been leased or confirmed again, and then has a row with a later time.
         if read(txn, key)?.is_some_and(|(_, time)| time.0.saturating_add(kept_ms) <= now.0) {
             txn.remove(Table::Leases, key);
         }

@@ -1,4 +1,4 @@
-//! Every port on one machine, over one fjall database in the data folder.
+//! Implements every port on one machine, over one fjall database in the data folder.
 //!
 //! ```text
 //! PriceIntake ─▶ EmbeddedSource ─▶ (notifier) ─▶ EmbeddedCommitter ─┐
@@ -9,12 +9,12 @@
 //! OutboxReader ◀───────────── blocks of notifications ◀──── outbox
 //! ```
 //!
-//! All writes go through one thread (`writer`), which commits what waits as one
-//! synced batch. A batch that fails closes the store; it is opened again from
-//! disk as soon as there is room, under all adapters at once (`store_handle`).
+//! One thread (`writer`) makes all writes. It commits the queued ones as one synced batch. A
+//! batch that fails closes the store. The store is opened again from disk as soon as there is
+//! room, for all adapters at once (`store_handle`).
 //!
-//! Invariant: no handle of the database is kept outside of a call, or the
-//! store could not be opened again.
+//! Invariant: no handle of the database is kept outside of a call, because the store could not be
+//! opened again while one exists.
 
 mod archive;
 mod commit;
@@ -79,10 +79,10 @@ use work::Work;
 use writer::Writer;
 
 impl Options {
-    /// Opens the store, or makes it.
+    /// Opens the store, and creates it if it does not exist.
     ///
     /// # Errors
-    /// The folder is in use or unusable, or its store does not open.
+    /// The folder is in use or unusable, or its store cannot be opened.
     pub fn build(self) -> Result<Embedded, Error> {
         let folder = self.folder.clone();
         let lock = lock_folder(&folder)?;
@@ -130,108 +130,109 @@ fn lock_folder(folder: &std::path::Path) -> Result<File, Error> {
     }
 }
 
-/// The embedded store; hands out the adapters of every port. Clones share it.
+/// The embedded store, which creates the adapters of all ports. Clones share the store.
 #[derive(Clone)]
 pub struct Embedded(Arc<Inner>);
 
 impl Embedded {
-    /// Tells it where to take plugins from: the bucket indexes follow the
+    /// Sets where plugins are taken from. Indexes by bucket are built with the plugin of the
     /// active policy.
     pub fn set_plugins(&self, plugins: Arc<dyn Plugins>) {
         *lock(&self.0.shared.plugins) = plugins;
         self.0.shared.work.rescan();
     }
 
-    /// Where prices come in, and where the notifier takes them. Once.
+    /// Returns the intake of prices, and the source from which the notifier reads them. Call it
+    /// once.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     pub fn source(&self) -> Result<(PriceIntake, EmbeddedSource), ports::Error> {
         intake::open(&self.0.shared)
     }
 
-    /// The notifier's commits.
+    /// Returns the adapter of the notifier's commits.
     pub fn committer(&self) -> EmbeddedCommitter {
         EmbeddedCommitter::new(self.0.clone())
     }
 
-    /// Watches, read and written.
+    /// Returns the adapter that reads and writes watches.
     pub fn watches(&self) -> EmbeddedWatches {
         EmbeddedWatches::new(self.0.clone())
     }
 
-    /// The dead letters.
+    /// Returns the adapter of dead letters.
     pub fn dead_letters(&self) -> EmbeddedDeadLetters {
         EmbeddedDeadLetters::new(self.0.clone())
     }
 
-    /// Current prices.
+    /// Returns the adapter of current prices.
     pub fn prices(&self) -> EmbeddedPrices {
         EmbeddedPrices::new(self.0.clone())
     }
 
-    /// Which policy's buckets are served, and the move to another one.
+    /// Returns the adapter of bucketing policies: which one is active, and the move to another.
     pub fn policies(&self) -> EmbeddedPolicies {
         EmbeddedPolicies::new(self.0.clone())
     }
 
-    /// The outbox as this dispatcher reads it, from where it was last.
+    /// Returns the outbox as this dispatcher reads it, from its stored cursor on.
     pub fn notifications(&self, dispatcher: &str) -> EmbeddedNotifications {
         EmbeddedNotifications::new(self.0.clone(), dispatcher)
     }
 
-    /// The random id of this store: the same as long as its folder exists.
+    /// Returns the random id of this store, which stays the same as long as its folder exists.
     pub fn id(&self) -> &str {
         &self.0.shared.id
     }
 
-    /// A topic as the archiver reads it.
+    /// Returns a topic as the archiver reads it.
     pub fn archive_source(&self, topic: ArchivedTopic) -> EmbeddedArchiveSource {
         EmbeddedArchiveSource::new(self.0.clone(), topic)
     }
 
-    /// The outbox, to look into.
+    /// Returns the outbox for the API, which shows notifications.
     pub fn outbox(&self) -> EmbeddedOutbox {
         EmbeddedOutbox::new(self.0.clone())
     }
 
-    /// Where users can be reached.
+    /// Returns the adapter that stores the addresses of users.
     pub fn recipients(&self) -> EmbeddedRecipients {
         EmbeddedRecipients::new(self.0.clone())
     }
 
-    /// Leases and confirmations of deliveries.
+    /// Returns the adapter of leases and confirmations of deliveries.
     pub fn leases(&self) -> EmbeddedLeases {
         EmbeddedLeases::new(self.0.clone())
     }
 
-    /// Deliveries waiting for their next attempt.
+    /// Returns the queue of deliveries that wait for their next attempt.
     pub fn retries(&self) -> EmbeddedRetries {
         EmbeddedRetries::new(self.0.clone())
     }
 
-    /// Notifications of the outbox from an offset on, at most so many.
+    /// Reads notifications of the outbox from an offset on, at most `most`.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     pub fn read_outbox(&self, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, ports::Error> {
         self.0.shared.store.read(|store| outbox::read(store, from.max(0), most))
     }
 
-    /// The offset after the last notification of the outbox.
+    /// Returns the offset after the last notification of the outbox.
     pub fn outbox_end(&self) -> i64 {
         *self.0.shared.written.borrow()
     }
 
-    /// Why nothing can be written or read just now, when that is so.
+    /// Returns why nothing can be read or written now, or `None` if the store is open.
     pub fn down(&self) -> Option<String> {
         self.0.shared.store.down().map(|cause| cause.to_string())
     }
 
-    /// Bytes on disk, journals included.
+    /// Returns the bytes on disk, journals included.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     pub fn disk_bytes(&self) -> Result<u64, ports::Error> {
         self.0.shared.store.read(|store| Ok(store.disk_bytes()?))
     }

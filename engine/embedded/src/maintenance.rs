@@ -1,5 +1,5 @@
-//! Background work: carries out removals, builds and deletes bucket indexes,
-//! prunes what is old. Every step is one bounded write through the writer.
+//! Runs background work on its own thread: removes notified watches, builds and deletes indexes
+//! by bucket, and deletes old rows. Each step is one bounded write through the writer.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,7 +20,7 @@ use super::work::Todo;
 use super::writer::Writer;
 use super::{archive, commit, keys, leases, outbox, watches};
 
-/// Starts the maintenance; it ends when the work is stopped.
+/// Starts the thread, which ends when the work is stopped.
 pub(super) fn start(shared: Arc<Shared>, writer: Writer) -> std::io::Result<JoinHandle<()>> {
     let maintenance = Maintenance { shared, writer };
     std::thread::Builder::new().name("embedded-background".into()).spawn(move || maintenance.run())
@@ -71,8 +71,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Builds the active policy's index of a product, unless it has it or the
-    /// policy is not loaded.
+    /// Builds the active policy's index of a product, unless it exists or the policy is not
+    /// loaded.
     fn index(&self, product: &ProductId) -> Result<(), Error> {
         let Some(active) = self.shared.store.read(|store| store.active_policy())? else { return Ok(()) };
         let loaded = self.shared.plugins().bucketing();
@@ -90,7 +90,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Deletes what is old enough.
+    /// Deletes rows that are old enough.
     fn prune(&self) -> Result<(), Error> {
         let now = self.shared.times.now();
         let options = &self.shared.options;
@@ -106,7 +106,7 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Deletes the told watches, step by step.
+    /// Removes notified `once` watches, step by step.
     fn remove_told(&self) -> Result<(), Error> {
         let mut from = Some(Vec::new());
         while let Some(start) = from {
@@ -117,8 +117,8 @@ impl Maintenance {
     }
 }
 
-/// Carries out the next removals from a key on; where to go on, when there may
-/// be more.
+/// Carries out the next removals from a key on. Returns the key to continue from if there may be
+/// more.
 fn removal_step(txn: &mut Txn<'_>, shared: &Shared, from: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
     let rows = txn.range(Table::Removals, &[], from, STEP_ROWS)?;
     let mut told = Vec::with_capacity(rows.len());

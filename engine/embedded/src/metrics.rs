@@ -1,4 +1,4 @@
-//! What the embedded store says of itself at a scrape.
+//! Metrics of the embedded store, read when they are collected.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Embedded, PriceIntake};
 
-/// The store and its input, read when somebody asks.
+/// The store and its intake, read at each collection.
 struct Scraped {
     store: Embedded,
     intake: PriceIntake,
@@ -23,7 +23,7 @@ impl fmt::Debug for Scraped {
 }
 
 impl Embedded {
-    /// Shows the store and its input in a registry.
+    /// Registers the metrics of the store and its intake.
     pub fn register_metrics(&self, intake: &PriceIntake, registry: &mut Registry) {
         let scraped = Scraped { store: self.clone(), intake: intake.clone() };
         registry.register_collector(Box::new(scraped));
@@ -39,7 +39,7 @@ impl Collector for Scraped {
         let log_at = u64::try_from(self.intake.log_at()).unwrap_or(0);
         gauge("input_offset", "Records below it are committed.", log_at)?;
         gauge("intake_waiting", "Records waiting for the notifier.", self.intake.waiting() as u64)?;
-        // A store that is away shows in /readyz.
+        // `/readyz` shows that the store is unavailable.
         match self.store.disk_bytes() {
             Ok(bytes) => gauge("disk_bytes", "The store on disk.", bytes),
             Err(_) => Ok(()),

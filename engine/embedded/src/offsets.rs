@@ -1,4 +1,4 @@
-//! The committed offsets of the input.
+//! Reads the committed offsets of the input.
 
 use pricedrop_model::Partition;
 
@@ -14,13 +14,13 @@ pub(super) fn offset_key(partition: Partition) -> Vec<u8> {
     [OFFSET, &partition.0.to_be_bytes()].concat()
 }
 
-/// The next offset to read of the input.
+/// Returns the next offset of the input to be read.
 pub(super) fn input_offset(store: &Store) -> Result<i64, ReadError> {
     let stored = store.get(Table::Meta, &offset_key(PARTITION))?;
     Ok(stored.map(|bytes| keys::split_number(&bytes)).transpose()?.unwrap_or(0))
 }
 
-/// The next offset to read of every partition that has one.
+/// Returns the next offset to be read of every partition that has one.
 pub(super) fn stored_offsets(store: &Store) -> Result<Vec<(Partition, i64)>, ReadError> {
     let mut offsets = Vec::new();
     for guard in store.prefix(Table::Meta, OFFSET) {

@@ -1,4 +1,4 @@
-//! How the embedded store runs.
+//! Configures the embedded store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,35 +9,36 @@ use pricedrop_model::time::SystemClock;
 use crate::limits;
 use crate::topics::ArchivedTopic;
 
-/// How the embedded adapters run.
+/// Options of the embedded adapters.
 #[derive(Clone)]
 pub struct Options {
-    /// The data folder; made when missing.
+    /// The data folder. It is created if it does not exist.
     pub folder: PathBuf,
-    /// Cache of blocks read, bytes.
+    /// The size of the cache of disk blocks, in bytes.
     pub cache_bytes: u64,
     /// A product with more watches than this is read by bucket.
     pub bucket_threshold: u64,
-    /// How long the outbox keeps notifications that were dispatched, milliseconds.
+    /// How long the outbox keeps notifications, in milliseconds. Those not dispatched stay
+    /// longer.
     pub outbox_retention_ms: i64,
-    /// How long a confirmation of a delivery is kept, milliseconds.
+    /// How long a confirmation of a delivery is kept, in milliseconds.
     pub confirmation_ms: i64,
     /// Records that may wait for the notifier.
     pub intake_records: usize,
     /// Bytes of records that may wait for the notifier.
     pub intake_bytes: usize,
-    /// How long a post waits for room, milliseconds.
+    /// How long a post waits for room, in milliseconds.
     pub admission_timeout_ms: u64,
-    /// How long a post waits for its outcome, milliseconds.
+    /// How long a post waits for its outcome, in milliseconds.
     pub response_timeout_ms: u64,
-    /// What an archiver reads of it: it is kept until then.
+    /// The topics that an archiver reads. Their records are kept until they are archived.
     pub archived: Vec<ArchivedTopic>,
-    /// Where wall time comes from.
+    /// The source of wall time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Options {
-    /// The defaults, in this folder.
+    /// Returns the defaults for this folder.
     pub fn new(folder: impl Into<PathBuf>) -> Options {
         Options {
             folder: folder.into(),

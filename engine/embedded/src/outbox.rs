@@ -1,6 +1,6 @@
-//! The outbox: blocks of notifications in one log. A row is a block of up to a
-//! few thousand users of one fan-out, under the offset of its first one; so a
-//! notification's offset is that plus its place in the block.
+//! The outbox: a log of notifications in blocks. A row is a block of up to `BLOCK_NOTIFICATIONS`
+//! users of one fan-out, with the offset of its first notification as its key. A notification's
+//! offset is that of its block plus its position in it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ struct Block {
     told: ToldList,
 }
 
-/// Appends blocks; nothing here fails, so that no offset is skipped.
+/// Appends blocks. It cannot fail, so no offset is skipped.
 pub(super) fn append(txn: &mut Txn<'_>, blocks: Vec<FanOutBlock>, at: WallTime) {
     for block in blocks {
         let FanOutBlock { product, currency, priced, previous, told } = block;
@@ -69,18 +69,18 @@ fn append_row(txn: &mut Txn<'_>, block: &Block) {
     txn.append(Table::Outbox, keys::number(first), rows::encode(block));
 }
 
-/// The key of a reader's cursor. Blocks that a cursor has not passed are kept.
+/// Returns the key of a reader's cursor. Blocks after any reader's cursor are kept.
 pub(super) fn cursor_key(reader: &str) -> Vec<u8> {
     [CURSOR, reader.as_bytes()].concat()
 }
 
-/// A stored block: when it was committed, and what it tells.
+/// Decodes a stored block: when it was committed, and its notifications.
 pub(super) fn read_block(value: &[u8]) -> Result<(WallTime, FanOutBlock), Broken> {
     let Block { at, product, currency, priced, previous, told } = rows::decode(value)?;
     Ok((at, FanOutBlock { product, currency, priced, previous, told }))
 }
 
-/// The notifications of a block, the first at `first`.
+/// Returns the notifications of a block whose first offset is `first`.
 fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notification)>, Broken> {
     let priced = &block.priced;
     let mut ids = IdSource::new(INPUT_TOPIC, &block.product, priced.price, priced.id_position());
@@ -102,7 +102,7 @@ fn notifications(first: i64, block: &FanOutBlock) -> Result<Vec<(i64, Notificati
     (first..).zip(block.told.iter()).map(one).collect()
 }
 
-/// Blocks from the one that holds `from` on, with the offset of their first.
+/// Returns the blocks from the one that contains `from` on, each with its first offset.
 fn blocks(
     store: &Store,
     from: i64,
@@ -119,7 +119,7 @@ fn blocks(
     }))
 }
 
-/// Notifications from an offset on, at most so many.
+/// Reads notifications from an offset on, at most `most`.
 pub(super) fn read(store: &Store, from: i64, most: usize) -> Result<Vec<(i64, Notification)>, ReadError> {
     let mut read = Vec::new();
     for block in blocks(store, from)? {
@@ -133,8 +133,8 @@ pub(super) fn read(store: &Store, from: i64, most: usize) -> Result<Vec<(i64, No
     Ok(read)
 }
 
-/// Writes notifications from an offset on as JSON lines, at most so many; the
-/// offset behind them.
+/// Writes notifications from an offset on as JSON lines, at most `most`. Returns the offset after
+/// them.
 pub(super) fn render(store: &Store, from: i64, most: usize, out: &mut Vec<u8>) -> Result<i64, ReadError> {
     let (mut next, mut left) = (from, most);
     for block in blocks(store, from)? {
@@ -154,7 +154,7 @@ pub(super) fn render(store: &Store, from: i64, most: usize, out: &mut Vec<u8>) -
     Ok(next)
 }
 
-/// Notifications from an offset on for the archive, at most so many.
+/// Reads notifications from an offset on for the archive, at most `most`.
 pub(super) fn archived(store: &Store, from: i64, most: usize) -> Result<Vec<ArchivedRecord>, ReadError> {
     let mut records = Vec::new();
     for block in blocks(store, from)? {
@@ -182,8 +182,8 @@ pub(super) fn archived(store: &Store, from: i64, most: usize) -> Result<Vec<Arch
 
 const CURSOR: &[u8] = b"cursor/";
 
-/// Deletes blocks that every dispatcher is past and that are old enough;
-/// whether there may be more. While no dispatcher ever read, all are kept.
+/// Deletes blocks that every cursor has passed, the archiver's included, and that are old enough.
+/// Returns whether there may be more. Without any cursor all blocks are kept.
 pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool, ReadError> {
     let cursors = txn.range(Table::Meta, CURSOR, CURSOR, usize::MAX)?;
     let cursors = cursors.iter().map(|(_, value)| keys::split_number(value));
@@ -204,7 +204,7 @@ pub(super) fn prune_step(txn: &mut Txn<'_>, older_than: WallTime) -> Result<bool
     Ok(pruned == PRUNE_BLOCKS)
 }
 
-/// The outbox, to look into.
+/// The outbox for the API, which shows notifications.
 pub struct EmbeddedOutbox(Arc<Inner>);
 
 impl EmbeddedOutbox {
@@ -230,9 +230,9 @@ impl NotificationReader for EmbeddedOutbox {
 pub struct EmbeddedNotifications {
     inner: Arc<Inner>,
     cursor: Vec<u8>,
-    /// The next offset to read; none: where the stored cursor says.
+    /// The next offset to read. `None` means that of the stored cursor.
     next: Option<i64>,
-    /// What was read and not handed out.
+    /// Notifications that were read but not returned yet.
     read: VecDeque<(i64, Notification)>,
     written: watch::Receiver<i64>,
 }

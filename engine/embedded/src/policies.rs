@@ -1,10 +1,11 @@
-//! Which policy's buckets are served, and the move to another one.
+//! Which bucketing policy is active, and the move to another one.
 //!
-//! A move builds the new index of every big product beside the old one, while
-//! writes go into both and reads use the old. When all are built and compared
-//! with the plain rows, one write makes the new policy the active one; then the
-//! old indexes are dropped. Whatever interrupts it, the policy that is active
-//! has its indexes, or its products are read by the plain range.
+//! A move builds the new index of every large product beside the old one. Meanwhile writes update
+//! both, and reads use the old one. When all new indexes are built and compared with the plain
+//! rows, one write makes the new policy the active one, and the old indexes are dropped.
+//!
+//! Invariant: whatever interrupts a move, the active policy's index of a product is complete, or
+//! the product is read by the plain range.
 
 use std::sync::Arc;
 
@@ -22,11 +23,11 @@ use super::shared::{Inner, Shared};
 use super::store::Table;
 use super::{keys, rows};
 
-/// The policies of the store.
+/// The bucketing policies of the store.
 #[derive(Clone)]
 pub struct EmbeddedPolicies(Arc<Inner>);
 
-/// While it lives, writes keep the indexes of this policy too.
+/// While this exists, writes update the indexes of that policy too.
 struct Migrating<'a> {
     shared: &'a Shared,
     done: bool,
@@ -41,8 +42,8 @@ impl<'a> Migrating<'a> {
 
 impl Drop for Migrating<'_> {
     fn drop(&mut self) {
-        // A finished one stays until the policy is loaded as the active one:
-        // writes must not lose its indexes in between.
+        // After a finished move the policy stays here until it is loaded as the active one.
+        // Otherwise writes would drop its indexes in between.
         if !self.done {
             *lock(&self.shared.migrating) = None;
         }
@@ -54,12 +55,12 @@ impl EmbeddedPolicies {
         EmbeddedPolicies(inner)
     }
 
-    /// Moves every big product's index to this policy and makes it the active
-    /// one. Alerts stay right at every moment of it.
+    /// Builds this policy's index for every large product, and makes it the active policy.
+    /// Notifications are correct at every moment of the move.
     ///
     /// # Errors
-    /// The store is away, or the policy does not answer or cuts differently
-    /// from one time to the next: the policy that was active still is.
+    /// The store is unavailable, or the policy gives no buckets or different ones each time. The
+    /// policy that was active stays active.
     pub async fn migrate(
         &self,
         policy: Arc<dyn Bucketing>,
@@ -92,7 +93,7 @@ impl EmbeddedPolicies {
         Ok(())
     }
 
-    /// Builds one product's index of a mapping; how many watches it has.
+    /// Builds one product's index of a mapping. Returns how many rows it copied.
     async fn build(&self, product: &ProductId, mapping: u32) -> Result<u64, Error> {
         let (mut step, mut watches) = (Step::Begin, 0);
         loop {
@@ -123,7 +124,7 @@ impl EmbeddedPolicies {
     }
 }
 
-/// Compares an index with the plain rows at one moment.
+/// Compares an index with the plain rows in one snapshot.
 fn verify(shared: &Shared, product: &ProductId, mapping: u32, policy: &dyn Bucketing) -> Result<(), Error> {
     let broken =
         |what: &str| Error::Fatal(format!("product {product}: {what}; the old policy stays active").into());
@@ -199,7 +200,7 @@ impl PolicyRegistry for EmbeddedPolicies {
 
 #[async_trait]
 impl PolicyMigration for EmbeddedPolicies {
-    /// Its indexes are not counted.
+    /// Returns `None`: the embedded store does not count its indexes.
     async fn status(&self) -> Result<Option<IndexStatus>, Error> {
         Ok(None)
     }

@@ -1,5 +1,5 @@
-//! Current prices: read off the states of the one input partition. Where the
-//! log is another, they are shown here, each as a state that holds nothing else.
+//! Current prices, read from the states of the only input partition. If updates come from another
+//! log, the notifier's prices are written here, each as a state that contains nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -16,20 +16,20 @@ use super::shared::Inner;
 use super::store::Table;
 use super::topics::PARTITION;
 
-/// Encoded states by their keys; none: to be deleted.
+/// Encoded states by key. `None` deletes the row.
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// The current prices of products.
 #[derive(Clone)]
 pub struct EmbeddedPrices {
     inner: Arc<Inner>,
-    /// Shown and not yet written, the latest of each key.
+    /// Prices that are not written yet, the latest of each key.
     waiting: Arc<Mutex<Rows>>,
-    /// Whether a write of them is on its way.
+    /// Whether a write of them is queued.
     asked: Arc<AtomicBool>,
 }
 
-/// A write on its way; run or not, the next one may be asked for behind it.
+/// A queued write. When it is dropped, run or not, the next one may be queued.
 struct Asked(Arc<AtomicBool>);
 
 impl Drop for Asked {
@@ -58,7 +58,7 @@ impl CurrentPrices for EmbeddedPrices {
     }
 }
 
-/// One write waits at most, and takes whatever was shown until it runs.
+/// At most one write is queued. It takes all prices that were shown until it runs.
 impl PriceSink for EmbeddedPrices {
     fn show(&self, rows: Vec<PriceRow>) {
         let mut waiting = lock(&self.waiting);

@@ -1,4 +1,4 @@
-//! Where users can be reached: one row per user, channel and address.
+//! Stores the addresses of users: one row per user, channel and address.
 
 use std::sync::Arc;
 

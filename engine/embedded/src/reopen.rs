@@ -1,4 +1,4 @@
-//! When a failed store may be opened again.
+//! Decides when a failed store may be opened again.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,8 +9,8 @@ use pricedrop_model::backoff::Backoff;
 
 use super::limits::{HEAL_BYTES, HEAL_FIRST_MS, HEAL_LAST_MS};
 
-/// Tries whether there is room beside the store: opening one on a full disk
-/// would only make it fail again.
+/// Writes `HEAL_BYTES` beside the store, to see whether there is room. Opening a store on a full
+/// disk would only make it fail again.
 pub(super) fn probe(folder: &Path) -> io::Result<()> {
     let path = folder.join("probe");
     let tried = File::create(&path).and_then(|mut file| {
@@ -24,25 +24,25 @@ pub(super) fn probe(folder: &Path) -> io::Result<()> {
     tried.and(removed)
 }
 
-/// When it is tried next.
+/// When the next attempt is due.
 pub(super) struct Schedule {
     backoff: Backoff,
     due_at: Instant,
 }
 
 impl Schedule {
-    /// Due after the first pause.
+    /// Returns a schedule whose first attempt is due after the first pause.
     pub(super) fn new() -> Schedule {
         let mut backoff = Backoff::from_millis(HEAL_FIRST_MS, HEAL_LAST_MS);
         Schedule { due_at: Instant::now() + backoff.next_pause(), backoff }
     }
 
-    /// Whether it is time.
+    /// Returns whether an attempt is due.
     pub(super) fn is_due(&self) -> bool {
         Instant::now() >= self.due_at
     }
 
-    /// It failed again: wait longer.
+    /// Waits longer after a failed attempt.
     pub(super) fn put_off(&mut self) {
         self.due_at = Instant::now() + self.backoff.next_pause();
     }

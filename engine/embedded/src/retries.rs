@@ -1,5 +1,4 @@
-//! Deliveries waiting for their next attempt: a row by key, and one by channel
-//! and due time.
+//! Deliveries that wait for their next attempt: one row by key, and one by channel and due time.
 
 use std::sync::Arc;
 
@@ -103,7 +102,7 @@ impl RetryQueue for EmbeddedRetries {
         until: WallTime,
         most: usize,
     ) -> Result<Vec<Retry>, Error> {
-        // Looking costs no sync: mostly nothing is due.
+        // A read needs no sync, and usually nothing is due.
         let prefix = keys::name(channel);
         let none_due = self.0.shared.store.read(|store| {
             let first = store.prefix(Table::Due, &prefix).next().map(|guard| guard.key()).transpose()?;

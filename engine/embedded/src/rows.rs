@@ -1,4 +1,4 @@
-//! Values of rows, written compactly.
+//! Encodes and decodes the values of rows.
 
 use pricedrop_model::{Cause, Currency, Mode, Price, UserId, WallTime, Watch, WatchRow, WriteTime};
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,11 @@ use super::error::Broken;
 use super::keys;
 use super::watch_clock::Stamp;
 
-/// A flag of a watch's first byte; below it the threshold's decimals and the
-/// mode.
+/// A flag in the first byte of a watch. The lower bits are the threshold's decimals and the mode.
 const HAS_CURRENCY: u8 = 1 << 6;
 
-/// A watch's value: a byte of flags, the write time, how far `updated_at` is
-/// from it in milliseconds, the currency.
+/// Encodes a watch: a byte of flags, the write time (microseconds), the difference of
+/// `updated_at` from it (milliseconds), and the currency.
 pub(super) fn encode_watch(watch: &Watch, stamp: Stamp) -> Vec<u8> {
     let mode = watch.mode.map_or(0, |mode| 1 + mode as u8);
     let currency = watch.currency.map_or(0, |_| HAS_CURRENCY);
@@ -26,7 +25,7 @@ pub(super) fn encode_watch(watch: &Watch, stamp: Stamp) -> Vec<u8> {
     value
 }
 
-/// What a watch's value says.
+/// A decoded watch, without its key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WatchValue {
     scale: u8,
@@ -65,8 +64,8 @@ impl WatchValue {
         })
     }
 
-    /// The threshold whose key this is: the stored decimals spare the search
-    /// for them.
+    /// Returns the threshold of a sort key. The stored number of decimals makes this cheap,
+    /// because trailing zeros need not be searched.
     pub(super) fn threshold(&self, key: [u8; 12]) -> Result<Price, Broken> {
         let mut wide = [0; 16];
         wide[4..].copy_from_slice(&key);
@@ -76,7 +75,7 @@ impl WatchValue {
         Price::new(units, self.scale.into()).map_err(|error| Broken(Cause::of(error)))
     }
 
-    /// The row of a page.
+    /// Returns it as the row of a page.
     pub(super) fn row<'a>(&self, threshold: Price, user: &'a str) -> WatchRow<'a> {
         WatchRow {
             threshold,
@@ -88,7 +87,7 @@ impl WatchValue {
         }
     }
 
-    /// The watch of a key.
+    /// Returns the watch that has this key.
     pub(super) fn watch(&self, key: &[u8]) -> Result<Watch, Broken> {
         let (product_id, price_watch_value, user_id): (_, _, UserId) = keys::split_watch(key)?;
         Ok(Watch {
@@ -132,23 +131,23 @@ fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 /// What is known of a product's watches without reading them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ProductRow {
-    /// How many have no mode, and how many each mode, in the order of
+    /// How many watches have no mode, then how many have each mode, in the order of
     /// [`Mode::ALL`].
     pub(super) counts: [u64; 4],
-    /// When one was last written.
+    /// When a watch was last written, in milliseconds since the epoch.
     pub(super) last_changed: i64,
-    /// Its bucket indexes: the one that is read, and one being built.
+    /// Its indexes by bucket: the one that is read, and one being built.
     pub(super) indexes: Vec<IndexSlot>,
 }
 
-/// A bucket index of one product.
+/// An index by bucket of one product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexSlot {
-    /// The number of the mapping that cut it.
+    /// The number of the mapping that assigns its buckets.
     pub(super) mapping: u32,
-    /// Its own number: its rows start with it.
+    /// Its own number, with which the keys of its rows begin.
     pub(super) index: u64,
-    /// Whether it holds every watch of the product.
+    /// Whether it contains every watch of the product.
     pub(super) complete: bool,
 }
 
@@ -157,33 +156,33 @@ impl ProductRow {
         self.counts.iter().sum()
     }
 
-    /// The count of a mode.
+    /// Returns the count of a mode.
     pub(super) fn count(&mut self, mode: Option<Mode>) -> &mut u64 {
         &mut self.counts[mode.map_or(0, |mode| 1 + mode as usize)]
     }
 
-    /// The complete index of a mapping.
+    /// Returns the complete index of a mapping.
     pub(super) fn index_of(&self, mapping: u32) -> Option<u64> {
         self.indexes.iter().find(|slot| slot.mapping == mapping && slot.complete).map(|slot| slot.index)
     }
 }
 
-/// Writes a row that only this release's types read.
+/// Encodes a row as postcard. Only a type with exactly the same fields can decode it.
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
     postcard::to_allocvec(row).expect("rows hold only plain values")
 }
 
-/// Reads such a row.
+/// Decodes a row from postcard.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Broken> {
     postcard::from_bytes(bytes).map_err(|error| Broken(Cause::new("a stored row", error)))
 }
 
-/// Writes a row as JSON: types whose absent fields are left out.
+/// Encodes a row as JSON, for types that omit absent fields.
 pub(super) fn to_json<T: Serialize>(row: &T) -> Vec<u8> {
     serde_json::to_vec(row).expect("rows hold only plain values")
 }
 
-/// Reads such a row.
+/// Decodes a row from JSON.
 pub(super) fn from_json<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, Broken> {
     serde_json::from_slice(bytes).map_err(|error| Broken(Cause::new("a stored row", error)))
 }

@@ -1,4 +1,4 @@
-//! What all parts of the store share.
+//! State that all adapters of the store share.
 
 use std::fs::File;
 use std::ops::Range;
@@ -18,17 +18,17 @@ use super::watch_clock::WatchClock;
 use super::work::Work;
 use super::writer::Writer;
 
-/// The records that were taken in and not committed yet.
+/// Access to the records that were accepted but not committed yet.
 pub(super) trait Uncommitted: Send + Sync {
-    /// Hands records out again from the stored offset on. Those below it are durable.
+    /// Hands out records again from the stored offset on. Those below it are durable.
     fn rewind(&self, stored: i64);
 
-    /// The records with these offsets: all of them, as long as none was committed.
+    /// Returns the records with these offsets; all of them, as long as none was committed.
     fn records(&self, offsets: Range<i64>) -> Vec<Record>;
 }
 
-/// What all adapters and the writer's jobs share; holds no handle of the
-/// writer, so that a job may keep it.
+/// State that the adapters and the writer's jobs share. It has no handle of the writer, so that a
+/// job may keep it.
 pub(crate) struct Shared {
     /// The random id of this store.
     pub(super) id: String,
@@ -40,9 +40,9 @@ pub(crate) struct Shared {
     /// The committed offset of the input.
     pub(super) committed: AtomicI64,
     pub(super) work: Work,
-    /// The records that were taken in and not committed yet.
+    /// The records that were accepted but not committed yet.
     pub(super) uncommitted: Mutex<Option<Weak<dyn Uncommitted>>>,
-    /// A policy that indexes are being moved to.
+    /// The policy of a move that is in progress.
     pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     pub(super) options: Options,
 }
@@ -52,35 +52,35 @@ impl Shared {
         lock(&self.plugins).clone()
     }
 
-    /// Whether this topic is archived.
+    /// Returns whether this topic is archived.
     pub(super) fn archives(&self, topic: ArchivedTopic) -> bool {
         self.options.archived.contains(&topic)
     }
 
-    /// Says who has the records that are not committed yet.
+    /// Sets who holds the records that are not committed yet.
     pub(super) fn set_uncommitted(&self, records: Weak<dyn Uncommitted>) {
         *lock(&self.uncommitted) = Some(records);
     }
 
-    /// The records with these offsets, if none of them is committed.
+    /// Returns the records with these offsets, if none of them is committed.
     pub(super) fn uncommitted(&self, offsets: Range<i64>) -> Vec<Record> {
         let holder = lock(&self.uncommitted).as_ref().and_then(Weak::upgrade);
         holder.map_or_else(Vec::new, |holder| holder.records(offsets))
     }
 
-    /// Hands records out again from the stored offset on.
+    /// Hands out records again from the stored offset on.
     pub(super) fn rewind(&self, stored: i64) {
         if let Some(holder) = lock(&self.uncommitted).as_ref().and_then(Weak::upgrade) {
             holder.rewind(stored);
         }
     }
 
-    /// The policy that indexes are being moved to.
+    /// Returns the policy of a move that is in progress.
     pub(super) fn migrating(&self) -> Option<Arc<dyn Bucketing>> {
         lock(&self.migrating).clone()
     }
 
-    /// Tells readers of the outbox how far it goes.
+    /// Wakes the readers of the outbox if it has grown.
     pub(super) fn announce(&self, next_notification: i64) {
         self.written.send_if_modified(|next| {
             let grows = next_notification > *next;
@@ -93,7 +93,7 @@ impl Shared {
 pub(super) struct Inner {
     pub(super) writer: Option<Writer>,
     pub(super) shared: Arc<Shared>,
-    /// Maintenance, then the writer it writes through.
+    /// Maintenance, then the writer that it uses.
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) _lock: File,
 }
@@ -104,14 +104,13 @@ impl Inner {
     }
 }
 
-/// Ends the threads and waits for them: then the store is closed and the folder
-/// free.
+/// Ends the threads and waits for them. Then the store is closed and the folder is free.
 impl Drop for Inner {
     fn drop(&mut self) {
         self.writer.take();
         self.shared.work.stop();
         for thread in self.threads.drain(..) {
-            // One that panicked has nothing left to finish.
+            // A thread that panicked has nothing left to finish.
             let _ = thread.join();
         }
     }

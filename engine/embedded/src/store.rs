@@ -1,5 +1,5 @@
-//! The database on disk: one fjall database, one keyspace per kind of row.
-//! Nothing here knows what a row means.
+//! The database on disk: one fjall database, with one keyspace for each kind of row. What a row
+//! means is decided elsewhere.
 
 use std::fs;
 use std::path::Path;
@@ -9,38 +9,38 @@ use pricedrop_model::Cause;
 
 use super::limits;
 
-/// The kinds of rows. Names are on disk: never rename one.
+/// A kind of rows. The names are on disk and must never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
-    /// Single values: offsets, cursors, the clock.
+    /// Single values: offsets, cursors, times, counters.
     Meta,
-    /// Watches by product, threshold, user: the truth.
+    /// Watches by product, threshold, user: the source of truth.
     Watches,
-    /// What is known of a product's watches without reading them.
+    /// Counts and indexes of each product.
     Products,
     /// Watches by index, bucket, threshold, user.
     Index,
-    /// Numbers of indexes nobody reads any more, to be deleted.
+    /// Numbers of indexes that nothing names any more, whose rows are to be deleted.
     DeadIndexes,
-    /// Policies by name and by fingerprint, and which is active.
+    /// Mappings of policies by name and by fingerprint, and the active policy.
     Policies,
     /// Product states.
     States,
-    /// Keys of states with something pending.
+    /// Keys of the states that have something pending.
     Unfinished,
-    /// Once-watches told, to be deleted.
+    /// `once` watches that were notified, to be deleted.
     Removals,
-    /// Blocks of notifications by the offset of their first.
+    /// Blocks of notifications, by the offset of their first notification.
     Outbox,
     /// Dead letters by offset.
     DeadLetters,
     /// Leases and confirmations.
     Leases,
-    /// Confirmations by the time they may be forgotten.
+    /// Leases and confirmations, by the time from which they may be deleted.
     Forgettable,
-    /// Retries by key.
+    /// Deliveries to be retried, by key.
     Retries,
-    /// Keys of retries by channel and due time.
+    /// Keys of retries, by channel and due time.
     Due,
     /// Addresses of users.
     Recipients,
@@ -75,8 +75,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the database in this folder; makes it when there is none. It is
-    /// made aside and renamed, so that a crash meanwhile leaves nothing half.
+    /// Opens the database in this folder, and creates it if there is none. A new one is created
+    /// under another name and then renamed, so that a crash never leaves an incomplete one.
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> fjall::Result<Store> {
         let home = folder.join("store");
         if !home.try_exists()? {
@@ -103,48 +103,47 @@ impl Store {
         Ok(Store { db, keyspaces })
     }
 
-    /// The keyspace of a kind of rows.
+    /// Returns the keyspace of a kind of rows.
     pub(super) fn table(&self, table: Table) -> &Keyspace {
         &self.keyspaces[table as usize]
     }
 
-    /// One row as it is now.
+    /// Reads the current value of one row.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> fjall::Result<Option<Slice>> {
         self.table(table).get(key)
     }
 
-    /// All of the store at one moment: no batch is seen by half.
+    /// Returns a snapshot of all keyspaces. It contains each batch completely or not at all.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.db.snapshot()
     }
 
-    /// Rows that start with `prefix`, in order, at one moment.
+    /// Returns the rows that start with `prefix`, in order, from one snapshot.
     pub(super) fn prefix(&self, table: Table, prefix: &[u8]) -> fjall::Iter {
         self.snapshot().prefix(self.table(table), prefix)
     }
 
-    /// Whether its background work still runs: a failed one poisons the
-    /// database, and every write answers so.
+    /// Fails if the database's background work has failed. Such a failure poisons the database,
+    /// and every later write returns it.
     pub(super) fn check(&self) -> fjall::Result<()> {
         self.db.persist(PersistMode::Buffer)
     }
 
-    /// Whether background work is so far behind that a write would wait within
-    /// the database, where nothing would wake it if that work failed.
+    /// Returns whether background work lags so far that a write would block inside the database.
+    /// If that work failed, nothing would wake the write.
     pub(super) fn is_congested(&self) -> bool {
         self.keyspaces
             .iter()
             .any(|keyspace| keyspace.sealed_memtable_count() > 1 || keyspace.l0_table_count() >= 16)
     }
 
-    /// Bytes on disk, journal included.
+    /// Returns the bytes on disk, journals included.
     pub(super) fn disk_bytes(&self) -> fjall::Result<u64> {
         self.db.disk_space()
     }
 }
 
-/// Why a database failed, in one line: the system's own words where it has
-/// them.
+/// Returns why a database failed, in one line: the operating system's message if there is one.
 pub(super) fn cause(error: fjall::Error) -> Cause {
     let text = match &error {
         fjall::Error::Poisoned => "the database stopped after a failed write".into(),

@@ -1,6 +1,8 @@
-//! Where the open store stands. All adapters reach it through here, so that a
-//! store that failed is replaced by a reopened one under all of them at once.
-//! A handle of the old one anywhere would keep its lock: nobody keeps one.
+//! Holds the open store, or the reason why there is none. All adapters reach the store through
+//! here, so that a failed store is replaced for all of them at once.
+//!
+//! Invariant: no handle of the database is kept outside of a call, because it would keep the
+//! store locked.
 
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
@@ -18,7 +20,7 @@ pub(super) struct StoreHandle {
 }
 
 struct State {
-    /// Counts openings, so that a snapshot of an older one is known as such.
+    /// How often the store was opened again; marks snapshots of an earlier opening.
     generation: u64,
     store: Result<Store, Cause>,
 }
@@ -59,7 +61,7 @@ impl StoreHandle {
         Ok(StoreHandle { folder, cache_bytes, state })
     }
 
-    /// Reads from the store.
+    /// Runs a read on the open store.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, ReadError>,
@@ -67,7 +69,7 @@ impl StoreHandle {
         self.read_generation(|store, _| read(store))
     }
 
-    /// Reads from the store, told which opening it is.
+    /// Runs a read that also receives the number of the opening.
     pub(super) fn read_generation<T>(
         &self,
         read: impl FnOnce(&Store, u64) -> Result<T, ReadError>,
@@ -79,13 +81,13 @@ impl StoreHandle {
         }
     }
 
-    /// Why there is no store, when there is none.
+    /// Returns why the store is closed, or `None` if it is open.
     pub(super) fn down(&self) -> Option<Cause> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).store.as_ref().err().cloned()
     }
 
-    /// Why the database failed. One that failed in the background does not say;
-    /// a write beside it mostly fails alike.
+    /// Returns why the database failed. A failure of its background work has no cause here, so a
+    /// file is written beside the store, which usually fails for the same reason.
     pub(super) fn why(&self, error: fjall::Error) -> Cause {
         match (error, super::reopen::probe(&self.folder)) {
             (fjall::Error::Poisoned, Err(error)) => Cause::of(error),
@@ -93,16 +95,16 @@ impl StoreHandle {
         }
     }
 
-    /// Closes the store because of this.
+    /// Closes the store, with the reason that callers get.
     pub(super) fn close(&self, reason: Cause) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.store = Err(reason);
     }
 
-    /// Opens a closed store again; why not, when it does not open.
+    /// Opens a closed store again, or returns why it does not open.
     pub(super) fn reopen(&self) -> Result<(), Cause> {
-        // A database torn by a full disk may panic while it opens; that is one
-        // more way of not opening, and the next attempt starts from the disk.
+        // A database damaged by a full disk may panic while it opens. That is a failure like
+        // others, and the next attempt reads the disk again.
         let opened = std::panic::catch_unwind(|| {
             super::reopen::probe(&self.folder).map_err(Cause::of)?;
             Store::open(&self.folder, self.cache_bytes).map_err(cause)

@@ -1,15 +1,15 @@
-//! The log of the embedded store as topics: their names, and their one partition.
+//! The topics of the embedded store: their names, and their only partition.
 
 use pricedrop_model::Partition;
 
-/// The topic that notifications of embedded updates name as their source.
+/// The input topic. Notifications name it as the source of their update.
 pub const INPUT_TOPIC: &str = "price_updates";
 
-/// The log of dead letters: records that are no updates, and deliveries that failed for
-/// good. The ids of dead letters and the archive name it.
+/// The topic of dead letters: rejected records, and deliveries that failed permanently. Ids of
+/// dead letters and the archive contain this name.
 pub const DEAD_LETTER_TOPIC: &str = "dlq";
 
-/// The embedded input has one partition. So have the other topics.
+/// The only partition of each topic.
 pub const PARTITION: Partition = Partition(0);
 
 /// A topic of the embedded store.
@@ -28,7 +28,7 @@ impl ArchivedTopic {
     pub const ALL: [ArchivedTopic; 3] =
         [ArchivedTopic::Updates, ArchivedTopic::Notifications, ArchivedTopic::DeadLetters];
 
-    /// The name under which the archive keeps it.
+    /// Returns the name under which the archive stores the topic.
     pub fn name(self) -> &'static str {
         match self {
             ArchivedTopic::Updates => INPUT_TOPIC,

@@ -1,5 +1,4 @@
-//! One group of writes before it is committed: what it changes, and reads that
-//! see those changes.
+//! A group of writes before its commit: its changes, and reads that see them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,7 +11,7 @@ use super::store::{Store, TABLES, Table};
 use super::store_handle::ReadError;
 use super::watch_clock::{Stamp, WatchClock};
 
-/// Numbers the writer hands out; read from the store when it opens.
+/// Numbers that the writer assigns. They are read from the store when it opens.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counters {
     /// The offset of the next notification.
@@ -29,13 +28,14 @@ pub(super) const NEXT_INDEX: &[u8] = b"next-index";
 pub(super) const NEXT_DEAD_LETTER: &[u8] = b"next-dead-letter";
 pub(super) const CLOCK: &[u8] = b"clock";
 
-/// One group of writes.
+/// A group of writes.
 pub(super) struct Txn<'a> {
     store: &'a Store,
     times: &'a WatchClock,
     pub(super) counters: &'a mut Counters,
     stamp: Option<Stamp>,
     changes: Vec<Change>,
+    /// The readable changes by table and key; `None` means deleted.
     latest: Vec<BTreeMap<Slice, Option<Slice>>>,
 }
 
@@ -43,6 +43,7 @@ struct Change {
     table: Table,
     key: Slice,
     value: Option<Slice>,
+    /// Whether reads of this group see it.
     readable: bool,
 }
 
@@ -52,17 +53,17 @@ impl<'a> Txn<'a> {
         Txn { store, times, counters, stamp: None, changes: Vec::new(), latest }
     }
 
-    /// How many rows it changes.
+    /// Returns how many rows it changes.
     pub(super) fn len(&self) -> usize {
         self.changes.len()
     }
 
-    /// The times that watches written in this group carry.
+    /// Returns the times of all watches that this group writes.
     pub(super) fn stamp(&mut self) -> Stamp {
         *self.stamp.get_or_insert_with(|| self.times.stamp())
     }
 
-    /// A row as it will be.
+    /// Reads a row with this group's changes.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, ReadError> {
         match self.latest[table as usize].get(key) {
             Some(change) => Ok(change.clone()),
@@ -70,7 +71,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The first rows from `from` on that start with `prefix`, as they will be.
+    /// Reads the first rows from `from` on that start with `prefix`, with this group's changes.
     pub(super) fn range(
         &self,
         table: Table,
@@ -126,7 +127,7 @@ impl<'a> Txn<'a> {
         self.changes.push(Change { table, key: key.into(), value: Some(value.into()), readable: false });
     }
 
-    /// Forgets every change behind the first `kept`.
+    /// Undoes every change after the first `kept`.
     pub(super) fn undo_to(&mut self, kept: usize) {
         if self.changes.len() == kept {
             return;
@@ -138,7 +139,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Makes all of it true and durable.
+    /// Commits all changes as one batch, and syncs it.
     pub(super) fn commit(self, latest_times: [i64; 2]) -> fjall::Result<()> {
         if self.changes.is_empty() {
             return Ok(());
@@ -167,7 +168,7 @@ fn encode_pair([a, b]: [i64; 2]) -> [u8; 16] {
     bytes
 }
 
-/// Reads what a store remembers of its times.
+/// Reads the latest wall time (milliseconds) and write time (microseconds) of a store.
 pub(super) fn stored_times(store: &Store) -> Result<[i64; 2], ReadError> {
     let Some(bytes) = store.get(Table::Meta, CLOCK)? else { return Ok([0; 2]) };
     let bytes: [u8; 16] =
@@ -176,13 +177,13 @@ pub(super) fn stored_times(store: &Store) -> Result<[i64; 2], ReadError> {
     Ok([a, b].map(|half| i64::from_be_bytes(half.try_into().expect("a half of 16 bytes is 8"))))
 }
 
-/// Reads a stored number; 0 when there is none.
+/// Reads a stored number; 0 if there is none.
 pub(super) fn stored_number(store: &Store, key: &[u8]) -> Result<i64, ReadError> {
     Ok(store.get(Table::Meta, key)?.map(|bytes| keys::split_number(&bytes)).transpose()?.unwrap_or(0))
 }
 
 impl Counters {
-    /// Reads the numbers a store goes on from.
+    /// Reads the numbers with which a store continues.
     pub(super) fn read(store: &Store) -> Result<Counters, ReadError> {
         Ok(Counters {
             next_notification: stored_number(store, NEXT_NOTIFICATION)?,

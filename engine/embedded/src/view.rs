@@ -1,5 +1,4 @@
-//! Watches as the notifier reads them: one snapshot of the store with its wall
-//! time.
+//! Reads watches for the notifier: one snapshot of the store, with its wall time.
 
 use std::sync::Arc;
 
@@ -16,13 +15,13 @@ use super::shared::Shared;
 use super::store::{Store, Table};
 use super::store_handle::ReadError;
 
-/// A snapshot of one opening of the store.
+/// A snapshot, valid until the store is opened again.
 pub(super) struct View {
     shared: Arc<Shared>,
     wall_time: WallTime,
     generation: u64,
     snapshot: Snapshot,
-    /// Read once: the snapshot does not change.
+    /// Read once, because the snapshot does not change.
     active: Option<Option<ActivePolicy>>,
 }
 
@@ -46,7 +45,7 @@ impl Reading<'_> {
         Ok(self.snapshot.get(self.store.table(table), key)?)
     }
 
-    /// Rows from `from` on, up to the end of those that start with `prefix`.
+    /// Returns the rows from `from` on, up to the last that starts with `prefix`.
     fn range(&self, table: Table, from: Vec<u8>, prefix: &[u8]) -> Iter {
         let table = self.store.table(table);
         match keys::behind(prefix) {
@@ -126,28 +125,27 @@ impl WatchView for View {
     }
 }
 
-/// The index a scan asks for. One that is gone meanwhile is no loss: buckets
-/// never decrease in the price, so the plain range has the same rows in the
-/// same order, and the cursor means the same place.
+/// Returns the index that a scan names, if it exists. Without it nothing is lost: buckets never
+/// decrease with the price, so the plain range has the same rows in the same order, and the
+/// cursor keeps its meaning.
 fn find_index(reading: &Reading<'_>, product: &ProductId, policy: &str) -> Result<Option<u64>, ReadError> {
     let Some(mapping) = reading.mapping_named(policy)? else { return Ok(None) };
     Ok(reading.product(product)?.and_then(|row| row.index_of(mapping)))
 }
 
-/// Fills a page with rows of ascending thresholds until it is full or the floor
-/// is reached.
+/// Fills a page with rows in order of threshold, until it is full or the floor is reached.
 struct Fill<'a, 'b> {
     scan: &'a Scan<'b>,
     page: &'a mut WatchPage,
-    /// The last threshold and its key: neighbours mostly share theirs.
+    /// The last threshold and its key, because adjacent rows often share it.
     last: Option<([u8; 12], Price)>,
 }
 
-/// How a run of rows ended.
+/// Why reading a range of rows ended.
 enum Run {
-    /// All rows are read.
+    /// All rows were read.
     End,
-    /// The rest is beyond the floor.
+    /// The other rows are beyond the floor.
     Beyond,
     /// The page is full.
     Full(Box<Cursor>),
@@ -200,7 +198,7 @@ fn plain(reading: &Reading<'_>, scan: &Scan<'_>, page: &mut WatchPage) -> Result
     }
 }
 
-/// Bucket by bucket, each with the same range of thresholds.
+/// Reads bucket by bucket, the same range of thresholds in each.
 fn by_bucket(
     reading: &Reading<'_>,
     scan: &Scan<'_>,
@@ -230,7 +228,7 @@ fn by_bucket(
     }
 }
 
-/// The first bucket behind this one that holds a row.
+/// Returns the first bucket after this one that has a row.
 fn next_bucket(reading: &Reading<'_>, index: u64, bucket: BucketId) -> Result<Option<BucketId>, ReadError> {
     let behind = keys::behind(&keys::bucket_of(index, bucket)).expect("an index's number is not all ones");
     let first = reading.range(Table::Index, behind, &index.to_be_bytes()).next();

@@ -1,17 +1,16 @@
-//! The times of watches. A view's wall time W parts them: every watch updated
-//! up to W is visible to the view, every later write is updated after W.
+//! Assigns the times of watches and views. A view's wall time W divides the watches: the view
+//! sees every watch updated at W or before, and every later write is updated after W.
 //!
-//! Writes of watches are stamped once per group, under the lock that views are
-//! opened under, and no view is opened while a stamped group is on its way to
-//! disk. Views that wait go before the next group, so a stream of writes does
-//! not keep them out.
+//! Writes of watches are stamped once per group, under the lock under which views are opened, and
+//! no view is opened while a stamped group is not committed yet. Waiting views come before the
+//! next group, so a stream of writes does not starve them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use pricedrop_model::sync::lock;
 use pricedrop_model::{Clock, WallTime, WriteTime};
 
-/// What the rows of one group of writes carry.
+/// The times of all watches that one group writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp {
     pub(super) updated_at: WallTime,
@@ -28,7 +27,9 @@ pub(super) struct WatchClock {
 struct State {
     last_view: i64,
     last_update: i64,
+    /// In microseconds; the other two are in milliseconds.
     last_write: i64,
+    /// A group was stamped and is not committed yet.
     stamped: bool,
     views_waiting: usize,
 }
@@ -42,12 +43,12 @@ impl WatchClock {
         lock(&self.state)
     }
 
-    /// Now.
+    /// Returns the current wall time.
     pub(super) fn now(&self) -> WallTime {
         self.clock.now()
     }
 
-    /// Starts behind what a store remembers.
+    /// Continues after the times that a store remembers.
     pub(super) fn start_behind(&self, [update, write]: [i64; 2]) {
         let mut state = self.lock();
         state.last_view = state.last_view.max(update);
@@ -55,13 +56,14 @@ impl WatchClock {
         state.last_write = state.last_write.max(write);
     }
 
-    /// What a store must remember: the latest wall time and write time used.
+    /// Returns what a store must remember: the latest wall time (milliseconds) and write time
+    /// (microseconds).
     pub(super) fn latest(&self) -> [i64; 2] {
         let state = self.lock();
         [state.last_view.max(state.last_update), state.last_write]
     }
 
-    /// Stamps a group of writes; `land` must follow.
+    /// Stamps a group of writes. `land` must be called once it is committed or failed.
     pub(super) fn stamp(&self) -> Stamp {
         let mut state = self.lock();
         while state.views_waiting > 0 {
@@ -74,13 +76,13 @@ impl WatchClock {
         Stamp { updated_at: WallTime(state.last_update), write_time: WriteTime(state.last_write) }
     }
 
-    /// The stamped group is visible, or will never be.
+    /// Ends a stamped group: it is visible, or never will be.
     pub(super) fn land(&self) {
         self.lock().stamped = false;
         self.turn.notify_all();
     }
 
-    /// Opens a view: `open` runs while no stamped group is on its way.
+    /// Opens a view: runs `open` while no stamped group is being committed.
     pub(super) fn view<T>(&self, open: impl FnOnce() -> T) -> (WallTime, T) {
         let mut state = self.lock();
         state.views_waiting += 1;

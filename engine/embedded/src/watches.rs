@@ -1,5 +1,5 @@
-//! Watches as people write them. Counts per product, and the indexes of big
-//! ones, are kept in the same batch as the rows.
+//! Writes and lists watches. Counts per product and the indexes of large products are updated in
+//! the same batch as the rows.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ enum Change<'a> {
     Put(&'a Watch),
     /// Deletes the row, whatever its version.
     Delete(Price, &'a UserId),
-    /// Deletes the row of this version.
+    /// Deletes the row if it still is the version that was notified.
     Told(&'a Removal),
 }
 
@@ -53,10 +53,10 @@ impl Change<'_> {
     }
 }
 
-/// Writes all watches; when they were updated.
+/// Writes all watches. Returns their `updated_at`.
 fn put(txn: &mut Txn<'_>, shared: &Shared, mut watches: Vec<Watch>) -> Result<WallTime, ReadError> {
     let stamp = txn.stamp();
-    // Stable: of two writes of one watch the later one stands.
+    // A stable sort: of two writes of one watch the later one wins.
     watches.sort_by(|a, b| a.product_id.cmp(&b.product_id));
     for run in watches.chunk_by(|a, b| a.product_id == b.product_id) {
         change(txn, shared, &run[0].product_id, run.iter().map(Change::Put))?;
@@ -64,7 +64,7 @@ fn put(txn: &mut Txn<'_>, shared: &Shared, mut watches: Vec<Watch>) -> Result<Wa
     Ok(stamp.updated_at)
 }
 
-/// Deletes the told rows that were not written anew.
+/// Deletes the notified rows that were not written again since.
 pub(super) fn remove_told(txn: &mut Txn<'_>, shared: &Shared, removals: &[Removal]) -> Result<(), ReadError> {
     for run in removals.chunk_by(|a, b| a.product == b.product) {
         change(txn, shared, &run[0].product, run.iter().map(Change::Told))?;
@@ -72,7 +72,7 @@ pub(super) fn remove_told(txn: &mut Txn<'_>, shared: &Shared, removals: &[Remova
     Ok(())
 }
 
-/// Changes watches of one product; how many rows were written or deleted.
+/// Changes watches of one product. Returns how many rows were written or deleted.
 fn change<'a>(
     txn: &mut Txn<'_>,
     shared: &Shared,
@@ -103,8 +103,8 @@ fn change<'a>(
     Ok(count)
 }
 
-/// Counts one change; the row's new value, none inside: deleted, none outside:
-/// nothing to do.
+/// Counts one change. Returns `None` if there is nothing to do, else the row's new value, or
+/// `Some(None)` if it is deleted.
 fn change_row(
     txn: &mut Txn<'_>,
     row: &mut ProductRow,
@@ -131,7 +131,7 @@ fn change_row(
     Ok(Some(Some(encode_watch(watch, stamp).into())))
 }
 
-/// Carries the changes into the indexes and writes the product's row.
+/// Applies the changes to the product's indexes, and writes its row.
 fn finish(
     txn: &mut Txn<'_>,
     shared: &Shared,

@@ -1,4 +1,4 @@
-//! What waits to be done in the background, and who is woken for it.
+//! The queue of background work, and the condition variable that wakes its thread.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use pricedrop_model::sync::lock;
 
 use super::limits::CHECK_MS;
 
-/// What waits to be done.
+/// Background work to be done.
 #[derive(Default)]
 pub(super) struct Work {
     state: Mutex<State>,
@@ -18,26 +18,26 @@ pub(super) struct Work {
 
 struct State {
     removals: bool,
-    /// Products may have outgrown the plain range unnoticed.
+    /// Whether all products must be searched for missing indexes.
     rescan: bool,
-    /// These have.
+    /// Products that need an index.
     products: BTreeSet<ProductId>,
     stop: bool,
 }
 
-/// A start finds what the last run left.
+/// A new process does what the last one left undone.
 impl Default for State {
     fn default() -> State {
         State { removals: true, rescan: true, products: BTreeSet::new(), stop: false }
     }
 }
 
-/// Work taken to be done now.
+/// Background work that was taken.
 pub(super) struct Todo {
     pub(super) removals: bool,
     pub(super) rescan: bool,
     pub(super) products: BTreeSet<ProductId>,
-    /// Whether old rows are to be looked for.
+    /// Whether old rows are due to be deleted.
     pub(super) prune: bool,
 }
 
@@ -46,25 +46,25 @@ impl Work {
         lock(&self.state)
     }
 
-    /// There may be removals to carry out.
+    /// Queues the search for removals to carry out.
     pub(super) fn wake_for_removals(&self) {
         self.lock().removals = true;
         self.changed.notify_all();
     }
 
-    /// A product has outgrown the plain range.
+    /// Queues the build of a product's index.
     pub(super) fn want_index(&self, product: &ProductId) {
         self.lock().products.insert(product.clone());
         self.changed.notify_all();
     }
 
-    /// The policy, or what is loaded of it, has changed.
+    /// Queues a search of all products, after the active or the loaded policy has changed.
     pub(super) fn rescan(&self) {
         self.lock().rescan = true;
         self.changed.notify_all();
     }
 
-    /// Takes all work there is, and waits a while if there is none. None: the end.
+    /// Takes all work, and waits up to `CHECK_MS` if there is none. Returns `None` after `stop`.
     pub(super) fn take(&self) -> Option<Todo> {
         let mut state = self.lock();
         if !state.stop && !state.removals && !state.rescan && state.products.is_empty() {
@@ -80,7 +80,7 @@ impl Work {
         (!state.stop).then_some(todo)
     }
 
-    /// Gives back work that could not be done.
+    /// Returns work that could not be done to the queue.
     pub(super) fn put_back(&self, todo: Todo) {
         let mut state = self.lock();
         state.removals |= todo.removals;
@@ -88,7 +88,7 @@ impl Work {
         state.products.extend(todo.products);
     }
 
-    /// Waits a moment, or until the end.
+    /// Waits up to `CHECK_MS`, or until there is new work. Returns at once after `stop`.
     pub(super) fn pause(&self) {
         let state = self.lock();
         if !state.stop {

@@ -1,13 +1,13 @@
-//! The one thread that writes. Writes that arrive while it syncs wait together
-//! and share the next sync; each sees those before it in its group.
+//! The only thread that writes to the store. Writes that arrive during a sync wait together and
+//! share the next one. Each sees the writes before it in its group.
 //!
 //! ```text
 //! write(..) ─▶ queue ─▶ group ─▶ one batch ─▶ one sync ─▶ answers
-//!                                    └─ failed: close, reopen when it can be
+//!                                    └─ failed: close, then open again when there is room
 //! ```
 //!
-//! A batch that fails may or may not be on disk. So the database is closed and
-//! read anew from disk before anything is written again.
+//! A batch that failed has an unknown outcome. So the database is closed and opened again from
+//! disk before anything else is written.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -28,11 +28,11 @@ use super::watch_clock::WatchClock;
 /// How a write failed.
 #[derive(Debug, Clone)]
 pub(super) enum WriteError {
-    /// Nothing happened.
+    /// Nothing was written.
     NotCommitted(Cause),
-    /// It may have happened.
+    /// It may have been written.
     Unknown(Cause),
-    /// Nothing happened, and nothing will before somebody looked.
+    /// Nothing was written, and retrying does not help: an operator has to look.
     Fatal(Cause),
 }
 
@@ -56,11 +56,11 @@ impl From<ReadError> for WriteError {
     }
 }
 
-/// A write on its way.
+/// A write in the queue.
 trait Job: Send {
     /// Adds its changes to the group.
     fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), WriteError>;
-    /// Answers.
+    /// Sends the outcome to the caller.
     fn finish(self: Box<Self>, outcome: Result<(), WriteError>);
 }
 
@@ -84,12 +84,12 @@ where
 
     fn finish(self: Box<Self>, outcome: Result<(), WriteError>) {
         let Call { value, reply, .. } = *self;
-        // Somebody who does not wait any more: the write stands all the same.
+        // If the caller does not wait any more, the write is kept all the same.
         let _ = reply.send(outcome.map(|()| value.expect("a job that succeeded left its value")));
     }
 }
 
-/// Takes writes.
+/// Queues writes for the writer's thread.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: Sender<Box<dyn Job>>,
@@ -97,7 +97,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; it ends when the last handle is dropped.
+    /// Starts the thread, which ends when the last handle is dropped.
     pub(super) fn start(
         store: Arc<StoreHandle>,
         times: Arc<WatchClock>,
@@ -109,8 +109,7 @@ impl Writer {
         Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
     }
 
-    /// Writes durably. The work runs on the writer's thread and must hold no
-    /// handle of the store.
+    /// Writes durably. `work` runs on the writer's thread and must keep no handle of the store.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, WriteError>
     where
         F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
@@ -122,8 +121,8 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(WriteError::Unknown("the writer ended".into())))
     }
 
-    /// Has it written soon, and waits for nothing; its caller has one write
-    /// waiting at most.
+    /// Queues a write without waiting for it. This queue is not bounded, so a caller should have
+    /// one such write in it at most.
     pub(super) fn send_only<F>(&self, work: F) -> Result<(), WriteError>
     where
         F: FnOnce(&mut Txn<'_>) -> Result<(), ReadError> + Send + 'static,
@@ -131,7 +130,8 @@ impl Writer {
         self.send(work, None).map(drop)
     }
 
-    /// The same from the maintenance thread; it has one write waiting at most.
+    /// Writes durably and blocks the calling thread. Only the maintenance thread calls it, so it
+    /// has one write in the queue at most.
     pub(super) fn write_blocking<T, F>(&self, work: F) -> Result<T, WriteError>
     where
         F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send + 'static,
@@ -162,17 +162,17 @@ struct Thread {
     jobs: Receiver<Box<dyn Job>>,
     store: Arc<StoreHandle>,
     times: Arc<WatchClock>,
-    /// None: to be read from the store before the next write.
+    /// `None`: to be read from the store before the next write.
     counters: Option<Counters>,
     reopening: Schedule,
 }
 
-/// What became of a group.
+/// The outcome of a group.
 enum Landed {
     Committed,
     /// The database failed; the whole group's outcome is unknown.
     Failed(fjall::Error),
-    /// It never got as far.
+    /// The group was refused before anything was written.
     Refused(WriteError),
 }
 
@@ -187,7 +187,7 @@ impl Thread {
         }
     }
 
-    /// Finds a database whose background work failed, and heals a failed one.
+    /// Detects a database whose background work failed, and opens a closed one again.
     fn look_after(&mut self) {
         if self.store.down().is_some() {
             self.heal();
@@ -230,8 +230,8 @@ impl Thread {
             Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
             Err(error) => Err(WriteError::NotCommitted(error.into_cause())),
         };
-        // Only now, and behind the closing: a view must not be opened on a
-        // store that may come back with more rows.
+        // Only now, after the store was closed: a view must not be opened on a store that may
+        // come back with more rows.
         self.times.land();
         ran.extend(waiting);
         for job in ran {
@@ -274,7 +274,7 @@ impl Thread {
         }
     }
 
-    /// Waits until a write cannot get stuck within the database.
+    /// Waits until a write cannot block inside the database, and reads the counters if needed.
     fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, Landed> {
         let until = Instant::now() + Duration::from_millis(CONGESTED_MS);
         while store.is_congested() {
