@@ -41,7 +41,7 @@ pub struct FanOut {
 pub enum ReadPath {
     /// By one range scan of the product.
     Plain,
-    /// By bucket: the product's non-empty buckets from `from` up, in ascending order.
+    /// By bucket: the buckets of the product's index from `from` up, in ascending order.
     Buckets {
         /// The name of the policy that cut the buckets.
         policy: String,
