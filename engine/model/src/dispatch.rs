@@ -29,7 +29,7 @@ pub trait NotificationLog: Send {
     async fn next_batch(&mut self, most: usize, wait_ms: u64)
     -> Result<Vec<(Position, Notification)>, Error>;
 
-    /// Commits the offsets of notifications that are finished: every one below these offsets is
+    /// Commits the next offset of each partition. Every notification below it is finished:
     /// confirmed, durably queued for a retry, or a dead letter. Partitions that were revoked
     /// meanwhile are ignored.
     ///

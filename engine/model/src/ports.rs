@@ -19,7 +19,7 @@ use crate::{
 /// Why a store did not do what was asked. The variant says what a caller can do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Temporary, and nothing was changed: try again.
+    /// Temporary: try again. Nothing was done, unless the call says that the outcome is unknown.
     #[error(transparent)]
     Unavailable(Cause),
     /// Permanent: stop, until an operator has fixed the cause.
@@ -60,8 +60,8 @@ pub trait UpdateSource: Send {
     /// The input is unavailable; try again. Or partitions were assigned or revoked; restore.
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
 
-    /// Pauses exactly these partitions and resumes all others, because enough of their records wait
-    /// in memory. Paused partitions take no part of `most`.
+    /// Pauses exactly these partitions, because enough of their records wait in memory, and resumes
+    /// all others. The others can then use all of `most`.
     fn hold_back(&mut self, _partitions: &[Partition]) {}
 
     /// Reports the outcomes of records after their commit, once per record. The order may differ
@@ -315,9 +315,9 @@ pub enum CommitError {
 pub trait Committer: Send {
     /// Returns the offsets to continue from, and the states with a held update or an unfinished
     /// fan-out. It is called first, after every commit with an unknown outcome, and after
-    /// partitions were assigned or revoked. No partition may be assigned. The worker's source
-    /// discards every record that it returned and that is not settled, and continues from these
-    /// offsets.
+    /// partitions were assigned or revoked. It returns nothing if no partition is assigned. The
+    /// worker's source discards the records that it returned and that are not settled, and
+    /// continues from these offsets.
     ///
     /// # Errors
     /// The store is unavailable; try again. Or partitions were assigned or revoked meanwhile.

@@ -1,10 +1,10 @@
 //! Checks that files of a crate do not import each other in cycles.
 //!
 //! A crate is read as its files and the paths that each names: in `use`, and elsewhere after
-//! `crate`, `super`, `self` or one of its own modules. Code under `#[cfg(test)]` does not count. A
-//! re-export (`pub use`) is followed: a file that imports from it imports the file with the item,
-//! and a module that only re-exports imports nothing. No crate may re-export items of another crate
-//! of ours: each item is imported from the crate that has it.
+//! `crate`, `super`, `self` or one of its own modules. Code under `#[cfg(test)]` does not count.
+//! A re-export (`pub use`) is followed: a file that imports from it imports the file with the
+//! item. A module does not import what it re-exports from its own submodules, unless it uses it.
+//! No crate may re-export items of another crate of ours: each is imported from its own crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
