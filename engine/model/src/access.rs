@@ -1,142 +1,141 @@
-//! What a channel may reach and with which credentials: the tables of its sidecar,
-//! read. Whether they are usable is checked where they are used.
+//! The hosts and credentials that a channel may use, as parsed from its sidecar file. Values are
+//! not validated here: `engine/outbound` does that when it uses them.
 
 use serde::Deserialize;
 
-/// What a channel may reach and as whom: its sidecar's tables, read and checked.
+/// The hosts and credentials that a channel may use, parsed from its sidecar's tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
-    /// Hosts it may reach; nothing else is. An entry is `name`, `*.suffix` (any
-    /// depth below, not the suffix itself), an IPv4 address or `[IPv6]`, each
-    /// with `:port` or without (then the ports 80 and 443 of their schemes).
-    /// Addresses of private, loopback, link-local and other special ranges are
-    /// refused, unless the entry is that very address (`127.0.0.1:8080`,
-    /// `[::1]:9000`) or a name marked `private:`, such as
+    /// Allowed hosts; all others are refused. An entry is `name`, `*.suffix` (subdomains of any
+    /// depth, not the suffix itself), an IPv4 address or `[IPv6]`, each with or without `:port`.
+    /// Without a port, the ports 80 and 443 of their schemes are allowed. Private, loopback,
+    /// link-local and other special addresses are refused, unless the entry is that address
+    /// (`127.0.0.1:8080`, `[::1]:9000`) or a name with the prefix `private:`, such as
     /// `private:hooks.internal:9000`.
     pub hosts: Vec<String>,
     /// Credentials by name.
     pub credentials: std::collections::BTreeMap<String, Credential>,
-    /// The mail account.
+    /// The mail account, if the channel sends mails.
     pub mail: Option<MailAccount>,
-    /// Most deliveries a second; none: no limit.
+    /// Most deliveries per second; none: no limit.
     pub rate_per_second: Option<u32>,
     /// Most requests in flight; none: the dispatcher's default.
     pub concurrency: Option<u32>,
-    /// A request's time limit; none: the dispatcher's default.
+    /// The time limit of a request in milliseconds; none: the dispatcher's default.
     pub timeout_ms: Option<u64>,
 }
 
-/// A secret by name, bound to hosts. It never enters a plugin.
+/// A named secret that is bound to hosts. Plugins never receive it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Credential {
-    /// Only for these hosts, written as in `hosts`.
+    /// The hosts it may be sent to, in the form of [`Access::hosts`].
     pub hosts: Vec<String>,
-    /// How it is applied.
+    /// How it is added to a request.
     #[serde(flatten)]
     pub scheme: CredentialScheme,
 }
 
-/// How a credential is applied.
+/// How a credential is added to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "scheme")]
 pub enum CredentialScheme {
-    /// `Authorization: Bearer`.
+    /// Header `Authorization: Bearer`.
     Bearer {
         /// The token.
         token: Secret,
     },
-    /// `Authorization: Basic`.
+    /// Header `Authorization: Basic`.
     Basic {
         /// The user.
         username: String,
         /// The password.
         password: Secret,
     },
-    /// HMAC-SHA256 in hex in a header: over the body, or over
-    /// `timestamp.body` where a header for the timestamp is named.
+    /// HMAC-SHA256 as hex in a header: over the body, or over `timestamp.body` if
+    /// `timestamp_header` is set.
     Hmac {
         /// The key.
         key: Secret,
         /// The header, such as `x-signature`.
         header: String,
-        /// A header for the epoch seconds of sending, so that a receiver can
-        /// refuse what is old.
+        /// A header for the time of sending in epoch seconds, so that a receiver can refuse old
+        /// requests.
         #[serde(default)]
         timestamp_header: Option<String>,
     },
     /// Standard Webhooks 1.0: `webhook-id` (the delivery key), `webhook-timestamp`
     /// and `webhook-signature`.
     StandardWebhooks {
-        /// Keys as `whsec_...`; each adds a signature, so that a receiver may hold
-        /// any one of them while a key is rotated.
+        /// Keys in the form `whsec_...`. Each adds a signature, so that a receiver needs only one
+        /// of them while keys are rotated.
         keys: Vec<Secret>,
     },
     /// OAuth 2.0 client credentials grant (RFC 6749 section 4.4), as a bearer token.
     Oauth2 {
-        /// Where tokens are issued. The operator names it, so it is no entry of `hosts`;
-        /// a token server on a private address must be one of the credential's hosts.
+        /// The URL that issues tokens. It need not be in `hosts`, because the operator names it
+        /// here. A token server on a private address must be one of the credential's hosts.
         token_url: String,
-        /// The client.
+        /// The id of the client.
         client_id: String,
-        /// Its secret.
+        /// The secret of the client.
         client_secret: Secret,
-        /// Scopes asked for.
+        /// The scopes to request.
         #[serde(default)]
         scopes: Vec<String>,
-        /// The `audience` parameter that some servers want.
+        /// The `audience` parameter, which some servers require.
         #[serde(default)]
         audience: Option<String>,
     },
-    /// OAuth 2.0 by a service account: a signed JWT (RFC 7523) is exchanged for a
-    /// bearer token, as Google's APIs want it.
+    /// OAuth 2.0 with a service account, as Google's APIs require: a signed JWT (RFC 7523) is
+    /// exchanged for a bearer token.
     ServiceAccount {
         /// The key file in JSON, with `client_email`, `private_key` and `token_uri`.
         key: Secret,
-        /// Scopes asked for.
+        /// The scopes to request.
         scopes: Vec<String>,
     },
-    /// Apple's provider token: a JWT signed with ES256, renewed within the hour.
+    /// Apple's provider token: a JWT signed with ES256, renewed at least once an hour.
     Apns {
         /// The `.p8` key: PKCS#8 in PEM.
         key: Secret,
-        /// The key's id.
+        /// The id of the key.
         key_id: String,
-        /// The team's id.
+        /// The id of the team.
         team_id: String,
     },
     /// VAPID (RFC 8292), for push messages to browsers.
     Vapid {
         /// The private key: 32 bytes in base64url, or PKCS#8 in PEM.
         private_key: Secret,
-        /// The public key: 65 bytes in base64url, as the page that subscribes has it.
+        /// The public key: 65 bytes in base64url, the same that the subscribing page uses.
         public_key: String,
-        /// Whom the push service may contact: `mailto:` or `https:`.
+        /// The contact for the push service: a `mailto:` or `https:` URL.
         subject: String,
     },
     /// AWS Signature Version 4.
     AwsSigv4 {
-        /// The access key's id.
+        /// The id of the access key.
         access_key_id: Secret,
         /// The secret access key.
         secret_access_key: Secret,
-        /// For temporary credentials.
+        /// The session token of temporary credentials.
         #[serde(default)]
         session_token: Option<Secret>,
-        /// Such as `eu-central-1`.
+        /// The region, such as `eu-central-1`.
         region: String,
-        /// Such as `sns` or `ses`.
+        /// The service, such as `sns` or `ses`.
         service: String,
     },
 }
 
-/// Where a secret lies; the secret itself never stands in a file of ours.
+/// Where a secret is stored. The secret itself is never in a file of ours.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Secret {
     /// In this environment variable.
     Env(String),
-    /// In this file, its last line end cut.
+    /// In this file. A line end at the end of the file is removed.
     File(std::path::PathBuf),
 }
 
@@ -149,27 +148,27 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A mail account of a channel's sidecar.
+/// The mail account in a channel's sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MailAccount {
-    /// The envelope sender and `From`.
+    /// The envelope sender, and the `From` header.
     pub from: String,
-    /// The server's name.
+    /// The host name of the server.
     pub host: String,
-    /// Its port.
+    /// The port of the server.
     #[serde(default = "submission_port")]
     pub port: u16,
     /// How the connection is secured.
     #[serde(default)]
     pub tls: MailTls,
-    /// For AUTH; none: no AUTH.
+    /// The user name for AUTH; none: no AUTH.
     pub username: Option<String>,
-    /// For AUTH.
+    /// The password for AUTH.
     pub password: Option<Secret>,
-    /// A PEM file of a certificate authority to trust besides the public ones.
+    /// A PEM file with a certificate authority to trust in addition to the public ones.
     pub ca_file: Option<std::path::PathBuf>,
-    /// The DKIM signature of every mail; none: the server signs, or nobody.
+    /// The DKIM signature of every mail; none: the engine does not sign.
     #[serde(default)]
     pub dkim: Option<Dkim>,
 }
@@ -194,11 +193,11 @@ fn submission_port() -> u16 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MailTls {
-    /// STARTTLS, refused when the server has none.
+    /// STARTTLS. The connection fails if the server does not offer it.
     #[default]
     Starttls,
     /// TLS from the first byte.
     Implicit,
-    /// In the clear; for a relay on this machine.
+    /// No encryption. Only for a relay on this machine.
     None,
 }

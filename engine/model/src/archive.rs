@@ -1,4 +1,4 @@
-//! What the archiver reads: topics, partition by partition.
+//! The port through which the archiver reads a topic, and the records it reads.
 
 use bytes::Bytes;
 
@@ -16,69 +16,69 @@ pub struct ArchivedRecord {
     pub key: Option<Bytes>,
     /// Its value; none is a tombstone.
     pub value: Option<Bytes>,
-    /// Its headers, in order; a name may come several times.
+    /// Its headers, in order. A name may occur more than once.
     pub headers: Vec<Header>,
 }
 
 /// A header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Its name: UTF-8, unless its producer does not care.
+    /// Its name. Usually UTF-8, but Kafka does not enforce that.
     pub name: Bytes,
     /// Its value.
     pub value: Option<Bytes>,
 }
 
-/// One topic, shared among the archivers of a group. All calls may block.
+/// One topic, whose partitions are shared among the archivers of a group. All calls may block.
 pub trait ArchiveSource: Send {
     /// The topic's name.
     fn topic(&self) -> &str;
 
-    /// The partitions that are this archiver's now, with a number that changes when a
-    /// partition is assigned anew.
+    /// Returns the partitions that are assigned to this archiver now. The number with each changes
+    /// when the partition is assigned again.
     fn assigned(&mut self) -> Vec<(Partition, u64)>;
 
-    /// The first offset that the topic still holds, and the one after its last
-    /// committed record.
+    /// Returns the first offset in the topic, and the offset after its last committed record.
     ///
     /// # Errors
     /// The topic cannot be read; try again.
     fn offsets(&mut self, partition: Partition) -> Result<(i64, i64), Error>;
 
-    /// Reads these partitions from these offsets, and no others.
+    /// Starts reading these partitions from these offsets, and stops reading all others.
     ///
     /// # Errors
     /// The topic cannot be read; try again.
     fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error>;
 
-    /// The next committed records, in order within a partition; none if there were none
-    /// for `wait_ms`.
+    /// Returns the next committed records, in order within a partition; none if `wait_ms`
+    /// milliseconds passed without any.
     ///
     /// # Errors
     /// The topic cannot be read: call `read_from` again.
     fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error>;
 
-    /// The offset up to which the partition was read since `read_from`: every committed
-    /// record before it was handed out by `next_batch`, and what else lies there holds
-    /// none. None where that is not known for certain.
+    /// Returns the offset up to which the partition was read since `read_from`. `next_batch` has
+    /// returned every committed record before it; the other offsets before it have no such record.
+    /// None if that offset is not known for certain.
     fn passed(&mut self, _partition: Partition) -> Option<i64> {
         None
     }
 
-    /// Tells the topic from another one that has its name later; none: it has no id.
+    /// Returns the id of the topic, which differs from that of a later topic with the same name;
+    /// none if topics have no ids.
     ///
     /// # Errors
-    /// The topic is missing or cannot be asked; try again.
+    /// The topic is missing, or its id cannot be read; try again.
     fn topic_id(&mut self) -> Result<Option<String>, Error> {
         Ok(None)
     }
 
-    /// Why this archiver gets no partitions, where that is known.
+    /// Returns why this archiver gets no partitions, if it knows.
     fn trouble(&mut self) -> Option<String> {
         None
     }
 
-    /// Records before these offsets are in the archive: they are not needed for it any
-    /// longer.
+    /// Reports that records before the offset `next` are archived, so the source need not keep them
+    /// for the archiver.
     fn archived(&mut self, _partition: Partition, _next: i64) {}
 }

@@ -1,59 +1,59 @@
-//! How long to wait before something that failed is tried again: every pause is
-//! twice as long as the one before, up to a longest one.
+//! Exponential backoff: each pause before a retry is twice as long as the one before, up to a
+//! maximum.
 //!
-//! Nothing here sleeps, reads a clock or draws a random number: the caller sleeps,
-//! and passes in the number that spreads retries in time.
+//! Nothing here sleeps, reads a clock or draws a random number. The caller sleeps, and passes in
+//! the random number for the jitter.
 
 use std::time::Duration;
 
-/// The pauses after failures in a row.
+/// The pauses after consecutive failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     initial: Duration,
     max: Duration,
-    /// Pauses handed out since the last success.
+    /// How many pauses were returned since the last success.
     pauses: u32,
 }
 
 impl Backoff {
-    /// The first pause is `initial`; none is longer than `max`.
+    /// Creates a backoff whose first pause is `initial`. No pause is longer than `max`.
     pub const fn new(initial: Duration, max: Duration) -> Backoff {
         Backoff { initial, max, pauses: 0 }
     }
 
-    /// The same pause after every failure.
+    /// Creates a backoff with the same pause after every failure.
     pub const fn constant(pause: Duration) -> Backoff {
         Backoff::new(pause, pause)
     }
 
-    /// [`Backoff::new`], from milliseconds.
+    /// Creates a backoff as [`Backoff::new`] does, from milliseconds.
     pub const fn from_millis(initial_ms: u64, max_ms: u64) -> Backoff {
         Backoff::new(Duration::from_millis(initial_ms), Duration::from_millis(max_ms))
     }
 
-    /// The pause after one more failure.
+    /// Returns the pause after one more failure.
     pub fn next_pause(&mut self) -> Duration {
         let pause = self.pause(self.pauses);
         self.pauses = self.pauses.saturating_add(1);
         pause
     }
 
-    /// After a success: the next pause is the first one again.
+    /// Starts again with the first pause, after a success.
     pub fn reset(&mut self) {
         self.pauses = 0;
     }
 
-    /// The pause after `failures` failures before this one, whatever was handed out.
+    /// Returns the pause after a failure that `failures` others preceded. It does not depend on
+    /// `next_pause`.
     pub fn pause(&self, failures: u32) -> Duration {
-        // One factor of 2^62 nanoseconds is longer than a century.
+        // The factor stops at 2^62. That many nanoseconds are more than a century.
         let (low, high) = (failures.min(31), failures.saturating_sub(31).min(31));
         self.initial.saturating_mul(1 << low).saturating_mul(1 << high).min(self.max)
     }
 }
 
-/// Full jitter: a share of a pause, so that those who failed together do not try
-/// again together. `random` is from 0 to 1; what is outside counts as the nearest of
-/// these.
+/// Full jitter: returns a random part of a pause, so that callers that failed together do not retry
+/// together. `random` is clamped to the range from 0 to 1; NaN counts as 0.
 pub fn jitter(longest: Duration, random: f64) -> Duration {
     let share = if random.is_nan() { 0.0 } else { random.clamp(0.0, 1.0) };
     longest.mul_f64(share).min(longest)

@@ -1,5 +1,5 @@
-//! A circuit breaker: after failures in a row nothing is tried for a while, then
-//! one trial finds out whether what failed works again.
+//! A circuit breaker: after consecutive failures it refuses attempts for a while. Then it admits
+//! one trial, which shows whether the service works again.
 //!
 //! ```text
 //!          threshold failures             reset timeout over
@@ -9,41 +9,41 @@
 //!   └───────────────────────────── success ──────────────────────┘
 //! ```
 //!
-//! It holds no lock and reads no clock. Times are passed in, as the time since an
-//! origin that the caller chooses and keeps: the epoch for wall time, or an instant.
+//! It holds no lock and reads no clock. The caller passes in times, measured from an origin that
+//! it chooses once, such as the epoch for wall time, or an instant.
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// The breaker of one thing that may fail.
+/// A circuit breaker for one service, such as a provider or a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breaker {
     threshold: u32,
-    /// How long it stays open: longer with every trial that fails, unless constant.
+    /// How long it stays open. It grows with every failed trial, unless it is constant.
     reset_timeouts: Backoff,
-    /// The one that counts now.
+    /// The reset timeout that applies now.
     reset_timeout: Duration,
     state: State,
 }
 
-/// What a breaker lets through.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Everything; so many attempts have failed in a row.
+    /// All attempts are admitted.
     Closed {
-        /// Fewer than the threshold.
+        /// Consecutive failures so far, fewer than the threshold.
         failures: u32,
     },
-    /// Nothing until then.
+    /// No attempt is admitted before `until`.
     Open {
-        /// When a trial is let through.
+        /// When a trial is admitted.
         until: Duration,
     },
-    /// A trial is on its way. If its outcome is not told by then, another one is let
-    /// through.
+    /// A trial is in flight. If its outcome is not recorded before `until`, another trial is
+    /// admitted.
     HalfOpen {
-        /// When the next trial is let through.
+        /// When the next trial is admitted.
         until: Duration,
     },
 }
@@ -51,15 +51,15 @@ pub enum State {
 /// Whether an attempt may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Yes; its outcome is to be recorded.
+    /// Yes. The caller must record its outcome.
     Admitted,
-    /// Not before that time.
+    /// No, not before this time.
     RefusedUntil(Duration),
 }
 
 impl Breaker {
-    /// A closed one. It opens after `threshold` failures in a row, one at least, and
-    /// stays open as long as the pauses of `reset_timeouts` say.
+    /// Creates a closed breaker. It opens after `threshold` consecutive failures, at least one, and
+    /// stays open for the pauses of `reset_timeouts`.
     pub fn new(threshold: u32, reset_timeouts: Backoff) -> Breaker {
         Breaker {
             threshold: threshold.max(1),
@@ -69,13 +69,13 @@ impl Breaker {
         }
     }
 
-    /// What it lets through.
+    /// Returns the state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Whether an attempt may be made now. While it is not closed, the attempt that
-    /// is admitted is the trial, and others are refused.
+    /// Decides whether an attempt may be made now. If the breaker is not closed, the admitted
+    /// attempt is the trial, and others are refused.
     pub fn admit(&mut self, now: Duration) -> Admission {
         let (State::Open { until } | State::HalfOpen { until }) = self.state else {
             return Admission::Admitted;
@@ -88,14 +88,14 @@ impl Breaker {
         Admission::Admitted
     }
 
-    /// An attempt succeeded: it is closed.
+    /// Records a success, which closes the breaker.
     pub fn record_success(&mut self) {
         self.reset_timeouts.reset();
         self.state = State::Closed { failures: 0 };
     }
 
-    /// An attempt failed; whether it is open now. A failure that arrives while it is
-    /// open already, of an attempt made before, does not make the timeout grow.
+    /// Records a failure. Returns whether the breaker is open now. A failure that arrives when it
+    /// is already open, from an attempt admitted before, does not make the reset timeout grow.
     pub fn record_failure(&mut self, now: Duration) -> bool {
         match self.state {
             State::Closed { failures } if failures + 1 < self.threshold => {
@@ -184,8 +184,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, a refusal ends within the longest reset timeout, and
-        /// between two trials one reset timeout passes.
+        /// In every history, a refusal ends within the longest reset timeout, and two consecutive
+        /// trials are at least the initial reset timeout apart.
         #[test]
         fn nobody_is_refused_for_longer_than_the_longest_timeout(
             threshold in 0u32..5,

@@ -1,23 +1,23 @@
-//! A cache of watches, between the notifier and their store.
+//! The port for a cache of watches, between the notifier and the store of watches.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{BucketId, ProductId};
 
-/// Watches that are read and cached as a whole.
+/// The key of a cache entry. An entry is read and cached as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shelf {
-    /// All watches of a product that is read by plain range.
+    /// All watches of a product that has no index by bucket.
     Plain(ProductId),
-    /// Which buckets a product has under a policy, and what is in them.
+    /// What a policy's index of a product contains: its buckets, and a summary of its watches.
     Live {
         /// The product.
         product: ProductId,
         /// The policy's name.
         policy: String,
     },
-    /// One of those buckets.
+    /// The watches of one bucket.
     Bucket {
         /// The product.
         product: ProductId,
@@ -28,41 +28,40 @@ pub enum Shelf {
     },
 }
 
-/// What a cache says of a shelf.
+/// The answer of a cache for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cached {
-    /// As it was stored.
+    /// The cached bytes.
     Hit(Bytes),
-    /// Read the store, and fill with this token.
+    /// Not cached: read the store, and fill the entry using this token.
     Fill(u64),
-    /// Read the store and fill nothing: it is being written, somebody else
-    /// fills it, or the cache is away.
+    /// Read the store and do not fill: the entry is being written, another reader fills it, or the
+    /// cache is unavailable.
     Pass,
 }
 
-/// A cache of shelves. It is never the truth: whatever it cannot do costs time
-/// alone, but for a write it could not be told of.
+/// A cache of watches. It is never the source of truth: a failure only costs time, with one
+/// exception, which is an invalidation that did not reach the cache (see [`ShelfCache::mark`]).
 ///
-/// A write marks its shelves, writes the store, then drops them. A reader that
-/// finds a mark reads the store, so no acknowledged write is missed.
+/// A write calls `mark`, then writes the store, then calls `drop`. Invariant: between `mark` and
+/// `drop` readers read the store, so they miss no acknowledged write.
 #[async_trait]
 pub trait ShelfCache: Send + Sync {
-    /// What it has of these shelves, in their order.
+    /// Returns one answer per key, in order.
     async fn get(&self, shelves: &[Shelf]) -> Vec<Cached>;
 
-    /// Stores a shelf, if the token still stands.
+    /// Stores an entry, if its token is still valid: no write has called `mark` or `drop` since.
     async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes);
 
-    /// Marks shelves that are about to be written; none: the cache was told.
-    /// Else a reader may find the old shelf until that long after the write,
-    /// milliseconds.
+    /// Begins an invalidation, before the write. None: the cache received it. Otherwise readers may
+    /// find the old entry until this many milliseconds after the write.
     async fn mark(&self, shelves: &[Shelf]) -> Option<u64>;
 
-    /// Drops shelves that were written, and their marks; answers as `mark`.
+    /// Ends an invalidation, after the write: removes the entries. Returns the same as `mark`.
     async fn drop(&self, shelves: &[Shelf]) -> Option<u64>;
 }
 
-/// No cache at all.
+/// A cache that caches nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoCache;
 

@@ -1,5 +1,5 @@
-//! Why something failed: the sentence that people read, and the error underneath for
-//! programs that walk the chain of sources.
+//! The cause of an error: a complete sentence for people, and the source error for programs that
+//! walk the chain of sources.
 
 use std::error::Error;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// The cause that an error of ours carries.
 ///
-/// Its text is complete: it contains the words of the source already. Who prints it
-/// does not print the sources too.
+/// Invariant: its text already contains the text of its source. So code that prints a cause does
+/// not print its sources.
 #[derive(Clone)]
 pub struct Cause {
     text: String,
@@ -16,32 +16,32 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// `what: source`.
+    /// Creates a cause with the text `what: source`.
     pub fn new(what: impl fmt::Display, source: impl Error + Send + Sync + 'static) -> Cause {
         Cause::quoting(format!("{what}: {source}"), source)
     }
 
-    /// The words of the source alone.
+    /// Creates a cause with the text of the source.
     pub fn of(source: impl Error + Send + Sync + 'static) -> Cause {
         Cause::quoting(source.to_string(), source)
     }
 
-    /// A text that says already what there is to say of its source.
+    /// Creates a cause whose `text` already contains all that a reader needs of the source.
     pub fn quoting(text: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Cause {
         Cause { text: text.into(), source: Some(Arc::new(source)) }
     }
 
-    /// The same cause, said in another way.
+    /// Replaces the text, and keeps the source.
     pub fn reworded(self, words: impl FnOnce(&str) -> String) -> Cause {
         Cause { text: words(&self.text), ..self }
     }
 
-    /// The complete text.
+    /// Returns the complete text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The error of this type that is underneath, however deep.
+    /// Returns the first error of this type in the chain of sources.
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
         let mut source = self.source();
         while let Some(error) = source {

@@ -1,6 +1,5 @@
-//! The types of channels: the message to be sent, what a plugin asks the host to
-//! send, the reply, and what the reply means. Nothing here sends; [`Sender`] is the
-//! port to the code that does.
+//! The types of channels: the message to send, what a plugin asks the host to send, the reply, and
+//! the classification of the reply. The port that sends is [`Sender`]; nothing here does I/O.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -10,51 +9,51 @@ use crate::{Currency, Price, UserId};
 
 pub use crate::access::*;
 
-/// Where to reach a user on one channel.
+/// An address of a user on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recipient {
     /// The user.
     pub user_id: UserId,
-    /// The channel's name: its plugin's file stem.
+    /// The name of the channel, which is the stem of its plugin's file name.
     pub channel: String,
-    /// What the channel needs: a mail address, a URL, ...
+    /// The address in the form of the channel, such as a mail address or a URL.
     pub address: String,
-    /// BCP 47.
+    /// The language and region, as a BCP 47 tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// Whatever else the channel wants to know.
+    /// More data for the channel, as name and value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
 }
 
-/// An amount, also as the recipient writes it.
+/// An amount, also formatted for the recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
     /// The exact amount.
     pub amount: Price,
-    /// ISO 4217.
+    /// The ISO 4217 code.
     pub currency: Currency,
-    /// In the recipient's locale.
+    /// The amount with its currency, formatted for the recipient's locale.
     pub text: String,
 }
 
 /// One price that dropped. All text is untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// The notification's id, or what stands for it.
+    /// The id of the notification. A computed one replaces it if the notification has none.
     pub notification: String,
     /// The product.
     pub product: String,
-    /// What it costs now.
+    /// The price now.
     pub new_price: Money,
     /// The threshold of the watch that fired.
     pub watch_price: Option<Money>,
-    /// What it cost before.
+    /// The price before.
     pub previous_price: Option<Money>,
     /// When the price changed, epoch milliseconds.
     pub occurred_ms: Option<i64>,
-    /// title, url, ...
+    /// More data as name and value, such as the title and the URL.
     pub attributes: Vec<(String, String)>,
 }
 
@@ -62,45 +61,45 @@ pub struct Item {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// A price reached what the recipient waits for: one item.
+    /// A price fell to a threshold of the recipient. The message has one item.
     #[default]
     PriceDrop,
-    /// Several notifications were collected.
+    /// Several notifications were collected in one message.
     Digest,
-    /// Somebody tries the channel out; the items are samples.
+    /// An operator tests the channel. The items are samples.
     Test,
 }
 
-/// One message to one recipient at one address, as a channel sees it. All text
-/// is untrusted.
+/// One message to one address of one recipient, as a channel plugin receives it. All text is
+/// untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The delivery key, the same at every attempt.
     pub key: String,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// Why it is sent.
     pub reason: Reason,
-    /// The addressee.
+    /// The recipient.
     pub to: Recipient,
-    /// What it is about: at least one item, the most important first.
+    /// The items, at least one, the most important first.
     pub items: Vec<Item>,
-    /// A page where the recipient ends these messages.
+    /// A page on which the recipient can unsubscribe from these messages.
     pub unsubscribe_url: Option<String>,
-    /// Where the provider may report what became of the message.
+    /// The URL to which the provider may report what happened to the message.
     pub callback_url: Option<String>,
     /// A later message with the same key may replace this one on the screen;
     /// `[A-Za-z0-9_-]{1,32}`.
     pub collapse_key: Option<String>,
-    /// After this the message is of no use, epoch milliseconds.
+    /// When the message becomes useless, epoch milliseconds.
     pub expires_ms: Option<i64>,
-    /// Now, epoch milliseconds.
+    /// The current time, epoch milliseconds.
     pub sent_ms: i64,
-    /// Further data, by name.
+    /// More data, as name and value.
     pub attributes: Vec<(String, String)>,
 }
 
-/// The method of a request.
+/// The method of an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Method {
@@ -111,25 +110,25 @@ pub enum Method {
     Delete,
 }
 
-/// A request for the host to make.
+/// An HTTP request that the host sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Its method.
     pub method: Method,
-    /// Absolute, http or https.
+    /// The absolute URL, http or https.
     pub url: String,
-    /// Without those the host sets.
+    /// The headers, without those that the host sets.
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Vec<u8>,
-    /// The name of a credential, applied by the host.
+    /// The name of the credential that the host adds.
     pub credential: Option<String>,
 }
 
-/// A mail for the host to send.
+/// A mail that the host sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// One line.
+    /// The subject, one line.
     pub subject: String,
     /// The plain text.
     pub text: String,
@@ -139,7 +138,7 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
 }
 
-/// How soon a device should wake up for a push message, RFC 8030 section 5.3.
+/// How urgently a device should receive a push message (RFC 8030 section 5.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Urgency {
@@ -150,8 +149,7 @@ pub enum Urgency {
     High,
 }
 
-/// A push message to a browser (RFC 8030), for the host to encrypt (RFC 8291)
-/// and to sign (RFC 8292).
+/// A push message to a browser (RFC 8030). The host encrypts (RFC 8291) and signs it (RFC 8292).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebPush {
     /// The subscription's endpoint.
@@ -160,13 +158,13 @@ pub struct WebPush {
     pub p256dh: String,
     /// The subscription's authentication secret: 16 bytes in base64url.
     pub auth: String,
-    /// The payload in the clear.
+    /// The payload, not yet encrypted.
     pub payload: Vec<u8>,
-    /// How long the push service keeps it, seconds.
+    /// How long the push service keeps the message, in seconds.
     pub ttl_s: u32,
-    /// Replaces an undelivered message of the same topic.
+    /// If set, the message replaces an undelivered one with the same topic.
     pub topic: Option<String>,
-    /// How soon the device should wake up.
+    /// How urgently the device should receive it.
     pub urgency: Urgency,
     /// The name of a VAPID credential.
     pub credential: Option<String>,
@@ -175,9 +173,9 @@ pub struct WebPush {
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
-    /// A request.
+    /// An HTTP request.
     Http(HttpRequest),
-    /// A mail to the message's address.
+    /// A mail to the address of the recipient.
     Mail(Mail),
     /// A push message to a browser.
     WebPush(WebPush),
@@ -185,104 +183,104 @@ pub enum Outgoing {
     Line(String),
 }
 
-/// Why nothing can be sent.
+/// Why a plugin refuses to render a message. Both are permanent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The address cannot work.
+    /// The address cannot be used.
     BadRecipient(String),
-    /// The message cannot work.
+    /// The message cannot be sent.
     Permanent(String),
 }
 
-/// How the sending went.
+/// The result of sending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// An HTTP answer.
+    /// An HTTP response.
     Http {
-        /// The status.
+        /// The status code.
         status: u16,
-        /// Names in lower case.
+        /// The headers, with names in lower case.
         headers: Vec<(String, String)>,
-        /// As text, invalid UTF-8 replaced.
+        /// The body as text, invalid UTF-8 replaced.
         body: String,
-        /// Whether it was longer than the limit.
+        /// Whether the body was cut at the limit.
         truncated: bool,
     },
-    /// An SMTP code and its text.
+    /// An SMTP reply code and its text.
     Smtp(u16, String),
-    /// No answer, and why.
+    /// No reply, and why.
     Unanswered(String),
-    /// Written, for a line.
+    /// The line was written.
     Done,
 }
 
-/// A reply to be classified.
+/// A reply that a channel plugin classifies.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
     /// The message, as it was rendered.
     pub message: &'a Message,
-    /// What came back.
+    /// The reply.
     pub reply: &'a Reply,
-    /// Which request it answers: 0, then counting follow-ups.
+    /// The request that it answers: 0 is the first, 1 the first follow-up.
     pub step: u32,
 }
 
-/// Whom a temporary failure concerns.
+/// What a temporary failure affects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// The message alone.
+    /// This message only.
     #[default]
     Message,
-    /// The provider: its other messages wait, too.
+    /// The provider, so its other messages have to wait too.
     Provider,
 }
 
-/// What a reply means.
+/// The meaning of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Classification {
-    /// By the host's table.
+    /// What the host's default table says.
     Standard,
-    /// It was accepted; the provider's id of the message.
+    /// Accepted by the provider, with the provider's id of the message.
     Delivered(Option<String>),
-    /// Try again.
+    /// A temporary failure: try again.
     Temporary {
         /// Why.
         reason: String,
-        /// Not before this many milliseconds; none: the host's backoff.
+        /// The shortest wait in milliseconds; none: the host's backoff.
         retry_after_ms: Option<u64>,
-        /// Whom it concerns.
+        /// What it affects.
         scope: Scope,
     },
-    /// Never again.
+    /// A permanent failure, and why: do not try again.
     Permanent(String),
     /// This address does not work.
     BadRecipient {
         /// Why.
         reason: String,
-        /// Since when, where the provider says so, epoch milliseconds.
+        /// Since when, if the provider says so, epoch milliseconds.
         since_ms: Option<i64>,
     },
     /// One more request is needed.
     FollowUp(Outgoing),
 }
 
-/// A provider's request to a callback URL, its signature verified.
+/// A provider's request to a callback URL, after its signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallbackRequest {
     /// The delivery key of the message whose callback URL was called.
     pub key: String,
     /// The parameters of the query, decoded.
     pub query: Vec<(String, String)>,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// When it came in, epoch milliseconds.
+    /// When it was received, epoch milliseconds.
     pub received_ms: i64,
 }
 
-/// What became of a message, or what its recipient did.
+/// What happened to a message, or what its recipient did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallbackOutcome {
@@ -290,15 +288,15 @@ pub enum CallbackOutcome {
     Delivered,
     /// The address does not exist.
     BouncedHard,
-    /// The address could not be reached this time.
+    /// The address could not be reached this time, but may work later.
     BouncedSoft,
     /// The recipient reported it as abuse.
     Complained,
-    /// The recipient wants no further messages at this address.
+    /// The recipient unsubscribed this address.
     OptedOut,
-    /// The recipient wants messages at this address again.
+    /// The recipient subscribed this address again.
     OptedIn,
-    /// The provider gave up.
+    /// The provider stopped trying.
     Failed,
 }
 
@@ -307,100 +305,98 @@ pub enum CallbackOutcome {
 pub struct CallbackEvent {
     /// The provider's id of the event.
     pub id: Option<String>,
-    /// The delivery key, where the provider gives it back; none: the request's.
+    /// The delivery key, if the provider returns it; none: that of the request.
     pub key: Option<String>,
     /// The provider's id of the message.
     pub provider_message: Option<String>,
-    /// The address it concerns; none: the message's.
+    /// The address; none: that of the message.
     pub address: Option<String>,
     /// When it happened, epoch milliseconds.
     pub at_ms: Option<i64>,
     /// What happened.
     pub outcome: CallbackOutcome,
-    /// The provider's own word for it.
+    /// The status in the provider's own words.
     pub status: String,
     /// Why, in words.
     pub reason: Option<String>,
 }
 
-/// What a request to a callback URL says.
+/// The meaning of a request to a callback URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// These events; none where it concerns nobody.
+    /// These events. The list is empty if the request reports none.
     Events(Vec<CallbackEvent>),
-    /// The provider verifies the URL: answer with this text.
+    /// The provider verifies the URL: respond with this text.
     Challenge(String),
 }
 
-/// A channel plugin: says what to send and reads the reply. The host sends.
+/// A channel plugin. It renders messages and classifies replies; the host sends.
 pub trait Channel: Send + Sync {
-    /// `id@version`, for dead letters and logs.
+    /// Returns `id@version`, for dead letters and logs.
     fn name(&self) -> &str;
 
-    /// What it may reach.
+    /// Returns what the channel may reach.
     fn access(&self) -> &Access;
 
-    /// The kind of address it sends to: `mail`, `phone`, `url`, ...
+    /// Returns the kind of its addresses: `mail`, `phone`, `url`, ...
     fn address_kind(&self) -> &str;
 
-    /// The canonical form of each address, or what is wrong with it.
+    /// Returns the canonical form of each address, or what is wrong with it, in order.
     fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>>;
 
-    /// What to send for each message, in order.
+    /// Returns what to send for each message, in order.
     fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>>;
 
-    /// What each reply means, in order; an error: classify it by the host's table.
+    /// Classifies each reply, in order. After an error, the caller uses the host's default table.
     fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>>;
 
-    /// Reads a provider's request to a callback URL; the inner error says why it
-    /// cannot be read.
+    /// Parses a provider's request to a callback URL. The inner error says why it cannot be parsed.
     ///
     /// # Errors
-    /// The channel has no callbacks, or the plugin broke down.
+    /// The channel has no callbacks, or the plugin call failed.
     fn receive(&self, request: &CallbackRequest) -> Result<Result<Received, String>, plugin::Error>;
 }
 
 // ---------------------------------------------------------------- sending
 
-/// One thing to send, with all that the sending side has to know.
+/// One thing to send, with everything that the sender needs.
 #[derive(Debug, Clone, Copy)]
 pub struct SendRequest<'a> {
-    /// The channel's name; connections are pooled under it.
+    /// The channel's name. Connections are pooled per channel.
     pub channel: &'a str,
-    /// What the channel may reach and as whom.
+    /// The hosts and credentials that the channel may use.
     pub access: &'a Access,
-    /// The addressee; a mail goes there.
+    /// The recipient. A mail is sent to its address.
     pub to: &'a Recipient,
     /// What to send.
     pub outgoing: &'a Outgoing,
-    /// At most 255 bytes of visible ASCII, the same at every attempt; follow-ups
-    /// have their own.
+    /// The same at every attempt, at most 255 bytes of visible ASCII. Each follow-up has its own.
     pub idempotency_key: &'a str,
-    /// For the headers `List-Unsubscribe` and `List-Unsubscribe-Post` of a mail.
+    /// The URL for the headers `List-Unsubscribe` and `List-Unsubscribe-Post` of a mail.
     pub unsubscribe_url: Option<&'a str>,
-    /// The time limit of the whole exchange, milliseconds.
+    /// The time limit of the whole exchange, in milliseconds.
     pub timeout_ms: u64,
 }
 
-/// Why nothing was even tried.
+/// Why nothing was sent. Trying again does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It breaks a rule of the channel's access or a limit: the same next time,
-    /// until somebody changes the sidecar or the plugin.
+    /// It violates a limit, or the channel's access. An operator has to change the sidecar or the
+    /// plugin.
     #[error("{0}")]
     Refused(String),
-    /// Its address is none.
+    /// The address is not valid.
     #[error("{0}")]
     BadRecipient(String),
 }
 
-/// Sends what channels say: the only way from a channel to the outside.
+/// The port for sending. It is the only way from a channel to the network.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Sends once; it never tries again by itself. No answer within the time limit
-    /// is a [`Reply::Unanswered`].
+    /// Sends once, without retries. If there is no reply within the time limit, it returns
+    /// [`Reply::Unanswered`].
     ///
     /// # Errors
-    /// It was not tried, and would not be next time.
+    /// Nothing was sent, and trying again would fail in the same way.
     async fn send(&self, request: SendRequest<'_>) -> Result<Reply, SendError>;
 }

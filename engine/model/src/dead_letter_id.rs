@@ -1,7 +1,6 @@
 //! The id of a dead letter: its position, written `topic/partition/offset`.
 //!
-//! A log never uses a position twice, so an id names the same dead letter until that is
-//! removed, and nothing afterwards.
+//! A log never uses a position twice, so an id that was removed never names another dead letter.
 
 use std::fmt;
 use std::str::FromStr;
@@ -85,7 +84,8 @@ fn is_topic(name: &str) -> bool {
     (1..=TOPIC_BYTES).contains(&name.len()) && name.bytes().all(is_legal)
 }
 
-/// A number from 0, without a sign and leading zeros, so that a dead letter has one id only.
+/// Reads a number from 0, without a sign or leading zeros, so that each dead letter has one id
+/// only.
 fn parse_number<N: FromStr>(text: &str) -> Option<N> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_plain)

@@ -1,10 +1,11 @@
-//! The words and ports of the dispatcher: deliveries, channels, and the state
-//! that makes each delivery happen once.
+//! The types and ports of the dispatcher: deliveries, their leases, retries and dead letters.
 //!
 //! ```text
 //! NotificationLog ──▶ Recipients ──▶ Leases.claim ──▶ Channel.render ──▶ Sender
-//!                                        ▲                                  │
-//!                     RetryQueue ◀───────┴── confirm ◀─ Channel.classify ◀─────┘
+//!                                          ▲                                │ reply
+//!    RetryQueue.take ──due─────────────────┘                                ▼
+//!                                                                   Channel.classify
+//!           Leases.confirm, RetryQueue.put or DeadLetters.add ◀─────────────┘
 //! ```
 
 use async_trait::async_trait;
@@ -16,143 +17,143 @@ use crate::{Currency, Notification, Partition, Position, UserId, WallTime};
 pub use crate::channel::*;
 pub use crate::dead_letter_id::{DeadLetterId, DeadLetterIdError};
 
-/// `user_notifications` as the dispatcher reads it.
+/// The port for reading `user_notifications`.
 #[async_trait]
 pub trait NotificationLog: Send {
-    /// The next notifications with their offsets: none when `wait_ms` passed
-    /// without any.
+    /// Returns the next notifications with their positions, or none if `wait_ms` milliseconds
+    /// passed without any.
     ///
     /// # Errors
-    /// The log is away; try again. Or partitions came or went: forget what is
-    /// not finished; it is handed out again, by this log or by somebody else's.
+    /// The log is unavailable; try again. Or partitions were assigned or revoked: forget all
+    /// notifications that are not finished. Their present owner reads them again.
     async fn next_batch(&mut self, most: usize, wait_ms: u64)
     -> Result<Vec<(Position, Notification)>, Error>;
 
-    /// Every notification below these offsets is confirmed, safely queued, or
-    /// dead. Partitions that went away meanwhile are passed over.
+    /// Commits the next offset of each partition. Every notification below it is finished:
+    /// confirmed, durably queued for a retry, or a dead letter. Partitions that were revoked
+    /// meanwhile are ignored.
     ///
     /// # Errors
-    /// Nothing is promised; committing again is safe.
+    /// The outcome is unknown; committing again is safe.
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), Error>;
 }
 
-/// The log of notifications, to look into; nothing is taken from a dispatcher.
+/// The port for inspecting the log of notifications. Reading does not affect the dispatcher.
 #[async_trait]
 pub trait NotificationReader: Send + Sync {
-    /// Notifications of a partition as JSON lines from this offset on, at most so many;
-    /// and the offset to continue from.
+    /// Reads at most `most` notifications of a partition, from offset `from`. Returns them as JSON
+    /// lines, and the offset to continue from.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error>;
 
-    /// How many partitions there are; each has offsets of its own.
+    /// Returns the number of partitions. Each has its own offsets.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn partitions(&self) -> Result<usize, Error>;
 }
 
-/// Where users can be reached.
+/// The port for the addresses of users.
 #[async_trait]
 pub trait Recipients: Send + Sync {
-    /// The addresses of each of these users, in their order.
+    /// Returns the addresses of each of these users, in the order of `users`.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn of(&self, users: &[UserId]) -> Result<Vec<Vec<Recipient>>, Error>;
 
-    /// Writes addresses; one per user, channel and address.
+    /// Writes addresses. User, channel and address are the key.
     ///
     /// # Errors
-    /// Nothing is promised; writing again is safe.
+    /// The outcome is unknown; writing again is safe.
     async fn put(&self, recipients: Vec<Recipient>) -> Result<(), Error>;
 
-    /// Deletes an address; whether there was one.
+    /// Deletes an address. Returns whether it existed.
     ///
     /// # Errors
-    /// Nothing is promised; deleting again is safe.
+    /// The outcome is unknown; deleting again is safe.
     async fn delete(&self, user: &UserId, channel: &str, address: &str) -> Result<bool, Error>;
 
-    /// A page in order of user, channel, address, behind `after`.
+    /// Returns at most `most` addresses after `after`, ordered by user, channel and address.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn list(&self, after: Option<&Recipient>, most: usize) -> Result<Vec<Recipient>, Error>;
 }
 
-/// Whether a delivery may be sent now.
+/// The answer to a claim: whether the delivery may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// It is yours until the lease ends.
+    /// The caller holds the lease until its end.
     Yours,
-    /// Somebody's, perhaps a dead one's, until then.
+    /// Another worker holds the lease until this time. That worker may have crashed.
     Leased(WallTime),
-    /// It was delivered.
+    /// The delivery was confirmed.
     Delivered,
 }
 
-/// Leases and confirmations by delivery key. A claim is durable before its
-/// request is sent; a confirmation outlives the longest retry.
+/// Leases and confirmations by delivery key. Invariant: a lease is durable before its request is
+/// sent, and a confirmation is kept longer than any retry of its delivery can wait.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Claims deliveries until `until`.
+    /// Claims leases that end at `until`. Returns one answer per key, in order.
     ///
     /// # Errors
-    /// Nothing is promised; do not send.
+    /// The outcome is unknown; do not send.
     async fn claim(&self, keys: &[String], now: WallTime, until: WallTime) -> Result<Vec<Claim>, Error>;
 
-    /// These were delivered.
+    /// Records that these were delivered.
     ///
     /// # Errors
-    /// Nothing is promised; confirming again is safe.
+    /// The outcome is unknown; confirming again is safe.
     async fn confirm(&self, keys: &[String], now: WallTime) -> Result<(), Error>;
 
-    /// These failed and may be claimed again at once.
+    /// Ends the leases of failed deliveries, so that they can be claimed again at once.
     ///
     /// # Errors
-    /// Nothing is promised; the lease ends by itself.
+    /// The outcome is unknown; the leases expire by themselves.
     async fn release(&self, keys: &[String]) -> Result<(), Error>;
 }
 
-/// A delivery to be tried again: all that is needed to do so.
+/// A delivery that waits for its next attempt, with everything the attempt needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
     /// The delivery's key.
     pub key: String,
-    /// The partition its notification came from, whose owner tries again.
+    /// The partition of its notification. The owner of that partition makes the attempt.
     #[serde(default)]
     pub partition: Partition,
-    /// When.
+    /// When the next attempt is due.
     pub due: WallTime,
-    /// The attempt that will be, from 1.
+    /// The number of the next attempt; the first attempt of a delivery is 1.
     pub attempt: u32,
-    /// When it was first tried.
+    /// When the first attempt was made.
     pub since: WallTime,
-    /// The addressee.
+    /// The recipient.
     pub to: Recipient,
     /// The notification.
     pub notification: Notification,
-    /// What went wrong last.
+    /// Why the last attempt failed.
     pub reason: String,
 }
 
-/// Deliveries waiting for their next attempt, by channel.
+/// The queue of deliveries that wait for their next attempt, by channel.
 #[async_trait]
 pub trait RetryQueue: Send + Sync {
-    /// Adds or moves entries, durably.
+    /// Adds entries durably, or changes those with the same key.
     ///
     /// # Errors
-    /// Nothing is promised; putting again is safe.
+    /// The outcome is unknown; putting again is safe.
     async fn put(&self, retries: Vec<Retry>) -> Result<(), Error>;
 
-    /// Entries of a channel due by now, the longest due first. An entry taken
-    /// moves to `until` and stays until removed, so a worker that dies loses
-    /// nothing.
+    /// Returns entries of a channel that are due at `now`, the longest due first. It postpones them
+    /// to `until` and does not remove them, so a crashed worker loses none.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn take(
         &self,
         channel: &str,
@@ -161,58 +162,58 @@ pub trait RetryQueue: Send + Sync {
         most: usize,
     ) -> Result<Vec<Retry>, Error>;
 
-    /// Removes entries that are confirmed or dead.
+    /// Removes entries whose deliveries are confirmed or dead letters.
     ///
     /// # Errors
-    /// Nothing is promised; removing again is safe.
+    /// The outcome is unknown; removing again is safe.
     async fn remove(&self, retries: &[Retry]) -> Result<(), Error>;
 
-    /// How many wait, by channel.
+    /// Returns the number of entries by channel.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn waiting(&self) -> Result<Vec<(String, u64)>, Error>;
 }
 
-/// A record or a delivery that is not tried again by itself, as a log keeps it.
+/// A record or a delivery that is not tried again automatically, as stored in a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// Its id. The log gives it.
+    /// Its id, assigned by the log.
     pub id: DeadLetterId,
-    /// When it died.
+    /// When it became a dead letter.
     pub at: WallTime,
     /// Why, in words.
     pub reason: String,
-    /// What it was.
+    /// The record or delivery.
     pub what: DeadWhat,
 }
 
-/// A dead letter that no log has given an id yet.
+/// A dead letter without an id, because no log contains it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewDeadLetter {
-    /// When it died.
+    /// When it became a dead letter.
     pub at: WallTime,
     /// Why, in words.
     pub reason: String,
-    /// What it was.
+    /// The record or delivery.
     pub what: DeadWhat,
 }
 
 impl NewDeadLetter {
-    /// The dead letter that this is once a log keeps it under `id`.
+    /// Returns the dead letter with the `id` that the log assigned.
     pub fn with_id(self, id: DeadLetterId) -> DeadLetter {
         let NewDeadLetter { at, reason, what } = self;
         DeadLetter { id, at, reason, what }
     }
 }
 
-/// What died.
+/// The content of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadWhat {
-    /// A record of the input that was no update.
+    /// A record of the input that is not an update.
     #[serde(rename_all = "camelCase")]
     Update {
         /// Its partition in the input.
@@ -221,31 +222,31 @@ pub enum DeadWhat {
         offset: i64,
         /// Its key as text, invalid UTF-8 replaced.
         key: Option<String>,
-        /// Its value as text, invalid UTF-8 replaced, cut at a limit.
+        /// Its value as text, invalid UTF-8 replaced, truncated at a limit.
         value: Option<String>,
-        /// Its full length in bytes, when it was cut.
+        /// The length of the value in bytes, if it was truncated.
         truncated: Option<u64>,
     },
-    /// A record of the notifications that was none.
+    /// A record of the log of notifications that is not a notification.
     #[serde(rename_all = "camelCase")]
     Notification {
-        /// Its partition among the notifications.
+        /// Its partition in the log of notifications.
         partition: i32,
-        /// Its offset among the notifications.
+        /// Its offset in the log of notifications.
         offset: i64,
         /// Its key as text, invalid UTF-8 replaced.
         key: Option<String>,
-        /// Its value as text, invalid UTF-8 replaced, cut at a limit.
+        /// Its value as text, invalid UTF-8 replaced, truncated at a limit.
         value: Option<String>,
-        /// Its full length in bytes, when it was cut.
+        /// The length of the value in bytes, if it was truncated.
         truncated: Option<u64>,
     },
-    /// A delivery that failed for good.
+    /// A delivery that failed permanently, or too often.
     #[serde(rename_all = "camelCase")]
     Delivery {
-        /// All that is needed to try again.
+        /// The delivery, with everything a new attempt needs.
         retry: Box<Retry>,
-        /// The plugin, `id@version`.
+        /// The channel plugin, as `id@version`.
         plugin: String,
     },
 }
@@ -253,38 +254,38 @@ pub enum DeadWhat {
 /// The log of dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Adds dead letters, durably, and gives them ids that ascend.
+    /// Adds dead letters durably, and assigns ids in ascending order.
     ///
     /// # Errors
-    /// Nothing is promised; adding again may list a dead letter twice.
+    /// The outcome is unknown; adding again may list a dead letter twice.
     async fn add(&self, letters: Vec<NewDeadLetter>) -> Result<(), Error>;
 
-    /// The first `most` dead letters whose ids come after `after`, in the order of ids.
+    /// Returns the first `most` dead letters with ids greater than `after`, in the order of ids.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn list(&self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error>;
 
-    /// One dead letter; none if there is none under this id, or not any more.
+    /// Returns one dead letter; none if the id was never assigned, or the dead letter was removed.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn get(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, Error>;
 
-    /// Removes a dead letter, because it was replayed. Its id is not used again.
+    /// Removes a dead letter after a replay. Its id is not used again.
     ///
     /// # Errors
-    /// Nothing is promised; removing again is safe.
+    /// The outcome is unknown; removing again is safe.
     async fn remove(&self, id: &DeadLetterId) -> Result<(), Error>;
 }
 
-/// The current price of a product, for re-checks and answers.
+/// The port for the current price of a product, read by re-checks and by the API.
 #[async_trait]
 pub trait CurrentPrices: Send + Sync {
-    /// Last evaluated price, the floor, and when.
+    /// Returns the last evaluated price, when it was evaluated, and the floor.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn of(
         &self,
         product: &crate::ProductId,

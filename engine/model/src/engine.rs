@@ -1,4 +1,5 @@
-//! The engine as its operators see it: its health, its plugins and its bucket indexes.
+//! The port through which operators see and control a running engine: its health, its plugins and
+//! its bucket indexes.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -12,51 +13,52 @@ use crate::ports::Error;
 /// A running engine.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// Why it is not ready, or what somebody should look at. None: it is ready and well.
+    /// Returns why the engine is not ready, and what an operator should look at. Empty: it is ready
+    /// and well.
     async fn reasons(&self) -> Vec<Reason>;
 
-    /// The plugins: those that serve, those that are staged, those that were refused.
+    /// Returns the status of all plugins: active, available, staged and refused.
     async fn plugins(&self) -> Status;
 
-    /// These addresses of a channel in canonical form, or what is wrong with each, in order.
-    /// Addresses of a channel that is not loaded stay as they are.
+    /// Normalizes addresses of a channel. Returns the canonical form of each, or what is wrong with
+    /// it, in order. Addresses stay as they are if the channel is not loaded.
     async fn normalize(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>>;
 
-    /// The bucket indexes.
+    /// Returns the status of the bucket indexes.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn buckets(&self) -> Result<Buckets, Error>;
 
-    /// Rebuilds the bucket indexes by the staged policy, and makes it active.
+    /// Rebuilds the bucket indexes using the staged policy, and makes that policy active.
     ///
     /// # Errors
-    /// There is nothing to do, or the store is away.
+    /// There is nothing to do, or the store is unavailable.
     async fn migrate_buckets(&self) -> Result<Migrated, BucketsError>;
 
-    /// Builds the index of a product, or of all large ones, from their watches, and compares
-    /// them.
+    /// Rebuilds the index of a product, or of all large products, from their watches, and compares
+    /// it with them.
     ///
     /// # Errors
-    /// There is nothing to do, or the store is away.
+    /// There is nothing to do, or the store is unavailable.
     async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Repaired, BucketsError>;
 }
 
-/// The bucket indexes, and the policies that they follow.
+/// The status of the bucket indexes and their policies.
 #[derive(Debug, Clone, Serialize)]
 pub struct Buckets {
-    /// The name of the policy that they follow.
+    /// The name of the policy that cuts the buckets.
     pub active: Option<String>,
-    /// The name of the policy that a migration would move them to.
+    /// The name of the policy that a migration would make active.
     pub staged: Option<String>,
-    /// How far a migration or a repair is, while there is one.
+    /// The progress of the running migration or repair, in words.
     pub migration: Option<String>,
-    /// What the store counts.
+    /// Counts from the store, if it has them.
     #[serde(flatten)]
     pub indexes: Option<IndexStatus>,
 }
 
-/// A migration that was carried out.
+/// A migration that succeeded.
 #[derive(Debug, Clone, Serialize)]
 pub struct Migrated {
     /// The name of the policy that is active now.
@@ -66,10 +68,10 @@ pub struct Migrated {
 /// Why bucket indexes were not migrated, or not repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketsError {
-    /// There is nothing to do, or it cannot be done now; in words.
+    /// There is nothing to do, or it cannot be done now; the reason in words.
     #[error("{0}")]
     Refused(String),
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     #[error(transparent)]
     Store(#[from] Error),
 }

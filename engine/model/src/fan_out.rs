@@ -6,78 +6,78 @@ use crate::{
     BucketId, Currency, Floor, Hysteresis, LedgerEntry, Mode, Price, Priced, ProductId, UserId, WallTime,
 };
 
-/// One drop on its way to its watchers. It carries everything its decisions
-/// depend on, so that one interrupted between chunks goes on as it began.
+/// One drop whose watchers are being notified. It contains everything that its decisions depend on,
+/// so that a fan-out interrupted between two chunks continues with the same decisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FanOut {
-    /// The price dropped to, and its update.
+    /// The new price, and its update.
     pub priced: Priced,
-    /// The price before; none: the first ever seen.
+    /// The last evaluated price before; none if this is the product's first price.
     pub previous: Option<Price>,
-    /// The floor before.
+    /// The product's floor before the drop.
     pub floor: Floor,
-    /// The ledger's unexpired entry of this price, before.
+    /// The ledger's unexpired entry of this price before the drop.
     pub told_before: Option<LedgerEntry>,
-    /// When it began: every watch updated up to here is visible to it.
+    /// When the fan-out began. Every watch updated up to then is visible to it.
     pub wall_time: WallTime,
-    /// The rules' mode when it began.
+    /// The rules' mode when the fan-out began.
     pub mode: Mode,
-    /// The rules' hysteresis when it began.
+    /// The rules' hysteresis when the fan-out began.
     pub hysteresis: Hysteresis,
     /// How its watchers are read.
     pub path: ReadPath,
-    /// The last watch considered in a committed chunk; none: not begun.
+    /// The last watch of the committed chunks; none if no chunk was committed.
     pub cursor: Option<Cursor>,
-    /// How many users were told in committed chunks.
+    /// How many users the committed chunks notified.
     pub told: u64,
-    /// Whether an every-drop watch was told.
+    /// Whether an `every-drop` watch was notified.
     pub told_every_drop: bool,
-    /// Whether a once-watch was told.
+    /// Whether a `once` watch was notified.
     pub told_once: bool,
 }
 
 /// How the watchers of a fan-out are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadPath {
-    /// One range scan of the product.
+    /// By one range scan of the product.
     Plain,
-    /// The product's live buckets from this one on, in ascending order.
+    /// By bucket: the buckets of the product's index from `from` up, in ascending order.
     Buckets {
-        /// The policy they belong to.
+        /// The name of the policy that cut the buckets.
         policy: String,
-        /// The bucket of the price.
+        /// The bucket that contains the price.
         from: BucketId,
     },
 }
 
-/// A place in a scan.
+/// The last row that a scan returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The bucket, where the scan goes by bucket.
+    /// Its bucket, if the scan reads by bucket.
     pub bucket: Option<BucketId>,
-    /// The threshold of the last row.
+    /// Its threshold.
     pub threshold: Price,
-    /// The user of the last row.
+    /// Its user.
     pub user: UserId,
 }
 
-/// Notifications of one fan-out, or of one chunk of it: what is the same for
-/// all of them once, and the users.
+/// The notifications of one fan-out, or of one chunk of it. What is the same for all of them is
+/// stored once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FanOutBlock {
     /// The product.
     pub product: ProductId,
-    /// Of its price.
+    /// The currency of its prices.
     pub currency: Currency,
-    /// The price and its update.
+    /// The new price, and its update.
     pub priced: Priced,
-    /// The price before.
+    /// The price before; none if this is the product's first price.
     pub previous: Option<Price>,
-    /// Who is told, in the order they are told.
+    /// The users to notify, in the order of the scan.
     pub told: ToldList,
 }
 
-/// Users told, with the threshold that fired. All names share one buffer.
+/// Users to notify, each with the threshold that fired. All names share one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldList {
     users: String,
@@ -91,22 +91,22 @@ impl ToldList {
         self.entries.push((self.users.len() as u32, watch_price));
     }
 
-    /// How many users.
+    /// Returns the number of users.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes of all names together.
+    /// Returns the length of all names together, in bytes.
     pub fn name_bytes(&self) -> usize {
         self.users.len()
     }
 
-    /// Users and the thresholds that fired, in order.
+    /// Returns the users and the thresholds that fired, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Price)> {
         let mut start = 0;
         self.entries.iter().map(move |&(end, price)| {
@@ -116,7 +116,7 @@ impl ToldList {
         })
     }
 
-    /// The same users in parts of at most `size`.
+    /// Splits the list into lists of at most `size` users, in order.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = ToldList> {
         let mut rest = self.iter();
         std::iter::from_fn(move || {

@@ -1,30 +1,30 @@
-//! Which watches have been told already: the floor of crossing watches, and the
-//! ledger of every-drop watches.
+//! Which watches have already fired: the floor for `crossing` and `once` watches, and the ledger
+//! for `every-drop` watches.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{EventTime, Hysteresis, Price, WallTime};
 
-/// The one number that says which crossing watches are spent: exactly those
-/// with a threshold at or above it.
+/// One number per product that says which `crossing` and `once` watches have fired (are *spent*):
+/// exactly those with a threshold at or above it.
 ///
-/// A floor that came from a rise to q is q / (1 + hysteresis). The division is
-/// never carried out: q is kept and compared by multiplying, so nothing is
-/// rounded, and a change of hysteresis applies to floors already stored.
+/// The floor after a rise to q is q / (1 + hysteresis). The division is never carried out: q is
+/// stored, and compared by multiplying. So nothing is rounded, and a changed hysteresis applies to
+/// floors that are already stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Floor {
-    /// No watch has fired.
+    /// No watch is spent.
     #[default]
     Infinite,
-    /// A drop to this price.
+    /// The floor after a drop to this price.
     Drop(Price),
-    /// A rise to this price.
+    /// The floor after a rise to this price.
     Rise(Price),
 }
 
 impl Floor {
-    /// Whether a crossing watch of this threshold is spent.
+    /// Returns whether a watch with this threshold is spent.
     pub fn spends(self, threshold: Price, hysteresis: Hysteresis) -> bool {
         match self {
             Floor::Infinite => false,
@@ -33,7 +33,7 @@ impl Floor {
         }
     }
 
-    /// After a drop to `price`: min(floor, price).
+    /// Returns the floor after a drop to `price`: min(floor, price).
     pub fn drop_to(self, price: Price, hysteresis: Hysteresis) -> Floor {
         match self.spends(price, hysteresis) {
             true => self,
@@ -41,7 +41,7 @@ impl Floor {
         }
     }
 
-    /// After a rise to `price`: max(floor, price / (1 + hysteresis)).
+    /// Returns the floor after a rise to `price`: max(floor, price / (1 + hysteresis)).
     pub fn rise_to(self, price: Price, hysteresis: Hysteresis) -> Floor {
         let risen = match self {
             Floor::Infinite => false,
@@ -51,20 +51,20 @@ impl Floor {
         if risen { Floor::Rise(price) } else { self }
     }
 
-    /// Above this price a watch of this threshold is armed again; none when it
-    /// is armed now.
+    /// Returns the price that must be exceeded before a watch with this threshold can fire again;
+    /// none if it can fire now.
     pub fn rearms_above(self, threshold: Price, hysteresis: Hysteresis) -> Option<Decimal> {
         self.spends(threshold, hysteresis).then(|| hysteresis.above(threshold).normalize())
     }
 }
 
-/// A price that every-drop watches were told.
+/// A price that `every-drop` watches were notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// The price.
     pub price: Price,
-    /// The event time of the last drop to it: the window counts from here.
+    /// The event time of the last drop to it. The deduplication window starts here.
     pub event_time: EventTime,
-    /// The wall time of that drop: watches updated later were not told.
+    /// The wall time of that drop. Watches updated later were not notified.
     pub wall_time: WallTime,
 }

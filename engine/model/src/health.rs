@@ -1,23 +1,23 @@
-//! What a part of the engine says of its own health.
+//! The health of a part of the engine, as `/readyz` and the API report it.
 
 use serde::Serialize;
 
-/// How bad a reason is.
+/// How severe a reason is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// The engine does not do its work.
+    /// The engine does not work.
     Error,
-    /// It does, and somebody should look.
+    /// The engine works, but an operator should look at this.
     Warning,
 }
 
-/// Why the engine is not ready, or not well.
+/// Why the engine is not ready, or needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// The part.
+    /// The part of the engine.
     pub part: String,
-    /// How bad it is.
+    /// How severe it is.
     pub severity: Severity,
     /// What is wrong, in words.
     pub reason: String,

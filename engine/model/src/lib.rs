@@ -1,14 +1,14 @@
-//! The words of pricedrop: plain types of every stage, and the traits of every
-//! port between the core and the outside.
+//! Data types and ports: the plain types of every stage, and the traits (ports) between the core
+//! and its adapters.
 //!
 //! ```text
 //!  Record ──▶ Update ──▶ ProductState ──▶ FanOut ──▶ Notification ──▶ Message
-//!  (bytes)   (parsed)   (what we know)   (who?)     (one user)       (one address)
+//!  (bytes)   (parsed)   (per product)   (one drop)   (one user)    (one address)
 //! ```
 //!
-//! Parsing happens here, once, at the edge: past it every price, name and time
-//! is valid by its type. Nothing here does I/O or reads a clock, and nothing
-//! here knows an adapter or a plugin runtime.
+//! Invariant: prices, names, currencies and times are parsed once, here; afterwards their types
+//! admit only valid values. Invariant: nothing here does I/O, and only `SystemClock` reads a clock.
+//! Adapters and the plugin runtime do not belong here.
 
 pub mod access;
 pub mod archive;

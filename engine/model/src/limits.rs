@@ -1,27 +1,26 @@
-//! Every limit of the core with its default, in one place. Configurable ones
-//! are named as in the configuration file.
+//! Limits of the model: the sizes of names, records, prices and product states. They are not
+//! configurable. Other crates have a `limits.rs` of their own.
 
-/// Longest product or user name, bytes.
+/// Longest product id or user id, in bytes.
 pub const NAME_BYTES: usize = 256;
-/// Longest update record, bytes; a longer one is a dead letter.
+/// Longest value of an update record, in bytes. A longer one is a dead letter.
 pub const UPDATE_BYTES: usize = 1 << 20;
 /// Most decimals of a price.
 pub const PRICE_SCALE: u32 = 9;
-/// A price's digits without the point stay below this, 2^53, so that they are
-/// exact in every plugin language, JavaScript included.
+/// A price's digits without the point are below this (2^53), so that every plugin language
+/// represents them exactly, JavaScript included.
 pub const PRICE_UNITS: i128 = 1 << 53;
-/// Most entries of a product's ledger of told prices.
+/// Most entries of a product's ledger.
 pub const LEDGER_ENTRIES: usize = 128;
 /// Most once-ranges of a product.
 pub const ONCE_RANGES: usize = 16;
-/// How long a once-range keeps its watches silent, milliseconds: seven days.
+/// How long a once-range prevents its watches from firing again, in milliseconds: seven days.
 pub const ONCE_RANGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Most decimals of a hysteresis.
 pub const HYSTERESIS_SCALE: u32 = 6;
-/// Longest bytes a throttling plugin may keep per product.
+/// Most bytes that a throttling plugin may store per product.
 pub const THROTTLE_STATE_BYTES: usize = 1024;
-/// Longest title or URL carried along with an update, bytes; longer ones are
-/// left out of the notification.
+/// Longest title or URL of an update, in bytes. A longer one is left out of the notification.
 pub const ATTRIBUTE_BYTES: usize = 2048;
-/// Longest name of a topic, bytes; Kafka's limit.
+/// Longest name of a topic, in bytes. This is Kafka's limit.
 pub const TOPIC_BYTES: usize = 249;

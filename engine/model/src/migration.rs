@@ -1,4 +1,4 @@
-//! The bucket indexes of the active policy: what is known of them, their move to another
+//! The port for the bucket indexes of the active policy: their status, their migration to another
 //! policy, and their repair.
 
 use std::fmt;
@@ -11,41 +11,41 @@ use crate::ProductId;
 use crate::plugin::Bucketing;
 use crate::ports::{Error, PolicyRegistry};
 
-/// How far a migration or a repair is.
+/// The progress of a migration or a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Indexes are built: products done, and of how many.
+    /// Indexes are being built.
     Building {
-        /// Done so far.
+        /// Products done so far.
         products: usize,
-        /// Of so many.
+        /// Products in total.
         of: usize,
         /// Watches indexed so far.
         watches: u64,
     },
-    /// Indexes are compared with the plain rows.
+    /// Indexes are being compared with the plain rows.
     Verifying {
-        /// Done so far.
+        /// Products done so far.
         products: usize,
-        /// Of so many.
+        /// Products in total.
         of: usize,
     },
-    /// The new policy is active.
+    /// The new policy is active. The old indexes are about to be dropped.
     CutOver,
-    /// The old indexes are dropped.
+    /// The old indexes were dropped.
     Done,
-    /// Products that are large enough for an index are looked for.
+    /// Products that are large enough for an index are being counted.
     Counting {
-        /// Watches seen so far.
+        /// Watches counted so far.
         watches: u64,
         /// Large products found so far.
         large: usize,
     },
-    /// Indexes are repaired.
+    /// Indexes are being repaired.
     Repairing {
-        /// Done so far.
+        /// Products done so far.
         products: usize,
-        /// Of so many.
+        /// Products in total.
         of: usize,
         /// Watches indexed so far.
         watches: u64,
@@ -71,66 +71,65 @@ impl fmt::Display for Progress {
     }
 }
 
-/// Hears how far it is.
+/// A callback that receives progress.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
-/// What is known of the indexes of all products.
+/// The status of the indexes of all products.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexStatus {
     /// Products that are read by bucket.
     pub products: u64,
-    /// Products with an index that is not used: small ones, and those that wait for their
-    /// repair.
+    /// Products with an index that is not read: small products, and those waiting for a repair.
     pub unverified: u64,
     /// Products with rows of an index that is neither active nor being built.
     pub leftover: u64,
-    /// The policy that the indexes are being moved to.
+    /// The name of the policy that the indexes are being migrated to.
     pub building: Option<String>,
-    /// Shards of each bucket.
+    /// The number of shards of each bucket.
     pub shards: u32,
-    /// As many as are configured: a move to the same policy makes them so.
+    /// The configured number of shards. A migration to the same policy applies it.
     pub shards_wanted: u32,
 }
 
-/// What was repaired.
+/// The result of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// So many products.
+    /// How many products were repaired.
     pub repaired: usize,
-    /// With so many watches.
+    /// How many watches they have.
     pub watches: u64,
 }
 
-/// Which policy's buckets are served, and what keeps them right.
+/// The port for migrating and repairing bucket indexes.
 #[async_trait]
 pub trait PolicyMigration: PolicyRegistry {
-    /// What is known of the indexes, if the store counts them.
+    /// Returns the status of the indexes, if the store counts them.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn status(&self) -> Result<Option<IndexStatus>, Error>;
 
-    /// Moves the buckets to this policy and makes it the active one.
+    /// Migrates the indexes to this policy, and makes it the active one.
     ///
     /// # Errors
-    /// The store is away, or the policy does not answer; the old one serves on.
+    /// The store is unavailable, or the policy gives no answer. The old policy stays active.
     async fn migrate(&self, policy: Arc<dyn Bucketing>, progress: OnProgress<'_>) -> Result<(), Error>;
 
-    /// Whether the buckets are to be in another number of shards: a move to the same
-    /// policy.
+    /// Returns whether the configured number of shards differs from the present one. If so, a
+    /// migration to the same policy is needed.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn shards_differ(&self) -> Result<bool, Error> {
         Ok(false)
     }
 
-    /// Builds and compares the buckets of a product, or of all that are large. None: the
-    /// store does so by itself.
+    /// Rebuilds and compares the index of a product, or of all large products. None: the store
+    /// repairs its indexes by itself.
     ///
     /// # Errors
-    /// The store is away, or no policy is active.
+    /// The store is unavailable, or no policy is active.
     async fn repair(
         &self,
         product: Option<ProductId>,

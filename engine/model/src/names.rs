@@ -1,4 +1,4 @@
-//! Names and numbers that must not be taken for each other.
+//! Identifiers with a type of their own, so that one cannot be passed in place of another.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::NAME_BYTES;
 
-/// Why a text is no name.
+/// Why a text is not a valid name or currency.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Empty or too long.
+    /// It is empty or longer than [`NAME_BYTES`].
     #[error("{what} must have 1 to {NAME_BYTES} bytes, not {bytes}")]
     Length {
-        /// Which name.
+        /// The field, such as `productId`.
         what: &'static str,
-        /// Its length.
+        /// The length of the text in bytes.
         bytes: usize,
     },
-    /// Not three capital letters.
+    /// It is not three capital letters.
     #[error("currency must be three capital letters, such as EUR")]
     Currency,
 }
@@ -31,10 +31,10 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a name of 1 to 256 bytes.
+            /// Creates a name of 1 to 256 bytes.
             ///
             /// # Errors
-            /// Empty or too long.
+            /// The text is empty or too long.
             pub fn new(text: &str) -> Result<$name, Error> {
                 match text.len() {
                     1..=NAME_BYTES => Ok($name(text.into())),
@@ -42,7 +42,7 @@ macro_rules! name {
                 }
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -82,17 +82,17 @@ macro_rules! name {
 }
 
 name!(
-    /// What is sold.
+    /// The id of a product, 1 to 256 bytes.
     ProductId,
     "productId"
 );
 name!(
-    /// Who waits for its price.
+    /// The id of a user, 1 to 256 bytes.
     UserId,
     "userId"
 );
 
-/// An ISO 4217 code: three capital letters.
+/// An ISO 4217 code: three capital letters. Whether the code is assigned is not checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
@@ -100,10 +100,10 @@ impl Currency {
     /// The default currency.
     pub const USD: Currency = Currency(*b"USD");
 
-    /// Takes three capital letters.
+    /// Creates a currency from three capital letters.
     ///
     /// # Errors
-    /// Anything else.
+    /// The text is anything else.
     pub fn new(text: &str) -> Result<Currency, Error> {
         match <[u8; 3]>::try_from(text.as_bytes()) {
             Ok(code) if code.iter().all(u8::is_ascii_uppercase) => Ok(Currency(code)),
@@ -111,7 +111,7 @@ impl Currency {
         }
     }
 
-    /// The code as text.
+    /// Returns the code as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("capital letters are UTF-8")
     }
@@ -142,19 +142,19 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// A bucket of a bucketing policy, |bucket| < 2^53.
+/// The number of a bucket, cut by a bucketing policy; its absolute value is below 2^53.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BucketId(pub i64);
 
-/// A partition of a log.
+/// A partition of a log, from 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Partition(pub i32);
 
-/// Where a record stands in the input.
+/// The position of a record in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// Its partition.
+    /// The partition.
     pub partition: Partition,
-    /// Its number there, from 0.
+    /// The offset in the partition, from 0.
     pub offset: i64,
 }

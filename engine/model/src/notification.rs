@@ -1,4 +1,4 @@
-//! What one user is told, and how it is written on the wire.
+//! Notifications: their ids, their fields, and their JSON.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{Currency, FanOutBlock, Position, Price, ProductId, UserId};
 
-/// A deterministic UUID (version 8) over user, product, price and source
-/// position: the same after any crash or replay.
+/// A deterministic UUID (version 8), a hash of input topic, source position, product, price and
+/// user. It is the same after any crash or replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NotificationId(pub Uuid);
 
@@ -16,43 +16,43 @@ pub struct NotificationId(pub Uuid);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
-    /// Who is told.
+    /// The user who is notified.
     pub user_id: UserId,
-    /// Of which product.
+    /// The product whose price dropped.
     pub product_id: ProductId,
-    /// Its price.
+    /// The price that the product dropped to.
     pub new_price: Price,
-    /// Absent in the lean format and from other producers.
+    /// Absent in the lean format, and from other producers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<NotificationId>,
-    /// The lowest threshold of the user that fired.
+    /// The lowest of the user's thresholds that fired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch_price: Option<Price>,
-    /// Absent on a first price.
+    /// Absent if this is the first price of the product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_price: Option<Price>,
-    /// Of all three prices.
+    /// The currency of all three prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
-    /// RFC 3339, where the update had one.
+    /// RFC 3339, if the update had a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<String>,
-    /// The product's title, where the update had one.
+    /// The product's title, if the update had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The product's page, where the update had one.
+    /// The URL of the product's page, if the update had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
-/// The part of a notification's id that a whole fan-out shares.
+/// The hash of what all notification ids of one fan-out have in common.
 pub struct IdSource {
     scratch: Vec<u8>,
     common: usize,
 }
 
 impl IdSource {
-    /// For the fan-out of this product to this price from this record.
+    /// Creates the source for one product, its new price, and the position of the update.
     pub fn new(topic: &str, product: &ProductId, price: Price, position: Position) -> IdSource {
         let mut common = Vec::new();
         for part in [topic, product.as_str()] {
@@ -66,7 +66,7 @@ impl IdSource {
         IdSource { common: scratch.len(), scratch }
     }
 
-    /// The id of the notification to this user.
+    /// Returns the id of the notification to this user.
     pub fn id(&mut self, user: &str) -> NotificationId {
         self.scratch.truncate(self.common);
         self.scratch.extend_from_slice(user.as_bytes());
@@ -76,36 +76,36 @@ impl IdSource {
 }
 
 impl NotificationId {
-    /// An id for a notification that has none, made of what stands for it.
+    /// Returns an id for a notification without one, from user, product and price.
     pub fn of_parts(user: &UserId, product: &ProductId, price: Price) -> NotificationId {
         let text = format!("{user}:{product}:{price}");
         let hash = xxh3_128(text.as_bytes()).to_be_bytes();
         NotificationId(uuid::Builder::from_custom_bytes(hash).into_uuid())
     }
 
-    /// The id under which a notification is delivered once more on purpose: the same
-    /// each time for the same name, so that doing it twice delivers nothing twice.
+    /// Returns the id of a deliberate repetition of this notification. The same `name` gives the
+    /// same id, so a replay that is repeated delivers nothing twice.
     pub fn again(self, name: &str) -> NotificationId {
         let hash = xxh3_128(&[self.0.as_bytes(), name.as_bytes()].concat()).to_be_bytes();
         NotificationId(uuid::Builder::from_custom_bytes(hash).into_uuid())
     }
 }
 
-/// Which fields a written notification has.
+/// Which fields a notification is written with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// All that are known.
+    /// All fields that are known.
     #[default]
     Full,
-    /// userId, productId and newPrice alone.
+    /// `userId`, `productId` and `newPrice` only.
     Lean,
 }
 
-/// As `Display` writes it, without its detours: this is done for every user told.
+/// Writes what `Display` writes, but faster: this runs once per notified user.
 fn write_price(out: &mut Vec<u8>, price: Price) {
-    // Units are below 2^53, 16 digits; the scale is at most 9, and one digit
-    // stands before the point.
+    // At most 18 bytes: units below 2^53 have at most 16 digits, the scale is at most 9, and the
+    // text has a point and at least one digit before it.
     let mut text = [b'0'; 18];
     let (mut units, mut at) = (price.units().unsigned_abs(), text.len());
     for place in 0.. {
@@ -123,8 +123,8 @@ fn write_price(out: &mut Vec<u8>, price: Price) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// Writes the notifications of one block as JSON. Everything that is the same
-/// for the whole block is rendered once.
+/// Writes the notifications of one block as JSON. What is the same for the whole block is rendered
+/// once.
 pub struct Renderer {
     product_and_price: String,
     tail: String,
@@ -133,7 +133,7 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// For this block of updates from `topic`.
+    /// Creates the renderer of a block; `topic` is the topic of its updates.
     pub fn new(block: &FanOutBlock, topic: &str, format: Format) -> Renderer {
         let quoted = |text: &str| serde_json::to_string(text).expect("strings are JSON");
         let priced = &block.priced;
@@ -162,7 +162,7 @@ impl Renderer {
         }
     }
 
-    /// Appends the notification to this user, without a line end.
+    /// Appends the notification to one user as a JSON object, without a line end.
     pub fn write(&mut self, out: &mut Vec<u8>, user: &str, watch_price: Price) {
         out.extend_from_slice(br#"{"userId":"#);
         serde_json::to_writer(&mut *out, user).expect("strings are JSON");

@@ -1,10 +1,10 @@
-//! The ports of the notifier: input, watches, and the commit. Those of the
-//! dispatcher stand in [`crate::dispatch`].
+//! The ports of the notifier: input, watches, current prices and the commit. The ports of the
+//! dispatcher are in [`crate::dispatch`].
 //!
 //! ```text
 //! UpdateSource ──records──▶ notifier ──Commit──▶ Committer ──▶ user_notifications
 //!      ▲                      │   ▲                 │
-//!      └────── outcomes ──────┘   └── WatchPage ◀── WatchStore (one View a batch)
+//!      └────── outcomes ──────┘   └── WatchPage ◀── WatchStore (one WatchView a batch)
 //! ```
 
 use async_trait::async_trait;
@@ -16,22 +16,22 @@ use crate::{
     ProductState, Record, Removal, StateKey, UserId, WallTime, Watch, WatchPage,
 };
 
-/// Why a store did not answer.
+/// Why a store did not do what was asked. The variant says what a caller can do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Try again: nothing was lost, nothing was done.
+    /// Temporary: try again. Nothing was done, unless the call says that the outcome is unknown.
     #[error(transparent)]
     Unavailable(Cause),
-    /// Do not try again before somebody looked.
+    /// Permanent: stop, until an operator has fixed the cause.
     #[error(transparent)]
     Fatal(Cause),
-    /// Partitions came or went: restore, and go on with those there are now.
+    /// Partitions were assigned or revoked: restore, and continue with those assigned now.
     #[error(transparent)]
     Rebalanced(Cause),
 }
 
 impl Error {
-    /// Why, whatever a caller can do about it.
+    /// Returns the cause without the variant.
     pub fn into_cause(self) -> Cause {
         match self {
             Error::Unavailable(cause) | Error::Fatal(cause) | Error::Rebalanced(cause) => cause,
@@ -47,111 +47,109 @@ impl From<DecodeError> for Error {
 
 // ---------------------------------------------------------------- the input
 
-/// Where updates come from, in log order per partition. Source and committer of a worker
-/// are two halves of one session: what the source hands out, the committer settles.
+/// The input: updates in log order per partition. The source and the committer of a worker share
+/// one session: the committer commits the offsets of the records that the source returned.
 #[async_trait]
 pub trait UpdateSource: Send {
-    /// The next records: at least one, or none when `wait_ms` passed without
-    /// any; without a wait: those at hand. `None` when the input has ended for
-    /// good. It is called all the time, and with `most` 0 where no record is
-    /// wanted: then it only looks after the input.
+    /// Returns the next records: at least one, or none if `wait_ms` milliseconds passed without
+    /// any. With a wait of 0 it returns what is at hand. `None` means that the input has ended for
+    /// good. The notifier calls this continuously, even if it wants no records. Then `most` is 0,
+    /// and the call only keeps the session alive.
     ///
     /// # Errors
-    /// The input is away; try again. Or partitions came or went.
+    /// The input is unavailable; try again. Or partitions were assigned or revoked; restore.
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error>;
 
-    /// Hands out nothing more of these partitions, and of the others again:
-    /// enough of theirs wait. They take no room from others meanwhile.
+    /// Pauses exactly these partitions, because enough of their records wait in memory, and resumes
+    /// all others. The others can then use all of `most`.
     fn hold_back(&mut self, _partitions: &[Partition]) {}
 
-    /// Tells what became of records, once it is committed: once each, not
-    /// always in log order, for a long fan-out lets others pass. Positions
-    /// from before a restart are ignored.
+    /// Reports the outcomes of records after their commit, once per record. The order may differ
+    /// from the log, because other updates pass a long fan-out. Positions from before a restart are
+    /// ignored.
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>);
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was no update, for this reason.
+    /// It was not an update, for this reason. It became a dead letter.
     Dead(String),
-    /// It forgot a product.
+    /// It was a tombstone, and the state of its product was reset.
     Tombstone,
-    /// It was older than one already seen.
+    /// It was older than an accepted update.
     Stale,
-    /// The throttle holds it.
+    /// The throttling policy holds it.
     Held,
-    /// The throttle skipped it.
+    /// The throttling policy skipped it.
     Skipped,
-    /// It was evaluated, and no drop.
+    /// It was evaluated, and the price is not a drop.
     NotLower,
-    /// It was evaluated: a drop.
+    /// It was evaluated, and the price is a drop.
     Drop {
-        /// How many users were told.
+        /// How many users were notified.
         told: u64,
-        /// Whether the same price was told within the window.
+        /// Whether the same price was notified within the deduplication window.
         told_before: bool,
     },
 }
 
 // ---------------------------------------------------------------- watches
 
-/// Watches as the notifier reads them.
+/// The watches, as the notifier reads them.
 #[async_trait]
 pub trait WatchStore: Send + Sync {
-    /// Opens a view: its wall time is such that every watch updated up to it
-    /// is visible, and every watch written from now on is updated later.
+    /// Opens a view at a wall time. Invariant: every watch updated up to that time is visible, and
+    /// every watch written later has a later `updated_at`.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn view(&self) -> Result<Box<dyn WatchView>, Error>;
 }
 
-/// Watches as they were, or newer, at one wall time.
+/// The watches at one wall time. Later writes may be visible or not.
 #[async_trait]
 pub trait WatchView: Send {
-    /// The wall time of the view.
+    /// Returns the wall time of the view.
     fn wall_time(&self) -> WallTime;
 
-    /// What is known of a product's watches without reading them.
+    /// Returns what is known of a product's watches without reading them.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn summary(&mut self, product: &ProductId) -> Result<Summary, Error>;
 
-    /// Reads ahead what is probably scanned soon, many products at once: their
-    /// summaries and first pages are then answered without a wait. A hint, and
-    /// no more: there may be scans that were not announced, and announced ones
-    /// that never come, with another range, or by another path. `below` is the
-    /// product's floor, and every-drop watches are read above it too; without
-    /// buckets it is not known yet whether the product is read by them.
+    /// Prefetches the summaries and first pages of many products at once, because they will
+    /// probably be scanned soon. It is only a hint: scans that were not announced may follow, and
+    /// announced ones may not, or with another range or path. `below` is the floor of the product;
+    /// `every-drop` watches above it are read too. `buckets` may still be none for a product that
+    /// is then read by bucket.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn prefetch(&mut self, _scans: &[Scan<'_>]) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Fills `page` with the next rows of a scan; `Some` cursor: there may be
-    /// more behind it.
+    /// Fills `page` with the next rows of a scan. It returns a cursor if there may be more rows.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn scan(&mut self, scan: &Scan<'_>, page: &mut WatchPage) -> Result<Option<Cursor>, Error>;
 }
 
 /// What is known of a product's watches without reading them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// How many there are, as far as is known.
+    /// How many watches there are. The number may be out of date.
     pub watches: u64,
-    /// Whether there may be every-drop watches.
+    /// Whether there may be `every-drop` watches.
     pub every_drop: bool,
-    /// Whether there may be crossing or once watches.
+    /// Whether there may be `crossing` or `once` watches.
     pub crossing: bool,
-    /// Whether there may be watches without a mode: they take the rules'.
+    /// Whether there may be watches without a mode, which have the rules' mode.
     pub modeless: bool,
-    /// When one was last written, where that is known.
+    /// When a watch of the product was last written, if known.
     pub last_changed: Option<WallTime>,
     /// Whether the active policy's index of this product is complete.
     pub indexed: bool,
@@ -164,39 +162,39 @@ pub struct Scan<'a> {
     pub product: &'a ProductId,
     /// Thresholds at or above this price.
     pub from: Price,
-    /// Thresholds below this floor.
+    /// Thresholds that this floor does not mark as spent: those below it.
     pub below: Floor,
-    /// How to read the floor.
+    /// The hysteresis with which thresholds are compared with the floor.
     pub hysteresis: Hysteresis,
-    /// By bucket of this policy, from this bucket on; none: the plain range.
+    /// The policy and first bucket to read; none: the plain range is read.
     pub buckets: Option<(&'a str, BucketId)>,
-    /// Rows behind this one.
+    /// Only rows after this one.
     pub after: Option<Cursor>,
-    /// At most this many rows a page.
+    /// Most rows of a page.
     pub page_rows: usize,
 }
 
-/// Watches as people write them. Every change is durable when it is answered.
+/// The port for writing and listing watches. A change is durable when the call returns.
 #[async_trait]
 pub trait WatchWriter: Send + Sync {
-    /// Writes watches; an existing one is replaced. `updated_at` is the
-    /// store's, whatever the watch carries.
+    /// Writes watches, replacing existing ones. The store assigns `updated_at`; the value in the
+    /// watch is ignored.
     ///
     /// # Errors
-    /// Nothing is promised; writing again is safe.
+    /// The outcome is unknown; writing again is safe.
     async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error>;
 
     /// Deletes a watch.
     ///
     /// # Errors
-    /// Nothing is promised; deleting again is safe.
+    /// The outcome is unknown; deleting again is safe.
     async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error>;
 
-    /// A page of watches in order of product, threshold, user, behind `after`:
-    /// of this product, or of all.
+    /// Returns at most `most` watches after `after`, of one product or of all, ordered by product,
+    /// threshold and user.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn list(
         &self,
         product: Option<&ProductId>,
@@ -204,44 +202,45 @@ pub trait WatchWriter: Send + Sync {
         most: usize,
     ) -> Result<Vec<Watch>, Error>;
 
-    /// Deletes exactly the rows whose version is the one told.
+    /// Deletes rows of notified `once` watches. A row is kept if its version is not the one that
+    /// was notified.
     ///
     /// # Errors
-    /// Nothing is promised; removing again is safe.
+    /// The outcome is unknown; removing again is safe.
     async fn remove_told(&self, removals: &[Removal]) -> Result<(), Error>;
 }
 
-/// Watches that were written.
+/// The result of writing watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// When, by the store.
+    /// The `updated_at` that the store assigned.
     pub updated_at: WallTime,
-    /// Drops see them from here on at the latest; none: the next one does.
+    /// From this time on, every drop sees the watches; none: the next drop does.
     pub effective_by: Option<WallTime>,
 }
 
-/// A watch that was deleted.
+/// The result of deleting a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deleted {
-    /// Whether there was one.
+    /// Whether the watch existed.
     pub existed: bool,
-    /// Drops miss it from here on at the latest; none: the next one does.
+    /// From this time on, no drop sees the watch; none: the next drop does not.
     pub effective_by: Option<WallTime>,
 }
 
-/// Which policy's buckets are being served, kept for the whole group.
+/// The bucketing policy whose indexes are read, stored for all instances.
 #[async_trait]
 pub trait PolicyRegistry: Send + Sync {
-    /// The active policy; none: no bucket was ever written.
+    /// Returns the active policy; none if no bucket was ever written.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn active(&self) -> Result<Option<PolicyIdentity>, Error>;
 
-    /// Makes a policy active that cuts as the active one does, or is the first.
+    /// Makes a policy active. It must have the fingerprint of the active one, or be the first.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn activate(&self, policy: &PolicyIdentity) -> Result<(), Error>;
 }
 
@@ -250,101 +249,100 @@ pub trait PolicyRegistry: Send + Sync {
 /// The last evaluated price of a product, as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceRow {
-    /// Whose price.
+    /// The product, currency and input partition.
     pub key: StateKey,
-    /// The offset its commit went on from: later rows have higher ones.
+    /// The partition's next offset after the commit. Later rows have the same or a higher one.
     pub next_offset: i64,
-    /// Which of the rows of that offset: later ones have higher numbers. A timer
-    /// may release a price without any record.
+    /// The order of rows with the same `next_offset`: later rows have higher numbers. There can be
+    /// several, because a timer evaluates a held update without reading a record.
     pub turn: u16,
-    /// The price and when; none: it was forgotten.
+    /// The price, and when it was evaluated; none: a tombstone removed it.
     pub last: Option<crate::Evaluated>,
-    /// Which crossing watches are spent.
+    /// Which `crossing` and `once` watches have fired.
     pub floor: Floor,
 }
 
-/// Where committed prices are shown to the API and to re-checks.
+/// The port for publishing committed prices to the API and to the re-checks of the dispatcher.
 pub trait PriceSink: Send + Sync {
-    /// Writes rows soon, the latest of each key; never waits.
+    /// Queues rows to be written, keeping only the latest of each key. It does not wait.
     fn show(&self, rows: Vec<PriceRow>);
 }
 
 // ---------------------------------------------------------------- the commit
 
-/// What one batch decided: all of it becomes true, or none.
+/// The results of one batch. All of them are committed, or none.
 #[derive(Debug, Default)]
 pub struct Commit {
-    /// Notifications.
+    /// The notifications.
     pub fan_outs: Vec<FanOutBlock>,
-    /// The new states.
+    /// The new states, with their keys.
     pub states: Vec<(StateKey, ProductState)>,
-    /// Once-watches told. They are carried out soon, but not while a state of
-    /// their product holds an unfinished fan-out: a resumed one re-reads its
-    /// first rows to know whom it told.
+    /// Rows of notified `once` watches. They are deleted soon after the commit, but not while a
+    /// state of their product has an unfinished fan-out: a resumed fan-out reads its first rows
+    /// again to find which users it notified.
     pub removals: Vec<Removal>,
-    /// Records that are no updates. They become dead letters.
+    /// Records that are not updates. They become dead letters.
     pub rejected_records: Vec<RejectedRecord>,
-    /// The next offset to read, of every partition whose update, timer or
-    /// state the commit carries.
+    /// The next offset to read, of every partition of an update, a timer or a state in this commit.
     pub offsets: Vec<(Partition, i64)>,
 }
 
-/// A record that is no update.
+/// A record that is not an update.
 #[derive(Debug, Clone)]
 pub struct RejectedRecord {
     /// The record.
     pub record: Record,
-    /// Why.
+    /// Why it is not an update.
     pub reason: String,
 }
 
-/// How a commit failed.
+/// Why a commit failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
-    /// Nothing happened: commit again.
+    /// Nothing was committed: commit again.
     #[error("nothing was committed: {0}")]
     NotCommitted(#[source] Cause),
-    /// It may have happened: restore, and go on from the stored position.
+    /// It may have been committed: restore, and continue from the stored offsets.
     #[error("the commit's outcome is unknown: {0}")]
     Unknown(#[source] Cause),
-    /// The work belongs to somebody else now: restore.
+    /// Another worker owns the partitions now: restore.
     #[error("fenced off: {0}")]
     Fenced(#[source] Cause),
 }
 
-/// The heart: the one trait through which the notifier changes the world.
+/// The port through which the notifier commits. It has no other way to change anything durable.
 #[async_trait]
 pub trait Committer: Send {
-    /// The offsets to go on from, and the states that have something pending:
-    /// a held update or an unfinished fan-out. Called first, after every commit
-    /// whose outcome is unknown, and when partitions came or went; there may be
-    /// none at all. The source of the same worker forgets every record that it handed
-    /// out and that is not settled, and goes on from these offsets too.
+    /// Returns the offsets to continue from, and the states with a held update or an unfinished
+    /// fan-out. It is called first, after every commit with an unknown outcome, and after
+    /// partitions were assigned or revoked. It returns nothing if no partition is assigned. The
+    /// worker's source discards the records that it returned and that are not settled, and
+    /// continues from these offsets.
     ///
     /// # Errors
-    /// The store is away; try again. Or partitions came or went meanwhile.
+    /// The store is unavailable; try again. Or partitions were assigned or revoked meanwhile.
     async fn restore(&mut self) -> Result<Restored, Error>;
 
-    /// The states of these products, in all their currencies.
+    /// Returns the states of these products, in all currencies.
     ///
     /// # Errors
-    /// The store is away; try again.
+    /// The store is unavailable; try again.
     async fn load(
         &mut self,
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, Error>;
 
-    /// Makes all of it true, durably, or nothing.
+    /// Commits everything durably, or nothing.
     ///
     /// # Errors
-    /// Says whether anything happened.
+    /// The variant says whether anything was committed.
     async fn commit(&mut self, commit: Commit) -> Result<(), CommitError>;
 }
 
-/// Where to go on after a start or an unknown outcome.
+/// Where to continue after a start, a rebalance or a commit with an unknown outcome.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// The next offset of each partition.
+    /// The next offset to read of each partition.
     pub offsets: Vec<(Partition, i64)>,
     /// States with a held update or an unfinished fan-out.
     pub unfinished: Vec<(StateKey, ProductState)>,

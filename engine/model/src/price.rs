@@ -1,4 +1,4 @@
-//! Exact prices: read digit by digit, never through a float.
+//! Exact decimal prices. They are parsed digit by digit, never through a float.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,15 +9,14 @@ use serde_json::value::RawValue;
 
 use crate::limits::{PRICE_SCALE, PRICE_UNITS};
 
-/// An exact decimal price, >= 0, with at most 9 decimals and fewer than 2^53
-/// units of its last decimal. Always normalised: `79.9` and `79.90` are one
-/// value, written `79.9`.
+/// An exact decimal price of zero or more. It has at most 9 decimals, and its digits without the
+/// point are below 2^53. It is always normalised: `79.90` is stored and written as `79.9`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Price(Decimal);
 
 impl Ord for Price {
-    /// Prices of as many decimals, as most of a product's are, compare as whole
-    /// numbers: every watch of a fan-out is compared with its price.
+    /// Compares as whole numbers if both prices have the same number of decimals. Most prices of a
+    /// product do, and every watch of a fan-out is compared with the price.
     fn cmp(&self, other: &Price) -> Ordering {
         match self.scale() == other.scale() {
             true => self.units().cmp(&other.units()),
@@ -32,31 +31,31 @@ impl PartialOrd for Price {
     }
 }
 
-/// Why a text is no price.
+/// Why a text is not a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not a JSON number.
+    /// It is not a JSON number.
     #[error("not a plain number (digits, one point, an exponent; no blanks, no `+`, no commas)")]
     NotANumber,
-    /// Below zero.
+    /// It is below zero.
     #[error("below zero")]
     Negative,
-    /// More than nine decimals.
+    /// It has more than nine decimals.
     #[error("more than 9 decimals")]
     TooFine,
-    /// Too many digits.
+    /// Its digits without the point are 2^53 or more.
     #[error("too large: the digits without the point must stay below 2^53")]
     TooLarge,
 }
 
 impl Price {
-    /// Nothing costs less.
+    /// The lowest price.
     pub const ZERO: Price = Price(Decimal::ZERO);
 
-    /// The price `units / 10^scale`.
+    /// Creates the price `units / 10^scale`.
     ///
     /// # Errors
-    /// Outside the limits of a price.
+    /// The value is outside the limits of a price.
     pub fn new(units: i64, scale: u32) -> Result<Price, Error> {
         if units < 0 {
             return Err(Error::Negative);
@@ -75,31 +74,31 @@ impl Price {
         Ok(Price(Decimal::from_i128_with_scale(units, scale)))
     }
 
-    /// Reads a JSON number, exponent included, digit by digit.
+    /// Reads a JSON number, with or without an exponent, digit by digit.
     ///
     /// # Errors
-    /// Not a JSON number, or outside the limits of a price.
+    /// The text is not a JSON number, or is outside the limits of a price.
     pub fn parse(text: &str) -> Result<Price, Error> {
         let number = JsonNumber::split(text).ok_or(Error::NotANumber)?;
         number.into_price()
     }
 
-    /// Its digits without the point, < 2^53.
+    /// Returns the digits without the point, below 2^53.
     pub fn units(self) -> i64 {
         self.0.mantissa() as i64
     }
 
-    /// How many of its digits stand after the point, <= 9.
+    /// Returns the number of digits after the point, at most 9.
     pub fn scale(self) -> u8 {
         self.0.scale() as u8
     }
 
-    /// The same amount for arithmetic.
+    /// Returns the same amount as a decimal, for arithmetic.
     pub fn to_decimal(self) -> Decimal {
         self.0
     }
 
-    /// Twelve bytes that sort like the price: its value in billionths, big endian.
+    /// Returns twelve bytes that sort as the price does: billionths, big endian.
     pub fn sort_key(self) -> [u8; 12] {
         let billionths = self.0.mantissa() as u128 * 10u128.pow(PRICE_SCALE - self.0.scale());
         let mut key = [0; 12];
@@ -107,7 +106,7 @@ impl Price {
         key
     }
 
-    /// The price whose `sort_key` this is.
+    /// Returns the price that has this [`Price::sort_key`].
     ///
     /// # Errors
     /// No price has this key.
@@ -123,7 +122,7 @@ impl Price {
     }
 }
 
-/// A JSON number taken apart, nothing rounded.
+/// The parts of a JSON number, without any rounding.
 struct JsonNumber<'a> {
     negative: bool,
     whole: &'a str,
@@ -183,7 +182,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// An exponent beyond any price is cut to one that still is.
+/// Reads an exponent. One beyond 2^40 is cut to that, which is outside the limits of a price too.
 fn read_exponent(text: &str) -> Option<i64> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' => (-1, &text[1..]),
@@ -212,7 +211,7 @@ impl std::str::FromStr for Price {
     }
 }
 
-/// To people's formats a plain JSON number, to compact ones units and scale.
+/// Human-readable formats get a JSON number, compact formats get units and scale.
 impl Serialize for Price {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
@@ -222,7 +221,7 @@ impl Serialize for Price {
     }
 }
 
-/// From people's formats a JSON number or a JSON string holding one.
+/// Human-readable formats contain a JSON number, or a JSON string that contains one.
 impl<'de> Deserialize<'de> for Price {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
         use serde::de::Error as _;
@@ -237,10 +236,10 @@ impl<'de> Deserialize<'de> for Price {
 }
 
 impl Price {
-    /// Reads the JSON text of a number, or of a string that holds one.
+    /// Reads the JSON text of a number, or of a string that contains one.
     ///
     /// # Errors
-    /// Neither, or outside the limits of a price.
+    /// The text is neither, or is outside the limits of a price.
     pub fn from_json(json: &str) -> Result<Price, Error> {
         if !json.starts_with('"') {
             return Price::parse(json);

@@ -1,13 +1,13 @@
-//! Which retries are due. The compacted retry topic is the truth; an index is
-//! made from it by a partition's owner, and made again whenever it was lost.
+//! The port for an index of due retries, such as one in Redis. The compacted retry topic is the
+//! source of truth: the owner of a partition builds the index from it, and builds it again whenever
+//! the index is lost.
 
 use crate::dispatch::Retry;
 use crate::ports::Error;
 use crate::{Partition, WallTime};
 use async_trait::async_trait;
 
-/// A partition and the token of its owner: a new one, random or growing, each
-/// time the partition is taken over.
+/// A partition and the token of its owner. The token is new each time the partition is acquired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned {
     /// The partition.
@@ -16,55 +16,56 @@ pub struct Owned {
     pub token: u64,
 }
 
-/// Whether the index of a partition is still its owner's.
+/// Whether the index of a partition still belongs to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Kept {
-    /// It is, and the change is in it.
+    /// It does, and the change was made.
     Done,
-    /// It is not: rebuild it, beginning with `clear`.
+    /// It does not: rebuild it, beginning with `clear`.
     Lost,
 }
 
 /// Retries that are due.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// The longest due first, with the times at which they were due.
+    /// The longest due first. `due` is the time at which each was due before the call.
     pub retries: Vec<Retry>,
-    /// Partitions to rebuild; none of their retries are among them.
+    /// Partitions whose index must be rebuilt. None of their retries are returned.
     pub lost: Vec<Partition>,
 }
 
-/// How many retries wait.
+/// How many retries are waiting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// By channel, in its order.
+    /// The number by channel, ordered by channel.
     pub by_channel: Vec<(String, u64)>,
-    /// Partitions to rebuild; their retries are not counted.
+    /// Partitions whose index must be rebuilt. Their retries are not counted.
     pub lost: Vec<Partition>,
 }
 
-/// An index of retries by partition, channel and due time. Every call names
-/// the token of the partition's owner and answers when the index is not his:
-/// then he empties it, restores it and seeds it.
+/// An index of retries by partition, channel and due time. Every call passes the token of the
+/// partition's owner, and reports the partition as lost if the index does not belong to that token.
+/// Then the owner rebuilds it: `clear`, `restore` as often as needed, `seed`.
 #[async_trait]
 pub trait RetryIndex: Send + Sync {
-    /// Adds or moves retries; the partitions that are to be rebuilt.
+    /// Adds retries, or changes those with the same key. Returns the partitions to rebuild.
     ///
     /// # Errors
-    /// The index is away: rebuild it.
+    /// The index is unavailable: rebuild it.
     async fn put(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error>;
 
-    /// Removes retries; the partitions that are to be rebuilt.
+    /// Removes retries. Returns the partitions to rebuild.
     ///
     /// # Errors
-    /// The index is away: rebuild it.
+    /// The index is unavailable: rebuild it.
     async fn remove(&self, owned: &[Owned], retries: &[Retry]) -> Result<Vec<Partition>, Error>;
 
-    /// Retries of a channel that are due by now; they are due again at `until`.
+    /// Returns at most `most` retries of a channel that are due at `now`, and postpones them to
+    /// `until`.
     ///
     /// # Errors
-    /// The index is away; try again.
+    /// The index is unavailable; try again.
     async fn take(
         &self,
         owned: &[Owned],
@@ -74,27 +75,27 @@ pub trait RetryIndex: Send + Sync {
         most: usize,
     ) -> Result<Taken, Error>;
 
-    /// How many wait, by channel.
+    /// Counts the waiting retries by channel.
     ///
     /// # Errors
-    /// The index is away; try again.
+    /// The index is unavailable; try again.
     async fn waiting(&self, owned: &[Owned]) -> Result<Waiting, Error>;
 
-    /// Empties a partition and begins to rebuild it.
+    /// Empties the index of a partition and begins to rebuild it.
     ///
     /// # Errors
-    /// The index is away; clear again.
+    /// The index is unavailable; clear again.
     async fn clear(&self, owned: Owned) -> Result<(), Error>;
 
     /// Adds retries to a partition that is being rebuilt.
     ///
     /// # Errors
-    /// The index is away; restore again.
+    /// The index is unavailable; restore again.
     async fn restore(&self, owned: Owned, retries: &[Retry]) -> Result<Kept, Error>;
 
-    /// Ends rebuilding.
+    /// Ends the rebuilding. From here on the index is complete.
     ///
     /// # Errors
-    /// The index is away; rebuild again.
+    /// The index is unavailable; rebuild again.
     async fn seed(&self, owned: Owned) -> Result<Kept, Error>;
 }

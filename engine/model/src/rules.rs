@@ -1,4 +1,4 @@
-//! The rules of who is told: the `[rules]` table of the configuration.
+//! The rules that decide who is notified: the `[rules]` table of the configuration.
 
 use std::fmt;
 
@@ -12,25 +12,27 @@ use crate::{Currency, Price};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// At every drop to or below the threshold, the same price once per window.
+    /// At every drop to or below the threshold, but at most once per price and deduplication
+    /// window.
     EveryDrop,
-    /// When the price crosses the threshold from above; then not before it rose again.
+    /// When the price falls to or below the threshold; again only after it rose above the threshold
+    /// (and hysteresis) in between.
     Crossing,
-    /// Like crossing, and then never again.
+    /// Like `Crossing`, but at most once: the watch is removed after it fired.
     Once,
 }
 
 impl Mode {
-    /// The modes by name.
+    /// All modes with their names, in the order of the enum.
     pub const ALL: [(&'static str, Mode); 3] =
         [("every-drop", Mode::EveryDrop), ("crossing", Mode::Crossing), ("once", Mode::Once)];
 
-    /// The mode of this name.
+    /// Returns the mode that has this name.
     pub fn from_name(name: &str) -> Option<Mode> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
     }
 
-    /// Its name.
+    /// Returns the name, as in the configuration.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].0
     }
@@ -42,27 +44,27 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What the first price ever seen of a product does.
+/// What the first price of a product does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FirstPrice {
-    /// It counts as a drop from infinity.
+    /// It counts as a drop from an infinite price.
     Notify,
-    /// It is only remembered.
+    /// It is only stored, and notifies nobody.
     Baseline,
 }
 
-/// How far above its threshold a price must rise to re-arm a crossing watch, as
-/// a share of the threshold: 0 to 1000 with at most 6 decimals, so that every
-/// product with a price is exact.
+/// How far above its threshold a price must rise before a crossing watch can fire again, as a share
+/// of the threshold. From 0 to 1000 with at most 6 decimals, so that its product with any price is
+/// exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hysteresis(Decimal);
 
 impl Hysteresis {
-    /// Any rise above the threshold re-arms.
+    /// Any rise above the threshold is enough.
     pub const NONE: Hysteresis = Hysteresis(Decimal::ZERO);
 
-    /// Takes a share.
+    /// Creates a hysteresis; none if the share is outside the limits above.
     pub fn new(share: Decimal) -> Option<Hysteresis> {
         let share = share.normalize();
         let fits =
@@ -70,18 +72,19 @@ impl Hysteresis {
         fits.then_some(Hysteresis(share))
     }
 
-    /// `price * (1 + hysteresis)`, exactly: 53 bits by 30 bits fit the 96 of a decimal.
+    /// Returns `price * (1 + hysteresis)`. It is exact, because factors of 53 and 30 bits fit the
+    /// 96 bits of a decimal.
     pub fn above(self, price: Price) -> Decimal {
         price.to_decimal() * (Decimal::ONE + self.0)
     }
 
-    /// The share.
+    /// Returns the share.
     pub fn share(self) -> Decimal {
         self.0
     }
 }
 
-/// In compact formats the share as text.
+/// Written as text in every format.
 impl Serialize for Hysteresis {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
@@ -99,18 +102,18 @@ impl<'de> Deserialize<'de> for Hysteresis {
     }
 }
 
-/// The rules of who is told. A change applies from then on.
+/// The rules that decide who is notified. A changed rule applies to later updates only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Of watches that name none.
+    /// The mode of watches that name none.
     pub mode: Mode,
     /// What the first price of a product does.
     pub first_price: FirstPrice,
-    /// How long a told price stays in the ledger, milliseconds of event time.
+    /// How long a notified price stays in the ledger, in milliseconds of event time.
     pub dedup_window_ms: i64,
-    /// For crossing watches.
+    /// The hysteresis of `crossing` and `once` watches.
     pub hysteresis: Hysteresis,
-    /// Of updates and watches that name none.
+    /// The currency of updates and watches that name none.
     pub currency: Currency,
 }
 

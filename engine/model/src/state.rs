@@ -1,5 +1,5 @@
-//! What the engine remembers of a product: per currency and input partition,
-//! nothing per user.
+//! The state that is stored per product, currency and input partition. It contains nothing per
+//! user.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,134 +8,135 @@ use crate::{
     WallTime,
 };
 
-/// Whose state.
+/// The key of a product's state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StateKey {
-    /// The input partition its updates come from.
+    /// The input partition that its updates come from.
     pub partition: Partition,
     /// The product.
     pub product: ProductId,
-    /// Of its prices.
+    /// The currency of its prices.
     pub currency: Currency,
 }
 
-/// All that is remembered of one product in one currency.
+/// Everything that is stored of one product in one currency.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductState {
-    /// The price it was last *evaluated* at, not merely seen.
+    /// The last price that was *evaluated*. Held and skipped updates do not count.
     pub last: Option<Evaluated>,
-    /// The last accepted sequence.
+    /// The highest sequence of an accepted update.
     pub sequence: Option<i64>,
     /// The latest accepted `occurredAt`.
     pub occurred_at: Option<EventTime>,
-    /// Which crossing watches have fired.
+    /// Which `crossing` and `once` watches have fired.
     pub floor: Floor,
-    /// The prices told to every-drop watches, the longest not set first.
+    /// The prices that `every-drop` watches were notified of; the last drop longest ago first.
     pub ledger: Vec<LedgerEntry>,
-    /// Where once-watches fired, the oldest first.
+    /// The threshold ranges whose `once` watches fired, the oldest first.
     pub once_ranges: Vec<OnceRange>,
-    /// Updates held by the throttle.
+    /// Updates that the throttling policy holds.
     pub pending: Option<Pending>,
-    /// What the throttling plugin remembers.
+    /// The bytes that the throttling plugin stores.
     pub throttle: Option<ThrottleBytes>,
-    /// A fan-out that is not through yet.
+    /// A fan-out with chunks still to commit.
     pub fan_out: Option<Box<FanOut>>,
 }
 
 impl ProductState {
-    /// Whether removals of the product's told once-watches have to wait: a fan-out is
-    /// unfinished, and one that is resumed reads its first rows again to know whom it told.
+    /// Returns whether the removal of notified `once` watches has to wait. It waits while a fan-out
+    /// is unfinished, because a resumed fan-out reads its first rows again to find which users it
+    /// notified.
     pub fn holds_removals(&self) -> bool {
         self.fan_out.is_some()
     }
 }
 
-/// A price that was evaluated.
+/// An evaluated price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluated {
     /// The price.
     pub price: Price,
-    /// When, by the engine's clock.
+    /// When it was evaluated, by the engine's clock.
     pub at: WallTime,
 }
 
-/// Thresholds `[from, below)` whose once-watches fired.
+/// The range of thresholds `[from, below)` whose `once` watches one drop notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnceRange {
-    /// The price they were told.
+    /// The price of that drop.
     pub from: Price,
-    /// The floor before that drop, read with `hysteresis`.
+    /// The floor before that drop, compared using `hysteresis`.
     pub below: Floor,
-    /// The hysteresis of that drop.
+    /// The hysteresis at that drop.
     pub hysteresis: Hysteresis,
-    /// When: watches updated later were not told.
+    /// The wall time of that drop. Watches updated later were not notified.
     pub wall_time: WallTime,
 }
 
 impl OnceRange {
-    /// Whether a threshold lies in the range.
+    /// Returns whether a threshold is in the range.
     pub fn contains(&self, threshold: Price) -> bool {
         threshold >= self.from && !self.below.spends(threshold, self.hysteresis)
     }
 }
 
-/// Updates held by the throttle, folded into one.
+/// Updates that the throttling policy holds, combined into one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// The first price held.
+    /// The price of the first held update.
     pub first: Price,
-    /// The latest update held.
+    /// The latest held update.
     pub last: Priced,
-    /// The first update at the lowest price held.
+    /// The first of the held updates with the lowest price.
     pub lowest: Priced,
-    /// How many were held.
+    /// How many updates are held.
     pub count: u32,
     /// When the first was held.
     pub since: WallTime,
-    /// When the plugin is asked about them.
+    /// When the policy is asked about them again.
     pub due: WallTime,
-    /// Whether it has said "lowest": the latest is evaluated as soon as the
-    /// lowest has told its last user, without asking again.
+    /// Whether the policy answered "lowest". Then the latest update is evaluated, without asking
+    /// again, as soon as the fan-out of the lowest is finished.
     pub released: bool,
 }
 
-/// Bytes of a throttling plugin, with whose they are.
+/// Bytes that a throttling plugin stores, with the plugin that wrote them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThrottleBytes {
     /// The plugin's id.
     pub plugin: String,
-    /// The plugin's own format number.
+    /// The format number that the plugin gave them.
     pub format: u32,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-/// The format `encode` writes. A reader refuses a newer one.
+/// The format that `encode` writes. `decode` refuses a newer one.
 pub const STATE_FORMAT: u8 = 1;
 
-/// Why stored bytes are no state.
+/// Why stored bytes are not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A later release wrote it.
+    /// A later release wrote them.
     #[error(
         "state format {0} is newer than {STATE_FORMAT}, the one this release reads; run the release that wrote it, or a later one"
     )]
     Newer(u8),
-    /// Broken bytes.
+    /// They are damaged.
     #[error("broken state: {0}")]
     Broken(String),
 }
 
 impl ProductState {
-    /// The compact stored form: a format byte, then postcard.
+    /// Encodes the state for storage: a format byte, then postcard.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, vec![STATE_FORMAT]).expect("states hold only plain values")
     }
 
-    /// Reads the stored form.
+    /// Decodes a stored state.
     ///
     /// # Errors
-    /// The bytes are broken, or of a later release.
+    /// The bytes are damaged, or a later release wrote them.
     pub fn decode(bytes: &[u8]) -> Result<ProductState, DecodeError> {
         match bytes.split_first() {
             Some((&STATE_FORMAT, body)) => {
@@ -146,7 +147,7 @@ impl ProductState {
         }
     }
 
-    /// What a tombstone leaves: the once-ranges.
+    /// Resets the state after a tombstone. Only the once-ranges stay.
     pub fn forget(&mut self) {
         let once_ranges = std::mem::take(&mut self.once_ranges);
         *self = ProductState { once_ranges, ..ProductState::default() };

@@ -1,14 +1,13 @@
-//! Locks whose holder never leaves a value half changed: a panic elsewhere does not
-//! poison them.
+//! Mutexes without poisoning. For values that no panic leaves half changed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// Locks, and waits for whoever has it.
+/// Locks, and waits while another thread holds the lock.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks unless somebody has it.
+/// Locks, or returns none if another thread holds the lock.
 pub fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),

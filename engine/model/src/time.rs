@@ -1,4 +1,4 @@
-//! The two times of the engine, kept apart by type, and the clock.
+//! Event time and wall time as two types, the clock port, and parsers of times.
 
 use std::fmt;
 
@@ -6,23 +6,22 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// When a price changed: an update's `occurredAt`, else its record's
-/// timestamp. Epoch milliseconds.
+/// When a price changed, in epoch milliseconds: an update's `occurredAt`, or its record's timestamp
+/// if it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventTime(pub i64);
 
-/// The engine's clock; what `updated_at` of a watch is compared with. Epoch
-/// milliseconds.
+/// A time of the engine's clock, in epoch milliseconds. The `updated_at` of a watch is such a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WallTime(pub i64);
 
-/// Where wall time comes from; tests and `simulate` bring their own.
+/// The port for wall time. Tests and `simulate` have their own implementations.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> WallTime;
 }
 
-/// The machine's clock.
+/// The clock of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -32,14 +31,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// Reads an RFC 3339 time, to the millisecond.
+/// Reads an RFC 3339 time as epoch milliseconds; smaller fractions are cut off.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     Some(time.unix_timestamp_nanos().div_euclid(1_000_000) as i64)
 }
 
-/// Reads the date of an HTTP header (`Sun, 06 Nov 1994 08:49:37 GMT`), epoch
-/// milliseconds.
+/// Reads the date of an HTTP header (`Sun, 06 Nov 1994 08:49:37 GMT`) as epoch milliseconds.
 pub fn parse_http_date(text: &str) -> Option<i64> {
     const IMF_FIXDATE: &str =
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT";
@@ -48,12 +46,13 @@ pub fn parse_http_date(text: &str) -> Option<i64> {
     Some(time.assume_utc().unix_timestamp() * 1000)
 }
 
-/// Reads an RFC 3339 time or epoch milliseconds, as files hold them.
+/// Reads epoch milliseconds or an RFC 3339 time as epoch milliseconds. Files contain both.
 pub fn parse_millis(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| parse_rfc3339(text))
 }
 
-/// Writes epoch milliseconds as RFC 3339 in UTC; beyond its years, as the number.
+/// Writes epoch milliseconds as RFC 3339 in UTC, or as a number if RFC 3339 cannot express the
+/// year.
 pub fn write_rfc3339(millis: i64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .ok()

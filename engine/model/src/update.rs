@@ -1,4 +1,4 @@
-//! What comes in: records of the input, and the updates read from them.
+//! Records of the input, and the parser that turns them into updates.
 
 use std::borrow::Cow;
 
@@ -9,99 +9,99 @@ use serde_json::value::RawValue;
 use crate::limits::{ATTRIBUTE_BYTES, UPDATE_BYTES};
 use crate::{Currency, EventTime, Position, Price, ProductId, names, price, time};
 
-/// One record of `price_updates`, as it lies in the log.
+/// One record of `price_updates`, with unparsed key and value.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Where it stands.
+    /// Its position in the input.
     pub position: Position,
-    /// Its key, if any; names the product of a tombstone.
+    /// Its key, if any. The key of a tombstone is a product id.
     pub key: Option<Bytes>,
-    /// Its value; none is a tombstone.
+    /// Its value. A record without one is a tombstone.
     pub value: Option<Bytes>,
-    /// The log's own time.
+    /// The timestamp that the log gave it, in epoch milliseconds.
     pub timestamp: EventTime,
-    /// Where it stood first, if it was published again from the archive.
+    /// Its first position, if it was published again from the archive.
     pub original: Option<Position>,
 }
 
-/// One price of one product, read and checked.
+/// One new price of one product, parsed and validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// Whose price.
+    /// The product.
     pub product: ProductId,
     /// The new price.
     pub price: Price,
-    /// In this currency; none: the rules' currency.
+    /// The currency; none: the rules' currency.
     pub currency: Option<Currency>,
-    /// Grows per product, where the producer counts.
+    /// A number that grows with each update of the product, if the producer counts them.
     pub sequence: Option<i64>,
-    /// When the price changed, where the producer says.
+    /// When the price changed, if the producer says so.
     pub occurred_at: Option<EventTime>,
     /// The product's title.
     pub title: Option<String>,
-    /// The product's page.
+    /// The URL of the product's page.
     pub url: Option<String>,
 }
 
-/// A price on its way to evaluation, with what a notification repeats of it.
+/// A price to evaluate, with the fields of its update that a notification repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priced {
     /// The price.
     pub price: Price,
-    /// Where its update stands in the input.
+    /// The position of its update in the input.
     pub position: Position,
-    /// Where it stood first, if it was published again from the archive.
+    /// The first position of its update, if that was published again from the archive.
     pub original: Option<Position>,
-    /// The update's `occurredAt`, else its record's timestamp.
+    /// The update's `occurredAt`, or its record's timestamp if it has none.
     pub event_time: EventTime,
     /// The update's `occurredAt`.
     pub occurred_at: Option<EventTime>,
     /// The update's title.
     pub title: Option<String>,
-    /// The update's page.
+    /// The URL of the product's page, from the update.
     pub url: Option<String>,
 }
 
 impl Priced {
-    /// The position that the ids of its notifications are made of: the same after the
-    /// update was published again.
+    /// Returns the position that notification ids are computed from. It stays the same if the
+    /// update is published again.
     pub fn id_position(&self) -> Position {
         self.original.unwrap_or(self.position)
     }
 }
 
-/// Why a record is no update. It becomes a dead letter with this text.
+/// Why a record is not an update. The record becomes a dead letter with this text as reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Longer than the limit.
+    /// It is longer than [`UPDATE_BYTES`]; its length in bytes.
     #[error("{0} bytes; an update has at most {UPDATE_BYTES}")]
     TooLong(usize),
-    /// Not JSON, or not an object.
+    /// It is not JSON, or not a JSON object.
     #[error("not a JSON object with productId and newPrice: {0}")]
     Json(String),
-    /// A field is missing.
+    /// A required field is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// No usable product.
+    /// `productId` is not a valid name.
     #[error(transparent)]
     Name(#[from] names::Error),
-    /// No usable price.
+    /// `newPrice` is not a valid price.
     #[error("newPrice: {0}")]
     Price(#[from] price::Error),
-    /// A field of another kind.
+    /// A field has a value of the wrong kind.
     #[error("{field} must be {expected}")]
     Kind {
         /// The field.
         field: &'static str,
-        /// What it must be.
+        /// What the value must be.
         expected: &'static str,
     },
-    /// A tombstone whose key names no product.
+    /// It is a tombstone whose key is not a product id.
     #[error("a tombstone (no value) needs the productId as its key")]
     TombstoneKey,
 }
 
-/// The fields as they stand, unread: numbers stay text.
+/// The fields as raw JSON, so that numbers are not rounded.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'a> {
@@ -122,10 +122,10 @@ struct Fields<'a> {
 }
 
 impl Update {
-    /// Reads the value of a record. Unknown fields are passed over.
+    /// Parses the value of a record. Unknown fields are ignored.
     ///
     /// # Errors
-    /// The record is a dead letter, for this reason.
+    /// The value is not an update. The record becomes a dead letter with this reason.
     pub fn parse(value: &[u8]) -> Result<Update, Unreadable> {
         if value.len() > UPDATE_BYTES {
             return Err(Unreadable::TooLong(value.len()));
@@ -151,7 +151,7 @@ impl Update {
         })
     }
 
-    /// The price with what a notification repeats of the update.
+    /// Returns the price with the fields that a notification repeats.
     pub fn priced(&self, record: &Record) -> Priced {
         Priced {
             price: self.price,
@@ -165,13 +165,13 @@ impl Update {
     }
 }
 
-/// An explicit null counts as absent.
+/// Treats an explicit null as absent.
 fn present(raw: Option<&RawValue>) -> Option<&str> {
     raw.map(RawValue::get).filter(|json| *json != "null")
 }
 
 fn text(json: &str) -> Option<Cow<'_, str>> {
-    // `Cow` alone would be read as an owned string always.
+    // A plain `Cow` would always be deserialized as an owned string.
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(json).ok().map(|text| text.0)
@@ -182,7 +182,7 @@ fn read_currency(json: &str) -> Result<Currency, Unreadable> {
     text(json).and_then(|code| Currency::new(&code).ok()).ok_or(wrong)
 }
 
-/// A whole number as it stands: `-0` is one, which serde_json takes for a float.
+/// Reads a whole number from its text, because serde_json reads `-0` as a float.
 fn whole(json: &str) -> Option<i64> {
     json.parse().ok()
 }
@@ -201,7 +201,8 @@ fn read_occurred_at(json: &str) -> Result<EventTime, Unreadable> {
     millis.map(EventTime).ok_or(wrong)
 }
 
-/// Titles and pages are decoration: one of another kind is left out.
+/// Reads a title or a URL. They are optional, so one of another kind, or one that is too long, is
+/// left out instead of making the record a dead letter.
 fn attribute(json: &str) -> Option<String> {
     text(json).filter(|text| text.len() <= ATTRIBUTE_BYTES).map(Cow::into_owned)
 }

@@ -1,37 +1,37 @@
-//! Watches, and the pages in which stores hand them out.
+//! Watches, and the pages of watches that a store returns.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Currency, Mode, Price, ProductId, UserId, WallTime};
 
-/// A user's wish to hear of a product's price. A store holds one per product,
-/// threshold and user.
+/// A watch: a user wants to be notified when a product's price is at or below a threshold. A store
+/// holds at most one per product, threshold and user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watch {
-    /// Of this product.
+    /// The product.
     pub product_id: ProductId,
-    /// At or below this price.
+    /// The threshold: the watch fires at or below this price.
     pub price_watch_value: Price,
-    /// For this user.
+    /// The user.
     pub user_id: UserId,
-    /// When it fires; none: the rules' mode.
+    /// When it fires; none: as the rules say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// Of prices in this currency; none: the rules' currency.
+    /// The currency of the threshold; none: the rules' currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
-    /// When it was last written; none reads as long ago.
+    /// When it was last written; none is treated as older than every drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<WallTime>,
 }
 
-/// The store's own version of a row, epoch microseconds: a removal carries the
-/// one it saw, so that a row written anew meanwhile survives it.
+/// A row's version, in epoch microseconds, assigned by the store. A removal names the version that
+/// was notified, so a row that was written again since is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WriteTime(pub i64);
 
-/// A row to delete because its once-watch was told, unless written anew since.
+/// A row to delete because its `once` watch was notified, unless it was written again since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
     /// The row's product.
@@ -40,30 +40,30 @@ pub struct Removal {
     pub threshold: Price,
     /// The row's user.
     pub user: UserId,
-    /// The version that was told.
+    /// The version of the row that was notified.
     pub write_time: WriteTime,
 }
 
 /// One watch of a page, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchRow<'a> {
-    /// At or below this price.
+    /// The threshold: the watch fires at or below this price.
     pub threshold: Price,
-    /// Its user; 1 to 256 bytes.
+    /// The user, 1 to 256 bytes.
     pub user: &'a str,
-    /// When it fires; none: the rules' mode.
+    /// When it fires; none: as the rules say.
     pub mode: Option<Mode>,
-    /// Of prices in this currency; none: the rules' currency.
+    /// The currency of the threshold; none: the rules' currency.
     pub currency: Option<Currency>,
-    /// When it was last written; none reads as long ago.
+    /// When it was last written; none is treated as older than every drop.
     pub updated_at: Option<WallTime>,
     /// The version of the row.
     pub write_time: WriteTime,
 }
 
-/// Rows of one scan in ascending order of threshold, then user bytes (within
-/// each bucket, where the scan goes by bucket). All user names share one
-/// buffer, so that a row costs no allocation.
+/// Rows of one scan, ordered by threshold, then by the bytes of the user. If the scan reads by
+/// bucket, each bucket has this order. All user names share one buffer, so a row needs no
+/// allocation.
 #[derive(Debug, Clone, Default)]
 pub struct WatchPage {
     users: String,
@@ -94,23 +94,23 @@ impl WatchPage {
         });
     }
 
-    /// How many rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Empties it, keeping its memory.
+    /// Removes all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.users.clear();
         self.rows.clear();
     }
 
-    /// The rows in order.
+    /// Returns the rows in order.
     pub fn iter(&self) -> impl Iterator<Item = WatchRow<'_>> {
         let mut start = 0;
         self.rows.iter().map(move |row| {

@@ -1,5 +1,5 @@
-//! A cache of shelves in memory: the smallest that keeps the promises. A shelf
-//! is stored, being filled, or marked by so many writers.
+//! An in-memory cache of watches: the simplest one that passes the conformance suite. An entry is
+//! stored, is being filled, or is being written by a number of writers.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::sync::lock;
 
-/// A cache of shelves in memory.
+/// A cache of watches in memory.
 #[derive(Default)]
 pub struct MemoryShelves(Mutex<State>);
 

@@ -1,4 +1,4 @@
-//! Channels and senders that do as a test says.
+//! Fake channels, plugins and senders whose behaviour a test chooses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,14 @@ type Render = dyn Fn(&Message) -> Result<Result<Outgoing, Refusal>, plugin::Erro
 type Classify = dyn Fn(&Message, &Reply, u32) -> Result<Classification, plugin::Error> + Send + Sync;
 type Respond = dyn Fn(&Sent) -> Result<Reply, SendError> + Send + Sync;
 
-/// A channel made of closures. By default it posts the delivery key to
-/// `https://provider.test/` and leaves replies to the host's table.
+/// A channel made of closures. By default it posts the delivery key to `https://provider.test/`,
+/// and lets the host's table classify replies.
 pub struct FakeChannel {
-    /// What it may reach.
+    /// The hosts it may reach.
     pub access: Access,
-    /// What it renders.
+    /// Renders a message.
     pub render: Box<Render>,
-    /// How it classifies a reply.
+    /// Classifies a reply.
     pub classify: Box<Classify>,
 }
 
@@ -37,7 +37,7 @@ impl Default for FakeChannel {
     }
 }
 
-/// A request with this body.
+/// Returns a POST request with this body.
 pub fn post(url: &str, body: &str) -> Outgoing {
     Outgoing::Http(HttpRequest {
         method: Method::Post,
@@ -48,13 +48,13 @@ pub fn post(url: &str, body: &str) -> Outgoing {
     })
 }
 
-/// An HTTP answer without a body.
+/// Returns an HTTP response without a body.
 pub fn http(status: u16, headers: &[(&str, &str)]) -> Reply {
     let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Reply::Http { status, headers, body: String::new(), truncated: false }
 }
 
-/// A plugin's breakdown.
+/// Returns the error of a plugin that trapped.
 pub fn trap(function: &'static str) -> plugin::Error {
     plugin::Error { plugin: "fake@1".into(), function, reason: "it trapped".into() }
 }
@@ -72,7 +72,7 @@ impl Channel for FakeChannel {
         "fake"
     }
 
-    /// Trims; an empty address is wrong.
+    /// Trims each address. An empty one is refused.
     fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>> {
         let one = |address: &String| match address.trim() {
             "" => Err("the address is empty".to_owned()),
@@ -94,12 +94,12 @@ impl Channel for FakeChannel {
     }
 }
 
-/// Channels by name, exchangeable at any time.
+/// Channels by name. A test can replace them at any time.
 #[derive(Default)]
 pub struct FakePlugins(Mutex<HashMap<String, Arc<dyn Channel>>>);
 
 impl FakePlugins {
-    /// Puts a channel in place.
+    /// Adds or replaces a channel.
     pub fn set(&self, name: &str, channel: FakeChannel) {
         let mut channels = lock(&self.0);
         channels.insert(name.to_owned(), Arc::new(channel));
@@ -120,43 +120,43 @@ impl Plugins for FakePlugins {
     }
 }
 
-/// What was sent.
+/// A request that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// The channel.
     pub channel: String,
-    /// The addressee's address.
+    /// The recipient's address.
     pub address: String,
     /// The idempotency key.
     pub key: String,
-    /// The message.
+    /// What was sent.
     pub outgoing: Outgoing,
 }
 
-/// Records what is sent and answers as the test says.
+/// A sender that records what it sends, and replies as the test chooses.
 pub struct FakeSender {
     sent: Mutex<Vec<Sent>>,
     answer: Mutex<Arc<Respond>>,
 }
 
 impl FakeSender {
-    /// Answers with this.
+    /// Creates a sender that replies with the result of `answer`.
     pub fn new(answer: impl Fn(&Sent) -> Result<Reply, SendError> + Send + Sync + 'static) -> FakeSender {
         FakeSender { sent: Mutex::default(), answer: Mutex::new(Arc::new(answer)) }
     }
 
-    /// Answers with this from now on.
+    /// From now on, replies with the result of `answer`.
     pub fn answer(&self, answer: impl Fn(&Sent) -> Result<Reply, SendError> + Send + Sync + 'static) {
         *lock(&self.answer) = Arc::new(answer);
     }
 
-    /// All that was sent, in order.
+    /// Returns everything that was sent, in order.
     pub fn sent(&self) -> Vec<Sent> {
         lock(&self.sent).clone()
     }
 }
 
-/// The reply that never comes.
+/// If the test replies with this SMTP code, the call to `send` never returns.
 pub const NEVER: u16 = 0;
 
 #[async_trait]

@@ -1,20 +1,20 @@
-//! A clock that stands until a test moves it.
+//! A clock that only moves when a test moves it.
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
 use pricedrop_model::{Clock, WallTime};
 
-/// Wall time as a test says.
+/// A clock whose wall time a test sets.
 #[derive(Debug)]
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
-    /// Standing at this time, epoch milliseconds.
+    /// Creates a clock that shows this time, epoch milliseconds.
     pub fn at(ms: i64) -> TestClock {
         TestClock(AtomicI64::new(ms))
     }
 
-    /// Moves it, backwards too.
+    /// Moves the clock by `ms` milliseconds, which may be negative.
     pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, SeqCst);
     }

@@ -1,5 +1,5 @@
-//! In-memory stores of the dispatcher. They survive a dispatcher that is killed
-//! as a disk would: a test keeps them and starts another one over them.
+//! In-memory implementations of the dispatcher's ports. They outlive a dispatcher that a test
+//! kills, as a disk would: the test starts another dispatcher with the same stores.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -18,7 +18,7 @@ use pricedrop_model::{
     Currency, Evaluated, Floor, Notification, Partition, Position, ProductId, UserId, WallTime,
 };
 
-/// All stores of a dispatcher in memory.
+/// All stores of a dispatcher, in memory.
 #[derive(Default)]
 pub struct Stores {
     inner: Mutex<Inner>,
@@ -50,13 +50,13 @@ impl Stores {
         self.lock().log.entry(partition).or_default().extend(notifications);
     }
 
-    /// A reader of the first partition, from the committed offset on.
+    /// Returns a reader of the first partition that starts at its committed offset.
     pub fn reader(self: &Arc<Stores>) -> Box<dyn NotificationLog> {
         self.reader_of(&Arc::new(Assignment::of([Partition(0)])))
     }
 
-    /// A reader of the partitions that are assigned to it, from the committed
-    /// offsets on.
+    /// Returns a reader of the partitions that are assigned to it. It starts at their committed
+    /// offsets.
     pub fn reader_of(self: &Arc<Stores>, assignment: &Arc<Assignment>) -> Box<dyn NotificationLog> {
         let mut reader = Reader {
             stores: Arc::clone(self),
@@ -68,37 +68,37 @@ impl Stores {
         Box::new(reader)
     }
 
-    /// The committed offset of the first partition.
+    /// Returns the committed offset of the first partition.
     pub fn committed(&self) -> i64 {
         self.committed_in(Partition(0))
     }
 
-    /// The committed offset of a partition.
+    /// Returns the committed offset of a partition.
     pub fn committed_in(&self, partition: Partition) -> i64 {
         self.lock().committed.get(&partition).copied().unwrap_or(0)
     }
 
-    /// How the store stands to a delivery key.
+    /// Returns the lease or the confirmation of a delivery key.
     pub fn claim_of(&self, key: &str) -> Option<Claim> {
         self.lock().leases.get(key).copied()
     }
 
-    /// The entries of the retry queue by key.
+    /// Returns the entries of the retry queue, ordered by key.
     pub fn retries(&self) -> Vec<Retry> {
         self.lock().retries.values().cloned().collect()
     }
 
-    /// The dead letters in the order of their ids.
+    /// Returns the dead letters in the order of their ids.
     pub fn dead(&self) -> Vec<DeadLetter> {
         self.lock().dead.values().cloned().collect()
     }
 
-    /// Says what a product costs now; no crossing watch has fired.
+    /// Sets the current price of a product. No crossing watch has fired.
     pub fn set_price(&self, product: &ProductId, currency: Currency, evaluated: Evaluated) {
         self.set_price_and_floor(product, currency, evaluated, Floor::Infinite);
     }
 
-    /// Says what a product costs now, and which crossing watches have fired.
+    /// Sets the current price of a product, and which crossing watches have fired.
     pub fn set_price_and_floor(
         &self,
         product: &ProductId,
@@ -109,17 +109,17 @@ impl Stores {
         self.lock().prices.insert((product.clone(), currency), (evaluated, floor));
     }
 
-    /// Whether every call fails from now on.
+    /// Makes every later call fail, or work again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, SeqCst);
     }
 
-    /// How long every call takes from now on.
+    /// Delays every later call by `ms` milliseconds.
     pub fn set_delay_ms(&self, ms: u64) {
         self.delay_ms.store(ms, SeqCst);
     }
 
-    /// How many calls were made of all stores.
+    /// Returns the number of calls to any of the stores.
     pub fn calls(&self) -> u64 {
         self.calls.load(SeqCst)
     }
@@ -141,17 +141,17 @@ impl Stores {
     }
 }
 
-/// Which partitions a reader has, for a test to change under it.
+/// The partitions that are assigned to a reader. A test can change them while it reads.
 #[derive(Default)]
 pub struct Assignment(Mutex<(u64, Vec<Partition>)>);
 
 impl Assignment {
-    /// These partitions to begin with.
+    /// Creates an assignment of these partitions.
     pub fn of(partitions: impl IntoIterator<Item = Partition>) -> Assignment {
         Assignment(Mutex::new((0, partitions.into_iter().collect())))
     }
 
-    /// These partitions from now on.
+    /// From now on, assigns these partitions.
     pub fn change(&self, partitions: impl IntoIterator<Item = Partition>) {
         let mut inner = lock(&self.0);
         *inner = (inner.0 + 1, partitions.into_iter().collect());
@@ -165,13 +165,13 @@ impl Assignment {
 struct Reader {
     stores: Arc<Stores>,
     assignment: Arc<Assignment>,
-    /// Of the assignment this reads by.
+    /// The version of the assignment that `next` was made for.
     epoch: u64,
     next: BTreeMap<Partition, i64>,
 }
 
 impl Reader {
-    /// To what is assigned now, and committed.
+    /// Restarts at the committed offsets of the partitions that are assigned now.
     fn go_back(&mut self) {
         let (epoch, partitions) = self.assignment.now();
         self.epoch = epoch;

@@ -1,5 +1,5 @@
-//! What tests stand on: the reference model and random histories to hold the
-//! engine against it.
+//! Support for tests: conformance suites for the ports, fakes, a test clock, random histories, and
+//! the reference model that the engine is compared with. The binary must not link this crate.
 
 pub mod cache;
 pub mod channel;

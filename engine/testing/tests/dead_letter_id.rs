@@ -1,4 +1,4 @@
-//! The id of a dead letter as text.
+//! Parsing and writing the ids of dead letters.
 #![allow(clippy::unwrap_used)]
 
 use pricedrop_model::Partition;

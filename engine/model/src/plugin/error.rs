@@ -1,7 +1,7 @@
-//! A plugin that did not answer.
+//! The error of a plugin call.
 
-/// A plugin did not answer, or not by its contract. The caller falls back:
-/// bucketing to the plain scan, throttling to passing, a channel to the plain
+/// A plugin gave no answer, or one that breaks its contract. The caller falls back: from buckets to
+/// the plain range, from throttling to passing updates, from a channel's message to the plain
 /// template.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("plugin {plugin}: {function}: {reason}")]

@@ -1,9 +1,8 @@
-//! What the core asks of plugins, in plain types. The host implements these
-//! traits over WASM; tests and benchmarks also implement them natively. What it
-//! asks of a channel is in [`crate::channel`].
+//! The ports for plugins, in plain types. The host implements these traits over WASM; tests and
+//! benchmarks also implement them natively. The port for channels is in [`crate::channel`].
 //!
-//! A caller takes the plugins it needs once per batch and keeps them from
-//! decision to commit, so that a batch sees one generation.
+//! Invariant: a batch uses one generation of each plugin. So a caller takes the plugins it needs
+//! once per batch, and keeps them from decision to commit.
 
 mod bucketing;
 mod error;

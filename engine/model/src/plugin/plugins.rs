@@ -1,4 +1,4 @@
-//! The plugins that are active.
+//! The port through which the core gets the active plugins.
 
 use std::sync::Arc;
 
@@ -6,18 +6,17 @@ use super::bucketing::Bucketing;
 use super::throttling::Throttling;
 use crate::channel::Channel;
 
-/// Where the core takes plugins from. Whatever is reloaded meanwhile, what was
-/// taken stays as it was.
+/// The active plugins. A reload does not change a plugin that a caller already took.
 pub trait Plugins: Send + Sync {
-    /// The active bucketing policy; none: plain scans.
+    /// Returns the active bucketing policy; none: read plain ranges.
     fn bucketing(&self) -> Option<Arc<dyn Bucketing>>;
-    /// The active throttling policy; none: everything passes.
+    /// Returns the active throttling policy; none: all updates pass.
     fn throttling(&self) -> Option<Arc<dyn Throttling>>;
-    /// The channel of this name (its file's stem).
+    /// Returns the channel of this name, which is the stem of its plugin's file name.
     fn channel(&self, name: &str) -> Option<Arc<dyn Channel>>;
 }
 
-/// No plugins at all.
+/// No plugins.
 pub struct NoPlugins;
 
 impl Plugins for NoPlugins {

@@ -1,18 +1,18 @@
-//! What the host of plugins says about them: for the API, the command line and the log.
+//! The status of plugins, for the API, the command line and the log.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a plugin is for: which of our interfaces it exports.
+/// The kind of a plugin: which of our interfaces it exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// How watchers are cut into buckets.
+    /// Assigns watches to buckets.
     Bucketing,
-    /// Which updates are evaluated, and when.
+    /// Decides which updates are evaluated, and when.
     Throttling,
-    /// How a notification reaches a person.
+    /// Renders messages to users and classifies replies.
     Channel,
 }
 
@@ -26,52 +26,52 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What became of a plugin.
+/// The state of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It serves.
+    /// It is in use.
     Active,
-    /// It passed its checks, but another one of its kind serves.
+    /// It passed its checks, but another plugin of its kind is active.
     Available,
-    /// A policy with another mapping than the active one's: it serves after a
-    /// migration of the buckets.
+    /// A bucketing policy with another mapping than the active one's. It becomes active by a
+    /// migration of the bucket indexes.
     Staged,
     /// None of its generations passed the checks.
     Refused,
 }
 
-/// One file stem.
+/// The status of one file stem.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
     /// Its file stem.
     pub name: String,
-    /// Its kind; none while it was never loaded.
+    /// Its kind; none if no generation was ever loaded.
     pub kind: Option<Kind>,
-    /// `id@version` of the generation that passed its checks last.
+    /// `id@version` of the last generation that passed its checks.
     pub plugin: Option<String>,
-    /// What it says it does.
+    /// The plugin's own description of what it does.
     pub summary: Option<String>,
     /// SHA-256 of that generation's files.
     pub digest: Option<String>,
-    /// SHA-256 of its `.wasm` file, as `plugins.allow` wants it.
+    /// SHA-256 of its `.wasm` file, in the form of `plugins.allow`.
     pub wasm_digest: Option<String>,
-    /// A bucketing policy's identity.
+    /// The identity of its policy, if it is a bucketing policy.
     pub policy: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// It came from the last-good store, not from the folder.
+    /// Whether it was loaded from the last-good store, not from the plugin folder.
     pub last_good: bool,
-    /// It is not through its first calls yet.
+    /// Whether it is on probation: it has not completed its first calls yet.
     pub on_probation: bool,
     /// What is wrong with it, or with the newer files in the folder.
     pub problem: Option<String>,
-    /// What happened since the start.
+    /// Counts since the start of the process.
     pub counts: Counts,
 }
 
-/// What happened to one file stem since the start, across its generations.
+/// Counts of one file stem since the start of the process, over all its generations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -85,26 +85,26 @@ pub struct Counts {
     pub breaches: u64,
     /// New generations that passed the checks.
     pub reloads: u64,
-    /// New generations that did not.
+    /// New generations that failed the checks.
     pub refusals: u64,
-    /// Generations that gave way to the one before.
+    /// Generations that were replaced by the one before them.
     pub rollbacks: u64,
 }
 
-/// All plugins.
+/// The status of all plugins.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// Every file stem, in their order.
+    /// All file stems, in alphabetical order.
     pub plugins: Vec<PluginStatus>,
-    /// The identity of the policy whose buckets are served.
+    /// The identity of the active bucketing policy.
     pub active_policy: Option<String>,
-    /// What somebody should look at, in words.
+    /// What an operator should look at, in words.
     pub warnings: Vec<String>,
 }
 
 impl Status {
-    /// The status of one file stem.
+    /// Returns the status of one file stem.
     pub fn plugin(&self, name: &str) -> Option<&PluginStatus> {
         self.plugins.iter().find(|plugin| plugin.name == name)
     }

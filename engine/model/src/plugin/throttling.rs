@@ -1,4 +1,4 @@
-//! Which updates are evaluated now, and which later.
+//! The port for throttling policies, which decide whether updates are evaluated now or later.
 
 use super::error::Error;
 use crate::state::ThrottleBytes;
@@ -9,65 +9,65 @@ use crate::{Currency, Evaluated, Pending, Price, ProductId, WallTime};
 pub struct Subject<'a> {
     /// The product.
     pub product: &'a ProductId,
-    /// Of its prices.
+    /// The currency of its prices.
     pub currency: Currency,
-    /// Its last evaluation.
+    /// Its last evaluated price, and when it was evaluated.
     pub evaluated: Option<Evaluated>,
-    /// What is held.
+    /// Its held updates.
     pub pending: Option<&'a Pending>,
-    /// What a throttling policy remembered.
+    /// The bytes that a throttling policy stored for it.
     pub saved: Option<&'a ThrottleBytes>,
 }
 
 /// A price that arrived for a product.
 #[derive(Debug, Clone)]
 pub struct Arrival<'a> {
-    /// The product.
+    /// The product and its state.
     pub subject: Subject<'a>,
     /// Its new price.
     pub price: Price,
-    /// Now.
+    /// The current time.
     pub now: WallTime,
 }
 
-/// What becomes of an update.
+/// The answer for a new update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Evaluate now; whatever was held is dropped.
+    /// Evaluate it now, and discard the held updates.
     Pass,
-    /// Join the held ones; ask again then.
+    /// Hold it, and ask again at this time.
     Hold(WallTime),
-    /// Forget it.
+    /// Discard it.
     Skip,
 }
 
-/// What becomes of held updates that are due.
+/// The answer for held updates that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// Evaluate the latest price.
+    /// Evaluate the latest.
     Last,
     /// Evaluate the lowest, then the latest.
     Lowest,
-    /// Ask again then.
+    /// Keep holding, and ask again at this time.
     Hold(WallTime),
-    /// Forget them.
+    /// Discard them.
     Discard,
 }
 
-/// An answer, with what the policy now remembers.
+/// An answer, with the bytes that the policy wants to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// What becomes of it.
+    /// The answer.
     pub decision: T,
-    /// None: as it was; `Some(None)`: cleared.
+    /// None: unchanged; `Some(None)`: cleared.
     pub saved: Option<Option<ThrottleBytes>>,
 }
 
-/// A throttling policy. A batch holds a product at most once per call.
+/// A throttling policy. A call contains a product at most once.
 pub trait Throttling: Send + Sync {
-    /// One answer per arrival, in order.
+    /// Returns one answer per arrival, in order.
     fn decide(&self, arrivals: &[Arrival<'_>]) -> Vec<Result<Answer<Decision>, Error>>;
 
-    /// One answer per subject, in order; all are due.
+    /// Returns one answer per subject, in order. All of them are due.
     fn due(&self, subjects: &[Subject<'_>], now: WallTime) -> Vec<Result<Answer<Release>, Error>>;
 }

@@ -1,10 +1,10 @@
-//! What a cache of shelves promises.
+//! The conformance suite of caches of watches.
 
 use bytes::Bytes;
 use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
 use pricedrop_model::{BucketId, ProductId};
 
-/// More shelves than an adapter asks for in one go.
+/// More keys than an adapter sends in one request.
 const MANY: i64 = 2_500;
 
 fn product(name: &str) -> ProductId {
@@ -41,14 +41,14 @@ fn hit(bytes: &'static str) -> Cached {
     Cached::Hit(bytes.into())
 }
 
-/// An empty one too: that nobody watches is worth knowing.
+/// An empty entry is found too: that a product has no watches is worth caching.
 pub async fn a_filled_shelf_is_found<C: ShelfCache>(cache: C) {
     fill(&cache, &plain("P"), "rows").await;
     fill(&cache, &plain("Q"), "").await;
     assert_eq!(cache.get(&[plain("Q"), plain("P")]).await, [hit(""), hit("rows")]);
 }
 
-/// The others read the store and fill nothing.
+/// Other readers read the store, and fill nothing.
 pub async fn one_asker_fills_a_shelf<C: ShelfCache>(cache: C) {
     let shelf = plain("P");
     let token = token(&cache, &shelf).await;
@@ -59,7 +59,7 @@ pub async fn one_asker_fills_a_shelf<C: ShelfCache>(cache: C) {
     assert_eq!(get(&cache, &shelf).await, hit("rows"));
 }
 
-/// From the mark on readers read the store; after the drop one of them fills.
+/// From `mark` on, readers read the store. After `drop`, one of them fills the entry.
 pub async fn a_shelf_being_written_is_passed_over<C: ShelfCache>(cache: C) {
     let shelf = plain("P");
     fill(&cache, &shelf, "old").await;
@@ -71,7 +71,7 @@ pub async fn a_shelf_being_written_is_passed_over<C: ShelfCache>(cache: C) {
     assert_eq!(get(&cache, &shelf).await, hit("new"));
 }
 
-/// What was read before a write is not stored after it.
+/// A reader that read the store before a write cannot store its result after the write.
 pub async fn a_fill_begun_before_a_write_is_refused<C: ShelfCache>(cache: C) {
     let shelf = [plain("P")];
     let early = token(&cache, &shelf[0]).await;
@@ -87,7 +87,7 @@ pub async fn a_fill_begun_before_a_write_is_refused<C: ShelfCache>(cache: C) {
     assert_eq!(get(&cache, &shelf[0]).await, hit("new"));
 }
 
-/// A writer takes away no mark but its own.
+/// `drop` ends only the caller's own invalidation.
 pub async fn of_two_writers_the_other_still_stands<C: ShelfCache>(cache: C) {
     let (both, one) = ([plain("P"), plain("Q")], [plain("P")]);
     assert_eq!(cache.mark(&both).await, None);
@@ -99,7 +99,7 @@ pub async fn of_two_writers_the_other_still_stands<C: ShelfCache>(cache: C) {
     assert!(matches!(get(&cache, &both[0]).await, Cached::Fill(_)));
 }
 
-/// Names may hold whatever a key is made of.
+/// Names may contain any character that an adapter uses to build its keys.
 pub async fn shelves_are_told_apart<C: ShelfCache>(cache: C) {
     let live = |name: &str, policy: &str| Shelf::Live { product: product(name), policy: policy.into() };
     let shelves = [
@@ -125,7 +125,7 @@ pub async fn shelves_are_told_apart<C: ShelfCache>(cache: C) {
     assert_eq!((hits, matches!(found[3], Cached::Fill(_))), (shelves.len() - 1, true));
 }
 
-/// Answers come in the order of the question, however many there are.
+/// Answers have the order of the keys, however many there are.
 pub async fn many_shelves_are_answered_in_their_order<C: ShelfCache>(cache: C) {
     let shelves: Vec<Shelf> = (0..MANY).map(bucket).collect();
     for (number, found) in cache.get(&shelves).await.into_iter().enumerate() {
@@ -144,7 +144,7 @@ pub async fn many_shelves_are_answered_in_their_order<C: ShelfCache>(cache: C) {
     assert!(cache.get(&shelves).await.iter().all(|cached| matches!(cached, Cached::Fill(_))));
 }
 
-/// Long shelves come back whole, alone and beside others.
+/// Entries of several megabytes are returned complete, alone and beside others.
 pub async fn shelves_of_megabytes_are_found<C: ShelfCache>(cache: C) {
     const MEGABYTE: u32 = 1024 * 1024;
     let lengths = [10 * MEGABYTE, 1, 3 * MEGABYTE, 3 * MEGABYTE, 0, 2 * MEGABYTE, MEGABYTE, 5 * MEGABYTE];

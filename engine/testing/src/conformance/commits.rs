@@ -1,4 +1,4 @@
-//! What every committer promises.
+//! The conformance suite of committers.
 
 use pricedrop_model::ports::{Commit, Committer};
 use pricedrop_model::{
@@ -6,7 +6,7 @@ use pricedrop_model::{
     StateKey, WallTime, fan_out::ToldList,
 };
 
-/// Some price of the record at this offset.
+/// Returns a price whose update is at this offset.
 pub fn priced(price: &str, offset: i64) -> Priced {
     Priced {
         price: Price::parse(price).expect("a price"),
@@ -19,7 +19,7 @@ pub fn priced(price: &str, offset: i64) -> Priced {
     }
 }
 
-/// A block that tells these users of a price.
+/// Returns a block that notifies these users of a price.
 pub fn block(product: &str, price: &str, offset: i64, users: &[String]) -> FanOutBlock {
     let mut told = ToldList::default();
     for user in users {
@@ -59,14 +59,14 @@ fn commit(states: Vec<(StateKey, ProductState)>, next: i64) -> Commit {
     Commit { states, offsets: vec![(Partition(0), next)], ..Commit::default() }
 }
 
-/// A fresh store starts at no offset.
+/// A fresh store starts every partition at offset 0.
 pub async fn nothing_committed_restores_nothing<C: Committer>(mut committer: C) {
     let restored = committer.restore().await.expect("restored");
     assert!(restored.offsets.iter().all(|(_, next)| *next == 0));
     assert!(restored.unfinished.is_empty());
 }
 
-/// Offsets and states are what the last commit made them.
+/// Offsets and states are those of the last commit.
 pub async fn committed_offsets_and_states_come_back<C: Committer>(mut committer: C) {
     committer.restore().await.expect("restored");
     for next in 1..=3 {
@@ -79,7 +79,7 @@ pub async fn committed_offsets_and_states_come_back<C: Committer>(mut committer:
     assert_eq!(loaded, [(key("P", "USD"), state(3, false))]);
 }
 
-/// A start reads what is held or half told, and nothing else.
+/// A restore returns states with held updates, and no others.
 pub async fn only_unfinished_states_are_restored<C: Committer>(mut committer: C) {
     committer.restore().await.expect("restored");
     let states = vec![
@@ -95,7 +95,7 @@ pub async fn only_unfinished_states_are_restored<C: Committer>(mut committer: C)
     assert!(committer.restore().await.expect("restored").unfinished.is_empty());
 }
 
-/// A state with nothing in it reads as none, or as an empty one.
+/// An empty state is loaded as none, or as an empty one.
 pub async fn a_forgotten_state_is_gone<C: Committer>(mut committer: C) {
     committer.restore().await.expect("restored");
     committer.commit(commit(vec![(key("P", "USD"), state(1, true))], 1)).await.expect("committed");
@@ -106,7 +106,7 @@ pub async fn a_forgotten_state_is_gone<C: Committer>(mut committer: C) {
     assert!(committer.restore().await.expect("restored").unfinished.is_empty());
 }
 
-/// Neighbours in name are not mixed in.
+/// Products with similar names are not loaded.
 pub async fn every_currency_of_a_product_is_loaded<C: Committer>(mut committer: C) {
     committer.restore().await.expect("restored");
     let keys = [key("P", "EUR"), key("P", "USD"), key("P1", "USD"), key("P\u{0}", "USD")];

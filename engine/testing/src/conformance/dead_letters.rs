@@ -1,4 +1,4 @@
-//! What the log of dead letters promises.
+//! The conformance suite of logs of dead letters.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, DeadWhat, NewDeadLetter};
@@ -22,7 +22,7 @@ fn reasons(letters: &[DeadLetter]) -> Vec<&str> {
     letters.iter().map(|letter| letter.reason.as_str()).collect()
 }
 
-/// Ids ascend in the order of adding, and pages follow them.
+/// Ids ascend in the order of adding, and pages have the order of ids.
 pub async fn ids_ascend_in_the_order_of_adding<D: DeadLetters>(log: D) {
     log.add(vec![letter("a"), letter("b")]).await.expect("added");
     log.add(vec![letter("c")]).await.expect("added");
@@ -33,7 +33,7 @@ pub async fn ids_ascend_in_the_order_of_adding<D: DeadLetters>(log: D) {
     assert!(all.is_sorted_by(|a, b| a.id < b.id));
 }
 
-/// A dead letter is found under its id, as it was added, and nothing under any other id.
+/// A dead letter is found by its id, with the content that was added. Other ids find nothing.
 pub async fn an_id_names_one_dead_letter<D: DeadLetters>(log: D) {
     log.add(vec![letter("a"), letter("b")]).await.expect("added");
     let [a, b] = all(&log).await.try_into().expect("two");
@@ -49,7 +49,7 @@ pub async fn an_id_names_one_dead_letter<D: DeadLetters>(log: D) {
     assert_eq!(all(&log).await, [a, b]);
 }
 
-/// A page begins after any id, whether a dead letter has it or not.
+/// A page begins after any id, even if no dead letter has it.
 pub async fn a_page_begins_after_any_id<D: DeadLetters>(log: D) {
     log.add(vec![letter("a"), letter("b")]).await.expect("added");
     let [a, b] = all(&log).await.try_into().expect("two");
@@ -68,7 +68,7 @@ pub async fn a_page_begins_after_any_id<D: DeadLetters>(log: D) {
     assert_eq!(log.list(Some(&a.id), 10).await.expect("a page"), [b]);
 }
 
-/// An id names one dead letter forever.
+/// The next dead letter gets a higher id than one that was removed.
 pub async fn the_id_of_a_removed_letter_is_not_used_again<D: DeadLetters>(log: D) {
     log.add(vec![letter("a")]).await.expect("added");
     let id = all(&log).await[0].id.clone();

@@ -1,23 +1,23 @@
-//! What every input promises: records in the order of the log, each once, until
-//! its worker restores.
+//! The conformance suite of inputs: records in the order of the log, each once, until the worker
+//! restores.
 
 use pricedrop_model::ports::{Commit, Committer, UpdateSource};
 use pricedrop_model::{Partition, Record};
 
-/// Longest wait for a record that is there, milliseconds.
+/// Longest wait for records that exist, in milliseconds.
 const WAIT_MS: u64 = 30_000;
-/// A wait in which nothing comes, milliseconds.
+/// A wait during which no record arrives, in milliseconds.
 const MOMENT_MS: u64 = 50;
 
-/// An input with one partition, of which nothing was read.
+/// An input with one partition, from which nothing was read.
 pub trait Input {
-    /// What reads it.
+    /// The source that reads it.
     type Source: UpdateSource;
-    /// What commits its offsets.
+    /// The committer of its offsets.
     type Committer: Committer;
-    /// The same at every call.
+    /// Returns the source, the same at every call.
     fn source(&mut self) -> &mut Self::Source;
-    /// The same at every call: the other half of the source's session.
+    /// Returns the committer of the source's session, the same at every call.
     fn committer(&mut self) -> &mut Self::Committer;
     /// Appends records with these values.
     fn append(&self, values: &[&str]);
@@ -38,7 +38,7 @@ fn said(records: &[Record]) -> Vec<(i64, &str)> {
     records.iter().map(|one| (one.position.offset, one.value.as_deref().map_or("", text))).collect()
 }
 
-/// However many are asked for at once.
+/// The order does not depend on how many records are requested at once.
 pub async fn records_come_once_in_the_order_of_the_log<I: Input>(mut input: I) {
     input.append(&["a", "b", "c"]);
     input.append(&["d", "e"]);
@@ -48,7 +48,7 @@ pub async fn records_come_once_in_the_order_of_the_log<I: Input>(mut input: I) {
     assert!(more.expect("no end").is_empty());
 }
 
-/// What was handed out and not committed comes again.
+/// Records that were returned and not committed are returned again.
 pub async fn restoring_hands_records_out_again<I: Input>(mut input: I) {
     input.append(&["a", "b", "c"]);
     take(&mut input, 3, 10).await;
@@ -59,7 +59,7 @@ pub async fn restoring_hands_records_out_again<I: Input>(mut input: I) {
     assert_eq!(said(&take(&mut input, 3, 10).await), [(1, "b"), (2, "c"), (3, "d")]);
 }
 
-/// It only looks after itself, and loses nothing by it.
+/// A call with `most` 0 returns no record, and loses none.
 pub async fn who_wants_no_record_gets_none<I: Input>(mut input: I) {
     input.append(&["a"]);
     let none = input.source().next_batch(0, MOMENT_MS).await.expect("a batch");

@@ -1,10 +1,11 @@
-//! What leases and confirmations promise.
+//! The conformance suite of leases and confirmations.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};
 use pricedrop_model::time::{Clock as _, SystemClock};
 
-/// Now, a lease's end, and later: real times, for stores forget old ones.
+/// Returns the current time, the end of a lease, and a later time. They are real times, because
+/// stores delete leases that are over.
 fn times() -> [WallTime; 3] {
     let now = SystemClock.now().0;
     [now, now + 60_000, now + 120_000].map(WallTime)
@@ -14,7 +15,7 @@ fn keys(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The second claim is told how long the first lasts, within a call too.
+/// The second claim returns when the first lease ends, even within one call.
 pub async fn only_one_claim_of_many_is_yours<L: Leases>(leases: L) {
     let [now, until, later] = times();
     let claims = leases.claim(&keys(&["a", "b", "a"]), now, until).await.expect("claimed");
@@ -23,7 +24,7 @@ pub async fn only_one_claim_of_many_is_yours<L: Leases>(leases: L) {
     assert_eq!(again, [Claim::Leased(until), Claim::Yours]);
 }
 
-/// Whoever held it may be dead.
+/// The worker that held the lease may have crashed.
 pub async fn a_lease_that_ended_can_be_claimed<L: Leases>(leases: L) {
     let [now, until, later] = times();
     leases.claim(&keys(&["a"]), now, until).await.expect("claimed");
@@ -31,7 +32,7 @@ pub async fn a_lease_that_ended_can_be_claimed<L: Leases>(leases: L) {
     assert_eq!(claims, [Claim::Yours]);
 }
 
-/// Delivered is delivered.
+/// A confirmed delivery stays confirmed, even if it is released later.
 pub async fn a_confirmation_outlives_its_lease<L: Leases>(leases: L) {
     let [now, until, later] = times();
     leases.claim(&keys(&["a"]), now, until).await.expect("claimed");
@@ -43,7 +44,7 @@ pub async fn a_confirmation_outlives_its_lease<L: Leases>(leases: L) {
     }
 }
 
-/// A failed attempt gives its lease back.
+/// Releasing a lease ends it, and no other.
 pub async fn a_released_lease_can_be_claimed_at_once<L: Leases>(leases: L) {
     let [now, until, _] = times();
     leases.claim(&keys(&["a", "b"]), now, until).await.expect("claimed");

@@ -1,5 +1,5 @@
-//! What the log of notifications promises: what was committed is read once, in
-//! order, by a reader that goes on where it left.
+//! The conformance suite of the log of notifications: each committed notification is read once, in
+//! order, by a reader that continues where the last one committed.
 
 use pricedrop_model::dispatch::NotificationLog;
 use pricedrop_model::notification::{Format, Renderer};
@@ -10,19 +10,19 @@ use super::commits::block;
 
 /// A committer, and readers of what it commits.
 pub trait Log {
-    /// The committer.
+    /// The type of the committer.
     type Committer: Committer;
-    /// A reader.
+    /// The type of the readers.
     type Reader: NotificationLog;
-    /// How long a reader may wait for what is committed already, milliseconds.
+    /// How long a reader may wait for what was committed already, in milliseconds.
     const WAIT_MS: u64 = 0;
-    /// The topic that updates come from: ids of notifications depend on it.
+    /// The topic of the updates. Ids of notifications depend on it.
     fn source(&self) -> String {
         "price_updates".into()
     }
-    /// The committer; asked once.
+    /// Returns the committer. Called once.
     fn committer(&self) -> Self::Committer;
-    /// A reader that goes on where the last one committed.
+    /// Returns a reader that starts at the committed offset.
     fn reader(&self) -> Self::Reader;
 }
 
@@ -42,7 +42,7 @@ async fn read_all<L: Log>(reader: &mut L::Reader, most: usize) -> Vec<(Position,
     }
 }
 
-/// Fields and ids are those the renderer writes; offsets ascend.
+/// Fields and ids are those that the renderer writes, and offsets ascend.
 pub async fn every_notification_is_read_once_in_order<L: Log>(log: L) {
     let mut committer = log.committer();
     committer.restore().await.expect("restored");
@@ -63,7 +63,7 @@ pub async fn every_notification_is_read_once_in_order<L: Log>(log: L) {
     assert_eq!(read.into_iter().map(|(_, notification)| notification).collect::<Vec<_>>(), written);
 }
 
-/// A new reader gets what the last one did not commit, again.
+/// A new reader reads again what the last one did not commit.
 pub async fn a_reader_goes_on_from_its_commit<L: Log>(log: L) {
     let mut committer = log.committer();
     committer.restore().await.expect("restored");
@@ -77,7 +77,7 @@ pub async fn a_reader_goes_on_from_its_commit<L: Log>(log: L) {
     assert_eq!(rest, all[6..]);
 }
 
-/// However it is stored.
+/// The order does not depend on how the fan-out is stored.
 pub async fn a_long_fan_out_keeps_its_order<L: Log>(log: L) {
     let mut committer = log.committer();
     committer.restore().await.expect("restored");

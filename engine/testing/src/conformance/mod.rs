@@ -1,12 +1,12 @@
-//! One suite per port. Each promise is a function that takes a fresh adapter,
-//! so that every adapter of the port is held to the same ones:
+//! Conformance suites, one per port. Each function of a suite tests one property of a fresh
+//! adapter, so every adapter of a port passes the same tests:
 //!
 //! ```text
 //! async fn open() -> (MyWatches, tempfile::TempDir) { .. }
 //! pricedrop_testing::conform!(open, watches);
 //! ```
 //!
-//! `open` gives the adapter and whatever must outlive it.
+//! `open` returns the adapter, and whatever must be kept until the test ends.
 
 pub mod cache;
 pub mod commits;
@@ -21,7 +21,7 @@ pub mod retries;
 pub mod retry_index;
 pub mod watches;
 
-/// Makes one test of each promise of a suite.
+/// Generates one test for each property of a suite.
 #[macro_export]
 macro_rules! conform {
     ($open:path, watches) => {
@@ -90,7 +90,7 @@ macro_rules! conform {
     };
 }
 
-/// Makes one test of each function of a suite.
+/// Generates one test for each of these functions of a suite.
 #[macro_export]
 macro_rules! promises {
     ($open:path, $suite:ident: $($promise:ident),+ $(,)?) => {

@@ -1,4 +1,4 @@
-//! What the current prices promise: what is shown can be asked for, soon.
+//! The conformance suite of current prices: a price that is shown can be read soon afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn product() -> ProductId {
     ProductId::new("P").expect("a short name")
 }
 
-/// A row of partition 0 at this offset; no price: it was forgotten.
+/// Returns a row of partition 0 with this next offset. No price: a tombstone removed it.
 pub fn row(offset: i64, price: Option<&str>, currency: Currency, floor: Floor) -> PriceRow {
     let last =
         price.map(|price| Evaluated { price: Price::parse(price).expect("a price"), at: WallTime(offset) });
@@ -33,7 +33,7 @@ async fn until<P: CurrentPrices>(prices: &P, currency: Currency, wanted: Option<
     }
 }
 
-/// With the floor it was shown with, whatever was shown before.
+/// The last row wins, with its own floor.
 pub async fn the_last_price_is_shown_in_the_end<P: PriceSink + CurrentPrices>(prices: P) {
     assert_eq!(until(&prices, Currency::USD, None).await, None);
     let floor = |price| Floor::Rise(Price::parse(price).expect("a price"));
@@ -45,7 +45,7 @@ pub async fn the_last_price_is_shown_in_the_end<P: PriceSink + CurrentPrices>(pr
     assert_eq!(until(&prices, Currency::USD, Some("19")).await, Some(Floor::Infinite));
 }
 
-/// Nor does a product have a price that was forgotten.
+/// After a tombstone in one currency, the price in the other currency stays.
 pub async fn a_price_is_of_its_currency_until_it_is_forgotten<P: PriceSink + CurrentPrices>(prices: P) {
     let euro = Currency::new("EUR").expect("a currency");
     prices.show(vec![

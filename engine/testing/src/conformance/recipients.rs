@@ -1,4 +1,4 @@
-//! What the store of addresses promises.
+//! The conformance suite of stores of addresses.
 
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};
@@ -13,7 +13,7 @@ fn recipient(user: &str, channel: &str, address: &str) -> Recipient {
     }
 }
 
-/// Users are answered in the order they were asked for, unknown ones too.
+/// Answers have the order of the users, unknown users included.
 pub async fn addresses_come_back_by_user_in_order<R: Recipients>(recipients: R) {
     let all = [
         recipient("a", "mail", "a@example.org"),
@@ -36,7 +36,7 @@ pub async fn addresses_come_back_by_user_in_order<R: Recipients>(recipients: R) 
     assert_eq!(listed, all);
 }
 
-/// One row per user, channel and address.
+/// User, channel and address are the key of a row.
 pub async fn an_address_is_replaced_and_deleted<R: Recipients>(recipients: R) {
     let first = recipient("a", "mail", "a@example.org");
     let german = Recipient { locale: Some("de".into()), ..first.clone() };

@@ -1,9 +1,9 @@
-//! What the retry queue promises.
+//! The conformance suite of retry queues.
 
 use pricedrop_model::dispatch::{Recipient, Retry, RetryQueue};
 use pricedrop_model::{Notification, Partition, Price, ProductId, UserId, WallTime};
 
-/// A delivery that failed once.
+/// Returns a delivery that failed once.
 pub fn retry(key: &str, channel: &str, due: i64) -> Retry {
     let user_id = UserId::new("u").expect("a short name");
     Retry {
@@ -40,7 +40,7 @@ async fn taken<Q: RetryQueue>(queue: &Q, now: i64, until: i64, most: usize) -> V
     taken.into_iter().map(|retry| retry.key).collect()
 }
 
-/// By channel, by due time, at most as many as asked.
+/// Entries are returned by channel and due time, at most as many as requested.
 pub async fn the_longest_due_comes_first_and_only_when_due<Q: RetryQueue>(queue: Q) {
     let entries = [("c", "mail", 300), ("a", "mail", 100), ("x", "push", 1), ("b", "mail", 200)];
     queue.put(entries.map(|(key, channel, due)| retry(key, channel, due)).to_vec()).await.expect("put");
@@ -50,7 +50,7 @@ pub async fn the_longest_due_comes_first_and_only_when_due<Q: RetryQueue>(queue:
     assert_eq!(queue.waiting().await.expect("counted"), [("mail".into(), 3), ("push".into(), 1)]);
 }
 
-/// A worker that dies between taking and removing loses nothing.
+/// A worker that crashes between taking and removing loses nothing.
 pub async fn a_taken_entry_stays_until_removed<Q: RetryQueue>(queue: Q) {
     queue.put(vec![retry("a", "mail", 100)]).await.expect("put");
     let entry = queue.take("mail", WallTime(100), WallTime(500), 10).await.expect("taken").remove(0);
@@ -62,7 +62,7 @@ pub async fn a_taken_entry_stays_until_removed<Q: RetryQueue>(queue: Q) {
     assert!(queue.waiting().await.expect("counted").iter().all(|(_, count)| *count == 0));
 }
 
-/// One entry per delivery key.
+/// A delivery key has at most one entry.
 pub async fn putting_again_moves_an_entry<Q: RetryQueue>(queue: Q) {
     queue.put(vec![retry("a", "mail", 100)]).await.expect("put");
     queue.put(vec![Retry { attempt: 3, ..retry("a", "mail", 400) }]).await.expect("put");

@@ -1,5 +1,5 @@
-//! What every index of retries promises: the order of what is due, one owner per
-//! partition, and that an index which is not its owner's says so.
+//! The conformance suite of indexes of retries: the order of due retries, one owner per partition,
+//! and the answer that an index does not belong to the caller.
 
 use pricedrop_model::dispatch::Retry;
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
@@ -7,8 +7,7 @@ use pricedrop_model::{Partition, WallTime};
 
 use super::retries::retry;
 
-/// What `take` is asked for where a test does not care: all that is due before
-/// `NOW`, due again at `UNTIL`.
+/// The usual arguments of `take`: everything due at `NOW`, postponed to `UNTIL`.
 const NOW: i64 = 1_000;
 const UNTIL: i64 = 9_000;
 
@@ -30,7 +29,7 @@ async fn build<I: RetryIndex>(index: &I, owned: Owned, retries: &[Retry]) {
     assert_eq!(index.seed(owned).await.expect("seeded"), Kept::Done);
 }
 
-/// The keys taken from `mail`, and the partitions to rebuild.
+/// Returns the keys taken from the channel `mail`, and the partitions to rebuild.
 async fn taken<I: RetryIndex>(
     index: &I,
     owned: &[Owned],
@@ -41,14 +40,14 @@ async fn taken<I: RetryIndex>(
     (taken.retries.into_iter().map(|retry| retry.key).collect(), taken.lost)
 }
 
-/// All keys of `mail` that are due, of partitions that are all complete.
+/// Returns all keys of `mail` that are due. No partition may need a rebuild.
 async fn due<I: RetryIndex>(index: &I, owned: &[Owned], now: i64) -> Vec<String> {
     let (keys, lost) = taken(index, owned, (now, UNTIL), 100).await;
     assert_eq!(lost, [], "no partition is to be rebuilt");
     keys
 }
 
-/// How many wait by channel: a channel of none may be listed or not.
+/// Counts by channel. A channel without retries may be listed or not.
 async fn waiting<I: RetryIndex>(index: &I, owned: &[Owned]) -> (Vec<(String, u64)>, Vec<Partition>) {
     let mut waiting = index.waiting(owned).await.expect("counted");
     assert!(waiting.by_channel.is_sorted(), "{:?}", waiting.by_channel);
@@ -56,7 +55,8 @@ async fn waiting<I: RetryIndex>(index: &I, owned: &[Owned]) -> (Vec<(String, u64
     (waiting.by_channel, waiting.lost)
 }
 
-/// Of all partitions together, at most as many as asked for, and only of that channel.
+/// The order is over all partitions. At most as many as requested are returned, and only those of
+/// the channel.
 pub async fn the_longest_due_comes_first_over_all_partitions<I: RetryIndex>(index: I) {
     let both = [owned(3, 7), owned(4, 8)];
     build(&index, both[0], &[mail(3, "c", 30), mail(3, "a", 10), mail(3, "late", NOW + 1)]).await;
@@ -72,8 +72,8 @@ pub async fn the_longest_due_comes_first_over_all_partitions<I: RetryIndex>(inde
     assert_eq!(waiting(&index, &both).await, (counted, vec![]), "what was taken waits still");
 }
 
-/// An owner that dies between taking and removing loses nothing: a retry comes with all that
-/// was put, and is due again at `until` unless it was removed.
+/// An owner that crashes between taking and removing loses nothing. A retry is returned with all
+/// its fields, and is due again at `until` unless it was removed.
 pub async fn a_taken_retry_stays_until_it_is_removed<I: RetryIndex>(index: I) {
     let owned = [owned(0, 1)];
     build(&index, owned[0], &[]).await;
@@ -91,7 +91,7 @@ pub async fn a_taken_retry_stays_until_it_is_removed<I: RetryIndex>(index: I) {
     assert_eq!(waiting(&index, &owned).await, (vec![], vec![]));
 }
 
-/// There is one retry of a delivery: the one put last.
+/// A delivery has at most one retry: the one put last.
 pub async fn putting_a_retry_again_replaces_it<I: RetryIndex>(index: I) {
     let owned = [owned(0, 1)];
     build(&index, owned[0], &[mail(0, "a", 100)]).await;
@@ -103,7 +103,7 @@ pub async fn putting_a_retry_again_replaces_it<I: RetryIndex>(index: I) {
     assert_eq!(taken.retries, [again]);
 }
 
-/// Every call says which partitions are to be rebuilt, and does its work for the others.
+/// Every call returns the partitions to rebuild, and does its work for the others.
 pub async fn a_partition_never_built_is_lost_and_the_others_are_served<I: RetryIndex>(index: I) {
     let both = [owned(0, 1), owned(1, 1)];
     build(&index, both[1], &[mail(1, "a", 10)]).await;
@@ -117,7 +117,8 @@ pub async fn a_partition_never_built_is_lost_and_the_others_are_served<I: RetryI
     assert_eq!(waiting(&index, &both).await.0, [("mail".to_owned(), 1)]);
 }
 
-/// Until it is seeded nothing is taken from it, and only `restore` adds to it; then only `put` does.
+/// Before `seed`, nothing is taken from a partition and only `restore` adds to it; afterwards only
+/// `put` does.
 pub async fn a_partition_is_its_owners_once_it_is_seeded<I: RetryIndex>(index: I) {
     let ours = owned(0, 1);
     assert_eq!(index.restore(ours, &[mail(0, "a", 1)]).await.expect("answered"), Kept::Lost, "not cleared");
@@ -134,7 +135,7 @@ pub async fn a_partition_is_its_owners_once_it_is_seeded<I: RetryIndex>(index: I
     assert_eq!(due(&index, &[ours], NOW).await, ["a", "b"]);
 }
 
-/// Its calls of any kind go nowhere from the new owner's `clear` on.
+/// From the new owner's `clear` on, no call of the old owner has an effect.
 pub async fn a_new_owner_takes_the_partition_from_the_one_before<I: RetryIndex>(index: I) {
     let (before, after) = (owned(0, 1), owned(0, 2));
     build(&index, before, &[mail(0, "old", 10)]).await;
@@ -151,7 +152,7 @@ pub async fn a_new_owner_takes_the_partition_from_the_one_before<I: RetryIndex>(
     assert_eq!(due(&index, &[after], NOW).await, ["new"]);
 }
 
-/// Of every channel, and of no other partition: 1 is not 10.
+/// `clear` empties every channel of one partition, and no other partition: 1 is not 10.
 pub async fn clearing_empties_one_partition_for_its_owner_too<I: RetryIndex>(index: I) {
     let both = [owned(1, 1), owned(10, 1)];
     build(&index, both[0], &[mail(1, "a", 1), on("push", 1, "b", 1)]).await;
@@ -163,7 +164,7 @@ pub async fn clearing_empties_one_partition_for_its_owner_too<I: RetryIndex>(ind
     assert_eq!(all.retries, [mail(10, "a", 2)]);
 }
 
-/// Whatever the sizes of calls: each once, those of one time by their keys.
+/// Each is taken once, ordered by due time and key, whatever the sizes of the calls.
 pub async fn thousands_of_retries_are_restored_and_taken_in_order<I: RetryIndex>(index: I) {
     const ALL: usize = 2_500;
     let owned = [owned(0, 1)];

@@ -1,4 +1,4 @@
-//! What every store of watches promises.
+//! The conformance suite of stores of watches.
 
 use pricedrop_model::ports::{Scan, WatchStore, WatchView, WatchWriter};
 use pricedrop_model::{
@@ -13,7 +13,7 @@ fn price(text: &str) -> Price {
     Price::parse(text).expect("a price")
 }
 
-/// A watch without mode and currency.
+/// Returns a watch without mode and currency.
 pub fn watch(name: &str, threshold: &str, user: &str) -> Watch {
     Watch {
         product_id: product(name),
@@ -25,10 +25,10 @@ pub fn watch(name: &str, threshold: &str, user: &str) -> Watch {
     }
 }
 
-/// A row of a scan, with what identifies it.
+/// A row of a scan: threshold, user, mode, `updated_at` and version.
 pub type Row = (Price, String, Option<Mode>, Option<WallTime>, WriteTime);
 
-/// Reads a whole scan in pages of this size.
+/// Reads a whole scan in pages of at most `page_rows` rows.
 pub async fn rows(view: &mut dyn WatchView, mut scan: Scan<'_>, page_rows: usize) -> Vec<Row> {
     let (mut page, mut rows) = (WatchPage::default(), Vec::new());
     scan.page_rows = page_rows;
@@ -46,7 +46,7 @@ pub async fn rows(view: &mut dyn WatchView, mut scan: Scan<'_>, page_rows: usize
     }
 }
 
-/// A plain scan of everything at or above a price.
+/// Returns a scan of the plain range from a price up.
 pub fn from_price<'a>(product: &'a ProductId, from: &str) -> Scan<'a> {
     Scan {
         product,
@@ -65,7 +65,7 @@ async fn all<S: WatchStore>(store: &S, name: &str) -> Vec<Row> {
     rows(&mut *view, from_price(&product, "0"), 100).await
 }
 
-/// What was answered is read by every later view.
+/// An acknowledged write is visible to every later view.
 pub async fn a_written_watch_is_visible_to_the_next_view<S: WatchStore + WatchWriter>(store: S) {
     for turn in 0..20 {
         let name = format!("P{turn}");
@@ -82,7 +82,7 @@ pub async fn a_written_watch_is_visible_to_the_next_view<S: WatchStore + WatchWr
     }
 }
 
-/// A write that a view cannot show carries a later time than the view.
+/// A write after a view was opened has a later `updated_at` than the view's wall time.
 pub async fn a_write_behind_a_view_is_updated_after_it<S: WatchStore + WatchWriter>(store: S) {
     for turn in 0..20 {
         let view = store.view().await.expect("a view");
@@ -92,7 +92,7 @@ pub async fn a_write_behind_a_view_is_updated_after_it<S: WatchStore + WatchWrit
     }
 }
 
-/// One row per product, threshold and user, counted once.
+/// There is one row per product, threshold and user.
 pub async fn writing_a_watch_again_replaces_it<S: WatchStore + WatchWriter>(store: S) {
     store.put(vec![watch("P", "10", "u")]).await.expect("written");
     let first = all(&store, "P").await;
@@ -106,7 +106,7 @@ pub async fn writing_a_watch_again_replaces_it<S: WatchStore + WatchWriter>(stor
     assert!(view.summary(&product("P")).await.expect("a summary").crossing, "there is a once-watch");
 }
 
-/// Of two writes of one watch in one call, the later stands.
+/// If one call writes a watch twice, the later one wins.
 pub async fn of_two_writes_in_one_put_the_later_stands<S: WatchStore + WatchWriter>(store: S) {
     let earlier = Watch { mode: Some(Mode::Once), ..watch("P", "10", "u") };
     let later = Watch { mode: Some(Mode::Crossing), ..watch("P", "10", "u") };
@@ -115,7 +115,8 @@ pub async fn of_two_writes_in_one_put_the_later_stands<S: WatchStore + WatchWrit
     assert_eq!(seen.iter().map(|row| row.2).collect::<Vec<_>>(), [Some(Mode::Crossing)]);
 }
 
-/// Some hundred watches of one product, thresholds shared and spelt unevenly.
+/// Returns 300 watches of one product. Some share a threshold, and some thresholds are not
+/// normalised.
 fn crowd(name: &str) -> Vec<Watch> {
     (0..300u64)
         .map(|n| {
@@ -126,7 +127,7 @@ fn crowd(name: &str) -> Vec<Watch> {
         .collect()
 }
 
-/// Pages change nothing, and neighbours in name are never mixed in.
+/// The size of pages changes nothing, and products with similar names are not read.
 pub async fn every_page_size_reads_the_same_rows_in_order<S: WatchStore + WatchWriter>(store: S) {
     for name in ["P", "P1", "P\u{0}", "O"] {
         store.put(crowd(name)).await.expect("written");
@@ -146,7 +147,7 @@ pub async fn every_page_size_reads_the_same_rows_in_order<S: WatchStore + WatchW
     }
 }
 
-/// Rows at or beyond the floor are not read, with any hysteresis.
+/// Rows at or above the floor are not read, with any hysteresis.
 pub async fn a_scan_ends_at_the_floor<S: WatchStore + WatchWriter>(store: S) {
     store.put(crowd("P")).await.expect("written");
     let product = product("P");
@@ -165,7 +166,7 @@ pub async fn a_scan_ends_at_the_floor<S: WatchStore + WatchWriter>(store: S) {
     }
 }
 
-/// A delete is durable and says what it found.
+/// A delete is durable, and returns whether the watch existed.
 pub async fn deleting_says_whether_there_was_one<S: WatchStore + WatchWriter>(store: S) {
     store.put(vec![watch("P", "10", "u"), watch("P", "20", "u")]).await.expect("written");
     let (product, user) = (product("P"), UserId::new("u").expect("a short name"));
@@ -174,8 +175,8 @@ pub async fn deleting_says_whether_there_was_one<S: WatchStore + WatchWriter>(st
     assert_eq!(all(&store, "P").await.len(), 1);
 }
 
-/// A removal names a version: a row written anew meanwhile survives it, and
-/// repeating it does nothing.
+/// A removal names a version. So a row that was written again is kept, and repeating the removal
+/// does nothing.
 pub async fn a_told_row_is_removed_unless_written_anew<S: WatchStore + WatchWriter>(store: S) {
     store.put(vec![watch("P", "10", "kept"), watch("P", "10", "told")]).await.expect("written");
     let removals: Vec<Removal> = all(&store, "P")
@@ -196,7 +197,7 @@ pub async fn a_told_row_is_removed_unless_written_anew<S: WatchStore + WatchWrit
     }
 }
 
-/// Pages of all watches, in order of product, threshold, user.
+/// Pages contain all watches, ordered by product, threshold and user.
 pub async fn a_list_goes_through_all_products_in_order<S: WatchStore + WatchWriter>(store: S) {
     let names = ["a", "a\u{0}", "a\u{0}b", "ab", "b", "é"];
     for name in names {
@@ -225,8 +226,8 @@ pub async fn a_list_goes_through_all_products_in_order<S: WatchStore + WatchWrit
     assert!(store.list(Some(&product("a")), one.last(), 100).await.expect("a page").is_empty());
 }
 
-/// Stores that count their watches say how many there are, and of which modes,
-/// after writes, rewrites and deletes.
+/// Stores with exact summaries count the watches and know their modes, after writes, rewrites and
+/// deletes.
 pub async fn a_summary_counts_what_there_is<S: WatchStore + WatchWriter>(store: S) {
     let once = Watch { mode: Some(Mode::Once), ..watch("P", "10", "u") };
     store.put(vec![watch("P", "10", "u")]).await.expect("written");

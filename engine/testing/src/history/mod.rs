@@ -1,9 +1,8 @@
-//! Random histories for the [reference](crate::reference) and the engine to
-//! agree on: small, and dense in collisions. A few products and users, prices
-//! and thresholds on one small lattice, times that repeat and go backwards.
+//! Random histories, on which the [reference](crate::reference) and the engine must agree. They are
+//! small and have many collisions: few products and users, prices and thresholds from one short
+//! list, and times that repeat and go backwards.
 //!
-//! proptest makes and shrinks lists of [`Step`]s; a history follows from its
-//! steps alone.
+//! proptest generates and shrinks lists of [`Step`]s. A history depends on nothing but its steps.
 
 mod spelling;
 mod steps;
@@ -17,12 +16,12 @@ use crate::reference::{Event, Times, read, who_is_told};
 pub use spelling::{MALFORMED, SPELLINGS, billionths_text};
 pub use steps::{Plot, Seq, Step, Watched, When, plots, rules};
 
-/// Products by number; their names need quoting.
+/// Product names. The second needs JSON escapes, the third is not ASCII.
 pub const PRODUCTS: [&str; 3] = ["P", "p\"1", "Ω"];
-/// Users by number: names that start alike and names that sort by bytes.
+/// User names. Some are prefixes of others, and their order is that of their bytes.
 pub const USERS: [&str; 6] = ["b", "a", "B", "ab", "é", "\u{10ffff}"];
-/// Prices and thresholds, the most likely first: with each hysteresis some
-/// lie exactly `1 + hysteresis` apart.
+/// Prices and thresholds, the most likely first. For each hysteresis that `rules` draws, some are
+/// exactly a factor of `1 + hysteresis` apart.
 pub const PRICES: [&str; 15] = [
     "10",
     "11",
@@ -41,32 +40,33 @@ pub const PRICES: [&str; 15] = [
     "9007199.254740991",
 ];
 
-/// How many prices a staircase goes down: more than a product's ledger holds.
+/// The number of drops of a staircase: more than a product's ledger has entries.
 const STAIRS: u8 = 130;
-/// Prices of staircases and queues, in billionths.
+/// Prices of staircases and once-queues, in billionths.
 const HIGH: i128 = 20_000_000_000;
 const MIDDLE: i128 = 10_000_000_000;
 const LOW: i128 = 3_000_000_000;
 const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// Rules, and what happens under them.
+/// Rules, and the events that happen under them.
 #[derive(Debug, Clone)]
 pub struct History {
     /// The rules.
     pub rules: Rules,
-    /// What its times mean.
+    /// Where event time and wall time come from.
     pub times: Times,
-    /// What happens.
+    /// The events, in order.
     pub events: Vec<Event>,
 }
 
 impl History {
-    /// One without a clock, as files hold it: both times are the records'.
+    /// Creates a history without a clock, as `simulate` reads it from files: event time and wall
+    /// time both come from the records.
     pub fn of_records(rules: Rules, plot: &Plot) -> History {
         let mut teller = Teller::new(plot, Times::OfRecords);
         let mut events = teller.tell(&plot.steps);
-        // Who has no occurredAt gets its time as the record's timestamp; on
-        // the others the timestamp must make no difference.
+        // A record without `occurredAt` gets its event time as its timestamp. On other records the
+        // timestamp must make no difference, so it is far in the future.
         let answer = who_is_told(&rules, Times::OfRecords, &events);
         let mut settled = answer.settled.iter();
         for event in &mut events {
@@ -83,15 +83,15 @@ impl History {
         History { rules, times: Times::OfRecords, events }
     }
 
-    /// One under a clock: wall time never goes backwards, and between a change
-    /// of the watches and a record it goes on; event times do as they like.
+    /// Creates a history with a clock. Wall time never goes backwards, and advances between a
+    /// change of the watches and the next record. Event times are arbitrary.
     pub fn under_a_clock(rules: Rules, plot: &Plot) -> History {
         let events = Teller::new(plot, Times::Given).tell(&plot.steps);
         History { rules, times: Times::Given, events }
     }
 }
 
-/// Turns steps into events.
+/// Converts steps into events.
 struct Teller<'a> {
     plot: &'a Plot,
     times: Times,
@@ -147,7 +147,8 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Down one by one, told each time, and back to one of the first stairs.
+    /// Drops to one lower price after another, each notified, then to one of the first prices
+    /// again.
     fn staircase(&mut self, product: u8, user: u8, back: u8) {
         let stair = |number: u8| i128::from(1_000 - u32::from(number)) * 10_000_000;
         self.put_exactly(product, user, stair(0), Mode::EveryDrop);
@@ -159,8 +160,8 @@ impl<'a> Teller<'a> {
         self.price_exactly(product, stair(back), When::Same);
     }
 
-    /// A low once-watch is told, then others above it, then its price comes
-    /// again: at once, or a week after it was told.
+    /// A low once-watch is notified, then `length` others above it. Then its price comes again: at
+    /// once, or a week after it was notified.
     fn once_queue(&mut self, product: u8, user: u8, length: u8, late: Option<i64>) {
         self.price_exactly(product, HIGH, When::Forward(1));
         self.put_exactly(product, user, LOW, Mode::Once);
@@ -204,7 +205,7 @@ impl<'a> Teller<'a> {
             Seq::Older(by) => Some(last.saturating_sub(i64::from(by))),
             Seq::Extreme(sequence) => Some(sequence),
         };
-        // Once a history counts, it may also forget to.
+        // In a history with sequences, single updates may have none.
         let sequence = sequence.filter(|_| self.plot.counts);
         *last = sequence.unwrap_or(*last);
         let occurred_at = self.occurs(when);
@@ -213,7 +214,7 @@ impl<'a> Teller<'a> {
         self.record(None, Some(value), when);
     }
 
-    /// When a step happens; the time goes on with it.
+    /// Returns the `occurredAt` of a step, and advances the time if the step does.
     fn occurs(&mut self, when: When) -> Option<i64> {
         match when {
             When::Absent => None,
@@ -257,7 +258,7 @@ impl<'a> Teller<'a> {
         });
     }
 
-    /// Under a clock every change of a watch has a time of its own.
+    /// Returns the time of a change of a watch. With a clock, each change has its own time.
     fn change_time(&mut self, by: i64) -> i64 {
         match self.times {
             Times::OfRecords => self.now_ms.saturating_add(by),

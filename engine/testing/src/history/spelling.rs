@@ -1,19 +1,19 @@
-//! The many ways to write the same update, and some that are no update.
+//! The many ways to write the same update as JSON, and records that are not updates.
 
 use pricedrop_model::Currency;
 
-/// How many ways there are to write an update.
+/// The number of ways to write an update.
 pub const SPELLINGS: u8 = 12;
-/// How many kinds of records there are that are no update.
+/// The number of kinds of records that are not updates.
 pub const MALFORMED: u8 = 20;
 
-/// An amount as a plain decimal number.
+/// Writes an amount as a plain decimal number.
 pub fn billionths_text(billionths: i128) -> String {
     let text = format!("{}.{:09}", billionths / 1_000_000_000, billionths % 1_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A price in one of many spellings, as JSON.
+/// Writes a price as JSON, in one of several ways.
 pub(super) fn spelt(billionths: i128, spelling: u8) -> String {
     let plain = billionths_text(billionths);
     match spelling % 6 {
@@ -27,10 +27,10 @@ pub(super) fn spelt(billionths: i128, spelling: u8) -> String {
     }
 }
 
-/// What an update says.
+/// The fields of an update.
 pub(super) struct Fields<'a> {
     pub product: &'a str,
-    /// JSON, or a plain number.
+    /// The price as JSON.
     pub price: &'a str,
     pub currency: Option<Currency>,
     pub sequence: Option<i64>,
@@ -38,8 +38,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// As JSON: the order of the fields, what stands for none, blanks, and
-    /// fields nobody asked for vary.
+    /// Writes the update as JSON. `spelling` varies the order of the fields, how an absent field is
+    /// written, white space, and unknown fields.
     pub(super) fn spelt(&self, spelling: u8) -> Vec<u8> {
         let mut fields =
             vec![format!("\"productId\":{}", quoted(self.product)), format!("\"newPrice\": {}", self.price)];
@@ -65,7 +65,7 @@ impl Fields<'_> {
     }
 }
 
-/// Epoch milliseconds, or RFC 3339 where its years reach.
+/// Writes a time as epoch milliseconds, or as RFC 3339 if the year permits it.
 fn time(millis: i64, spelling: u8) -> String {
     let in_reach = (0..4_000_000_000_000).contains(&millis);
     if spelling.is_multiple_of(3) || !in_reach {
@@ -85,7 +85,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("strings are JSON")
 }
 
-/// A record that is no update, whatever is tried.
+/// Returns a record that is not an update. `kind` chooses what is wrong with it.
 pub(super) fn malformed(product: String, kind: u8) -> Vec<u8> {
     let product = quoted(&product);
     let with = |rest: &str| format!("{{\"productId\":{product},{rest}}}");

@@ -1,4 +1,4 @@
-//! The steps of a history, and how proptest draws them.
+//! The steps of a history, and the proptest strategies that generate them.
 
 use pricedrop_model::{Currency, FirstPrice, Hysteresis, Mode, Rules};
 use proptest::collection::vec;
@@ -11,23 +11,23 @@ use super::spelling::{MALFORMED, SPELLINGS};
 const SECOND: i64 = 1_000;
 const DAY: i64 = 24 * 3600 * SECOND;
 
-/// A cast and what it does. Products, users and prices are numbers, taken
-/// modulo the size of the cast.
+/// The parameters of a history, and its steps. Steps name products, users and prices by number,
+/// modulo the sizes given here.
 #[derive(Debug, Clone)]
 pub struct Plot {
     /// How many products, 1 to 3.
     pub products: u8,
     /// How many users, 1 to 6.
     pub users: u8,
-    /// How many prices of the lattice.
+    /// How many prices of the list, 2 to 15.
     pub prices: u8,
     /// Whether updates may have sequences.
     pub counts: bool,
-    /// What happens.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// One step.
+/// One step of a history.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub enum Step {
@@ -55,13 +55,13 @@ pub enum Step {
         threshold: u8,
     },
     ApplyRemovals,
-    /// More drops in a row than are remembered.
+    /// More drops in a row than the ledger has entries.
     Staircase {
         product: u8,
         user: u8,
         back: u8,
     },
-    /// Once-watches told one after the other, about as many as are remembered.
+    /// Once-watches that are notified one after the other, about as many as there are once-ranges.
     OnceQueue {
         product: u8,
         user: u8,
@@ -79,11 +79,12 @@ pub struct Watched {
     pub threshold: u8,
     pub mode: Option<Mode>,
     pub currency: Option<Currency>,
-    /// Relative to now; none: the row has no `updated_at`.
+    /// Milliseconds relative to the history's time; none: the row has no `updated_at`. Ignored
+    /// in a history with a clock.
     pub at: Option<i64>,
 }
 
-/// An update's sequence.
+/// The sequence of an update.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
 pub enum Seq {
@@ -94,7 +95,7 @@ pub enum Seq {
     Extreme(i64),
 }
 
-/// An update's `occurredAt`, relative to the history's time.
+/// The `occurredAt` of an update, in milliseconds relative to the history's time.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
 pub enum When {
@@ -105,7 +106,7 @@ pub enum When {
     Extreme(i64),
 }
 
-/// Any rules.
+/// Generates rules.
 pub fn rules() -> impl Strategy<Value = Rules> {
     let mode = select(vec![Mode::EveryDrop, Mode::Crossing, Mode::Once]);
     let first_price = select(vec![FirstPrice::Notify, FirstPrice::Baseline]);
@@ -123,7 +124,7 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// Histories of at most so many steps.
+/// Generates steps for a history: up to 11 watches, then fewer than `most_steps` other steps.
 pub fn plots(most_steps: usize) -> impl Strategy<Value = Plot> {
     let watches = vec(watched().prop_map(Step::Put), 0..12);
     let products = prop_oneof![2 => Just(1u8), 1 => 2..=3u8];

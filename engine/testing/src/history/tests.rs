@@ -1,4 +1,4 @@
-//! The histories are worth agreeing on.
+//! Random histories reach every rule often enough to be a useful test.
 
 #![allow(clippy::unwrap_used)]
 

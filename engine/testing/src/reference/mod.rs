@@ -1,11 +1,9 @@
-//! The reference: who is told, written down a second time and as plainly as
-//! possible. It keeps the whole history and goes over it again for every
-//! question: no floor, no ledger, no page, no plugin; one armed-or-spent flag
-//! per crossing watch, worked out from the first price on.
+//! The reference model: a second implementation of who is notified, as simple as possible. It keeps
+//! the whole history and replays it for every question. It has no floor, no ledger, no pages and no
+//! plugins: for each crossing watch it computes from the first price on whether the watch is armed.
 //!
-//! It shares nothing with the engine but the type of the rules: it reads
-//! records itself ([`read`]) and counts money in billionths. Throttling is not
-//! in it. Speed is not either.
+//! Invariant: it shares only the types of the rules with the engine. It parses records itself
+//! ([`read`]) and counts amounts in billionths. Throttling is not part of it, and it is slow.
 
 mod prices;
 pub mod read;
@@ -22,112 +20,113 @@ use pricedrop_model::{FirstPrice, Mode, Rules};
 use prices::Prices;
 use read::{Read, Update};
 
-/// One thing that happens. Their order is the order of the history.
+/// One event of a history. The order of the events is the order in which they happen.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// A record of the input.
     Record {
         /// Its key, if any.
         key: Option<Vec<u8>>,
-        /// Its value; none is a tombstone.
+        /// Its value. A record without one is a tombstone.
         value: Option<Vec<u8>>,
-        /// Its timestamp, used under [`Times::Given`] alone.
+        /// Its timestamp, epoch milliseconds. Used with [`Times::Given`] only.
         timestamp_ms: i64,
-        /// The engine's clock then, used under [`Times::Given`] alone.
+        /// The engine's clock at that time, epoch milliseconds. Used with [`Times::Given`] only.
         wall_ms: i64,
     },
-    /// A watch is written, new or anew.
+    /// A watch is written. It may replace one.
     Put {
-        /// Of this product.
+        /// The product.
         product: String,
-        /// For this user.
+        /// The user.
         user: String,
-        /// At or below this many billionths.
+        /// The threshold in billionths.
         threshold: i128,
-        /// None: the rules'.
+        /// Its mode; none: that of the rules.
         mode: Option<Mode>,
-        /// None: the rules'.
+        /// Its currency; none: that of the rules.
         currency: Option<String>,
-        /// Its `updated_at`; none: the row has none.
+        /// Its `updated_at`, epoch milliseconds; none: the row has none.
         at: Option<i64>,
     },
-    /// A watch is deleted, if it is there.
+    /// A watch is deleted, if it exists.
     Delete {
-        /// Of this product.
+        /// The product.
         product: String,
-        /// For this user.
+        /// The user.
         user: String,
-        /// At or below this many billionths.
+        /// The threshold in billionths.
         threshold: i128,
-        /// When.
+        /// When, epoch milliseconds.
         at: i64,
     },
-    /// The remover runs: it deletes every told once-watch not written anew.
+    /// Pending removals are applied: notified once-watches are deleted, unless they were written
+    /// again since.
     ApplyRemovals,
 }
 
-/// What event time and wall time are.
+/// Where event time and wall time come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// Both are the update's `occurredAt`, else the latest time of an accepted
-    /// update of the product, else 0: files without a clock.
+    /// Both are the update's `occurredAt`. Without one, they are the latest time of an accepted
+    /// update of the product, or 0. Files without a clock are read in this way.
     OfRecords,
-    /// Event time is `occurredAt`, else the record's timestamp; wall time is
-    /// the one given with the record.
+    /// Event time is `occurredAt`, or the record's timestamp without one. Wall time is the one
+    /// given with the record.
     Given,
 }
 
 /// One notification. Amounts are billionths.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
-    /// Which record told it: its number among the records, from 0.
+    /// The record that caused it: its number among the records, from 0.
     pub record: usize,
-    /// The lowest threshold of the user that fired.
+    /// The lowest of the user's thresholds that fired.
     pub watch_price: i128,
-    /// Who.
+    /// The user.
     pub user: String,
-    /// Of which product.
+    /// The product.
     pub product: String,
-    /// Its price.
+    /// The price that the product dropped to.
     pub price: i128,
-    /// Its price before; none: the first ever seen.
+    /// The price before; none: this is the product's first price.
     pub previous: Option<i128>,
-    /// Of all three.
+    /// The currency of all three amounts.
     pub currency: String,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was no update.
+    /// It was not an update.
     Dead,
-    /// It forgot a product.
+    /// It was a tombstone.
     Tombstone,
-    /// It was older than one already seen.
+    /// It was older than an accepted update.
     Stale,
-    /// It was evaluated, and no drop; or the first price, only remembered.
+    /// It was evaluated and is not a drop, or is a first price that is only stored.
     NotLower,
-    /// A drop.
+    /// It was evaluated and is a drop.
     Drop {
-        /// How many users were told.
+        /// How many users were notified.
         told: u64,
-        /// Whether the same price was told within the window.
+        /// Whether the same price was notified within the deduplication window.
         told_before: bool,
     },
 }
 
-/// What happened to one record.
+/// The outcome of one record, with its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
-    /// What became of it.
+    /// The outcome.
     pub verdict: Verdict,
-    /// Its event time.
+    /// Its event time, epoch milliseconds.
     pub event_ms: i64,
-    /// Its wall time.
+    /// Its wall time, epoch milliseconds.
     pub wall_ms: i64,
 }
 
-/// How often each thing happened.
+/// How many records and notifications of each kind there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Counts {
@@ -138,17 +137,17 @@ pub struct Counts {
     pub dead: u64,
 }
 
-/// All that a history leads to.
+/// The result of a history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The notifications in order.
+    /// The notifications, in order.
     pub told: Vec<Told>,
-    /// What became of each record.
+    /// The outcome of each record, in order.
     pub settled: Vec<Settled>,
 }
 
 impl Answer {
-    /// How often each thing happened.
+    /// Counts the records and notifications of each kind.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts { notifications: self.told.len() as u64, ..Counts::default() };
         for settled in &self.settled {
@@ -167,7 +166,7 @@ impl Answer {
     }
 }
 
-/// Who is told, when these things happen under these rules.
+/// Returns who is notified when these events happen under these rules.
 pub fn who_is_told(rules: &Rules, times: Times, events: &[Event]) -> Answer {
     let mut world = World::new(rules, times);
     for event in events {
@@ -182,11 +181,11 @@ struct Row {
     mode: Mode,
     currency: String,
     updated_at: Option<i64>,
-    /// Tells one writing of the row from the next.
+    /// Changes each time the row is written.
     version: u64,
 }
 
-/// A row by product, threshold and user: in this order.
+/// Product, threshold and user. Rows are read in this order.
 type RowKey = (String, i128, String);
 
 struct World<'a> {
@@ -194,16 +193,16 @@ struct World<'a> {
     times: Times,
     rows: BTreeMap<RowKey, Row>,
     versions: u64,
-    /// Once-watches that were told, and their versions.
+    /// Once-watches that were notified, with the versions that were.
     removals: Vec<(RowKey, u64)>,
-    /// By product and currency.
+    /// The prices by product and currency.
     prices: BTreeMap<(String, String), Prices>,
-    /// The times of all accepted updates, by product.
+    /// The event times of all accepted updates, each with its product.
     accepted_times: Vec<(String, i64)>,
     answer: Answer,
 }
 
-/// When an update happens.
+/// The event time and wall time of an update.
 #[derive(Debug, Clone, Copy)]
 struct Now {
     event_ms: i64,

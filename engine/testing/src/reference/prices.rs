@@ -1,29 +1,29 @@
-//! The prices of one product in one currency, all of them kept, and the
-//! questions asked of them.
+//! All prices that one product ever had in one currency, and the questions that the reference asks
+//! about them.
 
 use pricedrop_model::Rules;
 
 use super::read::Update;
 
-/// Of design limits the reference has its own copies.
+/// The reference has its own copies of the limits.
 const TOLD_PRICES: usize = 128;
 const ONCE_DROPS: usize = 16;
 const ONCE_DROP_MS: i128 = 7 * 24 * 3600 * 1000;
 
 #[derive(Debug, Default)]
 pub(super) struct Prices {
-    /// What accepted updates said of their order, since the last tombstone.
+    /// Sequence and `occurredAt` of each accepted update since the last tombstone.
     accepted: Vec<(Option<i64>, Option<i64>)>,
     /// Every price evaluated since the last tombstone.
     evaluated: Vec<Evaluated>,
-    /// Drops that told a once-watch; a tombstone does not forget them.
+    /// Drops that notified a once-watch. A tombstone does not remove them.
     once_drops: Vec<OnceDrop>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Evaluated {
     price: i128,
-    /// None where it was no drop.
+    /// None if it was not a drop.
     drop: Option<Drop>,
 }
 
@@ -38,7 +38,7 @@ struct Drop {
 struct OnceDrop {
     price: i128,
     wall_ms: i64,
-    /// The prices that led to it.
+    /// All evaluated prices before it.
     before: Vec<i128>,
 }
 
@@ -73,7 +73,7 @@ impl Prices {
         self.evaluated.clear();
     }
 
-    /// An evaluated price that tells nobody.
+    /// Adds an evaluated price that is not a drop.
     pub fn rose(&mut self, price: i128) {
         self.evaluated.push(Evaluated { price, drop: None });
     }
@@ -90,19 +90,19 @@ impl Prices {
         self.evaluated.push(Evaluated { price, drop });
     }
 
-    /// Whether a crossing watch of this threshold, there from the first price
-    /// on, would be armed now.
+    /// Returns whether a crossing watch with this threshold, if it existed from the first price on,
+    /// could fire now.
     pub fn armed(&self, threshold: i128, rules: &Rules) -> bool {
         armed_after(self.evaluated.iter().map(|evaluated| evaluated.price), threshold, rules)
     }
 
-    /// Once-drops of seven days ago count no more.
+    /// Removes once-drops that are seven days old or older.
     pub fn age_once_drops(&mut self, now_ms: i64) {
         self.once_drops.retain(|drop| i128::from(now_ms) - i128::from(drop.wall_ms) < ONCE_DROP_MS);
     }
 
-    /// Whether a once-watch of this threshold was told by one of the drops,
-    /// and not written since.
+    /// Returns whether one of the once-drops notified a once-watch with this threshold, and the
+    /// watch was not written since.
     pub fn fired_once(&self, threshold: i128, updated_at: Option<i64>, rules: &Rules) -> bool {
         self.once_drops.iter().any(|drop| {
             let fired = threshold >= drop.price && armed_after(drop.before.iter().copied(), threshold, rules);
@@ -111,14 +111,14 @@ impl Prices {
         })
     }
 
-    /// The wall time of the last drop to this price, where every-drop watches
-    /// were told of it within the window: of a chain of drops to it, each
-    /// within the window of the one before, the first of which told somebody.
+    /// Returns the wall time of the last drop to this price, if `every-drop` watches count as
+    /// notified of it. They do if the drops to this price form a chain, each within the
+    /// deduplication window of the one before, and the first of them notified a watch.
     pub fn told_before(&self, price: i128, now_ms: i64, rules: &Rules) -> Option<i64> {
         let expired = |last: &LastDrop, now_ms: i64| {
             i128::from(now_ms) - i128::from(last.event_ms) >= i128::from(rules.dedup_window_ms)
         };
-        // The drop longest ago first.
+        // The longest unchanged entry first.
         let mut told: Vec<LastDrop> = Vec::new();
         for Evaluated { price, drop } in &self.evaluated {
             let Some(drop) = drop else { continue };
@@ -136,8 +136,8 @@ impl Prices {
     }
 }
 
-/// Goes through the prices with one watch: a price at or below its threshold
-/// spends it, a price above `threshold * (1 + hysteresis)` arms it again.
+/// Replays the prices for one watch. A price at or below its threshold spends it; a price above
+/// `threshold * (1 + hysteresis)` arms it again.
 fn armed_after(prices: impl Iterator<Item = i128>, threshold: i128, rules: &Rules) -> bool {
     let share = rules.hysteresis.share();
     let millionths = share.mantissa() * 10i128.pow(6 - share.scale());

@@ -1,41 +1,41 @@
-//! Reads records, independently of the engine's parser: an object's fields as
-//! they stand, numbers digit by digit.
+//! A parser of records that is independent of the engine's: it splits an object into its fields and
+//! reads numbers digit by digit.
 
 use std::fmt;
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Longest record.
+/// Longest value of a record, in bytes.
 const RECORD_BYTES: usize = 1 << 20;
 
-/// What a record is.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
-    /// No update.
+    /// It is not an update.
     Dead,
-    /// The product is to be forgotten.
+    /// It resets the state of a product.
     Tombstone {
-        /// Which.
+        /// The product.
         product: String,
     },
-    /// A price.
+    /// It is an update.
     Update(Update),
 }
 
-/// A price of a product.
+/// A new price of a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Update {
     pub product: String,
-    /// Billionths.
+    /// The price in billionths.
     pub price: i128,
     pub currency: Option<String>,
     pub sequence: Option<i64>,
     pub occurred_at: Option<i64>,
 }
 
-/// Reads a record.
+/// Parses a record.
 pub fn record(key: Option<&[u8]>, value: Option<&[u8]>) -> Read {
     let Some(value) = value else {
         let product = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| is_name(key));
@@ -75,7 +75,7 @@ fn update(value: &[u8]) -> Option<Update> {
     })
 }
 
-/// An absent field is fine; one that is there must be readable.
+/// Reads an optional field. It may be absent, but if it is present it must be valid.
 fn optional<T>(json: Option<&str>, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
     match json {
         None => Some(None),
@@ -87,7 +87,7 @@ fn is_name(text: &str) -> bool {
     (1..=256).contains(&text.len())
 }
 
-/// The fields of a JSON object, repeated ones included.
+/// Returns the fields of a JSON object, including repeated ones.
 fn object(value: &[u8]) -> Option<Vec<(String, Box<RawValue>)>> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
@@ -117,7 +117,7 @@ fn currency(json: &str) -> Option<String> {
     text(json).filter(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
-/// A whole number of 64 bits, written without point and exponent.
+/// Reads a whole number of 64 bits, written without a point or an exponent.
 fn whole(json: &str) -> Option<i64> {
     let digits = json.strip_prefix('-').unwrap_or(json);
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -128,7 +128,7 @@ fn time(json: &str) -> Option<i64> {
     if json.starts_with('"') { rfc3339(&text(json)?) } else { whole(json) }
 }
 
-/// `YYYY-MM-DDThh:mm:ss[.f...](Z|+hh:mm|-hh:mm)` in epoch milliseconds.
+/// Reads `YYYY-MM-DDThh:mm:ss[.f...](Z|+hh:mm|-hh:mm)` as epoch milliseconds.
 fn rfc3339(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| -> Option<i64> {
         let digits = text.get(from..to)?;
@@ -177,7 +177,7 @@ fn days_of(year: i64, month: i64) -> Option<i64> {
     }
 }
 
-/// Days from 1970-01-01 to the first of a month, counted one year after the other.
+/// Returns the days from 1970-01-01 to the first of a month, counted year by year.
 fn days_before(year: i64, month: i64) -> i64 {
     let year_days = |year| if is_leap(year) { 366 } else { 365 };
     let years: i64 = match year >= 1970 {
@@ -191,7 +191,7 @@ fn price_json(json: &str) -> Option<i128> {
     if json.starts_with('"') { price(&text(json)?) } else { price(json) }
 }
 
-/// Reads a JSON number as billionths: every digit is worth a power of ten.
+/// Reads a JSON number as billionths. Each digit is multiplied by its power of ten.
 pub fn price(number: &str) -> Option<i128> {
     let (negative, unsigned) = match number.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -229,7 +229,7 @@ pub fn price(number: &str) -> Option<i128> {
     (units < 1 << 53).then(|| units * 10i128.pow((9 - decimals) as u32))
 }
 
-/// An exponent past all reason stays past all reason.
+/// Reads an exponent. One beyond 2^100 is cut to that, which is outside the limits of a price too.
 fn exponent(text: &str) -> Option<i128> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' => (-1, &text[1..]),

@@ -1,4 +1,4 @@
-//! The engine's parser and the reference's, side by side.
+//! Compares the engine's parser with the reference's.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +26,7 @@ fn billionths(price: Price) -> i128 {
     i128::from(price.units()) * 10i128.pow(9 - u32::from(price.scale()))
 }
 
-/// Numbers and what looks like them.
+/// Generates numbers, and text that resembles numbers.
 fn number() -> impl Strategy<Value = String> {
     let piece = select(vec![
         "0",

@@ -1,4 +1,4 @@
-//! Histories worked out by hand.
+//! Histories with results that were worked out by hand.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ fn update(json: &str) -> Event {
     Event::Record { key: None, value: Some(json.into()), timestamp_ms: 0, wall_ms: 0 }
 }
 
-/// A price of P at a time.
+/// Returns a record with a price of product P at a time.
 fn price(price: &str, at: i64) -> Event {
     update(&format!(r#"{{"productId":"P","newPrice":{price},"occurredAt":{at}}}"#))
 }
@@ -36,7 +36,7 @@ fn put(user: &str, threshold: &str, mode: Mode, at: impl Into<Option<i64>>) -> E
     }
 }
 
-/// Who was told by each record: `user<=threshold`, with blanks between.
+/// Returns whom each record notified, as `user<=threshold` separated by blanks.
 fn told(rules: &Rules, events: &[Event]) -> Vec<String> {
     let answer = who_is_told(rules, Times::OfRecords, events);
     let mut lines = vec![String::new(); answer.settled.len()];
@@ -68,7 +68,7 @@ fn every_drop_tells_everybody_at_or_above_the_price_once_per_window() {
         put("u3", "75", Mode::EveryDrop, 4),
         price("70", 5),
         price("90", 6),
-        // The window counts from the last drop, not from the last telling.
+        // The window starts at the last drop to a price, even if that drop notified nobody.
         price("70", 5 + DAY - 1),
         price("90", 5 + DAY),
         price("70", 5 + DAY + DAY - 1),

@@ -1,5 +1,5 @@
-//! Reads the tree and holds it to what its documents promise: arrows between
-//! crates, dependencies, shapes, references, names. Compiles nothing of it.
+//! Checks of the repository itself: dependencies between crates, licences, JSON Schemas, links and
+//! names in documents, and rules for source files. They read files and compile nothing.
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
@@ -13,7 +13,7 @@ mod shapes;
 mod text;
 mod tree;
 
-/// Fails with every finding, one a line.
+/// Fails if there are findings, and prints one per line.
 fn none(promise: &str, findings: Vec<String>) {
     assert!(findings.is_empty(), "{promise}:\n  {}\n", findings.join("\n  "));
 }

@@ -1,5 +1,5 @@
-//! The JSON Schemas in `schema/` name exactly the members that the model reads
-//! and writes.
+//! Checks that the JSON Schemas in `schema/` list exactly the fields that the model reads and
+//! writes.
 
 use pricedrop_model::dispatch::Recipient;
 use pricedrop_model::{
@@ -25,7 +25,7 @@ fn properties(name: &str) -> Vec<String> {
     members(&schema(name)["properties"])
 }
 
-/// Holds a schema to a value that has every member.
+/// Fails unless a schema lists the fields of `full`, which has every field set.
 fn lists_exactly(name: &str, full: impl Serialize) {
     assert_eq!(properties(name), members(&serde_json::to_value(full).unwrap()), "schema/{name}.schema.json");
 }
@@ -95,7 +95,7 @@ fn the_schema_of_notifications_lists_their_members() {
     );
 }
 
-/// Updates are only read: whether a member is, shows in what comes out without it.
+/// Updates are never written. A field is read if the parsed update differs without it.
 #[test]
 fn the_schema_of_updates_lists_their_members() {
     let full = json!({
@@ -104,7 +104,7 @@ fn the_schema_of_updates_lists_their_members() {
     });
     let parse = |object: &Map<String, Value>| Update::parse(&serde_json::to_vec(object).unwrap());
     let full = full.as_object().unwrap();
-    // Complete by its type: a new field has to be named here.
+    // The pattern names every field, so a new field does not compile until it is added here.
     let Update { product: _, price: _, currency, sequence, occurred_at, title, url } = parse(full).unwrap();
     assert!(currency.is_some() && sequence.is_some() && occurred_at.is_some());
     assert!(title.is_some() && url.is_some());
