@@ -15,7 +15,7 @@ use super::window::Place;
 /// A delivery: one notification for one address.
 #[derive(Debug)]
 pub(super) struct Job {
-/// The delivery's key.
+    /// The delivery's key.
     pub(super) key: String,
     pub(super) to: Recipient,
     pub(super) notification: Arc<Notification>,
@@ -42,7 +42,7 @@ pub(super) enum Origin {
 }
 
 impl Job {
-/// A delivery of a notification that was just read from the log.
+    /// A delivery of a notification that was just read from the log.
     pub(super) fn first(
         keys: &Keys,
         notification: &Arc<Notification>,

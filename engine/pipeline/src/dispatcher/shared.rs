@@ -156,8 +156,8 @@ impl Outcomes {
 
     /// Sends an outcome.
     pub(super) fn send(&self, settled: Settled) {
-    // The receiver ends early only if a store needs an operator. Then nothing is confirmed, and
-    // the log or the retry queue still has the delivery.
+        // The receiver ends early only if a store needs an operator. Then nothing is confirmed, and
+        // the log or the retry queue still has the delivery.
         let _ = self.0.send(settled);
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Place {
 }
 
 impl Window {
-/// A window of at most `most_open` unfinished notifications.
+    /// A window of at most `most_open` unfinished notifications.
     pub(super) fn new(most_open: usize) -> Window {
         Window { inner: Mutex::default(), room: Notify::new(), most_open }
     }
