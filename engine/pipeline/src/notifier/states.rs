@@ -42,7 +42,7 @@ impl States {
         accepted
     }
 
-    /// Clears the states of a product in every currency.
+    /// Clears the states of a product in every currency, except for once-ranges.
     pub fn forget(&mut self, partition: Partition, product: &ProductId) {
         for (key, held) in &mut self.0 {
             if key.product == *product && key.partition == partition {
