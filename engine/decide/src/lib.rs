@@ -1,5 +1,5 @@
-//! Decides which watches a price notifies: the rules of the engine, as pure functions. No async, no
-//! clock, no I/O, no collections of products: they get one state, one update, one watch at a time.
+//! Decides which watches fire at a new price, and which users are notified. Pure functions: no async,
+//! no clock, no I/O. They get one product's state, one update, one watch at a time.
 //!
 //! ```text
 //! update ─▶ accept ─▶ (throttle) ─▶ evaluate ─▶ lookup ─▶ Teller ─▶ finish ─▶ state

@@ -31,7 +31,7 @@ pub fn lookup(fan_out: &FanOut, known: &Summary) -> Lookup {
     }
 }
 
-/// Whether every every-drop watch was notified of this price within the window.
+/// Whether the price was notified within the window and no watch of the product changed since.
 fn all_told_before(fan_out: &FanOut, known: &Summary) -> bool {
     match (fan_out.told_before, known.last_changed) {
         (Some(entry), Some(changed)) => changed <= entry.wall_time,

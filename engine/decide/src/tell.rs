@@ -26,7 +26,7 @@ pub enum Silence {
     NotReached,
     /// It is in another currency.
     OtherCurrency,
-    /// An every-drop watch that was notified of this price within the window.
+    /// An every-drop watch that fired at this price within the window.
     ToldBefore,
     /// A crossing or once watch that fired and is not armed again yet.
     Spent,
@@ -70,8 +70,8 @@ impl Teller {
     }
 }
 
-/// Why a watch whose threshold is reached does not fire; `None` if it fires. A watch that was
-/// written after an earlier drop was not notified of that drop.
+/// Why a watch whose threshold is reached does not fire; `None` if it fires. Earlier drops do not
+/// count for a watch that was written after them.
 fn silence(fan_out: &FanOut, once_ranges: &[OnceRange], mode: Mode, row: &WatchRow<'_>) -> Option<Silence> {
     if mode == Mode::EveryDrop {
         let entry = fan_out.told_before?;
@@ -113,9 +113,9 @@ const UNPARTED: usize = 1 << 14;
 /// Number of sets of a large fan-out.
 const PARTS: usize = 64;
 
-/// The hashes of notified users. A hash set doubles when it grows, and the old and the new table
-/// exist together meanwhile. So a large fan-out uses sets of different sizes, of which only a few
-/// grow at about the same time.
+/// The hashes of notified users. A hash set doubles when it grows, and needs three times its memory
+/// while it copies. So a large fan-out uses sets of different sizes; only a few of them grow at
+/// about the same time.
 #[derive(Debug, Default)]
 struct ToldUsers {
     first: Hashes,

@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     last_view: WallTime,
 }
 
+/// The watches of one product, how many there are of each mode, and its index, if it has one.
 #[derive(Default)]
 pub(crate) struct Product {
     rows: BTreeMap<RowKey, Row>,

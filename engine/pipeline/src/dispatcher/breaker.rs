@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(breakers.admit("c a", at(2)), Admission::Wait(at(1_001)));
         assert_eq!(breakers.admit("c b", at(2)), Admission::Send);
         assert_eq!(breakers.states(), [("c a".to_string(), State::Open)]);
-        // One probe at a time.
+        // One trial request at a time.
         assert_eq!(breakers.admit("c a", at(1_001)), Admission::Send);
         assert_eq!(breakers.admit("c a", at(1_002)), Admission::Wait(at(2_001)));
         assert_eq!(breakers.states(), [("c a".to_string(), State::HalfOpen)]);

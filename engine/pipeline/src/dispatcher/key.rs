@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn an_address_is_hashed_with_the_secret() {
         let keys = Keys::new("Jefe");
-        // RFC 4231, test case 2, its first half.
+        // The first 16 bytes of test case 2 of RFC 4231.
         assert_eq!(keys.address("what do ya want for nothing?"), "W9zBRr9gdU5qBCQmCJV1xw");
         assert_ne!(keys.address("a@b.c"), Keys::new("jefe").address("a@b.c"));
         assert_ne!(keys.address("a@b.c"), keys.address("a@b.d"));

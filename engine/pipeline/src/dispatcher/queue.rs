@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::job::Job;
 
+/// The queue, shared by the task that reads notifications and the channel's worker.
 pub(super) struct LaneQueue {
     jobs: Mutex<VecDeque<Job>>,
     slow: AtomicBool,

@@ -169,7 +169,7 @@ impl<'a> Batch<'a> {
         self.work.tellers.keys().any(of_product)
     }
 
-    /// Reports records that are no updates, tombstones and stale updates. Returns the other updates.
+    /// Handles records that are no updates, tombstones and stale updates. Returns the other updates.
     fn accept_run(&mut self, run: &[&Incoming]) -> Vec<(StateKey, Position, Priced)> {
         let mut updates = Vec::with_capacity(run.len());
         for incoming in run {

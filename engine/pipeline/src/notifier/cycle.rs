@@ -23,8 +23,8 @@ use super::options::Options;
 use super::prepared::{Back, News, Prepared, commit};
 use super::throttle::FailOpen;
 
-/// The fewest records that a batch loads states for. After a batch that could not take all its
-/// records, the next gets twice as many as were taken, because loading each state costs time.
+/// The fewest records offered to a batch, if so many wait. After a batch that could not take all,
+/// the next is offered twice as many as were taken, because the state of each has to be loaded.
 const LEAST_RECORDS: usize = 32;
 
 /// The result of a cycle.
@@ -78,7 +78,7 @@ pub struct Cycles {
     fail_open: FailOpen,
     /// Records read and not yet taken by a batch.
     waiting: Waiting,
-    /// How many of them the next batch gets.
+    /// How many of them are offered to the next batch.
     batch_target: usize,
     /// Partitions with enough waiting records; the source hands out no more of them.
     held_back: Vec<Partition>,

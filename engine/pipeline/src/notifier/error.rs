@@ -23,8 +23,8 @@ pub enum Failure {
     /// Partitions were assigned or revoked: restore at once.
     #[error(transparent)]
     Rebalanced(Cause),
-    /// A commit was fenced, because another worker owns a partition now. Restore at once; if that
-    /// happens twice without a commit in between, after a pause.
+    /// A commit was fenced, most likely because another worker owns a partition now. Restore at once;
+    /// the second time without a commit in between, after a pause.
     #[error(transparent)]
     Fenced(Cause),
     /// The notifier has to stop.

@@ -29,7 +29,7 @@ pub enum Reach {
     Part,
 }
 
-/// Whether a row was written before the fan-out began. Rows may be written while it is read.
+/// Whether a row was last written before the fan-out began, and not while it was being read.
 fn was_there(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
     row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! While one batch commits, the next is decided, from the states that the first one produces. Both
-//! run in one task and share no data, so there are no locks.
+//! run in one task and share no mutable data, so there are no locks.
 //!
 //! | File | What it owns |
 //! |---|---|

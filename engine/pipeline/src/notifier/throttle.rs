@@ -72,7 +72,7 @@ impl Throttle<'_> {
         self.throttling.is_some()
     }
 
-    /// Returns one decision per update, in order.
+    /// Returns one decision per update, in order. If the policy fails, the cap decides.
     pub fn decide(
         &self,
         states: &mut States,
