@@ -1,5 +1,5 @@
-//! Delivers notifications: sends each one to every address of its user, at least once. A
-//! repetition has the same idempotency key.
+//! Delivers notifications: sends each one to the addresses of its user at least once, or stores a
+//! dead letter. A repetition has the same idempotency key.
 //!
 //! ```text
 //! log ─▶ intake ─▶ lane per channel ─▶ attempts ─▶ settle ─▶ leases, retries, dead letters

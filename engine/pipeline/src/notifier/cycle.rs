@@ -23,8 +23,8 @@ use super::options::Options;
 use super::prepared::{Back, News, Prepared, commit};
 use super::throttle::FailOpen;
 
-/// The fewest records offered to a batch, if so many wait. After a batch that could not take all,
-/// the next is offered twice as many as were taken, because the state of each has to be loaded.
+/// Lower bound of `batch_target`. After a batch that could not take all its records, the next is
+/// offered twice as many as were taken, because the state of each has to be loaded.
 const LEAST_RECORDS: usize = 32;
 
 /// The result of a cycle.

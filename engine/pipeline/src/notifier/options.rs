@@ -19,7 +19,7 @@ pub struct Options {
     pub idle_wait_ms: u64,
     /// First and longest pause after a failure, milliseconds.
     pub pause_ms: (u64, u64),
-    /// One of so many drops read by bucket is compared with the plain range; 0: none.
+    /// One in this many drops read by bucket is compared with the plain range; 0: none.
     pub audit_sample_rate: u64,
     /// Most updates per second that pass if the throttle fails, for each notifier.
     pub fail_open_per_second: u32,
