@@ -1,4 +1,4 @@
-//! A price against the last one: is it a drop, and what is remembered of it.
+//! Compares a price with the last one to find drops, and updates the state for it.
 
 use pricedrop_model::limits::{LEDGER_ENTRIES, ONCE_RANGE_MS, ONCE_RANGES};
 use pricedrop_model::{
@@ -6,18 +6,18 @@ use pricedrop_model::{
     WallTime,
 };
 
-/// What a price turned out to be.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evaluation {
-    /// The first price ever seen, only remembered.
+    /// The first price of the product: it is stored and notifies nobody.
     Baseline,
-    /// Equal or higher: remembered.
+    /// Not below the last price: it is stored.
     NotLower,
-    /// A drop: nothing is remembered before its fan-out is through.
+    /// A drop. The state changes when its fan-out is finished, in [`finish`].
     Drop(Box<FanOut>),
 }
 
-/// Evaluates a price. `wall_time` is that of the view its watchers are read from.
+/// Evaluates a price. `wall_time` is that of the view from which its watches are read.
 pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, wall_time: WallTime) -> Evaluation {
     let price = priced.price;
     let here = Evaluated { price, at: wall_time };
@@ -49,19 +49,19 @@ pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, wall_t
     }
 }
 
-/// The ledger's entry of this price, unless it has expired.
+/// Returns the ledger's entry of this price, unless it has expired.
 fn told_before(state: &ProductState, priced: &Priced, window_ms: i64) -> Option<LedgerEntry> {
     let entry = state.ledger.iter().find(|entry| entry.price == priced.price)?;
     (!expired(entry, priced.event_time, window_ms)).then_some(*entry)
 }
 
+/// Whether the deduplication window of an entry has ended at event time `now`.
 fn expired(entry: &LedgerEntry, now: EventTime, window_ms: i64) -> bool {
     now.0.saturating_sub(entry.event_time.0) >= window_ms
 }
 
-/// Remembers a fan-out that is through: its last chunk told its last user.
-/// Says how many told prices had to be forgotten before their window ended:
-/// drops to those may tell the same again.
+/// Updates the state for a fan-out whose last chunk is decided. Returns how many prices left the
+/// full ledger before their window ended: drops to them may notify the same users again.
 pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) -> usize {
     let priced = &fan_out.priced;
     state.last = Some(Evaluated { price: priced.price, at: fan_out.wall_time });
@@ -72,8 +72,8 @@ pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) 
     forgotten
 }
 
-/// The window counts from the last drop to a price, told or not; a first entry
-/// needs somebody who was told.
+/// Updates the ledger for a drop. A price is entered if an every-drop watch fired. Each further drop
+/// to it within the window restarts the window, whether it notifies anyone or not.
 fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) -> usize {
     let (price, event_time) = (fan_out.priced.price, fan_out.priced.event_time);
     state.ledger.retain(|entry| entry.price != price && !expired(entry, event_time, window_ms));

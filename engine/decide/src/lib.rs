@@ -1,16 +1,15 @@
-//! Who is told: the rules of the engine, pure. No async, no clock, no I/O, no
-//! map of the world: one product's state, one update, one watch at a time.
+//! Decides which watches fire at a new price, and which users are notified. Pure functions: no async,
+//! no clock, no I/O. They get one product's state, one update, one watch at a time.
 //!
 //! ```text
 //! update ─▶ accept ─▶ (throttle) ─▶ evaluate ─▶ lookup ─▶ Teller ─▶ finish ─▶ state
-//!           stale?     hold, skip     a drop?    which     who is    last, floor,
-//!                                               watches?    told?    ledger, ranges
+//!           stale?     hold, skip     a drop?    which     which     last, floor,
+//!                                               watches?   users?    ledger, ranges
 //! ```
 //!
-//! Invariant: `last`, floor, ledger and once-ranges change only in [`evaluate`]
-//! for a price that is no drop, and in [`finish`] for one that is. So a fan-out
-//! that is interrupted and resumed any number of times decides as if it had run
-//! at once.
+//! Invariant: `last`, floor, ledger and once-ranges change only in [`evaluate`] if the price is no
+//! drop, and only in [`finish`] if it is one. So a fan-out that is interrupted and resumed any
+//! number of times decides as if it had run at once.
 
 mod evaluate;
 mod lookup;

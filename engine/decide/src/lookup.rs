@@ -1,24 +1,23 @@
-//! Which watches a drop must read. Reading more is slow, never wrong: every
-//! row goes through [`crate::Teller`].
+//! Which thresholds a drop has to read. Reading more is slower, but never wrong, because
+//! [`crate::Teller`] decides every row.
 
 use pricedrop_model::ports::Summary;
 use pricedrop_model::{FanOut, Floor, Mode};
 
-/// The thresholds to read.
+/// The range of thresholds to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// No watch can fire.
+    /// Nothing: no watch can fire.
     Nothing,
-    /// From the price up to below this floor.
+    /// From the price (included) up to this floor (excluded).
     Below(Floor),
 }
 
-/// Narrows a drop to the watches that may fire, by what is known of the
-/// product's watches.
+/// Returns the range in which watches may fire, given the modes of the product's watches.
 ///
-/// Every-drop watches need all thresholds at or above the price, but not when
-/// the price was told within the window and no watch has changed since.
-/// Crossing and once watches need those below the floor alone.
+/// For every-drop watches: all thresholds at or above the price; none, if the price was notified
+/// within the window and no watch of the product changed since. For crossing and once watches:
+/// only thresholds below the floor.
 pub fn lookup(fan_out: &FanOut, known: &Summary) -> Lookup {
     let modeless_every_drop = fan_out.mode == Mode::EveryDrop;
     let every_drop = known.every_drop || (known.modeless && modeless_every_drop);
@@ -32,6 +31,7 @@ pub fn lookup(fan_out: &FanOut, known: &Summary) -> Lookup {
     }
 }
 
+/// Whether the price was notified within the window and no watch of the product changed since.
 fn all_told_before(fan_out: &FanOut, known: &Summary) -> bool {
     match (fan_out.told_before, known.last_changed) {
         (Some(entry), Some(changed)) => changed <= entry.wall_time,

@@ -1,12 +1,12 @@
-//! Whether an update is older than what was already seen.
+//! Whether an update is stale, that is, older than one that was already accepted.
 
 use pricedrop_model::{ProductState, Update};
 
-/// Takes an update in, or says that it is stale.
+/// Accepts an update and stores its sequence and time, or returns false because it is stale.
 ///
-/// A sequence decides where there is one: a newer one wins whatever its time
-/// says. Without a sequence `occurredAt` decides, where there is one. A record's
-/// timestamp never makes an update stale.
+/// An update with a sequence is stale if the sequence is not above the last one, whatever its time.
+/// One without a sequence, but with `occurredAt`, is stale if that is before the latest one. The
+/// timestamp of the record never makes an update stale.
 pub fn accept(state: &mut ProductState, update: &Update) -> bool {
     let stale = match (update.sequence, update.occurred_at) {
         (Some(sequence), _) => state.sequence.is_some_and(|last| sequence <= last),

@@ -1,5 +1,5 @@
-//! The exact filter: every candidate of a fan-out goes through it, whatever
-//! store, cache or plugin it came through.
+//! Decides each watch of a drop: does it fire, and is its user notified? Every row of a fan-out is
+//! decided here, so a wrong bucket can hide a watch, but never makes one fire.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -8,12 +8,12 @@ use pricedrop_model::limits::ONCE_RANGE_MS;
 use pricedrop_model::{Currency, FanOut, Mode, OnceRange, WatchRow};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What a fan-out does with a watch.
+/// The decision on a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It fires, and its user hears of it.
+    /// It fires, and its user is notified.
     Told,
-    /// It fires, and a lower watch of the same user already told them.
+    /// It fires, but a lower watch of the same user fired before it, so the user is notified once.
     Covered,
     /// It does not fire.
     Silent(Silence),
@@ -24,25 +24,25 @@ pub enum Verdict {
 pub enum Silence {
     /// The price is above its threshold.
     NotReached,
-    /// It waits for another currency.
+    /// It is in another currency.
     OtherCurrency,
-    /// An every-drop watch that was told this price within the window.
+    /// An every-drop watch that fired at this price within the window.
     ToldBefore,
-    /// A crossing or once watch that fired, and was not re-armed.
+    /// A crossing or once watch that fired and is not armed again yet.
     Spent,
-    /// A once-watch that was told; its row is about to go.
+    /// A once watch that fired. Its row is about to be removed.
     Gone,
 }
 
-/// Decides one fan-out, watch by watch, in ascending order of threshold.
-/// Remembers 12 bytes per user told.
+/// Decides the watches of one fan-out, in ascending order of threshold. Keeps a hash of 12 bytes
+/// for each user notified, in hash sets.
 #[derive(Debug, Default)]
 pub struct Teller {
     told: ToldUsers,
 }
 
 impl Teller {
-    /// Decides one watch. `rules_currency` stands in where the watch names none.
+    /// Decides one watch. A watch without a currency has `rules_currency`.
     pub fn consider(
         &mut self,
         fan_out: &mut FanOut,
@@ -70,6 +70,8 @@ impl Teller {
     }
 }
 
+/// Why a watch whose threshold is reached does not fire; `None` if it fires. Earlier drops do not
+/// count for a watch that was written after them.
 fn silence(fan_out: &FanOut, once_ranges: &[OnceRange], mode: Mode, row: &WatchRow<'_>) -> Option<Silence> {
     if mode == Mode::EveryDrop {
         let entry = fan_out.told_before?;
@@ -87,7 +89,7 @@ fn silence(fan_out: &FanOut, once_ranges: &[OnceRange], mode: Mode, row: &WatchR
     (mode == Mode::Once && once_ranges.iter().any(told_once)).then_some(Silence::Gone)
 }
 
-/// A user, by 96 bits: among a million, two look alike once in 10^17 fan-outs.
+/// A hash of a user, 96 bits: among a million users two collide in one of 10^17 fan-outs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct UserHash([u32; 3]);
 
@@ -106,14 +108,14 @@ impl Hash for UserHash {
 
 type Hashes = HashSet<UserHash, BuildHasherDefault<AlreadyHashed>>;
 
-/// Users of one set; beyond, they are parted.
+/// Most users in a single set; more are split into [`PARTS`] sets.
 const UNPARTED: usize = 1 << 14;
-/// Sets of a large fan-out.
+/// Number of sets of a large fan-out.
 const PARTS: usize = 64;
 
-/// Hashes of users. A set that grows holds twice what it needs, and for a moment
-/// three times; so many users lie in sets of different sizes, of which only a few
-/// are about to grow at any time.
+/// The hashes of notified users. A hash set doubles when it grows, and needs three times its memory
+/// while it copies. So a large fan-out uses sets of different sizes; only a few of them grow at
+/// about the same time.
 #[derive(Debug, Default)]
 struct ToldUsers {
     first: Hashes,
@@ -121,7 +123,7 @@ struct ToldUsers {
 }
 
 impl ToldUsers {
-    /// Whether the hash is new.
+    /// Adds a hash. Returns whether it is new.
     fn add(&mut self, hash: UserHash) -> bool {
         if self.parts.is_empty() {
             let new = self.first.insert(hash);
@@ -133,6 +135,7 @@ impl ToldUsers {
         self.parts[part_of(hash)].insert(hash)
     }
 
+    /// Splits the single set.
     fn part(&mut self) {
         self.parts = std::iter::repeat_with(Hashes::default).take(PARTS).collect();
         for hash in std::mem::take(&mut self.first) {
@@ -141,15 +144,15 @@ impl ToldUsers {
     }
 }
 
-/// Each part has the same factor more than the one before; the last almost twice
-/// what the first has.
+/// Returns the index of a hash's set. Each set is larger than the one before by the same factor,
+/// and the last is almost twice as large as the first.
 fn part_of(hash: UserHash) -> usize {
-    // The other two words place it inside of its set.
+    // Independent of the first two words, which are the hash inside the set.
     let share = (hash.0[2] >> 8) as f32 / (1u32 << 24) as f32;
     (((1.0 + share).log2() * PARTS as f32) as usize).min(PARTS - 1)
 }
 
-/// Passes on what is a hash already.
+/// A hasher for values that are hashes already.
 #[derive(Default)]
 struct AlreadyHashed(u64);
 

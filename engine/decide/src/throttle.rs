@@ -1,10 +1,10 @@
-//! How held updates of a product fold into one pending record, and what a
-//! release evaluates.
+//! Folds the held updates of a product into one pending record, and returns what is evaluated when
+//! the throttling policy releases them.
 
 use pricedrop_model::plugin::Release;
 use pricedrop_model::{Pending, Priced, ProductState, WallTime};
 
-/// Folds an update into what is held, to be asked about at `due`.
+/// Adds an update to the held ones. The policy is asked about them at `due`.
 pub fn hold(state: &mut ProductState, priced: Priced, now: WallTime, due: WallTime) {
     state.pending = Some(match state.pending.take() {
         None => Pending {
@@ -29,9 +29,9 @@ pub fn hold(state: &mut ProductState, priced: Priced, now: WallTime, due: WallTi
     });
 }
 
-/// What becomes of held updates that are due, once the plugin has answered.
-/// Gives the update to evaluate now; after the lowest, the latest stays pending
-/// until the lowest has told its last user.
+/// Applies the policy's decision on held updates that are due. Returns the update to evaluate now,
+/// if any. If that is the lowest, the latest stays pending until the fan-out of the lowest is
+/// finished.
 pub fn release(state: &mut ProductState, release: Release) -> Option<Priced> {
     let mut pending = state.pending.take()?;
     match release {

@@ -1,4 +1,4 @@
-//! What the API asks of the engine.
+//! The ports that the HTTP API uses.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use pricedrop_model::ports::WatchWriter;
 use pricedrop_model::{Clock, Rules};
 use prometheus_client::registry::Registry;
 
-/// Everything the routes reach.
+/// All ports of the routes; clones share them.
 #[derive(Clone)]
 pub struct Api {
     /// The engine's clock.
     pub clock: Arc<dyn Clock>,
-    /// For whether a new watch is armed.
+    /// The rules, which say whether a new watch is armed.
     pub rules: Rules,
-    /// Takes prices.
+    /// The input for posted prices.
     pub intake: Arc<dyn PriceIntake>,
     /// Watches.
     pub watches: Arc<dyn WatchWriter>,
-    /// Addresses.
+    /// Addresses of users.
     pub recipients: Arc<dyn Recipients>,
-    /// Whose delivery is whose.
+    /// Leases of deliveries, released when a dead letter is replayed.
     pub leases: Arc<dyn Leases>,
-    /// Where replayed deliveries go.
+    /// The retry queue, for replayed deliveries.
     pub retries: Arc<dyn RetryQueue>,
-    /// What died.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// What products cost.
+    /// Current prices.
     pub prices: Arc<dyn CurrentPrices>,
-    /// What was told.
+    /// Committed notifications.
     pub outbox: Arc<dyn NotificationReader>,
-    /// Health, plugins, buckets.
+    /// Health, plugins and buckets of the engine.
     pub engine: Arc<dyn Engine>,
-    /// All that is counted.
+    /// The registry with all metrics.
     pub metrics: Arc<Registry>,
 }

@@ -1,5 +1,5 @@
-//! Request bodies: one JSON object, an array of them, or JSON lines, whatever
-//! the content type says.
+//! Parses request bodies: one JSON object, an array of objects, or JSON lines. The content type is
+//! ignored.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// The bytes of a body within the limit.
+/// A request body within `max_body` bytes that arrived within `body_timeout`.
 pub(crate) struct Body(pub(crate) Bytes);
 
 impl FromRequest<State> for Body {
@@ -48,7 +48,7 @@ fn is_too_long(error: &axum::Error) -> bool {
     false
 }
 
-/// One entry of a body and the line it stands on, from 1.
+/// One entry of a body with its line number, from 1; in an array, its index from 1.
 pub(crate) struct Entry {
     pub(crate) line: usize,
     pub(crate) bytes: Bytes,
@@ -57,14 +57,17 @@ pub(crate) struct Entry {
 /// The entries of a body.
 pub(crate) struct Entries {
     pub(crate) entries: Vec<Entry>,
-    /// Whether the body was one object alone, perhaps over several lines.
+    /// Whether there is exactly one entry.
     pub(crate) single: bool,
 }
 
 impl Entries {
-    /// Takes a body apart without judging its entries. A body that is not
-    /// JSON as a whole is taken line by line. More than `most` are refused: a
-    /// post is taken whole, and others wait behind it.
+    /// Splits a body into entries without parsing them. A body that is not one JSON value is split
+    /// into lines.
+    ///
+    /// # Errors
+    /// 400 for an empty body; 413 for more than `most` entries, because a post is taken as a whole
+    /// and later ones wait for it.
     pub(crate) fn of(body: &Bytes, most: usize) -> Answer<Entries> {
         let entries = match whole_value(body) {
             Some(value) if value.starts_with('[') => array(body, value),
@@ -84,13 +87,13 @@ impl Entries {
         Ok(Entries { entries, single })
     }
 
-    /// Reads every entry: the good ones, and what is wrong with the others.
+    /// Parses every entry. Returns the valid ones and the errors of the others.
     pub(crate) fn read<T>(self, read: impl Fn(&[u8]) -> Result<T, String>) -> (Vec<T>, Vec<LineError>) {
         let (good, bad) = self.read_lines(read);
         (good.into_iter().map(|(_, value)| value).collect(), bad)
     }
 
-    /// The same, the good ones with their lines.
+    /// As [`read`](Entries::read), but the valid entries come with their line numbers.
     pub(crate) fn read_lines<T>(
         self,
         read: impl Fn(&[u8]) -> Result<T, String>,
@@ -106,14 +109,14 @@ impl Entries {
     }
 }
 
-/// What is wrong with one line of a body.
+/// The error of one line of a body.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct LineError {
     pub(crate) line: usize,
     pub(crate) reason: String,
 }
 
-/// The body as one JSON value, when nothing else follows it.
+/// Returns the body's JSON value, if there is exactly one.
 fn whole_value(body: &[u8]) -> Option<&str> {
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
     let first = values.next()?.ok()?;
@@ -121,13 +124,14 @@ fn whole_value(body: &[u8]) -> Option<&str> {
     rest.iter().all(u8::is_ascii_whitespace).then_some(first.get())
 }
 
-/// Entries of an array count as lines.
+/// The entries of a JSON array, numbered from 1.
 fn array(body: &Bytes, value: &str) -> Vec<Entry> {
     let items: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
     let numbered = (1..).zip(items);
     numbered.map(|(line, item)| Entry { line, bytes: body.slice_ref(item.get().as_bytes()) }).collect()
 }
 
+/// The first `most` lines that are not blank.
 fn lines(body: &Bytes, most: usize) -> Vec<Entry> {
     let numbered = (1..).zip(body.split(|byte| *byte == b'\n'));
     let filled = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
@@ -135,7 +139,8 @@ fn lines(body: &Bytes, most: usize) -> Vec<Entry> {
     filled.map(|(line, bytes)| Entry { line, bytes: body.slice_ref(bytes.trim_ascii()) }).collect()
 }
 
-/// A watch as it is posted; what the store answers for it is passed over.
+/// A watch as it is written. `updatedAt` is accepted, so that a listed watch can be written again,
+/// but stores set it themselves.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WatchBody {
@@ -150,10 +155,10 @@ struct WatchBody {
     updated_at: Option<WallTime>,
 }
 
-/// Reads a watch.
+/// Parses a watch from JSON.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Says which field is wrong, and why.
 pub fn read_watch(json: &[u8]) -> Result<Watch, String> {
     let body: WatchBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
     let mode = body.mode.map(|name| Mode::from_name(&name).ok_or_else(|| unknown_mode(&name))).transpose()?;
@@ -183,10 +188,10 @@ struct RecipientBody {
     attributes: Vec<(String, String)>,
 }
 
-/// Reads a recipient.
+/// Parses a recipient from JSON.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Says which field is wrong, and why.
 pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
     let body: RecipientBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
     let RecipientBody { user_id, channel, address, locale, attributes } = body;
@@ -201,7 +206,7 @@ pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
 /// Longest channel name or address, bytes.
 const RECIPIENT_BYTES: usize = 2048;
 
-/// Without serde's place: the line it counts is not the body's.
+/// The text of a serde error without its position, which is relative to the entry, not to the body.
 fn in_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

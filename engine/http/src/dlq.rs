@@ -1,4 +1,4 @@
-//! `/v1/dlq`: lists dead letters, shows one, and replays one.
+//! `/v1/dlq`: lists dead letters, returns one, and replays one.
 
 use axum::Json;
 use axum::extract::State as From;
@@ -29,7 +29,7 @@ pub(crate) struct Page {
     next: Option<DeadLetterId>,
 }
 
-/// A page in the order of ids: by topic, partition and offset.
+/// Lists a page of dead letters in the order of ids: by topic, partition and offset.
 pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
     let most = page_entries(&state, query.limit)?;
     let dead_letters = state.api.dead_letters.list(query.after.as_ref(), most).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery
     Ok(Json(Page { dead_letters, next }))
 }
 
-/// The parts of an id, as the path names them.
+/// The parts of an id in the path: topic, partition, offset.
 type Parts = (String, String, String);
 
 fn read_id((topic, partition, offset): &Parts) -> Answer<DeadLetterId> {
@@ -45,22 +45,22 @@ fn read_id((topic, partition, offset): &Parts) -> Answer<DeadLetterId> {
     id.map_err(|error: DeadLetterIdError| Refusal::bad(error.to_string()).at("the path"))
 }
 
-/// One dead letter.
+/// Returns one dead letter, or 404.
 pub(crate) async fn show(From(state): From<State>, Named(parts): Named<Parts>) -> Answer<Json<DeadLetter>> {
     find(&state, &read_id(&parts)?).await.map(Json)
 }
 
-/// What became of a replay.
+/// The answer to a replay.
 #[derive(Serialize)]
 pub(crate) struct Replayed {
     replayed: DeadLetterId,
-    /// In words.
+    /// What was done, as text.
     outcome: String,
 }
 
-/// Puts a dead letter back to where it came from, then removes it from the log. If the
-/// engine dies between the two it is still listed: an update posted again tells nobody
-/// twice while no other price came in between, and a delivery keeps its key.
+/// Replays a dead letter: queues its delivery or posts its update again, then removes it from the
+/// list. After a crash in between it is still listed and may be replayed again: a delivery has the
+/// same key, and an update notifies nobody twice unless another price came in between.
 pub(crate) async fn replay(From(state): From<State>, Named(parts): Named<Parts>) -> Answer<Json<Replayed>> {
     let id = read_id(&parts)?;
     let letter = find(&state, &id).await?;

@@ -1,4 +1,4 @@
-//! Health, plugins, buckets, metrics.
+//! `/livez`, `/readyz`, `/metrics`, `/v1/plugins` and `/v1/buckets`: the state of the engine.
 
 use axum::Json;
 use axum::extract::State as From;
@@ -16,7 +16,7 @@ use crate::pages::Asked;
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// The process answers; nothing more.
+/// `/livez`: says only that the process answers.
 pub(crate) async fn alive() -> &'static str {
     "alive\n"
 }
@@ -27,7 +27,7 @@ pub(crate) struct Readiness {
     reasons: Vec<Reason>,
 }
 
-/// 503 with the reasons when the engine does not do its work.
+/// `/readyz`: lists the reasons for trouble. 503 if one of them is an error, else 200.
 pub(crate) async fn ready(From(state): From<State>) -> impl IntoResponse {
     let reasons = state.api.engine.reasons().await;
     let ready = reasons.iter().all(|reason| reason.severity != Severity::Error);
@@ -35,17 +35,17 @@ pub(crate) async fn ready(From(state): From<State>) -> impl IntoResponse {
     (status, Json(Readiness { ready, reasons }))
 }
 
-/// What the plugin host has loaded.
+/// Returns the plugins that are loaded.
 pub(crate) async fn plugins(From(state): From<State>) -> Json<Status> {
     Json(state.api.engine.plugins().await)
 }
 
-/// The active bucketing policy and the staged one.
+/// Returns the active bucketing policy and the staged one.
 pub(crate) async fn buckets(From(state): From<State>) -> Answer<Json<Buckets>> {
     Ok(Json(state.api.engine.buckets().await?))
 }
 
-/// Makes the staged policy active.
+/// Rebuilds the bucket indexes by the staged policy, and makes it active.
 pub(crate) async fn migrate(From(state): From<State>) -> Answer<Json<Migrated>> {
     moved(state.api.engine.migrate_buckets().await)
 }
@@ -56,7 +56,7 @@ pub(crate) struct RepairQuery {
     product: Option<String>,
 }
 
-/// Builds the buckets of a product, or of all, from their watches.
+/// Rebuilds the buckets of a product, or of all large products, from their watches.
 pub(crate) async fn repair(
     From(state): From<State>,
     Asked(query): Asked<RepairQuery>,
@@ -66,6 +66,7 @@ pub(crate) async fn repair(
     moved(state.api.engine.repair_buckets(product).await)
 }
 
+/// Converts the result of a migration or repair; a refused one is answered with 409.
 fn moved<T>(done: Result<T, BucketsError>) -> Answer<Json<T>> {
     match done {
         Ok(done) => Ok(Json(done)),
@@ -74,7 +75,7 @@ fn moved<T>(done: Result<T, BucketsError>) -> Answer<Json<T>> {
     }
 }
 
-/// In the text format of OpenMetrics for those who ask for it, else in that of Prometheus.
+/// `/metrics`: in the format of OpenMetrics if the client accepts it, else in that of Prometheus.
 pub(crate) async fn metrics(From(state): From<State>, headers: HeaderMap) -> impl IntoResponse {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::of(accepted);

@@ -1,4 +1,5 @@
-//! Who may ask: the token, the `Host` of requests, the `Origin` of browsers.
+//! Access control: checks the token, the `Host` and the `Origin` of requests, and limits how many
+//! are served at a time.
 
 use std::net::IpAddr;
 
@@ -10,14 +11,13 @@ use axum::response::{IntoResponse, Response};
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// Runs before every route. `/livez` needs no token, so that whoever restarts
-/// the engine needs none.
+/// Runs before every route. `/livez` needs no token, so that a supervisor can call it without one.
 pub(crate) async fn guard(From(state): From<State>, request: Request, next: Next) -> Response {
     let checked = check(&state, &request);
     if let Err(refusal) = checked {
         return refusal.into_response();
     }
-    // Whoever asks whether it is alive must hear so, however busy it is.
+    // `/livez` is answered however many requests are being served.
     if request.uri().path() == "/livez" {
         return next.run(request).await;
     }
@@ -40,7 +40,7 @@ fn check(state: &State, request: &Request) -> Answer<()> {
     }
 }
 
-/// A page of another site may not write here through its visitor's browser.
+/// Refuses writes that a browser sends for a page of another site (CSRF).
 fn same_origin(headers: &HeaderMap) -> Answer<()> {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Ok(());
@@ -55,6 +55,7 @@ fn same_origin(headers: &HeaderMap) -> Answer<()> {
     }
 }
 
+/// Requires the bearer token.
 fn bears(headers: &HeaderMap, token: &str) -> Answer<()> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
@@ -66,14 +67,14 @@ fn bears(headers: &HeaderMap, token: &str) -> Answer<()> {
     }
 }
 
-/// Takes as long for a wrong token as for the right one.
+/// Compares in a time that does not depend on where the first difference is.
 fn same_secret(given: &[u8], right: &[u8]) -> bool {
     let differences = given.iter().zip(right).fold(0, |sum, (a, b)| sum | std::hint::black_box(a ^ b));
     given.len() == right.len() && differences == 0
 }
 
-/// Without a token a name that only points here could be a web page's own: its
-/// requests carry that name, and are refused.
+/// Without a token, only accepts the `Host` of loopback or of `http.listen`. This prevents DNS
+/// rebinding: a web page whose own host name resolves to this address sends that name.
 fn known_host(headers: &HeaderMap, listening: &str) -> Answer<()> {
     let name = host(headers).map(without_port).unwrap_or_default();
     let loopback = name.eq_ignore_ascii_case("localhost")
@@ -90,7 +91,7 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::HOST)?.to_str().ok()
 }
 
-/// `name:port`, `[::1]:port`, or either without a port.
+/// Returns the host of `name:port` or `[::1]:port`, with or without a port.
 pub(crate) fn without_port(authority: &str) -> &str {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest.split_once(']').map_or(rest, |(address, _)| address);

@@ -1,15 +1,15 @@
-//! The HTTP API of the engine: prices in, watches and recipients, what was
-//! told, what died, health and metrics.
+//! The HTTP API of the engine: posting prices; watches, recipients, notifications and dead letters;
+//! health and metrics.
 //!
 //! ```text
-//! guard.rs (who may ask) ──▶ routes.rs ──▶ prices · watches · recipients ·
-//!                                          notifications · dlq · engine
-//!                                              │
-//!                              Api: the model's ports, and the engine as a whole (api.rs)
+//! guard.rs (access) ──▶ routes.rs ──▶ prices · watches · recipients ·
+//!                                     notifications · dlq · engine
+//!                                         │
+//!                         Api: the model's ports, and the engine as a whole (api.rs)
 //! ```
 //!
-//! It names no adapter: the binary hands it an [`Api`] of ports. A write is
-//! answered when its port says that it is durable.
+//! Invariant: a write is answered only after its port says that it is durable. No adapter is named
+//! here: the binary passes an [`Api`] of ports.
 
 mod api;
 mod body;

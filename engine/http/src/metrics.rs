@@ -1,9 +1,9 @@
-//! Metrics as text: in the format of OpenMetrics or in that of Prometheus.
+//! Renders metrics as text, in the format of OpenMetrics or of Prometheus.
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-/// How a scraper wants them.
+/// The text format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     OpenMetrics,
@@ -11,7 +11,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// By the values of `Accept`.
+    /// Chooses the format by the values of the `Accept` header.
     pub(crate) fn of<'a>(mut accepted: impl Iterator<Item = &'a str>) -> Format {
         match accepted.any(|value| value.contains("application/openmetrics-text")) {
             true => Format::OpenMetrics,
@@ -26,7 +26,7 @@ impl Format {
         }
     }
 
-    /// All metrics of a registry.
+    /// Renders all metrics of a registry.
     pub(crate) fn render(self, registry: &Registry) -> String {
         let mut out = String::new();
         text::encode(&mut out, registry).expect("writing to a string does not fail");
@@ -37,8 +37,8 @@ impl Format {
     }
 }
 
-/// OpenMetrics names a family of counters without `_total`, Prometheus as its samples;
-/// and Prometheus has no end mark.
+/// Converts OpenMetrics text to Prometheus text: `HELP` and `TYPE` of a counter get the suffix
+/// `_total`, as its samples have it, and the final `# EOF` is removed.
 fn prometheus(open_metrics: &str) -> String {
     let mut out = String::with_capacity(open_metrics.len());
     let mut help = None;
@@ -54,7 +54,7 @@ fn prometheus(open_metrics: &str) -> String {
     out
 }
 
-/// `help` and `of_type` begin with the name of the family.
+/// Writes the `HELP` and `TYPE` lines of a family. `of_type` begins with the family's name.
 fn describe(out: &mut String, help: Option<(&str, &str)>, of_type: &str) {
     let (name, kind) = of_type.split_once(' ').unwrap_or((of_type, "untyped"));
     let suffix = if kind == "counter" { "_total" } else { "" };

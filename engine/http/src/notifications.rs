@@ -1,4 +1,4 @@
-//! `/v1/notifications`: what was told, as JSON lines.
+//! `/v1/notifications`: lists committed notifications as JSON lines.
 
 use axum::extract::State as From;
 use axum::http::{HeaderName, header};
@@ -10,10 +10,10 @@ use crate::pages::{Asked, page_entries};
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// The offset to ask from next.
+/// The header with the offset of the next page.
 pub(crate) const NEXT_OFFSET: HeaderName = HeaderName::from_static("pricedrop-next-offset");
 
-/// How many partitions there are to ask for.
+/// The header with the number of partitions.
 pub(crate) const PARTITIONS: HeaderName = HeaderName::from_static("pricedrop-partitions");
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
 }
 
-/// A page of a partition's notifications from an offset on, one a line.
+/// Lists notifications of a partition from an offset on, one a line.
 pub(crate) async fn list(
     From(state): From<State>,
     Asked(query): Asked<ListQuery>,

@@ -1,22 +1,22 @@
-//! How the API is served, and what of it cannot be.
+//! Options of the HTTP server, and errors of its configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How the API is served.
+/// Options of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `host:port`; port 0 takes a free one.
+    /// `host:port`; port 0 chooses a free port.
     pub listen: String,
-    /// Every request but `/livez` must carry it.
+    /// The bearer token that every request except `/livez` must carry; `None`: no token.
     pub token: Option<String>,
     /// Longest body, bytes.
     pub max_body: usize,
-    /// Most entries of one body.
+    /// Most entries of a body.
     pub body_entries: usize,
-    /// Longest a body may take to arrive.
+    /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Most requests served at a time; more are answered 503.
+    /// Most requests served at a time; further ones except `/livez` are answered with 503.
     pub max_concurrent_requests: usize,
     /// Most entries of one page of a list.
     pub page_entries: usize,
@@ -37,14 +37,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses what [`bind`](crate::bind) would refuse, as far as the words show it.
+    /// Checks the token and the address without binding it. A host name is checked only by
+    /// [`bind`](crate::bind), after it is resolved.
     ///
     /// # Errors
-    /// The configuration must be mended.
+    /// The configuration has to be corrected.
     pub fn check(&self) -> Result<(), Error> {
         match self.token.as_deref() {
             Some("") => return Err(Error::EmptyToken),
-            // Others are not read from a header: nobody could ever ask.
+            // A header cannot carry other bytes, so no request could ever be authorized.
             Some(token) if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
                 return Err(Error::OddToken);
             }
@@ -56,7 +57,7 @@ impl Options {
         }
     }
 
-    /// Beyond loopback only with a token.
+    /// Refuses an address that other machines can reach if there is no token.
     pub(crate) fn guards(&self, address: SocketAddr) -> Result<(), Error> {
         match address.ip().is_loopback() || self.token.is_some() {
             true => Ok(()),
@@ -65,33 +66,33 @@ impl Options {
     }
 }
 
-/// Why the API cannot be served. All of them: mend the configuration.
+/// Why the API cannot be served. [`remedy`](Error::remedy) says what an operator does.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Anybody could write.
+    /// Other machines could use the API without a token.
     #[error("{0} is reachable from other machines, and no token is set")]
     Open(SocketAddr),
     /// The token is empty.
     #[error("the token is empty")]
     EmptyToken,
-    /// The token fits no header.
+    /// The token has bytes that a header cannot carry.
     #[error("the token has characters that no header carries")]
     OddToken,
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen on {listen}: {reason}")]
     Listen {
-        /// The address asked for.
+        /// The configured address.
         listen: String,
-        /// Why.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// The listener failed.
+    /// The listener failed while serving.
     #[error("stopped listening: {0}")]
     Stopped(std::io::Error),
 }
 
 impl Error {
-    /// How to mend it.
+    /// Returns what an operator does about it.
     pub fn remedy(&self) -> &'static str {
         match self {
             Error::Open(_) => "name a token with http.token_file or http.token_env, or listen on 127.0.0.1",

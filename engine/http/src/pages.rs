@@ -1,4 +1,4 @@
-//! Queries, and the pages of lists.
+//! Query and path parameters, and the paging of lists.
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// A query whose mistakes are answered in words.
+/// Query parameters; invalid ones are answered with 400 and a [`Problem`](crate::Problem).
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
@@ -23,7 +23,7 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
     }
 }
 
-/// A part of the path whose mistakes are answered in words.
+/// Path parameters; invalid ones are answered with 400 and a [`Problem`](crate::Problem).
 pub(crate) struct Named<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<State> for Named<T> {
@@ -35,7 +35,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<State> for Named<T> {
     }
 }
 
-/// How many entries a page has: what was asked for, within the limit.
+/// Returns the size of a page: the requested one, at most `page_entries`.
 pub(crate) fn page_entries(state: &State, asked: Option<usize>) -> Answer<usize> {
     let most = state.options.page_entries;
     match asked {
@@ -45,13 +45,14 @@ pub(crate) fn page_entries(state: &State, asked: Option<usize>) -> Answer<usize>
     }
 }
 
-/// A place in a list, as the page before gave it.
+/// Parses the `after` parameter, which is the `next` of the previous page.
 pub(crate) fn read_cursor<T: DeserializeOwned>(after: Option<&str>) -> Answer<Option<T>> {
     let read = after.map(serde_json::from_str).transpose();
     read.map_err(|_| Refusal::bad("after must be the `next` of the page before").at("after"))
 }
 
-/// The place behind a page that may not be the last.
+/// Returns the `next` of a page: the key of its last entry, or `None` if the page is not full, and
+/// so the last one.
 pub(crate) fn write_cursor<T, C: serde::Serialize>(
     page: &[T],
     most: usize,

@@ -1,4 +1,4 @@
-//! `/v1/prices`: updates and tombstones in, current prices out.
+//! `/v1/prices`: posts updates, forgets products, returns current prices.
 
 use axum::Json;
 use axum::extract::State as From;
@@ -14,7 +14,7 @@ use crate::pages::{Asked, Named};
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// Most unreadable lines an answer lists; all of them are dead letters.
+/// Most errors that an answer lists. Every line with an error becomes a dead letter.
 const ERRORS_LISTED: usize = 20;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) struct PostQuery {
     offset: Option<i64>,
 }
 
-/// What became of a post.
+/// The answer to a post: its records by outcome.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     records: u64,
@@ -37,20 +37,20 @@ pub(crate) struct Summary {
     forgotten: u64,
     dead: u64,
     already: u64,
-    /// Written, and decided elsewhere.
+    /// Records that are durable in the input, to be decided by the owner of their partition.
     #[serde(skip_serializing_if = "is_zero")]
     queued: u64,
-    /// Of the first record, where the input has one partition.
+    /// The offset of the first record, if the input has only one partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<i64>,
-    /// Behind the last record.
+    /// The offset after the last record, if the input has only one partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<LineError>,
 }
 
-/// The offset of a record, if the input has one partition.
+/// Returns the offset of a record; `None` if the input may have several partitions.
 fn offset(posted: &Posted) -> Option<i64> {
     match posted {
         Posted::Decided(position, _) | Posted::Already(position) => Some(position.offset),
@@ -103,7 +103,8 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Takes updates. The answer comes when they are committed.
+/// Posts updates. Answers when all of them are durable, and, if this engine decides them, decided
+/// and committed.
 pub(crate) async fn post(
     From(state): From<State>,
     Asked(query): Asked<PostQuery>,
@@ -121,7 +122,7 @@ pub(crate) async fn post(
     }
 }
 
-/// A tombstone: forgets the price of a product, not its watches.
+/// Posts a tombstone: the engine forgets the prices of a product, but not its watches.
 pub(crate) async fn forget(
     From(state): From<State>,
     Named(product): Named<String>,
@@ -158,7 +159,8 @@ pub(crate) struct CurrentPrice {
     currency: Currency,
     price: Price,
     evaluated_at: WallTime,
-    /// Crossing watches at or above it have fired; none: no watch has.
+    /// `{"drop": p}`: `crossing` and `once` watches at or above p have fired. `{"rise": q}`: those at
+    /// or above q / (1 + hysteresis). `null`: none has.
     floor: Option<FloorView>,
 }
 
@@ -169,7 +171,7 @@ enum FloorView {
     Rise(Price),
 }
 
-/// The last evaluated price.
+/// Returns the last evaluated price of a product in one currency, or 404.
 pub(crate) async fn current(
     From(state): From<State>,
     Named(product): Named<String>,

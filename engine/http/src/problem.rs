@@ -1,4 +1,4 @@
-//! What a caller did wrong, or the engine could not do, as JSON.
+//! Error responses: their JSON body, and the conversion of port errors to status codes.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 
 use pricedrop_model::intake::IntakeError;
 
-/// The body of every answer that is not a success.
+/// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What is wrong, in words.
+    /// What is wrong, as text.
     pub error: String,
-    /// Where: a field, a line, a header.
+    /// Where it is wrong: a field, a line or a header.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// How to mend it.
+    /// What the client can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// A problem on its way out.
+/// An error response: a problem with its status code.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
     problem: Problem,
 }
 
-/// What every handler answers.
+/// The result of every handler.
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
 impl Refusal {
@@ -36,7 +36,7 @@ impl Refusal {
         Refusal { status, problem: Problem { error: error.into(), place: None, remedy: None } }
     }
 
-    /// 400.
+    /// An error response with status 400.
     pub(crate) fn bad(error: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, error)
     }

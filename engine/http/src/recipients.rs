@@ -1,4 +1,4 @@
-//! `/v1/recipients`.
+//! `/v1/recipients`: writes, lists and deletes addresses of users.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::problem::{Answer, Refusal};
 use crate::state::State;
 use crate::watches::Deleted;
 
-/// What became of recipients written.
+/// The answer to written recipients.
 #[derive(Serialize)]
 pub(crate) struct Written {
     written: usize,
@@ -22,7 +22,8 @@ pub(crate) struct Written {
     errors: Vec<LineError>,
 }
 
-/// Writes addresses. Of several, the good ones are written and the others listed.
+/// Writes addresses. Of several, the valid ones are written and the others are listed as errors. A
+/// single invalid one is answered with 400.
 pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
@@ -38,7 +39,8 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
     Ok(Json(Written { written, errors }))
 }
 
-/// The recipients with canonical addresses; the others join the errors.
+/// Normalizes addresses with the plugins of their channels. Those that a plugin refuses are added
+/// to `errors`.
 async fn normalize(
     state: &State,
     recipients: Vec<(usize, Recipient)>,
@@ -79,7 +81,7 @@ pub(crate) struct Page {
     next: Option<String>,
 }
 
-/// All addresses of a user, or a page of everybody's.
+/// Lists all addresses of one user, or a page of all users' addresses.
 pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
     if let Some(user) = &query.user {
         let user = UserId::new(user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
@@ -95,7 +97,7 @@ pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery
     Ok(Json(Page { recipients, next }))
 }
 
-/// The entry a page ended with; only its key counts.
+/// A recipient with only the key of a cursor; the other fields are not used.
 fn behind((user_id, channel, address): (UserId, String, String)) -> Recipient {
     Recipient { user_id, channel, address, locale: None, attributes: Vec::new() }
 }
@@ -108,7 +110,7 @@ pub(crate) struct DeleteQuery {
     address: String,
 }
 
-/// Deletes one address.
+/// Deletes one address, as given or in its normalized form.
 pub(crate) async fn delete(
     From(state): From<State>,
     Asked(query): Asked<DeleteQuery>,
@@ -117,7 +119,7 @@ pub(crate) async fn delete(
     let recipients = &state.api.recipients;
     let mut deleted = recipients.delete(&user, &query.channel, &query.address).await?;
     if !deleted {
-        // It may be stored in another spelling.
+        // The address is normally stored in its normalized form.
         let canonical = state.api.engine.normalize(&query.channel, vec![query.address]).await;
         if let Some(Ok(address)) = canonical.into_iter().next() {
             deleted = recipients.delete(&user, &query.channel, &address).await?;

@@ -1,4 +1,4 @@
-//! The list of routes.
+//! The list of all routes.
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
@@ -9,7 +9,7 @@ use crate::problem::Refusal;
 use crate::state::State;
 use crate::{dlq, engine, guard, notifications, prices, recipients, watches};
 
-/// Every route behind the guard.
+/// Builds the router. Every request passes the guard first.
 pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route("/v1/prices", post(prices::post))

@@ -1,4 +1,4 @@
-//! Listens, and serves until told to stop.
+//! Binds the address, and serves until shutdown.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,17 +14,17 @@ use crate::options::{Error, Options};
 use crate::routes;
 use crate::state::State;
 
-/// An address taken, not served yet.
+/// A server that is bound to its address and does not serve yet.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     options: Options,
 }
 
-/// Takes the address. Beyond loopback only with a token.
+/// Binds the address. An address that other machines can reach requires a token.
 ///
 /// # Errors
-/// The configuration must be mended.
+/// The configuration has to be corrected, or the address is in use.
 pub async fn bind(options: Options) -> Result<Bound, Error> {
     options.check()?;
     let failed = |reason| Error::Listen { listen: options.listen.clone(), reason };
@@ -35,12 +35,12 @@ pub async fn bind(options: Options) -> Result<Bound, Error> {
 }
 
 impl Bound {
-    /// The address taken, its port included.
+    /// The bound address with its port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, then finishes what was begun.
+    /// Serves until `shutdown` resolves, then finishes the requests that are being served.
     ///
     /// # Errors
     /// The listener failed.
@@ -59,7 +59,7 @@ impl Bound {
         let (turns, (told, stopping)) = (state.turns.clone(), oneshot::channel());
         let shutdown = async {
             shutdown.await;
-            // Nobody listens once serving has ended by itself.
+            // The receiver is gone if serving has already ended with an error.
             let _ = told.send(());
         };
         let served = axum::serve(self.listener, routes::router(state)).with_graceful_shutdown(shutdown);
@@ -70,11 +70,11 @@ impl Bound {
     }
 }
 
-/// How long answers may take on their way out when the engine stops.
+/// How long shutdown waits for the last responses to be written to their connections.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Returns when the engine stops and every request that was begun is answered:
-/// a connection that never finishes its head is not waited for.
+/// Returns when the engine stops and no request is being served. A connection that never completes
+/// the head of a request is not waited for.
 async fn all_answered(stopping: oneshot::Receiver<()>, turns: Arc<Semaphore>, most: u32) {
     if stopping.await.is_err() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use tokio::sync::Semaphore;
 use crate::api::Api;
 use crate::options::Options;
 
-/// One for all requests.
+/// Ports, options and limits; clones share them.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) api: Api,
     pub(crate) options: Arc<Options>,
+    /// One permit for each request that may be served at a time.
     pub(crate) turns: Arc<Semaphore>,
-    /// The host it was told to listen on, without the port.
+    /// The host of `http.listen`, without the port.
     pub(crate) host: Arc<str>,
 }

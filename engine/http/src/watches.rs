@@ -1,4 +1,4 @@
-//! `/v1/watches`.
+//! `/v1/watches`: writes, lists and deletes watches.
 
 use axum::Json;
 use axum::extract::State as From;
@@ -10,14 +10,14 @@ use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
 use crate::problem::{Answer, Refusal};
 use crate::state::State;
 
-/// What became of watches written.
+/// The answer to written watches.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Written {
     written: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<WallTime>,
-    /// Present when the cache could not be told: the change is seen by then.
+    /// From this time on every drop sees the watches. Present if the cache could not be invalidated.
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_by: Option<WallTime>,
     #[serde(flatten)]
@@ -26,18 +26,19 @@ pub(crate) struct Written {
     errors: Vec<LineError>,
 }
 
-/// The state a single watch is born in.
+/// The initial state of a single watch: whether it is armed at the current price.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Born {
     armed: bool,
     current_price: Option<Price>,
-    /// A JSON number, exact.
+    /// The watch is armed again above this price. An exact JSON number.
     #[serde(skip_serializing_if = "Option::is_none")]
     rearms_above: Option<Box<serde_json::value::RawValue>>,
 }
 
-/// Writes watches. Of several, the good ones are written and the others listed.
+/// Writes watches. Of several, the valid ones are written and the others are listed as errors. A
+/// single invalid one is answered with 400.
 pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
@@ -64,7 +65,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
     }))
 }
 
-/// A watch is born in the state of its threshold.
+/// Returns the initial state of a new watch: that of every watch with its threshold.
 async fn born(state: &State, watch: &Watch) -> Answer<Born> {
     let rules = &state.api.rules;
     let currency = watch.currency.unwrap_or(rules.currency);
@@ -94,7 +95,7 @@ pub(crate) struct Page {
     next: Option<String>,
 }
 
-/// A page in order of product, threshold, user.
+/// Lists a page of watches, in order of product, threshold, user.
 pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
     let most = page_entries(&state, query.limit)?;
     let product = query.product.as_deref().map(ProductId::new).transpose();
@@ -107,7 +108,7 @@ pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery
     Ok(Json(Page { watches, next }))
 }
 
-/// The watch a page ended with; only its key counts.
+/// A watch with only the key of a cursor; the other fields are not used.
 fn behind((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
     Watch { product_id, price_watch_value, user_id, mode: None, currency: None, updated_at: None }
 }
@@ -120,17 +121,17 @@ pub(crate) struct DeleteQuery {
     price: String,
 }
 
-/// Whether there was one.
+/// The answer to a deletion: whether there was an entry.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Deleted {
     pub(crate) deleted: bool,
-    /// Present when the cache could not be told: the change is seen by then.
+    /// From this time on every drop sees the deletion. Present if the cache could not be invalidated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) effective_by: Option<WallTime>,
 }
 
-/// Deletes one watch by its key.
+/// Deletes one watch by product, threshold and user.
 pub(crate) async fn delete(
     From(state): From<State>,
     Asked(query): Asked<DeleteQuery>,

@@ -1,4 +1,4 @@
-//! Commits that last as long as the process.
+//! Commits and product states in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,29 +10,29 @@ use pricedrop_model::{Currency, FanOutBlock, Partition, ProductId, ProductState,
 
 type States = HashMap<(Partition, ProductId), BTreeMap<Currency, ProductState>>;
 
-/// What was committed so far.
+/// What was committed: results until a caller takes them, the latest offsets and states.
 #[derive(Default)]
 pub struct Committed {
-    /// Fan-outs in order, until somebody takes them.
+    /// Fan-outs in order of commit, until a caller takes them.
     pub fan_outs: Vec<FanOutBlock>,
-    /// Rejected records in order, until somebody takes them.
+    /// Rejected records in order of commit, until a caller takes them.
     pub rejected_records: Vec<RejectedRecord>,
-    /// Rows to remove, until somebody does.
+    /// Watches to remove, until a caller takes them.
     pub removals: Vec<Removal>,
     /// The next offset of each partition.
     pub offsets: BTreeMap<Partition, i64>,
     states: States,
 }
 
-/// A committer over shared memory: a new one over the same memory goes on where
-/// the last one stopped.
+/// A committer whose clones share their commits. A new notifier with a clone continues where the
+/// last one stopped.
 #[derive(Clone, Default)]
 pub struct MemoryCommitter {
     committed: Arc<Mutex<Committed>>,
 }
 
 impl MemoryCommitter {
-    /// What was committed, to read or take from.
+    /// Calls `look` with the commits, to read them or take from them.
     pub fn with<T>(&self, look: impl FnOnce(&mut Committed) -> T) -> T {
         look(&mut lock(&self.committed))
     }
@@ -79,7 +79,7 @@ fn key((partition, product): &(Partition, ProductId), currency: Currency) -> Sta
     StateKey { partition: *partition, product: product.clone(), currency }
 }
 
-/// A state with nothing in it is forgotten.
+/// Stores a state; one that is empty is removed.
 fn remember(states: &mut States, key: StateKey, state: ProductState) {
     let place = (key.partition, key.product);
     if state != ProductState::default() {
@@ -92,6 +92,7 @@ fn remember(states: &mut States, key: StateKey, state: ProductState) {
     }
 }
 
+/// The states with held updates or an unfinished fan-out.
 fn unfinished(states: &States) -> Vec<(StateKey, ProductState)> {
     let all = states.iter().flat_map(|(place, by_currency)| {
         by_currency.iter().map(move |(currency, state)| (key(place, *currency), state))

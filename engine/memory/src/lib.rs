@@ -1,4 +1,5 @@
-//! Watches and commits in memory, for `simulate` and tests.
+//! The store in memory: watches and commits that last as long as the process, for `pricedrop
+//! simulate` and tests.
 
 mod commits;
 mod watches;

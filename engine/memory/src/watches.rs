@@ -1,4 +1,4 @@
-//! Watches in sorted maps, with a bucket index for products of many.
+//! Watches in sorted maps, with a bucket index for products with many watches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -16,8 +16,8 @@ use pricedrop_model::{
 type RowKey = (Price, UserId);
 type Buckets = BTreeMap<BucketId, BTreeSet<RowKey>>;
 
-/// Watches in memory. [`insert`](MemoryWatches::insert) keeps the times that its caller sets, as
-/// `simulate` does; what is written through the port gets the store's.
+/// Watches in memory. [`insert`](MemoryWatches::insert) keeps the `updated_at` of its caller, as
+/// `simulate` needs it; writes through the port get the store's time.
 pub struct MemoryWatches {
     inner: Arc<Mutex<Inner>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -28,12 +28,13 @@ pub(crate) struct Inner {
     bucketing: Option<Arc<dyn Bucketing>>,
     bucket_threshold: usize,
     writes: i64,
-    /// The latest time that a write through the port was given.
+    /// The latest `updated_at` of a write through the port.
     last_write: WallTime,
     /// The latest wall time of a view.
     last_view: WallTime,
 }
 
+/// The watches of one product, how many there are of each mode, and its index, if it has one.
 #[derive(Default)]
 pub(crate) struct Product {
     rows: BTreeMap<RowKey, Row>,
@@ -50,8 +51,8 @@ struct Row {
 }
 
 impl MemoryWatches {
-    /// Empty. Products with more watches than `bucket_threshold` are read by
-    /// bucket, where there is a policy.
+    /// An empty store. Products with more watches than `bucket_threshold` are read by bucket, if there
+    /// is a policy.
     pub fn new(
         clock: Arc<dyn Clock>,
         bucketing: Option<Arc<dyn Bucketing>>,
@@ -72,12 +73,12 @@ impl MemoryWatches {
         lock(&self.inner)
     }
 
-    /// Writes a watch with its own `updated_at`; whether there was one before.
+    /// Writes a watch with its own `updated_at`. Returns whether it replaced one.
     pub fn insert(&self, watch: Watch) -> bool {
         self.lock().insert(watch)
     }
 
-    /// Deletes exactly the rows whose version is the one told.
+    /// Deletes the rows that still have the write time of the removal; newer versions stay.
     pub fn remove_versions(&self, removals: &[Removal]) {
         let mut inner = self.lock();
         for removal in removals {
@@ -89,14 +90,14 @@ impl MemoryWatches {
         }
     }
 
-    /// Deletes a watch; whether there was one.
+    /// Deletes a watch. Returns whether there was one.
     pub fn remove(&self, product: &ProductId, threshold: Price, user: &UserId) -> bool {
         let mut inner = self.lock();
         inner.products.get_mut(product).is_some_and(|product| product.remove(&(threshold, user.clone())))
     }
 
-    /// How many buckets each indexed product has, and how many watches its
-    /// largest one holds.
+    /// Returns each indexed product with its number of buckets and the number of watches in its
+    /// largest bucket.
     pub fn buckets(&self) -> Vec<(ProductId, usize, usize)> {
         let inner = self.lock();
         let indexed = inner.products.iter().filter_map(|(id, product)| Some((id, product.index.as_ref()?)));
@@ -106,7 +107,7 @@ impl MemoryWatches {
 }
 
 impl Inner {
-    /// Writes a watch as it is; whether there was one before.
+    /// Writes a watch as it is. Returns whether it replaced one.
     pub(crate) fn insert(&mut self, watch: Watch) -> bool {
         self.writes += 1;
         let write_time = WriteTime(self.writes);
@@ -118,27 +119,27 @@ impl Inner {
         replaced
     }
 
-    /// The time of a write of now: after every view that was opened.
+    /// Returns the `updated_at` of a write: after the wall time of every view opened so far.
     pub(crate) fn write_time(&mut self, now: WallTime) -> WallTime {
         self.last_write = now.max(self.last_write).max(WallTime(self.last_view.0.saturating_add(1)));
         self.last_write
     }
 
-    /// The wall time of a view of now: no write through the port is later.
+    /// Returns the wall time of a new view: not before any write through the port.
     fn view_time(&mut self, now: WallTime) -> WallTime {
         let wall_time = now.max(self.last_write);
         self.last_view = self.last_view.max(wall_time);
         wall_time
     }
 
-    /// Only for a product that is indexed already.
+    /// Returns the bucket of a price; `None` if the product has no index or the policy fails.
     fn bucket_of(&self, product: &ProductId, price: Price) -> Option<BucketId> {
         self.products.get(product)?.index.as_ref()?;
         self.bucketing.as_ref()?.buckets_of(product, &[price]).ok()?.first().copied()
     }
 
-    /// Indexes a product that has grown past the bound. A policy that does not
-    /// answer leaves it to the plain scan.
+    /// Builds the index of a product with more watches than `bucket_threshold`. If the policy fails,
+    /// the product is read by the plain range.
     fn index(&mut self, id: &ProductId) {
         let (Some(bucketing), Some(product)) = (self.bucketing.clone(), self.products.get_mut(id)) else {
             return;
@@ -157,7 +158,7 @@ impl Inner {
 }
 
 impl Product {
-    /// The watches of this product past that one, which may be of another product.
+    /// The watches of this product after `last`; all, if `last` is of another product.
     pub(crate) fn past<'a>(
         &'a self,
         id: &ProductId,
@@ -169,6 +170,7 @@ impl Product {
         rows.map(|(_, row)| &row.watch)
     }
 
+    /// Adds a row. Without its bucket the index would be incomplete, so it is dropped.
     fn add(&mut self, key: RowKey, row: Row, bucket: Option<BucketId>) {
         *self.count(row.watch.mode) += 1;
         self.last_changed = self.last_changed.max(row.watch.updated_at);
@@ -252,7 +254,7 @@ impl WatchView for View {
         page.clear();
         let inner = lock(&self.inner);
         let Some(product) = inner.products.get(scan.product) else { return Ok(None) };
-        // Without an index the plain range gives the same rows in the same order.
+        // Without an index the plain range has the same rows in the same order.
         let Some((_, first)) = scan.buckets.filter(|_| product.index.is_some()) else {
             let keys = product.rows.range(range(scan, None)).map(|(key, _)| key);
             return Ok(fill(product, keys, None, scan, page));
@@ -268,7 +270,7 @@ impl WatchView for View {
     }
 }
 
-/// The keys of a scan: behind its cursor where that lies in this bucket.
+/// The range of keys of a scan: after its cursor if that is in this bucket, else from its price.
 fn range(scan: &Scan<'_>, bucket: Option<BucketId>) -> (Bound<RowKey>, Bound<RowKey>) {
     let first = match &scan.after {
         Some(after) if bucket.is_none() || after.bucket == bucket => {
@@ -282,7 +284,7 @@ fn range(scan: &Scan<'_>, bucket: Option<BucketId>) -> (Bound<RowKey>, Bound<Row
     (first, Bound::Unbounded)
 }
 
-/// Adds rows up to the floor; the last one's place when the page is full.
+/// Adds rows up to the floor to the page. Returns the cursor of the last one if the page is full.
 fn fill<'a>(
     product: &'a Product,
     keys: impl Iterator<Item = &'a RowKey>,

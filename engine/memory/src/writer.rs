@@ -1,4 +1,4 @@
-//! Watches as people write them: the store sets the times.
+//! The port through which watches are written, listed and deleted. The store sets `updated_at`.
 
 use std::ops::Bound::{Included, Unbounded};
 
@@ -11,7 +11,8 @@ use crate::watches::MemoryWatches;
 #[async_trait]
 impl WatchWriter for MemoryWatches {
     async fn put(&self, watches: Vec<Watch>) -> Result<Written, Error> {
-        // One lock: a view opened meanwhile would be as old as these and not show them.
+        // One lock for time and rows. Otherwise a view opened in between could have the same wall time
+        // and not show these rows.
         let mut inner = self.lock();
         let updated_at = inner.write_time(self.clock.now());
         for watch in watches {

@@ -1,5 +1,6 @@
-//! The loops of the engine over the ports: the notifier decides who is told,
-//! the dispatcher delivers. No adapter and no plugin runtime is named here.
+//! The two loops of the engine: the notifier decides which users a price drop notifies, the
+//! dispatcher delivers the notifications. Both use ports only; no adapter and no plugin runtime
+//! is named here.
 
 pub mod dispatcher;
 pub mod notifier;

@@ -1,4 +1,5 @@
-//! One attempt: send, classify the reply, and send up to three follow-ups.
+//! One attempt of a delivery: sends the request, classifies the reply, and sends up to
+//! [`FOLLOW_UPS`] further requests if the plugin asks for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,31 +19,33 @@ use super::options::{FOLLOW_UPS, later};
 use super::rate::Rate;
 use super::shared::{Outcomes, Shared};
 
-/// What the attempts of a lane share.
+/// What all attempts of one channel share.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<ChannelMetrics>,
     pub(super) classifier: Classifier,
     pub(super) outcomes: Outcomes,
+    /// One permit for each request that may be in flight.
     pub(super) sending: Arc<Semaphore>,
     pub(super) rate: Arc<Rate>,
 }
 
-/// A claimed and rendered delivery.
+/// A delivery that is claimed and rendered.
 pub(super) struct Attempt {
     pub(super) desk: Desk,
     pub(super) channel: Arc<dyn Channel>,
     pub(super) job: Job,
     pub(super) message: Arc<Message>,
     pub(super) outgoing: Outgoing,
-    /// Whether it is the host's fallback message, whose reply no plugin classifies.
+    /// Whether `outgoing` is the host's fallback message. Its reply is classified by the standard
+    /// table, not by the plugin.
     pub(super) is_fallback: bool,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
 impl Attempt {
-    /// Runs to its outcome and hands that to the settler.
+    /// Runs the attempt and sends its outcome to the task that stores outcomes.
     pub(super) async fn run(mut self) {
         let sending = Arc::clone(&self.desk.sending);
         let outcome = match sending.acquire().await {
@@ -74,7 +77,8 @@ impl Attempt {
         self.dead(format!("the plugin asked for more than {FOLLOW_UPS} follow-ups"))
     }
 
-    /// Sends once, if rate, lease and breaker allow it now.
+    /// Sends one request, if the rate limit, the lease and the breaker allow it. Otherwise returns
+    /// the outcome that defers the delivery.
     async fn send(&self, step: u32) -> Result<Reply, Outcome> {
         let shared = &self.desk.shared;
         self.wait_for_rate().await?;
@@ -122,7 +126,7 @@ impl Attempt {
         if shared.stopping() { Err(Outcome::Abandoned) } else { Ok(()) }
     }
 
-    /// What a classification leads to; or the follow-up it asks for.
+    /// Returns the outcome of a classification, or as `Err` the follow-up request that it asks for.
     fn outcome(&self, classification: Classification) -> Result<Outcome, Box<Outgoing>> {
         let shared = &self.desk.shared;
         Ok(match classification {

@@ -1,4 +1,4 @@
-//! What becomes of a delivery that failed or has to wait.
+//! When a delivery that failed or has to wait is tried again, and when it is given up.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use pricedrop_model::backoff::{Backoff, jitter};
 use super::job::{Job, Outcome};
 use super::options::{Options, later};
 
-/// After a failed attempt: another one after a while, or none.
+/// Returns the outcome of a failed attempt: a retry after a backoff, or a dead letter after
+/// `max_attempts` attempts or `max_age_ms`.
 pub(super) fn failed(
     options: &Options,
     job: &Job,
@@ -28,7 +29,8 @@ pub(super) fn failed(
     Outcome::Retry { due, attempt: job.attempt + 1, reason }
 }
 
-/// Without an attempt: the same one again at `due`.
+/// Returns the outcome of a delivery that was not attempted: the same attempt at `due`, or a
+/// dead letter after `max_age_ms`.
 pub(super) fn defer(
     options: &Options,
     job: &Job,
@@ -44,8 +46,8 @@ pub(super) fn defer(
     })
 }
 
-/// A delivery that has been tried for too long; what was confirmed is only
-/// remembered for so long, too.
+/// Returns a dead letter if the delivery was first read `max_age_ms` ago or earlier. The bound is
+/// necessary because confirmations expire: a delivery that outlived them could be repeated.
 fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallTime) -> Option<Outcome> {
     let age_ms = u64::try_from(now.0.saturating_sub(job.since.0)).unwrap_or(0);
     (age_ms >= options.max_age_ms).then(|| Outcome::Dead {
@@ -54,8 +56,8 @@ fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallT
     })
 }
 
-/// Exponential with full jitter; a wait the provider asks for is kept, up to a
-/// limit, with a little jitter behind it.
+/// Returns the wait in milliseconds: exponential with full jitter. If the provider asked for a
+/// wait, that wait, up to `retry_after_max_ms`, plus a jitter of at most `backoff_initial_ms`.
 fn wait_ms(options: &Options, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
     match retry_after_ms {
         Some(ms) => {
@@ -68,7 +70,7 @@ fn wait_ms(options: &Options, attempt: u32, retry_after_ms: Option<u64>) -> u64 
     }
 }
 
-/// Anything from nothing to this.
+/// Returns a random time from zero to `longest`, milliseconds.
 pub(super) fn spread_ms(longest: Duration) -> u64 {
     jitter(longest, rand::random()).as_millis() as u64
 }

@@ -1,5 +1,5 @@
-//! A breaker per provider: one that is down costs its own messages a wait, and
-//! nobody else anything.
+//! One circuit breaker per provider, so that a provider that is down delays only its own
+//! messages.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,32 +11,32 @@ use pricedrop_model::breaker::{self, Breaker};
 use pricedrop_model::dispatch::{Access, Outgoing, Reply};
 use pricedrop_model::sync::lock;
 
-/// Most providers remembered as failing; beyond, new ones are not watched.
+/// Most providers with a breaker. While this many fail, requests to others are always sent.
 const PROVIDERS: usize = 4_096;
 
-/// How a provider stands.
+/// The state of a provider that has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It fails now and then.
+    /// Its last requests failed, fewer in a row than open the breaker. Requests are sent.
     Failing,
-    /// Nothing is sent to it.
+    /// Its breaker is open: nothing is sent.
     Open,
-    /// One request is finding out.
+    /// One trial request is in flight; others wait.
     HalfOpen,
 }
 
-/// Whether to send.
+/// Whether a request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
     Send,
-    /// Ask again then.
+    /// Not now; ask again at this time.
     Wait(WallTime),
 }
 
 /// The breakers of all providers that fail; a healthy provider has none.
 pub(super) struct Breakers {
     failing: Mutex<HashMap<String, Breaker>>,
-    /// What a provider begins with.
+    /// The breaker of a provider that has not failed yet.
     closed: Breaker,
 }
 
@@ -56,7 +56,7 @@ impl Breakers {
         }
     }
 
-    /// Tells how a request went.
+    /// Records the result of a request. A success closes the breaker and forgets the provider.
     pub(super) fn record(&self, provider: &str, failed: bool, now: WallTime) {
         let mut failing = self.lock();
         if !failed {
@@ -70,7 +70,7 @@ impl Breakers {
         breaker.record_failure(since_epoch(now));
     }
 
-    /// Every failing provider with its state.
+    /// Every failing provider with its state, by name.
     pub(super) fn states(&self) -> Vec<(String, State)> {
         let state = |breaker: &Breaker| match breaker.state() {
             breaker::State::Closed { .. } => State::Failing,
@@ -96,7 +96,7 @@ fn wall_time(since_epoch: Duration) -> WallTime {
     WallTime(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The provider a message goes to: its channel and host.
+/// The name of the provider that a message goes to: `channel host`.
 pub(super) fn provider(channel: &str, access: &Access, outgoing: &Outgoing) -> String {
     let host = match outgoing {
         Outgoing::Http(request) => authority(&request.url),
@@ -107,20 +107,20 @@ pub(super) fn provider(channel: &str, access: &Access, outgoing: &Outgoing) -> S
     format!("{channel} {host}")
 }
 
-/// Host and port of a URL. Only a name to count by: what is connected to, the
-/// sending side decides.
+/// Host and port of a URL. Used only to name providers; the sender parses the URL itself before it
+/// connects.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     rest[..end].rsplit('@').next().unwrap_or_default()
 }
 
-/// Whether the provider itself failed, rather than this one message.
+/// Whether a reply means that the provider is failing, and not only that it refused one message.
 pub(super) fn failed(reply: &Reply) -> bool {
     match reply {
         Reply::Unanswered(_) => true,
         Reply::Http { status, .. } => *status >= 500,
-        // 421: the server is closing down.
+        // 421: the service is not available.
         Reply::Smtp(code, _) => *code == 421,
         Reply::Done => false,
     }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(breakers.admit("c a", at(2)), Admission::Wait(at(1_001)));
         assert_eq!(breakers.admit("c b", at(2)), Admission::Send);
         assert_eq!(breakers.states(), [("c a".to_string(), State::Open)]);
-        // One probe at a time.
+        // One trial request at a time.
         assert_eq!(breakers.admit("c a", at(1_001)), Admission::Send);
         assert_eq!(breakers.admit("c a", at(1_002)), Admission::Wait(at(2_001)));
         assert_eq!(breakers.states(), [("c a".to_string(), State::HalfOpen)]);

@@ -1,11 +1,16 @@
-//! The host's table of what a reply means.
+//! The standard table that classifies replies of providers. It applies if a plugin asks for it,
+//! fails, or did not render the message.
 
 use pricedrop_model::dispatch::{Classification, Reply, Scope};
 use pricedrop_model::{WallTime, time};
 
-/// 2xx delivered; 408, 425, 429, 5xx, SMTP 4yz and no answer temporary, with
-/// the wait the reply asks for, and of the provider as a whole for 429, 503 with
-/// Retry-After and SMTP 421; 404 and 410 bad recipient; all else permanent.
+/// Classifies a reply:
+///
+/// - HTTP and SMTP 2xx: delivered.
+/// - HTTP 408, 425, 429, 5xx, SMTP 4xx, no reply: temporary, with the wait of `Retry-After`. It
+///   concerns the whole provider for 429, 503 with `Retry-After`, and SMTP 421.
+/// - HTTP 404, 410: bad recipient.
+/// - Everything else: permanent.
 pub fn standard(reply: &Reply, now: WallTime) -> Classification {
     match reply {
         Reply::Http { status, headers, body, .. } => http(*status, headers, body, now),
@@ -44,7 +49,7 @@ fn temporary(reason: String, retry_after_ms: Option<u64>, scope: Scope) -> Class
     Classification::Temporary { reason, retry_after_ms, scope }
 }
 
-/// Seconds, or an HTTP date.
+/// The wait that `Retry-After` asks for, milliseconds. The header has seconds or an HTTP date.
 fn retry_after_ms(headers: &[(String, String)], now: WallTime) -> Option<u64> {
     let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
     if let Ok(seconds) = value.trim().parse::<u64>() {

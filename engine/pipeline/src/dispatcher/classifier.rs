@@ -1,4 +1,5 @@
-//! Asks channel plugins what replies mean, as many at a time as wait.
+//! Asks channel plugins what the replies of providers mean. Replies that wait for a plugin call
+//! are batched, up to [`CLASSIFY`] per call.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::classification::standard;
 use super::options::CLASSIFY;
 use super::shared::Shared;
 
-/// The way to the classifying task of one channel.
+/// A handle of the task that classifies replies of one channel.
 #[derive(Clone)]
 pub(super) struct Classifier(mpsc::UnboundedSender<Question>);
 
@@ -24,14 +25,15 @@ struct Question {
 }
 
 impl Classifier {
-    /// Starts classifying; it ends with the last of these handles.
+    /// Starts the task; it ends when the last handle is dropped.
     pub(super) fn start(shared: Arc<Shared>) -> Classifier {
         let (questions, inbox) = mpsc::unbounded_channel();
         tokio::spawn(classify(shared, inbox));
         Classifier(questions)
     }
 
-    /// What a reply means: as the plugin says, else by the host's table.
+    /// Returns the plugin's classification of a reply. If the plugin fails or says `Standard`, the
+    /// one of the standard table.
     pub(super) async fn classify(
         &self,
         channel: &Arc<dyn Channel>,
@@ -52,7 +54,7 @@ impl Classifier {
     }
 }
 
-/// Waits for a free call first, then takes all that have come up meanwhile.
+/// Waits for a permit to call a plugin, then takes all replies that arrived meanwhile.
 async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Question>) {
     while let Some(first) = inbox.recv().await {
         let Some(slot) = shared.plugin_slot().await else { return };
@@ -64,7 +66,7 @@ async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Questi
         let shared = Arc::clone(&shared);
         tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            // Two generations of a plugin may have rendered during a swap.
+            // During a plugin swap the messages may come from two generations; each classifies its own.
             while let Some(first) = questions.first().map(|question| Arc::clone(&question.channel)) {
                 let same = |question: &mut Question| Arc::ptr_eq(&question.channel, &first);
                 let of_one: Vec<Question> = questions.extract_if(.., same).collect();
@@ -74,8 +76,8 @@ async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Questi
     }
 }
 
-/// Asks one plugin about its replies. Where it gives no answer, nothing is
-/// answered here, and the host's table counts.
+/// Asks one plugin about its replies. If it fails, the question is dropped unanswered, and the
+/// caller uses the standard table.
 fn ask(shared: &Shared, channel: &dyn Channel, questions: Vec<Question>) {
     let answers: Vec<Answer<'_>> = questions
         .iter()
@@ -84,7 +86,7 @@ fn ask(shared: &Shared, channel: &dyn Channel, questions: Vec<Question>) {
     let classifications = channel.classify(&answers);
     for (question, classification) in questions.into_iter().zip(classifications) {
         match classification {
-            // Nobody waits for the classification of an attempt that was given up.
+            // The receiver is gone if the attempt was cancelled.
             Ok(classification) => drop(question.answer.send(classification)),
             Err(error) => no_answer(shared, &question.message, &error),
         }

@@ -1,12 +1,12 @@
-//! The host's own plain message: what is sent when a channel's plugin gives no
-//! answer. It is about the first item alone.
+//! The plain message that is sent when a channel's plugin fails to render one. It contains only
+//! the first item.
 
 use pricedrop_model::dispatch::{Access, HttpRequest, Item, Mail, Message, Method, Outgoing};
 use pricedrop_model::{Currency, Price, UserId};
 use serde::Serialize;
 
-/// The plain message for this address; none where the channel has no kind of
-/// message that could be written without its plugin, so that only a retry helps.
+/// Returns the plain message for this address. `None` if only the plugin knows the form of the
+/// channel's messages, so that the delivery has to be retried.
 pub(super) fn fallback(message: &Message, access: &Access) -> Option<Outgoing> {
     let item = message.items.first()?;
     let address = message.to.address.as_str();
@@ -16,8 +16,8 @@ pub(super) fn fallback(message: &Message, access: &Access) -> Option<Outgoing> {
     if address.starts_with("https://") || address.starts_with("http://") {
         return Some(Outgoing::Http(request(message, item)));
     }
-    // A channel that may reach a host but gets another kind of address (a
-    // number, a token) is none that prints lines.
+    // A channel with allowed hosts and an address that is no URL (a phone number, a token) does
+    // not print lines: its requests have a form that only its plugin knows.
     access.hosts.is_empty().then(|| Outgoing::Line(line(message, item)))
 }
 
@@ -42,7 +42,7 @@ fn mail(item: &Item) -> Mail {
     Mail { subject, text, html: None, headers: Vec::new() }
 }
 
-/// What a plain request carries; prices as exact JSON numbers.
+/// The JSON body of a plain HTTP request; prices are exact JSON numbers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {

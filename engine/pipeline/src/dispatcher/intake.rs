@@ -1,5 +1,5 @@
-//! Reads notifications, looks up who is reached where, and hands deliveries to
-//! the lanes of their channels. Owns the log: it also commits the offsets.
+//! Reads notifications, looks up the addresses of their users, and queues one delivery per
+//! address for the worker of its channel. Owns the log, so it also commits the offsets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ impl Intake {
         Intake { log, shared, outcomes, lanes: HashMap::new(), next_survey: Instant::now() }
     }
 
-    /// Reads until the dispatcher stops, then waits for the lanes.
+    /// Reads until the dispatcher stops, then waits for the channel workers. Returns the log for the
+    /// last commit.
     pub(super) async fn run(mut self) -> Box<dyn NotificationLog> {
         while !self.shared.stopping() {
             if self.turn().await.is_err() {
@@ -37,7 +38,7 @@ impl Intake {
             }
         }
         for (_, lane) in self.lanes.into_values() {
-            // A lane that panicked has settled nothing it should not have.
+            // A worker that panicked reported no wrong outcome: its deliveries are just unfinished.
             let _ = lane.await;
         }
         self.log
@@ -78,8 +79,8 @@ impl Intake {
         }
     }
 
-    /// All that was read and is not finished will be read again, here or by
-    /// somebody else. Requests in flight go on, under their leases.
+    /// Forgets everything that was read and is not finished: the owner of its partition reads it
+    /// again. Requests in flight continue under their leases.
     fn forget(&self) {
         self.shared.window.forget();
         for (queue, _) in self.lanes.values() {
@@ -113,7 +114,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Where a user is told of this: their addresses, else the default channels.
+    /// Returns the addresses of a user, at most `addresses_per_user`. A user without any gets the
+    /// default channels, with the user name as the address.
     fn addresses(&self, user: &UserId, reached: &HashMap<UserId, Vec<Recipient>>) -> Vec<Recipient> {
         let (options, metrics) = (&self.shared.options, &self.shared.metrics);
         let mut own = reached.get(user).cloned().unwrap_or_default();
@@ -136,6 +138,8 @@ impl Intake {
         own
     }
 
+    /// Queues deliveries of one channel. If its queue stays full for `channel_queue_timeout_ms`, they
+    /// go to the retry queue, so that the other channels do not wait longer.
     async fn hand_over(&mut self, channel: &str, jobs: Vec<Job>, now: WallTime) {
         let Some(queue) = self.lane(channel) else {
             for job in jobs {
@@ -152,7 +156,8 @@ impl Intake {
         }
     }
 
-    /// The queue of a channel's lane, opened at need; `None`: too many.
+    /// Returns the queue of a channel and starts its worker if there is none. `None` if there are
+    /// `channels` workers already.
     fn lane(&mut self, channel: &str) -> Option<Arc<LaneQueue>> {
         if let Some((queue, _)) = self.lanes.get(channel) {
             return Some(Arc::clone(queue));
@@ -166,7 +171,8 @@ impl Intake {
         Some(queue)
     }
 
-    /// Opens lanes for channels that only have retries, and counts those.
+    /// Counts the waiting retries of each channel, and starts workers for channels that have only
+    /// retries. Does nothing until [`SURVEY_MS`] have passed since the last time.
     async fn survey(&mut self) -> Result<(), Stopped> {
         if Instant::now() < self.next_survey {
             return Ok(());
@@ -185,7 +191,10 @@ impl Intake {
     }
 }
 
-/// Commits up to the first unfinished notification.
+/// Commits the offset of the first unfinished notification of each partition.
+///
+/// # Errors
+/// The log failed in a way that an operator has to fix; the dispatcher stops.
 pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Result<(), Stopped> {
     let next = shared.window.advance();
     if next.is_empty() {
@@ -196,7 +205,7 @@ pub(super) async fn commit(log: &mut dyn NotificationLog, shared: &Shared) -> Re
             shared.window.committed(&next);
             Ok(())
         }
-        // The next commit says the same and more.
+        // The next commit includes these offsets.
         Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
             tracing::warn!(%reason, "offsets were not committed");
             Ok(())

@@ -1,4 +1,5 @@
-//! One delivery on its way through the dispatcher, and how it ends.
+//! A delivery inside the dispatcher (`Job`), its conversions to a retry and a message, and its
+//! outcome.
 
 use std::sync::Arc;
 
@@ -11,34 +12,37 @@ use super::money::money;
 use super::options::{REASON_BYTES, later};
 use super::window::Place;
 
-/// One notification for one address.
+/// A delivery: one notification for one address.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The delivery's key.
     pub(super) key: String,
     pub(super) to: Recipient,
     pub(super) notification: Arc<Notification>,
-    /// The attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub(super) attempt: u32,
+    /// When the delivery was first read.
     pub(super) since: WallTime,
-    /// The partition of its notification, whose owner delivers it.
+    /// The partition of its notification. The partition's owner delivers it.
     pub(super) partition: Partition,
-    /// The window's, when it was taken up.
+    /// The window's generation when the job was read.
     pub(super) generation: u64,
     pub(super) origin: Origin,
-    /// Where our lease on it ends, once we have one.
+    /// When this worker's lease on it ends; `None` before it is claimed.
     pub(super) lease: Option<WallTime>,
 }
 
-/// Where a job came from, and so what must be told of its end.
+/// Where a job was read from. This decides what is updated when it ends.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// This place in the log.
+    /// The log; its notification has to be marked finished.
     Log(Place),
-    /// The retry queue, with the entry's due time and reason.
+    /// The retry queue, with the entry's due time and reason; the entry has to be removed.
     Queue(WallTime, String),
 }
 
 impl Job {
+    /// A delivery of a notification that was just read from the log.
     pub(super) fn first(
         keys: &Keys,
         notification: &Arc<Notification>,
@@ -59,7 +63,7 @@ impl Job {
         }
     }
 
-    /// An entry of the queue.
+    /// A delivery that was taken from the retry queue.
     pub(super) fn again(retry: Retry, generation: u64) -> Job {
         Job {
             key: retry.key,
@@ -74,7 +78,7 @@ impl Job {
         }
     }
 
-    /// The entry as it lies in the queue.
+    /// Returns the entry as it is in the retry queue; `None` for a job from the log.
     pub(super) fn queued(&self) -> Option<Retry> {
         match &self.origin {
             Origin::Log(_) => None,
@@ -82,7 +86,7 @@ impl Job {
         }
     }
 
-    /// An entry for another attempt.
+    /// Returns an entry of the retry queue for this delivery.
     pub(super) fn retry(&self, due: WallTime, attempt: u32, reason: &str) -> Retry {
         Retry {
             partition: self.partition,
@@ -96,8 +100,8 @@ impl Job {
         }
     }
 
-    /// The message that its channel is to render. It is of no use once the delivery
-    /// would be given up.
+    /// Returns the message for the channel plugin to render. It expires when the delivery would be
+    /// given up.
     pub(super) fn message(&self, currency: Currency, now: WallTime, max_age_ms: u64) -> Message {
         Message {
             key: self.key.clone(),
@@ -135,31 +139,32 @@ impl Job {
     }
 }
 
-/// How a job ended, for now.
+/// How an attempt of a job ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It arrived.
+    /// The provider accepted it.
     Delivered,
-    /// It had arrived before.
+    /// It was confirmed by an earlier attempt, so nothing was sent.
     DeliveredBefore,
-    /// The price has risen again.
+    /// The price rose above the watch before a delayed send, so nothing was sent.
     Risen,
-    /// It failed, or has to wait: this entry goes to the retry queue.
+    /// It failed or has to wait: it goes to the retry queue, due at this time.
     Retry { due: WallTime, attempt: u32, reason: String },
-    /// It failed for good.
+    /// It failed permanently: it becomes a dead letter.
     Dead { reason: String, plugin: String },
-    /// The engine stops: as if it had not been taken.
+    /// The engine stops before it was sent: its state is as if it had not been read.
     Abandoned,
 }
 
-/// A job with its outcome, on its way to the stores.
+/// A job with its outcome, to be stored.
 pub(super) struct Settled {
     pub(super) job: Job,
     pub(super) outcome: Outcome,
-    /// Given back when the outcome is durable.
+    /// Its permit of the channel, released when the outcome is durable.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
+/// The first [`REASON_BYTES`] bytes, cut at a character.
 fn cut(reason: &str) -> String {
     reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned()
 }

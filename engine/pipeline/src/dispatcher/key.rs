@@ -1,5 +1,5 @@
-//! The names of deliveries: what leases and confirmations go by, and what the
-//! provider gets.
+//! Keys of deliveries: for leases and confirmations in stores, and as idempotency keys for
+//! providers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// Longest idempotency key, bytes; a longer one is hashed.
 const IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// The notification's id; of one without, what stands for it.
+/// Returns the notification's id, or `userId:productId:newPrice` if it has none.
 pub fn notification_name(notification: &Notification) -> String {
     match &notification.id {
         Some(id) => id.0.to_string(),
@@ -20,8 +20,8 @@ pub fn notification_name(notification: &Notification) -> String {
     }
 }
 
-/// Names deliveries. Keys go to providers and into stores, and an address may hold a
-/// secret, as a push subscription does: so a keyed hash stands for it.
+/// Computes the keys of deliveries. A key contains a keyed hash of the address, because keys go
+/// to providers and into stores, and an address may be secret (a push subscription is).
 #[derive(Clone)]
 pub struct Keys {
     addresses: Hmac<Sha256>,
@@ -34,21 +34,20 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Keys whose hashes of addresses only those can make who know the secret. All
-    /// instances need the same: another secret makes other keys, under which what was
-    /// delivered is not known as such.
+    /// Keys whose hashes can be computed only with `secret`. All instances need the same secret:
+    /// with another one the keys differ, and confirmations of earlier deliveries are not found.
     pub fn new(secret: &str) -> Keys {
         let addresses = Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
         Keys { addresses }
     }
 
-    /// The key of a delivery, the same at every attempt and after every crash:
+    /// Returns the key of a delivery, the same at every attempt and after every crash:
     /// `id:channel:addressKey`, or `userId:productId:newPrice:channel:addressKey`.
     pub fn delivery(&self, notification: &Notification, channel: &str, address: &str) -> String {
         format!("{}:{channel}:{}", notification_name(notification), self.address(address))
     }
 
-    /// What stands for an address in a key: 22 characters of base64url.
+    /// Returns the hash of an address that is used in keys: 22 characters of base64url.
     pub fn address(&self, address: &str) -> String {
         let hash = self.addresses.clone().chain_update(address).finalize().into_bytes();
         short(&hash)
@@ -59,14 +58,14 @@ fn short(hash: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&hash[..16])
 }
 
-/// What a push message about this product may replace: an older one about it.
-/// 22 characters of base64url, as `Topic` of RFC 8030 wants it.
+/// Returns the collapse key of a product: a push message replaces an undelivered older one with
+/// the same key. 22 characters of base64url, as the `Topic` header of RFC 8030 requires.
 pub(super) fn collapse_key(product: &ProductId) -> String {
     short(&Sha256::digest(product.as_str().as_bytes()))
 }
 
-/// The key as a header's value: itself where it fits, else its hash. Follow-ups
-/// carry their step.
+/// Returns a delivery's key as a header value: the key itself if it is printable ASCII of at most
+/// 255 bytes, else its SHA-256 in hex. The key of a follow-up (`step` > 0) ends with its step.
 pub fn idempotency_key(key: &str, step: u32) -> String {
     let full = if step == 0 { key.to_owned() } else { format!("{key}:{step}") };
     let fits = full.len() <= IDEMPOTENCY_KEY_BYTES && full.bytes().all(|byte| byte.is_ascii_graphic());
@@ -105,7 +104,7 @@ mod tests {
     #[test]
     fn an_address_is_hashed_with_the_secret() {
         let keys = Keys::new("Jefe");
-        // RFC 4231, test case 2, its first half.
+        // The first 16 bytes of test case 2 of RFC 4231.
         assert_eq!(keys.address("what do ya want for nothing?"), "W9zBRr9gdU5qBCQmCJV1xw");
         assert_ne!(keys.address("a@b.c"), Keys::new("jefe").address("a@b.c"));
         assert_ne!(keys.address("a@b.c"), keys.address("a@b.d"));

@@ -1,10 +1,10 @@
-//! One channel: takes its deliveries and due retries, claims and renders them
-//! in batches, and sets their attempts going.
+//! The worker of one channel: takes its new deliveries and due retries, claims and renders them in
+//! batches, and spawns their attempts.
 //!
 //! ```text
 //! LaneQueue ─┐                                         ┌▶ Attempt ─┐
-//!            ├▶ gather ▶ re-check ▶ claim ▶ render ────┼▶ Attempt ─┼▶ settler
-//! RetryQueue ┘  (while there is room in flight)        └▶ Attempt ─┘
+//!            ├▶ gather ▶ re-check ▶ claim ▶ render ────┼▶ Attempt ─┼▶ settle
+//! RetryQueue ┘  (while permits are free)               └▶ Attempt ─┘
 //! ```
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ use super::shared::{Outcomes, Shared, Stopped};
 
 type Rendered = Result<Result<Outgoing, Refusal>, plugin::Error>;
 
-/// The running lane of one channel.
+/// The worker of one channel.
 pub(super) struct Lane {
     name: String,
     shared: Arc<Shared>,
@@ -43,8 +43,8 @@ pub(super) struct Lane {
     next_look: Instant,
 }
 
-/// How many deliveries may be on their way: those being sent, and a batch or
-/// two ahead. Built anew when the channel's access says otherwise.
+/// How many deliveries of the channel may be in flight: those being sent, and up to two batches
+/// that are prepared meanwhile. Rebuilt when a new generation of the plugin has other limits.
 struct Flow {
     concurrency: u32,
     rate: Option<u32>,
@@ -55,7 +55,7 @@ impl Flow {
     fn new(options: &Options, access: &Access) -> Flow {
         let concurrency = access.concurrency.unwrap_or(options.concurrency).max(1);
         let ahead = concurrency.saturating_add(2 * options.batch as u32);
-        // What a rate limit holds back must not be claimed long before its turn.
+        // With a rate limit, claim only what can be sent within about one timeout, before leases end.
         let seconds = access.timeout_ms.unwrap_or(options.timeout_ms).div_ceil(1000) as u32 + 1;
         let by_rate = access.rate_per_second.map_or(u32::MAX, |rate| rate.max(1).saturating_mul(seconds));
         let most_in_flight = ahead.min(by_rate);
@@ -63,6 +63,7 @@ impl Flow {
         Flow { concurrency, rate: access.rate_per_second, in_flight }
     }
 
+    /// Whether it has the rate and concurrency of this access.
     fn suits(&self, options: &Options, access: &Access) -> bool {
         self.rate == access.rate_per_second
             && self.concurrency == access.concurrency.unwrap_or(options.concurrency).max(1)
@@ -92,7 +93,7 @@ impl Lane {
         }
     }
 
-    /// Runs until the dispatcher stops; attempts that are under way end by themselves.
+    /// Runs until the dispatcher stops. Attempts in flight end on their own.
     pub(super) async fn run(mut self) {
         while !self.shared.stopping() {
             let channel = self.shared.plugins.channel(&self.name);
@@ -119,7 +120,7 @@ impl Lane {
         }
     }
 
-    /// Room for one delivery at least, and for a batch at most.
+    /// Waits for permits: at least one, at most `batch`. `None` if the dispatcher stops.
     async fn room(&self) -> Option<OwnedSemaphorePermit> {
         let first = tokio::select! {
             first = Arc::clone(&self.flow.in_flight).acquire_owned() => first.ok()?,
@@ -133,7 +134,7 @@ impl Lane {
         Some(room)
     }
 
-    /// Due retries first, but not at the cost of all that is new.
+    /// Takes up to `most` jobs: due retries first, but at most half if new deliveries wait.
     async fn gather(&mut self, most: usize) -> Result<Vec<Job>, Stopped> {
         let mut jobs = Vec::new();
         if Instant::now() >= self.next_look {
@@ -149,7 +150,7 @@ impl Lane {
     }
 
     async fn due(&self, most: usize) -> Result<Vec<Job>, Stopped> {
-        // Before they are taken: what moves meanwhile is of an older generation.
+        // Read before the retries are taken, so that a rebalance meanwhile makes these jobs outdated.
         let generation = self.shared.window.generation();
         let now = self.shared.clock.now();
         let until = self.shared.options.lease_until(now, self.timeout_ms());
@@ -172,7 +173,7 @@ impl Lane {
         }
     }
 
-    /// Gives every job its place in flight.
+    /// Gives one permit to every job.
     fn board(&self, jobs: Vec<Job>, mut room: OwnedSemaphorePermit) -> Vec<(Job, OwnedSemaphorePermit)> {
         self.metrics.in_flight.inc_by(jobs.len() as i64);
         jobs.into_iter()
@@ -180,6 +181,7 @@ impl Lane {
             .collect()
     }
 
+    /// Re-checks, claims and renders jobs, and starts their attempts.
     async fn prepare(
         &self,
         jobs: Vec<(Job, OwnedSemaphorePermit)>,
@@ -208,7 +210,7 @@ impl Lane {
         Ok(())
     }
 
-    /// It may be being swapped: that is a failed attempt.
+    /// Records a failed attempt, because the plugin may be missing only while it is replaced.
     fn plugin_missing(&self, jobs: Vec<(Job, OwnedSemaphorePermit)>) {
         let now = self.shared.clock.now();
         for seated in jobs {
@@ -218,7 +220,8 @@ impl Lane {
         }
     }
 
-    /// Claims what may be sent now; settles the rest.
+    /// Leases the jobs and returns those that were leased. The others get their outcome here: deferred
+    /// until another lease ends, or delivered before.
     async fn claim(
         &self,
         jobs: Vec<(Job, OwnedSemaphorePermit)>,
@@ -249,7 +252,8 @@ impl Lane {
         Ok(ours)
     }
 
-    /// Somebody else has it, perhaps somebody dead: never done, only later.
+    /// Defers a job until the lease of another worker ends. That worker may be dead, so the delivery
+    /// must not count as done.
     fn wait_for_lease(
         &self,
         seated: (Job, OwnedSemaphorePermit),
@@ -262,6 +266,7 @@ impl Lane {
         self.settle(seated, outcome);
     }
 
+    /// Starts the attempt of a job that was rendered; one that was refused becomes a dead letter.
     fn start(
         &self,
         (job, permit): (Job, OwnedSemaphorePermit),
@@ -294,6 +299,7 @@ impl Lane {
         tokio::spawn(attempt.run());
     }
 
+    /// Returns the plain message if the plugin failed; if there is none, the outcome of a failed attempt.
     fn fall_back(
         &self,
         job: &Job,

@@ -1,4 +1,4 @@
-//! What the dispatcher counts, for `/metrics`.
+//! Metrics of the dispatcher, for `/metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,9 +21,9 @@ type OfOutcome = [(&'static str, String); 2];
 pub struct Metrics {
     /// Notifications read.
     pub read: Counter,
-    /// Addresses left out because their user has too many.
+    /// Addresses ignored because their user has more than `addresses_per_user`.
     pub addresses_left_out: Counter,
-    /// Notifications of users who can be reached nowhere.
+    /// Notifications of users without an address, when there is no default channel.
     pub unreachable: Counter,
     families: Families,
     channels: Mutex<BTreeMap<String, Arc<ChannelMetrics>>>,
@@ -38,30 +38,31 @@ struct Families {
     waiting: Family<OfChannel, Gauge>,
 }
 
-/// The metrics of one channel.
+/// Metrics of one channel.
 #[derive(Debug)]
 pub struct ChannelMetrics {
-    /// Deliveries that arrived.
+    /// Deliveries that the provider accepted.
     pub delivered: Counter,
-    /// Deliveries not sent because they had arrived before.
+    /// Deliveries not sent because they were confirmed before.
     pub delivered_before: Counter,
-    /// Failed attempts that will be repeated.
+    /// Failed attempts that are repeated later.
     pub retried: Counter,
-    /// Deliveries deferred without an attempt: breaker, busy channel, another's lease.
+    /// Deliveries deferred without an attempt: open breaker, slow channel, another worker's lease.
     pub deferred: Counter,
-    /// Deliveries that failed for good.
+    /// Deliveries that became dead letters.
     pub dead: Counter,
-    /// Of those, bad addresses.
+    /// Dead letters because of a bad address; included in `dead`.
     pub bad_recipients: Counter,
-    /// Delayed deliveries dropped because the price had risen again.
+    /// Delayed deliveries dropped because the price rose above the watch.
     pub risen: Counter,
-    /// Deliveries whose plugin gave no answer.
+    /// Messages that the plugin failed to render and replies that it failed to classify. The
+    /// delivery's outcome is counted too.
     pub plugin_failures: Counter,
-    /// How long requests to the provider took.
+    /// Duration of requests to the provider, seconds.
     pub attempt_seconds: Histogram,
-    /// Deliveries taken and not finished.
+    /// Deliveries taken from a queue and not finished.
     pub in_flight: Gauge,
-    /// Entries in the retry queue, as last surveyed.
+    /// Entries in the retry queue, counted every few seconds.
     pub waiting: Gauge,
 }
 
@@ -101,7 +102,7 @@ impl Families {
 }
 
 impl Metrics {
-    /// Shows them in a registry.
+    /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
         let Families { deliveries, bad_recipients, attempt_seconds, in_flight, waiting } = &self.families;
         registry.register("dispatched", "Notifications the dispatcher read", self.read.clone());
@@ -130,7 +131,7 @@ impl Metrics {
         registry.register("retries_waiting", "Deliveries waiting for their next attempt", waiting.clone());
     }
 
-    /// The metrics of a channel, at zero when it is new.
+    /// Returns the metrics of a channel; creates them at zero if there are none.
     pub fn channel(&self, name: &str) -> Arc<ChannelMetrics> {
         let mut channels = lock(&self.channels);
         match channels.get(name) {
@@ -143,19 +144,20 @@ impl Metrics {
         }
     }
 
-    /// Every channel by name.
+    /// Every channel with its metrics, by name.
     pub fn channels(&self) -> Vec<(String, Arc<ChannelMetrics>)> {
         let channels = lock(&self.channels);
         channels.iter().map(|(name, metrics)| (name.clone(), Arc::clone(metrics))).collect()
     }
 
-    /// Every failing provider (`channel host`) with the state of its breaker;
-    /// a healthy one is not listed.
+    /// Every failing provider (`channel host`) with the state of its breaker. Healthy providers are
+    /// not listed.
     pub fn breakers(&self) -> Vec<(String, State)> {
         let breakers = lock(&self.breakers);
         breakers.as_ref().map(|breakers| breakers.states()).unwrap_or_default()
     }
 
+    /// Sets the breakers whose states [`Metrics::breakers`] returns.
     pub(super) fn watch(&self, breakers: &Arc<Breakers>) {
         *lock(&self.breakers) = Some(Arc::clone(breakers));
     }

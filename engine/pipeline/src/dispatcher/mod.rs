@@ -1,21 +1,20 @@
-//! Delivers notifications: each once per address, as far as the outside can
-//! tell, and none is lost.
+//! Delivers notifications: sends each one to the addresses of its user at least once, or stores a
+//! dead letter. A repetition has the same idempotency key.
 //!
 //! ```text
-//! log ─▶ intake ─▶ lane per channel ─▶ attempts ─▶ settler ─▶ leases, retries, dead letters
+//! log ─▶ intake ─▶ lane per channel ─▶ attempts ─▶ settle ─▶ leases, retries, dead letters
 //!          ▲                                          │
 //!          └────────────── window ◀───────────────────┘   (offsets to commit)
 //! ```
 //!
-//! Invariant: a delivery's lease is durable before its request is sent, its
-//! outcome is durable before its notification counts as finished, and offsets
-//! are committed up to the first unfinished one. So a crash at any moment
-//! repeats at most what was sent and not confirmed, under the same key.
+//! Invariant: a delivery's lease is durable before its request is sent; its outcome is durable
+//! before its notification counts as finished; the committed offset is that of the first
+//! unfinished notification. So a crash repeats at most what was sent and not confirmed.
 //!
-//! Deliveries are not ordered, not even those of one user: attempts of a channel run at
-//! the same time, and a retry comes later than what was sent meanwhile.
+//! Deliveries are not ordered, not even those of one user: attempts of a channel run
+//! concurrently, and a retry is sent later than notifications that were read after it.
 //!
-//! Channels say what to send; the [`Sender`] sends. No protocol and no store is
+//! Channel plugins say what to send; the [`Sender`] sends it. No protocol and no store is
 //! named here.
 
 mod attempt;
@@ -62,47 +61,48 @@ pub use replay::{ReplayError, replay};
 use intake::Intake;
 use shared::{Outcomes, Shared, Stores};
 
-/// Everything a dispatcher needs.
+/// A dispatcher that is not started: its options, ports and metrics.
 pub struct Dispatcher {
-    /// How it works.
+    /// Limits and times.
     pub options: Options,
-    /// How it names deliveries.
+    /// Computes the keys of deliveries.
     pub keys: Keys,
-    /// What to deliver.
+    /// The notifications to deliver.
     pub log: Box<dyn NotificationLog>,
-    /// Where users are reached.
+    /// The addresses of users.
     pub recipients: Arc<dyn Recipients>,
-    /// Who delivers what, and what was delivered.
+    /// Leases and confirmations of deliveries.
     pub leases: Arc<dyn Leases>,
-    /// What is tried again.
+    /// Deliveries that are tried again later.
     pub retries: Arc<dyn RetryQueue>,
-    /// What is not.
+    /// Deliveries that failed permanently.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// For re-checks.
+    /// Current prices, read before a delayed delivery is sent.
     pub prices: Arc<dyn CurrentPrices>,
-    /// The channels.
+    /// The channel plugins.
     pub plugins: Arc<dyn Plugins>,
-    /// What sends.
+    /// Sends requests to providers.
     pub sender: Arc<dyn Sender>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
-    /// What it counts.
+    /// Its metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// Why a dispatcher ended.
+/// Why a dispatcher ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A store must be looked at; starting again afterwards loses nothing.
+    /// A store failed in a way that an operator has to fix, or a task panicked. Starting again
+    /// afterwards loses nothing.
     #[error("the dispatcher stopped: {0}")]
     Fatal(#[source] Cause),
-    /// Some deliveries were still in flight when the drain's time was over;
-    /// they are repeated after the next start, under the same keys.
+    /// Some deliveries were still in flight after `drain_timeout_ms`. They are repeated after the
+    /// next start, under the same keys.
     #[error("deliveries in flight did not end within {0} ms; they will be repeated")]
     NotDrained(u64),
 }
 
-/// Also a dispatcher that is dropped halfway stops taking deliveries.
+/// Stops all tasks when it is dropped, so that a dispatcher whose future is cancelled stops too.
 struct StopOnDrop(Arc<Shared>);
 
 impl Drop for StopOnDrop {
@@ -112,10 +112,12 @@ impl Drop for StopOnDrop {
 }
 
 impl Dispatcher {
-    /// Delivers until `shutdown`, then lets what is in flight end.
+    /// Delivers until `shutdown` resolves, then waits up to `drain_timeout_ms` for deliveries in
+    /// flight.
     ///
     /// # Errors
-    /// A store is broken, or the drain took too long.
+    /// [`Error::Fatal`] if a store needs an operator, [`Error::NotDrained`] if the drain took too
+    /// long. After either the dispatcher may be started again.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let stores = Stores {
             recipients: self.recipients,
@@ -134,7 +136,7 @@ impl Dispatcher {
         tokio::select! {
             () = shutdown => {}
             () = shared.stopped() => {}
-            // It ends behind all others, unless it panicked.
+            // This task ends after all others, unless it panicked.
             _ = &mut settler => shared.fail("outcomes are not settled any more".into()),
         }
         drop(stop);

@@ -1,16 +1,16 @@
-//! Prices in words of the recipient's locale: exact digits, never rounded.
+//! Formats prices for the recipient's locale, with all digits, never rounded.
 
 use pricedrop_model::dispatch::Money;
 use pricedrop_model::{Currency, Price};
 
-/// How a language writes amounts.
+/// How a locale writes amounts.
 struct Style {
     decimal: char,
     group: &'static str,
     symbol_first: bool,
     /// Between symbol and amount.
     space: &'static str,
-    /// Whether groups after the first three digits have two (lakh, crore).
+    /// Whether all groups but the last have two digits, as in 12,34,567 (lakh, crore).
     pairs: bool,
 }
 
@@ -18,16 +18,18 @@ const NARROW: &str = "\u{202f}";
 const NO_BREAK: &str = "\u{a0}";
 const ENGLISH: Style = Style { decimal: '.', group: ",", symbol_first: true, space: "", pairs: false };
 
+/// The symbol is after the amount.
 const fn behind(decimal: char, group: &'static str) -> Style {
     Style { decimal, group, symbol_first: false, space: NO_BREAK, pairs: false }
 }
 
+/// The symbol is before the amount.
 const fn in_front(decimal: char, group: &'static str) -> Style {
     Style { decimal, group, symbol_first: true, space: NO_BREAK, pairs: false }
 }
 
-/// The style of a BCP 47 tag: by region where that decides, else by language;
-/// anything unknown is written as in en-US.
+/// Returns the style of a BCP 47 tag: by region if the region differs from its language, else by
+/// language. Unknown tags get the style of en-US.
 fn style(locale: &str) -> Style {
     let tag = locale.replace('_', "-").to_ascii_lowercase();
     let language = tag.split('-').next().unwrap_or_default();
@@ -71,7 +73,7 @@ fn symbol(currency: Currency) -> Option<&'static str> {
     })
 }
 
-/// Fewest decimals shown; ISO 4217 knows currencies without smaller coins.
+/// The fewest decimals shown: 0 for currencies without a minor unit in ISO 4217, else 2.
 fn decimals(currency: Currency) -> usize {
     match currency.as_str() {
         "CLP" | "ISK" | "JPY" | "KRW" | "PYG" | "UGX" | "VND" | "XAF" | "XOF" | "XPF" => 0,
@@ -79,7 +81,7 @@ fn decimals(currency: Currency) -> usize {
     }
 }
 
-/// An amount, also as people of this locale write it.
+/// Returns an amount together with its text in this locale; `None` is en-US.
 pub fn money(amount: Price, currency: Currency, locale: Option<&str>) -> Money {
     Money { amount, currency, text: text(amount, currency, &style(locale.unwrap_or("en-US"))) }
 }

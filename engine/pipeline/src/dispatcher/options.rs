@@ -1,76 +1,75 @@
-//! Every limit of the dispatcher with its default.
+//! The dispatcher's options and constants: every limit, with its default.
 
 use pricedrop_model::{Currency, WallTime};
 use serde::{Deserialize, Serialize};
 
-/// Most further requests a channel may ask for within one attempt.
+/// Most further requests that a plugin may ask for within one attempt.
 pub const FOLLOW_UPS: u32 = 3;
-/// Most notifications between the first unfinished one and the last one read,
-/// as a multiple of `window`: what one hanging delivery may hold back.
+/// Most notifications between the first unfinished one and the last one read, as a multiple of
+/// `window`: how far reading continues while one delivery does not end.
 pub(super) const SPAN: usize = 64;
-/// How often lanes are opened for channels that only have waiting retries, and
-/// the waiting ones are counted, milliseconds.
+/// How often waiting retries are counted, and workers are started for channels that have only
+/// retries, milliseconds.
 pub(super) const SURVEY_MS: u64 = 5_000;
-/// Most outcomes written in one go.
+/// Most outcomes stored in one batch.
 pub(super) const SETTLE: usize = 2_048;
 /// Most replies classified in one plugin call.
 pub(super) const CLASSIFY: usize = 64;
-/// Pause before a store that is away is asked again, milliseconds.
+/// Pause before an unavailable store is asked again, milliseconds.
 pub(super) const STORE_PAUSE_MS: u64 = 200;
-/// Longest reason that is kept with a retry or a dead letter, bytes.
+/// Longest reason that is stored with a retry, bytes.
 pub(super) const REASON_BYTES: usize = 512;
 
-/// How the dispatcher works.
+/// Options of the dispatcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Where users are told who have no address of their own; their user name
-    /// is the address.
+    /// Channels for users who have no address; the user name is the address.
     pub default_channels: Vec<String>,
-    /// The currency of notifications that name none.
+    /// The currency of notifications without one.
     pub currency: Currency,
-    /// Whether the price is looked at again before a delayed send.
+    /// Whether a delivery from the retry queue is dropped if the price rose above its watch.
     pub recheck: bool,
-    /// Most notifications read, claimed and rendered at a time.
+    /// Most notifications read at a time, and most deliveries of a channel claimed and rendered at
+    /// a time.
     pub batch: usize,
-    /// Most notifications that are read and not finished.
+    /// Most notifications that are read and unfinished.
     pub window: usize,
-    /// Most addresses of one user; further ones are left out and counted.
+    /// Most addresses of one user; further ones are ignored and counted.
     pub addresses_per_user: usize,
-    /// Most channels at a time.
+    /// Most channels; deliveries of further channels become dead letters.
     pub channels: usize,
-    /// Most deliveries waiting in memory for one channel.
+    /// A channel's queue in memory is full when it has this many deliveries.
     pub channel_queue: usize,
-    /// How long the others wait for a channel whose queue is full before its
-    /// deliveries go to the retry queue, milliseconds.
+    /// How long reading waits for room in a full queue before that channel's deliveries go to the
+    /// retry queue, milliseconds.
     pub channel_queue_timeout_ms: u64,
-    /// Most requests in flight for one channel, where its sidecar names none.
+    /// Most requests in flight for one channel, unless its sidecar sets another limit.
     pub concurrency: u32,
-    /// A request's time limit, where the sidecar names none, milliseconds.
+    /// Timeout of a request, unless the channel's sidecar sets another one, milliseconds.
     pub timeout_ms: u64,
-    /// Shortest lease on a delivery, milliseconds; channels with a longer time
-    /// limit get a longer one.
+    /// Shortest lease on a delivery, milliseconds; a channel with a long timeout gets a longer one.
     pub lease_ms: u64,
-    /// Most attempts of a delivery; waiting for a breaker is none.
+    /// Most attempts of a delivery; waiting for a breaker or a lease does not count as one.
     pub max_attempts: u32,
-    /// A delivery older than this is given up, milliseconds.
+    /// Age at which a delivery becomes a dead letter instead of a retry, milliseconds.
     pub max_age_ms: u64,
-    /// The first backoff's upper end, milliseconds; it doubles with every attempt.
+    /// Upper bound of the first backoff, milliseconds; it doubles with every attempt.
     pub backoff_initial_ms: u64,
-    /// The longest backoff, milliseconds.
+    /// Upper bound of every backoff, milliseconds.
     pub backoff_max_ms: u64,
-    /// The longest wait a provider may ask for, milliseconds.
+    /// Upper bound of a wait that a provider asks for with `Retry-After`, milliseconds.
     pub retry_after_max_ms: u64,
-    /// This many failures of a provider in a row open its breaker.
+    /// Consecutive failures of a provider that open its breaker.
     pub breaker_threshold: u32,
-    /// How long an open breaker holds, milliseconds.
+    /// How long a breaker stays open before it lets one request through, milliseconds.
     pub breaker_reset_timeout_ms: u64,
-    /// How long a read waits for notifications, and how often due retries are
-    /// looked for, milliseconds.
+    /// How long a read waits for notifications, and how often the retry queue is polled,
+    /// milliseconds.
     pub poll_ms: u64,
-    /// Most plugin calls at a time.
+    /// Most concurrent plugin calls.
     pub plugin_calls: usize,
-    /// How long deliveries in flight may take to end at shutdown, milliseconds.
+    /// How long shutdown waits for deliveries in flight, milliseconds.
     pub drain_timeout_ms: u64,
 }
 
@@ -104,15 +103,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Where the lease of a claim made now ends: behind every request of one
-    /// attempt and the wait for a free connection.
+    /// When the lease of a claim made now ends: after the timeouts of every request of one attempt
+    /// and one more timeout for the wait before the first.
     pub(super) fn lease_until(&self, now: WallTime, timeout_ms: u64) -> WallTime {
         let requests = timeout_ms.saturating_mul(u64::from(FOLLOW_UPS) + 2);
         later(now, self.lease_ms.max(requests))
     }
 }
 
-/// The time this many milliseconds later.
+/// The time `ms` milliseconds after `now`.
 pub(super) fn later(now: WallTime, ms: u64) -> WallTime {
     WallTime(now.0.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }

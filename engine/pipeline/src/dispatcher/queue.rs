@@ -1,6 +1,6 @@
-//! The deliveries of one channel that wait in memory. A channel that cannot
-//! keep up is marked slow: its deliveries then go through the retry queue, so
-//! that the others are not held up.
+//! The in-memory queue of one channel's deliveries. If it stays full for too long, the channel is
+//! marked slow: its deliveries then go through the retry queue, so that other channels do not
+//! wait for it.
 
 use pricedrop_model::sync::lock;
 use std::collections::VecDeque;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::job::Job;
 
+/// The queue, shared by the task that reads notifications and the channel's worker.
 pub(super) struct LaneQueue {
     jobs: Mutex<VecDeque<Job>>,
     slow: AtomicBool,
@@ -31,8 +32,10 @@ impl LaneQueue {
         }
     }
 
-    /// Adds these jobs, waiting a while for room. What it gives back must wait
-    /// in the retry queue; that may be more than was offered.
+    /// Adds these jobs, after waiting up to `patience` for room. Returns the jobs that the caller
+    /// must put into the retry queue: after a timeout all offered jobs and all queued ones.
+    ///
+    /// All jobs are added if there is room for one, so the queue may exceed its limit by one call.
     pub(super) async fn offer(&self, jobs: Vec<Job>, patience: Duration) -> Vec<Job> {
         if self.slow.load(Relaxed) {
             return jobs;
@@ -51,7 +54,7 @@ impl LaneQueue {
         Vec::new()
     }
 
-    /// Up to this many of the jobs that wait longest.
+    /// Removes and returns up to `most` jobs, the oldest first.
     pub(super) fn take(&self, most: usize) -> Vec<Job> {
         let mut jobs = self.lock();
         let count = most.min(jobs.len());
@@ -62,7 +65,7 @@ impl LaneQueue {
         taken
     }
 
-    /// Forgets what waits: the log hands it out again.
+    /// Removes all jobs, because the log hands their notifications out again.
     pub(super) fn forget(&self) {
         self.lock().clear();
         self.room.notify_one();
@@ -72,12 +75,12 @@ impl LaneQueue {
         self.lock().is_empty()
     }
 
-    /// The retry queue holds nothing more that is due: the channel keeps up.
+    /// Marks the channel as no longer slow. Called when the retry queue has no more due entries.
     pub(super) fn caught_up(&self) {
         self.slow.store(false, Relaxed);
     }
 
-    /// Returns after jobs arrived.
+    /// Returns after jobs were added.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }

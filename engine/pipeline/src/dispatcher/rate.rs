@@ -1,4 +1,4 @@
-//! The rate limit of a channel: evenly spaced starts, with a small burst.
+//! The rate limit of a channel: request starts are spaced evenly, with a small burst.
 
 use pricedrop_model::sync::lock;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much of a second's rate may start at once.
+/// The burst: after a pause, as many requests may start at once as the rate allows in this time.
 const BURST: Duration = Duration::from_millis(100);
 
 /// When the next request may start.
@@ -14,11 +14,11 @@ const BURST: Duration = Duration::from_millis(100);
 pub(super) struct Rate(Mutex<Option<Instant>>);
 
 impl Rate {
-    /// Takes the next start at this rate; when it is.
+    /// Reserves the next start at this rate and returns it.
     pub(super) fn reserve(&self, per_second: u32, now: Instant) -> Instant {
         let step = Duration::from_secs(1) / per_second.max(1);
         let mut next = lock(&self.0);
-        // Time that passed unused counts for a burst, and no more.
+        // Unused time counts only up to the burst.
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let start = next.unwrap_or(earliest).max(earliest);
         *next = Some(start + step);

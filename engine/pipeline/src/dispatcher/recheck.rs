@@ -1,4 +1,4 @@
-//! Before a delayed send: does the price still hold?
+//! The re-check before a delayed send: has the price risen above the watch meanwhile?
 
 use std::collections::HashMap;
 
@@ -8,12 +8,11 @@ use pricedrop_model::{Currency, Evaluated, ProductId, WallTime};
 use super::job::{Job, Origin};
 use super::shared::Shared;
 
-/// Most prices asked for at a time.
+/// Most concurrent reads of current prices.
 const ASKED_AT_ONCE: usize = 16;
 
-/// Splits off the jobs whose price has risen above what their user waits for.
-/// Only what has been waiting in the retry queue is looked at, and a store that
-/// does not answer drops nothing.
+/// Splits jobs into those to send and those whose price has risen above the watch. Only jobs from
+/// the retry queue are checked. If the store of prices fails, the job is sent.
 pub(super) async fn risen(shared: &Shared, jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let mut asked: Vec<_> = jobs.iter().filter_map(|job| subject(shared, job)).collect();
     asked.sort();
@@ -39,8 +38,8 @@ fn subject(shared: &Shared, job: &Job) -> Option<(ProductId, Currency)> {
         .then(|| (job.notification.product_id.clone(), currency))
 }
 
-/// A row counts when it was evaluated after the delivery was first taken up,
-/// and so after its notification: an older one may say the price before it.
+/// A current price counts only if it was evaluated at or after the time when the delivery was
+/// first read. An older row may have the price from before the drop.
 fn has_risen(job: &Job, row: Option<Evaluated>) -> bool {
     let (Some(row), Some(watch_price)) = (row, job.notification.watch_price) else { return false };
     let newer = |at: WallTime| at >= job.since;

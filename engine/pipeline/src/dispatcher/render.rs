@@ -1,4 +1,6 @@
-//! Asks a channel what to send. One bad message never takes its batch along.
+//! Calls a channel plugin to render messages.
+//!
+//! Invariant: a message that makes the plugin fail does not affect the others of its batch.
 
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use super::shared::Shared;
 
 type Rendered = Result<Result<Outgoing, Refusal>, plugin::Error>;
 
-/// One answer per message, in order. A channel that breaks down over the batch
-/// is asked about each message alone.
+/// Returns the messages and one answer per message, in order. If the call for the whole batch
+/// fails, each message is rendered by a call of its own.
 pub(super) async fn render(
     shared: &Shared,
     channel: &Arc<dyn Channel>,

@@ -1,4 +1,4 @@
-//! `dlq replay`: a dead delivery gets its attempts anew.
+//! Replays a dead letter (`pricedrop dlq replay`): its delivery is queued again, with all attempts.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, DeadWhat, Leases, Retry, RetryQueue};
@@ -7,21 +7,20 @@ use pricedrop_model::ports;
 /// Why a dead letter was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// There is nothing to send: mend the producer and let it write again.
+    /// The dead letter is a record, so there is nothing to deliver. Nothing was changed.
     #[error("dead letter {0} is a record that could not be read; only deliveries are replayed")]
     NotADelivery(DeadLetterId),
-    /// A store is away; replaying again is safe.
+    /// A store failed. Replaying again is safe.
     #[error(transparent)]
     Store(#[from] ports::Error),
 }
 
-/// Queues the delivery of a dead letter for at once, as at its first attempt and
-/// under the same key, then removes the dead letter. What was delivered meanwhile
-/// is not sent again.
+/// Queues the delivery of a dead letter, due now, as its first attempt and under the same key, then
+/// removes the dead letter. A delivery that is confirmed is not sent again.
 ///
 /// # Errors
-/// Nothing is lost: the dead letter is still there, perhaps beside its entry in the
-/// queue.
+/// [`ReplayError::NotADelivery`] if there is nothing to deliver. [`ReplayError::Store`] if a store
+/// failed: the dead letter, its entry in the retry queue, or both are stored.
 pub async fn replay(
     letter: &DeadLetter,
     leases: &dyn Leases,

@@ -1,6 +1,8 @@
-//! Outcomes become durable here, in batches: confirmations and releases first,
-//! then the queue and the dead letters, and only then is a notification
-//! finished and its offset free to be committed.
+//! Stores the outcomes of deliveries, in batches: first confirmations and releases of leases, then
+//! retries and dead letters, then removals from the retry queue.
+//!
+//! Invariant: a notification is marked finished, so that its offset may be committed, only after
+//! the outcomes of all its deliveries are durable.
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use super::options::SETTLE;
 use super::shared::{Shared, Stopped};
 use super::window::Place;
 
-/// What a batch of outcomes asks of the stores.
+/// The store writes of one batch of outcomes.
 #[derive(Default)]
 struct Writes {
     confirm: Vec<String>,
@@ -24,7 +26,7 @@ struct Writes {
     finished: Vec<Place>,
 }
 
-/// Runs until every sender of outcomes is gone.
+/// Runs until every sender of outcomes is dropped, or until a store needs an operator.
 pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiver<Settled>) {
     let mut batch = Vec::with_capacity(SETTLE);
     while outcomes.recv_many(&mut batch, SETTLE).await > 0 {
@@ -77,8 +79,9 @@ impl Writes {
         }
     }
 
-    /// Partitions came or went meanwhile: the log and the queue still have the
-    /// delivery, for whoever owns them now. Only what was sent must be known.
+    /// Adds an outcome of an older generation: partitions were assigned or revoked since the job was
+    /// read. The log or the retry queue still has the delivery for the present owner, so only the
+    /// confirmation, or the release of the lease, is written.
     fn add_moved(&mut self, job: &Job, outcome: &Outcome) {
         match outcome {
             Outcome::Delivered => self.confirm.push(job.key.clone()),
@@ -88,9 +91,9 @@ impl Writes {
     }
 }
 
-/// A lease is released before its entry is due again, or the next attempt would
-/// wait for our own lease to end. A crash in between loses nothing: the log
-/// or the queue still has the delivery.
+/// Executes the writes. A lease is released before the retry is put, because otherwise the next
+/// attempt could find this lease and wait for its end. A crash in between loses nothing: the
+/// log or the retry queue still has the delivery.
 async fn write(shared: &Shared, writes: &Writes, now: WallTime) -> Result<(), Stopped> {
     let stores = &shared.stores;
     let confirm = shared.ask(!writes.confirm.is_empty(), || stores.leases.confirm(&writes.confirm, now));

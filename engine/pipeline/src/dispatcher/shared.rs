@@ -1,5 +1,5 @@
-//! What every part of a running dispatcher needs: stores, clock, numbers, and
-//! the word that it stops.
+//! What all tasks of a running dispatcher share: options, stores, clock, metrics, and the stop
+//! signal.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::options::{Options, STORE_PAUSE_MS};
 use super::window::Window;
 
-/// The stores of the dispatcher.
+/// The stores of the dispatcher, as ports.
 pub(super) struct Stores {
     pub(super) recipients: Arc<dyn Recipients>,
     pub(super) leases: Arc<dyn Leases>,
@@ -27,7 +27,7 @@ pub(super) struct Stores {
     pub(super) prices: Arc<dyn CurrentPrices>,
 }
 
-/// One running dispatcher.
+/// The shared parts of one running dispatcher.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) keys: Keys,
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     plugin_calls: Arc<Semaphore>,
 }
 
-/// The dispatcher stops, or a store is broken: no use in going on.
+/// The dispatcher stops, so the task has to end.
 #[derive(Debug)]
 pub(super) struct Stopped;
 
@@ -75,8 +75,11 @@ impl Shared {
         }
     }
 
-    /// Asks a store until it answers. A store that is away is waited for, also
-    /// while stopping: the drain's own limit ends that.
+    /// Calls a store until it answers; does nothing if the call is not `needed`. It repeats the call
+    /// also while the dispatcher stops, until the drain's time limit ends that.
+    ///
+    /// # Errors
+    /// The store needs an operator; the dispatcher stops.
     pub(super) async fn ask<T, F>(&self, needed: bool, mut call: impl FnMut() -> F) -> Result<T, Stopped>
     where
         T: Default,
@@ -100,18 +103,19 @@ impl Shared {
         }
     }
 
-    /// Stops everything, for this reason.
+    /// Stops the dispatcher with this error. Of several errors the first is reported.
     pub(super) fn fail(&self, reason: Cause) {
         tracing::error!(%reason, "the dispatcher stops");
         lock(&self.broken).get_or_insert(reason);
         self.stop.send_replace(true);
     }
 
-    /// Why it failed, if it did.
+    /// The error that stopped the dispatcher, if there was one.
     pub(super) fn failure(&self) -> Option<Cause> {
         lock(&self.broken).clone()
     }
 
+    /// Whether the dispatcher stops.
     pub(super) fn stopping(&self) -> bool {
         *self.stop.borrow()
     }
@@ -121,12 +125,12 @@ impl Shared {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Leave to call into a plugin: a bounded number at a time.
+    /// Waits for one of the `plugin_calls` permits to call a plugin.
     pub(super) async fn plugin_slot(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.plugin_calls).acquire_owned().await.ok()
     }
 
-    /// Runs a call into a plugin off the async threads. `None`: it panicked.
+    /// Runs a plugin call on a blocking thread, because it uses CPU time. `None` if it panicked.
     pub(super) async fn call_plugin<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> T + Send + 'static,
@@ -140,19 +144,20 @@ impl Shared {
     }
 }
 
-/// Where outcomes go.
+/// Sends outcomes to the task that stores them.
 #[derive(Clone)]
 pub(super) struct Outcomes(pub(super) mpsc::UnboundedSender<Settled>);
 
 impl Outcomes {
-    /// Tells how a job ended that holds no place in its lane.
+    /// Sends the outcome of a job that has no permit of its channel.
     pub(super) fn settle(&self, job: Job, outcome: Outcome) {
         self.send(Settled { job, outcome, permit: None });
     }
 
+    /// Sends an outcome.
     pub(super) fn send(&self, settled: Settled) {
-        // The settler only ends early when a store is broken: then nothing is
-        // confirmed, and the log and the queue still have the delivery.
+        // The receiver ends early only if a store needs an operator. Then nothing is confirmed, and
+        // the log or the retry queue still has the delivery.
         let _ = self.0.send(settled);
     }
 }

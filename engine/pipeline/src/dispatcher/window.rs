@@ -1,5 +1,5 @@
-//! Which notifications are finished: the offset to commit in a partition is
-//! that of the first one that is not.
+//! Tracks which notifications are finished, to know the offset to commit in each partition: that
+//! of the first unfinished one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 
 use super::options::SPAN;
 
-/// Notifications read, in order, with how many of their deliveries are open.
+/// The notifications that were read, per partition in order of offset, each with the number of
+/// its unfinished deliveries.
 ///
-/// When partitions come or go, all of it is forgotten and a new generation
-/// begins: the log hands out again whatever was not finished, so what still
-/// ends of an older generation counts for nothing here.
+/// When partitions are assigned or revoked, everything is forgotten and a new generation begins.
+/// The log hands out again what was not finished, so deliveries of an older generation that end
+/// later are ignored.
 pub(super) struct Window {
     inner: Mutex<Inner>,
     room: Notify,
@@ -29,20 +30,21 @@ struct Inner {
     open: usize,
 }
 
-/// One partition.
+/// The notifications of one partition.
 #[derive(Default)]
 struct Track {
     entries: VecDeque<Entry>,
-    /// Where to go on, while that is not committed.
+    /// The next offset to commit; `None` if it is committed.
     next: Option<i64>,
 }
 
 struct Entry {
     offset: i64,
+    /// How many deliveries are unfinished.
     deliveries: u32,
 }
 
-/// A notification as its deliveries know it.
+/// Identifies the notification of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) position: Position,
@@ -50,12 +52,13 @@ pub(super) struct Place {
 }
 
 impl Window {
+    /// A window of at most `most_open` unfinished notifications.
     pub(super) fn new(most_open: usize) -> Window {
         Window { inner: Mutex::default(), room: Notify::new(), most_open }
     }
 
-    /// Adds a notification behind all others of its partition; one without
-    /// deliveries is finished at once.
+    /// Adds a notification after all others of its partition. One without deliveries is finished
+    /// at once.
     pub(super) fn admit(&self, position: Position, deliveries: usize) -> Place {
         let mut inner = self.lock();
         inner.entries += 1;
@@ -65,7 +68,7 @@ impl Window {
         Place { position, generation: inner.generation }
     }
 
-    /// One delivery of each of these notifications is finished.
+    /// Marks one delivery of each of these notifications as finished.
     pub(super) fn finish(&self, places: &[Place]) {
         let mut inner = self.lock();
         for place in places {
@@ -75,8 +78,8 @@ impl Window {
         self.room.notify_one();
     }
 
-    /// Forgets the finished ones in front; where to go on behind them, in every
-    /// partition where that is not committed.
+    /// Removes finished notifications up to the first unfinished one. Returns the offset after
+    /// them, for every partition whose offset is not committed yet.
     pub(super) fn advance(&self) -> Vec<(Partition, i64)> {
         let mut inner = self.lock();
         let Inner { tracks, entries, .. } = &mut *inner;
@@ -89,7 +92,7 @@ impl Window {
         tracks.iter().filter_map(|(partition, track)| Some((*partition, track.next?))).collect()
     }
 
-    /// These are committed.
+    /// Records that these offsets are committed.
     pub(super) fn committed(&self, next: &[(Partition, i64)]) {
         let mut inner = self.lock();
         for (partition, next) in next {
@@ -106,19 +109,20 @@ impl Window {
         self.room.notify_one();
     }
 
-    /// The generation of what is admitted now.
+    /// The current generation.
     pub(super) fn generation(&self) -> u64 {
         self.lock().generation
     }
 
-    /// How many more may be read.
+    /// How many more notifications may be read: limited by the unfinished ones, and by [`SPAN`]
+    /// times as many between the first unfinished and the last one read.
     pub(super) fn room(&self) -> usize {
         let inner = self.lock();
         let open = self.most_open.saturating_sub(inner.open);
         open.min((self.most_open * SPAN).saturating_sub(inner.entries))
     }
 
-    /// Returns after something was finished.
+    /// Returns after a delivery was finished or everything was forgotten.
     pub(super) async fn changed(&self) {
         self.room.notified().await;
     }

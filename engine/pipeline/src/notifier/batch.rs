@@ -1,5 +1,5 @@
-//! One batch while it is decided: which records it takes, and what follows from
-//! each. Nothing here is true before the commit.
+//! One batch while it is decided: which records it takes, and the changes that follow from them.
+//! Nothing of it is visible before the commit.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,26 +21,27 @@ use super::record_queue::RecordQueue;
 use super::states::States;
 use super::throttle::{FailOpen, Throttle};
 
-/// Most updates the throttle is asked about at once: enough to make a call
-/// cheap, and few enough that not many begin to tell when there is no room left.
+/// Most updates of one call to the throttle: enough to share the cost of a call, and few enough
+/// that only few fan-outs begin after the commit's budget is used up.
 const THROTTLE_RUN: usize = 32;
-/// Records decided between two looks at what runs beside.
+/// Records decided before the task yields to the commit that runs concurrently.
 const YIELD_RECORDS: usize = 32;
 
-/// One cycle's working copies.
+/// The working copies of one batch.
 pub struct Batch<'a> {
     options: &'a Options,
+    /// The wall time of the view.
     now: WallTime,
     states: States,
     throttle: Throttle<'a>,
     reader: FanOutReader<'a>,
     work: Work,
-    /// Records decided since the last look at what runs beside.
+    /// Records decided since the last yield.
     since_yield: usize,
 }
 
 impl<'a> Batch<'a> {
-    /// Takes the plugins of this moment for the whole batch.
+    /// A batch over a view. It keeps the present generation of each plugin until it is decided.
     pub fn new(
         options: &'a Options,
         view: &'a mut dyn WatchView,
@@ -60,14 +61,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// What to commit.
+    /// Returns the decided changes.
     pub fn done(mut self) -> Work {
         self.work.commit.states = self.states.changed();
         self.work
     }
 
-    /// Goes on with unfinished fan-outs, as far as the budget and the time go: half
-    /// of both, where the other half is for records of other products.
+    /// Continues unfinished fan-outs within the commit's budget of watches and time. If `others_wait`,
+    /// half of both is kept for records.
     pub async fn resume_fan_outs(
         &mut self,
         running: &mut BTreeMap<StateKey, Option<Teller>>,
@@ -99,8 +100,8 @@ impl<'a> Batch<'a> {
         self.advance(key, *fan_out, teller, &known).await
     }
 
-    /// Takes records, in runs that hold a product at most once, while there is
-    /// room; says of each whether it took it.
+    /// Decides records while the budget lasts, in runs that contain a product at most once. Returns for
+    /// each record whether it was taken.
     pub async fn take(
         &mut self,
         records: &[Incoming],
@@ -131,9 +132,9 @@ impl<'a> Batch<'a> {
         Ok(queue.took())
     }
 
-    /// The next records that go together: only with a throttle, which is asked
-    /// about many products at once, more than one. A record whose product is
-    /// still telling waits, and all behind it in its partition.
+    /// Takes the next run: up to [`THROTTLE_RUN`] records for one call of the throttle, or one record
+    /// without a throttle. A record whose product has an unfinished fan-out waits, and so do all
+    /// records after it in its partition.
     fn next_run<'r>(&self, queue: &mut RecordQueue<'r>) -> Vec<&'r Incoming> {
         let most = if self.throttle.is_active() { THROTTLE_RUN } else { 1 };
         let (mut run, mut seen) = (Vec::with_capacity(most), HashSet::new());
@@ -153,7 +154,7 @@ impl<'a> Batch<'a> {
         run
     }
 
-    /// Lets a commit that runs beside be heard, every so many records.
+    /// Yields after every [`YIELD_RECORDS`] records, so that the concurrent commit makes progress.
     async fn yield_if_due(&mut self, records: usize) {
         self.since_yield += records;
         if self.since_yield >= YIELD_RECORDS {
@@ -168,7 +169,7 @@ impl<'a> Batch<'a> {
         self.work.tellers.keys().any(of_product)
     }
 
-    /// Settles what is no update, or stale; gives the rest.
+    /// Handles records that are no updates, tombstones and stale updates. Returns the other updates.
     fn accept_run(&mut self, run: &[&Incoming]) -> Vec<(StateKey, Position, Priced)> {
         let mut updates = Vec::with_capacity(run.len());
         for incoming in run {
@@ -197,7 +198,7 @@ impl<'a> Batch<'a> {
         updates
     }
 
-    /// Does what was decided of an update.
+    /// Applies the throttle's decision on an update.
     async fn apply(
         &mut self,
         key: &StateKey,
@@ -223,13 +224,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Releases held updates that are due, the longest due first.
+    /// Asks the policy about held updates that are due, the earliest due first.
     pub async fn release_due(&mut self, due: &[StateKey]) -> Result<(), Failure> {
         let mut due: Vec<_> = due
             .iter()
             .filter_map(|key| {
                 let state = self.states.get(key)?;
-                // A product's next evaluation waits until its fan-out is through.
+                // A product is not evaluated again until its fan-out is finished.
                 let pending = state.pending.as_ref().filter(|_| state.fan_out.is_none())?;
                 Some((pending.due, key.clone()))
             })
@@ -245,7 +246,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// A run holds a product at most once.
+    /// Releases one run, which contains a product at most once.
     async fn release_run(&mut self, run: &[StateKey]) -> Result<(), Failure> {
         let released: Vec<_> = run.iter().zip(self.throttle.release(&mut self.states, run)).collect();
         for part in released.chunks(MOST_AHEAD) {
@@ -257,8 +258,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Lowest leaves the latest behind: evaluated at once unless the lowest is
-    /// still telling.
+    /// Evaluates what the policy released. After the lowest price the latest is evaluated too: at once,
+    /// or when the fan-out of the lowest is finished.
     async fn release_one(&mut self, key: &StateKey, mut decision: Release) -> Result<(), Failure> {
         while let Some(priced) = release(self.states.change(key), decision) {
             self.evaluate(key, &priced, false).await?;
@@ -272,7 +273,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Evaluates a price now. `answer`: somebody waits to hear of this record.
+    /// Evaluates a price. `answer`: whether to report that it was no drop; held updates were already
+    /// reported as held.
     async fn evaluate(&mut self, key: &StateKey, priced: &Priced, answer: bool) -> Result<(), Failure> {
         let (rules, now) = (&self.options.rules, self.now);
         match evaluate(self.states.change(key), priced, rules, now) {
@@ -290,7 +292,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Tells as many watchers as the budget allows; the rest is for later commits.
+    /// Notifies as many watchers as the budget allows. The rest of the fan-out is stored in the state
+    /// and continued by later commits.
     async fn advance(
         &mut self,
         key: &StateKey,

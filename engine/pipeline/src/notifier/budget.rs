@@ -1,41 +1,41 @@
-//! How many watches a commit may still consider, and until when.
+//! The budget of a commit: how many watches it may still consider, and until when.
 
 use std::time::{Duration, Instant};
 
 use super::options::Options;
 
-/// What is left of a commit's room.
+/// The rest of a commit's budget.
 pub struct Budget {
     watches: usize,
-    /// From then on no more of them.
+    /// The deadline for considering watches.
     until: Option<Instant>,
 }
 
-/// What is kept for records while fan-outs go on.
+/// The part of a budget that is kept for records while unfinished fan-outs continue.
 pub struct Reserve {
     watches: usize,
     until: Option<Instant>,
 }
 
 impl Budget {
-    /// All of it, from now on.
+    /// The full budget; its time begins now.
     pub fn new(options: &Options) -> Budget {
         let until = Instant::now().checked_add(Duration::from_millis(options.commit_ms));
         Budget { watches: options.commit_watches, until }
     }
 
-    /// Watches left.
+    /// How many watches are left.
     pub fn left(&self) -> usize {
         self.watches
     }
 
-    /// Takes considered watches off; nothing is left when it has been too long.
+    /// Subtracts considered watches. Nothing is left once the deadline has passed.
     pub fn spend(&mut self, watches: usize) {
         let late = self.until.is_some_and(|until| Instant::now() >= until);
         self.watches = if late { 0 } else { self.watches.saturating_sub(watches) };
     }
 
-    /// Sets half of it aside, of the watches and of the time, when others need it.
+    /// Reserves half of the watches and half of the remaining time, if `needed`.
     pub fn reserve_half(&mut self, needed: bool) -> Reserve {
         let reserve = Reserve { watches: if needed { self.watches / 2 } else { 0 }, until: self.until };
         self.watches -= reserve.watches;
@@ -45,7 +45,7 @@ impl Budget {
         reserve
     }
 
-    /// Adds what was set aside.
+    /// Adds the reserve again.
     pub fn release(&mut self, reserve: Reserve) {
         self.watches += reserve.watches;
         self.until = reserve.until;

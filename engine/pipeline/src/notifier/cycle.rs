@@ -1,4 +1,4 @@
-//! One cycle: the next batch is decided while the one before commits.
+//! One cycle of the notifier: decides the next batch while the previous one commits.
 //!
 //! ```text
 //! read n+1, open its view, load its states ─┬─▶ decide n+1, look up its watchers ─┬─▶ n+1 is prepared
@@ -23,24 +23,25 @@ use super::options::Options;
 use super::prepared::{Back, News, Prepared, commit};
 use super::throttle::FailOpen;
 
-/// Records a batch looks at, at the least. When one had no room for all, the
-/// next looks at twice as many as were taken: each costs a look at its state.
+/// Lower bound of `batch_target`. After a batch that could not take all its records, the next is
+/// offered twice as many as were taken, because the state of each has to be loaded.
 const LEAST_RECORDS: usize = 32;
 
-/// How a cycle went.
+/// The result of a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cycle {
     /// A batch is decided, and nothing was committed yet.
     Begun,
     /// A batch was committed.
     Done,
-    /// There is nothing to do.
+    /// There was nothing to do.
     Idle,
     /// The input has ended, and everything is committed.
     Ended,
 }
 
-/// A batch to decide: everything that needs the committer is in hand.
+/// A batch to decide. The states are loaded already, because the committer is busy while it is
+/// decided.
 struct Plan {
     taken: Vec<Incoming>,
     due: Vec<StateKey>,
@@ -48,28 +49,28 @@ struct Plan {
     states: Vec<(StateKey, ProductState)>,
 }
 
-/// What comes next.
+/// What the cycle has to do.
 enum Next {
     Batch(Plan),
     Nothing,
     End,
 }
 
-/// What the notifier works with.
+/// The ports that the notifier uses.
 pub struct Ports {
-    /// Where updates come from.
+    /// The input.
     pub source: Box<dyn UpdateSource>,
-    /// Where batches go.
+    /// Loads states and commits batches.
     pub committer: Box<dyn Committer>,
-    /// Who watches.
+    /// The watches.
     pub watches: Arc<dyn WatchStore>,
-    /// The policies.
+    /// The bucketing and throttling policies.
     pub plugins: Arc<dyn Plugins>,
-    /// The time.
+    /// The clock for wall times.
     pub clock: Arc<dyn Clock>,
 }
 
-/// One batch after the other, and what is kept between them.
+/// Runs cycles one after the other, and holds what is kept between them.
 pub struct Cycles {
     ports: Ports,
     options: Options,
@@ -77,20 +78,20 @@ pub struct Cycles {
     fail_open: FailOpen,
     /// Records read and not yet taken by a batch.
     waiting: Waiting,
-    /// How many of them the next batch looks at.
+    /// How many of them are offered to the next batch.
     batch_target: usize,
-    /// Partitions of which no more records are asked for.
+    /// Partitions with enough waiting records; the source hands out no more of them.
     held_back: Vec<Partition>,
-    /// Up to and with the batch that is prepared.
+    /// Fan-outs, timers and offsets, including those of the prepared batch.
     progress: InputProgress,
-    /// The batch that is decided and goes to the committer next.
+    /// The batch that is decided and not yet being committed.
     prepared: Option<Prepared>,
-    /// How far the last view's wall time was behind the clock, milliseconds.
+    /// How much the last view's wall time lagged the clock, milliseconds.
     view_behind_ms: i64,
 }
 
 impl Cycles {
-    /// Knows nothing of what is stored: restore comes first.
+    /// [`restore`](Cycles::restore) has to be called before the first cycle.
     pub fn new(ports: Ports, options: Options, metrics: Metrics) -> Cycles {
         Cycles {
             ports,
@@ -106,12 +107,12 @@ impl Cycles {
         }
     }
 
-    /// Counts into these metrics.
+    /// Replaces the metrics.
     pub fn set_metrics(&mut self, metrics: Metrics) {
         self.metrics = metrics;
     }
 
-    /// Goes back to what is stored.
+    /// Drops everything in memory and restores it from what is stored.
     pub async fn restore(&mut self) -> Result<(), Failure> {
         self.metrics.restores.inc();
         self.prepared = None;
@@ -122,19 +123,20 @@ impl Cycles {
         Ok(())
     }
 
-    /// Decides the next batch, if there is one, and commits the one before.
+    /// Decides the next batch, if there is one, and commits the prepared one.
     pub async fn next(&mut self) -> Result<Cycle, Failure> {
         match self.begin().await {
             Ok(Next::Batch(plan)) => self.overlap(plan).await,
             Ok(Next::Nothing) if self.prepared.is_none() => Ok(Cycle::Idle),
             Ok(Next::Nothing) => self.commit_prepared().await.map(|()| Cycle::Done),
             Ok(Next::End) => Ok(Cycle::Ended),
-            // What is prepared may be of partitions that went: they are restored.
+            // The prepared batch may contain revoked partitions. The caller restores.
             Err(failure @ Failure::Rebalanced(_)) => Err(failure),
             Err(failure) => self.commit_prepared().await.and(Err(failure)),
         }
     }
 
+    /// Reads records and says what the cycle has to do.
     async fn begin(&mut self) -> Result<Next, Failure> {
         let full = self.waiting.full(self.options.batch_records);
         if full != self.held_back {
@@ -154,25 +156,27 @@ impl Cycles {
         self.plan().await
     }
 
-    /// How many records may be handed out. A partition that waits for a fan-out
-    /// takes no room from the others.
+    /// How many records the source may hand out. The limit grows with the number of partitions, so
+    /// a partition that waits for its fan-out takes no room from others.
     fn room(&self) -> usize {
         let most = self.options.batch_records * self.progress.partitions().max(1);
         if self.waiting.len() < most { self.options.batch_records } else { 0 }
     }
 
-    /// No wait while there is work; else until the next timer.
+    /// How long to wait for records, milliseconds: 0 while there is work, else until the next timer,
+    /// at most `idle_wait_ms`.
     fn wait_ms(&self) -> u64 {
         let work = self.waiting.len() > 0 || !self.progress.running.is_empty() || self.prepared.is_some();
         if work { 0 } else { self.timer_ms().unwrap_or(u64::MAX).min(self.options.idle_wait_ms) }
     }
 
-    /// Until a view opened then sees the next timer run out.
+    /// Milliseconds until the next timer is due by the wall time of a view. `None` without timers.
     fn timer_ms(&self) -> Option<u64> {
         let now = self.ports.clock.now().0.saturating_sub(self.view_behind_ms);
         self.progress.next_due().map(|due| due.0.saturating_sub(now).max(0) as u64)
     }
 
+    /// Takes records and opens a view for them. If that fails, the records are put back.
     async fn plan(&mut self) -> Result<Next, Failure> {
         let taken = self.take_records();
         if taken.is_empty() && self.progress.running.is_empty() && self.timer_ms() != Some(0) {
@@ -190,7 +194,7 @@ impl Cycles {
         }
     }
 
-    /// The next records, but none of a product whose fan-out is unfinished.
+    /// Takes the next records. Stops in each partition at a product whose fan-out is unfinished.
     fn take_records(&mut self) -> Vec<Incoming> {
         let telling = self.progress.telling();
         self.waiting.take(self.batch_target, |partition, product| {
@@ -198,8 +202,8 @@ impl Cycles {
         })
     }
 
-    /// A view, what is due by its time, and the states of every product the
-    /// batch may touch: those that are prepared go before those that are stored.
+    /// Opens a view. Returns it with the timers due by its wall time and the states of every product
+    /// that the batch may change. States of the prepared batch replace stored ones.
     async fn open(
         &mut self,
         taken: &[Incoming],
@@ -212,7 +216,7 @@ impl Cycles {
         let mut states = self.ports.committer.load(&listed).await?;
         if let Some(prepared) = &self.prepared {
             let ahead = prepared.commit.states.iter();
-            // A later one of the same key replaces the earlier.
+            // `States::new` keeps the last one of each key.
             states.extend(
                 ahead.filter(|(key, _)| products.contains(&(key.partition, key.product.clone()))).cloned(),
             );
@@ -220,6 +224,7 @@ impl Cycles {
         Ok((view, due, states))
     }
 
+    /// Every product of these records, due timers and unfinished fan-outs.
     fn products(&self, taken: &[Incoming], due: &[StateKey]) -> BTreeSet<(Partition, ProductId)> {
         let from_records = taken
             .iter()
@@ -228,8 +233,8 @@ impl Cycles {
         from_records.chain(from_timers).chain(self.progress.telling()).collect()
     }
 
-    /// Decides a batch while the one before commits. If that one fails both are
-    /// thrown away, for the later may follow from it.
+    /// Decides a batch while the prepared one commits. If the commit fails, both batches are put back,
+    /// because the second was decided from the states of the first.
     async fn overlap(&mut self, mut plan: Plan) -> Result<Cycle, Failure> {
         let fail_open = self.fail_open;
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
@@ -260,7 +265,7 @@ impl Cycles {
         }
     }
 
-    /// Moves on past a batch that is decided.
+    /// Makes a decided batch the prepared one, and puts back the records that it did not take.
     fn prepare(&mut self, records: Vec<Incoming>, decided: Decided, fail_open: FailOpen) {
         let Decided { mut work, took } = decided;
         let mut took = took.into_iter();
@@ -286,7 +291,7 @@ impl Cycles {
         self.prepared = Some(Prepared { commit: work.commit, news, back: Back { taken, before, fail_open } });
     }
 
-    /// Commits what is prepared, and nothing beside it.
+    /// Commits the prepared batch, if there is one, without deciding another meanwhile.
     pub async fn commit_prepared(&mut self) -> Result<(), Failure> {
         let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
         let landed = commit(
@@ -300,6 +305,7 @@ impl Cycles {
         landed
     }
 
+    /// Undoes a batch that was not committed: its records, its progress, its throttle cap.
     fn take_back(&mut self, back: Option<Back>) {
         let Some(Back { taken, before, fail_open }) = back else { return };
         self.waiting.put_back(taken);
@@ -309,6 +315,7 @@ impl Cycles {
 }
 
 impl Plan {
+    /// Decides the batch: unfinished fan-outs first, then due timers, then records.
     async fn decide(
         &mut self,
         options: &Options,

@@ -1,4 +1,4 @@
-//! What a batch comes to.
+//! The result of deciding a batch.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,33 @@ use pricedrop_decide::Teller;
 use pricedrop_model::ports::{Commit, Outcome};
 use pricedrop_model::{Position, StateKey};
 
-/// What a cycle has decided. Nothing of it is true before the commit.
+/// What a batch has decided. Nothing of it is visible before the commit.
 #[derive(Default)]
 pub struct Work {
-    /// To be made true.
+    /// What is committed.
     pub commit: Commit,
-    /// What became of records, to be told afterwards.
+    /// The outcomes of records, reported after the commit.
     pub outcomes: Vec<(Position, Outcome)>,
-    /// Of each drop that is through: users told, and whether the price was told before.
+    /// For each finished drop: how many users it notified, and whether its price had been notified
+    /// within the window.
     pub drops: Vec<(u64, bool)>,
-    /// Told prices that left a full ledger before their window ended.
+    /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
-    /// Whom unfinished fan-outs have told.
+    /// The users that unfinished fan-outs have notified.
     pub tellers: BTreeMap<StateKey, Teller>,
 }
 
 impl Work {
-    /// Notes what became of a record.
+    /// Records the outcome of a record.
     pub fn settle(&mut self, position: Position, outcome: Outcome) {
         self.outcomes.push((position, outcome));
     }
 }
 
-/// What was decided, and which of the records that were given it took.
+/// A decided batch, and which of the offered records it took.
 pub struct Decided {
-    /// To be committed.
+    /// The decided changes.
     pub work: Work,
-    /// One for each record.
+    /// For each offered record, whether it was taken.
     pub took: Vec<bool>,
 }

@@ -1,4 +1,4 @@
-//! Why a cycle failed, and why the notifier stopped.
+//! Why a cycle failed, and why the notifier stopped. Each variant says how to recover.
 
 use pricedrop_model::Cause;
 use pricedrop_model::ports::{CommitError, Error};
@@ -6,7 +6,7 @@ use pricedrop_model::ports::{CommitError, Error};
 /// Why the notifier stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
-    /// Somebody has to look at the store.
+    /// A store failed in a way that an operator has to fix.
     #[error(transparent)]
     Fatal(Cause),
 }
@@ -14,19 +14,20 @@ pub enum Stop {
 /// Why a cycle failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Nothing happened: again, after a pause.
+    /// Nothing was committed: try again after a pause.
     #[error(transparent)]
     Again(Cause),
-    /// Something may have happened: restore, then go on.
+    /// The outcome of a commit is unknown: restore after a pause.
     #[error(transparent)]
     Restore(Cause),
-    /// Partitions came or went: restore at once.
+    /// Partitions were assigned or revoked: restore at once.
     #[error(transparent)]
     Rebalanced(Cause),
-    /// The work belongs to somebody else: most likely partitions went.
+    /// A commit was fenced, most likely because another worker owns a partition now. Restore at once;
+    /// the second time without a commit in between, after a pause.
     #[error(transparent)]
     Fenced(Cause),
-    /// Stop.
+    /// The notifier has to stop.
     #[error(transparent)]
     Stop(Stop),
 }

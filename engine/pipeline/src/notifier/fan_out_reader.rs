@@ -1,4 +1,4 @@
-//! Reading the watchers of a drop, by bucket or plain, and telling them.
+//! Reads the watches of a drop, by bucket or by plain range, and collects the users to notify.
 
 use std::sync::Arc;
 
@@ -17,56 +17,55 @@ use super::error::Failure;
 use super::metrics::Metrics;
 use super::options::Options;
 
-/// Of a notification without a title and an address, bytes.
+/// Usual size of a notification without title and URL, bytes.
 const USUAL_BYTES: usize = 256;
 
-/// How far a fan-out came.
+/// How far a fan-out was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To its last watcher.
+    /// To its last watch: it is finished.
     End,
-    /// As far as the commit had room.
+    /// Until the commit's budget was used up.
     Part,
 }
 
-/// Whether a row stands as it did when the fan-out began. Others may have come
-/// while it was read.
+/// Whether a row was last written before the fan-out began, and not while it was being read.
 fn was_there(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
     row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
 }
 
-/// What each watch takes of a commit's room: a long title or address makes long
-/// notifications, and a commit has to be written within a transaction's time.
+/// How much of the commit's budget each watch costs. A long title or URL makes long notifications,
+/// and the commit has to be written within the timeout of a transaction.
 fn weight(priced: &Priced) -> usize {
     let texts = [&priced.title, &priced.url].into_iter().flatten();
     1 + texts.map(String::len).sum::<usize>() / USUAL_BYTES
 }
 
-/// A fan-out that is being read.
+/// A fan-out to read, with what its decisions depend on.
 pub struct Reading<'a> {
-    /// Whose.
+    /// The state that it belongs to.
     pub key: &'a StateKey,
-    /// It, with how far it has come.
+    /// The fan-out, with its cursor.
     pub fan_out: &'a mut FanOut,
-    /// Whom it has told.
+    /// The users it has notified.
     pub teller: &'a mut Teller,
-    /// What it is decided by; they change only with its end.
+    /// The once-ranges of the state, which change only when the fan-out ends.
     pub once_ranges: Vec<OnceRange>,
 }
 
-/// The view of watches that a batch reads, and its room.
+/// The view of watches that a batch reads, and the commit's budget.
 pub struct FanOutReader<'a> {
     options: &'a Options,
     metrics: &'a Metrics,
     bucketing: Option<Arc<dyn Bucketing>>,
-    /// What is read.
+    /// The view.
     pub view: &'a mut dyn WatchView,
     /// Watches this commit may still consider.
     pub budget: Budget,
 }
 
 impl<'a> FanOutReader<'a> {
-    /// With all the room of a commit.
+    /// A reader with the full budget of a commit.
     pub fn new(
         options: &'a Options,
         metrics: &'a Metrics,
@@ -76,12 +75,13 @@ impl<'a> FanOutReader<'a> {
         FanOutReader { options, metrics, bucketing, view, budget: Budget::new(options) }
     }
 
-    /// Most watches that a page of this commit holds.
+    /// The size of the next page: `page_rows`, or the rest of the budget if that is less.
     pub fn page_rows(&self) -> usize {
         self.options.page_rows.min(self.budget.left().max(1))
     }
 
-    /// By bucket where the product's index is complete and the policy answers.
+    /// Chooses to read a drop by bucket if the product's index is complete and the policy answers;
+    /// else the plain range remains.
     pub fn choose_path(&self, product: &ProductId, known: &Summary, fan_out: &mut FanOut) {
         let Some(bucketing) = self.bucketing.as_ref().filter(|_| known.indexed) else { return };
         match bucketing.buckets_of(product, &[fan_out.priced.price]) {
@@ -90,12 +90,13 @@ impl<'a> FanOutReader<'a> {
                 fan_out.path = ReadPath::Buckets { policy, from: buckets[0] };
             }
             Ok(_) => bucketing.report_breach(product, "not one bucket for one price"),
-            // The host has warned of the failure itself, once and not per drop.
+            // The plugin host has logged the failure, once and not for every drop.
             Err(error) => tracing::debug!(%error, product = %product, "reading the plain range instead"),
         }
     }
 
-    /// Reads on from the fan-out's cursor and tells whom it must.
+    /// Reads from the fan-out's cursor to its end or the end of the budget. Adds the users to notify
+    /// and the once watches to remove to the commit.
     pub async fn read_and_tell(
         &mut self,
         reading: Reading<'_>,
@@ -134,7 +135,7 @@ impl<'a> FanOutReader<'a> {
         Ok(reach)
     }
 
-    /// One page of at most `most` rows.
+    /// Reads one page of at most `most` rows, but at least one.
     async fn scan(
         &mut self,
         key: &StateKey,
@@ -150,7 +151,7 @@ impl<'a> FanOutReader<'a> {
         Ok(next)
     }
 
-    /// Whether a watch has fired; its user is told unless an earlier one did so.
+    /// Returns whether the watch fired. Adds its user to `told`, unless an earlier watch did.
     fn is_told(&self, verdict: Verdict, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
         match verdict {
             Verdict::Told => told.push(row.user, row.threshold),
@@ -164,7 +165,8 @@ impl<'a> FanOutReader<'a> {
         true
     }
 
-    /// Finds out whom an interrupted fan-out has told, by reading its part again.
+    /// Rebuilds the set of users that an interrupted fan-out has notified, by reading the range up to
+    /// its cursor again.
     pub async fn rebuild(
         &mut self,
         key: &StateKey,
@@ -181,7 +183,8 @@ impl<'a> FanOutReader<'a> {
         loop {
             let next = self.scan(key, &again, below, self.options.page_rows, &mut page).await?;
             let told_part = page.iter().take_while(|row| is_told_part(row, end));
-            // A watch written since was not told, or its user may hear twice.
+            // A watch written after the fan-out began counts as not notified. If it was notified, a higher
+            // watch of its user may notify the user a second time.
             for row in told_part.filter(|row| was_there(row, fan_out)) {
                 teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
             }
@@ -192,6 +195,7 @@ impl<'a> FanOutReader<'a> {
         }
     }
 
+    /// Counts a fan-out's read path, once, when it begins.
     fn count_path(&self, fan_out: &FanOut) {
         if fan_out.cursor.is_none() {
             let reads = match fan_out.path {
@@ -202,7 +206,8 @@ impl<'a> FanOutReader<'a> {
         }
     }
 
-    /// Which bucketed drops are compared with the plain range.
+    /// Whether a drop that is read by bucket is compared with the plain range: one in
+    /// `audit_sample_rate`, by offset, and only if it is read from its beginning.
     fn audits(&self, fan_out: &FanOut) -> bool {
         let one_in = self.options.audit_sample_rate;
         let bucketed = matches!(fan_out.path, ReadPath::Buckets { .. });
@@ -210,6 +215,7 @@ impl<'a> FanOutReader<'a> {
         bucketed && chosen && fan_out.cursor.is_none()
     }
 
+    /// Reads the plain range and reports a breach of the policy if it has more watches.
     async fn compare_with_plain(
         &mut self,
         key: &StateKey,
@@ -219,8 +225,8 @@ impl<'a> FanOutReader<'a> {
     ) -> Result<(), Failure> {
         self.metrics.audits.inc();
         let rows = self.count(key, fan_out, ReadPath::Plain, below).await?;
-        // Watches that were deleted in between are fewer, and those of a write that
-        // takes its time come to the index last.
+        // Deletions since then only lower the plain count. A write in progress may reach the index
+        // last, so the buckets are counted again first.
         if rows > by_bucket && rows > self.count(key, fan_out, fan_out.path.clone(), below).await? {
             let what = format!("{by_bucket} watches by bucket, {rows} by plain scan");
             if let Some(bucketing) = &self.bucketing {
@@ -230,7 +236,7 @@ impl<'a> FanOutReader<'a> {
         Ok(())
     }
 
-    /// How many watches a fan-out that is read so finds, of those it knows.
+    /// Counts the watches that a fan-out finds by this path, without those written since it began.
     async fn count(
         &mut self,
         key: &StateKey,
@@ -250,7 +256,7 @@ impl<'a> FanOutReader<'a> {
     }
 }
 
-/// Adds the users told to what is committed.
+/// Adds the users to notify to the commit.
 fn publish(key: &StateKey, fan_out: &mut FanOut, told: ToldList, work: &mut Work) {
     if told.is_empty() {
         return;
@@ -265,7 +271,7 @@ fn publish(key: &StateKey, fan_out: &mut FanOut, told: ToldList, work: &mut Work
     });
 }
 
-/// The next page of a fan-out.
+/// Returns the scan for the next page of a fan-out.
 pub fn scan_of<'a>(key: &'a StateKey, fan_out: &'a FanOut, below: Floor, page_rows: usize) -> Scan<'a> {
     let buckets = match &fan_out.path {
         ReadPath::Plain => None,
@@ -291,11 +297,12 @@ fn removal(product: &ProductId, row: &WatchRow<'_>) -> Option<Removal> {
     })
 }
 
-/// Scans go up by threshold, then user; buckets do not change that order.
+/// The position of a cursor in the order of scans: by threshold, then user, also across buckets.
 fn place(cursor: &Cursor) -> (pricedrop_model::Price, &str) {
     (cursor.threshold, cursor.user.as_str())
 }
 
+/// Whether the fan-out had read this row before it was interrupted at `end`.
 fn is_told_part(row: &WatchRow<'_>, end: &Cursor) -> bool {
     (row.threshold, row.user) <= place(end)
 }

@@ -1,6 +1,5 @@
-//! How far the notifier has come between two batches: what the next one must know
-//! besides the states themselves. A batch that is decided moves it on before
-//! its commit, and back again when that fails.
+//! The notifier's progress in its input: unfinished fan-outs, timers of held updates, and offsets.
+//! It advances when a batch is decided, before its commit, and goes back if the commit fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +10,26 @@ use pricedrop_model::{Partition, ProductId, ProductState, StateKey, WallTime};
 use super::decided::Work;
 use super::intake::Incoming;
 
-/// Unfinished fan-outs, timers and offsets, up to the last batch decided.
+/// Unfinished fan-outs, timers and offsets after the last decided batch.
 #[derive(Default)]
 pub struct InputProgress {
-    /// Unfinished fan-outs; without a teller it is rebuilt by reading again.
+    /// Unfinished fan-outs, each with the users it has notified; `None`: known only by reading its
+    /// first part again.
     pub running: BTreeMap<StateKey, Option<Teller>>,
     timers: Timers,
     /// The next offset of each partition.
     offsets: BTreeMap<Partition, i64>,
 }
 
-/// How it was before a batch.
+/// The progress before a batch, to go back to.
 pub struct Before {
-    /// Of each state the batch changed: whether a fan-out ran, and its timer.
+    /// For each state that the batch changed: whether it had an unfinished fan-out, and its timer.
     states: Vec<(StateKey, bool, Option<WallTime>)>,
     offsets: BTreeMap<Partition, i64>,
 }
 
 impl InputProgress {
-    /// As it is stored.
+    /// The progress that is stored.
     pub fn restored(restored: &Restored) -> InputProgress {
         let offsets = restored.offsets.iter().copied().collect();
         let mut progress = InputProgress { offsets, ..InputProgress::default() };
@@ -39,17 +39,17 @@ impl InputProgress {
         progress
     }
 
-    /// How many partitions it knows of.
+    /// The number of partitions with an offset.
     pub fn partitions(&self) -> usize {
         self.offsets.len()
     }
 
-    /// The first timer.
+    /// When the earliest timer is due.
     pub fn next_due(&self) -> Option<WallTime> {
         self.timers.first()
     }
 
-    /// Held updates whose timer has run out.
+    /// The states whose held updates are due at `now`, the earliest first.
     pub fn due(&self, now: WallTime) -> Vec<StateKey> {
         self.timers.due(now)
     }
@@ -59,8 +59,8 @@ impl InputProgress {
         self.running.keys().map(|key| (key.partition, key.product.clone())).collect()
     }
 
-    /// Moves on past a batch that took these records, and gives its commit the
-    /// offsets that go with it.
+    /// Advances past a decided batch that took these records. Puts the offsets into its commit and
+    /// the tellers of its unfinished fan-outs into `running`.
     pub fn advance(&mut self, taken: &[Incoming], work: &mut Work) -> Before {
         let offsets = self.offsets.clone();
         for incoming in taken {
@@ -76,7 +76,7 @@ impl InputProgress {
         Before { states, offsets }
     }
 
-    /// The offsets of every partition of which a commit carries anything.
+    /// The offsets of every partition from which the commit has a record or a state.
     fn touched(&self, before: &BTreeMap<Partition, i64>, commit: &Commit) -> Vec<(Partition, i64)> {
         let with_states: BTreeSet<_> = commit.states.iter().map(|(key, _)| key.partition).collect();
         let touched = self.offsets.iter().filter(|(partition, next)| {
@@ -85,8 +85,8 @@ impl InputProgress {
         touched.map(|(partition, next)| (*partition, *next)).collect()
     }
 
-    /// Goes back to before a batch that was not committed. Its tellers have gone
-    /// further than that, so they are forgotten.
+    /// Goes back to before a batch that was not committed. Its tellers already contain users of that
+    /// batch, so they are dropped and rebuilt later.
     pub fn go_back(&mut self, before: Before) {
         for (key, running, timer) in before.states {
             set(&mut self.running, &key, running.then_some(None));
@@ -108,7 +108,7 @@ fn set<V>(map: &mut BTreeMap<StateKey, V>, key: &StateKey, value: Option<V>) {
     };
 }
 
-/// When the throttle is asked about held updates.
+/// When the throttle is asked about held updates, by state and in order of time.
 #[derive(Default)]
 struct Timers {
     of: BTreeMap<StateKey, WallTime>,

@@ -1,28 +1,27 @@
-//! Records on their way in: read once, kept per partition in log order until
-//! a commit has taken them.
+//! Parses input records, and queues them per partition in log order until a batch takes them.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use pricedrop_model::{Partition, ProductId, Record, Rules, StateKey, Unreadable, Update};
 
-/// A record with what it says.
+/// A parsed record.
 pub struct Incoming {
-    /// As it lies in the log.
+    /// The record as it is in the log.
     pub record: Record,
-    /// What it says, or why it says nothing.
+    /// Its content, or why it is no update.
     pub parsed: Result<Parsed, Unreadable>,
 }
 
-/// What a record says.
+/// The content of a record.
 pub enum Parsed {
     /// A new price.
     Update(Update),
-    /// Forget this product.
+    /// A tombstone: forget this product's state.
     Tombstone(ProductId),
 }
 
 impl Incoming {
-    /// Reads a record.
+    /// Parses a record.
     pub fn read(record: Record) -> Incoming {
         let parsed = match &record.value {
             Some(value) => Update::parse(value).map(Parsed::Update),
@@ -31,13 +30,13 @@ impl Incoming {
         Incoming { record, parsed }
     }
 
-    /// Whether it is an update whose key is not its product.
+    /// Whether it is an update whose record key is not its product id.
     pub fn is_key_mismatch(&self) -> bool {
         let Ok(Parsed::Update(update)) = &self.parsed else { return false };
         self.record.key.as_deref() != Some(update.product.as_str().as_bytes())
     }
 
-    /// The product it is about.
+    /// The product of an update or tombstone.
     pub fn product(&self) -> Option<&ProductId> {
         match self.parsed.as_ref().ok()? {
             Parsed::Update(update) => Some(&update.product),
@@ -51,34 +50,35 @@ fn read_tombstone(key: Option<&[u8]>) -> Result<ProductId, Unreadable> {
     text.and_then(|text| ProductId::new(text).ok()).ok_or(Unreadable::TombstoneKey)
 }
 
-/// Whose state an update changes; without a currency it has that of the rules.
+/// Returns the key of the state that an update changes. An update without a currency has that of
+/// the rules.
 pub fn state_key(partition: Partition, update: &Update, rules: &Rules) -> StateKey {
     let currency = update.currency.unwrap_or(rules.currency);
     StateKey { partition, product: update.product.clone(), currency }
 }
 
-/// Records waiting for a commit to take them.
+/// Records that wait for a batch.
 #[derive(Default)]
 pub struct Waiting {
     queues: BTreeMap<Partition, VecDeque<Incoming>>,
     records: usize,
-    /// The partition that went first the last time.
+    /// The partition that was first in the last `take`.
     first: Option<Partition>,
 }
 
 impl Waiting {
-    /// How many wait.
+    /// The number of waiting records.
     pub fn len(&self) -> usize {
         self.records
     }
 
-    /// Partitions of which this many wait, or more.
+    /// Partitions with at least this many waiting records.
     pub fn full(&self, records: usize) -> Vec<Partition> {
         let full = self.queues.iter().filter(|(_, queue)| queue.len() >= records);
         full.map(|(partition, _)| *partition).collect()
     }
 
-    /// Adds records behind those that wait.
+    /// Adds records after those that wait.
     pub fn push(&mut self, records: Vec<Record>) {
         self.records += records.len();
         for record in records {
@@ -86,11 +86,11 @@ impl Waiting {
         }
     }
 
-    /// Takes the next records, of every partition in turn and until one that
-    /// `must_wait`: what stands behind it in its partition waits with it.
+    /// Takes up to `most` records, of every partition in turn. Stops in a partition at a record that
+    /// `must_wait`, so that its order is kept.
     pub fn take(&mut self, most: usize, must_wait: impl Fn(Partition, &ProductId) -> bool) -> Vec<Incoming> {
         let mut queues: Vec<_> = self.queues.iter_mut().filter(|(_, queue)| !queue.is_empty()).collect();
-        // Another one goes first each time: there may be no room for all.
+        // Rotate the first partition, because there may be no room for all.
         let turn = queues.iter().position(|(partition, _)| Some(**partition) > self.first).unwrap_or(0);
         queues.rotate_left(turn);
         self.first = queues.first().map(|(partition, _)| **partition);
@@ -108,7 +108,7 @@ impl Waiting {
         taken
     }
 
-    /// Puts records back in front, because their commit did not happen.
+    /// Puts records back before all others of their partitions, because they were not committed.
     pub fn put_back(&mut self, records: Vec<Incoming>) {
         self.records += records.len();
         for incoming in records.into_iter().rev() {
@@ -116,7 +116,7 @@ impl Waiting {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all records.
     pub fn clear(&mut self) {
         *self = Waiting::default();
     }

@@ -1,4 +1,4 @@
-//! What notifiers count, for `/metrics` and `--stats`.
+//! Metrics of the notifiers, for `/metrics` and `--stats`.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Metrics {
-    /// Records read, whatever became of them.
+    /// Records of committed batches, whatever their outcome.
     pub records: Counter,
-    /// Updates whose key was not their product.
+    /// Updates whose record key was not their product id.
     pub key_mismatches: Counter,
     updates: ByLabel,
     pub dead: Counter,
@@ -27,32 +27,34 @@ pub struct Metrics {
     pub held: Counter,
     pub skipped: Counter,
     pub not_lower: Counter,
+    /// Drops whose fan-out is finished.
     pub drops: Counter,
-    /// Drops to a price that was told within the window.
+    /// Drops to a price that was notified within the window.
     pub suppressed: Counter,
+    /// Notifications, counted when their fan-out is finished.
     pub notifications: Counter,
-    /// Told prices that left a full ledger before their window ended: drops to
-    /// them may tell the same again.
+    /// Prices that left a full ledger before their window ended: drops to them may notify the same
+    /// users again.
     pub ledger_overflows: Counter,
-    /// Watches read to decide.
+    /// Watches read, including those read again to resume or to compare a fan-out.
     pub rows_read: Counter,
-    /// Watches read that wait for another currency.
+    /// Watches read that are in another currency.
     pub other_currency: Counter,
     lookups: ByLabel,
-    /// Drops that read by bucket.
+    /// Drops read by bucket.
     pub bucket_reads: Counter,
-    /// Drops that read the plain range.
+    /// Drops read by the plain range.
     pub plain_reads: Counter,
-    /// Bucketed drops compared with the plain range.
+    /// Drops read by bucket and compared with the plain range.
     pub audits: Counter,
-    /// Updates a failing throttle let pass.
+    /// Updates that a failing throttle gave no decision on: passed, or held by the cap.
     pub failed_open: Counter,
     pub commits: Counter,
-    /// How long commits took.
+    /// Duration of commits, seconds.
     pub commit_seconds: Histogram,
-    /// From the log's time of an update to its commit.
+    /// Time from a record's log timestamp to its commit, seconds.
     pub update_to_commit_seconds: Histogram,
-    /// Times the notifier had to go back to what was stored.
+    /// Restores of the stored progress, the one at start included.
     pub restores: Counter,
 }
 
@@ -91,7 +93,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows them in a registry.
+    /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
         for (name, help, counter) in [
             ("records", "Records read", &self.records),
@@ -123,7 +125,7 @@ impl Metrics {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
-    /// Committed at `now`, having entered the log at these times.
+    /// Counts records with these log timestamps that were committed at `now`.
     pub(super) fn count_logged(&self, logged: &[EventTime], now: WallTime) {
         for at in logged {
             let waited_ms = now.0.saturating_sub(at.0).max(0);
@@ -131,7 +133,7 @@ impl Metrics {
         }
     }
 
-    /// Says so whenever there are twice as many.
+    /// Counts updates with a wrong key, and warns each time their number has doubled.
     pub(super) fn count_key_mismatches(&self, updates: u64) {
         let before = self.key_mismatches.inc_by(updates);
         if before.checked_ilog2() != (before + updates).checked_ilog2() {

@@ -1,35 +1,34 @@
-//! From an update to its fan-out: reads records, decides, looks up watchers,
-//! commits, answers.
+//! Turns updates into notifications: reads records, decides which users each price drop notifies,
+//! commits the result, and reports the outcome of each record.
 //!
 //! ```text
 //! source ─▶ waiting ─▶ stale? ─▶ throttle ─▶ evaluate ─▶ read, tell ─▶ prepared ─▶ commit ─▶ settled
 //!             ▲                      │                      │                        │
-//!             │         pending, due timers      unfinished fan-outs                 │
-//!             └── put back, both batches ◀── nothing happened ◀──────────────────────┤
-//!                 restore  ◀──── outcome unknown, partitions moved ◀─────────────────┘
+//!             │          held updates, timers      unfinished fan-outs               │
+//!             └── put back, both batches ◀── nothing was committed ◀─────────────────┤
+//!                 restore  ◀──── outcome unknown, or partitions reassigned ◀─────────┘
 //! ```
 //!
-//! While one batch commits, the next is decided, from the states as the first
-//! leaves them. Both run in one task and share nothing: no lock, no thread.
+//! While one batch commits, the next is decided, from the states that the first one produces. Both
+//! run in one task and share no mutable data, so there are no locks.
 //!
 //! | File | What it owns |
 //! |---|---|
-//! | `run` | the loop, and what follows a failure |
-//! | `cycle` | the ports; what lies between two batches |
-//! | `intake`, `input_progress` | records that wait; fan-outs, timers and offsets |
+//! | `run` | the loop, and the reaction to failures |
+//! | `cycle` | the ports, and what is kept between two batches |
+//! | `intake`, `input_progress` | waiting records; unfinished fan-outs, timers and offsets |
 //! | `prepared` | a decided batch until it is committed |
 //! | `batch` | one batch while it is decided |
-//! | `record_queue`, `states`, `budget`, `decided` | a batch's records, states, room and results |
-//! | `throttle`, `fan_out_reader`, `prefetch` | the throttling policy; the view of watches; its hints |
+//! | `record_queue`, `states`, `budget`, `decided` | a batch's records, states, limits and results |
+//! | `throttle`, `fan_out_reader`, `prefetch` | the throttling policy; reading watches; hints for that |
 //!
-//! Invariant: what a cycle changes lives in its [`batch::Batch`] until it is
-//! decided, and in one prepared batch until the commit has it. At most one batch
-//! is prepared. A cycle that fails leaves nothing behind but records put back;
-//! a commit that fails takes the batch decided beside it along.
+//! Invariant: the changes of a cycle are in its [`batch::Batch`] until it is decided, then in the
+//! prepared batch until the commit has them. At most one batch is prepared. If deciding fails,
+//! its records are put back; if a commit fails, also those of the batch that was decided meanwhile.
 //!
-//! Invariant: nothing is told of a record before its commit, and nothing waits
-//! but for its own: a prepared batch is committed as soon as the input has
-//! nothing more at hand, and answered while the next is still being decided.
+//! Invariant: the outcome of a record is reported only after its commit. A prepared batch is
+//! committed at once if the input has no more records at hand, and its records are answered
+//! while the next batch is still being decided.
 
 mod batch;
 mod budget;

@@ -1,34 +1,33 @@
-//! How the notifier works.
+//! Options of the notifier, with their defaults.
 
 use pricedrop_model::Rules;
 
-/// How the notifier works; the defaults are its limits.
+/// Options and limits of the notifier.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who is told.
+    /// The rules that decide which users are notified.
     pub rules: Rules,
     /// Most records a commit takes.
     pub batch_records: usize,
-    /// Most watches a commit considers; a fan-out beyond is cut into chunks.
+    /// Most watches a commit considers; a larger fan-out is split into chunks.
     pub commit_watches: usize,
-    /// Longest time a commit considers watches, milliseconds; then it is cut as
-    /// if it were too large.
+    /// Longest time a commit considers watches, milliseconds; then fan-outs are split as well.
     pub commit_ms: u64,
-    /// Most watches a page of a scan holds.
+    /// Most watches of one page of a scan.
     pub page_rows: usize,
-    /// Longest wait for records, milliseconds; timers are looked at that often.
+    /// Longest wait for records, milliseconds; the next timer of a held update ends it earlier.
     pub idle_wait_ms: u64,
     /// First and longest pause after a failure, milliseconds.
     pub pause_ms: (u64, u64),
-    /// One in so many bucketed drops is compared with the plain range; 0: none.
+    /// One in this many drops read by bucket is compared with the plain range; 0: none.
     pub audit_sample_rate: u64,
-    /// Most updates a second that a failing throttle lets pass.
+    /// Most updates per second that pass if the throttle fails, for each notifier.
     pub fail_open_per_second: u32,
-    /// Whether records should have their product as the key: one that has not may
-    /// lie in another partition than its product's others.
+    /// Whether the record key should be the product id. Records with other keys are counted, because
+    /// they may be in another partition than other records of their product.
     pub keyed: bool,
-    /// Whether the next batch is decided while one commits. Not for an input
-    /// whose next record depends on what became of the last.
+    /// Whether the next batch is decided while one commits. Must be false if the input's next record
+    /// depends on the outcome of the last one.
     pub look_ahead: bool,
 }
 

@@ -1,6 +1,5 @@
-//! What a batch is probably going to read, told to the view beforehand, so
-//! that a remote store reads many products at once. Hints: they may name too
-//! much and change no decision.
+//! Prefetching: announces the watches that a batch will probably read to the view, so that a remote
+//! store reads many products at once. These are hints. No decision depends on them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -14,27 +13,28 @@ use super::fan_out_reader::scan_of;
 use super::intake::{Incoming, Parsed, state_key};
 use super::states::States;
 
-/// How much is prefetched at first; then twice as much each time, while there is
-/// room for it. So not much more is read in vain than is told.
+/// Records of a batch's first prefetch; each later one covers twice as many, up to [`MOST_AHEAD`].
+/// So little is read in vain if the commit's budget ends early.
 pub const RECORDS_AHEAD: usize = 32;
-/// As [`RECORDS_AHEAD`], of fan-outs that go on: each may fill a commit.
+/// As [`RECORDS_AHEAD`], for unfinished fan-outs. Few, because each may use up a commit's budget.
 pub const FAN_OUTS_AHEAD: usize = 2;
-/// Most that is prefetched at once.
+/// Most records or fan-outs of one prefetch.
 pub const MOST_AHEAD: usize = 256;
 
-/// How much of a sequence is prefetched.
+/// Which part of a sequence is prefetched.
 pub struct Ahead {
     up_to: usize,
     next: usize,
 }
 
 impl Ahead {
-    /// Begins with so many.
+    /// The first prefetch covers `first` items.
     pub fn new(first: usize) -> Ahead {
         Ahead { up_to: 0, next: first }
     }
 
-    /// What to prefetch, when it is the turn of the one `at` this place.
+    /// Returns the range to prefetch before item `at` is processed; `None` if it is prefetched
+    /// already.
     pub fn at(&mut self, at: usize, len: usize) -> Option<Range<usize>> {
         if at < self.up_to || at >= len {
             return None;
@@ -45,20 +45,20 @@ impl Ahead {
     }
 }
 
-/// The view that is told, and what of it follows from the rules and the states.
+/// What a prefetch needs: the view, and the rules and states that say which updates are drops.
 pub struct Prefetch<'a> {
-    /// Is told.
+    /// Receives the hints.
     pub view: &'a mut dyn WatchView,
-    /// What is a drop.
+    /// The rules of the engine.
     pub rules: &'a Rules,
-    /// The states as far as the batch has come.
+    /// The states as the batch has changed them so far.
     pub states: &'a States,
-    /// Most watches a page holds.
+    /// Rows of a page.
     pub page_rows: usize,
 }
 
 impl Prefetch<'_> {
-    /// Records, as if all of them were evaluated.
+    /// Prefetches for records, as if all of them were evaluated.
     pub async fn records(self, records: &[Incoming]) -> Result<(), Failure> {
         let mut drops = Vec::new();
         let mut seen: HashMap<StateKey, Price> = HashMap::new();
@@ -81,7 +81,7 @@ impl Prefetch<'_> {
         self.drops(&drops).await
     }
 
-    /// Updates that the throttle lets pass.
+    /// Prefetches for updates that the throttle lets pass.
     pub async fn passed(
         self,
         updates: &[(StateKey, Position, Priced)],
@@ -93,7 +93,7 @@ impl Prefetch<'_> {
         self.drops(&drops).await
     }
 
-    /// Held updates that are released.
+    /// Prefetches for held updates that are released.
     pub async fn released(self, released: &[(&StateKey, Release)]) -> Result<(), Failure> {
         let prices = released.iter().filter_map(|(key, release)| {
             let pending = self.states.get(key)?.pending.as_ref()?;
@@ -107,8 +107,8 @@ impl Prefetch<'_> {
         self.drops(&drops).await
     }
 
-    /// Fan-outs that go on, each with whether it is known whom it has told: else
-    /// it is read from its beginning.
+    /// Prefetches for unfinished fan-outs. Each comes with whether its notified users are in memory;
+    /// if not, it is read from its beginning.
     pub async fn running(self, running: &[(StateKey, bool)]) -> Result<(), Failure> {
         let scans = running.iter().filter_map(|(key, known)| {
             let fan_out = self.states.get(key)?.fan_out.as_deref()?;
@@ -135,7 +135,7 @@ impl Prefetch<'_> {
             .map(|(key, price)| (key.clone(), price))
     }
 
-    /// Each product once, from its lowest price on.
+    /// Prefetches each product of these drops once, from its lowest price upwards.
     async fn drops(self, drops: &[(StateKey, Price)]) -> Result<(), Failure> {
         let mut ranges: BTreeMap<&ProductId, (Price, &StateKey)> = BTreeMap::new();
         for (key, price) in drops {

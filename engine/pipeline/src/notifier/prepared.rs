@@ -1,4 +1,4 @@
-//! A batch between its decision and its commit.
+//! A prepared batch: decided, and not committed yet.
 
 use std::time::Instant;
 
@@ -11,51 +11,52 @@ use super::intake::Incoming;
 use super::metrics::Metrics;
 use super::throttle::FailOpen;
 
-/// A batch that is decided and not committed.
+/// A batch that is decided and not committed yet.
 pub struct Prepared {
-    /// To be made true.
+    /// What is committed.
     pub commit: Commit,
-    /// To be told afterwards.
+    /// What is reported after the commit.
     pub news: News,
-    /// If it is not committed.
+    /// What is needed to undo it if the commit fails.
     pub back: Back,
 }
 
-/// What is told of a batch once it is committed.
+/// Outcomes and counts of a batch, reported once it is committed.
 pub struct News {
     /// Records taken.
     pub records: u64,
-    /// Updates whose key was not their product.
+    /// Updates whose record key was not their product id.
     pub key_mismatches: u64,
-    /// When its records entered the log.
+    /// The log timestamps of its records.
     pub logged: Vec<EventTime>,
-    /// What became of records.
+    /// The outcomes of records.
     pub outcomes: Vec<(Position, Outcome)>,
-    /// Of each drop that is through: users told, and whether the price was told before.
+    /// For each finished drop: how many users it notified, and whether its price had been notified
+    /// within the window.
     pub drops: Vec<(u64, bool)>,
-    /// Told prices that left a full ledger before their window ended.
+    /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
 }
 
-/// What takes a batch back that was not committed.
+/// What undoes a batch whose commit failed.
 pub struct Back {
     /// Its records.
     pub taken: Vec<Incoming>,
     /// The progress before it.
     pub before: Before,
-    /// The cap on what passes without the throttle, before it.
+    /// The cap on updates that pass a failing throttle, before it.
     pub fail_open: FailOpen,
 }
 
 impl Prepared {
-    /// What is committed, and what is kept meanwhile.
+    /// Splits it into what is committed and reported, and what is kept until the commit succeeds.
     pub fn split(self) -> ((Commit, News), Back) {
         ((self.commit, self.news), self.back)
     }
 }
 
-/// Commits a batch and tells what became of it, at once: others may still be
-/// deciding.
+/// Commits a batch, if there is one, and reports its outcomes and counts at once, while the next
+/// batch may still be being decided.
 pub async fn commit(
     committer: &mut dyn Committer,
     source: &mut dyn UpdateSource,

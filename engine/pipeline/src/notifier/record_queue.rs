@@ -1,4 +1,4 @@
-//! The records that a batch may take.
+//! The records offered to a batch, and which of them it took.
 
 use std::collections::BTreeSet;
 
@@ -6,28 +6,29 @@ use pricedrop_model::Partition;
 
 use super::intake::Incoming;
 
-/// Records on offer, in order.
+/// The offered records, in order, with a current position.
 pub struct RecordQueue<'a> {
     records: &'a [Incoming],
     at: usize,
-    /// Which were taken.
+    /// For each record, whether it was taken.
     took: Vec<bool>,
-    /// Partitions that wait.
+    /// Partitions whose remaining records wait for a later batch.
     waiting: BTreeSet<Partition>,
 }
 
 impl<'a> RecordQueue<'a> {
-    /// None of them taken.
+    /// A queue of these records, none of them taken.
     pub fn new(records: &'a [Incoming]) -> RecordQueue<'a> {
         RecordQueue { records, at: 0, took: vec![false; records.len()], waiting: BTreeSet::new() }
     }
 
-    /// The place of the next record.
+    /// The index of the current record.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// The next record of a partition that does not wait.
+    /// Advances to the next record of a partition that does not wait, and returns it without
+    /// taking it.
     pub fn next(&mut self) -> Option<&'a Incoming> {
         while let Some(incoming) = self.records.get(self.at) {
             if !self.waiting.contains(&incoming.record.position.partition) {
@@ -38,18 +39,18 @@ impl<'a> RecordQueue<'a> {
         None
     }
 
-    /// Takes the next record.
+    /// Takes the current record.
     pub fn take(&mut self) {
         self.took[self.at] = true;
         self.at += 1;
     }
 
-    /// Leaves the rest of a partition for a later batch.
+    /// Leaves the remaining records of a partition to a later batch.
     pub fn pass_over(&mut self, partition: Partition) {
         self.waiting.insert(partition);
     }
 
-    /// Of each record, whether it was taken.
+    /// Returns for each record whether it was taken.
     pub fn took(self) -> Vec<bool> {
         self.took
     }

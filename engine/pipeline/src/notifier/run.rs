@@ -1,4 +1,4 @@
-//! The loop of the notifier, and what it does after a failure.
+//! The loop of the notifier, and how it recovers from failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::options::Options;
 use super::trouble::Trouble;
 
 impl Options {
-    /// Puts a notifier together.
+    /// Builds a notifier over these ports.
     pub fn build(
         self,
         source: Box<dyn UpdateSource>,
@@ -37,39 +37,38 @@ impl Options {
     }
 }
 
-/// The loop. One per set of partitions; it owns their product states.
+/// The notifier's loop. Each instance owns the states of the products in its partitions.
 pub struct Notifier {
     cycles: Cycles,
     metrics: Metrics,
     trouble: Trouble,
     /// First and longest pause after a failure, milliseconds.
     pause_ms: (u64, u64),
-    /// Whether it was fenced off since its last commit.
+    /// Whether it was fenced since its last commit.
     fenced: bool,
 }
 
 impl Notifier {
-    /// Counts into these metrics: the notifiers of a process share them.
+    /// Replaces the metrics, so that the notifiers of a process can share them.
     pub fn with_metrics(mut self, metrics: Metrics) -> Notifier {
         self.cycles.set_metrics(metrics.clone());
         Notifier { metrics, ..self }
     }
 
-    /// What it counts.
+    /// Its metrics.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
-    /// What keeps it from working.
+    /// A handle that shows the failure it is recovering from.
     pub fn trouble(&self) -> Trouble {
         self.trouble.clone()
     }
 
-    /// Works until the input ends, or until `shutdown` turns true: then it
-    /// commits what it has begun, and returns.
+    /// Runs until the input ends or `shutdown` becomes true, then commits the prepared batch.
     ///
     /// # Errors
-    /// The store needs somebody to look at it.
+    /// A store failed in a way that an operator has to fix.
     pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), Stop> {
         let mut restored = false;
         let (initial_ms, max_ms) = self.pause_ms;
@@ -100,8 +99,8 @@ impl Notifier {
         Ok(())
     }
 
-    /// After a failure of a cycle, or of restoring; false: what is stored must be
-    /// restored.
+    /// Handles a failure of a cycle or of a restore, with a pause if necessary. Returns false if the
+    /// stored state must be restored.
     async fn recover(
         &mut self,
         failure: Failure,
@@ -114,13 +113,13 @@ impl Notifier {
                 return Err(stop);
             }
             Failure::Rebalanced(why) => {
-                // Whoever restored only to hear that has to let the move go on.
+                // The restore itself was interrupted by a rebalance. Give the rebalance time.
                 if !restored {
                     tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;
                 }
                 return Ok(moved(&why));
             }
-            // Partitions moved; but twice with no commit in between is no move.
+            // Fenced once: partitions were reassigned. Twice without a commit in between: a failure.
             Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => return Ok(moved(&why)),
             Failure::Again(why) => (why, true),
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),

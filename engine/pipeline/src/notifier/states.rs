@@ -1,4 +1,4 @@
-//! The states of products, as a batch leaves them.
+//! The product states of a batch: loaded before it is decided, changed while it is.
 
 use std::collections::HashMap;
 
@@ -15,26 +15,26 @@ struct Held {
 }
 
 impl States {
-    /// As they are stored, or prepared; of two of the same key the later counts.
+    /// Working copies of these states. Of several with the same key the last one counts.
     pub fn new(loaded: Vec<(StateKey, ProductState)>) -> States {
         let held = |(key, state)| (key, Held { state, changed: false });
         States(loaded.into_iter().map(held).collect())
     }
 
-    /// A state to look at, if there is one.
+    /// Returns a state, if there is one.
     pub fn get(&self, key: &StateKey) -> Option<&ProductState> {
         self.0.get(key).map(|held| &held.state)
     }
 
-    /// A state to change; a new one if there is none.
+    /// Returns a state to change; creates it if there is none.
     pub fn change(&mut self, key: &StateKey) -> &mut ProductState {
         let held = self.0.entry(key.clone()).or_default();
         held.changed = true;
         &mut held.state
     }
 
-    /// Whether an update is not stale. One that is changes nothing, not even the
-    /// stored state.
+    /// Returns whether an update is accepted, that is, not stale. A stale one changes nothing and
+    /// causes no write.
     pub fn accept(&mut self, key: &StateKey, update: &Update) -> bool {
         let held = self.0.entry(key.clone()).or_default();
         let accepted = accept(&mut held.state, update);
@@ -42,7 +42,7 @@ impl States {
         accepted
     }
 
-    /// Forgets a product, in every currency.
+    /// Clears the states of a product in every currency, except for once-ranges.
     pub fn forget(&mut self, partition: Partition, product: &ProductId) {
         for (key, held) in &mut self.0 {
             if key.product == *product && key.partition == partition {
@@ -52,7 +52,7 @@ impl States {
         }
     }
 
-    /// Those that changed.
+    /// Returns the states that changed.
     pub fn changed(self) -> Vec<(StateKey, ProductState)> {
         let changed = self.0.into_iter().filter(|(_, held)| held.changed);
         changed.map(|(key, held)| (key, held.state)).collect()

@@ -1,4 +1,4 @@
-//! Asking the throttling policy, and what applies when it does not answer.
+//! Calls the throttling policy, and decides without it if it fails.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use pricedrop_model::{Position, Priced, ProductState, StateKey, WallTime};
 use super::metrics::Metrics;
 use super::states::States;
 
-/// A failing throttle lets updates pass, but only so many a second: beyond,
-/// they are held. So neither a broken plugin nor a flickering price floods.
+/// The cap on updates that pass while the throttle fails. Further updates are held for a second, so
+/// that a broken plugin does not let a flood of notifications through.
 #[derive(Debug, Clone, Copy)]
 pub struct FailOpen {
     per_second: u32,
@@ -19,7 +19,7 @@ pub struct FailOpen {
 }
 
 impl FailOpen {
-    /// With this cap.
+    /// A cap of `per_second` updates per second.
     pub fn new(per_second: u32) -> FailOpen {
         FailOpen { per_second, second: 0, passed: 0 }
     }
@@ -54,7 +54,7 @@ fn remember(state: &mut ProductState, saved: Option<Option<ThrottleBytes>>) {
     }
 }
 
-/// The throttling policy of a batch; without one everything passes.
+/// The throttling policy of a batch. Without a policy everything passes.
 pub struct Throttle<'a> {
     throttling: Option<Arc<dyn Throttling>>,
     metrics: &'a Metrics,
@@ -62,7 +62,7 @@ pub struct Throttle<'a> {
 }
 
 impl Throttle<'_> {
-    /// Asked at this time.
+    /// The policy, asked with the wall time `now`.
     pub fn new(throttling: Option<Arc<dyn Throttling>>, metrics: &Metrics, now: WallTime) -> Throttle<'_> {
         Throttle { throttling, metrics, now }
     }
@@ -72,7 +72,7 @@ impl Throttle<'_> {
         self.throttling.is_some()
     }
 
-    /// One decision per update, in order.
+    /// Returns one decision per update, in order. If the policy fails, the cap decides.
     pub fn decide(
         &self,
         states: &mut States,
@@ -99,7 +99,7 @@ impl Throttle<'_> {
                     decision
                 }
                 Err(error) => {
-                    // The host has warned of the failure itself, once and not per update.
+                    // The plugin host has logged the failure, once and not for every update.
                     tracing::debug!(%error, product = %key.product, "passing without the throttle");
                     self.metrics.failed_open.inc();
                     fail_open.decide(self.now)
@@ -109,7 +109,8 @@ impl Throttle<'_> {
         decisions
     }
 
-    /// One decision per held update that is due, in order.
+    /// Returns one decision per state with a held update that is due, in order. If the policy fails,
+    /// the latest update is released.
     pub fn release(&self, states: &mut States, run: &[StateKey]) -> Vec<Release> {
         let Some(throttling) = &self.throttling else { return vec![Release::Last; run.len()] };
         let subjects: Vec<_> = run.iter().map(|key| subject(key, states)).collect();
@@ -134,7 +135,7 @@ impl Throttle<'_> {
     }
 }
 
-/// Holding on means holding into the future.
+/// Moves the end of a hold into the future, because a timer that is due already would never wait.
 fn later_than(decision: Release, now: WallTime) -> Release {
     match decision {
         Release::Hold(until) => Release::Hold(WallTime(until.0.max(now.0 + 1))),

@@ -1,15 +1,15 @@
-//! What keeps a notifier from working, for `/readyz`.
+//! The failure that a notifier is recovering from, for `/readyz`.
 
 use std::sync::{Arc, Mutex};
 
 use pricedrop_model::sync::lock;
 
-/// What keeps one notifier from working, if anything. Clones share it.
+/// The failure that one notifier is recovering from, if any. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
-    /// What it is now; none: it works.
+    /// Returns the failure; `None` if the notifier works.
     pub fn get(&self) -> Option<String> {
         lock(&self.0).clone()
     }
