@@ -33,7 +33,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 pub struct Limits {
     /// Size at which an object is closed, compressed bytes.
     pub object_bytes: usize,
-    /// Time from the first record of an object until it is closed, milliseconds.
+    /// Time from the first record (or offset without a record) of an object until it is closed,
+    /// milliseconds.
     pub object_age_ms: u64,
     /// Most memory of all open objects of the topic, compressed bytes. If they exceed it, the
     /// largest object is closed.

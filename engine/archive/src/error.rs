@@ -15,9 +15,9 @@ pub enum Error {
     /// The server denies access: the operator corrects the credentials or the policy.
     #[error("access to {path} is denied: {reason}")]
     Denied {
-        /// The object.
+        /// The name of the object.
         path: String,
-        /// What the server answered.
+        /// The server's response.
         #[source]
         reason: Cause,
     },
@@ -33,9 +33,9 @@ pub enum Error {
     /// An object or link does not have the content that was written.
     #[error("{path} is damaged: {reason}")]
     Damaged {
-        /// The object.
+        /// The name of the object.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         reason: Cause,
     },

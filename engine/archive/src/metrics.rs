@@ -54,7 +54,7 @@ pub struct PartitionMetrics {
     pub bytes: Counter,
     /// Objects that another archiver added first.
     pub conflicts: Counter,
-    /// Failed attempts to open or append.
+    /// Failed attempts to open, compare or append.
     pub failures: Counter,
     reason: Mutex<Option<String>>,
 }
@@ -78,7 +78,7 @@ pub struct Snapshot {
     pub bytes: u64,
     /// Objects that another archiver added first.
     pub conflicts: u64,
-    /// Failed attempts to open or append.
+    /// Failed attempts to open, compare or append.
     pub failures: u64,
 }
 

@@ -5,7 +5,7 @@
 //!  folder ─▶ visit ─▶ load and check ─▶ place in its slot ─▶ settle ─▶ the table
 //!                          │ refused          │ on probation             │
 //!                          ▼                  ▼                          ▼
-//!                    the old one        last-good store ◀─ gives way   callers
+//!                 the old one serves    last-good store ◀─ rolled back  callers
 //! ```
 //!
 //! Invariant: plugins are loaded without the lock of the slots, and called without any lock. A
@@ -60,7 +60,7 @@ impl Host {
         self.shared.metrics.register(registry);
     }
 
-    /// The policy whose buckets are read: the configured one, the first one loaded, or a later one
+    /// The policy whose buckets are read: that of the options, the first one loaded, or a later one
     /// with the same mapping.
     pub fn active_policy(&self) -> Option<PolicyIdentity> {
         self.shared.slots().active.clone()

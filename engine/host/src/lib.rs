@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!  folder ──▶ reload ──▶ host ──▶ load ──▶ wrap, cache, contract, settings,
-//!  (hints,    (when?)   (which    (may it    sidecar, load_check, cases
-//!   marks)               serves?)  serve?)
+//!  (events,   (when)     (which   (checks) sidecar, load_check, cases
+//!   marks)                serves)
 //!                          │                      plugin ──▶ store, wasi, log
 //!  callers ◀── Plugins ────┘ ◀── slots, last_good   │        (one instance)
 //!                                   ▲               ▼

@@ -67,8 +67,8 @@ impl LogLines {
     }
 }
 
-/// Returns one line of at most [`LOG_LINE_BYTES`], without control characters, which could control
-/// a terminal.
+/// Returns one line without control characters, which could control a terminal. Truncates it to
+/// [`LOG_LINE_BYTES`] and adds "…".
 fn printable(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(LOG_LINE_BYTES));
     for character in message.trim_end().chars() {

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
 pub(crate) struct PluginMetrics {
     pub(crate) calls: Counter,
     pub(crate) call_seconds: Histogram,
+    /// Failed batches, not single calls.
     pub(crate) traps: Counter,
     pub(crate) breaches: Counter,
     pub(crate) reloads: Counter,

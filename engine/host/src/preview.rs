@@ -19,9 +19,9 @@ use crate::samples;
 pub struct Preview {
     /// `id@version` of the channel.
     pub channel: String,
-    /// The kind of address it sends to.
+    /// The kind of address that the channel sends to.
     pub address_kind: String,
-    /// The message.
+    /// The sample message.
     pub message: Message,
     /// What would be sent, or why the channel refuses the message.
     pub rendered: Result<Outgoing, Refusal>,

@@ -43,9 +43,13 @@ pub(crate) trait Contract: Send + Sync + 'static {
     /// The exports of one instance.
     type Exports: Send;
 
+    /// Checks that the exports have the types of the contract.
     fn link(pre: InstancePre<Data>) -> wasmtime::Result<Self::Linked>;
+    /// Creates an instance in a store.
     fn instantiate(linked: &Self::Linked, store: &mut Store<Data>) -> wasmtime::Result<Self::Exports>;
+    /// Calls `describe`.
     fn describe(exports: &Self::Exports, store: &mut Store<Data>) -> wasmtime::Result<Description>;
+    /// Calls `configure`. The inner error lists the plugin's problems with its settings.
     fn configure(
         exports: &Self::Exports,
         store: &mut Store<Data>,
