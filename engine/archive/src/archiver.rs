@@ -1,9 +1,9 @@
 //! Archives one topic: reads its partitions and appends objects to their chains.
 //!
-//! A partition is read from the end of its chain, never from an offset that the group
-//! committed: what the bucket does not hold is read again. A record is in memory only
-//! until its object is closed, by size, by age, or because all objects together take
-//! too much memory; a crash loses nothing but that work.
+//! Invariant: a partition is read from the end of its chain in the bucket, never from a committed
+//! group offset. Records that are not in the bucket yet are read again after a crash, so a crash
+//! loses no record. Records are in memory until their object is closed: by size, by age, or because
+//! the open objects together exceed the memory limit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,48 +23,50 @@ use crate::name::{Range, Source};
 use crate::object::{Builder, Closed};
 use crate::pause::Pauses;
 
-/// How long a read waits for records, milliseconds.
+/// Longest time that one read waits for records, milliseconds.
 const POLL_MS: u64 = 200;
-/// How often lags are measured.
+/// Interval between measurements of the lag.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
-/// When objects are closed.
+/// The limits at which objects are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// An object is closed at this size, compressed bytes.
+    /// Size at which an object is closed, compressed bytes.
     pub object_bytes: usize,
-    /// An object is closed this long after its first record, milliseconds.
+    /// Time from the first record (or offset without a record) of an object until it is closed,
+    /// milliseconds.
     pub object_age_ms: u64,
-    /// All open objects of a topic take at most this, compressed bytes; then the largest
-    /// is closed.
+    /// Most memory of all open objects of the topic, compressed bytes. If they exceed it, the
+    /// largest object is closed.
     pub memory_bytes: usize,
 }
 
-/// Archives one topic.
+/// Archives one topic; see [`Archiver::run`].
 pub struct Archiver {
-    /// What is archived.
+    /// The topic that is archived.
     pub source: Box<dyn ArchiveSource>,
-    /// Where to.
+    /// The bucket that receives the objects.
     pub bucket: Bucket,
-    /// Whose archive it is.
+    /// The group that owns the archive.
     pub group: String,
-    /// When objects are closed.
+    /// The limits at which objects are closed.
     pub limits: Limits,
-    /// Wall time, for the age of objects.
+    /// The wall clock. It gives the age of records that were written before a start.
     pub clock: Arc<dyn Clock>,
-    /// What it counts.
+    /// The metrics of all topics.
     pub metrics: Arc<Metrics>,
-    /// Turns true when it is to end.
+    /// Becomes true when the archiver must stop.
     pub stop: watch::Receiver<bool>,
 }
 
-/// How it shows that a chain is not of the topic with this id.
+/// Returns the reason why the chain belongs to another topic than the one with this id; none if it
+/// does not, or if either id is unknown.
 fn other_id(chain: &Chain, id: Option<&str>) -> Option<String> {
     let (of_chain, id) = (chain.topic_id()?, id?);
     (of_chain != id).then(|| format!("its id is {id}, and the archive is of the topic {of_chain}"))
 }
 
-/// It was told to stop.
+/// The archiver was asked to stop.
 struct Stopped;
 
 /// A running archiver.
@@ -72,16 +74,16 @@ struct Running<'a> {
     archiver: Archiver,
     runtime: &'a Handle,
     partitions: BTreeMap<Partition, Assigned>,
-    /// Whether the source does not read what it should.
+    /// Whether the source must seek: its read positions are not those of the open partitions.
     is_misplaced: bool,
-    /// Whether the end of the topic was reached since partitions were opened.
+    /// Whether the end of the topic was reached since the last partition was opened.
     was_at_end: bool,
     measured: Option<Instant>,
 }
 
 impl Archiver {
-    /// Archives until it is told to stop. It blocks: give it a thread of its own, and a
-    /// runtime for its requests.
+    /// Archives until `stop` is true. It blocks, so it needs its own thread, and a runtime for its
+    /// requests to the bucket.
     pub fn run(self, runtime: &Handle) {
         let mut running = Running {
             archiver: self,
@@ -111,7 +113,8 @@ impl Archiver {
 }
 
 impl Running<'_> {
-    /// Reads what there is and closes what is due. An error is one of the whole topic.
+    /// Reads one batch and closes the objects that are due. A returned error concerns the whole
+    /// topic; an error of one partition stops only that partition.
     fn step(&mut self) -> Result<Result<(), Error>, Stopped> {
         let (bucket, group) = (self.archiver.bucket.clone(), self.archiver.group.clone());
         if let Err(error) = self.wait_for(bucket.claim(&group))? {
@@ -129,14 +132,14 @@ impl Running<'_> {
         let batch = match self.archiver.source.next_batch(POLL_MS) {
             Ok(batch) => batch,
             Err(error) => {
-                // What was read is kept; where the topic is read from is looked at anew.
+                // Records that were read are archived first. Then every partition is opened again.
                 let filled: Vec<Partition> = self.filled().map(|(partition, _)| partition).collect();
                 for partition in filled {
                     if let Err(error) = self.close(partition)? {
                         return Ok(Err(error));
                     }
                 }
-                // Those that are stopped stay so for as long as they were to.
+                // Failed partitions keep the time of their next attempt.
                 self.partitions.retain(|_, ours| matches!(ours.state, State::Failed { .. }));
                 self.is_misplaced = true;
                 return Ok(Err(Error::Topic(error.into_cause())));
@@ -163,7 +166,8 @@ impl Running<'_> {
         Ok(Ok(()))
     }
 
-    /// Opens the partitions that are new, and lets go of those that are somebody else's.
+    /// Opens partitions that are newly assigned or due for another attempt, and drops those that
+    /// were revoked.
     fn take_assigned(&mut self) -> Result<(), Stopped> {
         let assigned: BTreeMap<Partition, u64> = self.archiver.source.assigned().into_iter().collect();
         let topic = self.archiver.source.topic().to_owned();
@@ -256,7 +260,7 @@ impl Running<'_> {
         })
     }
 
-    /// The objects that hold records.
+    /// The objects that cover at least one offset.
     fn filled(&self) -> impl Iterator<Item = (Partition, &Builder)> {
         self.open()
             .map(|(partition, open)| (partition, &open.builder))
@@ -267,7 +271,7 @@ impl Running<'_> {
         self.partitions.get_mut(&partition)?.opened()
     }
 
-    /// Adds a record to its object.
+    /// Adds a record to its partition's object.
     fn take(&mut self, partition: Partition, record: ArchivedRecord) {
         let Some(ours) = self.partitions.get_mut(&partition) else { return };
         if let Err(reason) = ours.take(record) {
@@ -275,9 +279,9 @@ impl Running<'_> {
         }
     }
 
-    /// Tells objects how far the topic was read, where no record follows.
+    /// Extends every object up to the offset that was read, across offsets that hold no record.
     fn pass(&mut self) {
-        // Offsets are known only of what is read from where it should be.
+        // The source's positions mean nothing until it has done the seek.
         if self.is_misplaced {
             return;
         }
@@ -288,11 +292,11 @@ impl Running<'_> {
         }
     }
 
-    /// Whether the topic was created anew since the archive began; then the partition is
-    /// stopped. What it holds was read before the question, so none of another topic's
-    /// records are archived.
+    /// Returns whether the topic was deleted and created again since the archive began, and stops
+    /// the partition if so. The object's records were read before this check, so no record of the
+    /// new topic is archived.
     fn is_another_topic(&mut self, partition: Partition) -> bool {
-        // One that is gone, or cannot be asked, was not replaced yet.
+        // A topic that does not exist or cannot be described was not replaced yet.
         let Ok(Some(id)) = self.archiver.source.topic_id() else { return false };
         let Some(chain) = self.open_mut(partition).map(|open| &open.chain) else { return false };
         let Some(reason) = other_id(chain, Some(&id)) else { return false };
@@ -304,14 +308,14 @@ impl Running<'_> {
         Source { topic: self.archiver.source.topic().to_owned(), partition: partition.0 }
     }
 
-    /// An object that is to be closed.
+    /// Returns a partition whose object must be closed now.
     fn due(&self, is_first_end: bool) -> Option<Partition> {
         let limits = &self.archiver.limits;
         let age = Duration::from_millis(limits.object_age_ms);
         let now_ms = self.archiver.clock.now().0;
         let is_due = |builder: &Builder| {
             let age_ms = u64::try_from(now_ms.saturating_sub(builder.first_timestamp_ms())).unwrap_or(0);
-            // After a start, records that are old already are closed at the end of the topic.
+            // After a start, an object with old records is closed at the end of the topic.
             let is_old = builder.age() >= age || (is_first_end && age_ms >= limits.object_age_ms);
             builder.bytes() >= limits.object_bytes || is_old
         };
@@ -324,8 +328,9 @@ impl Running<'_> {
         filled.last().filter(|_| all > limits.memory_bytes).map(|(partition, _)| *partition)
     }
 
-    /// Appends a partition's object to its chain. The object stays when that fails, and
-    /// is appended again.
+    /// Appends a partition's object to its chain. Transient errors are retried as long as the
+    /// partition is assigned. Any other error stops the partition and drops the object; its records
+    /// are read again.
     fn close(&mut self, partition: Partition) -> Result<Result<(), Error>, Stopped> {
         let Some(Assigned { epoch, state: State::Open(open), pauses }) = self.partitions.remove(&partition)
         else {
@@ -339,7 +344,7 @@ impl Running<'_> {
                 Err(error) if error.is_transient() => {
                     metrics.failed(&error);
                     self.sleep(between.after(&error))?;
-                    // Whoever has it now reads it again.
+                    // The worker that has the partition now reads its records again.
                     if !self.archiver.source.assigned().contains(&(partition, epoch)) {
                         metrics.released();
                         self.is_misplaced = true;
@@ -380,7 +385,7 @@ impl Running<'_> {
         Ok(Ok(()))
     }
 
-    /// Stops a partition; the others go on.
+    /// Stops a partition until its next attempt. The other partitions continue.
     fn fail(&mut self, partition: Partition, error: &Error) {
         self.archiver.metrics.partition(self.archiver.source.topic(), partition).failed(error);
         if let Some(ours) = self.partitions.get_mut(&partition) {
@@ -389,7 +394,7 @@ impl Running<'_> {
         }
     }
 
-    /// The topic can be read and written; whether it gets partitions is another question.
+    /// Reports the source's trouble, such as a failing assignment, or that the topic recovered.
     fn look_for_trouble(&mut self) {
         let topic = self.archiver.source.topic().to_owned();
         match self.archiver.source.trouble() {
@@ -402,7 +407,7 @@ impl Running<'_> {
         self.archiver.metrics.failed(self.archiver.source.topic(), error);
     }
 
-    /// How far the archive lags.
+    /// Sets the lag of every open partition, at most once in [`MEASURE_EVERY`].
     fn measure(&mut self) {
         if self.measured.is_some_and(|at| at.elapsed() < MEASURE_EVERY) {
             return;
@@ -433,7 +438,7 @@ impl Running<'_> {
     }
 
     fn sleep(&self, pause: Duration) -> Result<(), Stopped> {
-        // Made within the runtime, or there is no timer for it.
+        // The timer must be created inside the runtime.
         self.wait_for(async { tokio::time::sleep(pause).await })
     }
 }

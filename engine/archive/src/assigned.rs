@@ -1,5 +1,5 @@
-//! A partition of an archiver: its chain's end and the object that is being filled, or
-//! why it is stopped.
+//! A partition assigned to an archiver: either open, with the end of its chain and the object being
+//! filled, or failed, with the time of the next attempt.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,18 +13,18 @@ use crate::object::{Builder, sha256};
 use crate::pause::Pauses;
 use crate::record::Line;
 
-/// A partition of this archiver.
+/// A partition that is assigned to this archiver.
 pub struct Assigned {
-    /// Of this assignment.
+    /// The epoch of this assignment.
     pub epoch: u64,
     pub state: State,
-    /// Since it was last archived without an error.
+    /// The backoff. It is reset once the partition is open and its last record was compared.
     pub pauses: Pauses,
 }
 
 pub enum State {
     Open(Box<Open>),
-    /// It is tried again at this time.
+    /// Stopped by an error; opened again at this time.
     Failed {
         again_at: Instant,
     },
@@ -34,19 +34,19 @@ pub enum State {
 pub struct Open {
     pub chain: Chain,
     pub builder: Builder,
-    /// The archive's last record, until it was compared with the topic's.
+    /// The archive's last record, until it was compared with the topic's record at that offset.
     pub check: Option<LastRecord>,
     pub metrics: Arc<PartitionMetrics>,
 }
 
 impl Assigned {
-    /// Stopped by this error.
+    /// A partition that this error stopped.
     pub fn failed(epoch: u64, mut pauses: Pauses, error: &Error) -> Assigned {
         let again_at = Instant::now() + pauses.after(error);
         Assigned { epoch, state: State::Failed { again_at }, pauses }
     }
 
-    /// Opened. Until its last record was compared, the pauses before count.
+    /// An opened partition. It keeps its backoff until its last record was compared.
     pub fn open(epoch: u64, pauses: Pauses, open: Open) -> Assigned {
         let mut ours = Assigned { epoch, state: State::Failed { again_at: Instant::now() }, pauses };
         if open.check.is_none() {
@@ -57,7 +57,7 @@ impl Assigned {
         ours
     }
 
-    /// It, if it is open.
+    /// Returns the open partition; none if it failed.
     pub fn opened(&mut self) -> Option<&mut Open> {
         match &mut self.state {
             State::Open(open) => Some(open),
@@ -65,15 +65,15 @@ impl Assigned {
         }
     }
 
-    /// Adds a record to its object; the archive's last one is only compared.
+    /// Adds a record to the object. A record that the archive already holds is only compared.
     ///
     /// # Errors
-    /// It is not the one in the archive.
+    /// The record differs from the archived record at its offset: the topic was created again.
     pub fn take(&mut self, record: ArchivedRecord) -> Result<(), String> {
         let Some(open) = self.opened() else { return Ok(()) };
         if let Some(check) = open.check.take() {
             let offset = record.offset;
-            // The topic may have removed the record since: then there is nothing to compare.
+            // If retention deleted the archived record, there is nothing to compare.
             if offset == check.offset && sha256(&Line::Record(record.clone()).to_json()) != check.sha256 {
                 return Err(format!("its record at offset {offset} is not the one in the archive"));
             }
@@ -85,11 +85,11 @@ impl Assigned {
         Ok(())
     }
 
-    /// Every record before this offset was taken.
+    /// Notes that every record before this offset was taken.
     pub fn pass(&mut self, offset: i64) {
         let Some(open) = self.opened() else { return };
         match &open.check {
-            // The record that was to be compared is no longer in the topic.
+            // The topic no longer holds the record to compare.
             Some(check) if offset > check.offset => {
                 open.check = None;
                 open.builder.pass(offset);
@@ -109,7 +109,8 @@ impl Assigned {
 }
 
 impl Open {
-    /// Where its topic is read on.
+    /// The offset at which the topic must be read: that of the record to compare, else the next
+    /// one.
     pub fn position(&self) -> i64 {
         self.check.as_ref().map_or_else(|| self.builder.next(), |check| check.offset)
     }

@@ -1,4 +1,7 @@
-//! The bucket, or the folder, that holds an archive.
+//! The S3 bucket or local folder that holds an archive: opens it, checks that it honours
+//! conditional writes, and reads and writes its objects.
+//!
+//! Invariant: a bucket (or prefix) holds the archive of one group only; the marker object names it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,34 +23,34 @@ use tokio::sync::OnceCell;
 use crate::error::{Error, s3_code};
 use crate::name::{MARKER, PROBES};
 
-/// Names the layout that this version reads and writes.
+/// Version of the layout that this build reads and writes.
 const FORMAT: u32 = 1;
-/// How often the server is tried for whether it keeps the first of two objects.
+/// Rounds of the check for conditional writes.
 const PROBE_ROUNDS: usize = 3;
-/// Writers of one object in a round.
+/// Concurrent writers of one object in each round.
 const PROBE_WRITERS: usize = 4;
-/// How long one request is repeated before the archiver is told.
+/// How long a request is retried before its error is returned.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
-/// Where the archive lies.
+/// Where the archive is, and how to access it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// `s3://bucket/prefix`, or `file:///folder`.
     pub url: String,
-    /// Where S3 is, for servers other than Amazon's, such as `https://s3.example:9000`.
+    /// The endpoint of a server other than Amazon's, such as `https://s3.example:9000`.
     pub endpoint: Option<String>,
-    /// The region; none: what the environment says, or `us-east-1`.
+    /// The region; none: that of the environment, else `us-east-1`.
     pub region: Option<String>,
-    /// The access key; none: the credentials of the environment, as AWS's tools find them.
+    /// The access key; none: the credentials of the environment, which `object_store` reads.
     pub access_key: Option<AccessKey>,
 }
 
-/// An access key of S3.
+/// An access key of S3. `Debug` does not show the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
-    /// Its id.
+    /// The access key id.
     pub id: String,
-    /// The secret.
+    /// The secret access key.
     pub secret: String,
 }
 
@@ -57,7 +60,7 @@ impl std::fmt::Debug for AccessKey {
     }
 }
 
-/// What the marker object says.
+/// The content of the marker object.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Marker {
     format: u32,
@@ -69,11 +72,11 @@ struct Marker {
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     url: String,
-    /// Whether it was checked and taken.
+    /// Set once the bucket was probed and its marker names this group.
     claimed: Arc<OnceCell<()>>,
 }
 
-/// Hands the engine's own HTTP client to the library.
+/// Makes `object_store` use the engine's HTTP client, with its TLS and timeouts.
 #[derive(Debug)]
 struct Connector(reqwest::Client);
 
@@ -84,10 +87,11 @@ impl HttpConnector for Connector {
 }
 
 impl Bucket {
-    /// Opens a bucket or a folder; a folder is made. Nothing is asked of the server yet.
+    /// Opens a bucket or a folder; creates the folder if it is missing. Sends no request yet.
     ///
     /// # Errors
-    /// The URL is not one of S3 or of a folder, or the folder cannot be made.
+    /// The URL is neither `s3:` nor `file:`, or the folder cannot be created: the operator corrects
+    /// the configuration.
     pub fn open(options: &Options, client: reqwest::Client) -> Result<Bucket, Error> {
         let url = options.url.clone();
         let refused = |why: &str| Error::Refused(format!("the archive's URL {url:?} {why}").into());
@@ -111,16 +115,17 @@ impl Bucket {
         Ok(Bucket { store, url, claimed: Arc::default() })
     }
 
-    /// Its URL, as it was given.
+    /// The URL from the configuration.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Checks what the archive relies on, and takes the bucket for this group; once.
+    /// Checks that the server honours conditional writes, and claims the bucket for this group.
+    /// After a success, further calls do nothing.
     ///
     /// # Errors
-    /// The server cannot be reached, denies access, replaces objects that it was told to
-    /// keep, or the bucket holds the archive of another group.
+    /// The server cannot be reached, denies access or ignores `If-None-Match`, or the bucket holds
+    /// the archive of another group.
     pub async fn claim(&self, group: &str) -> Result<(), Error> {
         self.claimed.get_or_try_init(|| self.claim_now(group)).await.copied()
     }
@@ -135,11 +140,11 @@ impl Bucket {
         self.check_marker(Some(group)).await
     }
 
-    /// Checks that it holds an archive that this version can read: of this group, or of
-    /// any.
+    /// Checks that the bucket holds an archive that this build can read, of this group or (none) of
+    /// any group.
     ///
     /// # Errors
-    /// There is none, or it is another group's or another version's.
+    /// There is no archive, or it has another group or another format.
     pub async fn check_marker(&self, group: Option<&str>) -> Result<(), Error> {
         let url = &self.url;
         let Some(json) = self.get(&Path::from(MARKER)).await? else {
@@ -166,12 +171,11 @@ impl Bucket {
         }
     }
 
-    /// Tries whether the server keeps the first of several objects of one name, rather
-    /// than believe that it does: exactly one of several writers may succeed.
+    /// Checks that the server honours `If-None-Match: *`: of several concurrent writers of one
+    /// object, exactly one may succeed.
     ///
     /// # Errors
-    /// The server cannot be reached, denies access, or replaces objects that it was told
-    /// to keep.
+    /// The server cannot be reached, denies access, or lets a writer replace an existing object.
     pub async fn probe(&self) -> Result<(), Error> {
         for _ in 0..PROBE_ROUNDS {
             let path = Path::from(format!("{PROBES}/{:032x}", rand::random::<u128>()));
@@ -188,7 +192,7 @@ impl Bucket {
             let winners: Vec<usize> =
                 tried.iter().filter(|(_, won)| *won).map(|(writer, _)| *writer).collect();
             if winners.is_empty() && !again {
-                // An answer was lost, and the repeated request found its own first try.
+                // A response was lost, and the retry found the object of its own first request.
                 return Err(Error::Unavailable(format!("{}: a request had to be repeated", self.url).into()));
             }
             let keeps = winners.len() == 1 && kept.is_some_and(|kept| kept == winners[0].to_string());
@@ -206,7 +210,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Writes an object unless there is one of that name. Whether it was written.
+    /// Writes an object unless one of that name exists. Returns whether it was written.
     pub(crate) async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<bool, Error> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.store.put_opts(path, bytes.into(), options).await {
@@ -218,7 +222,7 @@ impl Bucket {
         }
     }
 
-    /// An object; none if it does not exist.
+    /// Reads an object; none if it does not exist.
     pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>, Error> {
         let read = async { self.store.get(path).await?.bytes().await };
         match read.await {
@@ -228,7 +232,7 @@ impl Bucket {
         }
     }
 
-    /// Deletes an object; one that does not exist is no error.
+    /// Deletes an object. A missing object is no error.
     pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
         match self.store.delete(path).await {
             Ok(()) => Ok(()),
@@ -237,7 +241,7 @@ impl Bucket {
         }
     }
 
-    /// Every object below a folder, by name.
+    /// Lists every object below a folder, ordered by name.
     pub(crate) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, Error> {
         let listed: object_store::Result<Vec<ObjectMeta>> = self.store.list(Some(folder)).try_collect().await;
         let mut objects = listed.map_err(|error| Error::of(folder, error))?;
@@ -245,14 +249,14 @@ impl Bucket {
         Ok(objects)
     }
 
-    /// The folders in a folder.
+    /// Lists the folders directly in a folder.
     pub(crate) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, Error> {
         let listed = self.store.list_with_delimiter(Some(folder)).await;
         Ok(listed.map_err(|error| Error::of(folder, error))?.common_prefixes)
     }
 }
 
-/// Whether the object does not exist, and not the bucket.
+/// Returns whether the object is missing. A missing bucket is another error.
 fn is_missing(error: &object_store::Error) -> bool {
     let is_not_found = matches!(error, object_store::Error::NotFound { .. });
     is_not_found && s3_code(&error.to_string()) != Some("NoSuchBucket")

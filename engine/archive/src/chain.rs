@@ -1,9 +1,11 @@
-//! The chain of one partition: objects whose offsets follow each other without a hole
-//! or an overlap, also when several writers append at once or die in the middle.
+//! The chain of one partition: the list of its objects in offset order.
 //!
-//! An object is in the archive once a link names it. Links are put only if absent, and
-//! a link's name holds nothing but the offset at which it begins, so only one link can
-//! begin at an offset, and it never changes:
+//! Invariant: the offsets of a chain have no hole and no overlap, even if several writers append
+//! concurrently or crash at any moment.
+//!
+//! An object is in the archive once a link names it. A link is written with `If-None-Match: *`, and
+//! its name contains only its first offset. So at most one link begins at an offset, and it never
+//! changes:
 //!
 //! ```text
 //! _chain/…/start.json          {"first": 5, "topicId": "…"}
@@ -13,10 +15,10 @@
 //! _chain/…/00…0181.json        {"first": 181, "last": 182, "isEmpty": true}    no record
 //! ```
 //!
-//! A writer puts its object first and its link second. If another one has put a link
-//! there, it deletes its own object and continues after the winner's last offset. A
-//! writer that dies between the two leaves an object that no link names: it is no part
-//! of the archive, and is deleted once a link begins at its first offset.
+//! A writer writes its object first and its link second. If another writer's link exists, it
+//! deletes its own object and continues after the winner's last offset. A writer that crashes
+//! between the two writes leaves an object without a link. That object is not part of the archive,
+//! and is deleted once a link begins at its first offset.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +32,7 @@ use crate::name::{Range, Source, first_of_link};
 use crate::object::{self, Closed, Object};
 use crate::record::Line;
 
-/// What a link says.
+/// The content of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Link {
@@ -38,23 +40,24 @@ pub struct Link {
     pub first: i64,
     /// The last offset it covers.
     pub last: i64,
-    /// The object; none: the records were lost, or there were none.
+    /// The object; none: the records were lost, or (`is_empty`) there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<LinkedObject>,
     /// Whether the offsets hold no record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_empty: bool,
-    /// The chain's last record, where it is not at the object's last offset.
+    /// The chain's last record, if it is not at the link's last offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_record: Option<LastRecord>,
 }
 
-/// The last record of a chain: it tells a topic from another one of the same name.
+/// The last record of a chain. It is compared with the topic to detect a topic that was created
+/// again under the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRecord {
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// The hash of its line.
+    /// SHA-256 of the record's line, hexadecimal.
     pub sha256: String,
 }
 
@@ -62,15 +65,15 @@ pub struct LastRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkedObject {
-    /// Its name.
+    /// Name of the object in the bucket.
     pub name: String,
-    /// How many records it holds.
+    /// Number of records.
     pub records: u64,
-    /// Its length.
+    /// Length, compressed bytes.
     pub bytes: u64,
-    /// Its hash.
+    /// SHA-256 of the compressed bytes, hexadecimal.
     pub sha256: String,
-    /// The hash of its last record's line.
+    /// SHA-256 of the last record's line, hexadecimal.
     pub last_line_sha256: String,
 }
 
@@ -93,7 +96,7 @@ impl Link {
     }
 }
 
-/// Where a chain begins.
+/// The content of `start.json`: where a chain begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Start {
@@ -103,7 +106,7 @@ pub(crate) struct Start {
     topic_id: Option<String>,
 }
 
-/// The end of one partition's chain, which grows.
+/// The end of one partition's chain, for appending.
 #[derive(Debug)]
 pub struct Chain {
     bucket: Bucket,
@@ -112,21 +115,21 @@ pub struct Chain {
     next: Option<i64>,
     /// The last link.
     last: Option<Link>,
-    /// The id of its topic, if that was known when it began.
+    /// The topic's id, if it was known when the chain began.
     topic_id: Option<String>,
 }
 
-/// What became of an object.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// It is in the archive.
+    /// The object or range is in the archive.
     Ours,
-    /// Another writer was first: continue at the chain's next offset.
+    /// Another writer was first. Continue at the chain's next offset.
     Theirs,
 }
 
 impl Chain {
-    /// Finds the end of a chain, and deletes what dead writers left before it.
+    /// Finds the end of a chain, and deletes objects before it that crashed writers left.
     ///
     /// # Errors
     /// The bucket cannot be read, or a link is missing or damaged.
@@ -138,7 +141,7 @@ impl Chain {
         let start = match read_start(bucket, &chain.source).await? {
             Some(start) => start,
             None if links.is_empty() => return Ok(chain),
-            // A chain that began anew would overlap the old one.
+            // A new chain could overlap the existing links.
             None => return Err(Error::damaged(&chain.source.start(), "it is missing, and links exist")),
         };
         chain.topic_id = start.topic_id;
@@ -158,21 +161,21 @@ impl Chain {
         self.last.as_ref()
     }
 
-    /// The last record before its end, if it has one.
+    /// The last record of the chain; none if it has no record.
     pub fn last_record(&self) -> Option<LastRecord> {
         self.last.as_ref()?.last_record()
     }
 
-    /// The id of its topic, if that was known when it began.
+    /// The topic's id, if it was known when the chain began.
     pub fn topic_id(&self) -> Option<&str> {
         self.topic_id.as_deref()
     }
 
-    /// Begins a chain of the topic with this id, if it has one, at this offset, or where
-    /// another writer began it meanwhile.
+    /// Begins a chain at this offset, with the topic's id if it has one. If another writer began
+    /// the chain meanwhile, adopts its offset and id. A chain that has begun stays as it is.
     ///
     /// # Errors
-    /// The bucket cannot be written.
+    /// The bucket cannot be read or written.
     pub async fn begin(&mut self, first: i64, topic_id: Option<&str>) -> Result<(), Error> {
         if self.next.is_some() {
             return Ok(());
@@ -180,7 +183,7 @@ impl Chain {
         let start = Start { first, topic_id: topic_id.map(str::to_owned) };
         let json = serde_json::to_vec(&start).expect("numbers and texts can be written as JSON");
         self.bucket.put_new(&self.source.start(), json.into()).await?;
-        // Also where it was written: a repeated request may have found its own first try.
+        // Always read back: a retried request cannot tell its own object from another writer's.
         let Some(start) = read_start(&self.bucket, &self.source).await? else {
             return Err(conflict(&self.source.start()));
         };
@@ -191,7 +194,7 @@ impl Chain {
     /// Appends an object that begins at the chain's next offset.
     ///
     /// # Errors
-    /// The bucket cannot be written: append it again.
+    /// A transient error: append the same object again. Any other: the bucket needs an operator.
     pub async fn append(&mut self, object: &Object) -> Result<Appended, Error> {
         debug_assert_eq!(self.next, Some(object.range.first), "an object continues its chain");
         let name = self.source.object(object.range, object.first_timestamp_ms);
@@ -202,10 +205,10 @@ impl Chain {
         self.put_link(Link::to(object.range, linked, object.last_offset), Some(&name)).await
     }
 
-    /// Appends what is to be in the archive next.
+    /// Appends a closed object, or a range of offsets without records.
     ///
     /// # Errors
-    /// The bucket cannot be written: append it again.
+    /// As for [`Chain::append`].
     pub async fn append_closed(&mut self, closed: &Closed) -> Result<Appended, Error> {
         match closed {
             Closed::Object(object) => self.append(object).await,
@@ -216,18 +219,18 @@ impl Chain {
         }
     }
 
-    /// Records that these offsets, from the chain's next one on, were lost.
+    /// Appends a link that records a loss: the offsets from the chain's next one to `last`.
     ///
     /// # Errors
-    /// The bucket cannot be written.
+    /// The chain has not begun, or the bucket cannot be written.
     pub async fn append_loss(&mut self, last: i64) -> Result<Appended, Error> {
         let first =
             self.next.ok_or_else(|| Error::Refused(format!("{} has no chain", self.source).into()))?;
         self.put_link(self.without_object(Range { first, last }, false), None).await
     }
 
-    /// Links an object that a killed writer put at the chain's end: the topic may no
-    /// longer hold its records. False: there is none that is whole.
+    /// Links an object that a crashed writer left at the chain's end, because the topic may no
+    /// longer hold its records. Returns false if there is no intact object.
     ///
     /// # Errors
     /// The bucket cannot be read or written.
@@ -237,7 +240,7 @@ impl Chain {
             let range = self.source.range_of(&object.location);
             found.extend(range.filter(|range| Some(range.first) == self.next).zip(Some(object.location)));
         }
-        // The longest first.
+        // Try the longest range first.
         found.sort_by_key(|(range, _)| std::cmp::Reverse(range.last));
         for (range, name) in found {
             let Some(bytes) = self.bucket.get(&name).await? else { continue };
@@ -285,15 +288,15 @@ impl Chain {
         if is_ours {
             return Ok(Appended::Ours);
         }
-        // The object is settled: links that cannot be read now are met by the next one.
+        // This append has its outcome. Links that cannot be read now are found by the next append.
         if let Err(error) = self.follow().await {
             tracing::debug!(%error, "following the chain of another writer");
         }
         Ok(Appended::Theirs)
     }
 
-    /// The object of this name that another writer left. It holds the same records, but
-    /// its bytes may differ, for instance by another version of Zstandard.
+    /// Reads and checks the object of this name that another writer left. It must hold the same
+    /// records; its bytes may differ, for example because of another version of Zstandard.
     async fn existing(&self, name: &Path, ours: &Object) -> Result<LinkedObject, Error> {
         let Some(bytes) = self.bucket.get(name).await? else {
             return Err(Error::Unavailable(format!("{name} was there, and was deleted meanwhile").into()));
@@ -315,7 +318,7 @@ impl Chain {
         })
     }
 
-    /// Advances over every link that follows.
+    /// Advances past every link that follows the known end.
     async fn follow(&mut self) -> Result<(), Error> {
         while let Some(next) = self.next {
             let path = self.source.link(next);
@@ -336,8 +339,8 @@ impl Chain {
         json.map(|json| parse(&path, first, &json)).transpose()
     }
 
-    /// Deletes objects before the chain's end that no link names. An object that alone
-    /// begins where a link begins is the linked one, and no link is read for it.
+    /// Deletes objects before the chain's end that no link names. Reads a link only if several
+    /// objects begin at its first offset; a single one is the linked object.
     async fn delete_unlinked(&self, links: &[i64]) {
         let deleted = async {
             let mut by_first: BTreeMap<i64, Vec<Path>> = BTreeMap::new();
@@ -364,7 +367,8 @@ impl Chain {
     }
 }
 
-/// S3 answers 409 to a conditional PUT while another one of that name is under way.
+/// The error for a conditional PUT that was refused although no object can be read: S3 answers 409
+/// while another PUT of that name is in progress.
 fn conflict(path: &Path) -> Error {
     Error::Unavailable(format!("{path} is being written by somebody else").into())
 }
@@ -381,7 +385,7 @@ impl LinkedObject {
     }
 }
 
-/// Where a chain begins; none: it has not begun.
+/// Reads where a chain begins; none: it has not begun.
 pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<Start>, Error> {
     let path = source.start();
     let Some(json) = bucket.get(&path).await? else { return Ok(None) };
@@ -389,7 +393,7 @@ pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Optio
     Ok(Some(start))
 }
 
-/// Reads a link, and checks that it begins where its name says.
+/// Parses a link, and checks that it begins at the offset in its name.
 pub(crate) fn parse(path: &Path, first: i64, json: &[u8]) -> Result<Link, Error> {
     let link: Link = serde_json::from_slice(json).map_err(|error| Error::damaged(path, Cause::of(error)))?;
     match link.first == first && link.last >= first && link.last < i64::MAX {

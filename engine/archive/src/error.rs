@@ -1,4 +1,4 @@
-//! Why the archive cannot be written or read.
+//! Errors of writing and reading an archive, and how S3's errors map to them.
 
 use object_store::path::Path;
 
@@ -9,15 +9,15 @@ use crate::name::{Range, Source};
 /// Why the archive cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server is away, slow, or out of capacity: try again.
+    /// The server is unreachable, slow, or out of capacity: retry.
     #[error(transparent)]
     Unavailable(Cause),
-    /// The server denies access.
+    /// The server denies access: the operator corrects the credentials or the policy.
     #[error("access to {path} is denied: {reason}")]
     Denied {
-        /// The object.
+        /// The name of the object.
         path: String,
-        /// What the server answered.
+        /// The server's response.
         #[source]
         reason: Cause,
     },
@@ -27,19 +27,19 @@ pub enum Error {
     /// The bucket is in another region.
     #[error("the bucket that archive.url names is in another region than archive.region says: {0}")]
     OtherRegion(#[source] Cause),
-    /// The configuration, or what the bucket holds, does not allow it.
+    /// The configuration or the content of the bucket forbids it: an operator must change one.
     #[error(transparent)]
     Refused(Cause),
-    /// An object is not as it was written.
+    /// An object or link does not have the content that was written.
     #[error("{path} is damaged: {reason}")]
     Damaged {
-        /// The object.
+        /// The name of the object.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         reason: Cause,
     },
-    /// The topic no longer holds records that the archive does not have.
+    /// The topic deleted records before they were archived.
     #[error(
         "{source_}: the records {range} are lost: the topic deleted them before they were archived. \
          `pricedrop archive accept-loss {topic} {partition}` records the gap and lets the archive continue",
@@ -52,7 +52,7 @@ pub enum Error {
         /// The lost offsets.
         range: Range,
     },
-    /// The topic is another one than the one that was archived.
+    /// The topic was deleted and created again: it is not the archived one.
     #[error(
         "{source_}: {reason}. The topic was created anew; archive it under another URL, and rebuild it from \
          this one with `pricedrop replay`"
@@ -60,10 +60,10 @@ pub enum Error {
     OtherTopic {
         /// The partition.
         source_: Source,
-        /// How that shows.
+        /// The difference that shows it.
         reason: String,
     },
-    /// The topic cannot be read.
+    /// The topic cannot be read: retry.
     #[error(transparent)]
     Topic(Cause),
 }
@@ -97,21 +97,22 @@ impl Error {
         Error::Damaged { path: path.to_string(), reason: reason.into() }
     }
 
-    /// Whether trying again later may help without anybody's doing.
+    /// Returns whether to retry soon, because the error may pass without a change to the archive.
+    /// Other errors need an operator and are retried rarely.
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Denied { .. } | Error::Topic(_))
     }
 }
 
-/// What the library says of an answer that Amazon gives where a bucket is elsewhere.
+/// Text of `object_store`'s error if the bucket is in another region and Amazon redirects.
 const BARE_REDIRECT: &str = "redirect without LOCATION";
 
-/// The code of an error of S3, by its XML.
+/// The error code in an XML response of S3.
 pub(crate) fn s3_code(text: &str) -> Option<&str> {
     between(text, "<Code>", "</Code>")
 }
 
-/// Its code and message.
+/// The code and the message in an XML response of S3.
 fn s3_words(text: &str) -> String {
     let message = between(text, "<Message>", "</Message>").unwrap_or_default();
     let message = message.replace("&#34;", "\"").replace("&quot;", "\"").replace("&#39;", "'");
@@ -123,7 +124,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     Some(rest.split_once(end)?.0)
 }
 
-/// Servers answer with pages of XML.
+/// Joins a multi-line response, such as XML, into one line of at most 400 characters.
 fn one_line(text: &str) -> String {
     const MOST: usize = 400;
     let words: Vec<&str> = text.split_whitespace().collect();

@@ -1,5 +1,6 @@
-//! The archive: records of topics as chains of objects in a bucket, complete and exactly
-//! once, whatever is killed.
+//! The archive: copies the records of topics to objects in a bucket, and verifies and reads them.
+//!
+//! Invariant: each record is archived exactly once, whatever process is killed.
 //!
 //! ```text
 //! topic ─▶ Archiver ─▶ object::Builder ─▶ Chain::append ─▶ bucket
@@ -7,7 +8,7 @@
 //!                            status · verify · replay ◀─ Reader
 //! ```
 //!
-//! Nothing here knows Kafka or the embedded store: they implement
+//! This crate does not know Kafka or the embedded store: both implement
 //! [`pricedrop_model::archive::ArchiveSource`].
 
 mod archiver;

@@ -1,4 +1,4 @@
-//! What archivers count, and why they are stopped.
+//! Metrics of the archivers, and the reasons why topics or partitions are not archived.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::error::Error;
 
-/// Of all topics.
+/// The metrics of all topics.
 #[derive(Debug, Default)]
 pub struct Metrics {
     families: Families,
@@ -34,51 +34,51 @@ struct Families {
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// Why it cannot be read or written as a whole.
+    /// Why the whole topic is not archived; none: it is.
     reason: Option<String>,
     partitions: BTreeMap<Partition, Arc<PartitionMetrics>>,
 }
 
-/// Of one partition.
+/// The metrics of one partition.
 #[derive(Debug)]
 pub struct PartitionMetrics {
-    /// The offset after the archive's last record.
+    /// The first offset that the archive does not cover.
     pub next: Gauge,
-    /// Offsets that are not in the archive yet.
+    /// Number of offsets that are not in the archive yet.
     pub lag: Gauge,
-    /// Objects that this process added.
+    /// Objects that this process added to the archive.
     pub objects: Counter,
-    /// Records in them.
+    /// Records in those objects.
     pub records: Counter,
-    /// Their compressed bytes.
+    /// Bytes of those objects, compressed.
     pub bytes: Counter,
     /// Objects that another archiver added first.
     pub conflicts: Counter,
-    /// Attempts that failed.
+    /// Failed attempts to open, compare or append.
     pub failures: Counter,
     reason: Mutex<Option<String>>,
 }
 
-/// The metrics of one partition as they are now.
+/// The current values of one partition's metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: Partition,
-    /// The offset after the archive's last record.
+    /// The first offset that the archive does not cover.
     pub next: i64,
-    /// Offsets that are not in the archive yet.
+    /// Number of offsets that are not in the archive yet.
     pub lag: i64,
-    /// Objects that this process added.
+    /// Objects that this process added to the archive.
     pub objects: u64,
-    /// Records in them.
+    /// Records in those objects.
     pub records: u64,
-    /// Their compressed bytes.
+    /// Bytes of those objects, compressed.
     pub bytes: u64,
     /// Objects that another archiver added first.
     pub conflicts: u64,
-    /// Attempts that failed.
+    /// Failed attempts to open, compare or append.
     pub failures: u64,
 }
 
@@ -99,7 +99,7 @@ impl Families {
 }
 
 impl Metrics {
-    /// Shows them in a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let Families { next, lag, objects, records, bytes, conflicts, failures } = &self.families;
         registry.register("archive_offset", "Records before it are in the archive", next.clone());
@@ -115,7 +115,7 @@ impl Metrics {
         }
     }
 
-    /// Those of a partition.
+    /// Returns the metrics of a partition, created on first use.
     pub(crate) fn partition(&self, name: &str, partition: Partition) -> Arc<PartitionMetrics> {
         let mut topics = lock(&self.topics);
         let topic = topics.entry(name.to_owned()).or_default();
@@ -123,7 +123,7 @@ impl Metrics {
         Arc::clone(metrics.or_insert_with(|| Arc::new(self.families.partition(name, partition))))
     }
 
-    /// A whole topic cannot be archived.
+    /// Notes that the whole topic cannot be archived. Logs each new reason once.
     pub(crate) fn failed(&self, topic: &str, error: &Error) {
         let reason = error.to_string();
         let mut topics = lock(&self.topics);
@@ -134,21 +134,22 @@ impl Metrics {
         }
     }
 
-    /// A topic is archived again.
+    /// Notes that the topic is archived again.
     pub(crate) fn recovered(&self, topic: &str) {
         if let Some(topic) = lock(&self.topics).get_mut(topic) {
             topic.reason = None;
         }
     }
 
-    /// The archiver of a topic ended, and nothing of it is archived any more.
+    /// Notes that the archiver's thread ended unexpectedly: the topic is not archived until a
+    /// restart.
     pub fn ended(&self, topic: &str) {
         let reason = format!("the archiver of {topic} ended by an error of its own; start the engine again");
         tracing::error!("{reason}");
         lock(&self.topics).entry(topic.to_owned()).or_default().reason = Some(reason);
     }
 
-    /// Why something is not archived, one reason a line.
+    /// Returns why topics or partitions are not archived, one line per reason.
     pub fn reasons(&self) -> Vec<String> {
         let topics = lock(&self.topics);
         let of_partitions = |topic: &Topic| {
@@ -161,7 +162,7 @@ impl Metrics {
         topics.values().flat_map(|topic| topic.reason.iter().cloned().chain(of_partitions(topic))).collect()
     }
 
-    /// Every partition's metrics.
+    /// Returns the current metrics of every partition.
     pub fn snapshots(&self) -> Vec<Snapshot> {
         let topics = lock(&self.topics);
         let of_topic = |(topic, metrics): (&String, &Topic)| {
@@ -183,7 +184,7 @@ impl Metrics {
 }
 
 impl PartitionMetrics {
-    /// It cannot be archived; said once for each reason.
+    /// Notes that the partition cannot be archived. Logs each new reason once.
     pub(crate) fn failed(&self, error: &Error) {
         self.failures.inc();
         let reason = error.to_string();
@@ -197,13 +198,13 @@ impl PartitionMetrics {
         }
     }
 
-    /// Another archiver has it now.
+    /// Notes that the partition was revoked: it has no lag and no error here.
     pub(crate) fn released(&self) {
         self.lag.set(0);
         self.recovered();
     }
 
-    /// It is archived again.
+    /// Notes that the partition is archived again.
     pub(crate) fn recovered(&self) {
         *lock(&self.reason) = None;
     }

@@ -1,16 +1,17 @@
-//! Names of objects. The data of a partition lies under `topic=…/partition=…/date=…`,
-//! as query engines expect it; everything else begins with `_`, which they leave out.
+//! Names of the objects in the bucket. The data of a partition is under
+//! `topic=…/partition=…/date=…`, the Hive layout that query engines expect. All other names begin
+//! with `_`, which query engines ignore.
 
 use object_store::path::Path;
 use time::OffsetDateTime;
 
-/// Says whose archive this is.
+/// The object that names the group that owns the archive, and the format.
 pub const MARKER: &str = "_archive.json";
-/// Where the links of all chains lie.
+/// The folder of the links of all chains.
 pub const CHAINS: &str = "_chain";
-/// Where the server is tried out.
+/// The folder of the objects that probe conditional writes.
 pub const PROBES: &str = "_probe";
-/// The end of a data object's name.
+/// The suffix of a data object's name.
 const DATA_SUFFIX: &str = ".jsonl.zst";
 const LINK_SUFFIX: &str = ".json";
 
@@ -19,7 +20,7 @@ const LINK_SUFFIX: &str = ".json";
 pub struct Source {
     /// The topic.
     pub topic: String,
-    /// Its partition.
+    /// The partition's number.
     pub partition: i32,
 }
 
@@ -29,7 +30,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// The offsets of an object, both ends included.
+/// A range of offsets, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
     /// The first offset.
@@ -45,28 +46,29 @@ impl std::fmt::Display for Range {
 }
 
 impl Source {
-    /// Where its data lies.
+    /// The folder of the partition's data objects.
     pub fn data(&self) -> Path {
         Path::from(format!("topic={}/partition={}", self.topic, self.partition))
     }
 
-    /// Where its links lie.
+    /// The folder of the partition's links.
     pub fn links(&self) -> Path {
         Path::from(format!("{CHAINS}/topic={}/partition={}", self.topic, self.partition))
     }
 
-    /// The link that begins at this offset. Nothing but the first offset is in its name:
-    /// so only one link can begin there.
+    /// The name of the link that begins at this offset. It contains no last offset, so only one
+    /// link can begin there.
     pub fn link(&self, first: i64) -> Path {
         self.links().join(format!("{first:020}{LINK_SUFFIX}"))
     }
 
-    /// Says where the chain begins.
+    /// The name of the object that says where the chain begins.
     pub fn start(&self) -> Path {
         self.links().join(format!("start{LINK_SUFFIX}"))
     }
 
-    /// The data object of these offsets; `timestamp_ms` is that of its first record.
+    /// The name of the data object of these offsets. `timestamp_ms` is that of its first record,
+    /// epoch milliseconds; its date is in the name.
     pub fn object(&self, range: Range, timestamp_ms: i64) -> Path {
         let at = OffsetDateTime::from_unix_timestamp(timestamp_ms.div_euclid(1000))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -76,7 +78,7 @@ impl Source {
         self.data().join(date).join(name)
     }
 
-    /// The offsets in the name of a data object of this partition.
+    /// Parses the offsets in a data object's name; none if it is not one of this partition.
     pub fn range_of(&self, object: &Path) -> Option<Range> {
         let prefix = format!("{}+{}+", self.topic, self.partition);
         let (first, last) =
@@ -85,7 +87,7 @@ impl Source {
         (range.first <= range.last).then_some(range)
     }
 
-    /// The partition that a folder of links is of.
+    /// Parses the partition from a folder of links; none if it is no such folder.
     pub fn of_links(folder: &Path) -> Option<Source> {
         let parts: Vec<_> = folder.parts().collect();
         let [chains, topic, partition] = parts.as_slice() else { return None };
@@ -95,7 +97,7 @@ impl Source {
     }
 }
 
-/// The offset at which a link begins, by its name.
+/// Parses the first offset from a link's name; none if it is no link.
 pub fn first_of_link(link: &Path) -> Option<i64> {
     link.filename()?.strip_suffix(LINK_SUFFIX)?.parse().ok()
 }

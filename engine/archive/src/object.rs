@@ -1,4 +1,6 @@
-//! One data object: lines of JSON, compressed by Zstandard.
+//! One data object: lines of JSON, compressed by Zstandard. Builds and reads it.
+//!
+//! Invariant: the lines of an object cover its offsets without a hole.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,16 +14,17 @@ use zstd::stream::write::Encoder;
 use crate::name::Range;
 use crate::record::Line;
 
+/// Compression level of Zstandard.
 const LEVEL: i32 = 3;
-/// Longest line that is read, bytes: a record of 100 MB in base64.
+/// Longest line that is read, bytes. A record of 100 MB in base64 fits.
 const LINE_BYTES: u64 = 160 << 20;
 
-/// An object that records are added to.
+/// An object under construction.
 pub struct Builder {
     encoder: Encoder<'static, Vec<u8>>,
     first: i64,
     next: i64,
-    /// The topic was read up to here; it counts where it is past the last record.
+    /// The object ends before this offset: the topic was read up to it. At least `next`.
     passed: i64,
     records: u64,
     first_timestamp_ms: i64,
@@ -30,34 +33,34 @@ pub struct Builder {
     first_pushed: Option<Instant>,
 }
 
-/// An object that is complete.
+/// A complete object.
 #[derive(Debug, Clone)]
 pub struct Object {
     /// The offsets it covers.
     pub range: Range,
-    /// How many records it holds.
+    /// Number of records.
     pub records: u64,
-    /// The timestamp of its first record, epoch milliseconds.
+    /// Timestamp of the first record, epoch milliseconds.
     pub first_timestamp_ms: i64,
     /// The compressed lines.
     pub bytes: Bytes,
-    /// The offset of its last record.
+    /// Offset of the last record.
     pub last_offset: i64,
-    /// Of the last record's line: it tells a topic from another one of the same name.
+    /// SHA-256 of the last record's line, hexadecimal. See [`crate::LastRecord`].
     pub last_line_sha256: String,
 }
 
-/// What became of a [`Builder`].
+/// The result of closing a [`Builder`].
 #[derive(Debug, Clone)]
 pub enum Closed {
-    /// It holds records.
+    /// An object with at least one record.
     Object(Object),
-    /// It holds none: these offsets have no record.
+    /// These offsets hold no record, so no object is needed.
     Empty(Range),
 }
 
 impl Builder {
-    /// An object that begins at this offset.
+    /// An empty object that begins at this offset.
     pub fn new(first: i64) -> Builder {
         let mut encoder = Encoder::new(Vec::new(), LEVEL).expect("the level is one of the library's");
         encoder.include_checksum(true).expect("the library can add a checksum");
@@ -74,10 +77,10 @@ impl Builder {
         }
     }
 
-    /// Adds a record, and the gap before it.
+    /// Adds a record, and a gap for the offsets before it.
     ///
     /// # Panics
-    /// Its offset is not past the last one's: the caller reads in order.
+    /// If the offset is not past the last one. The caller reads in offset order.
     pub fn push(&mut self, record: ArchivedRecord) {
         assert!(record.offset >= self.next, "offset {} after {}", record.offset, self.next - 1);
         if self.records == 0 {
@@ -88,7 +91,7 @@ impl Builder {
             self.write(&Line::Gap { first: self.next, last: record.offset - 1 }.to_json());
         }
         self.next = record.offset + 1;
-        // What was said before is old.
+        // An earlier `pass` ends before this record.
         self.passed = self.next;
         self.records += 1;
         self.last_line = Line::Record(record).to_json();
@@ -103,8 +106,8 @@ impl Builder {
         written.expect("memory takes every byte");
     }
 
-    /// The topic was read up to this offset, and every record before it was added. It
-    /// holds until the next record is added.
+    /// Extends the object up to this offset: the topic was read up to it, and every record before
+    /// it was added. The next record replaces this value.
     pub fn pass(&mut self, offset: i64) {
         if self.is_empty() && offset > self.first {
             self.first_pushed = Some(Instant::now());
@@ -122,27 +125,28 @@ impl Builder {
         self.records == 0 && self.passed == self.first
     }
 
-    /// Compressed bytes so far, without what the compressor holds.
+    /// Compressed bytes so far, without those in the compressor's buffer.
     pub fn bytes(&self) -> usize {
         self.encoder.get_ref().len()
     }
 
-    /// Bytes of lines so far.
+    /// Uncompressed bytes so far.
     pub fn line_bytes(&self) -> usize {
         self.line_bytes
     }
 
-    /// How long ago its first record was added, or its first offset passed.
+    /// Time since the first record was added, or the first offset passed.
     pub fn age(&self) -> Duration {
         self.first_pushed.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
-    /// The timestamp of its first record, epoch milliseconds.
+    /// Timestamp of the first record, epoch milliseconds.
     pub fn first_timestamp_ms(&self) -> i64 {
         self.first_timestamp_ms
     }
 
-    /// The complete object, if it holds a record. It covers at least one offset.
+    /// Completes the object. It must cover at least one offset; without a record, the result is
+    /// [`Closed::Empty`].
     pub fn close(self) -> Closed {
         match self.records {
             0 => Closed::Empty(Range { first: self.first, last: self.passed - 1 }),
@@ -150,7 +154,7 @@ impl Builder {
         }
     }
 
-    /// The complete object; it holds at least one record.
+    /// Completes the object. It must hold at least one record.
     pub fn finish(mut self) -> Object {
         assert!(self.records > 0, "an object without records");
         if self.passed > self.next {
@@ -167,14 +171,13 @@ impl Builder {
     }
 }
 
-/// A hash in hexadecimal.
+/// Returns the SHA-256 of these bytes, hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Hands every line of an object to `see`, in order, and checks that they cover its
-/// offsets without a hole. Returns the number of records and the hash of the last
-/// record's line.
+/// Calls `see` with every line of an object, in order, and checks that the lines cover the object's
+/// offsets without a hole. Returns the number of records and the SHA-256 of the last record's line.
 ///
 /// # Errors
 /// The object cannot be decompressed, a line cannot be read, or lines are missing.
@@ -243,7 +246,7 @@ mod tests {
         let mut builder = Builder::new(3);
         builder.push(record(3));
         builder.pass(9);
-        // It is said anew once more records came.
+        // A further record replaces the offset that was passed.
         builder.push(record(5));
         assert_eq!(builder.next(), 6);
         builder.pass(8);
@@ -280,7 +283,7 @@ mod tests {
         for at in 0..bytes.len() {
             let mut flipped = bytes.to_vec();
             flipped[at] ^= 1;
-            // The first bytes of a frame hold flags that change nothing but how it is read.
+            // Some flags in the first bytes of a frame do not change the content.
             let read = read(&flipped, range, |_| {});
             assert!(read.is_err() || at < 6, "byte {at} of {} was flipped unnoticed", bytes.len());
         }

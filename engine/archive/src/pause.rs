@@ -1,4 +1,4 @@
-//! How long to wait after an error.
+//! Backoff of the archiver after errors.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use pricedrop_model::backoff::Backoff;
 
 use crate::error::Error;
 
-/// Pauses after errors that may mend themselves.
+/// Backoff after transient errors.
 const TRANSIENT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// The same where a person has to do something: each look may list a whole chain.
+/// Backoff after errors that need an operator. It is longer, because each attempt may list a whole
+/// chain.
 const LASTING: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
 
-/// Pauses after errors in a row; those of each kind grow by themselves.
+/// The pauses after consecutive errors. Transient and lasting errors have separate backoffs.
 #[derive(Debug, Clone, Copy)]
 pub struct Pauses {
     transient: Backoff,
@@ -25,7 +26,7 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// The pause after this error.
+    /// Returns the pause after this error, and increases the next one of its kind.
     pub fn after(&mut self, error: &Error) -> Duration {
         let backoff = if error.is_transient() { &mut self.transient } else { &mut self.lasting };
         backoff.next_pause()

@@ -1,4 +1,4 @@
-//! Reads an archive: what it holds, whether all of it is there, and its records.
+//! Reads an archive: its status, its records, and what is missing or damaged.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::name::{CHAINS, Range, Source, first_of_link};
 use crate::object;
 use crate::record::Line;
 
-/// How many links are read at a time.
+/// Links that are read concurrently.
 const LINKS_AT_ONCE: usize = 32;
 
 /// Reads the archive of a bucket.
@@ -22,38 +22,38 @@ pub struct Reader {
     bucket: Bucket,
 }
 
-/// Something that is not as it should be.
+/// A loss, a damage or a leftover in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Records were lost before they could be archived.
     Lost(Range),
     /// No link begins at this offset, and a later one exists.
     MissingLink {
-        /// Where a link should begin.
+        /// The offset at which a link is missing.
         first: i64,
-        /// Where the next one begins.
+        /// The offset at which the next link begins.
         next: i64,
     },
     /// A link names an object that is missing.
     MissingObject {
-        /// Its offsets.
+        /// The offsets of the object.
         range: Range,
-        /// Its name.
+        /// The name of the object.
         name: String,
     },
-    /// An object or a link is not as it was written.
+    /// An object or a link is missing or does not have the content that was written.
     Damaged {
-        /// Its name.
+        /// The name of the object or link.
         name: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// An object is in the bucket that no link names: no part of the archive.
+    /// The bucket holds an object that no link names. It is not part of the archive.
     Unlinked(String),
 }
 
 impl Finding {
-    /// Whether records are missing from the archive that were once in it.
+    /// Returns whether archived records are missing or damaged, or their links.
     pub fn is_damage(&self) -> bool {
         !matches!(self, Finding::Lost(_) | Finding::Unlinked(_))
     }
@@ -82,36 +82,36 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// What the archive holds of one partition.
+/// The state of one partition in the archive.
 #[derive(Debug, Clone)]
 pub struct PartitionStatus {
     /// The partition.
     pub source: Source,
     /// The first offset of its chain.
     pub first: i64,
-    /// The offset after its last one.
+    /// The first offset that its chain does not cover.
     pub next: i64,
-    /// Objects.
+    /// Number of linked objects that exist.
     pub objects: u64,
-    /// Their compressed bytes.
+    /// Bytes of those objects, compressed.
     pub bytes: u64,
-    /// When its last object was written, epoch milliseconds.
+    /// Time at which the newest object was written, epoch milliseconds.
     pub last_written_ms: Option<i64>,
-    /// What is not as it should be.
+    /// Losses, damages and leftovers.
     pub findings: Vec<Finding>,
 }
 
 impl Reader {
-    /// Reads the archive of a group, or of any group.
+    /// Opens the archive of this group, or (none) of any group.
     ///
     /// # Errors
-    /// The bucket cannot be read, or holds no archive, or another group's.
+    /// The bucket cannot be read, holds no archive, or holds that of another group.
     pub async fn open(bucket: Bucket, group: Option<&str>) -> Result<Reader, Error> {
         bucket.check_marker(group).await?;
         Ok(Reader { bucket })
     }
 
-    /// The partitions that have a chain, in order.
+    /// Lists the partitions that have a chain, ordered by topic and number.
     ///
     /// # Errors
     /// The bucket cannot be read.
@@ -125,7 +125,8 @@ impl Reader {
         Ok(sources)
     }
 
-    /// The links of a partition's chain, in order, with what is wrong with the chain.
+    /// Reads the chain of a partition. Returns its first offset, its links in offset order, and the
+    /// findings.
     ///
     /// # Errors
     /// The bucket cannot be read.
@@ -184,8 +185,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// What the archive holds of a partition: by names and lengths, without reading any
-    /// data object.
+    /// Returns the state of a partition. Compares names and lengths only; reads no data object.
     ///
     /// # Errors
     /// The bucket cannot be read.
@@ -230,7 +230,7 @@ impl Reader {
                 }
             }
         }
-        // One that begins at the end of the chain may be linked in a moment.
+        // An object that begins at the end of the chain may be about to be linked.
         let is_left = |object: &Path| source.range_of(object).is_some_and(|range| range.first < status.next);
         there.retain(|_, object| is_left(&object.location));
         findings.extend(there.into_keys().map(Finding::Unlinked));
@@ -238,9 +238,8 @@ impl Reader {
         Ok(status)
     }
 
-    /// Reads the object of a link and hands its lines to `see`; none: the records were
-    /// lost. What is wrong with the object comes back, and then only the lines before
-    /// the damage were seen.
+    /// Reads the object of a link and calls `see` with each line. Returns a finding if the records
+    /// were lost or the object is damaged; then `see` got only the lines before the damage.
     ///
     /// # Errors
     /// The bucket cannot be read.

@@ -1,8 +1,8 @@
 //! Records of a topic as lines of JSON.
 //!
-//! A line is a record, or a gap: offsets that hold no record, because of a transaction
-//! marker, an aborted transaction, or compaction. Lines of an object cover its offsets
-//! without a hole, so a missing line is noticed.
+//! A line is a record or a gap. A gap covers offsets that hold no record because of a transaction
+//! marker, an aborted transaction, or compaction. The lines of an object cover its offsets without
+//! a hole, so a missing line is detected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// One line of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// A record; its value is none for a tombstone.
+    /// A record. A tombstone has no value.
     Record(ArchivedRecord),
     /// Offsets without records, both ends included.
     Gap {
@@ -24,8 +24,8 @@ pub enum Line {
     },
 }
 
-/// A line as JSON. Bytes that are not UTF-8 are written in base64, under a name of
-/// their own.
+/// A line as JSON. Bytes that are not UTF-8 are written in base64, in a field whose name ends in
+/// `Base64`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Json {
@@ -62,7 +62,7 @@ struct JsonHeader {
 }
 
 impl Line {
-    /// The offsets that it covers, both ends included.
+    /// The first and the last offset of the line.
     pub fn offsets(&self) -> (i64, i64) {
         match self {
             Line::Record(record) => (record.offset, record.offset),
@@ -70,7 +70,7 @@ impl Line {
         }
     }
 
-    /// The line as JSON, without a line break.
+    /// Writes the line as JSON, without a line break.
     pub fn to_json(&self) -> Vec<u8> {
         let json = match self {
             Line::Gap { first, last } => Json { gap: Some([*first, *last]), ..Json::default() },
@@ -92,10 +92,10 @@ impl Line {
         serde_json::to_vec(&json).expect("texts and numbers can be written as JSON")
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// It is not a record or a gap.
+    /// The line is neither a record nor a gap; the text says why.
     pub fn from_json(line: &[u8]) -> Result<Line, String> {
         let json: Json = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         match (json.gap, json.offset, json.timestamp) {

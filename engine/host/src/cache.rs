@@ -1,8 +1,8 @@
-//! Compiled plugins on disk, so that a start need not compile them again.
+//! A cache of compiled plugins on disk, because compiling takes most of the time of a start.
 //!
-//! Invariant: compiled code is trusted code. It is read only from a folder
-//! that nobody else may enter, only under a name made from the plugin's
-//! content and the engine's settings, and only after its digest was checked.
+//! Invariant: compiled code is trusted code. It is read only from a folder that no other user may
+//! enter, only under a name made of the plugin's content and the engine's settings, and only after
+//! its digest was checked.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::limits::CACHED_PLUGINS;
 
-/// The folder of compiled plugins.
+/// The folder of compiled plugins, and the hash of the engine's version and settings.
 pub(crate) struct Cache {
     folder: PathBuf,
     engine: String,
@@ -29,7 +29,7 @@ pub(crate) struct Cache {
 
 const DIGEST_BYTES: usize = 32;
 
-/// Hashes what the engine says of its version and settings.
+/// A hasher of the engine's version and settings. Only `write` is used.
 struct CompatibilityHash(Sha256);
 
 impl Hasher for CompatibilityHash {
@@ -43,10 +43,10 @@ impl Hasher for CompatibilityHash {
 }
 
 impl Cache {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or creates it.
     ///
     /// # Errors
-    /// It cannot be made private.
+    /// The folder cannot be created or made private.
     pub(crate) fn open(folder: PathBuf, engine: &Engine) -> Result<Cache, Error> {
         private_folder(&folder)?;
         let mut hash = CompatibilityHash(Sha256::new());
@@ -54,7 +54,8 @@ impl Cache {
         Ok(Cache { folder, engine: hex(&hash.0.finalize()[..8]) })
     }
 
-    /// The compiled component of this content, if it was kept.
+    /// Returns the compiled component of this content; none if it is not cached. Updates the file's
+    /// modification time, by which `forget_oldest` selects.
     pub(crate) fn load(&self, engine: &Engine, content: &Digest) -> Option<Component> {
         let path = self.path(content);
         let bytes = fs::read(&path).ok()?;
@@ -71,7 +72,7 @@ impl Cache {
         Some(component)
     }
 
-    /// Keeps a compiled component. Failing to costs only time at the next start.
+    /// Stores a compiled component. A failure is logged only: the next start compiles again.
     pub(crate) fn keep(&self, content: &Digest, component: &Component) {
         let path = self.path(content);
         let kept = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
@@ -103,16 +104,16 @@ impl Cache {
 
 #[allow(unsafe_code)]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `Component::serialize` of this engine version
-    // and these settings gave (the file's name), unchanged (its digest), in a
-    // folder only this user may write.
+    // SAFETY: the bytes were written by `Component::serialize` of this engine version and these
+    // settings (they are in the file's name), are unchanged (the digest matches), and are in a
+    // folder that only this user may write.
     unsafe { Component::deserialize(engine.wasmtime(), code) }
 }
 
-/// Makes a folder that nobody else may enter.
+/// Creates a folder with mode 0700.
 ///
 /// # Errors
-/// It is somebody else's, or cannot be made.
+/// The folder belongs to another user, or cannot be created or made private.
 pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     let wrong = |reason: Cause| Error::DataDir { path: path.to_owned(), reason };
     fs::DirBuilder::new()
@@ -133,7 +134,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a file beside its place and renames it there: it is there whole or not.
+/// Writes a file atomically: to a temporary file beside it, which is then renamed.
 pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("{}.partial", std::process::id()));
     let mut file = fs::File::create(&beside)?;

@@ -1,5 +1,5 @@
-//! Checks the files of one plugin as the host would before letting it serve, and runs the
-//! cases of its author: what `pricedrop plugin check` says.
+//! Checks the files of one plugin as the host does when it loads them, and runs its author's cases:
+//! the command `pricedrop plugin check`.
 
 use std::fs;
 use std::path::Path;
@@ -17,29 +17,29 @@ use crate::metrics::PluginMetrics;
 use crate::sidecar::Sidecar;
 use pricedrop_model::plugin::Kind;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `id@version`; none where it could not be asked.
+    /// `id@version`; none if the plugin could not be loaded.
     pub plugin: Option<String>,
-    /// Its kind.
+    /// The plugin's kind; none if it could not be loaded.
     pub kind: Option<Kind>,
     /// A bucketing policy's identity with these settings.
     pub policy: Option<String>,
-    /// SHA-256 of the `.wasm` file, as `plugins.allow` wants it.
+    /// SHA-256 of the `.wasm` file, in the format of `plugins.allow`.
     pub wasm_digest: Option<String>,
-    /// How many cases were run.
+    /// Number of cases that were run from files; cases of the sidecar are not counted.
     pub cases: usize,
-    /// Everything that is wrong, in words; empty: it may serve.
+    /// Every problem, as text. If empty, the plugin passed.
     pub problems: Vec<String>,
 }
 
-/// Checks `name.wasm` with `name.toml` beside it, and every `*.json` in
-/// `cases`, or where that is none in a folder `cases` beside it.
+/// Checks `name.wasm` with the `name.toml` beside it, and every `*.json` in the folder `cases`, or
+/// (none) in a folder `cases` beside it.
 ///
 /// # Errors
-/// The engine cannot start; whatever is wrong with the plugin is in the report.
+/// The engine cannot start. Problems of the plugin are in the report.
 pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Report, Error> {
     let workshop =
         Workshop { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// Reads a plugin's files as they lie beside each other.
+/// Reads the files of the plugin with this `.wasm` file.
 pub(crate) fn read(wasm: &Path) -> Result<PluginFiles, String> {
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let parent = wasm.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -101,7 +101,7 @@ fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Runs one file with the settings it names.
+/// Runs the cases of one file, with the settings and templates in it. Adds their number to `count`.
 fn run_file(
     workshop: &Workshop,
     files: &PluginFiles,

@@ -1,4 +1,4 @@
-//! Content digests: what is the same file is decided by these alone.
+//! SHA-256 digests. Two files are the same if and only if their digests are equal.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct Digest(String);
 
 impl Digest {
-    /// Of these parts; where one ends counts.
+    /// Hashes parts, each with its length. A single part is hashed without it, as `sha256sum` does.
     pub(crate) fn of(parts: &[&[u8]]) -> Digest {
         let mut hash = Sha256::new();
         if let [only] = parts {
@@ -27,7 +27,7 @@ impl Digest {
         &self.0
     }
 
-    /// Enough of it for people to tell two apart.
+    /// The first 12 characters, for logs and file names.
     pub(crate) fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Lower-case hex.
+/// Returns lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,5 @@
-//! The WebAssembly engine: one configuration for every plugin, and the thread
-//! that makes running plugins look at their CPU time.
+//! The wasmtime engine: one configuration for every plugin, and the thread that increments the
+//! epoch, at which running plugins check their CPU time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use pricedrop_model::Cause;
 use crate::error::Error;
 use crate::limits::{STACK_BYTES, TICK_MS};
 
-/// A shared engine. Its ticker ends with the last clone.
+/// A shared engine. Its ticker thread ends after the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Engine {
     inner: Arc<wasmtime::Engine>,
@@ -47,7 +47,7 @@ fn config() -> Config {
     config
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
-        // Equal inputs give equal answers on every machine.
+        // Floating point is deterministic: equal inputs give equal answers on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .wasm_component_model(true);

@@ -1,50 +1,50 @@
-//! What can go wrong between a file in the plugin folder and a plugin that
-//! serves, in words for the person who put the file there.
+//! Errors of starting the host and of loading plugins. Their texts are for the operator who deploys
+//! plugins.
 
 use pricedrop_model::plugin::Kind;
 use std::path::PathBuf;
 
 use pricedrop_model::Cause;
 
-/// Why the host cannot start, or a request to it cannot be met.
+/// Why the host cannot start, or a plugin command failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The machine cannot run plugins; nothing in the folder will change that.
+    /// wasmtime or a thread cannot start on this machine. No change of the plugins helps.
     #[error("the plugin engine cannot start: {0}")]
     Engine(#[source] Cause),
-    /// Mend the folder's place or rights, then start again.
+    /// The data folder cannot be used: correct its path or permissions, then start again.
     #[error("{}: {reason}", path.display())]
     DataDir {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         reason: Cause,
     },
-    /// Name one of them in the configuration, or remove the others.
+    /// Several plugins of one kind: name one in the configuration, or remove the others.
     #[error(
         "two {kind} plugins and none named: {}; name one in the configuration ({kind} = \"{}\") or remove the others",
         stems.join(", "), stems.first().map_or("", |stem| stem)
     )]
     TwoCandidates {
-        /// Their kind.
+        /// The kind of the plugins.
         kind: Kind,
-        /// Their file stems.
+        /// The file stems of the plugins.
         stems: Vec<String>,
     },
-    /// Mend the name in the configuration, or put the file there.
+    /// The configured plugin is missing: correct its name in the configuration, or add the file.
     #[error("the {kind} plugin \"{stem}\" is not in {}{}", folder.display(), nearest_hint(nearest.as_deref()))]
     NamedMissing {
-        /// Its kind.
+        /// The kind of the plugin.
         kind: Kind,
         /// The name in the configuration.
         stem: String,
-        /// Where it was looked for.
+        /// The plugin folder.
         folder: PathBuf,
-        /// The nearest name that is there.
+        /// The most similar stem in the folder, if one is similar.
         nearest: Option<String>,
     },
-    /// Mend the file as it says.
+    /// A file was refused: correct it as the text says.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -53,17 +53,17 @@ fn nearest_hint(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
 }
 
-/// Why a pair of files does not become a serving plugin.
+/// Why the files of a plugin were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {}{reason}{}", function.map(|name| format!("{name}: ")).unwrap_or_default(), remedy_hint(remedy))]
 pub struct Refusal {
-    /// The file, `name.wasm` or `name.toml`.
+    /// The refused file or folder, such as `name.wasm`, `name.toml` or `name.d`.
     pub file: String,
-    /// The plugin's function that failed, if it came so far.
+    /// The plugin's function that failed; none if the file was refused before a call.
     pub function: Option<&'static str>,
-    /// What is wrong.
+    /// The problem.
     pub reason: String,
-    /// How to make it right; may be empty where the reason says it.
+    /// How to solve it; empty if the reason says so.
     pub remedy: String,
 }
 
@@ -72,12 +72,12 @@ fn remedy_hint(remedy: &str) -> String {
 }
 
 impl Refusal {
-    /// Something wrong with a file as such.
+    /// A refusal of a file, independent of a call.
     pub(crate) fn of_file(file: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Refusal {
         Refusal { file: file.into(), function: None, reason: reason.into(), remedy: remedy.into() }
     }
 
-    /// Something a function of the plugin did.
+    /// A refusal because of what a function of the plugin did.
     pub(crate) fn of_function(
         file: impl Into<String>,
         function: &'static str,
@@ -88,7 +88,7 @@ impl Refusal {
     }
 }
 
-/// The name in `known` that `wrong` was probably meant to be.
+/// Returns the name in `known` that is most similar to `wrong`; none if no name is similar.
 pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -98,5 +98,5 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
-/// What to do about a plugin that breaks its contract.
+/// The remedy for a plugin that breaks its contract.
 pub(crate) const MEND: &str = "mend the plugin";

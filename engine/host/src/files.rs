@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use crate::contract::Template;
 use crate::digest::Digest;
 
-/// The files of one plugin, read whole.
+/// The complete content of the files of one plugin.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginFiles {
     pub(crate) stem: String,
     pub(crate) wasm: Vec<u8>,
     pub(crate) sidecar: Option<String>,
-    /// Texts by file name, `<locale>.<part>`.
+    /// The templates by file name, `<locale>.<part>`.
     pub(crate) templates: BTreeMap<String, String>,
 }
 
 impl PluginFiles {
-    /// Of all files: a changed template is another generation.
+    /// Hashes all files: a changed template makes a new generation.
     pub(crate) fn digest(&self) -> Digest {
         let sidecar = self.sidecar.as_deref().unwrap_or_default();
         let mut parts = vec![self.wasm.as_slice(), sidecar.as_bytes()];
@@ -39,7 +39,7 @@ impl PluginFiles {
         template_folder(&self.stem)
     }
 
-    /// The templates by locale and part.
+    /// Returns the templates by locale and part.
     pub(crate) fn templates(&self) -> Vec<Template> {
         let read = |(name, text): (&String, &String)| {
             let (locale, part) = locale_and_part(name)?;
@@ -49,12 +49,12 @@ impl PluginFiles {
     }
 }
 
-/// The folder of a plugin's templates.
+/// Returns the name of a plugin's template folder.
 pub(crate) fn template_folder(stem: &str) -> String {
     format!("{stem}.d")
 }
 
-/// `de-CH.subject` is the part `subject` for `de-CH`.
+/// Splits a template's file name: `de-CH.subject` is the part `subject` for `de-CH`.
 pub(crate) fn locale_and_part(name: &str) -> Option<(&str, &str)> {
     let (locale, part) = name.split_once('.')?;
     let is_name = |text: &str| {

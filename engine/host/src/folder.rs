@@ -1,5 +1,5 @@
-//! The plugin folder as it lies there: which plugins, and whether their files
-//! changed. Nothing is decided here; links are followed, dot files passed over.
+//! Lists the plugin folder, and reads the files of a plugin. Follows symbolic links, ignores dot
+//! files. `host.rs` decides what is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::files::{PluginFiles, locale_and_part, template_folder};
 use crate::limits::{FOLDER_ENTRIES, SIDECAR_BYTES, TEMPLATE_BYTES, TEMPLATES};
 
-/// What tells one content of a file from another without reading it.
+/// Metadata by which a change of a file is detected without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     device: u64,
@@ -33,21 +33,21 @@ impl Mark {
         })
     }
 
-    /// Which file or folder it is, whatever is in it.
+    /// The device and inode: they identify a file or folder, not its content.
     pub(crate) fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 }
 
-/// The plugin files of a folder with their marks.
+/// The plugin files of a folder, with their marks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     files: BTreeMap<String, Mark>,
     /// The files in the template folder of each stem.
     templates: BTreeMap<String, BTreeMap<String, Mark>>,
-    /// There is no such folder, or it cannot be read, for this reason.
+    /// Why the folder does not exist or cannot be read; none: it was read.
     pub(crate) missing: Option<String>,
-    /// There is more in it than is looked at.
+    /// The folder has more than [`FOLDER_ENTRIES`] entries; the rest was ignored.
     pub(crate) crowded: bool,
 }
 
@@ -68,14 +68,14 @@ impl Listing {
             };
             let path = folder.join(&name);
             if let Some(stem) = name.strip_suffix(".d").filter(|_| path.is_dir()) {
-                // A folder that vanished meanwhile has no templates.
+                // A folder that was deleted meanwhile has no templates.
                 let marks = template_marks(&path).unwrap_or_default();
                 listing.templates.insert(stem.to_owned(), marks);
             }
             if !(name.ends_with(".wasm") || name.ends_with(".toml")) {
                 continue;
             }
-            // A file that vanished, or a link to nowhere, is not there.
+            // Deleted files and dangling links are ignored.
             if let (true, Ok(mark)) = (path.is_file(), Mark::of(&path)) {
                 listing.files.insert(name, mark);
             }
@@ -88,7 +88,7 @@ impl Listing {
         self.files.keys().filter_map(|name| name.strip_suffix(".wasm"))
     }
 
-    /// The sidecars and template folders that have none.
+    /// The sidecars and template folders without a `.wasm` file.
     pub(crate) fn orphans(&self) -> Vec<String> {
         let stems: BTreeSet<&str> = self.stems().collect();
         let sidecars = self.files.keys().filter(|name| name.ends_with(".toml"));
@@ -107,7 +107,8 @@ impl Listing {
     }
 }
 
-/// The names in a folder, without dot files; `None` ends them where there are more.
+/// Lists the names in a folder, without dot files. If it has more than `most` entries, the last
+/// element is `None`.
 fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
     let mut names = Vec::new();
     for (at, entry) in fs::read_dir(folder)?.enumerate() {
@@ -123,12 +124,12 @@ fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
     Ok(names)
 }
 
-/// One more than are allowed, if there are that many: reading refuses them then.
+/// Lists the templates, at most one more than [`TEMPLATES`]; `read_templates` refuses that many.
 fn template_marks(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
     let mut marks = BTreeMap::new();
     for name in names(folder, TEMPLATES + 1)?.into_iter().flatten() {
         let path = folder.join(&name);
-        // Backup and lock files of editors.
+        // Backup and lock files of editors are ignored.
         let is_left_over = name.ends_with('~') || name.starts_with('#');
         if let (false, true, Ok(mark)) = (is_left_over, path.is_file(), Mark::of(&path)) {
             marks.insert(name, mark);
@@ -137,15 +138,16 @@ fn template_marks(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
     Ok(marks)
 }
 
-/// Files that could not be read.
+/// Why files could not be read.
 pub(crate) enum Unread {
-    /// They changed meanwhile; try again when they have settled.
+    /// They changed during the read: read them again once the folder is quiet.
     Changing,
-    /// They cannot be used as they are.
+    /// They are too long or not valid: a person must change them.
     Refused(Refusal),
 }
 
-/// Reads the files of a plugin, which are the same before and after.
+/// Reads the files of a plugin, each at most `most` bytes or its own limit. Checks that the files
+/// did not change between the listing and the end of the read.
 pub(crate) fn read_files(
     folder: &Path,
     listing: &Listing,

@@ -1,6 +1,5 @@
-//! How a generation of a plugin fares: counters, the breaker that leaves a
-//! failing one alone for a while, and probation, after which a failing new
-//! one gives way to the one before.
+//! The health of one generation of a plugin: its counters, its circuit breaker, and its probation,
+//! during which failures roll it back to the previous generation.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -15,14 +14,14 @@ use crate::meta::Meta;
 use crate::metrics::PluginMetrics;
 use pricedrop_model::plugin::Kind;
 
-/// How long a failing one is left alone.
+/// How long the breaker stays open: from [`BREAKER_FIRST_MS`], doubled, to [`BREAKER_MOST_MS`].
 const RESET_TIMEOUTS: Backoff = Backoff::from_millis(BREAKER_FIRST_MS, BREAKER_MOST_MS);
 
-/// Told when a generation's probation is over.
+/// Receives that a generation passed its probation, or must be rolled back.
 pub(crate) trait Reports: Send + Sync {
-    /// It failed; whether another one serves instead now.
+    /// The generation failed. Returns whether another generation serves in its place now.
     fn failed(&self, meta: &Meta, reason: &str) -> bool;
-    /// It went well.
+    /// The generation passed its probation.
     fn proven(&self, meta: &Meta);
 }
 
@@ -32,19 +31,21 @@ pub(crate) struct Health {
     reports: OnceLock<Arc<dyn Reports>>,
     calls: AtomicU64,
     traps: AtomicU64,
-    /// It was proven before this start.
+    /// Whether it passed its probation, in this process or before its start.
     proven: AtomicBool,
+    /// Why it is disabled: it is never called again.
     condemned: OnceLock<String>,
-    /// Whether its last call failed: only then is the breaker asked.
+    /// Whether the last batch failed. Only then is the breaker's lock taken.
     is_failing: AtomicBool,
     breaker: Mutex<Watched>,
-    /// The origin of the breaker's times.
+    /// The zero of the breaker's times.
     started: Instant,
 }
 
+/// The breaker, with the reason why it opened.
 struct Watched {
     breaker: Breaker,
-    /// Of the last failure.
+    /// The reason of the last failure.
     reason: String,
 }
 
@@ -66,7 +67,8 @@ impl Health {
         }
     }
 
-    /// From now on it serves: what happens is told to `reports`.
+    /// Marks the generation as serving: from now on its calls are counted, and `reports` receives
+    /// the end of its probation. `proven`: it passed before.
     pub(crate) fn serve(&self, reports: Arc<dyn Reports>, proven: bool) {
         self.proven.store(proven, Relaxed);
         let _ = self.reports.set(reports);
@@ -76,12 +78,15 @@ impl Health {
         self.proven.load(Relaxed)
     }
 
-    /// Why it is not asked any more, if so.
+    /// Returns why it is disabled; none if it is not.
     pub(crate) fn condemned(&self) -> Option<&str> {
         self.condemned.get().map(String::as_str)
     }
 
-    /// Whether it may be asked now; if not, why.
+    /// Returns whether it may be called now.
+    ///
+    /// # Errors
+    /// It is disabled, or its breaker is open; the text is the reason.
     pub(crate) fn admit(&self) -> Result<(), String> {
         if let Some(reason) = self.condemned.get() {
             return Err(reason.clone());
@@ -98,7 +103,8 @@ impl Health {
         }
     }
 
-    /// A call came to an end, well or not, after so long.
+    /// Counts a finished call, failed or not, and its duration. The last call of the probation
+    /// proves the generation.
     pub(crate) fn called(&self, meta: &Meta, took: Duration) {
         let Some(reports) = self.reports.get() else { return };
         self.metrics.called(took);
@@ -115,7 +121,8 @@ impl Health {
         }
     }
 
-    /// A batch failed, wholly or in part.
+    /// Records a failed batch. If some items were answered, the breaker counts a success. Too many
+    /// failures on probation cause a rollback.
     pub(crate) fn trapped(&self, meta: &Meta, function: &str, reason: &str, some_answered: bool) {
         self.metrics.traps.inc();
         let traps = self.traps.fetch_add(1, Relaxed) + 1;
@@ -133,8 +140,8 @@ impl Health {
         }
     }
 
-    /// An answer broke the contract. A bucketing policy that did so once is
-    /// never asked again: its buckets cannot be trusted.
+    /// Records an answer that broke the contract, which on probation causes a rollback. A bucketing
+    /// policy is disabled in any case, because its buckets cannot be trusted.
     pub(crate) fn breached(&self, meta: &Meta, kind: Kind, function: &str, reason: &str) {
         self.metrics.breaches.inc();
         tracing::error!(plugin = %meta.name, file = %meta.stem, function, "broke its contract: {reason}");

@@ -1,14 +1,15 @@
-//! The host: reads the folder, loads what changed, and swaps what serves.
+//! The plugin host: reads the plugin folder, loads changed plugins, and replaces the plugins that
+//! serve.
 //!
 //! ```text
 //!  folder ─▶ visit ─▶ load and check ─▶ place in its slot ─▶ settle ─▶ the table
 //!                          │ refused          │ on probation             │
 //!                          ▼                  ▼                          ▼
-//!                    the old one        last-good store ◀─ gives way   callers
+//!                 the old one serves    last-good store ◀─ rolled back  callers
 //! ```
 //!
-//! Invariant: plugins are loaded without the slots' lock, and called without
-//! any. A caller that took a plugin keeps that generation.
+//! Invariant: plugins are loaded without the lock of the slots, and called without any lock. A
+//! caller keeps the generation that it took.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,43 +37,44 @@ use crate::status::status_of;
 use pricedrop_model::plugin::Kind;
 use pricedrop_model::plugin::Status;
 
-/// The host of plugins. Clones share everything.
+/// The plugin host. Clones share one state.
 #[derive(Clone)]
 pub struct Host {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Host {
-    /// Reads the folder now and swaps what changed; what follows the folder
-    /// does this by itself. Waits until it is done.
+    /// Reads the folder and replaces changed plugins; returns when this is done. [`Host::watch`]
+    /// does the same on every change.
     pub fn reload(&self) {
         self.shared.read_folder();
     }
 
-    /// How every plugin fares.
+    /// Returns the status of every plugin.
     pub fn status(&self) -> Status {
         status_of(&self.shared.slots(), &self.shared.table.load(), &self.shared.metrics)
     }
 
-    /// Shows what is counted of the plugins in a registry.
+    /// Registers the metrics of the plugins.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.shared.metrics.register(registry);
     }
 
-    /// The policy whose buckets are served: the one given, the first ever
-    /// loaded, or one with the same mapping that took over since.
+    /// The policy whose buckets are read: that of the options, the first one loaded, or a later one
+    /// with the same mapping.
     pub fn active_policy(&self) -> Option<PolicyIdentity> {
         self.shared.slots().active.clone()
     }
 
-    /// After a migration of the buckets: from now on this policy's are served.
+    /// Makes this policy the active one. Call it after a migration has written its buckets.
     pub fn set_active_policy(&self, policy: PolicyIdentity) {
         let mut slots = self.shared.slots();
         slots.active = Some(policy);
         self.shared.settle(&mut slots);
     }
 
-    /// The policy that waits for a migration of the buckets.
+    /// Returns the policy that waits for a migration of the buckets; none if there is no such
+    /// policy.
     pub fn staged_policy(&self) -> Option<Arc<dyn Bucketing>> {
         let slots = self.shared.slots();
         match slots.chosen_slot(Kind::Bucketing)?.current.clone()? {
@@ -97,11 +99,11 @@ impl Plugins for Host {
 }
 
 impl Options {
-    /// Loads the plugins of the folder.
+    /// Starts a host and loads the plugins of the folder.
     ///
     /// # Errors
-    /// Two of a kind and none named; a named one missing or unusable, with no
-    /// last-good pair to serve instead; no private data folder.
+    /// Two plugins of one kind and none configured; a configured plugin missing or refused, without
+    /// last-good files; a data folder that cannot be made private; no thread or engine.
     pub fn build(self) -> Result<Host, Error> {
         let engine = Engine::new()?;
         let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
@@ -131,7 +133,7 @@ impl Options {
     }
 }
 
-/// What the clones of a host, and its plugins, share.
+/// The state that the clones of a host share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
@@ -139,7 +141,7 @@ pub(crate) struct Shared {
     pub(crate) kept: LastGood,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) slots: Mutex<Slots>,
-    /// Held while the folder is read, so that this happens once at a time.
+    /// Locked while the folder is read, so that one thread at a time reads it.
     pub(crate) loading: Mutex<()>,
 }
 
@@ -152,7 +154,8 @@ impl Shared {
         self.table.store(Arc::new(slots.settle()));
     }
 
-    /// The first reading: what is broken is replaced by its last-good files.
+    /// Reads the folder for the first time, loads last-good files in place of refused ones, and
+    /// checks that the configured plugins exist.
     pub(crate) fn start(self: &Arc<Shared>) -> Result<(), Error> {
         self.read_folder();
         for stem in self.kept.stems() {
@@ -166,8 +169,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Loads the last-good files of a stem if nothing of it serves, or if what serves may
-    /// have to give way to the generation before.
+    /// Loads the last-good files of a stem: as its current generation if the folder gave none, else
+    /// as the previous generation, to which it may be rolled back.
     fn fall_back(self: &Arc<Shared>, stem: &str) {
         let entry = self.kept.entry(stem);
         let wanted = {
@@ -210,8 +213,8 @@ impl Shared {
             .ok()
     }
 
-    /// Reads the folder, loads what changed, swaps. Whether all of it could be
-    /// read; if not, try again when it has settled.
+    /// Reads the folder and replaces changed plugins. Returns whether every file could be read; if
+    /// not, some were changing, and the caller reads again once the folder is quiet.
     pub(crate) fn read_folder(self: &Arc<Shared>) -> bool {
         let _once = lock(&self.loading);
         let listing = Listing::of(&self.options.folder);
@@ -225,7 +228,7 @@ impl Shared {
         whole
     }
 
-    /// What is wrong with the folder as a whole, and what is gone from it.
+    /// Records problems of the folder as a whole, and which plugins were removed from it.
     fn note_folder(&self, listing: &Listing) {
         let folder = self.options.folder.display();
         let mut slots = self.slots();
@@ -254,7 +257,8 @@ impl Shared {
         }
     }
 
-    /// Looks at the files of one plugin; whether it could be read whole.
+    /// Reads the files of one plugin, and loads or refuses them if they are new. Returns false if
+    /// they were changing.
     fn visit(self: &Arc<Shared>, listing: &Listing, stem: &str) -> bool {
         let most = self.options.limits.wasm_bytes.max(FILE_BYTES);
         let files = match read_files(&self.options.folder, listing, stem, most) {
@@ -285,7 +289,7 @@ impl Shared {
         true
     }
 
-    /// Whether this pair was looked at already, or serves.
+    /// Returns whether these files were already loaded or refused, or are the current generation.
     fn is_known(&self, stem: &str, digest: &Digest) -> bool {
         let mut slots = self.slots();
         let slot = slots.by_stem.entry(stem.to_owned()).or_default();
@@ -300,7 +304,7 @@ impl Shared {
         serves
     }
 
-    /// Whether a plugin fits what is known of its stem and its identity.
+    /// Checks that a stem keeps its kind, and that a policy identity keeps its fingerprint.
     fn fits(&self, stem: &str, loaded: Loaded) -> Result<Loaded, Refusal> {
         let slots = self.slots();
         let before = slots.by_stem.get(stem).and_then(|slot| slot.kind());
@@ -336,7 +340,7 @@ impl Shared {
         (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
         self.metrics.plugin(&files.stem).reloads.inc();
         let in_memory = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
-        // At the start, the one before is not in memory yet.
+        // At the start, the previous generation is not in memory yet.
         let previous = in_memory.or(entry.current.filter(|before| *before != digest)).or(entry.previous);
         self.kept.record(&files.stem, Some(&digest), proven, previous.as_ref());
         self.settle(&mut slots);
@@ -355,10 +359,11 @@ impl Shared {
     }
 }
 
-/// Longest file read at all, whatever a sidecar's limit says, bytes.
+/// Longest `.wasm` file that is read, bytes, unless the configured `wasm_bytes` is higher. A
+/// sidecar may raise the limit up to it.
 pub(crate) const FILE_BYTES: u64 = 256 << 20;
 
-/// Whether a start may go on with what was chosen.
+/// Checks that the host may start with the plugins chosen for this kind.
 fn check_choice(slots: &Slots, kind: Kind, folder: &Path) -> Result<(), Error> {
     let candidates = slots.candidates(kind);
     let Some(named) = slots.named.get(&kind) else {

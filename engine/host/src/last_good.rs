@@ -1,7 +1,8 @@
-//! The sets of files that serve and the ones before them, kept by digest in the data
-//! folder, so that a broken file in the plugin folder never leaves the engine
-//! without a plugin, not even after a restart. Without a data folder the same
-//! is remembered in memory, without the files.
+//! The last-good store: the files of the current and the previous generation of every plugin, by
+//! digest, in the data folder.
+//!
+//! Invariant: a broken file in the plugin folder never leaves the engine without the plugin, also
+//! after a restart. Without a data folder, only the index exists, in memory, and no files are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,23 +19,24 @@ use crate::error::Error;
 use crate::files::PluginFiles;
 use crate::limits::REJECTED_DIGESTS;
 
-/// What is remembered of one file stem.
+/// The index entry of one file stem.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// The files that passed its checks last.
+    /// The current generation.
     pub(crate) current: Option<Digest>,
-    /// Whether that one is through its probation.
+    /// Whether the current generation passed its probation.
     pub(crate) proven: bool,
-    /// The one before, while it may still be needed.
+    /// The previous generation, as long as a rollback may need it.
     pub(crate) previous: Option<Digest>,
-    /// Files that failed in service, with the reason, the latest last.
+    /// Generations that failed in service, with the reason, oldest first; at most
+    /// [`REJECTED_DIGESTS`].
     pub(crate) rejected: Vec<(Digest, String)>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Index {
     stems: BTreeMap<String, Entry>,
-    /// The fingerprint of every policy that was ever accepted.
+    /// The fingerprint of every policy that was ever accepted, by its identity.
     policies: BTreeMap<String, String>,
 }
 
@@ -45,11 +47,11 @@ pub(crate) struct LastGood {
 }
 
 impl LastGood {
-    /// Opens the store, or makes it. A broken index is an empty one: it is a
-    /// safety net, not the truth.
+    /// Opens the store, or creates it. An index that cannot be parsed counts as empty: the plugin
+    /// folder is authoritative.
     ///
     /// # Errors
-    /// Its folder cannot be made private.
+    /// The folder cannot be created or made private.
     pub(crate) fn open(folder: Option<PathBuf>) -> Result<LastGood, Error> {
         let Some(folder) = folder else {
             return Ok(LastGood { folder: None, index: Mutex::default() });
@@ -73,14 +75,14 @@ impl LastGood {
         self.index().stems.get(stem).cloned().unwrap_or_default()
     }
 
-    /// Why these files are not to be tried again, if so.
+    /// Returns why this generation failed in service; none if it did not.
     pub(crate) fn rejected(&self, stem: &str, digest: &Digest) -> Option<String> {
         let index = self.index();
         let rejected = &index.stems.get(stem)?.rejected;
         rejected.iter().find(|(known, _)| known == digest).map(|(_, reason)| reason.clone())
     }
 
-    /// The other fingerprint that a policy of this name is known by.
+    /// Returns the known fingerprint of this identity if it differs from the policy's.
     pub(crate) fn other_fingerprint(&self, policy: &PolicyIdentity) -> Option<String> {
         self.index().policies.get(&policy.name).filter(|known| **known != policy.fingerprint).cloned()
     }
@@ -91,7 +93,8 @@ impl LastGood {
         self.write(&index);
     }
 
-    /// Remembers which files a stem lives by now; others are forgotten.
+    /// Writes the current and the previous generation of a stem to the index, and deletes files
+    /// that no stem needs.
     pub(crate) fn record(
         &self,
         stem: &str,
@@ -116,7 +119,7 @@ impl LastGood {
         self.write(&index);
     }
 
-    /// Keeps the bytes of a plugin's files.
+    /// Stores a copy of a plugin's files. A failure is logged only.
     pub(crate) fn keep(&self, files: &PluginFiles) {
         let Some(folder) = &self.folder else { return };
         let digest = files.digest();
@@ -130,7 +133,7 @@ impl LastGood {
         }
     }
 
-    /// Kept files, if they are still what their name says.
+    /// Reads stored files; none if they are missing or do not match their digest.
     pub(crate) fn files(&self, stem: &str, digest: &Digest) -> Option<PluginFiles> {
         let folder = self.folder.as_ref()?;
         let wasm = fs::read(folder.join(format!("{digest}.wasm"))).ok()?;

@@ -1,20 +1,20 @@
-//! The host of plugins: loads them from a folder, holds them to their
-//! contracts and limits, swaps them while they are in use, and goes back to
-//! the one before when a new one fails. Plugins do no I/O; what a channel
-//! wants sent is sent by somebody else.
+//! The plugin host: loads WebAssembly plugins from a folder, enforces their contracts and limits,
+//! replaces them while they are in use, and rolls back a new generation that fails.
+//!
+//! Invariant: plugins do no I/O. A channel says what to send; `engine/outbound` sends it.
 //!
 //! ```text
 //!  folder ──▶ reload ──▶ host ──▶ load ──▶ wrap, cache, contract, settings,
-//!  (hints,    (when?)   (which    (may it    sidecar, load_check, cases
-//!   marks)               serves?)  serve?)
+//!  (events,   (when)     (which   (checks) sidecar, load_check, cases
+//!   marks)                serves)
 //!                          │                      plugin ──▶ store, wasi, log
 //!  callers ◀── Plugins ────┘ ◀── slots, last_good   │        (one instance)
 //!                                   ▲               ▼
-//!                                   └─── gives way ─ health
+//!                                   └── roll back ── health
 //! ```
 //!
-//! Calls run on the caller's thread, which must have [`limits::STACK_BYTES`]
-//! of stack to spare and not be one that drives asynchronous tasks.
+//! Calls run on the caller's thread. It needs [`limits::STACK_BYTES`] of free stack, and must not
+//! run asynchronous tasks.
 
 pub mod error;
 pub mod limits;

@@ -1,5 +1,5 @@
-//! Every limit of the host with its default, in one place. The first ones may
-//! be changed in the configuration and, for one plugin, in its sidecar.
+//! Every limit of the host, with its default. The fields of [`Limits`] can be set in the
+//! configuration and, for one plugin, in its sidecar.
 
 use pricedrop_model::limits::THROTTLE_STATE_BYTES;
 use serde::Deserialize;
@@ -12,17 +12,18 @@ pub struct Limits {
     pub cpu_ms: u64,
     /// CPU time of instantiating and configuring together, milliseconds.
     pub start_cpu_ms: u64,
-    /// Memories and tables of one instance, summed, bytes.
+    /// Memory of one instance, all its memories and tables together, bytes.
     pub memory_bytes: usize,
-    /// What one call may hand to the host, bytes.
+    /// Most data that one call may pass to the host, bytes.
     pub output_bytes: usize,
-    /// What a throttling plugin may keep per product, bytes; at most the engine's own limit.
+    /// Most data that a throttling plugin may keep per product, bytes; at most
+    /// [`THROTTLE_STATE_BYTES`].
     pub state_bytes: usize,
-    /// Lines into the log a second; a burst may be five times as much.
+    /// Log lines per second; a burst may be five times as many.
     pub log_lines_per_second: u32,
     /// Calls after which an instance is replaced by a fresh one.
     pub calls_per_instance: u64,
-    /// Longest `.wasm` file, bytes: what is compiled at most.
+    /// Longest `.wasm` file that is compiled, bytes.
     pub wasm_bytes: u64,
 }
 
@@ -42,7 +43,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The keys, for telling the nearest one to a wrong one.
+    /// The keys, to suggest the most similar one to an unknown key.
     pub(crate) const KEYS: [&'static str; 8] = [
         "cpu_ms",
         "start_cpu_ms",
@@ -55,26 +56,28 @@ impl Limits {
     ];
 }
 
-/// Stack of a plugin, bytes; the calling thread must have as much to spare.
+/// Stack of a plugin, bytes. The calling thread needs as much free stack.
 pub const STACK_BYTES: usize = 512 << 10;
-/// Core instances, memories and tables of one plugin instance, each.
+/// Most core instances, most memories and most tables of one plugin instance.
 pub const PARTS_PER_INSTANCE: usize = 64;
-/// How often running plugins are looked at, milliseconds; also how exactly
-/// their CPU time is measured.
+/// Interval at which running plugins check their CPU time, milliseconds. It is also the precision
+/// of that time.
 pub const TICK_MS: u64 = 5;
-/// Idle instances kept per plugin.
+/// Most idle instances of one plugin.
 pub const IDLE_INSTANCES: usize = 64;
-/// Longest line into the log, bytes; longer ones are cut.
+/// Longest log line, bytes; longer ones are truncated.
 pub const LOG_LINE_BYTES: usize = 1_024;
 /// Longest sidecar, bytes.
 pub const SIDECAR_BYTES: u64 = 1 << 20;
 /// Most settings a plugin may declare.
 pub const SETTINGS: usize = 64;
-/// Longest name, version, summary or problem a plugin may state, bytes.
+/// Longest summary of a setting and longest name of a credential that a plugin may state, bytes.
+/// Other texts of a plugin are truncated to a quarter as many characters. Names and versions have
+/// at most 64 bytes.
 pub const STATEMENT_BYTES: usize = 1_024;
-/// Longest single header, subject, URL or line of a channel, bytes.
+/// Longest header, subject, URL or line of a channel, bytes.
 pub const LINE_BYTES: usize = 8 << 10;
-/// Longest address that `normalize` may answer, bytes.
+/// Longest address that `normalize` may return, bytes.
 pub const ADDRESS_BYTES: usize = 4 << 10;
 /// Most events that one request to a callback URL may report.
 pub const EVENTS: usize = 10_000;
@@ -84,26 +87,27 @@ pub const TEMPLATES: usize = 256;
 pub const TEMPLATE_BYTES: u64 = 64 << 10;
 /// Most headers of a request or mail.
 pub const HEADERS: usize = 64;
-/// Longest time a plugin may put anything off, milliseconds: a year.
+/// Longest time for which a plugin may hold an update or delay a retry, milliseconds: 366 days.
 pub const HOLD_MS: i64 = 366 * 24 * 60 * 60 * 1000;
-/// Failing calls spent on finding the bad items of one batch.
+/// Most failing calls to find the bad items of one batch.
 pub const BISECT_FAILURES: u32 = 16;
-/// Failing batches in a row after which a plugin is left alone for a while.
+/// Consecutive failing batches that open the circuit breaker of a plugin.
 pub const BREAKER_FAILURES: u32 = 3;
-/// How long it is first left alone, milliseconds; doubled each time.
+/// How long the breaker stays open first, milliseconds; doubled each time.
 pub const BREAKER_FIRST_MS: u64 = 1_000;
-/// How long it is left alone at most, milliseconds.
+/// How long the breaker stays open at most, milliseconds.
 pub const BREAKER_MOST_MS: u64 = 60_000;
-/// Calls a new plugin is on probation for.
+/// Calls of a new generation that are its probation.
 pub const PROBATION_CALLS: u64 = 1_000;
-/// Failing batches during probation after which it is rolled back; well within
-/// one in a hundred of the calls of probation.
+/// Failing batches that a generation may have on probation, 0.3 % of its calls. One more rolls it
+/// back.
 pub const PROBATION_TRAPS: u64 = 3;
-/// Items a policy is asked for at most while it is checked.
+/// Budget of prices for the load check of a policy. The search for cuts ends when it is used up;
+/// the samples before it are smaller.
 pub const CHECK_ITEMS: usize = 100_000;
-/// Compiled plugins kept in the cache.
+/// Most compiled plugins in the cache.
 pub const CACHED_PLUGINS: usize = 64;
-/// Files looked at in the plugin folder.
+/// Most entries of the plugin folder that are read.
 pub const FOLDER_ENTRIES: usize = 1_024;
-/// Rejected digests remembered per plugin.
+/// Most rejected generations that are remembered per plugin.
 pub const REJECTED_DIGESTS: usize = 64;

@@ -1,5 +1,5 @@
-//! From the files of a plugin to a plugin that may serve: every step of the way can
-//! refuse it, and says in which file, in which function, and what to do.
+//! Loads a plugin from its files: checks, compiles, links and configures it. Every step can refuse
+//! the plugin, with the file, the function, the reason and the remedy.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,8 @@ use crate::wasi;
 use crate::wrap::to_component;
 use pricedrop_model::plugin::Kind;
 
-/// What loading needs besides the files.
+/// What loading needs in addition to the files: the engine, the cache, the default limits, and the
+/// digests that may be loaded (none: all).
 pub(crate) struct Workshop {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<Cache>,
@@ -44,7 +45,7 @@ impl Workshop {
     /// Loads files with their own sidecar and runs the cases in it.
     ///
     /// # Errors
-    /// It may not serve, for this reason.
+    /// The plugin is refused, for this reason.
     pub(crate) fn load(&self, files: &PluginFiles, metrics: PluginMetrics) -> Result<Loaded, Refusal> {
         let sidecar = match &files.sidecar {
             Some(text) => Sidecar::parse(&files.sidecar_file(), text, &self.limits)?,
@@ -62,7 +63,7 @@ impl Workshop {
         }
     }
 
-    /// Loads files with this sidecar instead of their own; no cases.
+    /// Loads files with this sidecar in place of their own. Runs no cases.
     pub(crate) fn load_with(
         &self,
         files: &PluginFiles,
@@ -119,13 +120,13 @@ impl Workshop {
         Err(Refusal::of_file(files.wasm_file(), reason, "add it to plugins.allow in the configuration"))
     }
 
-    /// Compiles, or takes the compiled code of the same content.
+    /// Compiles a file, or reads the compiled code of the same content from the cache.
     fn compile(&self, file: &str, wasm: &[u8]) -> Result<Component, Refusal> {
         let content = Digest::of(&[wasm]);
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &content)) {
             return Ok(component);
         }
-        // A file that makes a compiler panic is one more kind of bad file.
+        // A file that makes the compiler panic is refused like any other bad file.
         let component =
             catch_unwind(AssertUnwindSafe(|| self.compile_anew(file, wasm))).unwrap_or_else(|_| {
                 let reason = "reading or compiling it failed in an unforeseen way; standard error says where";
@@ -145,7 +146,7 @@ impl Workshop {
         })
     }
 
-    /// Which of our interfaces it exports.
+    /// Returns the kind of the one contract whose interface the component exports.
     fn kind_of(&self, file: &str, component: &Component) -> Result<Kind, Refusal> {
         let kinds = [
             (Bucketing::INTERFACE, Kind::Bucketing),
@@ -174,7 +175,8 @@ impl Workshop {
         }
     }
 
-    /// Links, introduces and configures a plugin; one instance is idle then.
+    /// Links, describes and configures a plugin. Keeps the configured instance for the first call.
+    /// Returns the kind of address, too, if the plugin is a channel.
     fn prepare<C: Contract>(
         &self,
         files: &PluginFiles,

@@ -1,11 +1,10 @@
-//! The check of a bucketing policy before it may serve: is it a pure,
-//! non-decreasing function of the price, and which one.
+//! The load check of a bucketing policy: checks that its mapping from prices to buckets is pure and
+//! non-decreasing, and computes the fingerprint of the mapping.
 //!
-//! It is asked about a fixed sample of prices and, around each decimal
-//! setting, about that one's multiples; then again on a fresh instance, in
-//! another order, cut differently. Where neighbours of the fixed sample lie in
-//! different buckets, the cut between them is found exactly by halving: the
-//! answers and the cuts make the fingerprint.
+//! The policy is asked about a fixed sample of prices, and about multiples of each decimal setting;
+//! then again on a fresh instance, in another order and in other batches. If two neighbours of the
+//! fixed sample have different buckets, bisection finds the exact cut between them. The fingerprint
+//! is a hash of the answers to the fixed sample and of the cuts.
 
 use std::collections::BTreeSet;
 
@@ -26,25 +25,25 @@ pub(crate) struct Failed {
 }
 
 const FUNCTION: &str = "bucket-of";
-/// Random prices of the fixed sample.
+/// Rounds of random prices in the fixed sample, two prices each.
 const RANDOM_PRICES: usize = 6_000;
-/// Multiples of each decimal setting.
+/// Multiples of each decimal setting in the sample.
 const MULTIPLES: i128 = 150;
-/// Decimal settings looked at.
+/// Most decimal settings whose multiples are in the sample.
 const DECIMALS: usize = 8;
-/// Cuts found exactly.
+/// Most cuts that are found exactly.
 const CUTS: usize = 256;
-/// Prices a call.
+/// Most prices in a call.
 const CALL_ITEMS: usize = 2_048;
-/// The same prices cut differently.
+/// Most prices in a call when prices are asked about again, so that batches differ.
 const OTHER_CALL_ITEMS: usize = 997;
-/// Products asked about; the second and third only in part.
+/// Products that are asked about. The second and the third get every fifth price.
 const PRODUCTS: [&str; 3] = ["P1", "another product", "\u{1F45F}"];
 
-/// Checks a policy and gives its fingerprint.
+/// Checks a policy and returns its fingerprint.
 ///
 /// # Errors
-/// It is not pure, not non-decreasing, or does not answer.
+/// The mapping is not pure or decreases somewhere, or the plugin fails.
 pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
     let mut asker = Asker { plugin, left: CHECK_ITEMS };
     let fixed = fixed_sample();
@@ -61,7 +60,7 @@ pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
     fingerprint(&mut asker, &fixed)
 }
 
-/// Asks within the budget of the check.
+/// Asks the plugin, and counts the prices against the budget of the check.
 struct Asker<'a> {
     plugin: &'a Plugin<Bucketing>,
     left: usize,
@@ -104,8 +103,8 @@ fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> 
     }
 }
 
-/// The same prices of the same product, on a fresh instance, in another order,
-/// cut differently.
+/// Asks about the same prices of the same product again: on a fresh instance, in another order, in
+/// other batches. Fails if an answer differs.
 fn ask_again(asker: &mut Asker<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
     asker.plugin.cool_down();
     let mut order: Vec<usize> = (0..prices.len()).collect();
@@ -124,7 +123,7 @@ fn ask_again(asker: &mut Asker<'_>, prices: &[Price], answers: &[BucketId]) -> R
     }
 }
 
-/// The same for every policy, so that fingerprints can be compared.
+/// Returns the fixed sample. It is the same for every policy, so that fingerprints are comparable.
 fn fixed_sample() -> Vec<Price> {
     let mut prices = BTreeSet::new();
     let mut add = |units: i128, scale: u32| {
@@ -143,16 +142,16 @@ fn fixed_sample() -> Vec<Price> {
     }
     let mut random = Random(0x7361_6d70_6c65);
     for _ in 0..RANDOM_PRICES {
-        // Even in the logarithm: as many between 1 and 10 as between 10 and 100.
+        // Uniform in the logarithm: as many between 1 and 10 as between 10 and 100.
         let bits = random.below(53) as u32 + 1;
         add(i128::from(random.below(1 << bits)), random.below(u64::from(PRICE_SCALE) + 1) as u32);
-        // Most prices in shops have two decimals and at most five digits before them.
+        // Most prices in shops have two decimals and at most five digits before the point.
         add(i128::from(random.below(1 << (bits % 24 + 1))), 2);
     }
     prices.into_iter().collect()
 }
 
-/// Multiples of each decimal setting, and their neighbours by one unit.
+/// Returns multiples of each decimal setting, and their neighbours at a distance of one unit.
 fn multiples_of_settings(plugin: &Plugin<Bucketing>) -> Vec<Price> {
     let mut prices = Vec::new();
     for setting in plugin.settings.decimals().take(DECIMALS) {
@@ -168,15 +167,16 @@ fn multiples_of_settings(plugin: &Plugin<Bucketing>) -> Vec<Price> {
     prices
 }
 
-/// A stretch between two prices with different buckets, halved until the cut
-/// is found. Ends are in billionths.
+/// An interval between two prices with different buckets, which bisection narrows to the exact cut.
+/// `low` and `high` are in billionths; `bucket` is that of `low`.
 struct Cut {
     low: u128,
     high: u128,
     bucket: BucketId,
 }
 
-/// Of the answers to the fixed sample, and of where exactly some cuts lie.
+/// Returns the fingerprint: a hash of the answers to the fixed sample, and of up to [`CUTS`] exact
+/// cuts.
 fn fingerprint(asker: &mut Asker<'_>, fixed: &[Price]) -> Result<String, Failed> {
     let buckets = asker.ask(PRODUCTS[0], fixed, CALL_ITEMS)?;
     let mut cuts = some_cuts(fixed, &buckets);
@@ -220,10 +220,10 @@ fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
         .collect()
 }
 
-/// A price strictly between the ends of a cut; none: it is exact.
+/// Returns a price strictly between the ends of a cut; none if the cut is exact.
 fn middle(cut: &Cut) -> Option<Price> {
     let middle = cut.low + (cut.high - cut.low) / 2;
-    // As fine as a price of this size can be.
+    // The smallest step between two prices of this size.
     let grain = (0..=PRICE_SCALE)
         .map(|scale| 10u128.pow(scale))
         .find(|grain| cut.high / grain < PRICE_UNITS as u128)?;
@@ -244,7 +244,7 @@ fn from_billionths(value: u128) -> Option<Price> {
     Price::new(i64::try_from(units).ok()?, scale).ok()
 }
 
-/// SplitMix64: the same sample on every machine and in every release.
+/// The SplitMix64 generator: gives the same sample on every machine and in every release.
 struct Random(u64);
 
 impl Random {
@@ -256,7 +256,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `bound`; the bias of the remainder does not matter here.
+    /// Returns a number below `bound`. Its modulo bias does not matter here.
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

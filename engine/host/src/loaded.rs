@@ -1,4 +1,4 @@
-//! A plugin that passed every check, of whatever kind.
+//! A plugin of any kind that passed every check.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::health::Health;
 use crate::meta::Meta;
 use pricedrop_model::plugin::Kind;
 
-/// It may serve.
+/// A loaded plugin, which may serve.
 #[derive(Clone)]
 pub(crate) enum Loaded {
     Bucketing(Arc<BucketingPolicy>),
@@ -44,7 +44,7 @@ impl Loaded {
         }
     }
 
-    /// The identity of a bucketing policy.
+    /// The identity of a bucketing policy; none for other kinds.
     pub(crate) fn policy(&self) -> Option<&PolicyIdentity> {
         match self {
             Loaded::Bucketing(policy) => Some(policy.identity()),
@@ -52,7 +52,7 @@ impl Loaded {
         }
     }
 
-    /// Lets go of idle instances: it does not serve any more.
+    /// Drops the idle instances, because the plugin no longer serves.
     pub(crate) fn cool_down(&self) {
         match self {
             Loaded::Bucketing(policy) => policy.plugin.cool_down(),

@@ -1,5 +1,4 @@
-//! The one thing a plugin may do besides answering: write lines into the log,
-//! at a limited rate.
+//! The log import of plugins: writes their lines to the engine's log, at a limited rate.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -9,14 +8,14 @@ use pricedrop_model::sync::lock;
 use crate::contract::bindings::log::{Host, Level};
 use crate::limits::LOG_LINE_BYTES;
 
-/// Where the lines of one plugin go; shared by all its instances.
+/// The log of one plugin. All its instances share it.
 #[derive(Clone)]
 pub(crate) struct LogLines {
     plugin: Arc<str>,
     rate: Arc<Mutex<Rate>>,
 }
 
-/// A bucket of permissions to write a line, refilled with time.
+/// A token bucket of lines.
 struct Rate {
     per_second: f64,
     permits: f64,
@@ -24,7 +23,7 @@ struct Rate {
     dropped: u64,
 }
 
-/// A burst may be this many seconds' worth of lines.
+/// Size of a burst: the lines of this many seconds.
 const BURST_SECONDS: f64 = 5.0;
 
 impl LogLines {
@@ -35,7 +34,7 @@ impl LogLines {
         LogLines { plugin: plugin.into(), rate: Arc::new(Mutex::new(rate)) }
     }
 
-    /// Writes one line, or counts it as dropped.
+    /// Writes one line. Drops and counts it if the rate is exceeded.
     pub(crate) fn line(&self, level: Level, message: &str) {
         let Some(dropped) = self.permit() else { return };
         let plugin = &*self.plugin;
@@ -51,7 +50,8 @@ impl LogLines {
         }
     }
 
-    /// How many lines were dropped before this permitted one; none: drop it too.
+    /// Returns the number of lines dropped since the last permitted one; none if this line must be
+    /// dropped too.
     fn permit(&self) -> Option<u64> {
         let mut rate = lock(&self.rate);
         let now = Instant::now();
@@ -67,7 +67,8 @@ impl LogLines {
     }
 }
 
-/// One line of at most the limit, nothing in it that could drive a terminal.
+/// Returns one line without control characters, which could control a terminal. Truncates it to
+/// [`LOG_LINE_BYTES`] and adds "…".
 fn printable(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(LOG_LINE_BYTES));
     for character in message.trim_end().chars() {

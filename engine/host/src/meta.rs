@@ -1,20 +1,20 @@
-//! Who a plugin is.
+//! The identity of a plugin.
 
 use crate::digest::Digest;
 
-/// Its names, and which files it came from.
+/// The names of a plugin, and the digests of its files.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
-    /// Its file stem.
+    /// The file stem.
     pub(crate) stem: String,
-    /// Its own id.
+    /// The id that `describe` returned.
     pub(crate) id: String,
     /// `id@version`.
     pub(crate) name: String,
-    /// What it says it does.
+    /// The summary that `describe` returned.
     pub(crate) summary: String,
-    /// Of all its files.
+    /// The digest of all files: the `.wasm` file, the sidecar, the templates.
     pub(crate) digest: Digest,
-    /// Of the `.wasm` file alone.
+    /// The digest of the `.wasm` file.
     pub(crate) wasm_digest: Digest,
 }

@@ -1,4 +1,4 @@
-//! What the host counts of its plugins, for `/metrics` and `/v1/plugins`.
+//! Metrics of the plugins, for `/metrics` and `/v1/plugins`.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ pub(crate) struct Metrics {
     rollbacks: Family<OfPlugin, Counter>,
 }
 
-/// What happened to the plugin of one file stem since the start, across its
-/// generations.
+/// The metrics of one file stem since the start, over all its generations.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginMetrics {
     pub(crate) calls: Counter,
     pub(crate) call_seconds: Histogram,
+    /// Failed batches, not single calls.
     pub(crate) traps: Counter,
     pub(crate) breaches: Counter,
     pub(crate) reloads: Counter,
@@ -54,7 +54,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Those of a file stem, at zero when it is new.
+    /// Returns the metrics of a file stem; zero if it is new.
     pub(crate) fn plugin(&self, stem: &str) -> PluginMetrics {
         let plugin = [("plugin", stem.to_owned())];
         PluginMetrics {
@@ -68,7 +68,7 @@ impl Metrics {
         }
     }
 
-    /// Shows them in a registry.
+    /// Registers the metrics.
     pub(crate) fn register(&self, registry: &mut Registry) {
         for (name, help, family) in [
             ("plugin_calls", "Calls of a plugin", &self.calls),

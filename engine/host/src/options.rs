@@ -1,4 +1,4 @@
-//! How a host is set up.
+//! The options of a host.
 
 use std::path::PathBuf;
 
@@ -6,29 +6,29 @@ use pricedrop_model::plugin::PolicyIdentity;
 
 use crate::limits::Limits;
 
-/// The folder, what of it serves, and the limits.
+/// The plugin folder, the plugins to use, and their limits.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The plugin folder. It need not exist.
+    /// The plugin folder. It may be missing.
     pub folder: PathBuf,
-    /// Where compiled code and last-good pairs are kept; none: nothing is
-    /// kept, and every start compiles anew.
+    /// The folder of compiled code and last-good files. None: nothing is stored, and every start
+    /// compiles again.
     pub data_dir: Option<PathBuf>,
-    /// The file stem of the bucketing policy to use; none: the only one there is.
+    /// The file stem of the bucketing policy to use; none: the only one in the folder.
     pub bucketing: Option<String>,
-    /// The file stem of the throttling policy to use; none: the only one there is.
+    /// The file stem of the throttling policy to use; none: the only one in the folder.
     pub throttling: Option<String>,
-    /// The policy whose buckets are served; none: none was ever written.
+    /// The policy whose buckets are stored; none: no buckets were written yet.
     pub active_policy: Option<PolicyIdentity>,
-    /// Whether [`Host::watch`](crate::Host::watch) follows the folder.
+    /// Whether [`Host::watch`](crate::Host::watch) reloads changed plugins.
     pub reload: bool,
-    /// SHA-256 of the `.wasm` files that may be loaded; none: all may.
+    /// SHA-256 of the `.wasm` files that may be loaded, hexadecimal; none: all.
     pub allow_digests: Option<Vec<String>>,
-    /// How long the folder must be quiet before it is read, milliseconds.
+    /// How long the folder must be unchanged before it is read, milliseconds.
     pub debounce_ms: u64,
-    /// How often the folder is looked at without any hint, milliseconds.
+    /// Interval at which the folder is listed without an event, milliseconds.
     pub poll_ms: u64,
-    /// The limits of every plugin whose sidecar names none.
+    /// The limits of every plugin, unless its sidecar sets others.
     pub limits: Limits,
 }
 

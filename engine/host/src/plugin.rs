@@ -1,5 +1,5 @@
-//! One generation of a plugin: its compiled code with its settings, the idle
-//! instances that wait for the next call, and its health.
+//! One generation of a plugin: its compiled code and settings, its idle instances, and its health.
+//! Calls go through here.
 //!
 //! ```text
 //!  call ─▶ admit ─▶ take an idle instance, or a fresh one ─▶ the guest
@@ -8,8 +8,7 @@
 //!                    fine: it goes back to the idle ones ◀─────┘
 //! ```
 //!
-//! Invariant: an instance is used by one thread at a time, and never again
-//! after it trapped.
+//! Invariant: an instance is used by one thread at a time, and never after it trapped.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -28,12 +27,12 @@ use crate::meta::Meta;
 use crate::settings::{Settings, cut};
 use crate::store::{Data, allow_cpu, explain, is_cpu, new_store};
 
-/// What a plugin of contract `C` needs to run.
+/// One generation of a plugin with the contract `C`.
 pub(crate) struct Plugin<C: Contract> {
     pub(crate) meta: Arc<Meta>,
     pub(crate) health: Arc<Health>,
     pub(crate) settings: Settings,
-    /// Of a channel.
+    /// The templates of a channel; empty for other kinds.
     pub(crate) templates: Vec<Template>,
     pub(crate) limits: Limits,
     pub(crate) linked: C::Linked,
@@ -43,21 +42,21 @@ pub(crate) struct Plugin<C: Contract> {
     pub(crate) idle: Mutex<Vec<Instance<C>>>,
 }
 
-/// One instance in its store.
+/// One instance with its store.
 pub(crate) struct Instance<C: Contract> {
     pub(crate) store: Store<Data>,
     pub(crate) exports: C::Exports,
     calls: u64,
 }
 
-/// Why a call gave no answer.
+/// Why a call has no valid answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// It trapped, or ran into a limit.
+    /// The plugin trapped, or exceeded a limit other than CPU time.
     Trap(String),
-    /// It ran out of CPU time: asking again would cost as much again.
+    /// The plugin exceeded its CPU time. A retry would take as long again.
     Cpu(String),
-    /// It answered, but not by its contract.
+    /// The plugin's answer broke the contract.
     Breach(String),
 }
 
@@ -70,7 +69,7 @@ impl Failure {
 }
 
 impl<C: Contract> Instance<C> {
-    /// Instantiates, not yet configured.
+    /// Creates an instance without configuring it.
     pub(crate) fn bare(
         engine: &Engine,
         linked: &C::Linked,
@@ -86,10 +85,10 @@ impl<C: Contract> Instance<C> {
 }
 
 impl<C: Contract> Plugin<C> {
-    /// A fresh instance, configured.
+    /// Creates and configures an instance.
     ///
     /// # Errors
-    /// It trapped, or found problems with its settings.
+    /// The plugin failed, or reported problems with its settings or templates.
     pub(crate) fn fresh(&self) -> Result<Instance<C>, Failure> {
         let trap = |error: wasmtime::Error| failure(&error);
         let mut instance: Instance<C> =
@@ -106,7 +105,7 @@ impl<C: Contract> Plugin<C> {
         }
     }
 
-    /// One call into an instance of its own; a failed one is dropped with it.
+    /// Makes one call, in an idle instance or a new one. An instance that fails is dropped.
     pub(crate) fn call<R>(
         &self,
         run: impl FnOnce(&C::Exports, &mut Store<Data>) -> wasmtime::Result<R>,
@@ -125,7 +124,7 @@ impl<C: Contract> Plugin<C> {
         Ok(answer)
     }
 
-    /// Keeps a fresh instance for the next call.
+    /// Keeps an instance for the next call.
     pub(crate) fn keep_idle(&self, instance: Instance<C>) {
         self.idle().push(instance);
     }
@@ -145,15 +144,15 @@ impl<C: Contract> Plugin<C> {
         lock(&self.idle)
     }
 
-    /// Lets go of every idle instance; the next call makes a fresh one.
+    /// Drops every idle instance. The next call creates a new one.
     pub(crate) fn cool_down(&self) {
         let idle = std::mem::take(&mut *self.idle());
         drop(idle);
     }
 
-    /// Asks about a batch. One that fails is asked again in halves until the
-    /// items at fault are found, or too many calls have failed: what is left
-    /// then fails with them.
+    /// Calls the plugin with a batch, and returns one result per item. If a call fails, each half
+    /// is tried again, until the bad items are found or [`BISECT_FAILURES`] calls have failed; then
+    /// the remaining items fail, too. A breach of contract is not tried again.
     pub(crate) fn call_batch<T, R>(
         &self,
         function: &'static str,
@@ -182,12 +181,15 @@ impl<C: Contract> Plugin<C> {
             .collect()
     }
 
-    /// Whether the plugin may be asked now.
+    /// Returns whether the plugin may be called now.
+    ///
+    /// # Errors
+    /// It is disabled or its circuit breaker is open.
     pub(crate) fn admit(&self, function: &'static str) -> Result<(), plugin::Error> {
         self.health.admit().map_err(|reason| self.error(function, &reason))
     }
 
-    /// Notes how a single call ended.
+    /// Records the outcome of a single call.
     pub(crate) fn conclude<R>(
         &self,
         function: &'static str,
@@ -205,7 +207,7 @@ impl<C: Contract> Plugin<C> {
         }
     }
 
-    /// Notes that an instance failed, though a fresh one then answered.
+    /// Records that an instance trapped, but a fresh one answered the same call.
     pub(crate) fn stumbled(&self, function: &'static str) {
         self.health.trapped(&self.meta, function, "trapped once; a fresh instance answered", true);
     }
@@ -219,7 +221,7 @@ impl<C: Contract> Plugin<C> {
         }
     }
 
-    /// Notes an answer that broke the contract.
+    /// Records an answer that broke the contract.
     pub(crate) fn breached(&self, function: &'static str, reason: &str) {
         self.health.breached(&self.meta, C::KIND, function, reason);
     }
@@ -229,7 +231,7 @@ impl<C: Contract> Plugin<C> {
     }
 }
 
-/// A problem names a setting, a template, or nothing.
+/// Formats a problem. Its name is that of a setting, of a template, or empty.
 fn in_words(problem: &Problem) -> String {
     let (name, message) = (cut(&problem.name), cut(&problem.message));
     match name.as_str() {
@@ -243,7 +245,8 @@ pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
     if is_cpu(error) { Failure::Cpu(explain(error)) } else { Failure::Trap(explain(error)) }
 }
 
-/// The search for the bad items of one batch.
+/// The bisection of one batch to find its bad items. `left` is the number of calls that may still
+/// fail, `first` the first failure.
 struct Hunt<'a, C: Contract, F, R> {
     plugin: &'a Plugin<C>,
     run: F,

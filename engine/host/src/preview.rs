@@ -1,4 +1,4 @@
-//! What a recipient would get: `pricedrop plugin preview`.
+//! Renders a sample message with a channel: the command `pricedrop plugin preview`.
 
 use std::path::Path;
 
@@ -14,24 +14,25 @@ use crate::loaded::Loaded;
 use crate::metrics::PluginMetrics;
 use crate::samples;
 
-/// A sample message and what the channel makes of it.
+/// A sample message, and what the channel renders.
 #[derive(Debug)]
 pub struct Preview {
     /// `id@version` of the channel.
     pub channel: String,
-    /// The kind of address it sends to.
+    /// The kind of address that the channel sends to.
     pub address_kind: String,
-    /// The message.
+    /// The sample message.
     pub message: Message,
-    /// What would be sent, or why nothing can be.
+    /// What would be sent, or why the channel refuses the message.
     pub rendered: Result<Outgoing, Refusal>,
 }
 
-/// Renders a sample with `items` items to this address, or to a sample address of
-/// the channel's kind. `money` writes amounts as the recipient's locale does.
+/// Renders a sample with `items` items, for this address or a sample address of the channel's kind.
+/// `money` formats amounts for the recipient's locale.
 ///
 /// # Errors
-/// The file is no channel that may serve, or it broke down over the sample.
+/// The engine cannot start, the file is refused or is not a channel, there is no sample address, or
+/// the plugin fails.
 pub fn preview(
     wasm: &Path,
     limits: &Limits,

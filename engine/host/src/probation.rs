@@ -1,6 +1,6 @@
-//! What becomes of a generation in service: through its probation, the one
-//! before it may go; failed, the one before serves again, and the failed pair
-//! is not tried again until its content changes.
+//! The end of a generation's probation. If it passed, the previous generation is dropped. If it
+//! failed, the previous generation serves again, and the failed files are not loaded again until
+//! their content changes.
 
 use std::sync::{Arc, Weak};
 
@@ -10,7 +10,7 @@ use crate::loaded::Loaded;
 use crate::meta::Meta;
 use pricedrop_model::plugin::Kind;
 
-/// How a serving plugin reaches the host: weakly, for the host holds it.
+/// The reference of a serving plugin to its host. It is weak because the host owns the plugin.
 struct Reporter(Weak<Shared>);
 
 impl Reports for Reporter {
@@ -30,12 +30,13 @@ impl Shared {
         Arc::new(Reporter(Arc::downgrade(self)))
     }
 
-    /// A generation failed in service; whether another one serves instead now.
+    /// Rolls a failed generation back to the previous one. Returns whether another generation
+    /// serves in its place now.
     fn give_way(&self, meta: &Meta, reason: &str) -> bool {
         let mut slots = self.slots();
         let Some(slot) = slots.by_stem.get_mut(&meta.stem) else { return false };
         if slot.current.as_ref().is_none_or(|current| current.meta().digest != meta.digest) {
-            // A caller still holds a generation that was replaced meanwhile.
+            // The failed generation was replaced meanwhile; a caller still has it.
             return slot.current.is_some();
         }
         let fit = slot.previous.take_if(|previous| previous.health().condemned().is_none());
@@ -59,7 +60,8 @@ impl Shared {
         true
     }
 
-    /// A generation is through its probation: the one before may go.
+    /// Records that a generation passed its probation, and drops the previous one. A staged
+    /// bucketing policy keeps it, because the previous one's buckets are still read.
     fn prove(&self, meta: &Meta) {
         let mut slots = self.slots();
         let active = slots.active.clone();

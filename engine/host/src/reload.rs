@@ -1,6 +1,6 @@
-//! Follows the plugin folder. Events are hints to look soon; what changed is
-//! decided by listing the folder, when it has been quiet for a while. A slow
-//! poll finds what no event told.
+//! Watches the plugin folder and reloads changed plugins. File system events are only hints: a
+//! change is detected by listing the folder, and is read once the folder has been quiet. A slow
+//! poll finds changes without an event.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::files::template_folder;
 use crate::folder::{Listing, Mark};
 use crate::host::{Host, Shared};
 
-/// The folder is followed while this lives.
+/// A handle of the watching thread. Dropping it stops the thread.
 pub struct Watching {
     signals: Sender<Signal>,
     thread: Option<JoinHandle<()>>,
@@ -29,15 +29,15 @@ enum Signal {
     Stop,
 }
 
-/// Looks at a folder that never comes to rest, before it is read all the same.
+/// Listings of a folder that keeps changing, before it is read anyway.
 const RESTLESS_LOOKS: u32 = 20;
 
 impl Host {
-    /// Starts to follow the folder, unless `reload` is off: then only
+    /// Starts to watch the folder. Does nothing if the option `reload` is off; then only
     /// [`Host::reload`] reads it again.
     ///
     /// # Errors
-    /// No thread could be started.
+    /// The thread cannot be started.
     pub fn watch(&self) -> Result<Watching, Error> {
         let (signals, received) = channel();
         if !self.shared.options.reload {
@@ -71,17 +71,17 @@ struct Follower {
     shared: Arc<Shared>,
     signals: Sender<Signal>,
     received: Receiver<Signal>,
-    /// The watcher, with the folders it was set on: a folder put in the place of one
-    /// of them needs a new watcher.
+    /// The watcher, with the folders that it watches. If one of them is replaced by another folder,
+    /// a new watcher is needed.
     eyes: Option<(RecommendedWatcher, Vec<Watched>)>,
-    /// The folder as it was last read.
+    /// The listing when the folder was last read completely; none: read it again soon.
     seen: Option<Listing>,
 }
 
-/// A folder that is watched: device and inode, if it is there.
+/// A watched folder, with its device and inode if it exists.
 type Watched = (PathBuf, Option<(u64, u64)>);
 
-/// It was told to stop.
+/// The thread was asked to stop.
 struct Stopped;
 
 impl Follower {
@@ -97,7 +97,7 @@ impl Follower {
         }
     }
 
-    /// Reads the folder if it changed, once it has settled.
+    /// If the folder changed, waits until it is quiet and reads it.
     fn look(&mut self) -> Result<(), Stopped> {
         let mut listing = Listing::of(&self.shared.options.folder);
         if self.seen.as_ref() == Some(&listing) {
@@ -115,7 +115,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Waits for a hint, at most so long.
+    /// Waits for an event, at most this long. Waits only `debounce_ms` if the folder must be read
+    /// again.
     fn wait(&self, milliseconds: u64) -> Result<(), Stopped> {
         let unread = self.seen.is_none();
         let most = if unread { milliseconds.min(self.shared.options.debounce_ms) } else { milliseconds };
@@ -125,7 +126,7 @@ impl Follower {
         }
     }
 
-    /// Waits so long, whatever hints come.
+    /// Waits this long, and ignores events.
     fn rest(&self, milliseconds: u64) -> Result<(), Stopped> {
         let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
         loop {
@@ -138,7 +139,7 @@ impl Follower {
         }
     }
 
-    /// The plugin folder, the one it lies in, and the folders of templates.
+    /// Returns the plugin folder, its parent, and the template folders.
     fn folders(&self) -> Vec<Watched> {
         let folder = &self.shared.options.folder;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -152,7 +153,7 @@ impl Follower {
         .collect()
     }
 
-    /// Watches these folders, anew when one was added or replaced.
+    /// Watches the folders. Creates a new watcher if a folder was added, removed or replaced.
     fn open_eyes(&mut self) {
         let folders = self.folders();
         if self.eyes.as_ref().is_some_and(|(_, watched)| *watched == folders) {
@@ -168,7 +169,7 @@ impl Follower {
         match notify::recommended_watcher(hint) {
             Ok(mut watcher) => {
                 for (path, _) in &folders {
-                    // What is not there cannot be watched; the poll finds it.
+                    // A missing folder cannot be watched. The poll finds it once it exists.
                     let _ = watcher.watch(path, RecursiveMode::NonRecursive);
                 }
                 self.eyes = Some((watcher, folders));
@@ -178,8 +179,8 @@ impl Follower {
     }
 }
 
-/// Whether somebody only looked: our own looks are such events, and would
-/// never come to an end.
+/// Returns whether the event is only a read. Listing the folder causes such events, so acting on
+/// them would never end.
 fn only_read(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(mode)) => mode != AccessMode::Write,

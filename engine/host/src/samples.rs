@@ -1,5 +1,4 @@
-//! Sample messages: what a channel is tried with before it may serve, and what a
-//! preview shows.
+//! Sample messages, for the load check of channels and for previews.
 
 use pricedrop_model::channel::{Item, Message, Money, Reason, Recipient};
 use pricedrop_model::{Currency, Price, UserId};
@@ -10,7 +9,7 @@ use crate::contract::channel::ChannelPlugin;
 const SENT_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
-/// An address of a kind that a channel of that kind takes; none: unknown kind.
+/// Returns a valid sample address of this kind; none if the kind is unknown.
 pub(crate) fn address(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "mail" => "ann@example.com",
@@ -29,10 +28,10 @@ pub(crate) fn address(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// What amounts look like to a recipient.
+/// Formats an amount for a recipient's locale.
 pub(crate) type Format<'a> = &'a dyn Fn(Price, Currency, Option<&str>) -> Money;
 
-/// A message with this many items.
+/// Returns a sample message with this many items.
 pub(crate) fn message(address: &str, locale: Option<&str>, items: usize, format: Format<'_>) -> Message {
     let to = Recipient {
         user_id: UserId::new("ann").expect("a valid name"),
@@ -73,9 +72,11 @@ fn item(number: i64, locale: Option<&str>, format: Format<'_>) -> Item {
 }
 
 impl ChannelPlugin {
-    /// Renders samples in every locale that has templates, and in none: a channel
-    /// that breaks down over them, or over its templates, may not serve. A refusal
-    /// is an answer: the sample address may not be of its kind.
+    /// Renders samples for every locale that has templates, and without a locale. A refusal is a
+    /// valid answer, because the sample address may be invalid for the channel.
+    ///
+    /// # Errors
+    /// The plugin fails or breaks its contract: it may not serve.
     pub(crate) fn try_samples(&self) -> Result<(), String> {
         let mut locales: Vec<Option<&str>> =
             self.plugin.templates.iter().map(|template| Some(template.locale.as_str())).collect();

@@ -1,5 +1,5 @@
-//! Settings: what `describe` declares held against what the sidecar says.
-//! The default's type is the setting's type; nothing else is guessed.
+//! The settings of a plugin: checks the values in the sidecar against what `describe` declares. The
+//! type of a setting's default is the type of the setting; values are not converted.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::digest::Digest;
 use crate::error::nearest;
 use crate::limits::{SETTINGS, STATEMENT_BYTES};
 
-/// Every declared setting with its value, in declared order.
+/// Every declared setting with its value, in the order of the declaration.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings(Vec<(String, Value)>);
 
 impl Settings {
-    /// The sidecar's values where it has them, else the defaults.
+    /// Returns the sidecar's values, and the defaults of the others.
     ///
     /// # Errors
-    /// Every problem, in words.
+    /// All problems, as text.
     pub(crate) fn read(
         about: &About,
         table: &toml::Table,
@@ -38,7 +38,7 @@ impl Settings {
         if problems.is_empty() { Ok(Settings(values)) } else { Err(problems) }
     }
 
-    /// Calls with the settings as `configure` takes them.
+    /// Calls a function with the settings in the form that `configure` takes.
     pub(crate) fn lend<R>(&self, call: impl FnOnce(&[Setting<'_>]) -> R) -> R {
         let words: Vec<Vec<&str>> = self.0.iter().map(|(_, value)| words_of(value)).collect();
         let lent: Vec<Setting<'_>> = self
@@ -50,7 +50,7 @@ impl Settings {
         call(&lent)
     }
 
-    /// Ten characters that differ where the settings do.
+    /// Returns the first ten hexadecimal characters of the settings' hash.
     pub(crate) fn digest(&self) -> String {
         let text: Vec<String> =
             self.0.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
@@ -58,7 +58,8 @@ impl Settings {
         Digest::of(&parts).short()[..10].to_owned()
     }
 
-    /// The decimal settings, around whose multiples a policy may cut.
+    /// Returns the decimal settings. A policy is likely to cut at their multiples, so the load
+    /// check asks about those.
     pub(crate) fn decimals(&self) -> impl Iterator<Item = Price> {
         self.0.iter().filter_map(|(_, value)| match value {
             Value::Decimal(price) => Price::new(price.units, price.scale.into()).ok(),
@@ -112,7 +113,7 @@ fn read_one(
     })
 }
 
-/// Never through a float: `0.1` without quotes is refused.
+/// Reads an exact decimal. A float, such as `0.1` without quotes, is refused.
 fn read_decimal(given: &Toml) -> Result<WirePrice, String> {
     let price = match given {
         Toml::String(text) => {
@@ -174,10 +175,10 @@ fn show(value: &Value) -> String {
     }
 }
 
-/// What a plugin says about itself is held against the contract.
+/// Checks the id, the version and the settings that `describe` returned.
 ///
 /// # Errors
-/// What it must say instead.
+/// The text says which value is invalid, and what is valid.
 pub(crate) fn check_about(about: &About) -> Result<(), String> {
     if !is_name(&about.id) {
         return Err(format!("id \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(&about.id)));
@@ -203,10 +204,10 @@ pub(crate) fn check_about(about: &About) -> Result<(), String> {
     Ok(())
 }
 
-/// The kind of address that a channel names.
+/// Checks the kind of address that a channel's `describe` returned.
 ///
 /// # Errors
-/// What it must say instead.
+/// The text says which value is invalid, and what is valid.
 pub(crate) fn check_address_kind(kind: Option<&str>) -> Result<(), String> {
     match kind.filter(|kind| !is_name(kind)) {
         Some(kind) => Err(format!("address-kind \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(kind))),
@@ -228,7 +229,8 @@ fn is_version(version: &str) -> bool {
         && numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// A plugin's own words, at most a line's worth of them.
+/// Makes a plugin's text safe to log: replaces control characters by spaces, and truncates to a
+/// quarter of [`STATEMENT_BYTES`] characters, which is at most that many bytes, and "…".
 pub(crate) fn cut(text: &str) -> String {
     let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let short: String = clean.take(STATEMENT_BYTES / 4).collect();

@@ -1,5 +1,5 @@
-//! The optional `name.toml` beside `name.wasm`: settings, limits, what the
-//! channel may reach and as whom, self-test cases.
+//! Parses the sidecar, the optional `name.toml` beside `name.wasm`: settings, limits, self-test
+//! cases, and for a channel its hosts, credentials and mail account.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::cases::Case;
 use crate::error::{Refusal, nearest};
 use crate::limits::Limits;
 
-/// A sidecar, read.
+/// A parsed sidecar.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sidecar {
     pub(crate) settings: toml::Table,
@@ -19,7 +19,7 @@ pub(crate) struct Sidecar {
     pub(crate) cases: Vec<Case>,
 }
 
-/// A sidecar as it stands.
+/// The sidecar as TOML.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
@@ -48,10 +48,10 @@ const KEYS: [&str; 9] = [
 ];
 
 impl Sidecar {
-    /// Reads a sidecar; what it does not name comes from `defaults`.
+    /// Parses a sidecar. Limits that it does not set are those of `defaults`.
     ///
     /// # Errors
-    /// Says which key is wrong, where, and what is near it.
+    /// A key or a value is invalid; the text names it, and the most similar key.
     pub(crate) fn parse(file: &str, text: &str, defaults: &Limits) -> Result<Sidecar, Refusal> {
         let refuse = |reason: String| Refusal::of_file(file, reason, "");
         let table: toml::Table = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;
@@ -79,7 +79,7 @@ fn check_keys(table: &toml::Table, known: &[&str], prefix: &str) -> Result<(), S
     })
 }
 
-/// The defaults, with what the table names put over them.
+/// Returns the defaults, overridden by the table.
 fn read_limits(table: &toml::Table, defaults: &Limits) -> Result<Limits, String> {
     let number = |key: &str, default: u64| match table.get(key) {
         None => Ok(default),

@@ -1,6 +1,5 @@
-//! Which generation of which plugin serves: one slot per file stem, and the
-//! rules by which one of a kind is chosen. Nothing here reads a file or calls
-//! a plugin.
+//! Decides which generation of which plugin serves: one slot per file stem, and the rules that
+//! choose one policy of a kind. Nothing here reads a file or calls a plugin.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,20 +13,22 @@ use crate::digest::Digest;
 use crate::loaded::Loaded;
 use pricedrop_model::plugin::Kind;
 
-/// All that is known of one file stem.
+/// The state of one file stem.
 #[derive(Default)]
 pub(crate) struct Slot {
-    /// The generation that passed its checks last.
+    /// The current generation: the last one that passed its checks, or after a rollback the one
+    /// before it.
     pub(crate) current: Option<Loaded>,
-    /// The one before, while it may still be needed.
+    /// The previous generation, as long as a rollback or stored buckets may need it.
     pub(crate) previous: Option<Loaded>,
-    /// The pair in the folder when it was last looked at.
+    /// The digest of the files that were last read from the folder.
     pub(crate) seen: Option<Digest>,
-    /// Why that pair is not the current one, or what else is wrong.
+    /// Why those files are not the current generation, or another problem.
     pub(crate) problem: Option<String>,
-    /// Its files are gone from the folder.
+    /// Whether the files were removed from the folder.
     pub(crate) removed: bool,
-    /// The current generation came out of the last-good store.
+    /// Whether the current generation is not the one in the folder: it was read from the last-good
+    /// store, or rolled back to.
     pub(crate) from_last_good: bool,
 }
 
@@ -37,7 +38,7 @@ impl Slot {
     }
 }
 
-/// What serves now.
+/// The plugins that serve now. Channels are by file stem.
 #[derive(Default, Clone)]
 pub(crate) struct Table {
     pub(crate) bucketing: Option<Arc<BucketingPolicy>>,
@@ -45,23 +46,23 @@ pub(crate) struct Table {
     pub(crate) channels: BTreeMap<String, Arc<ChannelPlugin>>,
 }
 
-/// All slots, and what was chosen among them.
+/// All slots, and the plugins chosen among them.
 #[derive(Default)]
 pub(crate) struct Slots {
     pub(crate) by_stem: BTreeMap<String, Slot>,
-    /// By the configuration.
+    /// The stems that the configuration names.
     pub(crate) named: BTreeMap<Kind, String>,
-    /// By the configuration, or for being the only one.
+    /// The chosen stems: named by the configuration, or the only candidate.
     pub(crate) chosen: BTreeMap<Kind, String>,
-    /// The policy whose buckets are served.
+    /// The policy whose buckets are stored and read.
     pub(crate) active: Option<PolicyIdentity>,
-    /// What is wrong with the folder as a whole.
+    /// Problems of the folder as a whole.
     pub(crate) folder_problems: Vec<String>,
 }
 
 impl Slots {
-    /// The stems of a kind, those whose files are gone left out where others
-    /// are left.
+    /// Returns the stems of a kind whose files exist; if there are none, those whose files were
+    /// removed.
     pub(crate) fn candidates(&self, kind: Kind) -> Vec<String> {
         let of_kind = self.by_stem.iter().filter(|(_, slot)| slot.kind() == Some(kind));
         let (gone, present): (Vec<_>, Vec<_>) = of_kind.partition(|(_, slot)| slot.removed);
@@ -69,8 +70,9 @@ impl Slots {
         left.into_iter().map(|(stem, _)| stem.clone()).collect()
     }
 
-    /// Chooses one stem per kind. A choice once made stands while its files
-    /// do; where there is none, an only candidate is taken.
+    /// Chooses the stem of a kind: the one that the configuration names, else the one chosen before
+    /// as long as its files exist, else the only candidate. With several candidates, the choice
+    /// does not change.
     pub(crate) fn choose(&mut self, kind: Kind) {
         let stands = |stem: &String| self.by_stem.get(stem).is_some_and(|slot| !slot.removed);
         let choice = match (self.named.get(&kind), self.chosen.get(&kind)) {
@@ -87,8 +89,8 @@ impl Slots {
         };
     }
 
-    /// What serves by all this. The first policy ever becomes the active one,
-    /// and so does one that cuts as the active one does.
+    /// Chooses, and returns the plugins that serve. The first policy becomes the active one. A
+    /// policy with the same mapping as the active one replaces it.
     pub(crate) fn settle(&mut self) -> Table {
         self.choose(Kind::Bucketing);
         self.choose(Kind::Throttling);
@@ -113,8 +115,9 @@ impl Slots {
         self.by_stem.get(self.chosen.get(&kind)?)
     }
 
-    /// The chosen policy where it cuts as the active one does, else any that
-    /// does: until a migration is through, the old buckets are the true ones.
+    /// Returns the chosen policy if it has the active mapping, else another generation or policy
+    /// that has it: until a migration has finished, the stored buckets are those of the active
+    /// policy.
     fn serving_policy(&self) -> Option<Arc<BucketingPolicy>> {
         let chosen = self.chosen_slot(Kind::Bucketing)?;
         let of_slot = |slot: &Slot| [slot.current.clone(), slot.previous.clone()];
@@ -132,9 +135,9 @@ impl Slots {
         self.active.as_ref().is_none_or(|active| active.fingerprint == policy.fingerprint)
     }
 
-    /// Puts a new generation into its slot; the one it replaces is kept while
-    /// the new one is on probation. One that is itself unproven, or staged, is
-    /// not worth keeping in the place of a better one.
+    /// Makes a new generation the current one. The replaced generation becomes the previous one,
+    /// for a rollback. But an earlier previous generation stays if the replaced one is staged, or
+    /// neither proven nor active.
     pub(crate) fn place(&mut self, stem: &str, loaded: Loaded) {
         let active = self.active.clone();
         let is_active = |loaded: &Loaded| {

@@ -1,4 +1,4 @@
-//! The status of the host's plugins.
+//! Computes the status of the plugins, for `/v1/plugins`.
 
 use pricedrop_model::plugin::{Counts, Kind, PluginStatus, State, Status};
 
@@ -18,7 +18,7 @@ fn counts_of(metrics: &PluginMetrics) -> Counts {
     }
 }
 
-/// The status of all plugins.
+/// Returns the status of all plugins, with warnings.
 pub(crate) fn status_of(slots: &Slots, table: &Table, metrics: &Metrics) -> Status {
     let status = |(stem, slot): (&String, &Slot)| {
         plugin_status(stem, slot, (slots, table), counts_of(&metrics.plugin(stem)))
@@ -40,7 +40,8 @@ pub(crate) fn status_of(slots: &Slots, table: &Table, metrics: &Metrics) -> Stat
     Status { plugins, active_policy: slots.active.as_ref().map(|policy| policy.name.clone()), warnings }
 }
 
-/// Several of a kind and none named: the newcomers are ignored.
+/// Returns a warning if there are several plugins of a kind and the configuration names none: those
+/// not chosen are ignored.
 fn newcomers(slots: &Slots, kind: Kind) -> Option<String> {
     if slots.named.contains_key(&kind) {
         return None;

@@ -1,5 +1,5 @@
-//! What one instance of a plugin lives in: its memory ceiling, its CPU time,
-//! its log. Here a runaway plugin is stopped, and the reason put in words.
+//! The wasmtime store of one instance: enforces the limits on memory, CPU time and output, and
+//! explains why a plugin was stopped.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub(crate) struct Data {
     pub(crate) wasi: Option<Closed>,
 }
 
-/// Gives imports their [`LogLines`].
+/// Selects the [`LogLines`] in [`Data`] for the log import.
 pub(crate) struct Logging;
 
 impl HasData for Logging {
     type Data<'a> = &'a mut LogLines;
 }
 
-/// A limit that a plugin ran into.
+/// A limit that a plugin exceeded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Exceeded {
     #[error("used more than {0} ms of CPU time (limit cpu_ms)")]
@@ -36,17 +36,17 @@ pub(crate) enum Exceeded {
     Memory(usize),
 }
 
-/// The CPU time of the running call, judged by the thread's own clock: a
-/// thread that does not get to run uses none.
+/// The CPU time of the running call, measured by the thread's CPU clock, so that waiting for a CPU
+/// does not count.
 struct CpuTime {
     limit: Duration,
-    /// The thread's clock when the call was first looked at.
+    /// The thread's CPU clock at the first tick during the call.
     since: Option<Duration>,
 }
 
 impl CpuTime {
-    /// Runs at most every tick, so a call that is over before costs no look at
-    /// the clock, and one that is not gets up to one tick for nothing.
+    /// Checks the CPU time; runs once per tick. A call that ends before the first tick reads no
+    /// clock. The time until the first tick is not counted.
     fn look(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_time();
         let since = *self.since.get_or_insert(now);
@@ -62,13 +62,13 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// Memories and tables together.
+/// The limit on memory: memories and tables of an instance together, bytes.
 struct Ceiling {
     used: usize,
     limit: usize,
 }
 
-/// What a table entry counts for.
+/// Bytes that one table entry counts.
 const TABLE_ENTRY_BYTES: usize = 16;
 
 impl Ceiling {
@@ -114,7 +114,7 @@ impl ResourceLimiter for Ceiling {
     }
 }
 
-/// A store with every limit on, ready to instantiate in.
+/// Creates a store with the limits on memory and output. It has no CPU time until [`allow_cpu`].
 pub(crate) fn new_store(engine: &Engine, limits: &Limits, log: &LogLines, wasi: bool) -> Store<Data> {
     let data = Data {
         ceiling: Ceiling { used: 0, limit: limits.memory_bytes },
@@ -129,13 +129,13 @@ pub(crate) fn new_store(engine: &Engine, limits: &Limits, log: &LogLines, wasi: 
     store
 }
 
-/// Gives the store this much CPU time from now on.
+/// Sets the CPU time of the next call, milliseconds.
 pub(crate) fn allow_cpu(store: &mut Store<Data>, milliseconds: u64) {
     store.data_mut().cpu = CpuTime { limit: Duration::from_millis(milliseconds), since: None };
     store.set_epoch_deadline(1);
 }
 
-/// What stopped a plugin, in words.
+/// Explains what stopped a plugin.
 pub(crate) fn explain(error: &wasmtime::Error) -> String {
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return exceeded.to_string();
@@ -153,7 +153,8 @@ pub(crate) fn explain(error: &wasmtime::Error) -> String {
     }
 }
 
-/// The engine has no type for an exhausted budget of what may be handed over.
+/// Explains other errors. wasmtime has no error type for exhausted hostcall fuel (the limit on
+/// output), so its text is compared.
 fn explain_host(text: String) -> String {
     match text.contains("fuel allocated for hostcalls") {
         true => "handed more to the host than it may at once (limit output_bytes)".into(),
@@ -161,7 +162,7 @@ fn explain_host(text: String) -> String {
     }
 }
 
-/// Whether it was stopped for its CPU time: asking again would cost as much again.
+/// Returns whether the plugin exceeded its CPU time. A retry would take as long again.
 pub(crate) fn is_cpu(error: &wasmtime::Error) -> bool {
     matches!(error.downcast_ref::<Exceeded>(), Some(Exceeded::Cpu(_)))
 }

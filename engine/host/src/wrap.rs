@@ -1,6 +1,6 @@
-//! From the bytes of a `.wasm` file to a component: components stay as they
-//! are, core modules that carry their component type are wrapped, and anything
-//! else is told what it is and how to make it right.
+//! Converts the bytes of a `.wasm` file to a component. Components are returned as they are, and
+//! core modules with an embedded component type are wrapped. Other files are refused, with a
+//! description of what they are and a remedy.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,17 @@ use wit_component::ComponentEncoder;
 use crate::engine::Engine;
 use crate::error::Refusal;
 
-/// What the eight bytes at the head of a WebAssembly file say.
+/// The layer of a WebAssembly file, from bytes 4 to 7 of its preamble.
 enum Layer {
     Core,
     Component,
     Unknown,
 }
 
-/// The component in these bytes.
+/// Returns the component in these bytes.
 ///
 /// # Errors
-/// They hold none; says what they are.
+/// The bytes are not a component and cannot be wrapped; the text says what they are.
 pub(crate) fn to_component<'a>(
     engine: &Engine,
     file: &str,
@@ -49,7 +49,7 @@ fn layer(bytes: &[u8]) -> Layer {
 }
 
 fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> {
-    // What reads the component type below trusts the module to be whole.
+    // `metadata::decode` assumes a valid module.
     wasmtime::Module::validate(engine.wasmtime(), module).map_err(|error| {
         Refusal::of_file(
             file,
@@ -81,7 +81,7 @@ fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> 
     })
 }
 
-/// What a file without WebAssembly's head is, and what to do about it.
+/// Returns what a file without the WebAssembly magic number is, and the remedy.
 fn what_else(bytes: &[u8]) -> (&'static str, &'static str) {
     const REBUILD: &str = "build the plugin as a WebAssembly component";
     let text = std::str::from_utf8(bytes).ok().map(str::trim_start);

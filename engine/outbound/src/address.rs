@@ -1,10 +1,11 @@
-//! Which addresses are the public internet's.
+//! Decides whether an IP address is on the public internet. This keeps requests to user-supplied
+//! URLs away from internal servers (SSRF).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether a name that nobody marked as private may lead here. Everything that
-/// IANA's special-purpose registries keep from the public internet may not, nor
-/// may an IPv6 address that carries such an IPv4 one.
+/// Returns whether the address is public. An address in IANA's special-purpose registries is not,
+/// nor is an IPv6 address that embeds such an IPv4 address. Only hosts listed as private or by
+/// address may be at other addresses.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -35,13 +36,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let parts = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match parts {
-        // NAT64 and 6to4 carry an IPv4 address.
+        // NAT64 and 6to4 addresses embed an IPv4 address.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(v4(high, low)),
         [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
-        // Of the global unicast block: protocol assignments (Teredo among
-        // them) and documentation.
+        // Inside the global unicast block: protocol assignments, such as Teredo, and documentation.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Outside it all is special: loopback, mapped, ULA, link-local, multicast.
+        // Everything outside that block is special: loopback, IPv4-mapped, ULA, link-local,
+        // multicast.
         [first, ..] => (0x2000..=0x3fff).contains(&first),
     }
 }

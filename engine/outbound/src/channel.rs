@@ -1,4 +1,4 @@
-//! What one channel may reach, read from its access, with its connections.
+//! The parsed access of one channel: its allowed hosts, its credentials, and its connection pools.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::hosts::Hosts;
 use super::limits::Options;
 use super::mail::MailPool;
 
-/// One channel's access, ready to use. A changed access makes a new one; the
-/// connections of the old one end with what is in flight.
+/// One channel's access, ready to use. A changed access replaces it; the old connections close
+/// after their last request.
 pub(super) struct ChannelAccess {
     pub(super) access: Access,
     pub(super) hosts: Hosts,
@@ -21,7 +21,10 @@ pub(super) struct ChannelAccess {
 }
 
 impl ChannelAccess {
-    /// The error says in words what is wrong with the access.
+    /// Parses an access.
+    ///
+    /// # Errors
+    /// A host, a credential or the mail account is invalid; the text says which and why.
     pub(super) fn new(
         access: &Access,
         options: &Options,

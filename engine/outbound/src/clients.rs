@@ -1,4 +1,4 @@
-//! The HTTP connections of a channel, and what their failures say.
+//! The HTTP connections of a channel, and the text of their errors.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::hosts::Reach;
 use super::limits::{Options, REASON_BYTES};
 use super::resolve::PublicOnly;
 
-/// The connections of one channel: one pool for names that must lead to the
-/// public internet, one for hosts listed as private.
+/// The HTTP clients of one channel: one that resolves names to public addresses only, and one for
+/// hosts listed as private. Both follow no redirects, use no proxy and do not retry.
 pub(super) struct Clients {
     public: Client,
     anywhere: Client,
@@ -38,7 +38,7 @@ impl Clients {
         })
     }
 
-    /// The client for a host that may lie there.
+    /// Returns the client for a host with this reach.
     pub(super) fn of(&self, reach: Reach) -> &Client {
         match reach {
             Reach::Public => &self.public,
@@ -47,7 +47,8 @@ impl Clients {
     }
 }
 
-/// The causes in words, without the URL: that may be a secret itself.
+/// Returns the causes of an error as text, at most [`REASON_BYTES`] long. The URL is left out
+/// because it may be a secret.
 pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! DKIM signatures of mails (RFC 6376, RFC 8463).
+//! Signs mails with DKIM, by RSA or Ed25519 (RFC 6376, RFC 8463).
 
 use lettre::Message;
 use lettre::message::dkim::{
@@ -8,7 +8,7 @@ use lettre::message::dkim::{
 use lettre::message::header::HeaderName;
 use pricedrop_model::channel::Dkim;
 
-/// What is signed, so far as the mail has it.
+/// The headers that are signed, if the mail has them.
 const SIGNED: [&str; 10] = [
     "From",
     "To",
@@ -22,7 +22,7 @@ const SIGNED: [&str; 10] = [
     "Auto-Submitted",
 ];
 
-/// The error says which plain value cannot be right.
+/// Checks the domain and the selector. The error names the invalid one.
 pub(super) fn check(dkim: &Dkim) -> Result<(), String> {
     for (key, name) in [("domain", &dkim.domain), ("selector", &dkim.selector)] {
         let label = |label: &str| {
@@ -35,7 +35,7 @@ pub(super) fn check(dkim: &Dkim) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds the signature. The error does not quote the key.
+/// Adds the signature. The error text does not contain the key.
 pub(super) fn sign(message: &mut Message, dkim: &Dkim, key: &str) -> Result<(), String> {
     let algorithm = match key.contains("-----BEGIN") {
         true => DkimSigningAlgorithm::Rsa,

@@ -1,10 +1,11 @@
-//! Headers of a plugin's request: what it may set, and nothing else.
+//! Checks the headers that a plugin sets on a request, and converts those of a response.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::limits::{HEADER_BYTES, HEADERS};
 
-/// The host's own, and those that rule the connection.
+/// Headers that a plugin may not set: those that the host sets, and those that control the
+/// connection.
 const RESERVED: [&str; 14] = [
     "authorization",
     "connection",
@@ -22,7 +23,7 @@ const RESERVED: [&str; 14] = [
     "upgrade",
 ];
 
-/// Takes a plugin's headers over; the error says which one breaks a rule.
+/// Converts a plugin's headers. The error names the header that breaks a rule.
 pub(super) fn read(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     if headers.len() > HEADERS {
         return Err(format!("{} headers; a request has at most {HEADERS}", headers.len()));
@@ -44,7 +45,7 @@ pub(super) fn read(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     Ok(map)
 }
 
-/// The headers of an answer: names in lower case, a bounded number of them.
+/// Converts a response's headers: names in lower case, at most [`HEADERS`].
 pub(super) fn write(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers.iter().take(HEADERS).map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()

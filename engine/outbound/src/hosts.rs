@@ -1,27 +1,27 @@
-//! The allow-list of a channel: which hosts, on which ports, and whether a name
-//! may lead to a private address. The notation is that of `Access::hosts`.
+//! The allow-list of a channel: hosts, ports, and whether a name may resolve to a private address.
+//! `Access::hosts` documents the notation.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Where an allowed host may lie.
+/// The addresses that an allowed host may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// On the public internet only.
+    /// Public addresses only.
     Public,
-    /// Anywhere: it is listed as a private name, or as this very address.
+    /// Any address: the host is listed as `private:`, or by this address.
     Anywhere,
 }
 
-/// An allow-list, read.
+/// A parsed allow-list.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts(Vec<Entry>);
 
 #[derive(Debug, Clone)]
 struct Entry {
     host: Host,
-    /// None: the default ports of http and https.
+    /// None: the default port of the URL's scheme.
     port: Option<u16>,
     reach: Reach,
 }
@@ -29,12 +29,12 @@ struct Entry {
 #[derive(Debug, Clone)]
 enum Host {
     Name(String),
-    /// Begins with a dot.
+    /// A suffix that begins with a dot: every name below it, not the domain itself.
     Below(String),
     Address(IpAddr),
 }
 
-/// An entry that cannot be read.
+/// An entry that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "hosts: {entry:?} is none of name, *.suffix, address, [address] or private:name, with :port or without"
@@ -49,7 +49,7 @@ impl Hosts {
         entries.iter().map(read).collect::<Result<_, _>>().map(Hosts)
     }
 
-    /// Whether this URL's host is listed, and where it may lie.
+    /// Returns the reach of the URL's host and port; none if they are not listed.
     pub(super) fn permit(&self, url: &Url) -> Option<Reach> {
         let host = url.host_str()?;
         let port = url.port_or_known_default()?;
@@ -75,7 +75,7 @@ impl Entry {
             Some(rest) => (Reach::Anywhere, rest),
             None => (Reach::Public, entry),
         };
-        // `[::1]:9000` and `name:9000`, but `[::1]` has no port.
+        // `[::1]:9000` and `name:9000` have a port; `[::1]` has none.
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !rest.ends_with(']') => (host, Some(port.parse().ok()?)),
             _ => (rest, None),

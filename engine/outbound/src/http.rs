@@ -1,4 +1,5 @@
-//! Requests: allowed hosts only, no redirects, no proxies, everything bounded.
+//! Sends one HTTP request: to allowed hosts only, without redirects or proxies, with limits on time
+//! and size.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -18,7 +19,11 @@ use super::secret::Secrets;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Makes one request.
+/// Sends one request and reads its response. It does not retry.
+///
+/// # Errors
+/// The request breaks a rule or a limit, or its address is invalid: a retry would fail too. A
+/// request that failed or timed out is [`Reply::Unanswered`].
 pub(super) async fn send(
     request: &SendRequest<'_>,
     http: &HttpRequest,
@@ -79,7 +84,7 @@ fn find_credential<'a>(
     bound.map(Some).ok_or_else(|| SendError::Refused(format!("there is no credential {name:?}")))
 }
 
-/// Says how to list it.
+/// Returns an error that says how to allow the host.
 fn not_listed(url: &Url, channel: &str) -> SendError {
     let host = url.host_str().unwrap_or_default();
     let entry = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -114,8 +119,8 @@ fn method(method: Method) -> reqwest::Method {
     }
 }
 
-/// Reads an answer. Its status counts even when its body is cut: by the limit,
-/// by the end of the time, or by a connection that broke.
+/// Reads a response. Its status is valid even if the body is truncated: by the limit `most`
+/// (bytes), by the deadline, or by a broken connection.
 async fn read(mut response: Response, most: usize, deadline: Instant) -> Reply {
     let status = response.status().as_u16();
     let headers = headers::write(response.headers());

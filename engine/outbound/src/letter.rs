@@ -1,5 +1,7 @@
-//! A mail as it goes over the wire. Nothing a plugin or a product's title says
-//! can add a recipient, a header or a command.
+//! Builds the MIME message of a mail.
+//!
+//! Invariant: no text of a plugin or a product can add a recipient, a reserved header or an SMTP
+//! command.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use lettre::address::Envelope;
@@ -10,7 +12,7 @@ use pricedrop_model::channel::{Mail, SendError};
 
 use super::limits::{HEADER_BYTES, HEADERS};
 
-/// The host's own: who, when, what kind of content.
+/// Headers that only the host sets.
 const RESERVED: [&str; 16] = [
     "auto-submitted",
     "bcc",
@@ -30,8 +32,11 @@ const RESERVED: [&str; 16] = [
     "authentication-results",
 ];
 
-/// Builds the mail. Its Message-ID comes from the key, so that a repeated mail
-/// can be told by who receives it.
+/// Builds the message. Its Message-ID is derived from the idempotency key, so that receivers can
+/// recognize a repeated mail. `most_bytes` limits text and HTML together.
+///
+/// # Errors
+/// The mail is too long, or has a header that is invalid or reserved.
 pub(super) fn letter(
     from: &Mailbox,
     to: &Address,
@@ -78,7 +83,7 @@ pub(super) fn letter(
     built.map_err(|error| SendError::Refused(error.to_string()))
 }
 
-/// `List-Unsubscribe`, and the header of RFC 8058 when the page is https.
+/// Returns `List-Unsubscribe` and, if the URL is https, `List-Unsubscribe-Post` (RFC 8058).
 fn unsubscribe(url: &str) -> Result<Vec<(&'static str, String)>, String> {
     let https = url.starts_with("https://");
     let fits = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>');

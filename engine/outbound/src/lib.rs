@@ -1,12 +1,14 @@
-//! Sends what channels say: requests, mails, lines. The only way from a channel
-//! to the outside, and so the place where its allow-list, its credentials and
-//! every limit are enforced. What to send and what an answer means is not
-//! decided here.
+//! Sends what channel plugins render: HTTP requests, mails, web push messages, lines.
+//!
+//! Invariant: this is the only way from a channel to the network, so its allowed hosts, its
+//! credentials and every limit are enforced here. Plugins decide what to send and what a reply
+//! means, not this crate.
 //!
 //! ```text
 //! SendRequest ─▶ ChannelAccess ─┬▶ http: hosts ▶ headers ▶ credential ▶ resolve ▶ request
-//!            (one per      ├▶ mail: letter ▶ connection (TLS, AUTH) ▶ dialogue
-//!             channel)     └▶ lines: one thread on standard output
+//!                (one per       ├▶ web_push: encrypt ▶ http
+//!                 channel)      └▶ mail: letter ▶ dkim ▶ connection (TLS, AUTH) ▶ SMTP
+//!             ─▶ lines: one thread that writes to standard output
 //! ```
 
 mod address;
@@ -41,13 +43,13 @@ use channel::ChannelAccess;
 use lines::Lines;
 use secret::Secrets;
 
-/// Why nothing can be sent at all.
+/// Why the sender cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The certificate authorities cannot be read: mend `ca_file`.
+    /// The certificate authorities cannot be read: correct `ca_file`.
     #[error("{0}")]
     Tls(String),
-    /// The thread that writes lines was not started.
+    /// The thread that writes lines could not be started.
     #[error("the thread that writes lines: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -62,7 +64,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// With lines on standard output.
+    /// Starts a sender that writes lines to standard output.
     ///
     /// # Errors
     /// `ca_file` cannot be read, or no thread can be started.
@@ -70,7 +72,7 @@ impl Outbound {
         Outbound::with_output(options, Box::new(std::io::stdout()))
     }
 
-    /// With lines written there.
+    /// Starts a sender that writes lines to `out`.
     ///
     /// # Errors
     /// `ca_file` cannot be read, or no thread can be started.
@@ -84,16 +86,15 @@ impl Outbound {
         })
     }
 
-    /// Whether an access can be used as it stands: what is wrong with it, in
-    /// words. For whoever loads sidecars.
+    /// Checks a channel's access when its sidecar is loaded, without reading secrets or connecting.
     ///
     /// # Errors
-    /// A host, a credential or the mail account cannot be read.
+    /// A host, a credential or the mail account is invalid; the text says which and why.
     pub fn check(&self, access: &Access) -> Result<(), String> {
         ChannelAccess::new(access, &self.options, &self.tls).map(drop)
     }
 
-    /// The channel's connections, built anew when its access has changed.
+    /// Returns the channel's access and connections. A changed access gets new connections.
     fn channel(&self, request: &SendRequest<'_>) -> Result<Arc<ChannelAccess>, SendError> {
         let mut channels = lock(&self.channels);
         if let Some(channel) = channels.get(request.channel)

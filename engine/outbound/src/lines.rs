@@ -1,5 +1,5 @@
-//! Lines on standard output: whole ones, from one thread, as many at a time as
-//! wait.
+//! Writes lines to standard output. One thread writes them, so lines do not mix, and it writes all
+//! waiting lines, up to [`LINES`], in one call.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -11,18 +11,18 @@ use super::limits::{LINE_BYTES, LINES};
 
 type Waiting = (String, oneshot::Sender<Reply>);
 
-/// The way to the writing thread.
+/// A handle of the writing thread. The queue is bounded by the callers, which wait for their line.
 pub(super) struct Lines(mpsc::Sender<Waiting>);
 
 impl Lines {
-    /// Starts the thread; it ends with this handle.
+    /// Starts the thread. It ends after this handle is dropped.
     pub(super) fn start(out: Box<dyn Write + Send>) -> std::io::Result<Lines> {
         let (lines, inbox) = mpsc::channel();
         std::thread::Builder::new().name("lines".into()).spawn(move || write_lines(out, &inbox))?;
         Ok(Lines(lines))
     }
 
-    /// Writes a line; returns when it is handed to the system.
+    /// Writes a line. Returns after it was written and flushed, or with the error.
     pub(super) async fn write(&self, line: &str) -> Reply {
         let (answer, written) = oneshot::channel();
         let gone = || Reply::Unanswered("nobody writes lines any more".into());
@@ -53,14 +53,15 @@ fn write_lines(mut out: Box<dyn Write + Send>, inbox: &mpsc::Receiver<Waiting>) 
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Unanswered(format!("standard output: {error}")),
             };
-            // Who gave up waiting needs no answer.
+            // The caller may have timed out and dropped its receiver.
             let _ = answer.send(reply);
         }
         text.clear();
     }
 }
 
-/// A product's title must not be able to write lines of its own.
+/// Replaces control characters by spaces, so that a product's title cannot add a line, and
+/// truncates.
 fn one_line(line: &str) -> String {
     let cut = &line[..line.floor_char_boundary(LINE_BYTES)];
     let mut whole: String = cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -1,8 +1,8 @@
-//! Mails over SMTP, on pooled connections of one account.
+//! Sends mails over SMTP, on pooled connections of one account.
 //!
-//! A connection carries one mail at a time, and only one whose dialogue ended
-//! cleanly is used again: after a time-out or an error the next answer might
-//! belong to the mail before.
+//! Invariant: a connection sends one mail at a time, and is reused only after a mail that the
+//! server accepted. After a timeout or an error, its next response could belong to the previous
+//! mail.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::letter::letter;
 use super::limits::{MAIL_TRUSTED_MS, Options, REASON_BYTES};
 use super::secret::{Revealed, Secrets};
 
-/// An account with its connections.
+/// A mail account with its idle connections.
 pub(super) struct MailPool {
     account: MailAccount,
     from: Mailbox,
@@ -30,7 +30,7 @@ pub(super) struct MailPool {
     most_idle: usize,
 }
 
-/// A connection that waits for its next mail, with the password it was made with.
+/// An idle connection, with the password that authenticated it. A changed password needs a new one.
 struct Idle {
     connection: AsyncSmtpConnection,
     password: Option<Revealed>,
@@ -54,7 +54,10 @@ impl MailPool {
         })
     }
 
-    /// Sends one mail to the request's address.
+    /// Sends one mail to the request's address. `most_bytes` limits its text and HTML.
+    ///
+    /// # Errors
+    /// The address is invalid, or the mail breaks a limit or a rule: a retry would fail too.
     pub(super) async fn send(
         &self,
         request: &SendRequest<'_>,
@@ -82,7 +85,7 @@ impl MailPool {
         let bytes = message.formatted();
         let exchange = self.exchange(message.envelope(), &bytes, password);
         let limit = Duration::from_millis(request.timeout_ms);
-        // What is cut off here drops its connection along with its dialogue.
+        // A timeout drops the connection in the middle of its SMTP session.
         Ok(tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
             Reply::Unanswered(format!("the mail server took longer than {} ms", request.timeout_ms))
         }))
@@ -111,7 +114,7 @@ impl MailPool {
         }
     }
 
-    /// A living connection: an idle one, else a new one.
+    /// Returns a working connection: an idle one, else a new one.
     async fn connection(&self, password: Option<&Revealed>) -> Result<AsyncSmtpConnection, SmtpError> {
         while let Some(mut idle) = self.unpark() {
             let trusted = idle.since.elapsed() < Duration::from_millis(MAIL_TRUSTED_MS);
@@ -169,7 +172,7 @@ fn tls(account: &MailAccount, options: &Options) -> Result<Option<TlsParameters>
     tls.build_rustls().map(Some).map_err(|error| error.to_string())
 }
 
-/// The server's words.
+/// Returns the text of the server's response.
 fn answer(error: &SmtpError) -> String {
     let words = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     words[..words.floor_char_boundary(REASON_BYTES)].to_owned()

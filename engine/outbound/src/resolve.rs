@@ -1,5 +1,7 @@
-//! Names become addresses once, here, and what was checked is what is connected
-//! to: a name cannot lead elsewhere between the check and the connection.
+//! Resolves names to public addresses only.
+//!
+//! Invariant: the connection uses the addresses that were checked here, so a second DNS answer
+//! cannot lead it elsewhere (DNS rebinding).
 
 use std::net::SocketAddr;
 
@@ -7,12 +9,12 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::address::is_public;
 
-/// A name whose every address is special.
+/// The error for a name that has no public address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} leads to a private address; list it as private:{0} to allow that")]
 pub(super) struct Private(pub(super) String);
 
-/// Resolves names to public addresses only.
+/// A resolver that returns public addresses only.
 pub(super) struct PublicOnly;
 
 impl Resolve for PublicOnly {

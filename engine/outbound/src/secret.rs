@@ -1,5 +1,7 @@
-//! Secrets from the environment and from files: read when needed, read again
-//! when the file changes, never shown.
+//! Reads secrets from environment variables and files, when a request needs them. A file is read
+//! again if its modification time or its length changed.
+//!
+//! Invariant: no log line and no error text contains a secret.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,12 +15,12 @@ use pricedrop_model::sync::lock;
 
 use super::limits::SECRET_BYTES;
 
-/// A secret's value. It shows itself to nobody.
+/// A secret's value. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Revealed(Arc<str>);
 
 impl Revealed {
-    /// The value, for the one place that needs it.
+    /// Returns the value. Call it only to build a request or a signature.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -30,7 +32,7 @@ impl fmt::Debug for Revealed {
     }
 }
 
-/// A secret that cannot be had now. It may be there the next time.
+/// Why a secret cannot be read now. A retry may succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("the environment variable {0} is not set")]
@@ -41,28 +43,28 @@ pub(super) enum Error {
     Unfit(Secret),
 }
 
-/// Reads secrets, remembering files that have not changed.
+/// Reads secrets, and caches the content of files by path and form.
 #[derive(Default)]
 pub(super) struct Secrets(Mutex<HashMap<(PathBuf, Form), (Version, Revealed)>>);
 
-/// What a secret may look like.
+/// The characters that a secret may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
-    /// One line, for a header or a command.
+    /// One line without control characters, for a header or an SMTP command.
     Line,
-    /// Several lines, such as a key in PEM.
+    /// Text of several lines, such as a key in PEM.
     Text,
 }
 
 type Version = (Option<SystemTime>, u64);
 
 impl Secrets {
-    /// A secret of one line.
+    /// Reads a secret of one line.
     pub(super) fn read(&self, secret: &Secret) -> Result<Revealed, Error> {
         self.read_form(secret, Form::Line)
     }
 
-    /// A secret of several lines: PEM or JSON.
+    /// Reads a secret that may have several lines: PEM or JSON.
     pub(super) fn read_text(&self, secret: &Secret) -> Result<Revealed, Error> {
         self.read_form(secret, Form::Text)
     }
@@ -101,7 +103,8 @@ fn version(metadata: &Metadata) -> Version {
     (metadata.modified().ok(), metadata.len())
 }
 
-/// A line goes into a header or a command: it must not end within.
+/// Checks the characters of a secret. A line break in one-line secrets would end the header or
+/// command early.
 fn fit(secret: &Secret, value: &str, form: Form) -> Result<Revealed, Error> {
     let unfit = |c: char| c.is_control() && (form == Form::Line || !matches!(c, '\n' | '\r' | '\t'));
     if value.is_empty() || value.chars().any(unfit) {

@@ -1,4 +1,4 @@
-//! Whom to trust: the public authorities, and those of a file.
+//! The TLS configuration: trusts the public certificate authorities, and those of a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// How long a connection may take to be made.
+/// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a request to a store may take, its body included.
+/// Longest time of a request to a store, its body included.
 const REQUEST: Duration = Duration::from_secs(60);
 
-/// A client for a store of the operator's own, wherever it lies.
+/// Returns an HTTP client for a server that the operator configured, such as the archive's S3. It
+/// may be at a private address.
 ///
 /// # Errors
 /// The file cannot be read, or holds no certificates.
@@ -29,7 +30,7 @@ pub fn trusting_client(ca_file: Option<&Path>) -> Result<Client, String> {
     client.map_err(|error| error.to_string())
 }
 
-/// The TLS of requests.
+/// Returns the TLS configuration of all HTTP requests.
 pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca_file {

@@ -1,5 +1,5 @@
-//! Push messages to browsers: encrypted for the subscription (RFC 8291) and put
-//! into a request (RFC 8030). The request goes the way of every other.
+//! Builds web push messages: encrypts the payload for the subscription (RFC 8291) and puts it into
+//! a request (RFC 8030). [`crate::http`] sends it.
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
@@ -12,12 +12,15 @@ use super::channel::ChannelAccess;
 use super::credential::jwt::decode;
 use super::limits::PUSH_PAYLOAD_BYTES;
 
-/// The record size of the encoding; a message is one record.
+/// The record size that the header declares, bytes. A message is one record.
 const RECORD_BYTES: u32 = 4_096;
-/// The delimiter of the last record.
+/// The padding delimiter of the last record (RFC 8188).
 const LAST_RECORD: u8 = 2;
 
-/// The request to the push service.
+/// Builds the request to the push service.
+///
+/// # Errors
+/// The subscription is invalid, the payload is too long, or no VAPID credential is named.
 pub(super) fn request(push: &WebPush, channel: &ChannelAccess) -> Result<HttpRequest, SendError> {
     check(push, channel)?;
     let bad = |what: &str| SendError::BadRecipient(format!("the subscription's {what}"));
@@ -65,7 +68,7 @@ fn urgency(urgency: Urgency) -> &'static str {
     }
 }
 
-/// None: the public key is no point of the curve.
+/// Encrypts a payload. None: the public key is not a point of the curve.
 fn encrypt(public: &[u8], auth: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     let own = EphemeralPrivateKey::generate(&ECDH_P256, &random).ok()?;

@@ -1,4 +1,4 @@
-//! Cases of bucketing policies.
+//! Self-test cases of bucketing policies.
 
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::{Price, ProductId};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::values::{Number, differs};
 
-/// The buckets of some prices.
+/// Prices of one product, and their expected buckets in the same order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {

@@ -1,4 +1,5 @@
-//! Cases of callbacks: what a provider's request says.
+//! Self-test cases of callbacks: a provider's request, and the events that the plugin must read
+//! from it.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub(crate) enum ReceivedCase {
     Unreadable(Yes),
 }
 
-/// An event; what is not named is not compared.
+/// An expected event. Fields that the case does not name are not compared.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventCase {

@@ -1,5 +1,5 @@
-//! Cases of channels. Of a mail, request or push message only what the case names
-//! is compared.
+//! Self-test cases of channels. Of a mail, request or push message, only the fields that the case
+//! names are compared.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::callbacks::{self, ReceivedCase, RequestCase};
 use super::values::{Number, Yes, differs, pairs};
 
-/// A question to a channel.
+/// A call of a channel, with the expected answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Case {
@@ -38,7 +38,7 @@ pub(crate) enum Case {
     },
 }
 
-/// The canonical address, or that it is wrong.
+/// The expected canonical address, or that the address is refused.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Normalized {
@@ -103,7 +103,7 @@ struct MoneyCase {
     text: String,
 }
 
-/// What is to be sent.
+/// The expected outgoing message or refusal.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Rendered {
@@ -156,7 +156,7 @@ pub(crate) struct WebPushCase {
     credential: Option<String>,
 }
 
-/// What came back.
+/// The reply that the channel must classify.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ReplyCase {
@@ -174,7 +174,7 @@ pub(crate) enum ReplyCase {
     Done(Yes),
 }
 
-/// What it means.
+/// The expected classification.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Classified {
@@ -279,7 +279,7 @@ pub(super) fn run(case: &Case, channel: &dyn Channel) -> Result<(), String> {
     }
 }
 
-/// The one answer to one question.
+/// Returns the only answer of a batch of one.
 fn only<T, E: std::fmt::Display>(answers: Vec<Result<T, E>>) -> Result<T, String> {
     answers.into_iter().next().ok_or("no answer")?.map_err(|error| error.to_string())
 }
@@ -297,7 +297,7 @@ fn compare_rendered(expect: &Rendered, got: &Result<Outgoing, Refusal>) -> Resul
     if same { Ok(()) } else { Err(differs(expect, got)) }
 }
 
-/// Whether what the case names is the same.
+/// Returns whether the values are equal, or the case names none.
 fn named<T: PartialEq + ?Sized>(expect: Option<&T>, got: &T) -> bool {
     expect.is_none_or(|expect| expect == got)
 }

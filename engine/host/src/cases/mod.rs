@@ -1,6 +1,5 @@
-//! Self-test cases: what a plugin answers to given questions, as its author
-//! wrote them down. They stand in a sidecar as `[[cases]]`, and as JSON files
-//! in a plugin's `cases/` folder, there with the settings they hold for.
+//! Self-test cases: calls of a plugin with the expected answers, written by its author. They are in
+//! a sidecar as `[[cases]]`, and in JSON files in a plugin's `cases/` folder, with their settings.
 
 mod bucketing;
 mod callbacks;
@@ -22,13 +21,13 @@ pub(crate) struct CaseFile {
     pub(crate) kind: Kind,
     #[serde(default)]
     pub(crate) settings: toml::Table,
-    /// Templates put over the plugin's own, by `<locale>.<part>`.
+    /// Templates that replace or extend the plugin's own, by `<locale>.<part>`.
     #[serde(default)]
     pub(crate) templates: BTreeMap<String, String>,
     pub(crate) cases: Vec<Case>,
 }
 
-/// One question with its answer. Which kind it is for shows in its fields.
+/// One call with its expected answer. Its fields determine the kind of plugin.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Case {
@@ -37,7 +36,7 @@ pub(crate) enum Case {
     Channel(Box<channel::Case>),
 }
 
-/// Runs cases through the real host; one line per failure.
+/// Runs cases through the real host. Returns one line per failed case.
 pub(crate) fn run(cases: &[Case], loaded: &Loaded) -> Vec<String> {
     let numbered = cases.iter().enumerate();
     let failed = numbered.filter_map(|(at, case)| {

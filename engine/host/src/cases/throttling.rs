@@ -1,4 +1,4 @@
-//! Cases of throttling policies.
+//! Self-test cases of throttling policies.
 
 use pricedrop_model::plugin::{Answer, Arrival, Decision, Error, Release, Subject, Throttling};
 use pricedrop_model::{
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::values::{Number, Yes, differs};
 
-/// A question about one product.
+/// A call about one product, with the expected decision.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Case {
@@ -52,7 +52,7 @@ struct PendingCase {
     due_ms: i64,
 }
 
-/// What becomes of it.
+/// The expected decision. `Hold` has its time in epoch milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Expect {

@@ -1,11 +1,11 @@
-//! The values that cases of every kind are written in.
+//! Values that the cases of every kind share.
 
 use std::collections::BTreeMap;
 
 use pricedrop_model::Price;
 use serde::Deserialize;
 
-/// An exact price in a case, in quotes or a whole number.
+/// An exact price in a case: a decimal in quotes, or a whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "NumberText")]
 pub(crate) struct Number(pub(super) Price);
@@ -29,17 +29,17 @@ impl TryFrom<NumberText> for Number {
     }
 }
 
-/// A table of a case as a list.
+/// Converts a table of a case to a list.
 pub(super) fn pairs(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
     map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The complaint about an answer that is not the expected one.
+/// Returns the message about an unexpected answer.
 pub(super) fn differs(expected: &dyn std::fmt::Debug, got: &dyn std::fmt::Debug) -> String {
     format!("expected {expected:?}, got {got:?}")
 }
 
-/// `true`, where a case can only affirm.
+/// A field whose only valid value is `true`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "bool")]
 pub(crate) struct Yes;

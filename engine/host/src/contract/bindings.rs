@@ -1,7 +1,7 @@
-//! What `wit/` says, as Rust. Nothing here is written by hand: the traits and
-//! conversions of the three contracts stand beside it.
+//! Rust bindings that wasmtime generates from `wit/`. The conversions to the model's types are in
+//! the files beside this one.
 
-/// Bucketing; also the types that all contracts share.
+/// Bucketing, and the types that all contracts share.
 pub mod bucketing {
     wasmtime::component::bindgen!({
         path: "../../wit/bucketing",
@@ -34,7 +34,7 @@ pub mod channel {
     });
 }
 
-/// The optional interface of channels.
+/// Callbacks: an optional interface of channels.
 pub mod callbacks {
     wasmtime::component::bindgen!({
         path: "../../wit/channel",

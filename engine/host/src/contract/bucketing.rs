@@ -1,5 +1,5 @@
-//! Bucketing policies: the model's trait over the contract, every answer held
-//! against it.
+//! Implements the model's trait of bucketing policies by calls of the plugin, and checks every
+//! answer against the contract.
 
 use pricedrop_model::plugin::{self, Bucketing as Policy, PolicyIdentity};
 use pricedrop_model::{BucketId, Price, ProductId};
@@ -24,11 +24,11 @@ pub(crate) struct BucketingPolicy {
 }
 
 const FUNCTION: &str = "bucket-of";
-/// |bucket| stays below 2^53, so that it is exact in every plugin language.
+/// Limit of |bucket|: below 2^53, a number is exact in every plugin language.
 const BUCKETS: u64 = 1 << 53;
 
 impl Plugin<Bucketing> {
-    /// One bucket per price; the answer keeps the contract or is a failure.
+    /// Asks for one bucket per price. An answer that breaks the contract is a failure.
     pub(crate) fn ask(&self, product: &str, prices: &[Price]) -> Result<Vec<BucketId>, Failure> {
         let units: Vec<i64> = prices.iter().map(|price| price.units()).collect();
         let scales: Vec<u8> = prices.iter().map(|price| price.scale()).collect();
@@ -40,8 +40,8 @@ impl Plugin<Bucketing> {
     }
 }
 
-/// Holds one answer against the contract: length, range, and no price with a
-/// lower bucket than a lower neighbour's.
+/// Checks one answer against the contract: its length, the range of buckets, and that neighbouring
+/// prices have buckets in the same order.
 fn check(prices: &[Price], buckets: &[i64]) -> Result<(), String> {
     if buckets.len() != prices.len() {
         return Err(format!("{} buckets for {} prices; one each is due", buckets.len(), prices.len()));
@@ -77,7 +77,7 @@ impl Policy for BucketingPolicy {
         let plugin = &self.plugin;
         plugin.admit(FUNCTION)?;
         let answer = match plugin.ask(product.as_str(), prices) {
-            // What one instance stumbled over, a fresh one may not.
+            // A trap may be due to the state of the instance, so a fresh instance is asked once.
             Err(Failure::Trap(_)) => {
                 plugin.ask(product.as_str(), prices).inspect(|_| plugin.stumbled(FUNCTION))
             }

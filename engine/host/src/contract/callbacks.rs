@@ -1,5 +1,5 @@
-//! The optional interface of channels: a provider's later reports, read from and
-//! written to the wire.
+//! The optional callbacks of channels: converts a provider's request and the events that the plugin
+//! reads from it.
 
 use pricedrop_model::channel::{CallbackEvent, CallbackOutcome, CallbackRequest, Received};
 use wasmtime::Store;
@@ -11,7 +11,7 @@ use crate::limits::EVENTS;
 use crate::settings::cut;
 use crate::store::Data;
 
-/// Asks an instance what a request says.
+/// Calls `receive` of an instance.
 pub(super) fn receive(
     exports: &CallbacksPlugin,
     store: &mut Store<Data>,
@@ -28,7 +28,7 @@ pub(super) fn receive(
     exports.pricedrop_channel_callbacks().call_receive(store, request)
 }
 
-/// What it answered, held against the limits.
+/// Converts an answer, and checks it against [`EVENTS`].
 pub(super) fn read(received: wire::Received) -> Result<Received, String> {
     match received {
         wire::Received::Events(events) if events.len() > EVENTS => {

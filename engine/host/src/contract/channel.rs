@@ -1,4 +1,5 @@
-//! Channels: the model's trait over the contract.
+//! Implements the model's trait of channels by calls of the plugin, and checks every answer against
+//! the contract.
 
 use pricedrop_model::channel::{
     Access, Answer, CallbackRequest, Channel as Model, Classification, Item, Message, Money, Outgoing,
@@ -24,10 +25,10 @@ use pricedrop_model::plugin::Kind;
 
 const CALLBACKS: &str = "pricedrop:channel/callbacks@0.1.0";
 
-/// The contract's steps over its bindings.
+/// The channel contract. See [`Contract`].
 pub(crate) struct Channel;
 
-/// A channel linked, with what it exports.
+/// A linked channel, with the indices of its exports.
 pub(crate) struct Linked {
     pre: InstancePre<Data>,
     channel: ChannelPluginIndices,
@@ -84,14 +85,14 @@ impl Contract for Channel {
     }
 }
 
-/// A channel plugin with what it may reach.
+/// A channel plugin, with the hosts and credentials of its sidecar.
 pub(crate) struct ChannelPlugin {
     pub(crate) plugin: Plugin<Channel>,
     pub(crate) address_kind: String,
     pub(crate) access: Access,
 }
 
-/// A message with its lists, lent out while the plugin is asked about it.
+/// A message with its lists as slices, borrowed during a call.
 struct Lent<'a> {
     message: &'a Message,
     attributes: Pairs<'a>,
@@ -100,7 +101,7 @@ struct Lent<'a> {
     of_items: Vec<Pairs<'a>>,
 }
 
-/// The items of a message as they lie in the list that is lent.
+/// The items of a message in the contract's form.
 type Items<'a> = Vec<wire::Item<'a>>;
 
 impl<'a> Lent<'a> {
@@ -166,7 +167,7 @@ fn money(money: &Money) -> wire::Money<'_> {
 }
 
 impl ChannelPlugin {
-    /// Holds an answer against the contract; one that breaks it is noted.
+    /// Returns a converted answer, or records the breach of contract and returns an error.
     fn check<T>(&self, function: &'static str, read: Result<T, String>) -> Result<T, plugin::Error> {
         read.map_err(|breach| {
             self.plugin.breached(function, &breach);
@@ -176,7 +177,10 @@ impl ChannelPlugin {
 }
 
 impl ChannelPlugin {
-    /// Whether it answers these messages by its contract; its health is not touched.
+    /// Checks that the plugin answers these messages by its contract. Does not change its health.
+    ///
+    /// # Errors
+    /// It failed or broke the contract; the text says with which sample.
     pub(crate) fn try_render(&self, messages: &[Message]) -> Result<(), String> {
         let lists: Vec<Lent<'_>> = messages.iter().map(Lent::of).collect();
         let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();

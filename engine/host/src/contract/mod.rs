@@ -1,5 +1,5 @@
-//! The three contracts: for each the same few steps over the generated
-//! bindings, and the model's trait implemented over them.
+//! The three contracts of plugins: for each, a [`Contract`] over the generated bindings, and an
+//! implementation of the model's trait.
 
 #[allow(unsafe_code, missing_docs)]
 pub(crate) mod bindings;
@@ -17,7 +17,7 @@ use self::bindings::types::{About, Problem, Setting};
 use crate::store::Data;
 use pricedrop_model::plugin::Kind;
 
-/// One template of a channel: `<locale>.<part>`.
+/// One template of a channel, from the file `<locale>.<part>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     pub(crate) locale: String,
@@ -25,27 +25,31 @@ pub(crate) struct Template {
     pub(crate) text: String,
 }
 
-/// How a plugin introduces itself.
+/// The answer of a plugin's `describe`.
 pub(crate) struct Description {
     pub(crate) about: About,
-    /// Of a channel: the kind of address it sends to.
+    /// The kind of address that a channel sends to; none for other kinds of plugin.
     pub(crate) address_kind: Option<String>,
 }
 
-/// What all kinds have in common.
+/// The steps from a linked component to a configured instance, which all kinds share.
 pub(crate) trait Contract: Send + Sync + 'static {
-    /// The kind.
+    /// The kind of plugin.
     const KIND: Kind;
-    /// The interface a plugin of this kind exports.
+    /// The interface that a plugin of this kind must export.
     const INTERFACE: &'static str;
-    /// A plugin linked and type-checked, ready to be instantiated.
+    /// A linked and type-checked plugin, ready to be instantiated.
     type Linked: Send + Sync;
     /// The exports of one instance.
     type Exports: Send;
 
+    /// Checks that the exports have the types of the contract.
     fn link(pre: InstancePre<Data>) -> wasmtime::Result<Self::Linked>;
+    /// Creates an instance in a store.
     fn instantiate(linked: &Self::Linked, store: &mut Store<Data>) -> wasmtime::Result<Self::Exports>;
+    /// Calls `describe`.
     fn describe(exports: &Self::Exports, store: &mut Store<Data>) -> wasmtime::Result<Description>;
+    /// Calls `configure`. The inner error lists the plugin's problems with its settings.
     fn configure(
         exports: &Self::Exports,
         store: &mut Store<Data>,
@@ -54,10 +58,10 @@ pub(crate) trait Contract: Send + Sync + 'static {
     ) -> wasmtime::Result<Result<(), Vec<Problem>>>;
 }
 
-/// The steps of a [`Contract`] are the same but for the names in the bindings.
+/// Implements [`Contract`] for bindings that differ in their names only.
 macro_rules! contract {
     ($name:ident, $kind:ident, $interface:literal, $module:ident, $pre:ident, $world:ident, $exports:ident) => {
-        /// The contract's steps over its bindings.
+        /// The contract. See `Contract`.
         pub(crate) struct $name;
 
         impl $crate::contract::Contract for $name {

@@ -1,5 +1,5 @@
-//! What a channel asks the host to send, read from the wire with its shape checked.
-//! Whether it may be sent is the sender's business.
+//! Converts what a channel asks the host to send, and checks its form. The sender
+//! (`engine/outbound`) checks whether it may be sent.
 
 use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, Urgency, WebPush};
 
@@ -7,8 +7,8 @@ use super::bindings::channel::exports::pricedrop::channel::channel as wire;
 use crate::limits::{HEADERS, LINE_BYTES, STATEMENT_BYTES};
 use crate::settings::cut;
 
-/// What a channel wants sent, its shape checked: a line is one line, so that
-/// no text of a product becomes a header or a second message.
+/// Converts an outgoing message. Fields of one line may contain no line break, so that no text of a
+/// product becomes a header or a second message.
 pub(super) fn read_outgoing(outgoing: wire::Outgoing) -> Result<Outgoing, String> {
     Ok(match outgoing {
         wire::Outgoing::Http(http) => Outgoing::Http(read_http(http)?),
@@ -77,7 +77,7 @@ fn read_web_push(push: wire::WebPush) -> Result<WebPush, String> {
     })
 }
 
-/// RFC 8030 section 5.4.
+/// Returns whether this is a topic by RFC 8030 section 5.4.
 fn is_topic(topic: &str) -> bool {
     let in_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=32).contains(&topic.len()) && topic.bytes().all(in_base64url)

@@ -1,9 +1,9 @@
-//! Names with their values, lent to the wire.
+//! Lists of names and values, borrowed for a call.
 
-/// In order; a name may stand there twice.
+/// Names and values in order. A name may occur more than once.
 pub(super) type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
-/// Lends a list.
+/// Borrows a list.
 pub(super) fn pairs(list: &[(String, String)]) -> Pairs<'_> {
     list.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

@@ -1,6 +1,8 @@
-//! Throttling policies: the model's trait over the contract. The host keeps
-//! what is pending and when it is due; the plugin's own bytes pass through
-//! here, and only bytes that it can read reach it.
+//! Implements the model's trait of throttling policies by calls of the plugin, and checks every
+//! answer against the contract.
+//!
+//! The engine stores the pending updates, their due times and the plugin's bytes. The plugin gets
+//! its bytes back only if it wrote them and declares that it reads their format.
 
 use pricedrop_model::limits::THROTTLE_STATE_BYTES;
 use pricedrop_model::plugin::{self, Answer, Arrival, Decision, Release, Subject, Throttling as Policy};
@@ -23,7 +25,7 @@ contract!(
     pricedrop_throttling_policy
 );
 
-/// A throttling plugin with the state formats it declared.
+/// A throttling plugin, with the format of its bytes that it writes and those that it reads.
 pub(crate) struct ThrottlingPolicy {
     pub(crate) plugin: Plugin<Throttling>,
     pub(crate) writes: u32,
@@ -61,9 +63,8 @@ impl ThrottlingPolicy {
         }
     }
 
-    /// Holds one answer against the contract. An arrival may be held until
-    /// now, to be asked about at once; what is due may not, or it would be
-    /// asked about for ever.
+    /// Checks one answer against the contract. `decide` may hold an arrival until now; then it is
+    /// due at once. `due` may not, because the engine would ask again forever.
     fn answer<T>(
         &self,
         function: &'static str,

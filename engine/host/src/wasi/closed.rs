@@ -1,4 +1,4 @@
-//! What the closed WASI of one instance consists of.
+//! The closed WASI of one instance: fixed clocks, seeded random numbers, and output to the log.
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::contract::bindings::log::Level;
 use crate::limits::LOG_LINE_BYTES;
 use crate::log::LogLines;
 
-/// What a plugin that imports WASI gets.
+/// The WASI state of one instance.
 pub(crate) struct Closed {
     ctx: WasiCtx,
     table: ResourceTable,
 }
 
-/// Seconds since 1970 at which time stands still: 2020-01-01.
+/// The fixed wall time, epoch seconds: 2020-01-01.
 const FIXED_SECONDS: u64 = 1_577_836_800;
 const SEED: u64 = 0x7072_6963_6564_726f;
 
@@ -39,13 +39,13 @@ impl Closed {
         Closed { ctx, table: ResourceTable::new() }
     }
 
-    /// As WASI's own implementation takes it.
+    /// Returns the view that wasmtime's WASI needs.
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }
 }
 
-/// A clock that never moves.
+/// A clock with a fixed time.
 struct Still;
 
 impl HostWallClock for Still {
@@ -68,7 +68,7 @@ impl HostMonotonicClock for Still {
     }
 }
 
-/// Standard output or error as lines of the log.
+/// Standard output or standard error, written to the log line by line.
 #[derive(Clone)]
 struct Lines {
     log: LogLines,

@@ -1,4 +1,4 @@
-//! WASI among a plugin's imports.
+//! Links the closed WASI to the imports of a plugin.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::clocks::WasiClocksView as _;
@@ -15,7 +15,7 @@ impl WasiView for Data {
     }
 }
 
-/// Adds WASI to a plugin's imports.
+/// Adds the closed WASI to a linker.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);
@@ -30,8 +30,8 @@ impl HasData for StillClock {
     type Data<'a> = AtOnce<'a>;
 }
 
-/// A monotonic clock whose waits are over at once: waiting uses no CPU time,
-/// so no limit would ever end it.
+/// A monotonic clock whose waits end immediately. Waiting uses no CPU time, so the limit on CPU
+/// time would never end it.
 struct AtOnce<'a>(&'a mut Data);
 
 impl monotonic_clock::Host for AtOnce<'_> {

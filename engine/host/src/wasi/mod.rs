@@ -1,6 +1,7 @@
-//! A closed, deterministic WASI for plugins whose runtime insists on one:
-//! time stands still, random numbers are seeded, standard output goes to the
-//! log. There are no files, no network, no environment, and nothing to wait for.
+//! A closed, deterministic WASI, for plugins whose language runtime imports WASI.
+//!
+//! Invariant: it gives access to no file, no network and no environment variable. Clocks are fixed,
+//! waits end immediately, random numbers are seeded, and standard output and error go to the log.
 
 mod closed;
 mod imports;

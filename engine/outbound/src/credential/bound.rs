@@ -1,4 +1,7 @@
-//! A channel's credential: where it may go, and how it is added to a request.
+//! A channel's credential: the hosts that may receive it, and how it is added to a request.
+//!
+//! Invariant: a credential is sent to its listed hosts only, and never over plain http to a public
+//! host, unless it only signs.
 
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use super::{check, jwt, oauth, sigv4, vapid, webhooks};
 use crate::hosts::{Hosts, Reach};
 use crate::limits::APNS_TOKEN_S;
 
-/// A credential with its hosts read and its tokens cached.
+/// A credential with its parsed hosts and its cached tokens.
 #[derive(Debug)]
 pub(crate) struct Bound {
     hosts: Hosts,
@@ -46,7 +49,10 @@ impl Bound {
         matches!(self.scheme, CredentialScheme::Vapid { .. })
     }
 
-    /// Adds its headers to a request.
+    /// Adds the credential's headers to a request. May first request a token.
+    ///
+    /// # Errors
+    /// The host is not listed, or the secret or the token is unavailable.
     pub(crate) async fn apply(&self, call: &Call<'_>, headers: &mut HeaderMap) -> Result<(), Error> {
         self.permit(call.url)?;
         match &self.scheme {
@@ -77,8 +83,8 @@ impl Bound {
         }
     }
 
-    /// Drops a token that the provider refused, so that the next attempt gets a
-    /// new one.
+    /// Drops the used token if this response says that the provider refused it, so that the next
+    /// attempt gets a new one.
     pub(crate) fn answered(&self, used: &HeaderValue, status: u16, body: &str) {
         let expired = body.contains("ExpiredProviderToken") || body.contains("InvalidProviderToken");
         if let (true, Ok(used)) = (status == 401 || (status == 403 && expired), used.to_str()) {
@@ -195,7 +201,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Err
     Ok(())
 }
 
-/// HMAC-SHA256 in hex over the body, or over `stamp.body`.
+/// Returns the HMAC-SHA256, hexadecimal, of the body or (with a timestamp) of `stamp.body`.
 fn sign(key: &str, stamp: Option<&str>, body: &[u8]) -> String {
     let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()));
     if let Some(stamp) = stamp {

@@ -1,4 +1,4 @@
-//! Tokens that are obtained once and used until shortly before they expire.
+//! Caches one access token, and renews it before it expires.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use pricedrop_model::sync::lock;
 use super::error::Error;
 use crate::limits::{TOKEN_MARGIN_MS, TOKEN_USE_PERCENT};
 
-/// A token and how long it is valid.
+/// A new token and its lifetime.
 pub(super) struct Issued {
     pub(super) token: String,
     pub(super) lifetime: Duration,
@@ -23,11 +23,11 @@ struct Held {
     expires_at: Instant,
 }
 
-/// One token with at most one renewal in flight.
+/// A cache of one token. At most one renewal is in flight.
 #[derive(Default)]
 pub(super) struct TokenCache {
     held: Mutex<Option<Held>>,
-    /// Held during a renewal; the time and the reason of the last failure.
+    /// Locked during a renewal. Contains the time and the reason of the last failure.
     renewal: tokio::sync::Mutex<Option<(Instant, String)>>,
 }
 
@@ -38,8 +38,12 @@ impl std::fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// The token, renewed when it is due. Callers that waited for a renewal that
-    /// failed get its error and do not repeat it.
+    /// Returns the token, and renews it if it is due. During a renewal, other callers get the old
+    /// token as long as it is valid; else they wait. A caller that waited for a renewal that failed
+    /// gets its error and does not repeat it.
+    ///
+    /// # Errors
+    /// No valid token is cached, and the renewal failed or exceeded the deadline.
     pub(super) async fn get<F>(&self, deadline: Instant, renew: F) -> Result<String, Error>
     where
         F: Future<Output = Result<Issued, Error>>,
@@ -75,7 +79,7 @@ impl TokenCache {
         }
     }
 
-    /// Drops this token, unless it has been replaced already.
+    /// Drops this token. Does nothing if it was already replaced.
     pub(super) fn forget(&self, token: &str) {
         let mut held = lock(&self.held);
         held.take_if(|held| held.token == token);
@@ -85,7 +89,7 @@ impl TokenCache {
         let now = Instant::now();
         let early = issued.lifetime * TOKEN_USE_PERCENT / 100;
         let margin = issued.lifetime.saturating_sub(Duration::from_millis(TOKEN_MARGIN_MS));
-        // A token that lives shorter than the margin is used by its share alone.
+        // If the lifetime is below the margin, only the percentage applies.
         let used_for = if margin.is_zero() { early } else { early.min(margin) };
         let held =
             Held { token: issued.token.clone(), renew_at: now + used_for, expires_at: now + issued.lifetime };
@@ -106,7 +110,7 @@ mod tests {
 
     const LIFETIME: Duration = Duration::from_secs(3_600);
 
-    /// A token server that counts.
+    /// A token server that counts its requests.
     #[derive(Default)]
     struct Server {
         asked: Cell<u32>,

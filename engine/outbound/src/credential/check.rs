@@ -1,4 +1,4 @@
-//! What can be known of a credential before its secrets are read.
+//! Checks the values of a credential that are not secret, when its sidecar is loaded.
 
 use pricedrop_model::channel::CredentialScheme;
 use reqwest::header::HeaderName;
@@ -6,7 +6,10 @@ use reqwest::header::HeaderName;
 use super::{oauth, vapid};
 use crate::hosts::Hosts;
 
-/// The error says in words what is wrong with the scheme's plain values.
+/// Checks a scheme's values without reading its secrets.
+///
+/// # Errors
+/// A value is invalid; the text names it.
 pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), String> {
     match scheme {
         CredentialScheme::Hmac { header, timestamp_header, .. } => {

@@ -1,19 +1,19 @@
-//! Why a credential was not applied.
+//! Errors of applying a credential.
 
 use pricedrop_model::Cause;
 
 use crate::secret;
 
-/// What a request without its credential comes to.
+/// Why a credential was not applied. The request is then not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// It would not be the next time either.
+    /// The credential may not be used for this request: a retry would fail too.
     #[error(transparent)]
     Refused(Cause),
-    /// Its secret is missing.
+    /// The secret cannot be read: retry.
     #[error(transparent)]
     Secret(#[from] secret::Error),
-    /// Its key or its token cannot be had now.
+    /// The key is unusable, or no token can be obtained: retry.
     #[error(transparent)]
     Unavailable(Cause),
 }

@@ -8,24 +8,24 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
-/// Base64url without padding.
+/// Encodes bytes as base64url without padding.
 pub(in crate::credential) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Base64url, with padding or without.
+/// Decodes base64url with or without padding.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()
 }
 
-/// An EC key from PKCS#8 in PEM. Errors never quote the key.
+/// Reads a P-256 key from PKCS#8 in PEM. Error texts never contain the key.
 pub(in crate::credential) fn ec_key(pem: &str) -> Result<EcdsaKeyPair, String> {
     let der = pkcs8(pem)?;
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
         .map_err(|error| format!("the key is no P-256 key: {error}"))
 }
 
-/// A JWT signed with ES256.
+/// Returns a JWT signed with ES256.
 pub(in crate::credential) fn es256(
     key: &EcdsaKeyPair,
     header: &Value,
@@ -37,7 +37,7 @@ pub(in crate::credential) fn es256(
     Ok(format!("{input}.{}", encode(signature.as_ref())))
 }
 
-/// A JWT signed with RS256 by a key in PKCS#8 PEM.
+/// Returns a JWT signed with RS256, by a key in PKCS#8 PEM.
 pub(in crate::credential) fn rs256(pem: &str, header: &Value, claims: &Value) -> Result<String, String> {
     let der = pkcs8(pem)?;
     let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())

@@ -1,8 +1,8 @@
-//! Credentials: applied after rendering, to hosts they are bound to, where
-//! nobody can read along.
+//! Credentials of channels: signatures and tokens that the host adds to a rendered request.
+//! Invariant: a plugin never sees a secret. The sidecar of a channel names an environment variable
+//! or a file, [`crate::secret`] reads it when a request needs it, and [`Bound`] adds it for listed
+//! hosts only.
 //!
-//! The sidecar of a channel names an environment variable or a file; [`crate::secret`] reads
-//! it when a request needs it. A plugin never sees the value.
 //!
 //! ```text
 //! Call ─▶ Bound ─┬▶ bearer, basic, hmac

@@ -1,5 +1,5 @@
-//! Bearer tokens of OAuth 2.0: client credentials (RFC 6749 section 4.4) and
-//! the JWT grant of service accounts (RFC 7523).
+//! Requests OAuth 2.0 bearer tokens: by client credentials (RFC 6749 section 4.4), and by the JWT
+//! grant of service accounts (RFC 7523).
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::limits::{TOKEN_ANSWER_BYTES, TOKEN_LIFETIME_S};
 const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ASSERTION_LIFETIME_S: u64 = 3_600;
 
-/// A client of the client credentials grant.
+/// The client of a client credentials grant.
 pub(super) struct Client<'a> {
     pub(super) token_url: &'a str,
     pub(super) id: &'a str,
@@ -40,7 +40,7 @@ struct KeyFile {
     token_uri: String,
 }
 
-/// Where tokens may be requested: over https, or from a private host that the
+/// Parses a token URL. It must be https to a public host, or lead to a private host that the
 /// credential lists.
 pub(super) fn token_url(hosts: &Hosts, text: &str) -> Result<(Url, Reach), String> {
     let url = Url::parse(text).map_err(|_| "the token URL is no absolute URL".to_owned())?;
@@ -99,7 +99,7 @@ async fn request(
     }
     let failed = |error: reqwest::Error| {
         let text = format!("the token request: {}", crate::clients::describe(&error));
-        // The URL may be a secret.
+        // The URL may contain a secret.
         Error::Unavailable(Cause::quoting(text, error.without_url()))
     };
     let mut response = request.send().await.map_err(failed)?;
@@ -117,7 +117,7 @@ async fn request(
     read(&body)
 }
 
-/// The body is not quoted in errors: it may hold a token.
+/// Parses a token response. Error texts never contain the body, because it may contain a token.
 fn read(body: &[u8]) -> Result<Issued, Error> {
     let none = || Error::Unavailable("the token server's answer holds no token".into());
     let answer: Value = serde_json::from_slice(body).map_err(|_| none())?;

@@ -1,10 +1,10 @@
-//! AWS Signature Version 4.
+//! Signs requests with AWS Signature Version 4.
 
 use aws_lc_rs::{digest, hmac};
 use reqwest::Url;
 use time::OffsetDateTime;
 
-/// Whose signature it is, for which service.
+/// The access key, the region and the service of a signature.
 pub(super) struct Signer<'a> {
     pub(super) access_key_id: &'a str,
     pub(super) secret_access_key: &'a str,
@@ -12,16 +12,16 @@ pub(super) struct Signer<'a> {
     pub(super) service: &'a str,
 }
 
-/// What is signed.
+/// The request that is signed.
 pub(super) struct Signed<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a Url,
-    /// Names in lower case, sorted; with `host` and `x-amz-date`.
+    /// Names in lower case, sorted. They include `host` and `x-amz-date`.
     pub(super) headers: &'a [(&'a str, &'a str)],
     pub(super) body: &'a [u8],
 }
 
-/// The value of `x-amz-date`.
+/// Returns the value of `x-amz-date`.
 pub(super) fn amz_date(epoch_s: u64) -> String {
     let at = i64::try_from(epoch_s).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
     let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -29,7 +29,7 @@ pub(super) fn amz_date(epoch_s: u64) -> String {
     format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", at.hour(), at.minute(), at.second())
 }
 
-/// The `host` header of a URL.
+/// Returns the `host` header of a URL.
 pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -40,7 +40,7 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 impl Signer<'_> {
-    /// The value of `Authorization`.
+    /// Returns the value of `Authorization`.
     pub(super) fn authorization(&self, signed: &Signed<'_>, amz_date: &str) -> String {
         let names: Vec<_> = signed.headers.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
@@ -55,7 +55,7 @@ impl Signer<'_> {
     }
 
     fn canonical(&self, signed: &Signed<'_>, names: &str) -> String {
-        // S3 signs the path as it is sent; the others encode it once more.
+        // S3 signs the path as it is sent. Other services sign it percent-encoded a second time.
         let path = match self.service {
             "s3" => signed.url.path().to_owned(),
             _ => signed.url.path().split('/').map(encode).collect::<Vec<_>>().join("/"),
@@ -92,8 +92,8 @@ fn encode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `get-vanilla`, `post-vanilla` and `get-vanilla-query-order-key-case` of
-    /// the published test suite.
+    /// Cases `get-vanilla`, `post-vanilla` and `get-vanilla-query-order-key-case` of AWS's test
+    /// suite.
     #[test]
     fn signatures_are_those_of_the_published_test_suite() {
         let signer = Signer {

@@ -1,4 +1,5 @@
-//! VAPID (RFC 8292): the application server signs for one push service.
+//! VAPID (RFC 8292): signed tokens that identify this server to a push service. One token per push
+//! service is cached.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,7 +13,8 @@ use pricedrop_model::sync::lock;
 use super::jwt;
 use crate::limits::{VAPID_AUDIENCES, VAPID_LIFETIME_S};
 
-/// Signed tokens by audience, with the time of their renewal in epoch seconds.
+/// The signed headers by audience (origin of the push service), each with its renewal time, epoch
+/// seconds.
 #[derive(Default)]
 pub(super) struct Audiences(Mutex<HashMap<String, (String, u64)>>);
 
@@ -23,7 +25,8 @@ impl std::fmt::Debug for Audiences {
 }
 
 impl Audiences {
-    /// The value of `Authorization` for this endpoint.
+    /// Returns the value of `Authorization` for this endpoint. `keys` are the private and the
+    /// public key.
     pub(super) fn authorization(
         &self,
         url: &Url,
@@ -49,14 +52,14 @@ impl Audiences {
         Ok(value)
     }
 
-    /// Drops a refused value.
+    /// Drops a value that the push service refused.
     pub(super) fn forget(&self, refused: &str) {
         let mut known = lock(&self.0);
         known.retain(|_, (value, _)| value != refused);
     }
 }
 
-/// The pair of keys, refused when they do not belong together.
+/// Builds the key pair, and checks that the two keys belong together.
 fn key_pair(private: &str, public: &str) -> Result<EcdsaKeyPair, String> {
     let public = public_key(public)?;
     let mismatch = || "the private key and the public key do not belong together".to_owned();
@@ -69,7 +72,7 @@ fn key_pair(private: &str, public: &str) -> Result<EcdsaKeyPair, String> {
         .map_err(|_| mismatch())
 }
 
-/// The public key as a point.
+/// Decodes the public key: an uncompressed P-256 point of 65 bytes.
 pub(super) fn public_key(text: &str) -> Result<Vec<u8>, String> {
     let key = jwt::decode(text).filter(|key| key.len() == 65 && key[0] == 4);
     key.ok_or_else(|| "the public key is not 65 bytes in base64url".into())

@@ -1,10 +1,10 @@
-//! Signatures of Standard Webhooks 1.0.
+//! Signs requests by Standard Webhooks 1.0.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// One signature: `v1,<base64>`. The error does not quote the key.
+/// Returns one signature: `v1,<base64>`. The error text does not contain the key.
 pub(super) fn sign(key: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String, String> {
     let key = key.strip_prefix("whsec_").unwrap_or(key);
     let key = STANDARD.decode(key).map_err(|_| "a key is not whsec_ and base64".to_owned())?;
@@ -16,7 +16,7 @@ pub(super) fn sign(key: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<
 
 #[cfg(test)]
 mod tests {
-    /// The example of the specification.
+    /// The example in the specification.
     #[test]
     fn signatures_are_those_of_the_specification() {
         let body = br#"{"test": 2432232314}"#;
