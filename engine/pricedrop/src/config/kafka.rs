@@ -26,9 +26,9 @@ pub fn description<S>() -> Table<S> {
 /// The value of a property.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Property {
-    /// As it stands.
+    /// A reference to the file or variable that holds the secret.
     Plain(String),
-    /// Somewhere else.
+    /// The value of a secret, from an environment variable of this property.
     Secret(Secret),
     /// A secret that the environment named outright.
     Told(String),

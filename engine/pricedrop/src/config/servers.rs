@@ -107,8 +107,8 @@ impl Config {
         resolved.collect()
     }
 
-    /// Returns the brokers, and the names of topics, groups and transactional ids. With `shadow`
-    /// the group and the states topic have names of their own.
+    /// Returns how Kafka is reached, and the names of the topics and of the group. A shadow has
+    /// a group and a states topic of its own, so that it changes nothing of the live engine.
     ///
     /// # Errors
     /// A secret cannot be read.

@@ -23,7 +23,7 @@ pub trait Setting: Sized {
     /// Describes which values are valid.
     fn kind(range: &RangeInclusive<Self::Bound>) -> Kind;
 
-    /// The value as it is written in a file; none: not set.
+    /// Writes the value for a file; `None`: it is not set.
     fn write(&self) -> Option<Value>;
 }
 
