@@ -26,11 +26,11 @@ pub fn description<S>() -> Table<S> {
 /// The value of a property.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Property {
-    /// A reference to the file or variable that holds the secret.
+    /// The value itself.
     Plain(String),
-    /// The value of a secret, from an environment variable of this property.
+    /// A reference to the file or variable that holds the secret.
     Secret(Secret),
-    /// A secret that the environment named outright.
+    /// The value of a secret, from an environment variable of this property.
     Told(String),
 }
 

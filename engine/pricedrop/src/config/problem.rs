@@ -14,7 +14,7 @@ pub struct Problem {
     /// The location in the file.
     #[label("{label}")]
     pub span: Option<SourceSpan>,
-    /// A word at the place.
+    /// The label at the location.
     pub label: &'static str,
     /// The remedy.
     #[help]
