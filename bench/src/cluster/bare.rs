@@ -1,4 +1,4 @@
-//! A producer that does nothing but send.
+//! The baseline: a producer that only sends.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::rig::{PARTITIONS, PATIENCE};
 use super::shape::TOLD;
 
-/// Sends the very bytes that a notifier told in a round.
+/// A producer of the same bytes that a notifier wrote in a round.
 pub struct Producer {
     producer: BaseProducer,
     topic: String,
     bytes: Vec<u8>,
-    /// Where each key and each value ends.
+    /// Where each key and each value ends, as byte offsets.
     ends: Vec<(usize, usize)>,
 }
 
@@ -38,7 +38,7 @@ impl Producer {
         Producer { producer, topic, bytes, ends }
     }
 
-    /// Until all are acknowledged.
+    /// Sends all records, and waits until they are acknowledged.
     pub fn send(&self) -> Duration {
         let begun = Instant::now();
         let mut start = 0;
@@ -61,7 +61,7 @@ impl Producer {
     }
 }
 
-/// Reads a round's notifications.
+/// Passes each notification of a round to `see`.
 fn read(told: &Settings, mut see: impl FnMut(&[u8], &[u8])) {
     let consumer: BaseConsumer = told.reader().create().unwrap();
     let mut list = TopicPartitionList::new();

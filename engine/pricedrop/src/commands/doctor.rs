@@ -54,7 +54,8 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
 
 /// Checks the bucket: whether it responds, and whether a conditional write keeps the first object.
 ///
-/// `owner` is the expected owner of the archive. It is unknown for an embedded store in use.
+/// `owner` is the expected owner of the archive. For an embedded store it is `None`, because only
+/// the process that has the store open knows it.
 async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, Stopped> {
     let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::report::Stopped;
 
-/// Entries sent in one request.
+/// Entries in one request.
 const BATCH: usize = 1_000;
 /// Requests in flight. The store acknowledges a batch only after an fsync, so a single
 /// request at a time would mostly wait.

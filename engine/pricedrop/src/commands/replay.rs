@@ -194,7 +194,7 @@ impl Archived {
     }
 }
 
-/// Refuses damage; that records were lost is only said.
+/// Refuses a damaged archive; records that are recorded as lost are only reported.
 fn damaged(source: &Source, finding: &Finding) -> Result<(), Stopped> {
     if finding.is_damage() {
         let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` names all";
