@@ -42,7 +42,7 @@ pub enum Watched {
 
 /// A running notifier over Kafka.
 pub struct Rig {
-    /// Its topics.
+    /// The names of its topics, and its brokers.
     pub settings: Settings,
     /// The notifier's metrics.
     pub metrics: Metrics,
