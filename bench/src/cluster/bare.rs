@@ -21,10 +21,10 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// To topics of its own; what it sends is in the topic of notifications of
-    /// `told`. Its settings are those that make a lone producer fastest: the
-    /// engine's, but no linger. With the engine's linger it is half as fast, for
-    /// nobody flushes on its way.
+    /// Returns a producer to topics of its own. Its records are those that `told` has in its topic
+    /// of notifications. Its settings are the fastest for a lone producer: the engine's, without
+    /// linger. With the engine's linger it is half as fast, because it does not flush before
+    /// the end.
     pub fn new(settings: &Settings, told: &Settings) -> Producer {
         let producer = settings.idempotent().create().unwrap();
         let topic = settings.topics.notifications.clone();
