@@ -1,4 +1,4 @@
-//! The id of a dead letter as text.
+//! The text form of a dead letter's id: parsing, printing, order.
 #![allow(clippy::unwrap_used)]
 
 use pricedrop_model::Partition;

@@ -1,9 +1,9 @@
-//! Who may depend on whom.
+//! Which crates and libraries each crate may depend on.
 
 use crate::none;
 use crate::tree::{self, Manifest};
 
-/// The engine's crates from the top down; each depends only on those below.
+/// The crates of the engine with their levels; each may depend only on crates of greater levels.
 const LEVELS: [(&str, usize); 13] = [
     ("pricedrop", 0),
     ("pricedrop-http", 1),
@@ -20,7 +20,7 @@ const LEVELS: [(&str, usize); 13] = [
     ("pricedrop-model", 5),
 ];
 
-/// Libraries that only some crates may know.
+/// Libraries that only the listed crates may use.
 const KEPT_APART: [(&str, &[&str]); 10] = [
     ("wasmtime", &["pricedrop-host"]),
     ("wasmtime-wasi", &["pricedrop-host"]),
@@ -34,8 +34,8 @@ const KEPT_APART: [(&str, &[&str]); 10] = [
     ("prometheus-client", &COUNTING),
 ];
 
-/// Crates that declare metrics where they count, the one that shows them, and the binary.
-/// Decisions and the model's types count nothing.
+/// Crates that may use the metrics library: those that count, the one that exposes metrics, and
+/// the binary. `decide` and `model` count nothing.
 const COUNTING: [&str; 9] = [
     "pricedrop",
     "pricedrop-http",
@@ -56,7 +56,7 @@ fn level(name: &str) -> Option<usize> {
 const TESTED_TOGETHER: [(&str, &str); 2] =
     [("pricedrop-cassandra", "pricedrop-redis"), ("pricedrop-kafka", "pricedrop-redis")];
 
-/// Arrows of one crate that do not point down.
+/// Returns the dependencies of a crate that do not point down.
 fn upward(manifest: &Manifest, dependencies: &[String]) -> Vec<String> {
     let Some(own) = level(&manifest.name) else { return Vec::new() };
     let wrong = dependencies.iter().filter(|name| level(name).is_some_and(|level| level <= own));

@@ -1,12 +1,12 @@
-//! Whether the tree of dependencies keeps to `[bans]` of `deny.toml`: no banned
-//! crate, and no crate in several versions except those of the list `skip`.
+//! Checks the dependency tree against `[bans]` of `deny.toml`: no banned crate, and no crate in
+//! several versions except those of the list `skip`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dependencies::{Dependencies, WITH_TESTS, WITHOUT_TESTS, read, rules};
 use crate::none;
 
-/// The part of a version within which cargo takes one for all: `0.8` of 0.8.5, `2` of 2.0.1.
+/// Returns the part of a version that identifies its compatible versions: `0.8` of 0.8.5, `2` of 2.0.1.
 fn line(version: &str) -> String {
     let numbers: Vec<&str> = version.split(['.', '-', '+']).take(3).collect();
     let length = 1 + numbers.iter().take_while(|number| **number == "0").count();
@@ -18,7 +18,7 @@ fn is_line(text: &str) -> bool {
     line(text) == text && numbers.clone().all(|it| it.is_ok()) && numbers.any(|it| it != Ok(0))
 }
 
-/// The entries of a list of `[bans]`.
+/// Returns the entries of a list of `[bans]`.
 fn entries<'a>(rules: &'a toml::Table, list: &str) -> Vec<&'a toml::Table> {
     let listed = rules["bans"].get(list).and_then(toml::Value::as_array);
     listed.into_iter().flatten().map(|entry| entry.as_table().unwrap()).collect()
@@ -28,7 +28,7 @@ fn word<'a>(entry: &'a toml::Table, key: &str) -> &'a str {
     entry.get(key).and_then(toml::Value::as_str).unwrap_or_default()
 }
 
-/// The old versions that are allowed, as name and line.
+/// Returns the old versions that are allowed, by name and compatible line.
 fn skipped(rules: &toml::Table, findings: &mut Vec<String>) -> BTreeSet<(String, String)> {
     let mut skipped = BTreeSet::new();
     for entry in entries(rules, "skip") {
@@ -47,7 +47,7 @@ fn skipped(rules: &toml::Table, findings: &mut Vec<String>) -> BTreeSet<(String,
     skipped
 }
 
-/// The versions of every crate by their lines, the oldest first.
+/// Returns the versions of every crate by their compatible lines, the oldest first.
 fn versions(tree: &Dependencies) -> BTreeMap<&str, BTreeMap<Vec<u64>, &str>> {
     let mut versions: BTreeMap<&str, BTreeMap<Vec<u64>, &str>> = BTreeMap::new();
     for (name, version) in tree.keys() {
@@ -60,8 +60,8 @@ fn numbers(line: &str) -> Vec<u64> {
     line.split('.').map(|number| number.parse().unwrap()).collect()
 }
 
-/// Crates in several versions that are not listed, and entries of the list that
-/// the tree has no use for.
+/// Returns crates in several versions that are not listed, and entries of the list that match
+/// nothing in the tree.
 fn wrong_versions(tree: &Dependencies, rules: &toml::Table) -> Vec<String> {
     let mut findings = Vec::new();
     let skipped = skipped(rules, &mut findings);
@@ -99,7 +99,7 @@ fn several(tree: &Dependencies, name: &str, versions: &[&str]) -> String {
     )
 }
 
-/// Crates that are banned, and who needs them.
+/// Returns banned crates, with the crates that need them.
 fn banned(tree: &Dependencies, rules: &toml::Table) -> Vec<String> {
     let mut findings = Vec::new();
     for entry in entries(rules, "deny") {
@@ -142,7 +142,7 @@ mod made_up {
     use super::*;
     use crate::dependencies::parse;
 
-    /// As cargo prints it, without the licences.
+    /// Parses a tree as cargo prints it, without licences.
     fn tree(text: &str) -> Dependencies {
         parse(&text.lines().map(|said| format!("{said}\t\n")).collect::<String>())
     }

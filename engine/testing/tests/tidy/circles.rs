@@ -1,10 +1,10 @@
-//! Files of a crate do not import each other in circles.
+//! Checks that the files of a crate do not import each other in circles.
 //!
-//! A crate is its files and the paths each of them names: in `use`, and after
-//! `crate`, `super`, `self` or a module of its own elsewhere. Tests do not count.
-//! A file that hands on what another one has (`pub use`) is looked through: whoever
-//! imports it from there imports the other one, and a map imports nothing.
-//! No crate hands on what another one has: whoever needs it imports it from there.
+//! The check reads the paths that each file names: in `use`, and elsewhere those that start with
+//! `crate`, `super`, `self` or a module of the crate. Test code does not count. A re-export
+//! (`pub use`) is resolved: importing through it counts as importing the original file, and the
+//! file that only re-exports imports nothing. Crates may not re-export items of other crates:
+//! users import those from the original crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,22 +34,22 @@ fn no_crate_hands_on_what_another_one_has() {
     none("what has to be imported from the crate that has it", folders().flat_map(of).collect());
 }
 
-/// Where the crates lie.
+/// Returns the folders of the crates.
 fn folders() -> impl Iterator<Item = String> {
     tree::manifests().into_iter().map(|it| it.file.replace("/Cargo.toml", ""))
 }
 
-/// A path as it is written, or of a module: its segments.
+/// The segments of a path, or of a module's name.
 type Path = Vec<String>;
 
 /// The modules of a crate.
 struct Crate {
-    /// Each with its file and the paths it names.
+    /// Each module with its file and the paths it names.
     modules: BTreeMap<Path, (String, Named)>,
 }
 
 impl Crate {
-    /// The crate in a folder of the repository.
+    /// Reads the crate in a folder of the repository.
     fn in_folder(folder: &str) -> Crate {
         let source = format!("{folder}/src/");
         let files = tree::ending(&[".rs"]).into_iter().filter(|file| file.starts_with(&source));
@@ -57,7 +57,7 @@ impl Crate {
         Crate::of(texts.collect())
     }
 
-    /// Of its files, from `src` on. A program beside a library is no module of it.
+    /// Parses its files, named from `src` on. A binary beside a library is not a module of it.
     fn of(files: BTreeMap<String, String>) -> Crate {
         let has_library = files.contains_key("lib.rs");
         let is_program = |file: &str| file.starts_with("bin/") || (file == "main.rs" && has_library);
@@ -67,7 +67,7 @@ impl Crate {
         Crate { modules: modules.collect() }
     }
 
-    /// The modules that a module imports.
+    /// Returns the modules that a module imports.
     fn imports(&self, module: &Path) -> BTreeSet<Path> {
         let named = &self.modules[module].1;
         let own = named.paths.iter().filter_map(|it| self.leads_to(it));
@@ -77,7 +77,7 @@ impl Crate {
         own.chain(handed_on.map(|(_, to)| to)).filter(|to| to != module).collect()
     }
 
-    /// The module that has what a path names, wherever it is handed on; none: another crate.
+    /// Returns the module that defines what a path names, through re-exports; `None`: another crate.
     fn leads_to(&self, (here, path): &(Path, Path)) -> Option<Path> {
         let mut path = self.absolute(here, path)?;
         let mut passed = BTreeSet::new();
@@ -87,7 +87,7 @@ impl Crate {
         Some(self.longest_module(&path))
     }
 
-    /// Where the path goes on whose module only hands on what it names.
+    /// Returns the original path, if the module of this path only re-exports the item.
     fn handed_on_from(&self, path: &Path) -> Option<Path> {
         let module = self.longest_module(path);
         let (name, rest) = path[module.len()..].split_first()?;
@@ -96,7 +96,7 @@ impl Crate {
         Some([self.absolute(here, origin)?, rest.to_vec()].concat())
     }
 
-    /// The module that a path leads into.
+    /// Returns the longest prefix of a path that is a module.
     fn longest_module(&self, path: &[String]) -> Path {
         let ends = (0..=path.len()).rev();
         ends.map(|end| path[..end].to_vec())
@@ -104,7 +104,7 @@ impl Crate {
             .unwrap_or_default()
     }
 
-    /// A path from the root of the crate on, unless it leads into another crate.
+    /// Returns the path from the root of the crate, unless it leads into another crate.
     fn absolute(&self, here: &Path, path: &Path) -> Option<Path> {
         let mut base = match path[0].as_str() {
             "crate" => Path::new(),
@@ -125,7 +125,7 @@ impl Crate {
     }
 }
 
-/// The module that a file is: `lease/mod.rs` and `lease.rs` are `lease`.
+/// Returns the module of a file: `lease/mod.rs` and `lease.rs` are `lease`.
 fn module(file: &str) -> Path {
     let name = file.trim_end_matches(".rs");
     let name = name.strip_suffix("/mod").unwrap_or(name);
@@ -133,14 +133,14 @@ fn module(file: &str) -> Path {
     name.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
 }
 
-/// The paths that a file names, each with the module it is named in.
+/// The paths that a file names, each with the module that names it.
 #[derive(Default)]
 struct Named {
     here: Path,
     paths: Vec<(Path, Path)>,
-    /// Those of `pub use`.
+    /// The paths in `pub use`.
     handed_on: Vec<(Path, Path)>,
-    /// Every word outside of `use`.
+    /// Every identifier outside of `use`.
     words: BTreeSet<String>,
 }
 
@@ -159,7 +159,7 @@ impl Named {
         }
     }
 
-    /// Reads what begins here; gives where the next begins.
+    /// Reads the item or token at this index; returns the index of the next.
     fn read_one(&mut self, tokens: &[TokenTree], at: usize) -> usize {
         match &tokens[at] {
             TokenTree::Punct(sign) if sign.as_char() == '#' && is_test(tokens.get(at + 1)) => {
@@ -172,9 +172,9 @@ impl Named {
                 self.here.pop();
                 at + 3
             }
-            // That it has a module is no use of it.
+            // Declaring a module is not importing it.
             TokenTree::Ident(word) if word == "mod" => at + 2,
-            // What may see an item is not what it imports.
+            // The scope of `pub(in …)` is not an import.
             TokenTree::Ident(word) if word == "pub" && tokens.get(at + 1).is_some_and(is_scope) => at + 2,
             TokenTree::Ident(_) => {
                 let (path, behind) = path(tokens, at);
@@ -205,7 +205,7 @@ impl Named {
     }
 }
 
-/// The path that begins here, and where it ends.
+/// Returns the path that begins here, and the index after it.
 fn path(tokens: &[TokenTree], mut at: usize) -> (Path, usize) {
     let mut path = vec![tokens[at].to_string()];
     at += 1;
@@ -219,7 +219,7 @@ fn path(tokens: &[TokenTree], mut at: usize) -> (Path, usize) {
     (path, at)
 }
 
-/// Every path of a tree of imports.
+/// Returns every path of a `use` tree.
 fn leaves(tree: &[TokenTree]) -> Vec<Path> {
     let Some(TokenTree::Ident(_)) = tree.first() else { return Vec::new() };
     let (stem, behind) = path(tree, 0);
@@ -242,7 +242,7 @@ fn is_sign(token: &TokenTree, sign: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
-/// Whether `pub` or `pub(…)` stands at the end.
+/// Returns whether the tokens end with `pub` or `pub(…)`.
 fn is_public(before: &[TokenTree]) -> bool {
     let is_pub = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "pub");
     match before {
@@ -269,13 +269,13 @@ fn is_inline(tokens: &[TokenTree], at: usize) -> bool {
     tokens.get(at + 2).is_some_and(is_body)
 }
 
-/// Where the item ends that begins here.
+/// Returns the index after the item that begins here.
 fn behind_item(tokens: &[TokenTree], at: usize) -> usize {
     let end = tokens[at..].iter().position(|token| is_sign(token, ';') || is_body(token));
     end.map_or(tokens.len(), |end| at + end + 1)
 }
 
-/// Groups of modules each of which leads to all others, with their files.
+/// Returns groups of modules that all import each other, as their files.
 fn circles(of: &Crate) -> Vec<Vec<String>> {
     let imports: BTreeMap<_, _> = of.modules.keys().map(|it| (it, of.imports(it))).collect();
     let reached: BTreeMap<_, _> = of.modules.keys().map(|it| (it, reached(&imports, it))).collect();
@@ -287,7 +287,7 @@ fn circles(of: &Crate) -> Vec<Vec<String>> {
     circles.into_iter().map(|circle| circle.into_iter().collect()).collect()
 }
 
-/// What its files hand on that other crates of ours have.
+/// Returns what its files re-export of other crates of the engine.
 fn facades(of: &Crate) -> Vec<(String, Path)> {
     let handed_on =
         of.modules.values().flat_map(|(file, named)| named.handed_on.iter().map(move |it| (file, it)));

@@ -1,35 +1,35 @@
-//! The tree of dependencies as cargo builds it on this platform, and what
-//! `deny.toml` says of it.
+//! Reads the dependency tree as cargo builds it on this platform, and the rules in
+//! `deny.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use crate::tree;
 
-/// What everything is built with.
+/// The kinds of edges of a build without tests.
 pub const WITHOUT_TESTS: &str = "normal,build";
-/// The same, and what the tests are built with.
+/// The kinds of edges of a build with tests.
 pub const WITH_TESTS: &str = "normal,build,dev";
 
 /// One version of a crate.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Package {
-    /// The licence it names, as SPDX writes it; empty: none.
+    /// Its licence as an SPDX expression; empty: it names none.
     pub licence: String,
-    /// The names of the crates that need it.
+    /// The names of the crates that depend on it.
     pub dependents: BTreeSet<String>,
 }
 
 /// The packages by name and version.
 pub type Dependencies = BTreeMap<(String, String), Package>;
 
-/// What `deny.toml` says.
+/// Reads `deny.toml`.
 pub fn rules() -> toml::Table {
     toml::from_str(&tree::read("deny.toml")).unwrap()
 }
 
-/// The tree of the workspace along these kinds of edges. `cargo metadata` would
-/// also name optional crates that no feature switches on.
+/// Reads the tree of the workspace along these kinds of edges. `cargo metadata` would also list
+/// optional crates that no feature enables.
 pub fn read(edges: &str) -> Dependencies {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--workspace", "--prefix", "depth", "--format", "{p}\t{l}"])
@@ -43,8 +43,8 @@ pub fn read(edges: &str) -> Dependencies {
     packages
 }
 
-/// Reads lines such as `2rand v0.8.5\tMIT`: the depth, the package, its licence.
-/// What a package needs follows it, where it appears for the first time.
+/// Parses lines such as `2rand v0.8.5\tMIT`: depth, package, licence. The dependencies of a
+/// package follow it where it appears for the first time.
 pub fn parse(text: &str) -> Dependencies {
     let (mut packages, mut above) = (Dependencies::new(), Vec::<String>::new());
     for said in text.lines().filter(|said| said.starts_with(|c: char| c.is_ascii_digit())) {

@@ -1,15 +1,15 @@
-//! Whether every dependency may be used under a licence that `deny.toml` allows.
+//! Checks that every dependency may be used under a licence that `deny.toml` allows.
 
 use crate::dependencies::{Dependencies, WITH_TESTS, parse, read, rules};
 use crate::none;
 
-/// Splits an SPDX expression; the old slash means OR.
+/// Splits an SPDX expression into tokens; the old `/` means OR.
 fn tokens(expression: &str) -> Vec<String> {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     spaced.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Whether an expression can be met with the allowed licences.
+/// Returns whether an expression can be satisfied with the allowed licences.
 fn is_met(expression: &str, allowed: &[String]) -> bool {
     let tokens = tokens(expression);
     let mut rest = &tokens[..];

@@ -1,5 +1,5 @@
-//! Reads the tree and holds it to what its documents promise: arrows between
-//! crates, dependencies, shapes, references, names. Compiles nothing of it.
+//! Checks the repository against its documents: dependencies, JSON Schemas, references, names. It
+//! only reads files and the output of `cargo tree`.
 #![allow(clippy::unwrap_used)]
 
 mod arrows;
@@ -13,7 +13,7 @@ mod shapes;
 mod text;
 mod tree;
 
-/// Fails with every finding, one a line.
+/// Fails with all findings, one a line, if there are any.
 fn none(promise: &str, findings: Vec<String>) {
     assert!(findings.is_empty(), "{promise}:\n  {}\n", findings.join("\n  "));
 }

@@ -1,14 +1,14 @@
-//! What documents for engineers name: files, tests, functions, constants, options. A rename
-//! that forgets them fails here.
+//! Checks that what documents for engineers name exists: files, tests, functions, constants,
+//! options. A rename that leaves them out fails here.
 
 use std::collections::HashSet;
 
 use crate::{none, tree};
 
-/// Names with this many words or more are tests.
+/// A name with at least this many words is taken for a test.
 const WORDS_OF_A_TEST: usize = 6;
 
-/// The documents, each with its text.
+/// Returns the documents with their texts.
 fn documents() -> Vec<(String, String)> {
     let mut files = tree::ending(&[".md"]);
     files.retain(|file| {
@@ -18,7 +18,7 @@ fn documents() -> Vec<(String, String)> {
     files.into_iter().map(|file| (file.clone(), tree::read(&file))).collect()
 }
 
-/// Every name that `found` takes from a line of a document and `is_known` does not know.
+/// Returns every name that `found` takes from a line of a document and `is_known` does not know.
 fn unknown(found: impl Fn(&str) -> Vec<&str>, is_known: impl Fn(&str) -> bool) -> Vec<String> {
     let mut findings = Vec::new();
     for (file, text) in documents() {
@@ -30,7 +30,7 @@ fn unknown(found: impl Fn(&str) -> Vec<&str>, is_known: impl Fn(&str) -> bool) -
     findings
 }
 
-/// The parts of a line that may be paths: pictures name files without backticks.
+/// Returns the parts of a line that may be paths: pictures name files without backticks.
 fn paths(line: &str) -> Vec<&str> {
     let is_of_path = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     let parts = line.split(|c: char| !is_of_path(c)).map(|part| part.trim_end_matches('.'));
@@ -42,12 +42,12 @@ fn paths(line: &str) -> Vec<&str> {
     parts.filter(is_path).collect()
 }
 
-/// What a line has in backticks.
+/// Returns the parts of a line in backticks.
 fn quoted(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).collect()
 }
 
-/// Identifiers of several words, in lower or upper case.
+/// Returns the identifiers of several words, in lower or upper case.
 fn identifiers(line: &str) -> Vec<&str> {
     let is_identifier = |name: &&str| {
         name.contains('_') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -55,7 +55,7 @@ fn identifiers(line: &str) -> Vec<&str> {
     quoted(line).into_iter().filter(is_identifier).collect()
 }
 
-/// Everything that is text and no document.
+/// Returns the text of every file that is not a document.
 fn sources() -> String {
     let files = tree::files().into_iter().filter(|file| !file.ends_with(".md"));
     files.filter_map(|file| std::fs::read_to_string(tree::root().join(file)).ok()).collect()

@@ -1,11 +1,11 @@
-//! What documents point to: links, commands, generated pages, plugin binaries.
+//! Checks what documents refer to: links, commands, generated pages, plugin binaries.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{none, tree};
 
-/// Lines of a document with their number, and whether they are code.
+/// Returns the lines of a document with their number, and whether they are in a code block.
 fn lines(text: &str) -> Vec<(usize, &str, bool)> {
     let mut fenced = false;
     let mut lines = Vec::new();
@@ -17,7 +17,7 @@ fn lines(text: &str) -> Vec<(usize, &str, bool)> {
     lines
 }
 
-/// Every command that documents quote, as file, line and words.
+/// Returns every command that documents quote, as file, line and words.
 fn quoted(tool: &str) -> Vec<(String, usize, Vec<String>)> {
     let mut quoted = Vec::new();
     for file in tree::ending(&[".md"]) {
@@ -84,7 +84,7 @@ fn every_command_that_documents_quote_exists() {
         let group = format!("{command} ");
         let has_more = headings.iter().any(|heading| heading.starts_with(&group));
         let known = match words.get(1).filter(|_| has_more) {
-            // `dlq list|show|replay` names several.
+            // `dlq list|show|replay` quotes several commands.
             Some(more) => more
                 .split('|')
                 .all(|word| word.starts_with(['-', '[']) || headings.contains(&&*format!("{group}{word}"))),

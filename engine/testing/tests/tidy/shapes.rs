@@ -1,5 +1,5 @@
-//! The JSON Schemas in `schema/` name exactly the members that the model reads
-//! and writes.
+//! Checks that the JSON Schemas in `schema/` have exactly the members that the model reads and
+//! writes.
 
 use pricedrop_model::dispatch::Recipient;
 use pricedrop_model::{
@@ -25,7 +25,7 @@ fn properties(name: &str) -> Vec<String> {
     members(&schema(name)["properties"])
 }
 
-/// Holds a schema to a value that has every member.
+/// Compares the members of a schema with those of a value that has all of them.
 fn lists_exactly(name: &str, full: impl Serialize) {
     assert_eq!(properties(name), members(&serde_json::to_value(full).unwrap()), "schema/{name}.schema.json");
 }
@@ -95,7 +95,7 @@ fn the_schema_of_notifications_lists_their_members() {
     );
 }
 
-/// Updates are only read: whether a member is, shows in what comes out without it.
+/// Updates are only read: a member is known if leaving it out changes the result.
 #[test]
 fn the_schema_of_updates_lists_their_members() {
     let full = json!({
@@ -104,7 +104,7 @@ fn the_schema_of_updates_lists_their_members() {
     });
     let parse = |object: &Map<String, Value>| Update::parse(&serde_json::to_vec(object).unwrap());
     let full = full.as_object().unwrap();
-    // Complete by its type: a new field has to be named here.
+    // The pattern is complete: a new field of the type has to be added here.
     let Update { product: _, price: _, currency, sequence, occurred_at, title, url } = parse(full).unwrap();
     assert!(currency.is_some() && sequence.is_some() && occurred_at.is_some());
     assert!(title.is_some() && url.is_some());

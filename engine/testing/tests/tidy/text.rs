@@ -1,15 +1,15 @@
-//! What the lines of files must and must not say.
+//! Checks the lines of files: leftovers, ignored tests, sleeps, lengths, module heads.
 
 use crate::{none, tree};
 
-/// Files that people write.
+/// The endings of files that are checked.
 const WRITTEN: [&str; 12] =
     [".rs", ".md", ".toml", ".wit", ".yml", ".js", ".lua", ".py", ".json", ".bash", "Makefile", "Dockerfile"];
 
-/// Most lines of a file of Rust.
+/// Limit of lines of a Rust file.
 const LINES: usize = 500;
 
-/// Every line of the written files that a search finds, as file, line and what was found.
+/// Searches every line of the checked files. Returns file, line and what was found.
 fn search(found: impl Fn(&str, &str) -> Option<String>) -> Vec<String> {
     let mut findings = Vec::new();
     for file in tree::ending(&WRITTEN).iter().filter(|file| !file.contains("lock")) {
@@ -30,7 +30,7 @@ fn has_word(line: &str, word: &str) -> bool {
 
 #[test]
 fn nothing_is_left_to_be_done() {
-    // Taken apart, so that this file may speak of them.
+    // Split, so that this file does not contain them.
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
     let calls = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("db", "g!")];
     none(
@@ -55,8 +55,8 @@ fn no_file_knows_the_machine_it_was_written_on() {
     none("absolute paths of a machine", search(|_, line| found(line)));
 }
 
-/// A test that sleeps must be polling: the lines before it, in the same
-/// function, name until when.
+/// A test that sleeps must be polling: its function has a loop around the sleep that names a
+/// deadline or elapsed time.
 #[test]
 fn no_test_sleeps_but_to_look_again_until_a_deadline() {
     let mut findings = Vec::new();
@@ -73,7 +73,7 @@ fn no_test_sleeps_but_to_look_again_until_a_deadline() {
     none("sleeps that wait for no condition", findings);
 }
 
-/// Whether these lines end within a loop that gives up in time.
+/// Returns whether these lines end inside a loop with a time limit.
 fn polls(before: &[&str]) -> bool {
     let function = before.iter().rposition(|line| line.trim_start().contains("fn ")).unwrap_or(0);
     let function = &before[function..];
@@ -109,7 +109,7 @@ fn documentation_is_demanded_of_every_crate() {
     let mut findings: Vec<String> =
         lax.map(|it| format!("{}: [lints] workspace = true is missing", it.file)).collect();
     let allowed = concat!("#![allow(", "missing_docs");
-    // A test has no public items to speak of.
+    // A test has no public items.
     let of_a_crate = |file: &str, line: &str| file.contains("/src/") && line.contains(allowed);
     findings.extend(search(|file, line| of_a_crate(file, line).then(|| allowed.to_owned())));
     none("documentation is demanded", findings);

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every file that belongs to the repository, from its root, in order: what git
-/// knows or would add, or where there is no git all but what it would ignore.
+/// Returns every file of the repository, relative to its root, in order: what git tracks or would
+/// add; without git, everything that is not ignored.
 pub fn files() -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -44,28 +44,28 @@ fn walk(root: &Path) -> Vec<String> {
     found
 }
 
-/// The files whose name ends so.
+/// Returns the files with one of these endings.
 pub fn ending(endings: &[&str]) -> Vec<String> {
     let mut files = files();
     files.retain(|file| endings.iter().any(|ending| file.ends_with(ending)));
     files
 }
 
-/// What a file says.
+/// Returns the text of a file.
 pub fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// A crate's manifest.
+/// The manifest of a crate.
 pub struct Manifest {
-    /// Where it lies.
+    /// Its path.
     pub file: String,
     /// The crate's name.
     pub name: String,
     table: toml::Table,
 }
 
-/// The manifests of the workspace's crates.
+/// Returns the manifests of the workspace's crates.
 pub fn manifests() -> Vec<Manifest> {
     let mut files = ending(&["Cargo.toml"]);
     files.retain(|file| file != "Cargo.toml" && !file.starts_with("plugins/"));
@@ -79,24 +79,24 @@ impl Manifest {
         Manifest { file, name, table }
     }
 
-    /// What the crate itself is built with.
+    /// Returns the dependencies for building the crate, build dependencies included.
     pub fn dependencies(&self) -> Vec<String> {
         [names(&self.table, "dependencies"), names(&self.table, "build-dependencies")].concat()
     }
 
-    /// What its tests are built with besides.
+    /// Returns the additional dependencies of its tests.
     pub fn dev_dependencies(&self) -> Vec<String> {
         names(&self.table, "dev-dependencies")
     }
 
-    /// Whether it takes the lints of the workspace.
+    /// Returns whether it inherits the lints of the workspace.
     pub fn takes_lints(&self) -> bool {
         let lints = self.table.get("lints").and_then(|lints| lints.get("workspace"));
         lints.and_then(toml::Value::as_bool) == Some(true)
     }
 }
 
-/// The keys of a table of dependencies, those of single platforms included.
+/// Returns the keys of a dependency table, those of single platforms included.
 fn names(table: &toml::Table, kind: &str) -> Vec<String> {
     let platforms = table.get("target").and_then(toml::Value::as_table).into_iter().flatten();
     let of_platforms = platforms.filter_map(|(_, platform)| platform.get(kind));
