@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::fakes::{Fakes, Watches};
 
-/// The wall time of every API here, epoch milliseconds.
+/// The wall time in all these tests, epoch milliseconds.
 pub const NOW: i64 = 1_700_000_000_000;
 
 /// An API that is served until this value is dropped.

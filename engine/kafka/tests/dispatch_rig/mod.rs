@@ -175,7 +175,7 @@ pub struct Office {
     pub log: KafkaNotifications,
     pub retries: KafkaRetries,
     pub leases: RedisLeases,
-    /// Every delivery that was sent, with its sender.
+    /// The keys of the deliveries that were sent, in order.
     pub sent: Arc<Mutex<Vec<String>>>,
 }
 

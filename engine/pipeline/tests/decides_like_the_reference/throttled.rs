@@ -112,7 +112,7 @@ impl Follower {
                     Decision::Skip => {}
                 }
             }
-            // The lowest was evaluated before, and its last one directly after it.
+            // The update with the lowest price was evaluated before, and the last one directly after it.
             Entry::Due { pending, .. } if pending.released => {}
             Entry::Due { product, currency, now, release, .. } => {
                 let held = self.held.entry((product.clone(), *currency)).or_default();
