@@ -185,7 +185,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T,
 #[derive(Debug)]
 pub struct Engine {
     child: Child,
-    /// Where its API listens.
+    /// The address of its API.
     pub address: String,
     lines: Arc<Mutex<Vec<String>>>,
     log_file: PathBuf,

@@ -186,7 +186,7 @@ async fn engine(
     (cassandra, redis)
 }
 
-/// Otherwise a drop that missed it, and recorded its users as notified, would suppress it for good.
+/// Otherwise a drop that missed it, and recorded its users as notified, would silence it permanently.
 #[tokio::test]
 async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_miss_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -313,7 +313,7 @@ async fn at_least_once_removes_and_remembers_nothing_that_was_not_told() {
 #[tokio::test]
 async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
     let mut settings = fresh(&bootstrap(), 1).await;
-    // The input may take larger records than the topic of dead letters.
+    // The input may take larger records than the dead letter topic.
     settings.properties.insert("message.max.bytes".into(), "5000000".into());
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());

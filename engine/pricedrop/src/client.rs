@@ -14,7 +14,7 @@ use crate::report::Stopped;
 
 /// Timeout for connecting to the engine.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Timeout for a response. A batch of writes is answered after an fsync.
+/// Timeout for a response. A batch of writes may have to wait for an fsync.
 const ANSWER: Duration = Duration::from_secs(120);
 /// How long a write is retried while the store is unavailable or busy.
 const WRITE_AGAIN: Duration = Duration::from_secs(60);

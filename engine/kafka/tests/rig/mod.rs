@@ -86,7 +86,7 @@ impl Rig {
 }
 
 impl Rig {
-    /// Restores until that fails for good, and returns the reason.
+    /// Restores until that fails with a fatal error, and returns the reason.
     pub async fn fails(&mut self) -> String {
         let until = Instant::now() + PATIENCE;
         loop {

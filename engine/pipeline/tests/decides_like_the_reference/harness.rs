@@ -224,7 +224,7 @@ pub fn billionths(price: Price) -> i128 {
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `sides`. Splitmix64.
+    /// Returns a number below `sides` (splitmix64).
     pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

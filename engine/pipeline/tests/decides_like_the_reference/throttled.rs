@@ -67,7 +67,7 @@ struct Follower {
     coming: BTreeMap<ProductId, VecDeque<Item>>,
     held: BTreeMap<(ProductId, Currency), VecDeque<Accepted>>,
     events: Vec<Event>,
-    /// The offset of the update behind each record of the released history.
+    /// The offset of the update from which each record of the released history comes.
     offsets: Vec<usize>,
 }
 

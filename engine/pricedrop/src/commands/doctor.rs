@@ -91,7 +91,7 @@ fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles
         Ok(missing) => found.extend(missing.into_iter().map(of_right)),
         Err(error) => found.extend(away("kafka", error, REACH_KAFKA)),
     }
-    // A failed read has usually the same cause as a problem that is reported already.
+    // A failed read usually has the same cause as a problem that is reported already.
     let is_said = found.iter().any(|finding| !finding.works);
     let unless_said = |place: &str, error| match is_said {
         true => Vec::new(),

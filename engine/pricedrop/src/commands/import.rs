@@ -17,8 +17,8 @@ use crate::report::Stopped;
 
 /// Entries in one request.
 const BATCH: usize = 1_000;
-/// Requests in flight. The store acknowledges a batch only after an fsync, so a single
-/// request at a time would mostly wait.
+/// Requests in flight. A write is acknowledged some time after its work is done, for example after
+/// an fsync, so a single request at a time would mostly wait.
 const LANES: usize = 8;
 /// Invalid lines that are listed; all of them are counted.
 const LISTED: usize = 100;
@@ -110,7 +110,7 @@ fn finish(name: &str, total: Total, bad: &[Bad], count: usize) -> Result<(), Sto
     if count == 0 { Ok(()) } else { Err(Stopped::No) }
 }
 
-/// Prints from when on drops use a change, if the cache could not be invalidated.
+/// Prints the time from which drops use a change, if the cache could not be invalidated.
 pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
     if let Some(by) = by {
         writeln!(anstream::stdout(), "the cache could not be told: drops see it from {by} on")?;

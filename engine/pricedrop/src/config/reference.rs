@@ -43,7 +43,7 @@ const CONNECTIONS: &str = r#"
 # "sasl.password_file" = "/run/secrets/kafka"
 "#;
 
-/// What may stand beside a plugin's `name.wasm`.
+/// An example of a sidecar, the file `name.toml` beside a plugin's `name.wasm`.
 const SIDECAR: &str = r#"
 # ---------------------------------------------------------------------------
 # A plugin's sidecar, `name.toml` beside `name.wasm`. It is a file of its own.

@@ -23,9 +23,9 @@ pub enum Error {
     /// A line is not a valid watch.
     #[error("line {line}: {reason}")]
     Line {
-        /// Its number, from 1.
+        /// The line number, from 1.
         line: u64,
-        /// Why.
+        /// Why the line is invalid.
         reason: String,
     },
 }

@@ -51,7 +51,7 @@ fn home_of(setting: &Setting, providers: &[Provider]) -> (TempDir, Home) {
     (folder, home)
 }
 
-/// Adds every user of every channel, and waits until they are stored in canonical form.
+/// Imports the address of every user of every channel.
 fn join(setting: &Setting, home: &Home, providers: &[Provider]) {
     let mut writer = csv::Writer::from_path(home.folder.join("recipients.csv")).unwrap();
     writer.write_record(["user_id", "channel", "address"]).unwrap();

@@ -26,7 +26,7 @@ fn buckets(engine: &Engine) -> Value {
 /// When each user's watch was acknowledged.
 type Written = Mutex<BTreeMap<String, Instant>>;
 
-/// Adds a watch above every price at each turn.
+/// Adds a watch above every price for each message in `turns`.
 fn write(engine: &Engine, product: &str, name: &str, turns: Receiver<()>, written: &Written) {
     for (number, ()) in (0..).zip(turns) {
         let user = format!("{name}-{number}");

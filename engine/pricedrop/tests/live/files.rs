@@ -73,7 +73,7 @@ pub fn watches(dice: &mut Dice, size: Size) -> String {
     csv
 }
 
-/// Returns the event time of an update, which is a time of its own, in epoch milliseconds.
+/// Returns the event time of an update, epoch milliseconds. Changes of watches have times in between.
 pub fn time_of(update: usize) -> i64 {
     1_700_000_000_000 + update as i64 * 1_000
 }
