@@ -56,8 +56,7 @@ impl Rig {
         }
     }
 
-    /// Posts updates, a thousand in a request and eight requests at a time. Waits until all
-    /// are durable.
+    /// Posts updates, a thousand in a request and eight requests at a time. Waits until all are durable.
     pub fn post(&self, updates: &[Bytes]) {
         self.runtime.block_on(async {
             let mut posts = tokio::task::JoinSet::new();

@@ -21,10 +21,9 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Returns a producer to topics of its own. Its records are those that `told` has in its topic
-    /// of notifications. Its settings are the fastest for a lone producer: the engine's, without
-    /// linger. With the engine's linger it is half as fast, because it does not flush before
-    /// the end.
+    /// Returns a producer to topics of its own. Its records are those that `told` has in its topic of
+    /// notifications. Its settings are the fastest for a lone producer: the engine's, without linger.
+    /// With the engine's linger it is half as fast, because it does not flush before the end.
     pub fn new(settings: &Settings, told: &Settings) -> Producer {
         let producer = settings.idempotent().create().unwrap();
         let topic = settings.topics.notifications.clone();

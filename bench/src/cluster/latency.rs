@@ -87,8 +87,7 @@ fn pace(begun: Instant, number: usize, a_second: f64) {
     }
 }
 
-/// Records when each update was sent, and when the notification of its first watcher was
-/// read.
+/// Records when each update was sent, and when the notification of its first watcher was read.
 struct Watcher {
     sent: Arc<Mutex<Vec<Instant>>>,
     stop: Arc<AtomicBool>,

@@ -2,8 +2,7 @@
 //! bytes to the same broker in the same run.
 //!
 //! `pricedrop-bench cluster [PART ...]`; every part can be run alone. Each run starts its own
-//! servers. Contenders alternate, so that a slow minute of the machine slows all of
-//! them.
+//! servers. Contenders alternate, so that a slow minute of the machine slows all of them.
 
 mod archive;
 mod bare;

@@ -1,5 +1,4 @@
-//! Resident memory while a million users are notified, in a process that does nothing
-//! else.
+//! Resident memory while a million users are notified, in a process that does nothing else.
 
 use std::process::Command;
 

@@ -1,5 +1,4 @@
-//! The time that a worker takes to acquire a partition whose states topic holds a million
-//! products.
+//! The time that a worker takes to acquire a partition whose states topic holds a million products.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

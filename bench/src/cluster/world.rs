@@ -78,8 +78,7 @@ impl World {
         World { addresses, servers, filled: false, _folder: folder }
     }
 
-    /// Writes the watches of both shapes and the index of the large product, once in a
-    /// run.
+    /// Writes the watches of both shapes and the index of the large product, once in a run.
     pub fn fill(&mut self) {
         if std::mem::replace(&mut self.filled, true) {
             return;

@@ -53,8 +53,7 @@ fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Res
     Ok(home)
 }
 
-/// What the demo needs besides the defaults: a free port, and buckets for small
-/// products.
+/// What the demo needs besides the defaults: a free port, and buckets for small products.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"

@@ -1,6 +1,5 @@
-//! Grants Kafka ACLs, over a listener without authentication. The client library can do
-//! this only in unsafe code, and Kafka's own tool takes seconds for each; the protocol needs
-//! only two small messages.
+//! Grants Kafka ACLs, over a listener without authentication. The client library can do this only in
+//! unsafe code, and Kafka's own tool takes seconds for each; the protocol needs only two small messages.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -26,8 +26,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and
-/// port 0.
+/// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and port 0.
 #[derive(Debug, Clone)]
 pub struct Home {
     /// The binary.

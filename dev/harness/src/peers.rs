@@ -52,8 +52,7 @@ impl Peer {
         Peer::start("smtp_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
     }
 
-    /// Starts a web push service with TLS and a subscription of each name. The names choose its
-    /// faults.
+    /// Starts a web push service with TLS and a subscription of each name. The names choose its faults.
     ///
     /// # Errors
     /// It does not start; run dev/peers/setup.

@@ -5,8 +5,7 @@ use std::net::TcpStream;
 
 use crate::{Error, PATIENCE};
 
-/// Sends commands, one after the other. Each reply must be a single line, and not an
-/// error.
+/// Sends commands, one after the other. Each reply must be a single line, and not an error.
 ///
 /// # Errors
 /// Redis is unavailable, or refused a command; the error has its reply.

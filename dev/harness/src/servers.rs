@@ -143,8 +143,8 @@ impl Own {
         Ok(own)
     }
 
-    /// Starts all processes that are not running, on the same ports and data, and waits until
-    /// all of them serve.
+    /// Starts all processes that are not running, on the same ports and data, and waits
+    /// until all of them serve.
     ///
     /// # Errors
     /// It does not start; the error has the script's output.
@@ -182,8 +182,8 @@ impl Own {
         self.kind
     }
 
-    /// Returns its folder: data, configuration, log. With several nodes each has a folder in it,
-    /// named 1, 2, 3.
+    /// Returns its folder: data, configuration, log. With several nodes each has a
+    /// folder in it, named 1, 2, 3.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

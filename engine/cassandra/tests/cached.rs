@@ -1,7 +1,6 @@
 //! A real Redis in front of a real Cassandra, with two engines, each with writers and readers,
-//! while Redis is killed, flushed and paused at random. No acknowledged watch is missed by a
-//! later read, and no deleted one is found, except before the `effectiveBy` that its
-//! writer received.
+//! while Redis is killed, flushed and paused at random. No acknowledged watch is missed by a later
+//! read, and no deleted one is found, except before the `effectiveBy` that its writer received.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

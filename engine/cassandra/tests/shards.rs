@@ -1,5 +1,5 @@
-//! A bucket in several partitions is read as one. Migrating to another number of partitions loses
-//! no write.
+//! A bucket in several partitions is read as one. Migrating to another number of
+//! partitions loses no write.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

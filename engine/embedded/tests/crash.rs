@@ -22,8 +22,7 @@ fn key(product: i64) -> StateKey {
     StateKey { partition: Partition(0), product, currency: Currency::USD }
 }
 
-/// Returns the commit of record `offset`: one state that counts, and `offset % 4`
-/// notifications.
+/// Returns the commit of record `offset`: one state that counts, and `offset % 4` notifications.
 fn commit_of(offset: i64) -> Commit {
     let users: Vec<String> = (0..offset % 4).map(|n| format!("u{offset}-{n}")).collect();
     let product = offset % 10;

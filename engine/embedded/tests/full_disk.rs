@@ -1,6 +1,5 @@
 //! A disk that fills up and gets space again. It is a real one: a small tmpfs where that can be
-//! mounted, else a limit on the size of files, which the kernel enforces in the same
-//! way.
+//! mounted, else a limit on the size of files, which the kernel enforces in the same way.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Which policy serves: staging, identities, probation, rollback to the last good files, and
-//! cached compiled code.
+//! Which policy serves: staging, identities, probation, rollback to the last good files,
+//! and cached compiled code.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,4 @@
-//! Hot reload: whatever happens in the plugin folder, a valid plugin serves, and problems are
-//! reported.
+//! Hot reload: whatever happens in the plugin folder, a valid plugin serves, and problems are reported.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Damaged batches on a real broker. librdkafka reports an error and skips past such a batch; a
-//! worker must not.
+//! Damaged batches on a real broker. librdkafka reports an error and skips past such a
+//! batch; a worker must not.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,8 +15,8 @@ use pricedrop_harness::servers;
 use pricedrop_model::ports::{Committer, Error, UpdateSource};
 use rig::{P0, PATIENCE, Rig, fresh, options, produce, worker};
 
-/// Flips a bit of a batch in the broker's file of partition 0 of a topic, or flips it back.
-/// Batches count from 0.
+/// Flips a bit of a batch in the broker's file of partition 0 of a topic, or flips it
+/// back. Batches count from 0.
 fn flip(broker: &Path, topic: &str, batch: usize) {
     let path = broker.join(format!("data/{topic}-0/00000000000000000000.log"));
     let log = File::options().read(true).write(true).open(&path).unwrap();

@@ -279,8 +279,7 @@ async fn a_look_into_a_partition_goes_on_where_the_last_one_ended() {
     assert_eq!(outbox.read(Partition(7), 0, 10).await.unwrap(), (Vec::new(), 0));
 }
 
-/// Joins a group that starts at the end if it has no offset, and waits until its partition is
-/// acquired.
+/// Joins a group that starts at the end if it has no offset, and waits until its partition is acquired.
 async fn join_at_the_end(settings: &Settings) -> KafkaDispatch {
     let options = DispatchOptions {
         settings: settings.clone(),

@@ -11,8 +11,8 @@ use rig::{
     write_position,
 };
 
-/// A broker that restarts and finds an expired transaction may not end it in a partition that
-/// has no leader yet.
+/// A broker that restarts and finds an expired transaction may not end it in a partition
+/// that has no leader yet.
 #[tokio::test]
 async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! OAuth 2.0 tokens: fetched once, kept, replaced when they are refused, and never
-//! printed.
+//! OAuth 2.0 tokens: fetched once, kept, replaced when they are refused, and never printed.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

@@ -128,8 +128,8 @@ fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Sends a mail that is signed with this key, and verifies the signature against the public key
-/// in the DNS.
+/// Sends a mail that is signed with this key, and verifies the signature against the
+/// public key in the DNS.
 async fn is_signed(key: Secret, public: &str) {
     let peer = Peer::smtp(&["--no-starttls"]).unwrap();
     let account = MailAccount {

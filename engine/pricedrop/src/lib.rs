@@ -1,5 +1,4 @@
-//! The `pricedrop` binary: command line, configuration and wiring. Only this crate
-//! names adapters.
+//! The `pricedrop` binary: command line, configuration and wiring. Only this crate names adapters.
 //!
 //! ```text
 //! execute.rs ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine

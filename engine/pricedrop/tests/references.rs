@@ -1,5 +1,5 @@
-//! The generated files in `docs/` and `schema/` match the code. Run with `PRICEDROP_BLESS=1` to
-//! write them.
+//! The generated files in `docs/` and `schema/` match the code. Run with
+//! `PRICEDROP_BLESS=1` to write them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The watch cache, the leases and the retry index pass the conformance suites of their ports on a
-//! real Redis.
+//! The watch cache, the leases and the retry index pass the conformance suites of their
+//! ports on a real Redis.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

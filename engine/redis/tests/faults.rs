@@ -1,5 +1,5 @@
-//! A Redis that is killed, paused, flushed or restarted costs a bounded time, and returns nothing
-//! stale afterwards.
+//! A Redis that is killed, paused, flushed or restarted costs a bounded time, and returns
+//! nothing stale afterwards.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

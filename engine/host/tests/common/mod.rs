@@ -1,5 +1,4 @@
-//! Helpers of the host's tests: a plugin folder for each test, and the paths of built
-//! plugins.
+//! Helpers of the host's tests: a plugin folder for each test, and the paths of built plugins.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;

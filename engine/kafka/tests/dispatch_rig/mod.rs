@@ -116,8 +116,7 @@ pub fn write(settings: &Settings, topic: &str, partition: i32, values: &[Vec<u8>
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Begins a transaction as this instance's dispatcher would, with offsets and a retry, and
-/// leaves it open.
+/// Begins a transaction as this instance's dispatcher would, with offsets and a retry, and leaves it open.
 pub fn leave_open(settings: &Settings, instance: &str, retry: &Retry) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &settings.properties["bootstrap.servers"]);
@@ -169,8 +168,8 @@ macro_rules! ask {
     };
 }
 
-/// A small dispatcher: claims, sends and confirms. Deliveries that another one has leased go
-/// into the retry queue.
+/// A small dispatcher: claims, sends and confirms. Deliveries that another one has leased
+/// go into the retry queue.
 pub struct Office {
     pub log: KafkaNotifications,
     pub retries: KafkaRetries,

@@ -115,8 +115,8 @@ impl Rig {
         }
     }
 
-    /// Commits at this offset, and retries after every interruption as the notifier does. Returns
-    /// the offset reached.
+    /// Commits at this offset, and retries after every interruption as the notifier does.
+    /// Returns the offset reached.
     pub async fn insist(&mut self, offset: i64, commit: impl Fn(i64) -> Commit) -> i64 {
         let until = Instant::now() + PATIENCE;
         loop {

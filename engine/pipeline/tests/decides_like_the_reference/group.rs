@@ -1,6 +1,5 @@
-//! A consumer group whose partitions are reassigned at random between notifiers. Each partition
-//! has an epoch, and a commit for a partition that was acquired under another epoch is
-//! fenced.
+//! A consumer group whose partitions are reassigned at random between notifiers. Each partition has
+//! an epoch, and a commit for a partition that was acquired under another epoch is fenced.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -39,8 +38,8 @@ impl Group {
         self.moves
     }
 
-    /// At random, reassigns a partition to another member, to none, or to the same member under a new
-    /// epoch.
+    /// At random, reassigns a partition to another member, to none, or to the same
+    /// member under a new epoch.
     fn wander(&mut self) {
         let moves = self.moves_one_in.is_some_and(|one_in| self.dice.roll(one_in) == 0);
         if moves {

@@ -1,6 +1,5 @@
-//! The events of a run that are not in its history: the decisions of the throttle, and when
-//! watches changed, in one order. The entries of a batch that was not committed are
-//! dropped.
+//! The events of a run that are not in its history: the decisions of the throttle, and when watches
+//! changed, in one order. The entries of a batch that was not committed are dropped.
 
 use std::sync::{Arc, Mutex};
 

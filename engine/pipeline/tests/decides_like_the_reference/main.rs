@@ -38,8 +38,8 @@ fn how_many(all: u32) -> u32 {
     all.div_ceil(one_in)
 }
 
-/// Checks a property over random histories on several threads. Prints the smallest history that
-/// violates it.
+/// Checks a property over random histories on several threads. Prints the smallest
+/// history that violates it.
 fn hold<S: Strategy>(cases: u32, strategy: impl Fn() -> S + Sync, property: impl Fn(S::Value) + Sync)
 where
     S::Value: std::fmt::Debug,

@@ -1,6 +1,6 @@
-//! The expected notifications of a run with a throttle. It repeats the throttle's decisions with
-//! plain lists of held updates, and passes the prices that were released to the reference as a
-//! history of their own.
+//! The expected notifications of a run with a throttle. It repeats the throttle's decisions
+//! with plain lists of held updates, and passes the prices that were released to the reference
+//! as a history of their own.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -33,8 +33,8 @@ pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped
     }
 }
 
-/// Prints a partition from an offset on. Returns the offset at which it ended, and the number
-/// of partitions.
+/// Prints a partition from an offset on. Returns the offset at which it ended, and
+/// the number of partitions.
 fn list(
     client: &Client,
     (partition, mut from): (i32, i64),

@@ -36,8 +36,8 @@ pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Returns the offset to continue at: the group's or that of the states, if the log still has
-/// it; else the start of the log.
+/// Returns where to continue: at the group's offset or that of the states, if the log still has
+/// it; at the end of the log for `latest`; else at its start.
 fn go_on(difference: &Difference, at: GoOn) -> Accepted {
     let (low, high) = difference.log;
     let wished = match at {

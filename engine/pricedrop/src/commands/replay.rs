@@ -1,8 +1,7 @@
 //! `pricedrop replay`: publishes archived records to their topic again, or simulates them.
 //!
-//! It reads the archive twice. The first pass counts, so that the operator can decide; the
-//! second publishes what the topic does not hold yet. So an interrupted replay can be
-//! started again.
+//! It reads the archive twice. The first pass counts, so that the operator can decide; the second
+//! publishes what the topic does not hold yet. So an interrupted replay can be started again.
 
 use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};
@@ -343,8 +342,8 @@ fn publish(
     Ok(pace.sent)
 }
 
-/// Returns the notification with another id, and so with other delivery keys. One without an
-/// id gets an id first.
+/// Returns the notification with another id, and so with other delivery keys. One without
+/// an id gets an id first.
 fn once_more(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
     let mut it = notification(record)?;
     let id = it.id.unwrap_or_else(|| NotificationId::of_parts(&it.user_id, &it.product_id, it.new_price));

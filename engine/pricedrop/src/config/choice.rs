@@ -1,5 +1,4 @@
-//! Keys whose value is one of a few words: each is an enumeration whose variants have names
-//! in the file.
+//! Keys whose value is one of a few words: each is an enumeration whose variants have names in the file.
 
 use std::ops::RangeInclusive;
 

@@ -62,8 +62,8 @@ const SECRETS: [&str; 10] = [
     "ssl_key",
 ];
 
-/// Collects every property of the table with the location of its value. Nested properties
-/// get dotted names.
+/// Collects every property of the table with the location of its value. Nested
+/// properties get dotted names.
 pub fn flattened<'a>(
     prefix: &str,
     table: &'a toml::de::DeTable<'_>,

@@ -15,8 +15,7 @@
 //! Serde does not read the file, because it stops at the first error. The operator gets all
 //! errors at once, each with its location.
 //!
-//! Nothing here opens a store or a plugin. A secret is read when it is used, and is never
-//! printed.
+//! Nothing here opens a store or a plugin. A secret is read when it is used, and is never printed.
 
 mod archive;
 mod choice;

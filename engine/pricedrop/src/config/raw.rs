@@ -1,5 +1,4 @@
-//! An untyped value: from the file with the type that TOML gave it, from the environment
-//! as text.
+//! An untyped value: from the file with the type that TOML gave it, from the environment as text.
 
 use toml::de::DeValue;
 

@@ -1,5 +1,5 @@
-//! Reads the file and the environment over the defaults, and reports every problem with its
-//! location and remedy.
+//! Reads the file and the environment over the defaults, and reports every problem with
+//! its location and remedy.
 
 use std::ops::Range;
 use std::path::Path;

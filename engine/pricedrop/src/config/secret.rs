@@ -1,5 +1,5 @@
-//! Secrets: read from the file or the environment variable that the configuration names,
-//! and never printed.
+//! Secrets: read from the file or the environment variable that the configuration
+//! names, and never printed.
 
 use std::path::Path;
 
@@ -106,8 +106,7 @@ impl Config {
         Ok(Keys::new(&self.address_secret().read()?.unwrap_or_default()))
     }
 
-    /// Reads the token of the API from the file or the environment variable that the
-    /// configuration names.
+    /// Reads the token of the API from the file or the environment variable that the configuration names.
     ///
     /// # Errors
     /// The named token cannot be read, or it is empty.

@@ -1,5 +1,4 @@
-//! Durations, sizes and lists: how they are written in the file, and short constructors for
-//! the tables.
+//! Durations, sizes and lists: how they are written in the file, and short constructors for the tables.
 
 use std::time::Duration;
 

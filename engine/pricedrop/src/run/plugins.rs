@@ -137,9 +137,8 @@ impl Loaded {
         warnings.map(reason).collect()
     }
 
-    /// Returns addresses in the canonical form of their channel. If the channel does not exist
-    /// yet, or its plugin fails, they are returned unchanged; they are then checked when a
-    /// delivery is sent.
+    /// Returns addresses in the canonical form of their channel. If the channel does not exist yet, or
+    /// its plugin fails, they are returned unchanged; they are then checked when a delivery is sent.
     pub async fn normalize(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
         let Some(plugin) = self.host.channel(channel) else {
             return addresses.into_iter().map(Ok).collect();
@@ -178,8 +177,8 @@ impl Loaded {
         })
     }
 
-    /// Migrates the buckets to the staged policy. The migration continues if the caller stops
-    /// waiting for it.
+    /// Migrates the buckets to the staged policy. The migration continues if the
+    /// caller stops waiting for it.
     ///
     /// # Errors
     /// No policy is staged, a migration is running, or it failed.

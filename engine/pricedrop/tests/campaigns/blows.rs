@@ -94,8 +94,7 @@ impl Engines {
     }
 }
 
-/// A thread that injects faults until it is stopped, each fault of the list at least
-/// once.
+/// A thread that injects faults until it is stopped, each fault of the list at least once.
 pub struct Striker {
     over: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Option<Own>)>,

@@ -78,8 +78,8 @@ struct Told {
 }
 
 impl Campaign {
-    /// Runs several engines, with faults while updates arrive slowly. The result must be the same as
-    /// without faults.
+    /// Runs several engines, with faults while updates arrive slowly. The result must be the
+    /// same as without faults.
     fn run(self, folder: &Path) -> Told {
         let seed = seed();
         let mut dice = Dice(seed);

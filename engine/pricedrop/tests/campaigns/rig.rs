@@ -232,8 +232,7 @@ pub fn simulated(home: &Home) -> Vec<String> {
     without_ids(files::simulated(home).into_iter())
 }
 
-/// Starts an engine and imports `watches.csv` of its folder. Waits until drops use all of
-/// them.
+/// Starts an engine and imports `watches.csv` of its folder. Waits until drops use all of them.
 pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
     let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
@@ -251,8 +250,8 @@ pub fn wait_until(effective_by_ms: i64) {
     std::thread::park_timeout(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)));
 }
 
-/// Returns this many watches of each product in these updates, in all modes, with thresholds
-/// around its prices.
+/// Returns this many watches of each product in these updates, in all modes, with
+/// thresholds around its prices.
 pub fn watches_around(dice: &mut Dice, updates: &[String], each: u64) -> String {
     let mut prices: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for update in updates {

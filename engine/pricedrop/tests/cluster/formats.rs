@@ -1,5 +1,4 @@
-//! States in the format of a newer release: an older engine refuses them and changes
-//! nothing.
+//! States in the format of a newer release: an older engine refuses them and changes nothing.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Push messages to a real Firefox: it subscribes and decrypts them, and its service worker shows
-//! the notification.
+//! Push messages to a real Firefox: it subscribes and decrypts them, and its service worker
+//! shows the notification.
 
 use pricedrop_harness::browser::Browser;
 use pricedrop_harness::peers::Peer;

@@ -1,5 +1,4 @@
-//! What recipients get: the binary with its shipped channels, and servers with
-//! faults.
+//! What recipients get: the binary with its shipped channels, and servers with faults.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod browser;

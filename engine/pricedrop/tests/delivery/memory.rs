@@ -6,8 +6,7 @@ use std::os::unix::fs::FileExt as _;
 /// Wasmtime's name of the file that maps the initial memory of an instance.
 const IMAGE: &str = "wasm-memory-image";
 
-/// Returns the memory of every plugin instance in a process: its initial memory, and what it
-/// has grown by.
+/// Returns the memory of every plugin instance in a process: its initial memory, and what it has grown by.
 pub fn of_plugins(pid: u32) -> Vec<Vec<u8>> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::providers::Provider;
 
-/// The breaker hardly ever opens, because one failing address must not delay the other addresses
-/// of the same server.
+/// The breaker hardly ever opens, because one failing address must not delay the other
+/// addresses of the same server.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"

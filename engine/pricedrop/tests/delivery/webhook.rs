@@ -40,8 +40,8 @@ fn a_failing_server_gets_the_same_request_until_it_takes_it_and_no_more() {
     assert_eq!(body["title"], "Red \"shoes\"");
     let delivered = format!("pricedrop_deliveries_total{{channel=\"{CHANNEL}\",outcome=\"delivered\"}}");
     wait_for("the confirmation", || (metric(&engine, &delivered) == 1).then_some(())).unwrap();
-    // A confirmed delivery is not sent again, not even after a crash; a later drop is another
-    // notification.
+    // A confirmed delivery is not sent again, not even after a crash; a later drop
+    // is another notification.
     engine.kill().unwrap();
     let engine = home.start().unwrap();
     assert_eq!(post(&engine, &json!({"productId": "P7", "newPrice": 70})), 1);

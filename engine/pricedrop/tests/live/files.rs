@@ -88,9 +88,9 @@ pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
     (0..size.updates).map(update).collect()
 }
 
-/// Adds and removes a few watches. Returns the changes as lines for `simulate`, in the place where
-/// they were acknowledged: every later drop must use them. `insist` repeats a request until
-/// there is a response.
+/// Adds and removes a few watches. Returns the changes as lines for `simulate`, in the place
+/// where they were acknowledged: every later drop must use them. `insist` repeats a request
+/// until there is a response.
 pub fn change_watches(
     dice: &mut Dice,
     size: Size,

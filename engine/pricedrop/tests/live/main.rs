@@ -1,5 +1,5 @@
-//! A running embedded engine compared with `pricedrop simulate`, both as processes that read the
-//! same files.
+//! A running embedded engine compared with `pricedrop simulate`, both as processes
+//! that read the same files.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

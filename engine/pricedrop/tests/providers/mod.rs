@@ -1,5 +1,5 @@
-//! The shipped channels, each with the test server of its provider and a sidecar that points to
-//! that server.
+//! The shipped channels, each with the test server of its provider and a sidecar that
+//! points to that server.
 #![allow(dead_code)] // each test binary uses its part
 
 use std::collections::{BTreeMap, BTreeSet};

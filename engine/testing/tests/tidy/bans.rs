@@ -60,8 +60,8 @@ fn numbers(line: &str) -> Vec<u64> {
     line.split('.').map(|number| number.parse().unwrap()).collect()
 }
 
-/// Returns crates in several versions that are not listed, and entries of the list that match
-/// nothing in the tree.
+/// Returns crates in several versions that are not listed, and entries of the list that
+/// match nothing in the tree.
 fn wrong_versions(tree: &Dependencies, rules: &toml::Table) -> Vec<String> {
     let mut findings = Vec::new();
     let skipped = skipped(rules, &mut findings);

@@ -1,5 +1,4 @@
-//! Reads the dependency tree as cargo builds it on this platform, and the rules in
-//! `deny.toml`.
+//! Reads the dependency tree as cargo builds it on this platform, and the rules in `deny.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! Checks that the JSON Schemas in `schema/` have exactly the members that the model reads and
-//! writes.
+//! Checks that the JSON Schemas in `schema/` have exactly the members that the model reads and writes.
 
 use pricedrop_model::dispatch::Recipient;
 use pricedrop_model::{

@@ -63,7 +63,7 @@ pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, S
     Ok(Box::new(Connected { config: config.clone(), asked, settings, instance_id, redis, disk, watches }))
 }
 
-/// Checks the topics. Fails if the engine cannot work with them; logs what is only advisable.
+/// Checks the topics, and this user's ACLs. Fails if the engine cannot work; logs what is advisable.
 async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stopped> {
     let mut found = pricedrop_kafka::topics::check(settings).await.map_err(remedies::kafka)?;
     let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };

@@ -1,5 +1,5 @@
-//! Builds the adapters that `[stores]` chooses, behind the ports. The rest of `run` is the
-//! same for all of them.
+//! Builds the adapters that `[stores]` chooses, behind the ports. The rest of `run` is
+//! the same for all of them.
 //!
 //! ```text
 //! open(config) ─▶ policies ─▶ (plugins are loaded) ─▶ build ─▶ Stores

@@ -17,7 +17,7 @@ pub struct RunRoles {
 }
 
 impl RunRoles {
-    /// Returns the roles that the command line and `[dispatch]` choose.
+    /// Returns the roles that the command line asks for and the configuration enables.
     pub fn of(config: &Config, run: &cli::Run) -> RunRoles {
         let only = |role| run.role.is_none_or(|asked| asked == role);
         RunRoles {

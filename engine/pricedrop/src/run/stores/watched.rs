@@ -104,7 +104,7 @@ fn serving(workers: &[Status]) -> Vec<(Partition, i64)> {
     workers.iter().flat_map(Status::serving).collect()
 }
 
-/// Returns the consumer lag of each partition, in offsets.
+/// Returns the consumer lag of each partition that this process serves, in offsets.
 async fn lag(servers: &Arc<Servers>) -> BTreeMap<Partition, i64> {
     let servers = servers.clone();
     let asked = tokio::task::spawn_blocking(move || {
