@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! HTTP ─▶ input ─▶ notifiers (own threads) ─▶ log ─▶ dispatcher ─▶ providers
-//!          stop order: HTTP, the input, the notifiers, the dispatcher, the stores
+//! stop order: HTTP, the input, the notifiers, the dispatcher, the archiver, the plugins, the stores
 //! ```
 //!
 //! Invariant: a part stops only after every part before it has stopped, so that all
