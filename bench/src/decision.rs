@@ -1,4 +1,4 @@
-//! What a drop that tells ten users costs, as the product's watches grow.
+//! The cost of a drop that notifies ten users, as the number of the product's watches grows.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::measure::{median, report};
 use crate::native;
 use crate::rig::{Rig, update, watch};
 
-/// Drops of one run, each followed by the rise that arms its ten again.
+/// Drops of one run. Each is followed by a rise that arms the same ten watches again.
 const DROPS: usize = 500;
 
-/// The section.
+/// Runs the section.
 pub fn run() {
     let mut baseline: Option<Duration> = None;
     for watches in [100usize, 1_000, 10_000, 100_000, 1_000_000] {
         let rig = Rig::start(native::shipped(), 10_000);
         let threshold = |index: usize| Price::new(1_000_000 + index as i64, 3).unwrap();
         rig.watch((0..watches).map(|index| watch(1, threshold(index), index, Mode::Crossing)));
-        // Everybody is told once; from then on ten at the upper end.
+        // The first drop fires every watch; each later one fires the ten with the highest thresholds.
         rig.post(&[update(1, Price::new(900_000, 3).unwrap())]);
         let above = update(1, threshold(watches));
         let below = update(1, threshold(watches - 10));

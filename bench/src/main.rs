@@ -1,6 +1,6 @@
-//! Every figure the README quotes. `pricedrop-bench [SECTION ...]`, and of the
-//! section `cluster` also parts: `pricedrop-bench cluster [PART ...]`.
-//! `pricedrop-bench against BINARY` compares with another build.
+//! Measures every figure that the README quotes. `pricedrop-bench [SECTION ...]` runs sections;
+//! the section `cluster` has parts: `pricedrop-bench cluster [PART ...]`.
+//! `pricedrop-bench against BINARY` compares this build with another one.
 
 #![allow(clippy::unwrap_used)]
 

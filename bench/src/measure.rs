@@ -1,11 +1,11 @@
-//! How figures are taken and printed.
+//! Measures times and prints figures.
 
 use std::time::{Duration, Instant};
 
-/// How many runs the median is taken of.
+/// The number of runs over which a median is taken.
 pub const RUNS: usize = 5;
 
-/// The median time of `RUNS` runs.
+/// Returns the median time of `RUNS` runs.
 pub fn median(mut run: impl FnMut()) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {
@@ -18,30 +18,30 @@ pub fn median(mut run: impl FnMut()) -> Duration {
     times[RUNS / 2]
 }
 
-/// So many a second.
+/// Returns `count` divided by `time`, per second.
 pub fn per_second(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }
 
-/// One line of the report.
+/// Prints one line of the report.
 pub fn report(what: &str, figure: String, ratio: Option<f64>) {
     let ratio = ratio.map(|ratio| format!("{ratio:>8.2} x")).unwrap_or_default();
     println!("  {what:<58} {figure:>18} {ratio}");
 }
 
-/// Times of one contender.
+/// The times of one contender, one a round.
 #[derive(Default, Clone)]
 pub struct Times(pub Vec<Duration>);
 
 impl Times {
-    /// The one in the middle.
+    /// Returns the median.
     pub fn median(&self) -> Duration {
         let mut times = self.0.clone();
         times.sort();
         times[times.len() / 2]
     }
 
-    /// Half of what lies between the fastest and the slowest, of the median.
+    /// Returns half the difference between the slowest and the fastest, relative to the median.
     pub fn spread(&self) -> f64 {
         let seconds = || self.0.iter().map(Duration::as_secs_f64);
         let (least, most) = (seconds().fold(f64::MAX, f64::min), seconds().fold(0.0, f64::max));
@@ -49,7 +49,7 @@ impl Times {
     }
 }
 
-/// The median over the rounds of what one time is to another in the same round.
+/// Returns the median, over the rounds, of the speed of `of` relative to that of `to`.
 pub fn ratio(of: &Times, to: &Times) -> f64 {
     let mut ratios: Vec<f64> =
         of.0.iter().zip(&to.0).map(|(of, to)| to.as_secs_f64() / of.as_secs_f64()).collect();

@@ -1,4 +1,4 @@
-//! Memory and disk per watch and per product.
+//! Memory and disk space per watch and per product.
 
 use pricedrop_model::Mode;
 
@@ -9,7 +9,7 @@ use crate::rig::{Rig, cents, update, watch};
 const WATCHES: usize = 1_000_000;
 const PRODUCTS: usize = 100_000;
 
-/// The section.
+/// Runs the section.
 pub fn run() {
     let rig = Rig::start(native::shipped(), 10_000);
     let empty = resident();
@@ -32,7 +32,7 @@ pub fn run() {
     report("resident in all", format!("{:.0} MiB", evaluated as f64 / f64::from(1 << 20)), None);
 }
 
-/// Resident memory of this process, bytes; may shrink.
+/// Returns the resident memory of this process, in bytes. It may shrink.
 fn resident() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! The default policies as native Rust: what WASM is compared with.
+//! The default policies in native Rust, as the baseline for WASM.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use pricedrop_model::plugin::{
 };
 use pricedrop_model::{BucketId, Price, ProductId, WallTime};
 
-/// floor(price / 10).
+/// Bucketing by floor(price / 10).
 pub struct Floor(PolicyIdentity);
 
 impl Bucketing for Floor {
@@ -27,7 +27,7 @@ impl Bucketing for Floor {
     }
 }
 
-/// Passes everything, after looking at it.
+/// Throttling that passes every update, but reads each.
 pub struct Pass;
 
 impl Throttling for Pass {
@@ -40,7 +40,7 @@ impl Throttling for Pass {
     }
 }
 
-/// Both.
+/// Both policies.
 pub struct Native;
 
 impl Plugins for Native {
@@ -56,7 +56,7 @@ impl Plugins for Native {
     }
 }
 
-/// The shipped plugins, in WASM.
+/// Returns a host with the shipped plugins, in WASM.
 pub fn shipped() -> Arc<Host> {
     let options = Options {
         folder: pricedrop_harness::repository().join("plugins/dist"),

@@ -13,7 +13,7 @@ use crate::rig::{Rig, cents, update, watch};
 const UPDATES: usize = 100_000;
 const PRODUCTS: usize = 1_000;
 
-/// The section.
+/// Runs the section.
 pub fn run() {
     calls();
     let engines: [(&str, Arc<dyn Plugins>); 3] = [
@@ -41,13 +41,13 @@ pub fn run() {
     }
 }
 
-/// Up and down, across some thresholds each time.
+/// Returns a price that moves up and down, each time across some thresholds.
 fn moving(index: usize) -> Bytes {
     let round = (index / PRODUCTS) as i64;
     update(index % PRODUCTS, cents(if round % 2 == 0 { 6_950 } else { 6_350 - round }))
 }
 
-/// Calls of `bucket-of` alone.
+/// Measures calls of `bucket-of` alone.
 fn calls() {
     let product = ProductId::new("P7").unwrap();
     let wasm = native::shipped().bucketing().unwrap();

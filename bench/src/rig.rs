@@ -1,4 +1,4 @@
-//! An embedded engine in this process, without its API.
+//! A notifier over an embedded store in this process, without the API.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,7 +24,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts one.
+    /// Starts a notifier over an empty store.
     pub fn start(plugins: Arc<dyn Plugins>, bucket_threshold: u64) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let store = Options { bucket_threshold, ..Options::new(folder.path()) }.build().unwrap();
@@ -46,7 +46,7 @@ impl Rig {
         Rig { runtime, store, intake, notifier: Some(notifier), _folder: folder }
     }
 
-    /// Writes watches, ten thousand at a time.
+    /// Writes watches in batches of ten thousand.
     pub fn watch(&self, watches: impl Iterator<Item = Watch>) {
         let store = self.store.watches();
         let mut watches = watches.peekable();
@@ -56,8 +56,7 @@ impl Rig {
         }
     }
 
-    /// Posts updates, a thousand a request, eight requests at a time, and waits
-    /// until all are durable.
+    /// Posts updates, a thousand in a request and eight requests at a time. Waits until all are durable.
     pub fn post(&self, updates: &[Bytes]) {
         self.runtime.block_on(async {
             let mut posts = tokio::task::JoinSet::new();
@@ -86,7 +85,7 @@ impl Drop for Rig {
     }
 }
 
-/// A watch.
+/// Returns a watch.
 pub fn watch(product: usize, price: Price, user: usize, mode: Mode) -> Watch {
     Watch {
         product_id: ProductId::new(&format!("P{product}")).unwrap(),
@@ -98,12 +97,12 @@ pub fn watch(product: usize, price: Price, user: usize, mode: Mode) -> Watch {
     }
 }
 
-/// An update, as posted.
+/// Returns an update as it is posted.
 pub fn update(product: usize, price: Price) -> Bytes {
     Bytes::from(format!(r#"{{"productId":"P{product}","newPrice":{price}}}"#))
 }
 
-/// A price in cents.
+/// Returns a price of so many cents.
 pub fn cents(cents: i64) -> Price {
     Price::new(cents, 2).unwrap()
 }

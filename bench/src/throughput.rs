@@ -1,4 +1,4 @@
-//! From posted prices to a synced outbox, against a bare write of the same bytes.
+//! Throughput from posted prices to a synced outbox, against a bare write of the same bytes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::rig::{Rig, cents, update, watch};
 /// Notifications of one run.
 const TOLD: usize = 1_000_000;
 
-/// The section.
+/// Runs the section.
 pub fn run() {
     shape("10,000 products x 100 watches", 10_000);
     shape("one product x 1,000,000 watches", 1);
@@ -30,7 +30,7 @@ fn shape(name: &str, products: usize) {
         format!("{:.0} watches/s", per_second(TOLD, imported.elapsed())),
         None,
     );
-    // Each round drops every product once more, below all thresholds.
+    // Each round drops every product once, to below all thresholds.
     let mut price = 9_000;
     let begin = rig.store.outbox_end();
     let engine = median(|| {
@@ -48,14 +48,14 @@ fn shape(name: &str, products: usize) {
     report(&format!("{name}: engine"), format!("{:.0} notif./s", per_second(TOLD, engine)), Some(ratio));
 }
 
-/// What a run's notifications take in the outbox: a name and a price each.
+/// Returns the bytes that the notifications of a run take in the outbox: a name and a price each.
 fn told_bytes(rig: &Rig) -> usize {
     let sample = rig.store.read_outbox(0, 1).unwrap();
     let user = sample[0].1.user_id.as_str().len();
     TOLD * (user + 8)
 }
 
-/// The same bytes into a bare keyspace, in as many synced batches.
+/// Writes as many bytes to a bare keyspace, in as many synced batches.
 fn bare_write(bytes: usize, batches: usize) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::builder(folder.path()).open().unwrap();
@@ -74,7 +74,7 @@ fn bare_write(bytes: usize, batches: usize) -> Duration {
     })
 }
 
-/// Bytes that no store makes smaller.
+/// Returns bytes that compression cannot shrink.
 fn incompressible(count: usize) -> Vec<u8> {
     let mut word = 0x9E37_79B9_7F4A_7C15u64;
     let mut next = || {

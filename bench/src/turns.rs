@@ -1,8 +1,8 @@
-//! `pricedrop-bench against BINARY`: this build and another one of `pricedrop-bench` take
-//! turns at the same work over the same servers, so that a slow minute of the machine slows
-//! both. It says how the speed and the processor time of a notification changed.
+//! `pricedrop-bench against BINARY`: this build of `pricedrop-bench` and another one alternate
+//! on the same work over the same servers, so that a slow minute of the machine slows both.
+//! It prints how the speed, and the processor time per notification, changed.
 //!
-//! Each build is a process that does one round for each line it reads.
+//! Each build runs as a child process that does one round for each line it reads.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -17,16 +17,16 @@ use crate::cluster::world::{Addresses, PREFIX, World};
 use crate::native;
 use crate::rig::{Rig, cents, update, watch};
 
-/// Rounds of each build that count.
+/// Measured rounds of each build.
 const PAIRS: usize = 9;
-/// Rounds before those.
+/// Rounds before the measured ones.
 const WARM_UPS: usize = 3;
-/// The first argument of such a process.
+/// The first argument of a child process.
 pub const CHILD: &str = "turn";
 
 const SHAPES: [(&str, Shape); 2] = [("many", Shape::Many), ("one", Shape::One)];
 
-/// Runs all shapes, embedded and on the servers.
+/// Compares the builds on all shapes, embedded and on the servers.
 pub fn run(other: &str) {
     let own = std::env::current_exe().unwrap();
     let binaries = [own.to_str().unwrap(), other];
@@ -41,7 +41,7 @@ pub fn run(other: &str) {
     }
 }
 
-/// One round of one build.
+/// The result of one round of one build.
 #[derive(Clone, Copy)]
 struct Round {
     seconds: f64,
@@ -52,7 +52,7 @@ fn compare(name: &str, binaries: [&str; 2], work: &str) {
     let mut builds = [Build::start(binaries[0], work, "own"), Build::start(binaries[1], work, "other")];
     let mut pairs = Vec::new();
     for pair in 0..PAIRS {
-        // Neither always comes after the other.
+        // The order alternates, so that neither build is always second.
         let first = pair % 2;
         let one = builds[first].round();
         let two = builds[1 - first].round();
@@ -76,14 +76,14 @@ fn compare(name: &str, binaries: [&str; 2], work: &str) {
     );
 }
 
-/// A running process of one build.
+/// A child process of one build.
 struct Build {
     child: Child,
     answers: BufReader<std::process::ChildStdout>,
 }
 
 impl Build {
-    /// Starts it, warmed up. Each has its own keys in Redis.
+    /// Starts it and runs the warm-up rounds. Each build has its own keys in Redis.
     fn start(binary: &str, work: &str, prefix: &str) -> Build {
         let mut child = Command::new(binary)
             .args([CHILD, work])
@@ -116,7 +116,7 @@ impl Drop for Build {
     }
 }
 
-/// Does a round for each line.
+/// Runs as the child process: one round for each line of standard input.
 pub fn child(work: &str) {
     let mut parts = work.splitn(3, '/');
     let (place, shape) = (parts.next().unwrap(), parts.next().unwrap());
@@ -159,11 +159,11 @@ fn serve(mut round: impl FnMut() -> Duration) {
     }
 }
 
-/// Processor time of this process.
+/// Returns the processor time of this process, in seconds.
 fn processor_seconds() -> f64 {
     const TICKS_A_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // After the name in brackets; utime and stime are the 14th and 15th field.
+    // The fields after the name in parentheses; utime and stime are the 14th and 15th field.
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
     fields.map(|field| field.parse::<f64>().unwrap()).sum::<f64>() / TICKS_A_SECOND
 }

@@ -1,4 +1,4 @@
-//! What an archiver beside a notifier costs it: the same work with and without one, in turns.
+//! The cost of an archiver for the notifier that runs beside it: the same work with and without.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,15 +17,15 @@ use super::shape::{Shape, TOLD};
 use super::world::{World, say};
 use crate::measure::{RUNS, Times, per_second, ratio, report};
 
-/// Rounds before those that count.
+/// Rounds before the measured ones.
 const WARM_UPS: usize = 2;
 
-/// Archives updates and notifications as long as it exists.
+/// An archiver of updates and notifications, which runs until it is dropped.
 struct Beside {
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    /// Its requests run here.
+    /// The runtime of its requests.
     _runtime: Runtime,
 }
 
@@ -62,7 +62,7 @@ impl Beside {
         self.metrics.snapshots().iter().map(|one| one.records).sum()
     }
 
-    /// Waits until so many records are in the archive.
+    /// Waits until the archive has this many records.
     fn wait_for(&self, records: u64) {
         let begun = Instant::now();
         while self.records() < records {
@@ -81,7 +81,7 @@ impl Drop for Beside {
     }
 }
 
-/// The part.
+/// Runs the part.
 pub fn run(world: &mut World) {
     let folder = tempfile::tempdir().unwrap();
     let s3 = Own::with(Kind::S3, folder.path(), &["--fresh"]).unwrap();

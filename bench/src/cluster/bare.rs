@@ -1,4 +1,4 @@
-//! A producer that does nothing but send.
+//! The baseline: a producer that only sends.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,19 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use super::rig::{PARTITIONS, PATIENCE};
 use super::shape::TOLD;
 
-/// Sends the very bytes that a notifier told in a round.
+/// A producer of the same bytes that a notifier wrote in a round.
 pub struct Producer {
     producer: BaseProducer,
     topic: String,
     bytes: Vec<u8>,
-    /// Where each key and each value ends.
+    /// Where each key and each value ends, as byte offsets.
     ends: Vec<(usize, usize)>,
 }
 
 impl Producer {
-    /// To topics of its own; what it sends is in the topic of notifications of
-    /// `told`. Its settings are those that make a lone producer fastest: the
-    /// engine's, but no linger. With the engine's linger it is half as fast, for
-    /// nobody flushes on its way.
+    /// Returns a producer to topics of its own. Its records are those that `told` has in its topic of
+    /// notifications. Its settings are the fastest for a lone producer: the engine's, without linger.
+    /// With the engine's linger it is half as fast, because it does not flush before the end.
     pub fn new(settings: &Settings, told: &Settings) -> Producer {
         let producer = settings.idempotent().create().unwrap();
         let topic = settings.topics.notifications.clone();
@@ -38,7 +37,7 @@ impl Producer {
         Producer { producer, topic, bytes, ends }
     }
 
-    /// Until all are acknowledged.
+    /// Sends all records, and waits until they are acknowledged.
     pub fn send(&self) -> Duration {
         let begun = Instant::now();
         let mut start = 0;
@@ -61,7 +60,7 @@ impl Producer {
     }
 }
 
-/// Reads a round's notifications.
+/// Passes each notification of a round to `see`.
 fn read(told: &Settings, mut see: impl FnMut(&[u8], &[u8])) {
     let consumer: BaseConsumer = told.reader().create().unwrap();
     let mut list = TopicPartitionList::new();

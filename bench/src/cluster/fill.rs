@@ -1,4 +1,4 @@
-//! Two million watches into Cassandra, as somebody else's bulk load would.
+//! Writes two million watches into Cassandra, as a bulk load by another program would.
 
 use futures::{StreamExt, TryStreamExt};
 use pricedrop_model::Watch;
@@ -10,10 +10,10 @@ use scylla::value::{CqlDecimal, CqlTimestamp};
 
 use super::shape::Shape;
 
-/// Rows of one batch, all of one product: below Cassandra's limits.
+/// Rows of one batch, all of one product. The size is below Cassandra's limits.
 const BATCH_ROWS: usize = 100;
 const IN_FLIGHT: usize = 32;
-/// When all of them were written, milliseconds.
+/// The write time of all watches, epoch milliseconds.
 const WRITTEN_AT_MS: i64 = 1_700_000_000_000;
 
 /// Writes the watches of both shapes.
@@ -56,7 +56,7 @@ async fn write(
     session.batch(&batch, values).await.map(|_| ())
 }
 
-/// A number that is not negative without the zero bytes it does not need.
+/// Drops the leading zero bytes that a non-negative number does not need.
 fn shortest(bytes: &[u8]) -> &[u8] {
     let first = (0..bytes.len() - 1).find(|&at| bytes[at] != 0 || bytes[at + 1] & 0x80 != 0);
     &bytes[first.unwrap_or(bytes.len() - 1)..]

@@ -1,5 +1,5 @@
-//! From the produce of an update to its notifications at a reader of committed
-//! records, while half as many come as the pipeline can take.
+//! Latency from the produce of an update to its notifications at a reader of committed
+//! records, under half the load that the pipeline can process.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,12 @@ use super::shape::Shape;
 use super::world::{World, say};
 use crate::measure::{RUNS, Times, report};
 
-/// Times every product drops in a round.
+/// How often every product drops in a round.
 const LAPS: usize = 3;
-/// How often updates are sent, those that are due by then.
+/// The interval at which the updates that are due are sent.
 const STEP: Duration = Duration::from_millis(1);
 
-/// The part.
+/// Runs the part.
 pub fn run(world: &mut World) {
     world.fill();
     let shape = Shape::Many;
@@ -50,7 +50,7 @@ pub fn run(world: &mut World) {
     );
 }
 
-/// What a round took.
+/// The result of a round.
 struct Round {
     updates_a_second: f64,
     p50_ms: f64,
@@ -79,7 +79,7 @@ fn round(rig: &mut Rig, updates_a_second: f64) -> Round {
     Round { updates_a_second, p50_ms: at_ms(0.5), p99_ms: at_ms(0.99), most_ms: at_ms(1.0) }
 }
 
-/// Waits until it is this update's turn.
+/// Waits until an update is due.
 fn pace(begun: Instant, number: usize, a_second: f64) {
     let due = begun + Duration::from_secs_f64(number as f64 / a_second);
     while Instant::now() < due {
@@ -87,8 +87,7 @@ fn pace(begun: Instant, number: usize, a_second: f64) {
     }
 }
 
-/// Notes when each update was sent, and when its first watcher's notification
-/// was seen.
+/// Records when each update was sent, and when the notification of its first watcher was read.
 struct Watcher {
     sent: Arc<Mutex<Vec<Instant>>>,
     stop: Arc<AtomicBool>,
@@ -124,7 +123,7 @@ impl Watcher {
         Watcher { sent, stop, seen: std::thread::Builder::new().name("watcher".into()).spawn(watch).unwrap() }
     }
 
-    /// Notes that the next update is sent now.
+    /// Records that the next update is sent now.
     fn sends_next(&self) {
         self.sent.lock().unwrap().push(Instant::now());
     }
@@ -137,7 +136,7 @@ impl Watcher {
     }
 }
 
-/// Product and lap of a notification to the first watcher of a product.
+/// Returns product and lap of a notification to the first watcher of a product.
 fn update_of(key: Option<&[u8]>, value: Option<&[u8]>, price: i64) -> Option<(usize, usize)> {
     let user = std::str::from_utf8(key?).ok()?.strip_prefix("user-")?;
     let product = user.strip_suffix("00")?.parse().ok()?;

@@ -1,9 +1,8 @@
-//! The same job on Kafka, Cassandra and Redis, beside a bare producer that
-//! sends the same bytes to the same broker in the same run.
+//! The pipeline over Kafka, Cassandra and Redis, against a bare producer that sends the same
+//! bytes to the same broker in the same run.
 //!
-//! `pricedrop-bench cluster [PART ...]`; every part can be run alone. The
-//! servers are the run's own. What is compared takes turns, so that a slow
-//! minute of the machine slows all of it.
+//! `pricedrop-bench cluster [PART ...]`; every part can be run alone. Each run starts its own
+//! servers. Contenders alternate, so that a slow minute of the machine slows all of them.
 
 mod archive;
 mod bare;
@@ -31,7 +30,7 @@ const PARTS: [Part; 6] = [
     ("archive", archive::run),
 ];
 
-/// The section, or parts of it.
+/// Runs the section, or the named parts of it.
 pub fn run(asked: &[String]) {
     if let [part, addresses] = asked
         && part == resident::CHILD

@@ -1,16 +1,16 @@
-//! Whose processor time a turn took: this process by thread, and the servers.
+//! The processor time of a turn: of this process by thread, and of each server.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::world::World;
 
-/// Ticks by name, at one moment.
+/// Clock ticks by name, at one moment.
 #[derive(Default, Clone)]
 pub struct Processor(BTreeMap<String, u64>);
 
 impl Processor {
-    /// Up to now.
+    /// Returns the ticks used so far.
     pub fn now(world: &World) -> Processor {
         let mut ticks = Processor::default();
         for (name, server) in &world.servers {
@@ -27,13 +27,13 @@ impl Processor {
 
     fn add(&mut self, name: &str, stat: &Path) {
         let Ok(stat) = std::fs::read_to_string(stat) else { return };
-        // Behind the name in brackets; utime and stime are the 14th and 15th field.
+        // The fields after the name in parentheses; utime and stime are the 14th and 15th field.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11);
         let ticks: u64 = fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         *self.0.entry(name.to_owned()).or_default() += ticks;
     }
 
-    /// Adds what passed between two moments.
+    /// Adds the ticks used between two moments.
     pub fn add_between(&mut self, before: &Processor, after: &Processor) {
         for (name, ticks) in &after.0 {
             let passed = ticks.saturating_sub(before.0.get(name).copied().unwrap_or_default());
@@ -41,7 +41,7 @@ impl Processor {
         }
     }
 
-    /// Seconds a round, those that matter.
+    /// Formats the seconds per round of the largest users.
     pub fn each(&self, rounds: usize) -> String {
         const TICKS_A_SECOND: f64 = 100.0;
         let mut parts: Vec<(&String, f64)> = self
@@ -57,7 +57,7 @@ impl Processor {
     }
 }
 
-/// Threads of one use.
+/// Returns the group of threads that a thread belongs to, by its name.
 fn kind(thread: &str) -> &str {
     match thread {
         _ if thread.starts_with("rdk:") => "librdkafka",

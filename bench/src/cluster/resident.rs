@@ -1,5 +1,4 @@
-//! Resident memory while a million are told, in a process that does nothing
-//! else.
+//! Resident memory while a million users are notified, in a process that does nothing else.
 
 use std::process::Command;
 
@@ -10,10 +9,10 @@ use super::shape::Shape;
 use super::world::{Addresses, World};
 use crate::measure::{RUNS, report};
 
-/// The name by which that process knows what to do.
+/// The first argument of that child process.
 pub const CHILD: &str = "resident-alone";
 
-/// The part.
+/// Runs the part.
 pub fn run(world: &mut World) {
     world.fill();
     for (watched, name) in
@@ -27,7 +26,7 @@ pub fn run(world: &mut World) {
     }
 }
 
-/// Idle, and how much more at the most; MiB.
+/// Returns the memory when idle, and the largest growth, in MiB.
 fn grow(at: &Addresses, watched: Watched) -> (f64, f64) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let watched = if watched == Watched::Cache { "cache" } else { "cassandra" };
@@ -39,14 +38,14 @@ fn grow(at: &Addresses, watched: Watched) -> (f64, f64) {
     (numbers[0], numbers[1])
 }
 
-/// One measurement, printed.
+/// Runs as the child process: measures once, and prints the result.
 pub fn child(argument: &str) {
     let (watched, at) = argument.split_once('/').unwrap();
     let watched = if watched == "cache" { Watched::Cache } else { Watched::Cassandra };
     let mut rig = Rig::start(&Addresses::from_argument(at), Delivery::ExactlyOnce, watched, Shape::One);
     rig.serves(PARTITIONS as usize);
     let idle = mebibytes("VmRSS:");
-    // From here on the peak counts anew.
+    // Writing 5 resets the peak, VmHWM.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     rig.drop_all();
     println!("{idle} {}", mebibytes("VmHWM:") - idle);

@@ -1,4 +1,4 @@
-//! A notifier over Kafka in this process.
+//! A notifier over Kafka in this process, and a producer of its updates.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,25 +26,25 @@ use crate::rig::{cents, update};
 
 /// Partitions of each topic.
 pub const PARTITIONS: i32 = 4;
-/// How long anything may take.
+/// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Where watches are read from.
+/// Where the notifier reads watches from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watched {
-    /// This process: the rest of the pipeline alone.
+    /// The memory of this process: measures the rest of the pipeline alone.
     Memory,
     /// Cassandra.
     Cassandra,
-    /// Redis, and behind it Cassandra.
+    /// Redis, in front of Cassandra.
     Cache,
 }
 
-/// A running notifier.
+/// A running notifier over Kafka.
 pub struct Rig {
-    /// Its topics.
+    /// The names of its topics, and its brokers.
     pub settings: Settings,
-    /// What it counts.
+    /// The notifier's metrics.
     pub metrics: Metrics,
     /// The price of the last drop, in cents.
     pub price: i64,
@@ -60,7 +60,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts one over the watches of this shape.
+    /// Starts a notifier over the watches of this shape, with new topics.
     pub fn start(at: &Addresses, delivery: Delivery, watched: Watched, shape: Shape) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
@@ -75,7 +75,7 @@ impl Rig {
         Rig::over(folder, runtime, settings, delivery, (watches, plugins), (shape, store))
     }
 
-    /// Starts one on topics that exist.
+    /// Starts a notifier on existing topics.
     pub fn over(
         folder: tempfile::TempDir,
         runtime: Runtime,
@@ -126,8 +126,8 @@ impl Rig {
         }
     }
 
-    /// Drops every product once more, below all thresholds, and waits until
-    /// everybody's notification is committed.
+    /// Drops every product once, to below all thresholds, and waits until the notifications of
+    /// all users are committed. Returns the time that took.
     pub fn drop_all(&mut self) -> Duration {
         self.price -= 1;
         let before = self.metrics.notifications.get();
@@ -140,7 +140,7 @@ impl Rig {
         begun.elapsed()
     }
 
-    /// Sends one product's price.
+    /// Sends the current price of one product.
     pub fn send(&self, product: usize) {
         let (key, value) =
             (self.shape.product(product), update(self.shape.number(product), cents(self.price)));
@@ -153,13 +153,13 @@ impl Rig {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Waits until all that was sent is in the log.
+    /// Waits until the broker has acknowledged everything that was sent.
     pub fn flush(&self) {
         self.producer.flush(PATIENCE).unwrap();
     }
 
-    /// Waits until the prices of the last drops are shown, for that goes on
-    /// behind the commits; some stand for all.
+    /// Waits until the current prices of the last drops are stored, which happens after the
+    /// commits. Checks a sample of the products.
     pub fn settle(&self) {
         let Some(store) = &self.store else { return };
         let (prices, begun, wanted) = (store.prices(), Instant::now(), cents(self.price));
@@ -174,12 +174,12 @@ impl Rig {
         }
     }
 
-    /// Waits until it serves all partitions.
+    /// Waits until the notifier serves this many partitions.
     pub fn serves(&self, partitions: usize) {
         self.wait(Instant::now(), || self.status.serving().len() == partitions);
     }
 
-    /// Waits until so many records of its one partition are committed.
+    /// Waits until this many records of its one partition are committed.
     pub fn evaluated(&self, records: usize) {
         self.wait(Instant::now(), || self.status.serving().iter().any(|(_, next)| *next >= records as i64));
     }
@@ -191,7 +191,7 @@ impl Rig {
         }
     }
 
-    /// Ends it; its folder and runtime serve the next one.
+    /// Stops the notifier. Its folder, runtime and settings can be used for the next one.
     pub fn stop(mut self) -> (tempfile::TempDir, Runtime, Settings) {
         self.end();
         let empty = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
@@ -212,7 +212,7 @@ impl Drop for Rig {
     }
 }
 
-/// Watches of this process.
+/// Returns a store of watches in the memory of this process.
 pub fn memory(watches: impl Iterator<Item = Watch>, plugins: &dyn Plugins) -> Arc<dyn WatchStore> {
     let store = MemoryWatches::new(Arc::new(SystemClock), plugins.bucketing(), 10_000);
     watches.for_each(|watch| {

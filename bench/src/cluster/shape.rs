@@ -1,4 +1,4 @@
-//! The watches that every part works with.
+//! The watches that every part uses.
 
 use pricedrop_model::{Mode, ProductId, Watch};
 
@@ -7,17 +7,17 @@ use crate::rig::{cents, watch};
 /// Notifications of one round.
 pub const TOLD: usize = 1_000_000;
 
-/// How a million watches lie.
+/// How a million watches are distributed over products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Ten thousand products of a hundred.
+    /// Ten thousand products with a hundred watches each.
     Many,
-    /// All on one product.
+    /// One product with a million watches.
     One,
 }
 
 impl Shape {
-    /// As it is printed.
+    /// Returns the name that is printed.
     pub fn name(self) -> &'static str {
         match self {
             Shape::Many => "10,000 x 100",
@@ -25,7 +25,7 @@ impl Shape {
         }
     }
 
-    /// How many products there are.
+    /// Returns the number of products.
     pub fn products(self) -> usize {
         match self {
             Shape::Many => 10_000,
@@ -33,7 +33,7 @@ impl Shape {
         }
     }
 
-    /// Both shapes lie in one store: the number of a product in it.
+    /// Returns the number of a product in the store, which holds the products of both shapes.
     pub fn number(self, product: usize) -> usize {
         match self {
             Shape::Many => product,
@@ -41,12 +41,12 @@ impl Shape {
         }
     }
 
-    /// A product.
+    /// Returns the id of a product.
     pub fn product(self, product: usize) -> ProductId {
         ProductId::new(&format!("P{}", self.number(product))).unwrap()
     }
 
-    /// A million watches, each of another user.
+    /// Returns a million watches, each of another user.
     pub fn watches(self) -> impl Iterator<Item = Watch> {
         let each = TOLD / self.products();
         (0..TOLD).map(move |user| {

@@ -1,5 +1,4 @@
-//! How long a worker takes to take over a partition whose topic of states holds
-//! a million products.
+//! The time that a worker takes to acquire a partition whose states topic holds a million products.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use crate::rig::{cents, update};
 
 const PRODUCTS: usize = 1_000_000;
 
-/// The part.
+/// Runs the part.
 pub fn run(world: &mut World) {
     let folder = tempfile::tempdir().unwrap();
     let runtime = Runtime::new().unwrap();
@@ -53,14 +52,14 @@ pub fn run(world: &mut World) {
 
 type Parts = (tempfile::TempDir, Runtime, Settings);
 
-/// A worker of nobody's watches: every price is evaluated, nobody is told.
+/// Starts a notifier without watches: it evaluates every price and notifies nobody.
 fn start((folder, runtime, settings): Parts) -> Rig {
     let plugins = native::shipped();
     let none: Arc<dyn WatchStore> = Arc::new(MemoryWatches::new(Arc::new(SystemClock), None, 10_000));
     Rig::over(folder, runtime, settings, Delivery::ExactlyOnce, (none, plugins), (Shape::Many, None))
 }
 
-/// Has the states of all products stored, as a worker stores them.
+/// Lets a notifier evaluate every product once, so that it stores all states.
 fn evaluate_all(parts: Parts) -> Parts {
     let begun = Instant::now();
     let rig = start(parts);
@@ -82,7 +81,7 @@ fn evaluate_all(parts: Parts) -> Parts {
     rig.stop()
 }
 
-/// Reads the topic of states to its last record.
+/// Reads the states topic to its last record, and returns the time that took.
 fn read(settings: &Settings) -> Duration {
     let begun = Instant::now();
     let consumer: BaseConsumer = settings.reader().create().unwrap();
@@ -93,7 +92,7 @@ fn read(settings: &Settings) -> Duration {
     consumer.assign(&list).unwrap();
     loop {
         assert!(begun.elapsed() < PATIENCE, "the states were not read");
-        // The last offset is a transaction's marker.
+        // The last offset is the marker of a transaction.
         let message = consumer.poll(Duration::from_millis(100));
         if message.is_some_and(|message| message.unwrap().offset() >= end - 2) {
             return begun.elapsed();

@@ -1,5 +1,5 @@
-//! Notifications a second: the whole pipeline against a bare producer, exactly
-//! once against at least once, and by where watches are read from.
+//! Notifications a second: the whole pipeline against a bare producer, exactly once against
+//! at least once, and with each source of watches.
 
 use pricedrop_kafka::Delivery;
 
@@ -17,10 +17,10 @@ const RIGS: [(&str, Delivery, Watched); 4] = [
     ("exactly once, watches in memory", Delivery::ExactlyOnce, Watched::Memory),
 ];
 
-/// Rounds before those that count.
+/// Rounds before the measured ones.
 const WARM_UPS: usize = 3;
 
-/// One of those who take turns.
+/// The measurements of one contender.
 #[derive(Default)]
 struct Contender {
     times: Times,
@@ -29,13 +29,13 @@ struct Contender {
     commit_seconds: f64,
 }
 
-/// The part.
+/// Runs the part.
 pub fn run(world: &mut World, shape: Shape) {
     world.fill();
     let at = world.addresses.clone();
     let mut rigs: Vec<Rig> =
         RIGS.iter().map(|(_, delivery, watched)| Rig::start(&at, *delivery, *watched, shape)).collect();
-    // That warms everything up: the cache, and the broker's compiler.
+    // The warm-up fills the cache, and lets the broker's JVM compile.
     for rig in &mut rigs {
         for _ in 0..WARM_UPS {
             rig.drop_all();
@@ -53,7 +53,7 @@ pub fn run(world: &mut World, shape: Shape) {
     let mut contenders: Vec<Contender> = (0..=rigs.len()).map(|_| Contender::default()).collect();
     for round in 0..RUNS {
         for turn in 0..contenders.len() {
-            // Nobody always comes behind the same other.
+            // The order rotates, so that no contender always runs after the same other one.
             let turn = (turn + round) % contenders.len();
             let before = Processor::now(world);
             let contender = &mut contenders[turn];

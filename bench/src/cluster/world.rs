@@ -1,4 +1,4 @@
-//! The three servers, and what all parts find on them.
+//! The three servers of a run, and the watches that all parts find in them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ const KEYSPACE: &str = "bench";
 /// The environment variable that names the prefix of keys in Redis.
 pub const PREFIX: &str = "PRICEDROP_BENCH_PREFIX";
 
-/// Where the servers are. As text, it goes to a process of our own.
+/// The addresses of the servers. As text they are passed to child processes.
 #[derive(Debug, Clone)]
 pub struct Addresses {
-    /// Kafka's bootstrap servers.
+    /// The bootstrap servers of Kafka.
     pub kafka: String,
     /// A contact point of Cassandra.
     pub cassandra: String,
@@ -35,12 +35,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// As one argument.
+    /// Formats the addresses as one argument.
     pub fn to_argument(&self) -> String {
         [&*self.kafka, &*self.cassandra, &*self.redis].join("/")
     }
 
-    /// From that argument.
+    /// Parses that argument.
     pub fn from_argument(argument: &str) -> Addresses {
         let mut parts = argument.split('/').map(str::to_owned);
         let mut next = || parts.next().unwrap();
@@ -48,18 +48,18 @@ impl Addresses {
     }
 }
 
-/// Servers of this run alone; they end with it.
+/// The servers of this run, which are stopped with it.
 pub struct World {
-    /// Where they are.
+    /// The addresses of the servers.
     pub addresses: Addresses,
-    /// Each with its name, to look at its processor time.
+    /// The servers by name, for reading their processor time.
     pub servers: Vec<(&'static str, Own)>,
     filled: bool,
     _folder: tempfile::TempDir,
 }
 
 impl World {
-    /// Starts them.
+    /// Starts the servers.
     pub fn start() -> World {
         let begun = Instant::now();
         let folder = tempfile::tempdir().unwrap();
@@ -78,8 +78,7 @@ impl World {
         World { addresses, servers, filled: false, _folder: folder }
     }
 
-    /// Writes the watches of both shapes, and the index of the large product;
-    /// once.
+    /// Writes the watches of both shapes and the index of the large product, once in a run.
     pub fn fill(&mut self) {
         if std::mem::replace(&mut self.filled, true) {
             return;
@@ -109,7 +108,7 @@ impl Addresses {
         cassandra::Options::new(vec![self.cassandra.clone()], KEYSPACE)
     }
 
-    /// The filled Cassandra, with Redis in front of it or without.
+    /// Connects to the filled Cassandra, with or without Redis in front of it.
     pub async fn watches(&self, cached: bool, plugins: Arc<dyn Plugins>) -> Cassandra {
         let cache: Arc<dyn ShelfCache> = match cached {
             true => Arc::new(RedisShelves::new(&self.redis())),
@@ -129,7 +128,7 @@ impl Addresses {
         Redis::new(options).unwrap()
     }
 
-    /// Topics of one notifier alone, made.
+    /// Creates topics for one notifier alone.
     pub async fn topics(&self, unique: &str, partitions: i32) -> Settings {
         let mut settings = Settings::new(&self.kafka);
         settings.group = unique.to_owned();
@@ -139,12 +138,12 @@ impl Addresses {
     }
 }
 
-/// The name of a folder that is nobody else's.
+/// Returns the name of a temporary folder, which is unique.
 pub fn unique(folder: &Path) -> String {
     folder.file_name().unwrap().to_str().unwrap().replace('.', "")
 }
 
-/// A line for whoever waits.
+/// Prints a line of progress.
 pub fn say(what: &str) {
     eprintln!("    {what}");
 }

@@ -1,4 +1,4 @@
-//! The play, act by act.
+//! The acts of the demo, in order.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -11,10 +11,10 @@ use crate::market;
 use crate::stage::Stage;
 
 const UPDATES: usize = 4_000;
-/// Updates a request carries.
+/// Updates in a request.
 const BATCH: usize = 50;
 
-/// Plays it all.
+/// Runs the whole demo.
 pub fn play(binary: PathBuf) -> Result<(), Error> {
     let folder = tempfile::tempdir()?;
     let mut stage = Stage::open("a price goes in, the right people are told");
@@ -42,7 +42,7 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
     Ok(())
 }
 
-/// A folder as a user would have it: config, plugins, data.
+/// Creates a folder as a user would have it: configuration, plugins, data.
 fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
     let home = Home::furnish(binary, folder, CONFIG)?;
     home.install("bucketing-floor", "bucketing")?;
@@ -53,8 +53,7 @@ fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Res
     Ok(home)
 }
 
-/// Only what a demo wants otherwise than the defaults: a free port, and buckets
-/// for products that are small.
+/// What the demo needs besides the defaults: a free port, and buckets for small products.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -66,7 +65,7 @@ folder = "plugins"
 bucket_threshold = 100
 "#;
 
-/// The updates, and how many of them are in.
+/// The updates, and how many of them were posted.
 struct Feed {
     updates: Vec<String>,
     sent: Mutex<usize>,
@@ -77,8 +76,8 @@ impl Feed {
         std::sync::Arc::new(Feed { updates: updates.to_vec(), sent: Mutex::new(0) })
     }
 
-    /// Posts the next updates; how many users they told. `offset` makes each
-    /// request safe to send again: what is in already is passed over.
+    /// Posts the next updates. Returns how many users they notified. `offset` makes a repeated
+    /// request safe: the engine skips the updates that it has already.
     fn post(&self, address: &str, count: usize) -> Result<u64, Error> {
         let mut sent = self.sent.lock().unwrap_or_else(|poison| poison.into_inner());
         let mut told = 0;
@@ -94,7 +93,7 @@ impl Feed {
         Ok(told)
     }
 
-    /// Posts the next updates meanwhile.
+    /// Posts the next updates on another thread.
     fn post_aside(
         self: &std::sync::Arc<Feed>,
         engine: &Engine,
@@ -109,7 +108,7 @@ fn join(posting: JoinHandle<Result<u64, Error>>) -> Result<u64, Error> {
     posting.join().map_err(|_| "the thread that posts panicked")?
 }
 
-/// Waits until everybody was told, and shows some.
+/// Waits until the console has printed every notification, and shows some of them.
 fn show_told(stage: &Stage, engine: &Engine, posted: u64, shown: usize) -> Result<(), Error> {
     let mut lines = Vec::new();
     wait_for("the last line", || {
@@ -176,7 +175,7 @@ fn break_plugin(
     let posted = feed.post(&engine.address, UPDATES / 8)?;
     stage.say(&format!("{} goes on:", refused.1));
     show_told(stage, engine, posted, 2)?;
-    // Take the broken one away again, as its author would.
+    // Removes the broken files, as the author of the plugin would.
     std::fs::remove_file(home.folder.join("plugins/bucketing.toml"))?;
     home.install("bucketing-floor", "bucketing")
 }
@@ -205,7 +204,7 @@ fn crash(
     Ok(engine)
 }
 
-/// Holds what was told against the offline twin.
+/// Compares the notifications with those of `pricedrop simulate`.
 fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Result<(), Error> {
     stage.act("Add up: what was told against `pricedrop simulate` over the same two files");
     let live = home.run(&["notifications", "list", "--limit", "0", "--json", "--url", &engine.url()])?;
@@ -236,7 +235,7 @@ pricedrop simulate --help             backtest a policy on your own prices
 plugins/examples/bucketing-js         a bucket policy of ten lines
 README.md                             the rest";
 
-/// Every notification's id, sorted: one repeated or missing would show.
+/// Returns the ids of all notifications, sorted: a repeated or missing one makes a difference.
 fn ids(lines: &[u8]) -> Result<Vec<String>, Error> {
     let mut ids = Vec::new();
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {

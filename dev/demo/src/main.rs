@@ -1,5 +1,5 @@
-//! The demo: the real binary, started, fed, swapped under, killed and restarted,
-//! and at the end held against its offline twin. Non-interactive.
+//! The demo: starts the real binary, feeds it, swaps its plugins, kills and restarts it, and
+//! compares the result with `pricedrop simulate`. It needs no input.
 //!
 //! `pricedrop-demo PATH-TO-PRICEDROP`
 

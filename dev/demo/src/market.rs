@@ -1,12 +1,12 @@
-//! A small market: products, people waiting, prices that move as in a shop.
-//! The same at every run.
+//! Generates a small market: products, watches, and prices that move as in a shop. The result
+//! is the same in every run.
 
 use std::fmt::Write as _;
 
-/// How many watches there are.
+/// The number of watches.
 pub const WATCHES: usize = 3_000;
 
-/// Products with their usual price in cents.
+/// The products, with their usual price in cents.
 const PRODUCTS: [(&str, &str, i64); 12] = [
     ("P1", "Espresso machine", 24_900),
     ("P2", "Running shoes", 11_995),
@@ -25,11 +25,11 @@ const PEOPLE: [&str; 12] =
     ["anna", "ben", "chloe", "dmitri", "elif", "farah", "goran", "hana", "ivan", "june", "kofi", "lena"];
 const MODES: [&str; 3] = ["every-drop", "crossing", "once"];
 
-/// Numbers that look random and are the same at every run.
+/// A pseudo-random generator with a fixed seed.
 struct Dice(u64);
 
 impl Dice {
-    /// A number below `sides` (xorshift64).
+    /// Returns a number below `sides` (xorshift64).
     fn roll(&mut self, sides: u64) -> i64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -42,7 +42,7 @@ fn money(cents: i64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-/// A file of watches, thresholds from 60 % to just below the usual price.
+/// Returns a CSV file of watches, with thresholds from 60 % to just below the usual price.
 pub fn watches() -> String {
     let mut dice = Dice(0x5EED_0001);
     let mut seen = std::collections::HashSet::new();
@@ -59,7 +59,7 @@ pub fn watches() -> String {
     csv
 }
 
-/// Updates, one a line: small moves around the usual price, sales now and then.
+/// Returns updates as JSON: small moves around the usual price, and a sale now and then.
 pub fn updates(count: usize) -> Vec<String> {
     let mut dice = Dice(0x5EED_0002);
     let mut prices = PRODUCTS.map(|(_, _, usual)| usual);

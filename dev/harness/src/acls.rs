@@ -1,13 +1,12 @@
-//! Rights in Kafka, given by its administrator over a listener that asks
-//! nobody. The client library can do this only in unsafe code, and Kafka's own
-//! tool takes seconds for each; the protocol is two small messages.
+//! Grants Kafka ACLs, over a listener without authentication. The client library can do this only in
+//! unsafe code, and Kafka's own tool takes seconds for each; the protocol needs only two small messages.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::{Error, PATIENCE, wait_for};
 
-/// A kind of thing that rights are on, by its number in the protocol.
+/// A type of resource, with its number in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// A topic.
@@ -18,18 +17,18 @@ pub enum On {
     TransactionalId = 5,
 }
 
-/// Something a user may do.
+/// An ACL: one operation that a user may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acl {
     /// The user.
     pub user: String,
-    /// On what kind of thing.
+    /// The type of the resource.
     pub on: On,
-    /// Its name.
+    /// The name of the resource.
     pub name: String,
-    /// Whether all whose names begin so are meant.
+    /// Whether the name is a prefix.
     pub prefixed: bool,
-    /// What: Read, Write, Create, Describe, DescribeConfigs.
+    /// The operation: Read, Write, Create, Describe, DescribeConfigs.
     pub operation: String,
 }
 
@@ -57,10 +56,10 @@ fn string(to: &mut Vec<u8>, text: &str) {
     to.extend(text.as_bytes());
 }
 
-/// Gives these rights, and waits until the broker knows all of them.
+/// Grants these ACLs, and waits until the broker knows all of them.
 ///
 /// # Errors
-/// The broker is away, or refused.
+/// The broker is unavailable, or refused.
 pub fn grant(bootstrap: &str, acls: &[Acl]) -> Result<(), Error> {
     let mut stream = TcpStream::connect(bootstrap)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -74,7 +73,7 @@ pub fn grant(bootstrap: &str, acls: &[Acl]) -> Result<(), Error> {
         body.extend([operation(&acl.operation)? as u8, ALLOW as u8]);
     }
     let answer = ask(&mut stream, CREATE_ACLS, &body)?;
-    // The throttle's time, the count, then a code and a text for each.
+    // The throttle time and the count; then a code and a text for each ACL.
     let mut at = 8;
     for acl in acls {
         let code = i16_at(&answer, at)?;
@@ -86,7 +85,7 @@ pub fn grant(bootstrap: &str, acls: &[Acl]) -> Result<(), Error> {
     wait_for("the broker to know the rights", || (known(&mut stream).ok()? >= acls.len()).then_some(()))
 }
 
-/// How many rights the broker knows.
+/// Returns the number of ACLs that the broker knows.
 fn known(stream: &mut TcpStream) -> Result<usize, Error> {
     let mut body = vec![ANY as u8];
     body.extend((-1i16).to_be_bytes());
@@ -95,7 +94,7 @@ fn known(stream: &mut TcpStream) -> Result<usize, Error> {
     body.extend((-1i16).to_be_bytes());
     body.extend([ANY as u8, ANY as u8]);
     let answer = ask(stream, DESCRIBE_ACLS, &body)?;
-    // The throttle's time, the error, its text, then resources with rights.
+    // The throttle time, the error code, its text; then the resources with their ACLs.
     let mut at = 6;
     at += 2 + usize::try_from(i16_at(&answer, at)?).unwrap_or(0);
     let (resources, mut count) = (i32_at(&answer, at)?, 0);
@@ -113,7 +112,7 @@ fn known(stream: &mut TcpStream) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// One request; the body of its answer.
+/// Sends one request, and returns the body of its response.
 fn ask(stream: &mut TcpStream, key: i16, body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut message = [key.to_be_bytes(), VERSION.to_be_bytes()].concat();
     message.extend(1i32.to_be_bytes());
@@ -125,7 +124,7 @@ fn ask(stream: &mut TcpStream, key: i16, body: &[u8]) -> Result<Vec<u8>, Error> 
     stream.read_exact(&mut length)?;
     let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length))?];
     stream.read_exact(&mut answer)?;
-    // Behind the number of the request.
+    // The body follows the correlation id.
     Ok(answer.get(4..).ok_or("a short answer")?.to_vec())
 }
 

@@ -1,4 +1,4 @@
-//! Cassandra as its administrator sees it: statements, one after the other.
+//! An administrator's session with Cassandra, for single statements.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ pub struct Cassandra {
 }
 
 impl Cassandra {
-    /// Connects as a user, in the clear. A server that has just started makes its
-    /// first user a while later, so this waits.
+    /// Connects as a user, without TLS. A new server creates its first user some time after
+    /// it starts to listen, so this retries.
     ///
     /// # Errors
-    /// It does not let us in.
+    /// The server refuses the login.
     pub fn connect(address: &str, user: &str, password: &str) -> Result<Cassandra, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let build = || {
@@ -31,10 +31,10 @@ impl Cassandra {
         Ok(Cassandra { session, runtime })
     }
 
-    /// Runs a statement; changes of the schema and of rights take their time.
+    /// Runs a statement. Changes of the schema and of permissions may take up to two minutes.
     ///
     /// # Errors
-    /// It was refused.
+    /// The statement was refused.
     pub fn run(&self, cql: &str) -> Result<(), Error> {
         let mut statement = Statement::new(cql);
         statement.set_request_timeout(Some(Duration::from_secs(120)));
@@ -42,10 +42,10 @@ impl Cassandra {
         ran.map(|_| ()).map_err(|error| format!("{cql}: {error}").into())
     }
 
-    /// How many rows a table has, by reading them.
+    /// Counts the rows of a table by reading them.
     ///
     /// # Errors
-    /// It was refused.
+    /// The statement was refused.
     pub fn rows(&self, table: &str) -> Result<usize, Error> {
         let cql = format!("SELECT * FROM {table}");
         let answer = self.runtime.block_on(self.session.query_unpaged(cql, ()))?;

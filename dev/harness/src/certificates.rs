@@ -1,4 +1,4 @@
-//! Authorities and certificates for one test, made by the program `openssl`.
+//! Certificate authorities and certificates for one test, made by the program `openssl`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use crate::Error;
 
-/// Keys are short-lived and must be made quickly.
+/// The options of a short-lived certificate with a key that is quick to generate.
 const REQUEST: &str = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
 
-/// An authority, and the certificates it has issued; they go with it.
+/// An authority, and the certificates it has issued. Their files are deleted with it.
 pub struct Authority {
     folder: TempDir,
 }
@@ -25,10 +25,10 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// A new authority.
+    /// Creates an authority.
     ///
     /// # Errors
-    /// There is no `openssl`, or no room.
+    /// `openssl` is not installed, or the disk is full.
     pub fn new() -> Result<Authority, Error> {
         let authority = Authority { folder: tempfile::tempdir()? };
         authority
@@ -36,16 +36,16 @@ impl Authority {
         Ok(authority)
     }
 
-    /// The authority's own certificate, which says that it is an authority.
+    /// Returns the authority's own certificate, which has the CA flag.
     pub fn own(&self) -> Issued {
         self.issued("authority")
     }
 
-    /// A certificate with this common name and these alternative names, such as
+    /// Issues a certificate with this common name and these alternative names, such as
     /// `IP:127.0.0.1,DNS:localhost`.
     ///
     /// # Errors
-    /// `openssl` refuses, in its words.
+    /// `openssl` refuses; the error has its output.
     pub fn issue(&self, name: &str, alternatives: &str) -> Result<Issued, Error> {
         self.openssl(&format!(
             "{REQUEST} -subj /CN={name} -CA authority.pem -CAkey authority.key -keyout {name}.key -out {name}.pem \

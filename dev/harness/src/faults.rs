@@ -1,8 +1,8 @@
-//! A server over HTTP/1.1 that stands before another one, passes everything on, and
-//! misbehaves when it is told to: for tests of what a client makes of that.
+//! An HTTP/1.1 proxy that injects faults, for tests of how a client handles them. Without
+//! faults it passes everything on to its upstream server.
 //!
-//! Every request has a connection of its own, on both sides. Requests are passed on as
-//! they are, `host` included, so that signatures stay valid.
+//! Every request has a connection of its own, on both sides. Requests are passed on
+//! unchanged, `host` included, so that signatures stay valid.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,23 +11,23 @@ use std::sync::{Arc, Mutex};
 
 use crate::{Error, lock};
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The server gets so many bytes of its body, and the connection ends.
+    /// The server gets this many bytes of the body, then the connection is closed.
     CutRequest(usize),
-    /// The server does what was asked, and the connection ends before it says so.
+    /// The server handles the request, but the connection is closed before the response.
     LoseAnswer,
-    /// The server does what was asked, and says nothing until the client gives up.
+    /// The server handles the request, but the response is held back until the client gives up.
     HoldAnswer,
-    /// The connection ends within the answer.
+    /// The connection is closed in the middle of the response.
     CutAnswer,
-    /// The server is not asked: this status and this body are the answer.
+    /// The server does not get the request; the response has this status and this body.
     Answer(u16, String),
 }
 
 impl Fault {
-    /// An error of S3.
+    /// Returns a response with an S3 error.
     pub fn s3(status: u16, code: &str) -> Fault {
         let xml =
             format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>a test</Message></Error>");
@@ -52,14 +52,14 @@ struct State {
     faults: AtomicU64,
 }
 
-/// The misbehaving server. It serves until the process ends.
+/// The proxy. It runs until the process ends.
 pub struct Faulty {
     address: String,
     state: Arc<State>,
 }
 
 impl Faulty {
-    /// Stands before the server at this address, and behaves.
+    /// Starts a proxy in front of the server at this address, without faults.
     ///
     /// # Errors
     /// No port is free.
@@ -75,35 +75,35 @@ impl Faulty {
         std::thread::spawn(move || {
             for client in listener.incoming().filter_map(Result::ok) {
                 let state = Arc::clone(&of_listener);
-                // A connection that breaks is what this is for.
+                // Broken connections are intended here.
                 std::thread::spawn(move || serve(&state, &client).unwrap_or_default());
             }
         });
         Ok(Faulty { address, state })
     }
 
-    /// Where it listens, `127.0.0.1:port`.
+    /// Returns its address, `127.0.0.1:port`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// From now on this chooses what becomes of each request; none: it is passed on.
+    /// Chooses the fault of each request from now on; `None`: the request is passed on.
     pub fn misbehave(&self, choose: impl FnMut(&Request) -> Option<Fault> + Send + 'static) {
         *lock(&self.state.choose) = Some(Box::new(choose));
     }
 
-    /// Passes everything on from now on.
+    /// Passes every request on from now on.
     pub fn behave(&self) {
         *lock(&self.state.choose) = None;
     }
 
-    /// How often it misbehaved.
+    /// Returns how many requests had a fault.
     pub fn faults(&self) -> u64 {
         self.state.faults.load(Relaxed)
     }
 }
 
-/// Answers one request.
+/// Handles one request.
 fn serve(state: &State, client: &TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(client);
     let (request, head, length) = read_head(&mut reader)?;
@@ -131,7 +131,7 @@ fn serve(state: &State, client: &TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// The request with its head to be passed on, and the length of its body.
+/// Reads the head of a request. Returns it parsed and as bytes, with the length of the body.
 fn read_head(reader: &mut impl BufRead) -> std::io::Result<(Request, Vec<u8>, usize)> {
     let mut first = String::new();
     reader.read_line(&mut first)?;

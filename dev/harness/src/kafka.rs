@@ -1,5 +1,5 @@
-//! What a test looks at from outside of the engine: records in, committed
-//! records out, how far a group is.
+//! Kafka as tests use it, independent of the engine: sends records, reads committed records,
+//! and reads how far a group is.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{Error, PATIENCE, repository, wait_for};
 /// A client of a cluster.
 #[derive(Debug, Clone)]
 pub struct Kafka {
-    /// Where it is.
+    /// The bootstrap servers.
     pub bootstrap: String,
 }
 
@@ -27,18 +27,18 @@ pub struct Committed {
     pub partition: i32,
     /// Its key, as text.
     pub key: Option<String>,
-    /// Its value, as text; none: a tombstone.
+    /// Its value, as text; `None`: a tombstone.
     pub value: Option<String>,
 }
 
-/// A record with everything that Kafka keeps of it.
+/// A record with everything that Kafka stores for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawRecord {
     /// Its partition.
     pub partition: i32,
-    /// Its offset; of one that is sent, none yet.
+    /// Its offset; ignored in a record that is sent.
     pub offset: i64,
-    /// Its timestamp, epoch milliseconds; of one that is sent, the client's clock.
+    /// Its timestamp, epoch milliseconds; in a record that is sent, the client sets it.
     pub timestamp_ms: i64,
     /// Its key.
     pub key: Option<Vec<u8>>,
@@ -55,29 +55,29 @@ impl Kafka {
         config
     }
 
-    /// A producer that keeps the order of its records.
+    /// Returns a producer that keeps the order of its records.
     ///
     /// # Errors
-    /// The library refuses.
+    /// The client library refuses.
     pub fn producer(&self) -> Result<Producer, Error> {
         let producer = self.config().set("enable.idempotence", "true").create()?;
         Ok(Producer(producer))
     }
 
-    /// A producer whose records come in transactions.
+    /// Returns a transactional producer.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn transactions(&self, id: &str) -> Result<Transactions, Error> {
         let producer: BaseProducer = self.config().set("transactional.id", id).create()?;
         producer.init_transactions(PATIENCE)?;
         Ok(Transactions(producer))
     }
 
-    /// Every committed record that a topic holds now.
+    /// Returns every committed record that a topic holds now.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn records(&self, topic: &str) -> Result<Vec<RawRecord>, Error> {
         let mut config = self.config();
         config.set("group.id", "outside").set("enable.auto.commit", "false");
@@ -103,7 +103,7 @@ impl Kafka {
     /// Deletes a topic, and waits until it is gone.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
         let tool = repository().join("dev/servers/kafka-tool");
         let mut command = std::process::Command::new(tool);
@@ -116,10 +116,10 @@ impl Kafka {
         wait_for("the topic to be gone", || partitions_of(&consumer, topic).is_err().then_some(()))
     }
 
-    /// The offset after the last one that is decided, of each partition of a topic.
+    /// Returns the last stable offset of each partition of a topic.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn ends(&self, topic: &str) -> Result<Vec<i64>, Error> {
         let consumer = self.reader("outside")?;
         let end = |partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1);
@@ -129,7 +129,7 @@ impl Kafka {
     /// Deletes every record that a topic holds now, as retention does.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn empty(&self, topic: &str) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();
         for (partition, _) in (0..).zip(self.ends(topic)?) {
@@ -148,10 +148,10 @@ impl Kafka {
         Ok(config.create()?)
     }
 
-    /// A reader of a topic's committed records, from the first one on.
+    /// Returns a reader of a topic's committed records, from the first one on.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn follow(&self, topic: &str) -> Result<Follower, Error> {
         let consumer = self.reader("outside")?;
         let mut list = TopicPartitionList::new();
@@ -162,11 +162,11 @@ impl Kafka {
         Ok(Follower(consumer))
     }
 
-    /// How many committed records of a topic a group has not read yet. Unlike the lag,
-    /// it does not count the markers of transactions.
+    /// Counts the committed records of a topic that a group has not read yet. Unlike the lag, it
+    /// does not count the markers of transactions.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn unread(&self, group: &str, topic: &str) -> Result<usize, Error> {
         let consumer = self.reader(group)?;
         let mut list = TopicPartitionList::new();
@@ -182,10 +182,10 @@ impl Kafka {
         Ok(self.records(topic)?.iter().filter(|record| is_unread(record)).count())
     }
 
-    /// How many records of a topic a group has not read yet.
+    /// Returns the lag of a group in a topic, in offsets.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn lag(&self, group: &str, topic: &str) -> Result<i64, Error> {
         let consumer = self.reader(group)?;
         let mut list = TopicPartitionList::new();
@@ -227,14 +227,14 @@ impl RawRecord {
     }
 }
 
-/// Sends records in transactions.
+/// A transactional producer.
 pub struct Transactions(BaseProducer);
 
 impl Transactions {
-    /// Sends these in one transaction, which is then committed or aborted.
+    /// Sends these records in one transaction, which is then committed or aborted.
     ///
     /// # Errors
-    /// The cluster is away.
+    /// The cluster is unavailable.
     pub fn send(&self, topic: &str, records: &[RawRecord], commits: bool) -> Result<(), Error> {
         self.0.begin_transaction()?;
         for record in records {
@@ -256,15 +256,15 @@ impl Transactions {
     }
 }
 
-/// Reads on where it was.
+/// A reader that continues where its last read ended.
 pub struct Follower(BaseConsumer);
 
 impl Follower {
-    /// The records that came, until none came for so long.
+    /// Returns the records that arrive, until none has arrived for the time `quiet`.
     pub fn read(&self, quiet: Duration) -> Vec<Committed> {
         let mut records = Vec::new();
         let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        // A broker that is away for a while is waited for.
+        // Errors are skipped: the client reconnects to an unavailable broker.
         while let Some(said) = self.0.poll(quiet) {
             records.extend(said.ok().map(|message| Committed {
                 partition: message.partition(),
@@ -276,14 +276,14 @@ impl Follower {
     }
 }
 
-/// Sends records by their keys, in order.
+/// A producer that sends records by their keys, in order.
 pub struct Producer(BaseProducer);
 
 impl Producer {
-    /// Adds a record; it is on its way, and not yet acknowledged.
+    /// Queues a record; it is not acknowledged yet.
     ///
     /// # Errors
-    /// It cannot be sent.
+    /// The record cannot be queued.
     pub fn send(&self, topic: &str, key: &str, value: &str) -> Result<(), Error> {
         let mut record = BaseRecord::to(topic).key(key).payload(value);
         loop {
@@ -298,10 +298,10 @@ impl Producer {
         }
     }
 
-    /// Waits until all are acknowledged.
+    /// Waits until all records are acknowledged.
     ///
     /// # Errors
-    /// They were not.
+    /// Not all were acknowledged in time.
     pub fn flush(&self) -> Result<(), Error> {
         Ok(self.0.flush(PATIENCE)?)
     }

@@ -1,4 +1,4 @@
-//! The engine as a user has it, a process with an API: start it, ask it, kill
+//! Runs the engine as a user does, as a process with an API: starts it, sends requests, kills
 //! it. For the demo, the tests and the benchmarks.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,26 +20,25 @@ pub mod peers;
 pub mod redis;
 pub mod servers;
 
-/// Why something did not go as it should.
+/// The error of every function here, as text for the person who runs the test.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where an engine lives: a folder with a `pricedrop.toml`, which names `data`
-/// as its data folder and port 0.
+/// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and port 0.
 #[derive(Debug, Clone)]
 pub struct Home {
     /// The binary.
     pub binary: PathBuf,
-    /// Everything it reads and writes.
+    /// The folder with everything that it reads and writes.
     pub folder: PathBuf,
-    /// Variables of its environment, beside those it inherits.
+    /// Environment variables in addition to the inherited ones.
     pub environment: Vec<(String, String)>,
 }
 
 impl Home {
-    /// A home with this configuration.
+    /// Creates a folder with this configuration.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -53,18 +52,18 @@ impl Home {
         })
     }
 
-    /// Puts a plugin of this repository into the plugin folder.
+    /// Copies a plugin of this repository into the plugin folder.
     ///
     /// # Errors
-    /// There is no such plugin, or no room.
+    /// The plugin does not exist, or the disk is full.
     pub fn install(&self, plugin: &str, stem: &str) -> Result<(), Error> {
         self.deploy(&format!("{stem}.wasm"), &std::fs::read(shipped(plugin))?)
     }
 
-    /// Puts a file into the plugin folder as a deployment should: whole, by rename.
+    /// Puts a file into the plugin folder atomically, by rename, as a deployment should.
     ///
     /// # Errors
-    /// There is no room.
+    /// The disk is full.
     pub fn deploy(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let place = self.folder.join("plugins").join(name);
         let aside = place.with_extension("new");
@@ -73,7 +72,7 @@ impl Home {
         Ok(())
     }
 
-    /// A command of the binary, run in the home with its configuration.
+    /// Returns a command of the binary, to be run in the folder with its configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--config").arg("pricedrop.toml").current_dir(&self.folder);
@@ -82,10 +81,10 @@ impl Home {
         command
     }
 
-    /// Runs a command of the binary to its good end.
+    /// Runs a command of the binary, and expects success.
     ///
     /// # Errors
-    /// It failed: what it said.
+    /// It failed; the error has its output.
     pub fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
         let output = self.command(arguments).output()?;
         if !output.status.success() {
@@ -98,25 +97,25 @@ impl Home {
     /// Starts the engine and waits until it is ready.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has its output.
     pub fn start(&self) -> Result<Engine, Error> {
         self.start_with(&[])
     }
 
-    /// The same with these arguments, such as `--role notifier`.
+    /// Starts the engine with these arguments, such as `--role notifier`.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has its output.
     pub fn start_with(&self, arguments: &[&str]) -> Result<Engine, Error> {
         let mut engine = self.launch_with(arguments)?;
         engine.wait_until_ready()?;
         Ok(engine)
     }
 
-    /// Starts the engine and waits for its address alone.
+    /// Starts the engine and waits only for its address.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has its output.
     pub fn launch(&self) -> Result<Engine, Error> {
         self.launch_with(&[])
     }
@@ -150,12 +149,12 @@ impl Home {
     }
 }
 
-/// A plugin of this repository, as it is shipped.
+/// Returns the path of a shipped plugin of this repository.
 pub fn shipped(plugin: &str) -> PathBuf {
     repository().join("plugins/dist").join(plugin).with_extension("wasm")
 }
 
-/// The checkout this was built from.
+/// Returns the path of the checkout that this was built from.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -164,10 +163,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
-/// Asks again until there is an answer.
+/// Calls `look` repeatedly until it returns something.
 ///
 /// # Errors
-/// There was none for a minute.
+/// It returned nothing for [`PATIENCE`].
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
     let begun = Instant::now();
     loop {
@@ -185,41 +184,41 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T,
 #[derive(Debug)]
 pub struct Engine {
     child: Child,
-    /// Where its API listens.
+    /// The address of its API.
     pub address: String,
     lines: Arc<Mutex<Vec<String>>>,
     log_file: PathBuf,
 }
 
 impl Engine {
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` returns success.
     ///
     /// # Errors
-    /// It does not: what it said.
+    /// It does not in time; the error has the end of its log.
     pub fn wait_until_ready(&mut self) -> Result<(), Error> {
         let ready = wait_for("the engine to be ready", || self.request("GET", "/readyz", b"").ok());
         ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.last_words()).into())
     }
 
-    /// Whether it has ended, and how.
+    /// Returns the exit status, if the process has ended.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Its base URL.
+    /// Returns its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Resident memory, bytes.
+    /// Returns its resident memory, in bytes.
     ///
     /// # Errors
-    /// It has ended.
+    /// The process has ended.
     pub fn resident_bytes(&self) -> Result<u64, Error> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
@@ -227,12 +226,12 @@ impl Engine {
         Ok(kib * 1024)
     }
 
-    /// Lines on its standard output since the last look.
+    /// Returns the lines that it printed on standard output since the last call.
     pub fn take_lines(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.lines))
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it with SIGKILL, and waits for its end.
     ///
     /// # Errors
     /// The system refused.
@@ -254,28 +253,28 @@ impl Engine {
     /// Waits for its end.
     ///
     /// # Errors
-    /// It goes on, or ended badly.
+    /// It does not end in time, or failed; the error has the end of its log.
     pub fn wait(&mut self) -> Result<(), Error> {
         let ended = wait_for("the engine's end", || self.child.try_wait().ok().flatten())?;
         if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.last_words()).into()) }
     }
 
-    /// One request; the body of a good answer.
+    /// Sends one request, and returns the body of a successful response.
     ///
     /// # Errors
-    /// No answer, or another than 2xx.
+    /// There was no response, or its status was not 2xx.
     pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
         request(&self.address, method, path, body)
     }
 
-    /// What it says of the plugin of this file stem.
+    /// Returns the status of the plugin with this file stem, from `/v1/plugins`.
     pub fn plugin(&self, stem: &str) -> Option<Value> {
         let status: Value = serde_json::from_str(&self.request("GET", "/v1/plugins", b"").ok()?).ok()?;
         let list = status["plugins"].as_array()?;
         list.iter().find(|plugin| plugin["name"] == stem).cloned()
     }
 
-    /// The end of its log.
+    /// Returns the last lines of its log.
     pub fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -289,10 +288,10 @@ impl Drop for Engine {
     }
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a connection of its own.
 ///
 /// # Errors
-/// No answer, or another than 2xx.
+/// There was no response, or its status was not 2xx.
 pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -310,7 +309,7 @@ pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<S
     }
 }
 
-/// Head and body; a body cut short is no body.
+/// Splits a response into head and body; `None` if the body is incomplete.
 fn split(answer: &[u8]) -> Option<(String, String)> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8(answer[..end].to_vec()).ok()?;

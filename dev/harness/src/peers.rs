@@ -1,4 +1,4 @@
-//! The test servers of dev/peers, as processes.
+//! Runs the test servers of dev/peers, which imitate providers, as processes.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::{Error, repository};
 
-/// A running test server; it ends with this value.
+/// A running test server; it is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Peer {
-    /// Where it listens, on 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub port: u16,
-    /// What it said when it was ready.
+    /// The JSON object that it printed when it was ready.
     pub hello: Value,
     folder: TempDir,
     pub(crate) process: Child,
@@ -28,78 +28,77 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    /// An HTTP server that misbehaves by path.
+    /// Starts an HTTP server whose faults are chosen by path.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn http() -> Result<Peer, Error> {
         Peer::start("http_peer.py", &[])
     }
 
-    /// The same over TLS.
+    /// Starts the same server with TLS.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn https() -> Result<Peer, Error> {
         Peer::start("http_peer.py", &["--tls", "FOLDER"])
     }
 
-    /// An SMTP server that fails by recipient.
+    /// Starts an SMTP server whose faults are chosen by recipient.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn smtp(arguments: &[&str]) -> Result<Peer, Error> {
         Peer::start("smtp_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
     }
 
-    /// A push service for browsers, over TLS, with a subscription of each name.
-    /// The names say how it fails.
+    /// Starts a web push service with TLS and a subscription of each name. The names choose its faults.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn push(names: &[&str]) -> Result<Peer, Error> {
         let subscribe = names.iter().flat_map(|name| ["--subscribe", *name]);
         let arguments: Vec<&str> = ["--tls", "FOLDER"].into_iter().chain(subscribe).collect();
         Peer::start("push_peer.py", &arguments)
     }
 
-    /// A push service that a [`Browser`](crate::browser::Browser) connects to, over TLS.
+    /// Starts a push service for a [`Browser`](crate::browser::Browser), with TLS.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn autopush() -> Result<Peer, Error> {
         Peer::start("autopush_peer.py", &["--tls", "FOLDER"])
     }
 
-    /// Firebase Cloud Messaging with its token endpoint. The device tokens say how it fails.
+    /// Starts Firebase Cloud Messaging with its token endpoint. The device tokens choose its faults.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn fcm(arguments: &[&str]) -> Result<Peer, Error> {
         Peer::start("fcm_peer.py", &[&["--folder", "FOLDER"], arguments].concat())
     }
 
-    /// Apple's push service, over HTTP/2. The device tokens say how it fails.
+    /// Starts Apple's push service, over HTTP/2. The device tokens choose its faults.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn apns() -> Result<Peer, Error> {
         Peer::start("apns_peer.py", &["--folder", "FOLDER"])
     }
 
-    /// Twilio, which validates against its own OpenAPI document. The numbers say how
-    /// it fails. It starts within seconds.
+    /// Starts Twilio, which validates requests against its own OpenAPI document. The numbers
+    /// choose its faults. Its start takes seconds.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn twilio() -> Result<Peer, Error> {
         Peer::start("twilio_peer.py", &[])
     }
 
-    /// S3 as moto has it, in memory. Its bucket is `pricedrop`; it takes every access key.
+    /// Starts moto as an S3 server, in memory. Its bucket is `pricedrop`; it accepts every access key.
     ///
     /// # Errors
-    /// It does not start: run dev/peers/setup.
+    /// It does not start; run dev/peers/setup.
     pub fn s3() -> Result<Peer, Error> {
         Peer::start_in("peers-s3", "s3_peer.py", &[])
     }
@@ -108,14 +107,14 @@ impl Peer {
         Peer::start_in("peers", script, arguments)
     }
 
-    /// With the Python of this folder.
+    /// Starts a script with the Python of this folder of packages.
     fn start_in(packages: &str, script: &str, arguments: &[&str]) -> Result<Peer, Error> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(python(packages)?);
-        // The peers import each other; the checkout stays free of bytecode.
+        // The peers import each other; -B keeps bytecode out of the checkout.
         command.arg("-B").arg(repository().join("dev/peers").join(script));
         command.arg("--record").arg(folder.path().join("record"));
-        // An argument FOLDER stands for the peer's own folder.
+        // The argument FOLDER is replaced by the peer's own folder.
         for argument in arguments {
             match *argument {
                 "FOLDER" => command.arg(folder.path()),
@@ -132,28 +131,28 @@ impl Peer {
         Ok(Peer { port, hello, folder, process })
     }
 
-    /// What it wrote down, in order; a line it is just writing is left out.
+    /// Returns the requests it has recorded, in order, without a line that is not complete yet.
     pub fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("record")).unwrap_or_default();
         text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Its own folder.
+    /// Returns its own folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its address, as the `hosts` of a sidecar name it.
+    /// Returns its address, as the `hosts` of a sidecar name it.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 }
 
-/// Asks dev/peers/verify.py whether what was sent holds, by the libraries that
-/// receivers use; its answer.
+/// Verifies what was sent with dev/peers/verify.py, which uses the libraries that receivers
+/// use. Returns its answer.
 ///
 /// # Errors
-/// It does not hold, for this reason.
+/// The verification fails, for this reason.
 pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
     let mut command = Command::new(python("peers")?);
     command.arg(repository().join("dev/peers/verify.py")).arg(what);
@@ -168,7 +167,7 @@ pub fn verify(what: &str, given: &Value) -> Result<Value, Error> {
     }
 }
 
-/// A Python that dev/peers/setup has made, by its folder in the cache.
+/// Returns the Python that dev/peers/setup installed in this folder of the cache.
 fn python(packages: &str) -> Result<PathBuf, Error> {
     let cache = match std::env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),

@@ -1,15 +1,14 @@
-//! Redis as its administrator sees it: commands in words, one after the other.
+//! Sends administrator's commands to Redis, as lines of words.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
 use crate::{Error, PATIENCE};
 
-/// Sends commands and reads their answers, which must be one line each and no
-/// error.
+/// Sends commands, one after the other. Each reply must be a single line, and not an error.
 ///
 /// # Errors
-/// It is away, or refused one of them: what it said.
+/// Redis is unavailable, or refused a command; the error has its reply.
 pub fn administer(address: &str, commands: &[String]) -> Result<(), Error> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,6 +1,6 @@
-//! Kafka, Cassandra, Redis and S3 for tests, by the scripts of dev/servers: one of
-//! each that all tests share, and own ones that a test may kill, pause and start
-//! again. Knows no client library: a test brings its own.
+//! Kafka, Cassandra, Redis and S3 for tests, started by the scripts of dev/servers: one server
+//! of each kind is shared by all tests, and a test may start its own, to kill, pause and
+//! restart it. This module uses no client library: each test brings its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::{Error, repository};
 
-/// What there are servers of.
+/// The kinds of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Apache Kafka, with its own controller.
@@ -32,48 +32,48 @@ impl Kind {
     }
 }
 
-/// Where the shared Kafka listens, `127.0.0.1:port`. Topics, groups and
-/// transactional ids are for all: a test uses names of its own.
+/// Returns the address of the shared Kafka, `127.0.0.1:port`. All tests share its topics, groups
+/// and transactional ids, so a test must use unique names.
 ///
 /// # Panics
-/// It cannot be had: what the script said.
+/// The server does not start; the message has the script's output.
 pub fn kafka() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     shared(Kind::Kafka, &ADDRESS)
 }
 
-/// Where the shared Cassandra listens, `127.0.0.1:port`. A test uses a keyspace
-/// of its own, and drops it.
+/// Returns the address of the shared Cassandra, `127.0.0.1:port`. A test uses a keyspace of
+/// its own, and drops it.
 ///
 /// # Panics
-/// It cannot be had: what the script said.
+/// The server does not start; the message has the script's output.
 pub fn cassandra() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     shared(Kind::Cassandra, &ADDRESS)
 }
 
-/// Where the shared Redis listens, `127.0.0.1:port`. A test uses a key prefix of
-/// its own, and never flushes.
+/// Returns the address of the shared Redis, `127.0.0.1:port`. A test uses a key prefix of its
+/// own, and never flushes.
 ///
 /// # Panics
-/// It cannot be had: what the script said.
+/// The server does not start; the message has the script's output.
 pub fn redis() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     shared(Kind::Redis, &ADDRESS)
 }
 
-/// Where the shared S3 server listens, `127.0.0.1:port`. Its bucket is `pricedrop`, its
-/// access key `admin` with the secret `admin-secret`; a test uses a prefix of its own.
+/// Returns the address of the shared S3 server, `127.0.0.1:port`. Its bucket is `pricedrop`, its
+/// access key `admin` with the secret `admin-secret`. A test uses a prefix of its own.
 ///
 /// # Panics
-/// It cannot be had: what the script said.
+/// The server does not start; the message has the script's output.
 pub fn s3() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     shared(Kind::S3, &ADDRESS)
 }
 
-/// Starts it, unless it serves already: the script sees to that, one caller at
-/// a time. It outlives the tests; `make servers-stop` ends it.
+/// Starts the shared server, unless it runs already. The script lets one caller at a time
+/// start it. It outlives the tests; `make servers-stop` stops it.
 fn shared(kind: Kind, address: &OnceLock<String>) -> String {
     let start = || script("start", &[kind.name(), "--shared"]);
     address
@@ -81,8 +81,8 @@ fn shared(kind: Kind, address: &OnceLock<String>) -> String {
         .clone()
 }
 
-/// A server of one test alone. It ends with this value, or with the test's
-/// process, whatever ends that.
+/// A server of one test alone. It is stopped when this value is dropped, or when the process
+/// of the test ends for any reason.
 #[derive(Debug)]
 pub struct Own {
     kind: Kind,
@@ -92,45 +92,45 @@ pub struct Own {
 }
 
 impl Own {
-    /// A Kafka whose data lies in this folder.
+    /// Starts a Kafka with its data in this folder.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn kafka(folder: &Path) -> Result<Own, Error> {
         Own::with(Kind::Kafka, folder, &[])
     }
 
-    /// A Cassandra whose data lies in this folder.
+    /// Starts a Cassandra with its data in this folder.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn cassandra(folder: &Path) -> Result<Own, Error> {
         Own::with(Kind::Cassandra, folder, &[])
     }
 
-    /// A Redis whose data lies in this folder.
+    /// Starts a Redis with its data in this folder.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn redis(folder: &Path) -> Result<Own, Error> {
         Own::with(Kind::Redis, folder, &[])
     }
 
-    /// With users, rights and TLS, as the `secure` file of its kind in dev/servers
-    /// says. Kafka speaks SCRAM on [`Own::listener`] 1, and over TLS on 2; Redis
-    /// TLS on 1; Cassandra all on its one port.
+    /// Starts a server with users, permissions and TLS, as the `secure` file of its kind in
+    /// dev/servers configures them. Kafka has SCRAM on [`Own::listener`] 1, with TLS on 2; Redis has
+    /// TLS on 1; Cassandra has everything on its one port.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn secure(kind: Kind, folder: &Path) -> Result<Own, Error> {
         Own::with(kind, folder, &["--secure"])
     }
 
-    /// With further options of dev/servers/start, such as `--nodes 3`,
+    /// Starts a server with more options of dev/servers/start, such as `--nodes 3`,
     /// `--extra FILE` or `--user NAME:PASSWORD`.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn with(kind: Kind, folder: &Path, options: &[&str]) -> Result<Own, Error> {
         std::fs::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
@@ -143,28 +143,28 @@ impl Own {
         Ok(own)
     }
 
-    /// Starts what is not running, on the same ports and data, and waits until
-    /// all of it serves.
+    /// Starts all processes that are not running, on the same ports and data, and waits
+    /// until all of them serve.
     ///
     /// # Errors
-    /// It does not start: what it said.
+    /// It does not start; the error has the script's output.
     pub fn start(&mut self) -> Result<(), Error> {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         self.address = script("start", &arguments)?;
         Ok(())
     }
 
-    /// Where it listens, `127.0.0.1:port`; with several nodes all of them,
-    /// comma between. Stays the same over restarts.
+    /// Returns its address, `127.0.0.1:port`; with several nodes all addresses, separated by
+    /// commas. A restart does not change it.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Where another of its listeners is, or its first node's: 1, 2 or 3 stand
-    /// for `{spare1}` and so on of its settings.
+    /// Returns the address of another listener of the (first) node: 1, 2 or 3 are `{spare1}`,
+    /// `{spare2}` and `{spare3}` of its settings.
     ///
     /// # Panics
-    /// There is no such listener.
+    /// The number is not 1, 2 or 3.
     pub fn listener(&self, number: u16) -> String {
         assert!((1..=3).contains(&number), "listeners are 1, 2 and 3");
         let first = self.address.split(',').next().unwrap_or_default();
@@ -172,41 +172,41 @@ impl Own {
         format!("127.0.0.1:{}", port.expect("the script prints addresses with a port") + 5 + number)
     }
 
-    /// The certificate of the authority that a secure one's is from, PEM.
+    /// Returns the path of the CA certificate of a secure server, PEM.
     pub fn authority(&self) -> PathBuf {
         self.folder.join("tls/ca.pem")
     }
 
-    /// What it is.
+    /// Returns its kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Its folder: data, configuration, log; with several nodes a folder each,
-    /// named 1, 2, 3.
+    /// Returns its folder: data, configuration, log. With several nodes each has a
+    /// folder in it, named 1, 2, 3.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All of its processes, to be stopped, killed or paused together.
+    /// Returns all of its processes, to be stopped, killed or paused together.
     pub fn all(&self) -> Node {
         Node(self.folder.clone())
     }
 
-    /// One of several, counted from 1.
+    /// Returns one of several nodes, counted from 1.
     pub fn node(&self, number: u32) -> Node {
         Node(self.folder.join(number.to_string()))
     }
 
-    /// Ends it in order; the data stays.
+    /// Stops it in order; the data stays.
     ///
     /// # Errors
-    /// It does not end.
+    /// It does not stop.
     pub fn stop(&self) -> Result<(), Error> {
         self.all().stop()
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it with SIGKILL, as a power cut would.
     ///
     /// # Errors
     /// The system refused.
@@ -214,10 +214,10 @@ impl Own {
         self.all().kill()
     }
 
-    /// Ends it in order and starts it again.
+    /// Stops it in order and starts it again.
     ///
     /// # Errors
-    /// It does not end, or not start.
+    /// It does not stop, or does not start.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.stop()?;
         self.start()
@@ -230,20 +230,20 @@ impl Drop for Own {
     }
 }
 
-/// Processes of an own server. After a stop or kill [`Own::start`] brings them back.
+/// Processes of an own server. After a stop or kill, [`Own::start`] starts them again.
 #[derive(Debug, Clone)]
 pub struct Node(PathBuf);
 
 impl Node {
-    /// Ends them in order.
+    /// Stops them in order.
     ///
     /// # Errors
-    /// They do not end.
+    /// They do not stop.
     pub fn stop(&self) -> Result<(), Error> {
         self.run("stop", &[])
     }
 
-    /// Kills them, as `kill -9`, and waits until they are gone.
+    /// Kills them with SIGKILL, and waits until they have ended.
     ///
     /// # Errors
     /// The system refused.
@@ -251,7 +251,7 @@ impl Node {
         self.run("signal", &["KILL"])
     }
 
-    /// Pauses them where they are, as SIGSTOP: connections stay, answers do not come.
+    /// Suspends them with SIGSTOP: connections stay open, but get no response.
     ///
     /// # Errors
     /// The system refused.
@@ -259,7 +259,7 @@ impl Node {
         self.run("signal", &["STOP"])
     }
 
-    /// Lets them go on, as SIGCONT.
+    /// Continues them with SIGCONT.
     ///
     /// # Errors
     /// The system refused.
@@ -273,7 +273,7 @@ impl Node {
     }
 }
 
-/// Runs a script of dev/servers; what it printed.
+/// Runs a script of dev/servers, and returns its output.
 fn script(name: &str, arguments: &[&str]) -> Result<String, Error> {
     let mut command = Command::new(repository().join("dev/servers").join(name));
     let output = command.args(arguments).stdin(Stdio::null()).output()?;

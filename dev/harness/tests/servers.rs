@@ -1,5 +1,5 @@
-//! The servers that tests share, and those of their own: each is what it says it
-//! is, in its own protocol.
+//! The shared servers and the servers of a single test: each speaks its own protocol, and
+//! survives or ends as documented.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pricedrop_harness::servers::{self, Kind, Own};
 
-/// Sends a question and reads the first bytes of the answer.
+/// Sends a request and reads the first `length` bytes of the response.
 fn ask(address: &str, question: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -18,7 +18,7 @@ fn ask(address: &str, question: &[u8], length: usize) -> std::io::Result<Vec<u8>
     Ok(answer)
 }
 
-/// A command as Redis reads it.
+/// Sends a command in the protocol of Redis.
 fn redis(address: &str, words: &[&str], length: usize) -> String {
     let mut question = format!("*{}\r\n", words.len());
     for word in words {
@@ -27,7 +27,7 @@ fn redis(address: &str, words: &[&str], length: usize) -> String {
     String::from_utf8(ask(address, question.as_bytes(), length).unwrap()).unwrap()
 }
 
-/// A query as version 4 of Cassandra's protocol has it; the answer, which is no error.
+/// Sends a query in version 4 of Cassandra's protocol. Returns the response, which is not an error.
 fn query(address: &str, text: &str) -> String {
     const STARTUP: &[u8] = b"\x04\0\0\0\x01\0\0\0\x16\0\x01\0\x0bCQL_VERSION\0\x053.0.0";
     const READY: u8 = 0x02;
@@ -52,7 +52,7 @@ fn query(address: &str, text: &str) -> String {
     answer
 }
 
-/// One frame of Cassandra: its operation and its body, as far as that is text.
+/// Reads one frame of Cassandra's protocol: its opcode, and the printable part of its body.
 fn frame(stream: &mut TcpStream) -> (u8, String) {
     let mut head = [0; 9];
     stream.read_exact(&mut head).unwrap();
@@ -62,7 +62,7 @@ fn frame(stream: &mut TcpStream) -> (u8, String) {
     (head[4], String::from_utf8_lossy(&body).into_owned())
 }
 
-/// Asks a Kafka for its API versions; the answer's correlation id and error.
+/// Asks Kafka for its API versions. Returns the correlation id and the error code.
 fn api_versions(address: &str) -> Vec<u8> {
     let question = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x07\xff\xff";
     ask(address, question, 10).unwrap()[4..].to_vec()
@@ -70,7 +70,7 @@ fn api_versions(address: &str) -> Vec<u8> {
 
 const VERSIONS: &[u8] = b"\0\0\0\x07\0\0";
 
-/// Asks a Kafka for a topic `t` of three replicas; the answer's error.
+/// Asks Kafka to create a topic `t` with three replicas. Returns the error code.
 fn create_topic(address: &str) -> u16 {
     let question = b"\0\x13\0\x02\0\0\0\0\xff\xff\
         \0\0\0\x01\0\x01t\0\0\0\x01\0\x03\0\0\0\0\0\0\0\0\0\0\x75\x30\0";
@@ -79,7 +79,7 @@ fn create_topic(address: &str) -> u16 {
     u16::from_be_bytes([answer[19], answer[20]])
 }
 
-/// Whether a Kafka takes this way to log in: a handshake of version 1.
+/// Returns whether Kafka accepts SCRAM-SHA-256 in a SASL handshake of version 1.
 fn offers_scram(address: &str) -> bool {
     let question = b"\0\0\0\x19\0\x11\0\x01\0\0\0\0\xff\xff\0\x0dSCRAM-SHA-256";
     ask(address, question, 10).unwrap()[8..] == [0, 0]
@@ -207,7 +207,7 @@ fn the_images_for_containers_are_of_the_same_versions() {
     let (versions, compose) = (read("dev/servers/versions.bash"), read("docker-compose.yml"));
     let version = |name: &str| versions.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
     assert!(compose.contains(&format!("image: apache/kafka:{}\n", version("kafka_version="))));
-    // Its images carry two numbers of three.
+    // The tags of its images have only two of the three version numbers.
     let cassandra = version("cassandra_version=");
     let (minor, _) = cassandra.rsplit_once('.').unwrap();
     assert!(compose.contains(&format!("image: cassandra:{minor}\n")));

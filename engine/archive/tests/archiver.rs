@@ -1,4 +1,4 @@
-//! The archiver over a topic in memory: what it closes, and where it stops.
+//! The archiver over an in-memory topic: which objects it closes, and when it refuses to continue.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -16,7 +16,7 @@ fn home() -> (TempDir, Bucket) {
     (home, bucket)
 }
 
-/// The same bucket, as another process opens it.
+/// Opens the same bucket again, as another process would.
 fn open_again(bucket: &Bucket) -> Bucket {
     open(&Options { url: bucket.url().into(), ..Options::default() })
 }
@@ -105,7 +105,7 @@ fn two_archivers_of_one_partition_archive_it_once() {
     assert_same(&run(records(&bucket)), &topic.records());
 }
 
-/// Three that all read everything, and close objects at other moments.
+/// Runs three archivers that all read the whole topic, and close objects at different offsets.
 fn archived_once_by_all(bucket: &Bucket) {
     let topic = Topic::default();
     topic.append(0..10);
@@ -188,7 +188,7 @@ fn an_object_that_a_killed_archiver_left_is_archived_where_the_topic_lost_its_re
     archived(&start(&topic, &bucket, EAGER), &topic);
     topic.append(50..100);
     let all = topic.records();
-    // Two died one after the other before they put a link; one object is not whole.
+    // Two writers died one after the other before they wrote a link; one object is truncated.
     for (last, cut) in [(60, 0), (80, 0), (90, 1)] {
         let mut builder = Builder::new(49);
         all.iter().filter(|it| (49..=last).contains(&it.offset)).for_each(|it| builder.push(it.clone()));
@@ -220,7 +220,7 @@ fn offsets_behind_the_last_record_are_archived_too_and_are_not_lost_later() {
         wait_for("the archive to end there", there).unwrap();
         assert_eq!(running.metrics.reasons(), [] as [String; 0]);
     };
-    // With the last object, and where no record follows for long.
+    // Such offsets are archived with the last object, and also if no record follows for long.
     topic.end_at(55);
     ends_at(55);
     topic.end_at(60);
@@ -260,13 +260,13 @@ fn a_topic_of_another_id_is_not_archived_as_this_one() {
     let topic = Topic::default().with_id("first");
     topic.append(0..50);
     archived(&start(&topic, &bucket, EAGER), &topic);
-    // Longer, and without a record at the offset of the archive's last one.
+    // It is longer, and has no record at the offset of the archive's last one.
     let anew = Topic::default().with_id("second");
     anew.append(60..100);
     anew.begins_at(0);
     let said = reason(&start(&anew, &bucket, EAGER));
     assert!(said.contains("its id is second, and the archive is of the topic first"), "{said}");
-    // One that changes while it is read: nothing of the new one is archived.
+    // A topic that is recreated while it is read: nothing of the new one is archived.
     let running = start(&topic, &bucket, Limits { object_bytes: 500, object_age_ms: u64::MAX, ..EAGER });
     wait_for("it to be opened", || running.counted().filter(|it| it.next == 49)).unwrap();
     topic.set_id("third");

@@ -1,4 +1,4 @@
-//! Buckets that cannot be used are refused, and those that are away are waited for.
+//! A bucket that cannot be used is refused; one that is unavailable is waited for.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -54,7 +54,7 @@ async fn a_bucket_that_does_not_exist_is_refused() {
     let missing = Options { url: "s3://no-such-bucket/x".into(), ..s3() };
     for error in [
         open(&missing).claim(GROUP).await.unwrap_err(),
-        // Reading is not taken for reading an empty archive.
+        // A missing bucket is not read as an empty archive.
         Reader::open(open(&missing), None).await.unwrap_err(),
     ] {
         assert!(matches!(error, Error::NoBucket(_)) && !error.is_transient(), "{error:?}");
@@ -70,7 +70,7 @@ async fn a_bucket_of_another_region_is_refused() {
     assert!(matches!(error, Error::OtherRegion(_)) && !error.is_transient(), "{error:?}");
     let said = error.to_string();
     assert!(said.contains("archive.region") && said.contains("us-east-1"), "{said}");
-    // Amazon's answer where the bucket is known to be elsewhere: no `Location`.
+    // Amazon's response for a bucket in another region has no `Location` header.
     let server = Faulty::before(&servers::s3()).unwrap();
     server.misbehave(|_| Some(Fault::s3(301, "PermanentRedirect")));
     let error = open(&s3_at(server.address())).claim(GROUP).await.unwrap_err();
@@ -88,7 +88,7 @@ async fn moto_keeps_the_first_of_several_objects() {
     assert!(error.contains("holds the archive of the group shop"), "{error}");
 }
 
-/// A server of S3 that takes every PUT, whatever its conditions.
+/// A server of S3 that accepts every PUT, whatever its conditions.
 fn careless_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Chains hold exactly what their writers were given, also when these compete and die.
+//! Chains hold exactly what their writers were given, even if writers compete and are killed.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -14,11 +14,11 @@ use rig::{GROUP, folder, open, record_at, records, s3, s3_at, source};
 
 const WRITERS: usize = 3;
 const KILLS: u64 = 60;
-/// The archive begins within the topic.
+/// The offset at which the archive begins, which is not 0.
 const FIRST: i64 = 5;
 const RECORDS_MIN: i64 = 500;
 
-/// Appends objects of any size, is killed at any moment, and begins again.
+/// Appends objects of random sizes, is killed at random moments, and starts again.
 async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
     let until = Duration::from_millis(1);
     let mut patience = until;
@@ -34,7 +34,7 @@ async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
             let last = first + rand::rng().random_range(1..30);
             (first..=last).filter_map(record_at).for_each(|record| builder.push(record));
             if !builder.is_empty() {
-                // Another writer deletes its object while this one looks at it.
+                // Another writer may delete its object while this one reads it.
                 let appended = chain.append(&builder.finish()).await;
                 assert!(appended.as_ref().err().is_none_or(Error::is_transient), "{appended:?}");
             }
@@ -45,7 +45,7 @@ async fn writer(bucket: Bucket, kills: Arc<AtomicU64>) {
             Ok(false) => patience = until,
             Err(_) => {
                 kills.fetch_add(1, Relaxed);
-                // A chain that has grown long takes its time to be opened.
+                // A long chain takes longer to open.
                 patience = (patience * 2).min(Duration::from_millis(64));
             }
         }
@@ -64,7 +64,7 @@ async fn writers_fight(bucket: Bucket) {
     let expected: Vec<_> = (FIRST..=last).filter_map(record_at).collect();
     assert_eq!(archived, expected);
     assert!(kills.load(Relaxed) >= KILLS, "{kills:?} kills");
-    // Whoever comes next cleans up after the dead.
+    // The next writer cleans up what killed writers left.
     Chain::open(&bucket, source()).await.unwrap();
     let reader = Reader::open(bucket, Some(GROUP)).await.unwrap();
     let status = reader.status(&source()).await.unwrap();
@@ -77,7 +77,7 @@ async fn writers_fight(bucket: Bucket) {
     assert_eq!((status.first, status.next), (FIRST, last + 1));
 }
 
-/// Whether an object begins within the chain.
+/// Returns whether an object begins within the chain.
 fn is_before(name: &str, last: i64) -> bool {
     source().range_of(&name.into()).is_some_and(|range| range.first <= last)
 }

@@ -1,4 +1,4 @@
-//! What is missing from an archive, or not as it was written, is found.
+//! Missing and altered objects of an archive are found.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -9,7 +9,7 @@ use pricedrop_archive::{Bucket, Builder, Chain, Finding, Reader};
 use rig::{GROUP, folder, open, record_at, source};
 use tempfile::TempDir;
 
-/// An archive of three objects in a folder: 0-9, 10-19, 20-29.
+/// Writes an archive of three objects into a folder: offsets 0-9, 10-19, 20-29.
 async fn archive(home: &TempDir) -> Bucket {
     let bucket = open(&folder(home));
     bucket.claim(GROUP).await.unwrap();
@@ -23,7 +23,7 @@ async fn archive(home: &TempDir) -> Bucket {
     bucket
 }
 
-/// Its data objects, in order.
+/// Returns its data objects, in order.
 fn objects(home: &TempDir) -> Vec<PathBuf> {
     let date = home.path().join("topic=prices/partition=3/date=2026-11-30");
     let mut files: Vec<PathBuf> =
@@ -36,7 +36,7 @@ fn link(home: &TempDir, first: i64) -> PathBuf {
     home.path().join(format!("_chain/topic=prices/partition=3/{first:020}.json"))
 }
 
-/// What reading everything finds.
+/// Returns the findings of reading everything.
 async fn verified(bucket: Bucket) -> Vec<Finding> {
     let reader = Reader::open(bucket, None).await.unwrap();
     let (_, links, mut findings) = reader.links(&source()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Whatever the bucket does to its clients, the archive holds every record once, says
-//! why it does not continue, and continues.
+//! Whatever faults the bucket has, the archive holds every record exactly once; it reports why
+//! it is blocked, and continues when it can.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -16,7 +16,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rig::topic::{EAGER, Running, Topic, archived, reason, run, start};
 use rig::{GROUP, assert_same, records, s3_at, source};
 
-/// How long a client waits for an answer here.
+/// The timeout of a request in these tests.
 const ANSWER: Duration = Duration::from_millis(700);
 
 fn open(address: &str) -> Bucket {
@@ -24,7 +24,7 @@ fn open(address: &str) -> Bucket {
 }
 
 fn impatient() -> reqwest::Client {
-    // Another test may have done that already.
+    // Another test may have installed it already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().timeout(ANSWER).build().unwrap()
 }
@@ -40,7 +40,7 @@ fn is_put_of_link(request: &Request) -> bool {
     request.method == "PUT" && request.path.contains("_chain") && !request.path.contains("start.json")
 }
 
-/// All of the topic is in the archive, once, and nothing else is in the bucket.
+/// Checks that the whole topic is in the archive once, and that the bucket holds nothing else.
 fn equals(bucket: &Bucket, topic: &Topic) {
     run(async {
         assert_same(&records(bucket).await, &topic.records());
@@ -49,8 +49,8 @@ fn equals(bucket: &Bucket, topic: &Topic) {
     });
 }
 
-/// A topic that is archived through a server that misbehaves for as long as the reason
-/// is not said, and for a while after.
+/// Archives a topic through a server with this fault, which lasts until the reason is
+/// reported, and a while longer.
 fn survives(fault: Fault, which: fn(&Request) -> bool, says: &str) {
     let server = Faulty::before(&servers::s3()).unwrap();
     let bucket = open(server.address());
@@ -128,7 +128,7 @@ fn a_server_that_throttles_for_a_moment_is_not_worth_a_word() {
     equals(&bucket, &topic);
 }
 
-/// While nothing can be written, nothing more is read, and it ends when it is told to.
+/// If nothing can be written, nothing more is read, and a stop is obeyed.
 #[test]
 fn a_bucket_that_takes_nothing_costs_neither_memory_nor_a_late_end() {
     let server = Faulty::before(&servers::s3()).unwrap();
@@ -172,7 +172,7 @@ fn a_server_that_is_killed_and_comes_back_is_continued() {
     equals(&bucket, &topic);
 }
 
-/// Any fault of any request, and the start among them.
+/// Returns a random fault for a share of the requests, those at the start included.
 fn any_fault(random: &mut StdRng, share: f64) -> Option<Fault> {
     random.random_bool(share).then(|| match random.random_range(0..7) {
         0 => Fault::CutRequest(random.random_range(0..200)),
@@ -185,7 +185,7 @@ fn any_fault(random: &mut StdRng, share: f64) -> Option<Fault> {
     })
 }
 
-/// Waits until one of them has archived all of the topic.
+/// Waits until one of the archivers has archived the whole topic.
 fn archived_by_any(archivers: &[Running], topic: &Topic) {
     let next = topic.next();
     let is_there = || archivers.iter().any(|it| it.counted().is_some_and(|it| it.next == next)).then_some(());
@@ -203,7 +203,7 @@ fn archivers_of_different_settings_in_a_storm_of_faults_archive_everything_once(
     let topic = Topic::default();
     topic.append(0..50);
     server.misbehave(move |_| any_fault(&mut random, 0.15));
-    // Each has its own connections, and claims the bucket for itself.
+    // Each has its own connections, and claims the bucket itself.
     let again = |limits| start(&topic, &open_again(&bucket, server.address()), limits);
     let settings = [SMALL, Limits { object_bytes: 900, ..EAGER }, Limits { object_age_ms: 300, ..EAGER }];
     let mut archivers = settings.map(again);
@@ -222,7 +222,7 @@ fn archivers_of_different_settings_in_a_storm_of_faults_archive_everything_once(
     assert_same(&run(records(&bucket)), &topic.records());
 }
 
-/// The same bucket, as another process opens it.
+/// Opens the same bucket again, as another process would.
 fn open_again(bucket: &Bucket, address: &str) -> Bucket {
     let options = pricedrop_archive::Options { url: bucket.url().into(), ..s3_at(address) };
     Bucket::open(&options, impatient()).unwrap()

@@ -1,7 +1,6 @@
-//! A real Redis in front of a real Cassandra, two engines over both, writers and
-//! readers in each, and a Redis that is killed, flushed and paused at random:
-//! no acknowledged watch is missed by a later read, and none that was deleted
-//! is found, except before the `effectiveBy` that its writer was told.
+//! A real Redis in front of a real Cassandra, with two engines, each with writers and readers,
+//! while Redis is killed, flushed and paused at random. No acknowledged watch is missed by a later
+//! read, and no deleted one is found, except before the `effectiveBy` that its writer received.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -25,10 +24,10 @@ const LARGE: &str = "large";
 const PRODUCTS: [&str; 3] = ["small-1", "small-2", LARGE];
 const USERS: u64 = 8;
 const WRITERS: usize = 3;
-/// How long shelves live: short, so that what was announced comes true here.
+/// The TTL of cached lists: short, so that every `effectiveBy` passes during the test.
 const TTL_MS: u64 = 2_000;
 
-/// A number below `sides` (xorshift64).
+/// Returns a number below `sides` (xorshift64).
 fn roll(dice: &mut u64, sides: u64) -> u64 {
     *dice ^= *dice << 13;
     *dice ^= *dice >> 7;
@@ -42,14 +41,14 @@ fn now_ms() -> i64 {
 
 type Key = (&'static str, Price, String);
 
-/// What is known of a row.
+/// What the test knows of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Known {
-    /// Counts beginnings and ends of writes.
+    /// Counts the starts and ends of writes.
     turn: u64,
-    /// None: being written, or nobody knows how that ended.
+    /// Whether it exists; `None`: a write is running, or its outcome is unknown.
     there: Option<bool>,
-    /// From when on every read knows it, epoch milliseconds.
+    /// The time from which every read must see it, epoch milliseconds.
     from_ms: i64,
 }
 
@@ -84,7 +83,7 @@ impl World {
         rows.iter().filter(|(key, _)| key.0 == product).map(|(key, known)| (key.clone(), *known)).collect()
     }
 
-    /// Puts and deletes rows that are this writer's alone.
+    /// Writes and deletes rows that no other writer touches.
     async fn write(&self, number: usize, watches: CassandraWatches, mut dice: u64) {
         while !self.over.load(Ordering::Relaxed) {
             let product = PRODUCTS[roll(&mut dice, 3) as usize];
@@ -111,8 +110,8 @@ impl World {
         }
     }
 
-    /// Reads a product from some price on, and compares with what was known all
-    /// the while.
+    /// Reads a product from a random price on, and compares the rows with those whose state was
+    /// known and unchanged during the read.
     async fn read(&self, watches: CassandraWatches, policy: Arc<Steps>, mut dice: u64) {
         while !self.over.load(Ordering::Relaxed) {
             let product = PRODUCTS[roll(&mut dice, 3) as usize];
@@ -145,7 +144,7 @@ async fn pause(most_ms: u64, dice: &mut u64) {
     tokio::time::interval_at(tokio::time::Instant::now() + pause, pause).tick().await;
 }
 
-/// What happens to Redis; how often.
+/// Injects faults into Redis. Returns how often each was injected.
 async fn strike(mut redis: Own, seconds: u64, mut dice: u64) -> [u32; 4] {
     let (began, mut counts) = (Instant::now(), [0; 4]);
     while began.elapsed() < Duration::from_secs(seconds) {
@@ -170,7 +169,7 @@ async fn strike(mut redis: Own, seconds: u64, mut dice: u64) -> [u32; 4] {
     counts
 }
 
-/// An engine: a session of its own with either server.
+/// Starts an engine's stores: a session of its own with each server.
 async fn engine(
     tables: &Options,
     redis: &Own,
@@ -186,7 +185,7 @@ async fn engine(
     (cassandra, redis)
 }
 
-/// Else a drop that missed it, and remembered whom it told, would keep it silent.
+/// Otherwise a drop that missed it, and recorded its users as notified, would silence it permanently.
 #[tokio::test]
 async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_miss_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -202,7 +201,7 @@ async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_mi
     server.kill().unwrap();
     let missed = watches.put(vec![watch(LARGE, "60", "missed")]).await.unwrap();
     let by = missed.effective_by.unwrap();
-    // One whose cache was told does not make the product look older.
+    // A write that did reach the cache must not make the product look older.
     server.start().unwrap();
     let began = Instant::now();
     while watches.put(of(20..21)).await.unwrap().effective_by.is_some() {
@@ -215,7 +214,7 @@ async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_mi
     assert!(newest.0 >= missed.updated_at.0 + TTL_MS as i64, "{newest:?}, {missed:?}");
     assert_eq!(by.0, newest.0 + WRITE_MARGIN_MS, "what views know then is no older");
     let mut view = watches.view().await.unwrap();
-    // Who reads it finds that it is large.
+    // The next reader notices that the product is large.
     self::rows(&mut *view, from_price(&large, "0"), 100).await;
     let product = view.summary(&large).await.unwrap();
     assert!(product.indexed && product.last_changed >= Some(newest), "{product:?}, {missed:?}");

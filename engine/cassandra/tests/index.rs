@@ -1,5 +1,5 @@
-//! Reading by bucket finds what the plain range finds, through writes, deletes,
-//! repairs and moves to another policy.
+//! Reading by bucket returns the rows of the plain range, through writes, deletes, repairs and
+//! migrations to another policy.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -21,7 +21,7 @@ fn product() -> ProductId {
     ProductId::new("P").unwrap()
 }
 
-/// Watches of thresholds 0 to 100, shared and spelt unevenly.
+/// Returns watches with thresholds from 0 to 100, unevenly distributed and with varying scales.
 fn crowd(from: u64, to: u64) -> Vec<Watch> {
     let modes = [None, Some(Mode::EveryDrop), Some(Mode::Crossing), Some(Mode::Once)];
     let one = |n: u64| Watch {
@@ -38,7 +38,7 @@ async fn large(options: Options, policy: &Arc<Steps>, cache: Arc<dyn ShelfCache>
     cassandra
 }
 
-/// The same range by bucket and plain; how many rows.
+/// Compares a range read by bucket with the plain one. Returns the number of rows.
 async fn compare(cassandra: &Cassandra, policy: &Steps, from: &str, below: Floor, page_rows: usize) -> usize {
     let product = product();
     let scan = Scan { below, ..from_price(&product, from) };
@@ -113,7 +113,7 @@ async fn deleting_again_what_an_attempt_that_died_left_in_the_cache_reaches_the_
     watches.put(crowd(0, 2)).await.unwrap();
     let mut view = watches.view().await.unwrap();
     assert_eq!(rows(&mut *view, from_price(&product(), "0"), 30).await.len(), 2);
-    // It dies before it tells the cache.
+    // The writer dies before it invalidates the cache.
     let died = options.connect(Arc::new(NoCache)).await.unwrap();
     let gone = &crowd(0, 1)[0];
     let delete = |watches: CassandraWatches| async move {
@@ -151,7 +151,7 @@ async fn a_row_of_others_is_deleted_with_all_it_is_made_of() {
     let options = Options { external_writers: true, ..options(INDEXED).await };
     let watches = options.clone().connect(Arc::new(NoCache)).await.unwrap().watches();
     let insert = "INSERT INTO {t} (product_id, price_watch_value, user_id";
-    // Its marker is newer than its columns, which are all that tell their time.
+    // Its row marker is newer than its columns, but only columns have a readable write time.
     for rest in
         [", mode) VALUES ('P', 5, 'u', 'once') USING TIMESTAMP 1", ") VALUES ('P', 5, 'u') USING TIMESTAMP 2"]
     {
@@ -179,7 +179,7 @@ async fn until_indexed(cassandra: &Cassandra) {
 #[tokio::test]
 async fn a_product_that_grew_is_repaired_and_read_by_bucket_by_itself() {
     let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
-    // Somebody wrote before there was a policy.
+    // Rows are written before there is a policy.
     options.clone().connect(Arc::new(NoCache)).await.unwrap().watches().put(crowd(0, 80)).await.unwrap();
     let cassandra = large(options, &policy, Arc::new(NoCache)).await;
     until_indexed(&cassandra).await;

@@ -1,5 +1,5 @@
-//! Current prices: the highest offset wins, whoever comes late. And a server
-//! that goes away is said, and comes back.
+//! Current prices: the highest offset wins, in whatever order prices are written. An unavailable
+//! server is reported, and used again when it returns.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -66,7 +66,7 @@ async fn an_older_price_never_wins() {
     prices.show(vec![row(20, None, Floor::Infinite)]);
     prices.show(vec![row(22, Some("7.5"), Floor::Infinite)]);
     assert_eq!(until(&cassandra, Some("7.5")).await.unwrap().1, Floor::Infinite);
-    // A price that a timer released, with no record of its own.
+    // A price that a timer released has no record of its own: same offset, next revision.
     prices.show(vec![PriceRow { turn: 1, ..row(22, Some("7"), Floor::Infinite) }]);
     until(&cassandra, Some("7")).await;
     prices.show(vec![row(30, None, Floor::Infinite)]);

@@ -1,5 +1,5 @@
-//! Tables that are missing are made; tables of another shape are refused in
-//! words and left as they are; three columns are enough to be read.
+//! Missing tables are created; tables of another shape are reported and not changed; a table of
+//! watches needs only three columns to be read.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

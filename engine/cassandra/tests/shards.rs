@@ -1,5 +1,5 @@
-//! A bucket in several partitions is read as one, and moving to another number
-//! of them loses no write.
+//! A bucket in several partitions is read as one. Migrating to another number of
+//! partitions loses no write.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -20,12 +20,12 @@ fn product() -> ProductId {
     ProductId::new("P").unwrap()
 }
 
-/// All of them in one bucket, at few thresholds.
+/// Returns watches that all fall into one bucket, at few thresholds.
 fn crowd(from: u64, to: u64) -> Vec<Watch> {
     (from..to).map(|n| watch("P", &format!("{}", 10 + n % 7), &format!("user-{n}"))).collect()
 }
 
-/// Everybody sits in one bucket.
+/// Returns a policy with a single bucket.
 fn policy() -> Arc<Steps> {
     Steps::new("steps@1+wide", 1_000_000)
 }
@@ -38,7 +38,7 @@ async fn open(options: &Options, shards: u32, cache: Arc<dyn ShelfCache>) -> Cas
     cassandra
 }
 
-/// Rows by shard, in all of the index.
+/// Counts the rows of the index by shard.
 async fn by_shard(options: &Options) -> BTreeMap<i32, usize> {
     let cql = format!("SELECT shard FROM {}.{}", options.keyspace, options.tables.name(Table::Buckets));
     let answer = session().await.query_unpaged(cql, ()).await.unwrap().into_rows_result().unwrap();
@@ -49,7 +49,7 @@ async fn by_shard(options: &Options) -> BTreeMap<i32, usize> {
     counts
 }
 
-/// The same by bucket and plain, in pages of several sizes; how many rows.
+/// Compares reading by bucket with the plain range, for several page sizes. Returns the row count.
 async fn compare(cassandra: &Cassandra, from: &str) -> usize {
     let (product, policy) = (product(), policy());
     let mut counts = Vec::new();
@@ -93,7 +93,7 @@ async fn a_repair_mends_every_shard() {
     let options = options(INDEXED).await;
     let cassandra = open(&options, 3, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 200)).await.unwrap();
-    // Somebody without the policy adds and deletes: the index has gaps and strays.
+    // A writer without the policy adds and deletes: the index misses rows, and has deleted ones.
     let without = options.clone().connect(Arc::new(NoCache)).await.unwrap().watches();
     without.put(crowd(200, 230)).await.unwrap();
     for gone in crowd(0, 30) {
@@ -104,7 +104,7 @@ async fn a_repair_mends_every_shard() {
     assert_eq!(by_shard(&options).await.values().sum::<usize>(), 200, "no stray is left in any shard");
 }
 
-/// Writes, deletes and reads until told to stop; how many of its watches stand.
+/// Writes, deletes and reads until it is stopped. Returns how many of its watches still exist.
 async fn at_work(cassandra: Cassandra, name: &'static str, working: Arc<AtomicBool>) -> usize {
     let (watches, mut next, mut gone) = (cassandra.watches(), 0u64, 0);
     let own = |n: u64| watch("P", &format!("{}", 10 + n % 7), &format!("{name}-{n}"));
@@ -131,7 +131,7 @@ async fn at_work(cassandra: Cassandra, name: &'static str, working: Arc<AtomicBo
 async fn moving_to_another_number_of_shards_loses_no_write_of_any_engine() {
     let options = options(INDEXED).await;
     let cache: Arc<dyn ShelfCache> = Arc::new(MemoryCache::default());
-    // One engine is configured otherwise: the policy row says what counts.
+    // One engine is configured differently: the stored policy decides the number of shards.
     let (one, other) = (open(&options, 1, cache.clone()).await, open(&options, 1, cache.clone()).await);
     one.watches().put(crowd(0, 300)).await.unwrap();
     one.policies().repair(&product()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many watches written at once, and read: all of them, and how fast it went.
+//! Many watches are written and read at once: all of them are there. Prints the speed.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -18,7 +18,7 @@ use rig::{INDEXED, Serving, Steps, options};
 const PRODUCTS: u64 = 2_000;
 const WATCHES: u64 = 100_000;
 const LARGE: u64 = 100_000;
-/// Watches of one request of an import, and requests on their way at once.
+/// Watches in a request of an import, and requests in flight.
 const BATCH: usize = 1_000;
 const LANES: usize = 8;
 
@@ -31,7 +31,7 @@ fn large() -> Vec<Watch> {
     (0..LARGE).map(|n| watch("large", &format!("{}.25", n % 997), &format!("user-{n}"))).collect()
 }
 
-/// Writes as an import does; rows a second.
+/// Writes as an import does, and prints the rows a second.
 async fn import(cassandra: &Cassandra, what: &str, watches: Vec<Watch>) {
     let (store, count, began) = (cassandra.watches(), watches.len(), Instant::now());
     let requests = watches.chunks(BATCH).map(|batch| store.put(batch.to_vec()));

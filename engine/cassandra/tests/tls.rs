@@ -1,5 +1,5 @@
-//! Which nodes are trusted over TLS, and what is shown to them. The nodes here
-//! do TLS alone: they read the first byte of the first request and hang up.
+//! Which nodes are trusted over TLS, and which certificate the client presents. The test's nodes
+//! only do TLS: they read the first byte of the first request and close the connection.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Read as _;
@@ -18,18 +18,18 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-/// What a request of CQL begins with: the version of its protocol.
+/// The first byte of a CQL request: the protocol version.
 const CQL_VERSION: u8 = 4;
 /// Longest wait for the client.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
 const EACH: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
 
-/// How a node does TLS.
+/// The TLS settings of a node.
 struct Node<'a> {
     shown: &'a Issued,
     versions: &'static [&'static SupportedProtocolVersion],
-    /// The authority that the client's certificate must be from; none: none is asked for.
+    /// The authority that must have issued the client's certificate; `None`: none is required.
     asks_for: Option<&'a Authority>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Node<'a> {
             .unwrap()
     }
 
-    /// Serves one connection: its address, and what it read or why it could not.
+    /// Serves one connection. Returns the address, and the byte that was read, or why none was.
     fn start(&self) -> (String, JoinHandle<std::io::Result<u8>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -73,8 +73,8 @@ impl<'a> Node<'a> {
         (address, served)
     }
 
-    /// Whether the adapter spoke CQL to it, and what it said in the end: no node
-    /// here answers, so it always fails.
+    /// Returns whether the adapter sent CQL to the node, and the adapter's error. Every connection
+    /// fails, because no node here responds.
     async fn met_by(&self, tls: Tls) -> (bool, String) {
         let (address, served) = self.start();
         let said = connect(address, tls).await.to_string();

@@ -1,5 +1,5 @@
-//! The Cassandra adapters keep the promises of their ports on a real Cassandra,
-//! with and without a cache and an index.
+//! The Cassandra adapters pass the conformance suites of their ports on a real Cassandra, with
+//! and without a cache and an index.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

@@ -1,4 +1,4 @@
-//! What the embedded store keeps for its archive, and for how long.
+//! What the embedded store keeps for the archiver, and until when.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -63,7 +63,7 @@ async fn an_update_is_kept_until_it_is_archived() {
     let store = open(folder.path(), &[ArchivedTopic::Updates]);
     commit(&store, &["a", "b", "c"]).await;
     drop(store);
-    // Opening looks for what can be deleted.
+    // Opening the store checks for what can be deleted.
     let store = open(folder.path(), &[ArchivedTopic::Updates]);
     let all = [(0, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())];
     assert_eq!(read(&store, 0), all);

@@ -1,5 +1,5 @@
-//! `kill -9` at any moment: a child commits and writes watches in a loop and
-//! prints what was answered; the parent kills it and looks.
+//! `kill -9` at any moment: a child process commits and writes watches in a loop, and prints what
+//! was acknowledged; the parent kills it and checks the store.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,8 +22,7 @@ fn key(product: i64) -> StateKey {
     StateKey { partition: Partition(0), product, currency: Currency::USD }
 }
 
-/// The commit that takes record `offset`: one state that counts, `offset % 4`
-/// notifications.
+/// Returns the commit of record `offset`: one state that counts, and `offset % 4` notifications.
 fn commit_of(offset: i64) -> Commit {
     let users: Vec<String> = (0..offset % 4).map(|n| format!("u{offset}-{n}")).collect();
     let product = offset % 10;
@@ -41,7 +40,7 @@ async fn next_offset(embedded: &Embedded) -> i64 {
     restored.offsets.first().map_or(0, |(_, next)| *next)
 }
 
-/// The child: works until killed.
+/// Runs as the child process, until it is killed.
 async fn work(folder: &Path) {
     let embedded = Options::new(folder).build().unwrap();
     let (mut committer, watches) = (embedded.committer(), embedded.watches());
@@ -78,7 +77,7 @@ fn child() {
     runtime.block_on(work(Path::new(&folder)));
 }
 
-/// Runs the child for a while and kills it; what it said.
+/// Runs the child for a while and kills it. Returns the lines it printed.
 fn run_and_kill(folder: &Path, lifetime: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["child", "--exact", "--nocapture", "--test-threads=1"])
@@ -100,7 +99,7 @@ fn run_and_kill(folder: &Path, lifetime: Duration) -> Vec<String> {
     said.join().unwrap()
 }
 
-/// All of a store must tell one story: offset, states and outbox agree.
+/// Checks that offset, states and outbox of a store agree.
 async fn check_agreement(embedded: &Embedded, acknowledged: i64) -> i64 {
     let next = next_offset(embedded).await;
     assert!(next > acknowledged, "commit {acknowledged} was answered; the store is at {next}");
@@ -121,7 +120,7 @@ async fn check_agreement(embedded: &Embedded, acknowledged: i64) -> i64 {
     next
 }
 
-/// Every stored watch as (product, threshold, user).
+/// Returns every stored watch as (product, threshold, user).
 async fn stored_watches(embedded: &Embedded) -> HashSet<(String, String, String)> {
     let (watches, mut last, mut stored) = (embedded.watches(), None, HashSet::new());
     loop {
@@ -140,7 +139,7 @@ async fn kill_9_at_any_moment_tears_no_commit_and_loses_no_answered_watch() {
     let folder = tempfile::tempdir().unwrap();
     let (mut acknowledged, mut watches_checked, mut next) = (-1, 0, 0);
     for kill in 0..KILLS {
-        // From before the store exists to well into its work.
+        // From before the store exists until long after it works.
         let lifetime = Duration::from_micros(kill * kill * 211 + kill * 997);
         let said = run_and_kill(folder.path(), lifetime);
         let embedded = Options::new(folder.path()).build().unwrap();

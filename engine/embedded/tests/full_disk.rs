@@ -1,6 +1,5 @@
-//! A disk that fills and is freed again, a real one: a small file system in
-//! memory where that can be mounted, else a limit on the size of files, which
-//! the kernel enforces alike.
+//! A disk that fills up and gets space again. It is a real one: a small tmpfs where that can be
+//! mounted, else a limit on the size of files, which the kernel enforces in the same way.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -13,12 +12,12 @@ use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey, Wa
 use pricedrop_testing::conformance::commits::block;
 use pricedrop_testing::conformance::watches::watch;
 
-/// The folder of a child on a small disk.
+/// The variable that names the folder of a child process on a small disk.
 const SMALL_DISK: &str = "PRICEDROP_TEST_SMALL_DISK";
-/// The folder of a child whose files are limited.
+/// The variable that names the folder of a child process with limited files.
 const LIMITED: &str = "PRICEDROP_TEST_LIMITED";
 const DISK_BYTES: u64 = 160 << 20;
-/// Room left in the last round: less than a journal and the table written from
+/// The free space of the last round, in bytes: less than a journal and the table written from
 /// it need, so that background work fails too.
 const ROOM_BYTES: u64 = 24 << 20;
 
@@ -26,14 +25,14 @@ fn run(mut command: Command) -> bool {
     command.status().unwrap().success()
 }
 
-/// Whether a file system can be mounted in a namespace of our own.
+/// Returns whether a file system can be mounted in a new namespace.
 fn can_mount() -> bool {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "mount", "-t", "tmpfs", "pricedrop", "/tmp"]);
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Runs a test again on a small disk of its own.
+/// Runs a test again in a child process, on a small disk.
 fn on_a_small_disk(test: &str, folder: &Path) -> bool {
     let mount = format!("mount -t tmpfs -o size={DISK_BYTES} pricedrop '{}'", folder.display());
     let script = format!("{mount} && exec \"$0\" {test} --exact --nocapture");
@@ -43,7 +42,7 @@ fn on_a_small_disk(test: &str, folder: &Path) -> bool {
     run(command)
 }
 
-/// Runs a test again where a file beyond its limit is an error and no signal.
+/// Runs a test again in a child process, where writing past the limit is an error, not a signal.
 fn with_limited_files(test: &str, folder: &Path) -> bool {
     let script = format!("trap '' XFSZ; exec \"$0\" {test} --exact --nocapture");
     let mut command = Command::new("sh");
@@ -65,7 +64,7 @@ impl Disk<'_> {
         }
     }
 
-    /// Leaves too little room for background work.
+    /// Leaves too little space for background work.
     fn leave_a_little(&self) {
         self.fill();
         if let Disk::Small(folder) = self {
@@ -81,7 +80,7 @@ impl Disk<'_> {
         }
     }
 
-    /// What the system says of a full one.
+    /// Returns the system's error text for a full disk.
     fn words(&self) -> &'static str {
         match self {
             Disk::Small(_) => "No space left",
@@ -90,7 +89,7 @@ impl Disk<'_> {
     }
 }
 
-/// Sets this process's own limit, which it may raise again.
+/// Sets the soft limit of this process, which it may raise again.
 fn limit_files(bytes: &str) {
     let mut command = Command::new("prlimit");
     command.arg(format!("--pid={}", std::process::id())).arg(format!("--fsize={bytes}:"));
@@ -113,7 +112,7 @@ fn commit_of(offset: i64) -> Commit {
     }
 }
 
-/// Fills what is left of the disk.
+/// Fills the remaining space of the disk.
 fn fill(folder: &Path) {
     use std::io::Write as _;
     let mut file = std::fs::File::create(folder.join("ballast")).unwrap();
@@ -132,7 +131,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-/// Commits from the stored position on until one fails; the next offset.
+/// Commits from the stored offset on until a commit fails. Returns the next offset, and the error.
 async fn commit_until_full(embedded: &Embedded, mut next: i64) -> (i64, String) {
     let mut committer = embedded.committer();
     committer.restore().await.unwrap();
@@ -187,7 +186,7 @@ async fn fills_and_heals(folder: &Path, disk: Disk<'_>) {
     check(&reopened, next, &answered).await;
 }
 
-/// Nothing is lost, nothing is repeated.
+/// Checks that nothing is lost and nothing is repeated.
 async fn check(embedded: &Embedded, next: i64, answered: &[Watch]) {
     let told = embedded.read_outbox(0, usize::MAX).unwrap();
     let users = told.iter().map(|(_, one)| one.user_id.to_string());
@@ -207,7 +206,7 @@ async fn a_disk_that_fills_and_is_freed_loses_and_repeats_nothing() {
         return fills_and_heals(folder, Disk::Small(folder)).await;
     }
     let folder = tempfile::tempdir().unwrap();
-    // Where nothing can be mounted, the other test fills the disk alone.
+    // Where nothing can be mounted, only the other test fills the disk.
     let test = "a_disk_that_fills_and_is_freed_loses_and_repeats_nothing";
     assert!(!can_mount() || on_a_small_disk(test, folder.path()));
 }

@@ -1,4 +1,4 @@
-//! The embedded adapters keep the promises of their ports.
+//! The embedded adapters pass the conformance suites of their ports.
 #![allow(clippy::unwrap_used)]
 
 use pricedrop_embedded::{

@@ -1,5 +1,5 @@
-//! What the embedded store promises beyond its ports: times under
-//! concurrency, bucket indexes and their move, removals, the intake.
+//! What the embedded store guarantees beyond its ports: times under concurrency, bucket indexes
+//! and migrations, removals, the intake.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -23,7 +23,7 @@ use pricedrop_model::{
 use pricedrop_testing::conformance::watches::{Row, from_price, rows, watch};
 use tempfile::TempDir;
 
-/// floor(price / width), and no answer while broken.
+/// Bucketing by floor(price / width), which returns errors while it is broken.
 struct FloorBy {
     identity: PolicyIdentity,
     width: i64,
@@ -99,7 +99,7 @@ async fn is_indexed(embedded: &Embedded) -> bool {
     view.summary(&product()).await.unwrap().indexed
 }
 
-/// The same range by bucket and plainly, at one moment.
+/// Reads a range by bucket and plainly, in one view.
 async fn both(embedded: &Embedded, policy: &FloorBy, from: &str, below: Floor, page: usize) -> [Vec<Row>; 2] {
     let mut view = embedded.watches().view().await.unwrap();
     let product = product();
@@ -155,7 +155,7 @@ async fn a_policy_that_traps_loses_the_index_and_no_watch() {
     embedded.watches().put(crowd(500, 10)).await.unwrap();
     assert!(!is_indexed(&embedded).await);
     policy.broken.store(false, Ordering::Relaxed);
-    // Asked for by bucket all the same: the plain range serves.
+    // A read by bucket falls back to the plain range.
     assert_same(&embedded, &policy).await;
     embedded.set_plugins(Arc::new(Loaded(policy.clone())));
     until("the index built anew", async || is_indexed(&embedded).await).await;
@@ -287,7 +287,7 @@ async fn told_once_watches_go_after_their_fan_out_and_not_before() {
     let states = vec![(key.clone(), unfinished("5"))];
     committer.commit(Commit { states, removals, ..Commit::default() }).await.unwrap();
     embedded.watches().put(crowd(7, 1)).await.unwrap();
-    // A restart looks for removals first of all; they still wait.
+    // Opening the store runs pending removals first; these must still wait.
     drop((committer, embedded));
     let embedded = Options::new(folder.path()).build().unwrap();
     embedded.watches().put(vec![watch("Q", "1", "u")]).await.unwrap();
@@ -330,13 +330,13 @@ async fn a_post_is_answered_by_its_commit_and_repeats_nothing() {
     let settled = batch.iter().map(|record| (record.position, Outcome::NotLower)).collect();
     source.settled(settled);
     assert_eq!(offsets(&waiting.await.unwrap().unwrap()), [(0, false), (1, false)]);
-    // The producer repeats its last post, and goes on.
+    // The producer repeats its last post and adds a record.
     let again = post(&intake, &["a", "b", "c"], Some(0));
     let batch = source.next_batch(10, 5_000).await.unwrap().unwrap();
     assert_eq!(batch.len(), 1);
     let gap = intake.post(vec![record("x")], Some(9)).await;
     assert_eq!(gap, Err(IntakeError::Gap { next: 3 }));
-    // The commit's outcome is lost, but it happened.
+    // The outcome of the commit is lost, but the commit happened.
     committer.commit(Commit { offsets: vec![(PARTITION, 3)], ..Commit::default() }).await.unwrap();
     committer.restore().await.unwrap();
     assert_eq!(offsets(&again.await.unwrap().unwrap()), [(0, true), (1, true), (2, true)]);

@@ -1,5 +1,5 @@
-//! The channel contract through the real host: digests, unsubscribe links and
-//! callbacks pass through it as it is, and templates belong to a channel's files.
+//! The channel contract through the real host: digests, unsubscribe links and callbacks reach the
+//! plugin unchanged, and templates are files of the channel.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -109,7 +109,7 @@ fn a_callback_becomes_events_a_challenge_or_an_error() {
     assert_eq!((events[1].outcome, events[1].address.as_deref()), (CallbackOutcome::Delivered, None));
     assert_eq!(receive("challenge 42"), Ok(Received::Challenge("42".into())));
     assert!(receive("what is this").is_err());
-    // A channel without callbacks says so, and is none the worse for it.
+    // A channel without callbacks returns an error, and continues to serve.
     place.put_plugin("channel", &built("channel-console"));
     host.reload();
     let console = host.channel("channel").unwrap();

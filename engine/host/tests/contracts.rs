@@ -1,5 +1,5 @@
-//! The default plugins through the real host: their cases, their settings, and
-//! what is said of files that are no plugins.
+//! The default plugins through the real host: their cases, their settings, and the errors for
+//! files that are not plugins.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -93,7 +93,7 @@ fn a_file_that_is_no_plugin_is_told_what_it_is_and_how_to_make_it_right() {
     }
 }
 
-/// A core module with nothing in it.
+/// Returns an empty core module.
 fn wasm_module() -> Vec<u8> {
     b"\0asm\x01\0\0\0".to_vec()
 }

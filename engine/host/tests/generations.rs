@@ -1,4 +1,4 @@
-//! Who keeps what while generations change: callers, and the host itself.
+//! What callers and the host keep while a plugin is replaced.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -32,7 +32,7 @@ fn a_plugin_outlives_its_host_and_the_host_is_gone_when_dropped() {
     drop(host);
     assert_eq!(taken.buckets_of(&product(), &prices(&["100"])).unwrap()[0].0, 10);
     drop(taken);
-    // Nothing holds an engine any more: no ticker is left behind by many hosts.
+    // No engine is left: many hosts do not leave ticker threads running.
     let before = threads();
     for _ in 0..50 {
         drop(place.host());

@@ -1,5 +1,5 @@
-//! Plugins that break their contracts: each gives one clear error, none hangs
-//! or grows the engine.
+//! Plugins that violate their contracts: each causes one clear error, and none blocks the engine
+//! or makes its memory grow.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +13,7 @@ use pricedrop_model::channel::{Item, Message, Money, Outgoing, Reason, Recipient
 use pricedrop_model::plugin::{Arrival, Plugins, Subject};
 use pricedrop_model::{Currency, Price, ProductId, UserId, WallTime};
 
-/// No misbehaviour may cost more than this, however slow the machine.
+/// The longest time that any misbehaviour may cost, even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -86,7 +86,7 @@ fn a_flood_of_lines_is_cut_to_the_log_rate() {
             assert_eq!(buckets(&host, &["5"]).unwrap(), [0]);
         }
     });
-    // A burst of five seconds' worth, then twenty a second, and as often how many were dropped.
+    // A burst of five seconds, then twenty a second; and as many lines that report dropped ones.
     let most = 2 * (100 + 20 * started.elapsed().as_secs() + 20);
     let lines = lines.load(Ordering::Relaxed);
     assert!((100..=most).contains(&lines), "{lines} lines, at most {most}");
@@ -155,12 +155,12 @@ fn a_starved_thread_is_not_trapped_for_wall_time() {
             std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
         })
         .collect();
-    // A few milliseconds of work a call: far more wall time than that on this machine now.
+    // A few milliseconds of CPU time per call, which now takes much longer in wall time.
     let many: Vec<Price> = (0..10_000).map(|units| Price::new(units, 2).unwrap()).collect();
     let started = Instant::now();
     let (mut longest, mut failed) = (Duration::ZERO, None);
     let starved = Duration::from_millis(100);
-    // Long enough for many calls, and until one of them was kept waiting.
+    // Enough for many calls, and until one of them had to wait for the CPU.
     let enough = |longest| match longest > starved {
         true => started.elapsed() > Duration::from_secs(3),
         false => started.elapsed() > Duration::from_secs(30),

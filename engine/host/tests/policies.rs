@@ -1,5 +1,5 @@
-//! Which policy serves: staging, identities, probation, last-good pairs and
-//! compiled code.
+//! Which policy serves: staging, identities, probation, rollback to the last good files,
+//! and cached compiled code.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,7 +30,7 @@ fn a_policy_with_another_mapping_is_staged_until_its_buckets_are_there() {
     let staged = host.staged_policy().expect("the new one waits");
     assert_ne!(staged.identity().fingerprint, first.fingerprint);
 
-    // A restart in between: the folder has the new pair, the buckets are the old one's.
+    // After a restart the folder has the new files, but the buckets are those of the old policy.
     let mut options = place.options();
     options.active_policy = Some(first.clone());
     let restarted = options.build().unwrap();
@@ -105,7 +105,7 @@ fn a_plugin_that_fails_on_probation_gives_way_and_is_not_tried_again() {
     drop(host);
     let host = place.host();
     rolled_back(&host);
-    // Its content changes: it is tried again.
+    // Its content changes, so it is tried again.
     place.put_hostile("floor", "fine", 1);
     host.reload();
     assert_eq!(problem(&host, "floor"), "");

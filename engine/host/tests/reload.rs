@@ -1,5 +1,4 @@
-//! Hot reload: whatever happens in the folder, something sound serves, and
-//! what is wrong is said.
+//! Hot reload: whatever happens in the plugin folder, a valid plugin serves, and problems are reported.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,12 +13,12 @@ use pricedrop_host::{Error, Host};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::plugin::State;
 
-/// Whether the serving floor policy has this width.
+/// Returns whether the serving floor policy has this width.
 fn has_width(host: &Host, width: i64) -> bool {
     host.bucketing().is_some() && buckets(host, &["100"]).unwrap() == [100 / width]
 }
 
-/// A channel that writes what the case expects shows which generation serves.
+/// Returns the digest of the file that serves as this channel.
 fn channel_version(host: &Host, name: &str) -> Option<String> {
     host.status().plugin(name).and_then(|plugin| plugin.digest.clone())
 }
@@ -230,7 +229,7 @@ fn a_thousand_reloads_under_calls_lose_none_and_grow_nothing() {
         .collect();
     let reload = |rounds: u32| {
         for round in 0..rounds {
-            // The same mapping each time: it swaps at once.
+            // The mapping is the same each time, so the swap is immediate.
             place.put("floor.toml", format!("# {round}\n[limits]\ncpu_ms = {}\n", 200 + round));
             host.reload();
         }

@@ -1,4 +1,4 @@
-//! What the archiver is told of a topic, and what is published from its archive.
+//! What the archiver reads from a topic, and what is published from an archive.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -23,7 +23,7 @@ fn settings() -> Settings {
     Runtime::new().unwrap().block_on(fresh(&servers::kafka(), 1))
 }
 
-/// A source that has the topic's one partition.
+/// Joins as a source, and waits until the topic's one partition is assigned.
 fn joined(settings: &Settings) -> KafkaArchiveSource {
     let mut source = KafkaArchiveSource::join(settings, &settings.topics.prices).unwrap();
     let until = Instant::now() + PATIENCE;
@@ -34,7 +34,7 @@ fn joined(settings: &Settings) -> KafkaArchiveSource {
     source
 }
 
-/// Reads until it is known that everything before this offset was read.
+/// Reads until every record before this offset has been passed.
 fn read_to(source: &mut KafkaArchiveSource, end: i64) -> Vec<ArchivedRecord> {
     let (until, mut records) = (Instant::now() + PATIENCE, Vec::<ArchivedRecord>::new());
     loop {
@@ -68,7 +68,7 @@ impl Transactions {
         Transactions { producer, topic: settings.topics.prices.clone() }
     }
 
-    /// Begins one, which these many records are in the log of.
+    /// Begins a transaction with this many records, and waits until they are in the log.
     fn begin(&self, records: usize) {
         self.producer.begin_transaction().unwrap();
         for _ in 0..records {
@@ -102,7 +102,7 @@ fn markers_and_aborted_records_are_passed_and_no_committed_record_is() {
     source.read_from(&[(P, 0)]).unwrap();
     assert_eq!(source.passed(P), None);
     assert_eq!(offsets(&read_to(&mut source, 9)), [0, 1, 2, 7]);
-    // Nobody knows yet what becomes of these.
+    // The outcome of this transaction is not decided yet.
     transactions.begin(2);
     for _ in 0..5 {
         assert_eq!(source.next_batch(50).unwrap(), []);
@@ -113,7 +113,7 @@ fn markers_and_aborted_records_are_passed_and_no_committed_record_is() {
     transactions.begin(1);
     transactions.abort();
     assert_eq!(read_to(&mut source, 14), []);
-    // What was known before is not taken for what is read again.
+    // What was passed before the seek must not count for the records that are read again.
     for _ in 0..20 {
         source.read_from(&[(P, 1)]).unwrap();
         assert_eq!(source.passed(P), None);
@@ -141,7 +141,7 @@ fn a_topic_that_was_made_anew_has_another_id() {
     assert_ne!(first, second);
 }
 
-/// The id as another client sees it.
+/// Returns the topic's id as another client reads it.
 fn joined_id(settings: &Settings) -> String {
     let mut other = KafkaArchiveSource::join(settings, &settings.topics.prices).unwrap();
     other.topic_id().unwrap().unwrap()

@@ -1,5 +1,5 @@
-//! What is looked at before anything starts: topics of another kind, producers
-//! that do not key by product, an input that got partitions.
+//! Checks before the start: topics with wrong settings, producers that do not key by product, an
+//! input whose number of partitions has grown.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -10,7 +10,7 @@ use pricedrop_kafka::{Settings, topics};
 use pricedrop_model::{Partition, ProductId};
 use rig::{fresh, grow, options, produce, restrict, worker};
 
-/// What is said of a topic, and whether the engine works all the same.
+/// Returns the finding about a topic that contains `what`, and whether the engine works anyway.
 async fn said(settings: &Settings, topic: &str, what: &str) -> (bool, String) {
     let all = topics::check(settings).await.unwrap();
     let found = all.iter().find(|finding| finding.topic == topic && finding.what.contains(what));

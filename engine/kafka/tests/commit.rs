@@ -1,4 +1,4 @@
-//! The promises of the commit on a real broker.
+//! The guarantees of the notifier's commit, on a real broker.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ fn bootstrap() -> String {
     servers::kafka()
 }
 
-/// A committer that owns its one partition, and what must outlive it.
+/// Returns a committer that owns its one partition, and the values that must outlive it.
 async fn open() -> (KafkaCommitter, impl Sized) {
     let settings = fresh(&bootstrap(), 1).await;
     let folder = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ async fn a_partition_that_is_held_back_gives_nothing_until_it_is_wanted() {
     produce(&settings, 0, &values);
     assert_eq!(take(&mut rig, 100).await.len(), 100);
     rig.source.hold_back(&[P0]);
-    // Both partitions come through one queue: what was in it came before this.
+    // Both partitions share one queue: what was in it before is read by now.
     produce(&settings, 1, &values);
     let mut others = 0;
     while others < values.len() {
@@ -174,7 +174,7 @@ async fn states_of_another_offset_wait_for_a_person() {
     rig.own(1).await;
     rig.committer.commit(commit_of(0, &["u"])).await.unwrap();
     drop(rig);
-    // Somebody moves the group's offset with a tool.
+    // An operator moves the group's offset with a tool.
     move_group(&settings, 2).await;
     let mut rig = worker(options(&settings), folder.path());
     rig.own(0).await;
@@ -189,7 +189,7 @@ async fn states_of_another_offset_wait_for_a_person() {
     assert_eq!(worker(options(&settings), folder.path()).own(1).await.offsets, [(P0, 1)]);
 }
 
-/// A worker that committed the first of three records and is gone.
+/// Runs a worker that commits the first of three records and ends.
 async fn gone_behind_the_first() -> (Settings, tempfile::TempDir) {
     let settings = fresh(&bootstrap(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
@@ -229,7 +229,7 @@ async fn records_deleted_under_a_running_worker_wait_for_a_person_and_it_reads_o
         while read.is_none() {
             assert!(Instant::now() < until, "{protocol:?}: nothing is read from where it was told to go on");
             assert_eq!(rig.own(1).await.offsets, [(P0, 3)]);
-            // It may be moving still: it joined its group again.
+            // The partition may still be moving, because the worker joined its group again.
             let batch = rig.source.next_batch(1, 500).await.ok().flatten().unwrap_or_default();
             read = batch.first().map(|record| record.position.offset);
         }
@@ -277,7 +277,7 @@ async fn an_input_that_gets_partitions_while_it_is_read_is_refused() {
 async fn each_partition_that_holds_records_asks_where_to_start() {
     let settings = fresh(&bootstrap(), 2).await;
     produce(&settings, 1, &["a".into()]);
-    // Another worker of the group was there first, and had the empty one.
+    // Another worker of the group was there before, and had the partition that is empty.
     move_group(&settings, 0).await;
     let folder = tempfile::tempdir().unwrap();
     let asked = Options { start: None, first_price_is_set: false, ..options(&settings) };
@@ -313,7 +313,7 @@ async fn at_least_once_removes_and_remembers_nothing_that_was_not_told() {
 #[tokio::test]
 async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
     let mut settings = fresh(&bootstrap(), 1).await;
-    // The input may take longer ones than the topic of dead letters.
+    // The input may take larger records than the dead letter topic.
     settings.properties.insert("message.max.bytes".into(), "5000000".into());
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());

@@ -1,5 +1,5 @@
-//! Damaged batches on a real broker: the client hands out an error and goes on
-//! behind them; a worker does not.
+//! Damaged batches on a real broker. librdkafka reports an error and skips past such a
+//! batch; a worker must not.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,8 +14,8 @@ use pricedrop_harness::servers;
 use pricedrop_model::ports::{Committer, Error, UpdateSource};
 use rig::{P0, PATIENCE, Rig, fresh, options, produce, worker};
 
-/// Flips a bit in a batch of partition 0 of a topic, behind the broker's back, or
-/// flips it back. Batches count from 0.
+/// Flips a bit of a batch in the broker's file of partition 0 of a topic, or flips it
+/// back. Batches count from 0.
 fn flip(broker: &Path, topic: &str, batch: usize) {
     let path = broker.join(format!("data/{topic}-0/00000000000000000000.log"));
     let log = File::options().read(true).write(true).open(&path).unwrap();
@@ -25,13 +25,13 @@ fn flip(broker: &Path, topic: &str, batch: usize) {
         log.read_exact_at(&mut length, start + 8).unwrap();
         start += 12 + u64::from(u32::from_be_bytes(length));
     }
-    // In its first timestamp: the checksum covers it, and the broker does not look.
+    // A bit of the first timestamp: the checksum covers it, and the broker does not read it.
     let mut byte = [0];
     log.read_exact_at(&mut byte, start + 34).unwrap();
     log.write_all_at(&[byte[0] ^ 1], start + 34).unwrap();
 }
 
-/// The offsets that come until this one came, or this time is over.
+/// Returns the offsets that are read until `last` is read or this time has passed.
 async fn read(rig: &mut Rig, last: i64, wait: Duration) -> Vec<i64> {
     let (until, mut offsets) = (Instant::now() + wait, Vec::new());
     while Instant::now() < until && offsets.last() != Some(&last) {

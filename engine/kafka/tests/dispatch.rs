@@ -1,4 +1,4 @@
-//! The dispatcher's side of Kafka keeps the promises of its ports.
+//! The dispatcher's Kafka adapters pass the conformance suites of their ports.
 #![allow(clippy::unwrap_used)]
 
 mod dispatch_rig;
@@ -57,7 +57,7 @@ mod dead_letters_on_kafka {
     pricedrop_testing::conform!(open, dead_letters);
 }
 
-/// Over the records that the real committer writes.
+/// The log suite, over the records that the real committer writes.
 mod log {
     use super::*;
 
@@ -278,8 +278,7 @@ async fn a_look_into_a_partition_goes_on_where_the_last_one_ended() {
     assert_eq!(outbox.read(Partition(7), 0, 10).await.unwrap(), (Vec::new(), 0));
 }
 
-/// Joins, to begin at the end where nothing else is known, and waits until it
-/// serves its partition.
+/// Joins a group that starts at the end if it has no offset, and waits until its partition is acquired.
 async fn join_at_the_end(settings: &Settings) -> KafkaDispatch {
     let options = DispatchOptions {
         settings: settings.clone(),
@@ -292,7 +291,7 @@ async fn join_at_the_end(settings: &Settings) -> KafkaDispatch {
     dispatch
 }
 
-/// The offset of the first notification that it reads.
+/// Returns the offset of the first notification that it reads.
 async fn first(dispatch: &KafkaDispatch, settings: &Settings) -> i64 {
     let mut log = dispatch.notifications(dead_letters(settings));
     let mut first = None;
@@ -312,14 +311,14 @@ async fn a_dispatcher_whose_offset_is_lost_or_behind_the_end_passes_nothing_over
     let mut log = dispatch.notifications(dead_letters(&settings));
     patiently(async || log.commit(&[(Partition(0), 1)]).await).await;
     drop((log, dispatch));
-    // As tools see the dispatchers' group.
+    // Tools see the dispatchers' group under this name.
     let mut tools = Settings { group: format!("{}.dispatcher", settings.group), ..settings.clone() };
     tools.topics = Topics { prices: settings.topics.notifications.clone(), ..settings.topics.clone() };
     forget_group(&tools).await;
     assert_eq!(first(&join_at_the_end(&settings).await, &settings).await, 0);
     move_group(&tools, 99).await;
     assert_eq!(first(&join_at_the_end(&settings).await, &settings).await, 0);
-    // Another group has nothing to do with what this one read.
+    // Another group is independent of what this one has read.
     let other = Settings { group: unique(), ..settings.clone() };
     let dispatch = join_at_the_end(&other).await;
     write(&settings, &settings.topics.notifications, 0, &[value(2)]);

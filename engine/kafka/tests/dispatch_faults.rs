@@ -1,5 +1,5 @@
-//! Dispatchers over Kafka and Redis while members come, go, are paused and
-//! killed, and while servers restart and forget.
+//! Dispatchers over Kafka and Redis while members join, leave, are paused and killed, and while
+//! servers restart and lose data.
 #![allow(clippy::unwrap_used)]
 
 mod dispatch_rig;
@@ -24,15 +24,15 @@ use pricedrop_redis::{Redis, RedisLeases};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, interval_at};
 
-/// Between two looks at all leases.
+/// The pause between two checks of all leases.
 const BREAK: Duration = Duration::from_millis(200);
 
 const PARTITIONS: i32 = 4;
-/// What a child is to be: its part, the bootstrap address, the name of its
-/// topics, Redis' address and the prefix there.
+/// The argument of a child process: its part, the bootstrap servers, the prefix of its topics,
+/// the address of Redis and the key prefix there.
 const CHILD: &str = "PRICEDROP_DISPATCH_TEST_CHILD";
 
-/// Notifications `from..to`, spread over the partitions.
+/// Writes notifications `from..to`, spread over the partitions.
 fn notify(settings: &Settings, from: usize, to: usize) {
     for partition in 0..PARTITIONS as usize {
         let own = (from..to).filter(|n| n % PARTITIONS as usize == partition);
@@ -45,15 +45,15 @@ fn delivery(n: usize) -> String {
     format!("00000000-0000-8000-8000-{n:012}:mail:u{n}")
 }
 
-/// Waits until all of these deliveries are confirmed.
+/// Waits until this many deliveries are confirmed.
 async fn confirmed(redis: &Redis, count: usize) {
     let leases = RedisLeases::new(redis);
     let keys: Vec<String> = (0..count).map(delivery).collect();
     until("every delivery is confirmed", async || {
-        // A claim that ends at once takes nothing from anybody.
+        // A claim that expires at once does not block the dispatchers.
         let now = SystemClock.now();
         let Ok(claims) = leases.claim(&keys, now, now).await else { return false };
-        // Asked without a break, it would keep the dispatchers from claiming.
+        // Without a pause these claims would keep the dispatchers from claiming.
         interval_at(Instant::now() + BREAK, BREAK).tick().await;
         claims.iter().all(|claim| *claim == Claim::Delivered)
     })
@@ -102,7 +102,7 @@ async fn dispatchers_that_join_and_leave_send_every_delivery_once() {
     assert_eq!(repeated(&sent), []);
 }
 
-/// A process of its own, and the lines it prints.
+/// A child process, and the lines it prints.
 struct Other {
     process: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -152,7 +152,7 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// No test by itself: the others start it as another process.
+/// Runs as the child process of other tests; by itself it tests nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_process() {
     let Ok(words) = std::env::var(CHILD) else { return };
@@ -165,7 +165,7 @@ async fn the_other_process() {
     }
 }
 
-/// Delivers until killed, and says what it sends.
+/// Delivers until it is killed, and prints what it sends.
 async fn work(settings: &Settings, redis: &Redis) {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (_stop, stopped) = watch::channel(false);
@@ -179,7 +179,7 @@ async fn work(settings: &Settings, redis: &Redis) {
     }
 }
 
-/// Writes its old attempt and its old offset again and again.
+/// Writes its old retry and its old offset again and again.
 async fn insist(settings: &Settings, redis: &Redis) {
     let dispatch = join(settings, "other", redis);
     let mut log = dispatch.notifications(dispatch_rig::dead_letters(settings));
@@ -210,7 +210,7 @@ async fn a_killed_dispatcher_leaves_nothing_undelivered_and_little_to_repeat() {
         let other = Other::start("office", &settings, &prefix);
         let mut next = round * ALL / 3;
         until("the other sends, too", async || {
-            // A part at a time: it may be a while until it has anything.
+            // In parts, because the new dispatcher may not have its partitions yet.
             let part = next..((round + 1) * ALL / 3).min(next + 20);
             next = part.end;
             notify(&settings, part.start, part.end);
@@ -227,7 +227,7 @@ async fn a_killed_dispatcher_leaves_nothing_undelivered_and_little_to_repeat() {
     for other in &others {
         sent.lock().unwrap().extend(other.said("sent "));
     }
-    // What was in flight when one was killed: a batch each, and no more.
+    // At most the deliveries in flight at each kill are repeated: one batch each.
     let repeated = repeated(&sent);
     assert!(repeated.len() <= 3 * 50, "{} of {ALL}", repeated.len());
     assert!(repeated.iter().all(|(_, times)| *times == 2), "{repeated:?}");
@@ -254,7 +254,7 @@ async fn a_worker_paused_past_its_session_can_neither_commit_nor_overwrite() {
     drop(other);
     assert!(retries.waiting().await.unwrap().iter().all(|(_, waiting)| *waiting == 0));
     drop((dispatch, retries, log));
-    // Whoever comes next sees what was committed, and nothing waits.
+    // The next member reads what was committed, and no partition is blocked.
     let next = join(&settings, "next", &redis);
     serving(&next, 1).await;
     let mut log = next.notifications(dispatch_rig::dead_letters(&settings));
@@ -285,14 +285,14 @@ async fn a_flushed_redis_loses_no_retry() {
     let entry = |n: i64| Retry { partition: Partition((n % 2) as i32), ..due(&format!("k{n}"), n) };
     patiently(async || retries.put((0..500).map(entry).collect()).await).await;
     flush(own.address());
-    // Noticed at the next look, or by the next write.
+    // The loss is noticed at the next read, or by the next write.
     take_all(&dispatch, 500).await;
     flush(own.address());
     patiently(async || retries.put((500..600).map(entry).collect()).await).await;
     patiently(async || retries.remove(&(0..100).map(entry).collect::<Vec<_>>()).await).await;
     take_all(&dispatch, 500).await;
     own.kill().unwrap();
-    // The topic is the truth: what is written meanwhile is safe.
+    // The topic is authoritative: what is written meanwhile is not lost.
     patiently(async || retries.put((600..700).map(entry).collect()).await).await;
     own.start().unwrap();
     take_all(&dispatch, 600).await;
@@ -325,8 +325,8 @@ async fn a_restarted_broker_loses_and_repeats_nothing() {
     assert_eq!(repeated(&sent), []);
 }
 
-/// A broker that comes back and finds a transaction expired may forget to end it
-/// where a partition has no leader yet: its offsets stay undecided for good.
+/// A broker that restarts and finds an expired transaction may not end it in a partition that
+/// has no leader yet. The offsets there stay undecided for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_broker_forgot_to_end_holds_nobody_up() {
     const ALL: usize = 200;
@@ -345,7 +345,7 @@ async fn a_transaction_that_the_broker_forgot_to_end_holds_nobody_up() {
     confirmed(&redis, ALL).await;
     stop.send(true).unwrap();
     office.await.unwrap();
-    // Nothing of the open transaction came true: no offset, no retry.
+    // Nothing of the open transaction took effect: no offset, no retry.
     assert_eq!(times(&sent).len(), ALL);
     assert_eq!(repeated(&sent), []);
 }

@@ -1,4 +1,4 @@
-//! What becomes of transactions that Kafka did not end, or ended in part.
+//! Hanging transactions: those that Kafka did not end, or ended only in some partitions.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,8 +11,8 @@ use rig::{
     write_position,
 };
 
-/// A broker that comes back and finds a transaction expired may forget to end it
-/// where a partition has no leader yet.
+/// A broker that restarts and finds an expired transaction may not end it in a partition
+/// that has no leader yet.
 #[tokio::test]
 async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -35,12 +35,12 @@ async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
     assert_eq!(told(&settings), ["u0", "u1"]);
 }
 
-/// The position that a commit of the producer with this id stores.
+/// Encodes the position that a commit of the producer with this id stores.
 fn position(next: i64, id: &str) -> Vec<u8> {
     [&next.to_be_bytes()[..], id.as_bytes()].concat()
 }
 
-/// Kafka may commit a transaction in one partition and forget it in another.
+/// Kafka may commit a transaction in one partition and leave it open in another.
 #[tokio::test]
 async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
     let settings = fresh(&servers::kafka(), 1).await;
@@ -59,12 +59,12 @@ async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
         assert_eq!(rig.own(1).await.offsets, [(P0, 3)]);
         assert!(rig.status.stopped().is_empty());
     }
-    // Had a person set the group's offset, the person would be asked.
+    // If an operator had set the group's offset, the worker would have to ask.
     move_group(&settings, 1).await;
     waits(&settings, folder.path(), "at offset 1, and the states were stored at 3", 3).await;
 }
 
-/// What hangs of a transaction that was committed elsewhere must be committed, or
+/// A transaction that was committed in one partition must be committed where it hangs, or
 /// notifications are lost.
 #[tokio::test]
 async fn what_hangs_of_a_committed_transaction_is_committed() {

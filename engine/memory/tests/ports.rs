@@ -1,4 +1,4 @@
-//! The stores in memory keep the promises of their ports.
+//! The in-memory stores pass the conformance suites of their ports.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use pricedrop_model::{BucketId, Floor, Price, ProductId};
 use pricedrop_testing::clock::TestClock;
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};
 
-/// A bucket for every ten.
+/// Bucketing by floor(price / 10).
 struct Tens(PolicyIdentity);
 
 const TENS: &str = "tens@1";
@@ -31,13 +31,13 @@ impl Bucketing for Tens {
     }
 }
 
-/// What a fresh store needs to outlive it: nothing.
+/// Nothing has to outlive an in-memory store.
 struct Nothing;
 
 mod watches {
     use super::*;
 
-    /// Over a clock that stands still: the store orders writes and views by itself.
+    /// With a stopped clock: the store orders writes and views by itself.
     async fn fresh() -> (MemoryWatches, Nothing) {
         (MemoryWatches::new(Arc::new(TestClock::at(1_000)), None, usize::MAX), Nothing)
     }
@@ -53,7 +53,7 @@ mod watches_in_buckets {
         Tens(PolicyIdentity { name: TENS.into(), fingerprint: "every ten".into() })
     }
 
-    /// Every product is indexed by bucket from its first summary on.
+    /// Every product has a bucket index from its first summary on.
     async fn fresh() -> (MemoryWatches, Nothing) {
         (MemoryWatches::new(Arc::new(SystemClock), Some(Arc::new(tens())), 0), Nothing)
     }

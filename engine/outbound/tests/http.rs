@@ -1,4 +1,4 @@
-//! Requests to a server that misbehaves, and to where nothing may go.
+//! HTTP requests to a server with faults, and to hosts that are not allowed.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -70,7 +70,7 @@ async fn a_request_arrives_with_the_key_the_credential_and_its_body() {
     assert_eq!(records[1]["headers"]["x-signature"], SIGNATURE);
     assert!(records[1]["headers"].get("authorization").is_none());
     assert_eq!(records[2]["headers"]["authorization"], "Bearer another");
-    // One connection served them all.
+    // All requests shared one connection.
     assert!(records.iter().all(|record| record["connection"] == records[0]["connection"]));
     let unknown = send(&outbound, &access, "u1", request("nothing")).await;
     assert!(matches!(unknown, Err(SendError::Refused(reason)) if reason.contains("no credential")));

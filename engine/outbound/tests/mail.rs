@@ -1,4 +1,4 @@
-//! Mails to a real SMTP server with STARTTLS and AUTH, that also fails.
+//! Mails to a real SMTP server with STARTTLS and AUTH, which also injects faults.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -9,7 +9,7 @@ use rig::{Peer, TIMEOUT_MS, mail, outbound, send};
 
 const AUTH: [&str; 2] = ["--auth", "shop:s3cret"];
 
-/// The account of the peer, with the password in a file.
+/// Returns an access with the account of the peer, and this password in a file.
 fn access(peer: &Peer, password: &str) -> Access {
     let path = peer.folder().join("password");
     std::fs::write(&path, password).unwrap();

@@ -1,5 +1,4 @@
-//! Tokens of OAuth 2.0: fetched once, kept, replaced when they are refused, and
-//! shown to nobody.
+//! OAuth 2.0 tokens: fetched once, kept, replaced when they are refused, and never printed.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

@@ -1,4 +1,4 @@
-//! What is signed and encrypted here holds for the libraries that receivers use.
+//! Signatures and encryption of this crate are accepted by the libraries that receivers use.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -17,7 +17,7 @@ use pricedrop_model::channel::{
 use rig::{Peer, get, mail, outbound, secret, send, with_credential};
 use serde_json::{Value, json};
 
-/// The keys of the example in RFC 8291, section 5: of the browser and of the sender.
+/// The keys of the example in RFC 8291, section 5: the browser's and the sender's.
 const BROWSER_PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
 const BROWSER_PUBLIC: &str =
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
@@ -58,7 +58,7 @@ async fn a_push_message_is_decrypted_and_its_signature_holds() {
     let (peer, folder) = (Peer::http().unwrap(), tempfile::tempdir().unwrap());
     let access = with_credential(&peer, vapid(folder.path()));
     let outbound = outbound();
-    // From nothing to the most that fits into one record.
+    // From an empty payload to the largest that fits into one record.
     for payload in ["", "Rote Schuhe für 79,90 €", &"x".repeat(3_993)] {
         let message = push(format!("http://{}/push/ann", peer.host()), payload.as_bytes().to_vec());
         let reply = send(&outbound, &access, "ann", Outgoing::WebPush(message)).await.unwrap();
@@ -128,7 +128,7 @@ fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Sends a mail that is signed with this key, and holds the signature against the
+/// Sends a mail that is signed with this key, and verifies the signature against the
 /// public key in the DNS.
 async fn is_signed(key: Secret, public: &str) {
     let peer = Peer::smtp(&["--no-starttls"]).unwrap();
@@ -154,7 +154,7 @@ async fn is_signed(key: Secret, public: &str) {
     let raw = String::from_utf8(STANDARD.decode(record["raw_base64"].as_str().unwrap()).unwrap()).unwrap();
     assert!(raw.contains("List-Unsubscribe: <https://prices.test/u/t0k3n>"), "{raw}");
     assert!(raw.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"), "{raw}");
-    // Whoever changes the link breaks the signature.
+    // A changed link breaks the signature.
     let changed = STANDARD.encode(raw.replace("t0k3n", "other"));
     assert!(verify("dkim", &given(&json!(changed))).is_err());
 }
@@ -177,7 +177,7 @@ async fn a_mail_carries_a_dkim_signature_by_ed25519_that_covers_the_unsubscribe_
     is_signed(key, &format!("k=ed25519; p={}", STANDARD.encode(pair.public_key()))).await;
 }
 
-/// A server that checks signatures takes the request, and refuses it with another secret.
+/// A server that verifies signatures accepts the request, and refuses it with another secret.
 #[tokio::test]
 async fn a_request_signed_for_aws_is_taken_by_a_server_of_s3() {
     let (server, folder) = (pricedrop_harness::servers::s3(), tempfile::tempdir().unwrap());

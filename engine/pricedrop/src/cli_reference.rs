@@ -1,4 +1,4 @@
-//! `docs/cli.md`, from the command line's own help.
+//! Generates `docs/cli.md` from the help of the commands.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use crate::cli::Cli;
 
-/// The reference of every command.
+/// Returns the reference of every command as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Command line\n\n\
@@ -43,7 +43,7 @@ fn section(out: &mut String, command: &Command, parents: &[&str]) {
     }
 }
 
-/// Global arguments are told once, at the top.
+/// Returns whether an argument is listed here. Global arguments are listed once, at the top.
 fn is_own(argument: &Arg, path: &[&str]) -> bool {
     let name = argument.get_id().as_str();
     !matches!(name, "help" | "version") && (path.len() == 1 || !argument.is_global_set())
@@ -66,7 +66,7 @@ fn row(out: &mut String, argument: &Arg) {
     let _ = writeln!(out, "| `{}` | {} |", spelling(argument), meaning.replace('|', "\\|"));
 }
 
-/// `--limit N`, `--json`, `<PRODUCT>`.
+/// Writes an argument as it is typed: `--limit N`, `--json`, `<PRODUCT>`.
 fn spelling(argument: &Arg) -> String {
     let value = argument.get_value_names().and_then(|names| names.first());
     let value = value.map_or_else(|| argument.get_id().as_str().to_uppercase(), ToString::to_string);

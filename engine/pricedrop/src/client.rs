@@ -1,5 +1,5 @@
-//! Asks the running engine over its API. The store belongs to that process
-//! alone, so commands go through it.
+//! HTTP client of the running engine's API. Only the running engine may open the store,
+//! so commands send requests to it.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use crate::cli::Remote;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// How long an engine is waited for to take a connection.
+/// Timeout for connecting to the engine.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take; a batch of writes waits for the disk.
+/// Timeout for a response. A batch of writes may have to wait for an fsync.
 const ANSWER: Duration = Duration::from_secs(120);
-/// How long a write is sent again while the store is away or busy.
+/// How long a write is retried while the store is unavailable or busy.
 const WRITE_AGAIN: Duration = Duration::from_secs(60);
-/// How long a move of all buckets may take.
+/// Timeout for a migration of all buckets.
 const MOVE: Duration = Duration::from_secs(24 * 60 * 60);
 const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
                         The store belongs to the running engine alone, so this command needs one";
-/// Below the folder of the store: the address of the engine that owns it.
+/// The file, in the store's folder, that holds the address of the engine that owns the store.
 pub const ADDRESS_FILE: &str = "http.addr";
 
-/// A connection to one engine.
+/// A client of one engine.
 pub struct Client {
     runtime: Runtime,
     http: reqwest::Client,
@@ -34,21 +34,21 @@ pub struct Client {
     answer: Duration,
 }
 
-/// An answer with what its headers said.
+/// A response: the body and the headers that commands use.
 pub struct Answered {
     /// The body.
     pub body: Vec<u8>,
-    /// `pricedrop-next-offset`.
+    /// The header `pricedrop-next-offset`.
     pub next_offset: Option<i64>,
-    /// `pricedrop-partitions`.
+    /// The header `pricedrop-partitions`.
     pub partitions: Option<i64>,
 }
 
 impl Client {
-    /// For the engine named on the command line, else the configuration's.
+    /// Returns a client for the engine named on the command line, else for the configured one.
     ///
     /// # Errors
-    /// The address or the token is wrong.
+    /// The address or the token is invalid.
     pub fn new(config: &Config, remote: &Remote) -> Result<Client, Stopped> {
         let text = match &remote.url {
             Some(url) => url.clone(),
@@ -60,7 +60,7 @@ impl Client {
                 "write it as http://127.0.0.1:8080",
             )
         })?;
-        // The first one in a process is kept; any of them will do.
+        // Fails if the process has a crypto provider already; any provider will do.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().connect_timeout(CONNECT).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -68,23 +68,23 @@ impl Client {
         Ok(Client { runtime, http, base, token: config.token()?, answer: ANSWER })
     }
 
-    /// Waits as long as a move of all buckets may take.
+    /// Sets the response timeout to that of a migration of all buckets.
     pub fn patient(self) -> Client {
         Client { answer: MOVE, ..self }
     }
 
-    /// Reads JSON.
+    /// Sends a GET request and parses the JSON response.
     ///
     /// # Errors
-    /// No engine answers, or it refuses.
+    /// The engine does not respond, or it refuses the request.
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Stopped> {
         self.json(Method::GET, path, query, None)
     }
 
-    /// Sends a request and reads the answer as JSON.
+    /// Sends a request and parses the JSON response.
     ///
     /// # Errors
-    /// No engine answers, or it refuses.
+    /// The engine does not respond, or it refuses the request.
     pub fn json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -99,10 +99,10 @@ impl Client {
         })
     }
 
-    /// Sends a request; a write that the store has no time for is sent again.
+    /// Sends a request. A write is retried while the store is unavailable or busy.
     ///
     /// # Errors
-    /// No engine answers, or it refuses.
+    /// The engine does not respond, or it refuses the request.
     pub fn send(
         &self,
         method: Method,
@@ -156,7 +156,7 @@ impl Client {
     }
 }
 
-/// What a store that is busy or away for a moment asks for.
+/// Returns the `retry-after` of a response with status 503: the store is busy or unavailable.
 fn pause(response: &Response) -> Option<Duration> {
     let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let seconds =
@@ -168,7 +168,7 @@ fn spell(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
-/// With port 0 the engine says in its folder where it listens.
+/// Returns the configured URL. With port 0 the engine wrote its address to a file in its folder.
 fn configured_url(config: &Config) -> Result<String, Stopped> {
     let listen = config.http.listen.as_str().to_owned();
     let address = match listen.ends_with(":0") {

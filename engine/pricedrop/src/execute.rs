@@ -1,4 +1,4 @@
-//! From the command line to what it asks for.
+//! Dispatches the parsed command line to the command that it names.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::report::Stopped;
 use crate::{commands, run};
 
-/// Parses, does, says.
+/// Parses the command line, runs the command, and reports how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match execute(cli) {

@@ -1,12 +1,11 @@
-//! The `pricedrop` binary: command line, configuration, wiring. The only place
-//! that names an adapter.
+//! The `pricedrop` binary: command line, configuration and wiring. Only this crate names adapters.
 //!
 //! ```text
 //! execute.rs ──▶ commands/ ──▶ client.rs ──HTTP──▶ the running engine
 //!    │  │           └──▶ simulate/    files in, notifications out
 //!    │  └──▶ run/         the engine itself: adapters behind ports
 //!    ▼
-//! cli.rs (what can be asked) · config/ (one table of fields)
+//! cli.rs (the arguments) · config/ (one table of fields)
 //! ```
 
 pub mod cli;

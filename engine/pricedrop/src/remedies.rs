@@ -1,15 +1,15 @@
-//! What the adapters refuse, with how to mend it.
+//! Converts the errors of adapters into reports with remedies.
 
 use pricedrop_cassandra as cassandra;
 use pricedrop_model::ports;
 
 use crate::report::Stopped;
 
-/// The remedy where a store broke.
+/// The remedy for a store that failed.
 pub const SEE_STORE: &str =
     "see the log above; when the store is well, start the engine again, and nothing is lost";
 
-/// What Kafka's adapter says, with a remedy.
+/// Reports an error of the Kafka adapter.
 pub fn kafka(error: ports::Error) -> Stopped {
     let remedy = match &error {
         ports::Error::Fatal(_) => "`pricedrop doctor` looks at all of it",
@@ -18,7 +18,7 @@ pub fn kafka(error: ports::Error) -> Stopped {
     Stopped::failed(error, remedy)
 }
 
-/// What Cassandra's adapter refuses at the start, with its remedy.
+/// Reports an error of the Cassandra adapter at startup.
 pub fn cassandra(error: &cassandra::Error) -> Stopped {
     let remedy = match error {
         cassandra::Error::Unreachable { .. } => "start Cassandra, or mend cassandra.contact_points",
@@ -32,13 +32,13 @@ pub fn cassandra(error: &cassandra::Error) -> Stopped {
     Stopped::failed(error, remedy)
 }
 
-/// What the archive says, with a remedy.
+/// Reports an error of the archive.
 pub fn archive(error: pricedrop_archive::Error) -> Stopped {
     let remedy = of_archive(&error);
     Stopped::failed(error, remedy)
 }
 
-/// How an archive that cannot be used is mended.
+/// Returns the remedy for an archive that cannot be used.
 pub fn of_archive(error: &pricedrop_archive::Error) -> &'static str {
     use pricedrop_archive::Error;
     match error {

@@ -1,4 +1,4 @@
-//! How a command ends, and how that is said to the person at the terminal.
+//! How a command ends: its exit code, and its report on standard error.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -6,20 +6,20 @@ use std::process::ExitCode;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Report};
 
-/// Why a command did not end well.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Stopped {
-    /// The answer is no, and everything about it was said: exit code 1.
+    /// The answer is no, and the command has printed the reasons: exit code 1.
     No,
-    /// It failed: exit code 1.
+    /// The command failed: exit code 1.
     Failed(Report),
-    /// It was asked wrongly, or the configuration is wrong: exit code 2.
+    /// The arguments or the configuration are wrong: exit code 2.
     Usage(Report),
-    /// Nobody reads what it prints: as a program ends that was told so.
+    /// Standard output was closed by its reader, as `head` does: exit code 0.
     NobodyReads,
 }
 
-/// A failure in two sentences.
+/// A failure: what happened, and the remedy.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{what}")]
 pub struct Failure {
@@ -36,17 +36,17 @@ impl Failure {
 }
 
 impl Stopped {
-    /// It failed: what happened, and how to mend it.
+    /// Returns a failure: what happened, and the remedy.
     pub fn failed(what: impl Display, remedy: impl Display) -> Stopped {
         Stopped::Failed(Failure::new(what, remedy).into())
     }
 
-    /// It was asked wrongly: what is wrong, and how to mend it.
+    /// Returns a usage error: what is wrong, and the remedy.
     pub fn usage(what: impl Display, remedy: impl Display) -> Stopped {
         Stopped::Usage(Failure::new(what, remedy).into())
     }
 
-    /// Says what is left to say; the exit code.
+    /// Prints the report, if there is one, and returns the exit code.
     pub fn exit(self) -> ExitCode {
         let (report, code) = match self {
             Stopped::No => return ExitCode::from(1),
@@ -58,7 +58,7 @@ impl Stopped {
             true => render(&*report, GraphicalTheme::unicode()),
             false => plain(&*report),
         };
-        // A closed standard error must not turn a refusal into a panic.
+        // Standard error may be closed; a failed report must not become a panic.
         let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
         ExitCode::from(code)
     }
@@ -70,7 +70,7 @@ impl From<crate::config::Refused> for Stopped {
     }
 }
 
-/// Of writing to standard output.
+/// An error of writing to standard output.
 impl From<std::io::Error> for Stopped {
     fn from(error: std::io::Error) -> Stopped {
         match error.kind() {
@@ -80,12 +80,12 @@ impl From<std::io::Error> for Stopped {
     }
 }
 
-/// A report for a file or a pipe: no colour, no line drawing.
+/// Renders a report for a file or a pipe: no colour, no line drawing.
 pub fn plain(report: &dyn Diagnostic) -> String {
     render(report, GraphicalTheme::none())
 }
 
-/// Columns of a report.
+/// Width of a report, in columns.
 const WIDTH: usize = 100;
 
 fn render(report: &dyn Diagnostic, theme: GraphicalTheme) -> String {

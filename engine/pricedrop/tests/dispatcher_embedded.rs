@@ -1,5 +1,5 @@
-//! The dispatcher over the embedded store and the real sender: lines and
-//! requests to a server on this machine. Prints how many a second.
+//! The dispatcher over the embedded store and the real sender: it prints lines, and sends
+//! requests to a local server. The tests print deliveries a second.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ const LINE: &str = "channel-line";
 const WEB: &str = "channel-web";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Standard output of the test.
+/// Replaces the standard output of the engine.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>);
 
@@ -50,10 +50,10 @@ impl Output {
     }
 }
 
-/// How often each idempotency key was asked for.
+/// How often each idempotency key was requested.
 type Asked = Arc<Mutex<HashMap<String, u32>>>;
 
-/// A server that fails every tenth key at its first request.
+/// Serves requests. The first request of every tenth key fails.
 async fn serve(listener: TcpListener, asked: Asked) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let asked = asked.clone();
@@ -88,7 +88,7 @@ async fn serve(listener: TcpListener, asked: Asked) {
     }
 }
 
-/// Puts one fan-out to this many users into the outbox.
+/// Writes one fan-out to this many users into the outbox.
 async fn fan_out(embedded: &Embedded, name: &str, users: u32, offset: i64) {
     let mut told = ToldList::default();
     for user in 0..users {
@@ -111,7 +111,7 @@ async fn fan_out(embedded: &Embedded, name: &str, users: u32, offset: i64) {
     committer.commit(Commit { fan_outs: vec![block], offsets, ..Commit::default() }).await.unwrap();
 }
 
-/// Runs a dispatcher until this many are delivered over a channel; how long it took.
+/// Runs a dispatcher until this many are delivered by a channel. Returns the time it took.
 async fn dispatch(
     embedded: &Embedded,
     plugins: &Arc<FakePlugins>,

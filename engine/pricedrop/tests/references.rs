@@ -1,5 +1,5 @@
-//! The files in `docs/` and `schema/` that are generated are those of this code. Run
-//! with `PRICEDROP_BLESS=1` to write them.
+//! The generated files in `docs/` and `schema/` match the code. Run with
+//! `PRICEDROP_BLESS=1` to write them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -33,7 +33,7 @@ fn the_command_line_reference_is_current() {
     is_current("docs", "cli.md", &pricedrop::cli_reference::markdown());
 }
 
-/// Fragments that begin in the middle are given the stores they speak of.
+/// Quoted fragments of a configuration get the `[stores]` that they are about.
 #[test]
 fn every_configuration_that_documents_quote_is_right() {
     for page in ["docs/operations.md", "README.md"] {
@@ -49,7 +49,7 @@ fn every_configuration_that_documents_quote_is_right() {
     }
 }
 
-/// A key in backticks, as `table.key`: it may have been renamed since.
+/// Keys are quoted in backticks, as `table.key`; one may have been renamed since.
 #[test]
 fn every_key_that_documents_quote_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

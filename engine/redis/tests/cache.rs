@@ -1,4 +1,4 @@
-//! The cache, the leases and the index of retries keep the promises of their
+//! The watch cache, the leases and the retry index pass the conformance suites of their
 //! ports on a real Redis.
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! A Redis that is killed, paused, flushed or restarted costs bounded time, and
-//! nothing it says afterwards is wrong.
+//! A Redis that is killed, paused, flushed or restarted costs a bounded time, and returns
+//! nothing stale afterwards.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -17,7 +17,7 @@ use pricedrop_model::{Partition, ProductId, WallTime};
 use pricedrop_redis::{Options, Redis, RedisLeases, RedisRetryIndex, RedisShelves, Tls};
 use pricedrop_testing::conformance::retries::retry;
 
-/// What scheduling on a loaded machine may add to a call.
+/// The delay that scheduling on a loaded machine may add to a call.
 const SLACK: Duration = Duration::from_secs(3);
 const TTL_MS: u64 = 60_000;
 
@@ -53,7 +53,7 @@ fn quick() -> Options {
     Options { cache_timeout_ms: 200, timeout_ms: 300, breaker_reset_timeout_ms: 200, ..Options::default() }
 }
 
-/// For a server that answers: the machine may be busy.
+/// Returns options for a server that is available, on a machine that may be busy.
 fn patient() -> Options {
     Options {
         cache_timeout_ms: 10_000,
@@ -80,7 +80,7 @@ async fn fill(cache: &RedisShelves, bytes: &'static str) {
     assert_eq!(get(cache).await, Cached::Hit(bytes.into()));
 }
 
-/// Asks until there is an answer.
+/// Retries until there is a result.
 async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -145,7 +145,7 @@ async fn a_paused_server_is_soon_not_waited_for_and_serves_again_afterwards() {
     assert_eq!(hit.await, "rows");
 }
 
-/// Otherwise each lost answer would hold a delivery back for a whole lease.
+/// Otherwise each lost response would delay a delivery by a whole lease.
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_may_be_repeated_by_its_process_alone() {
     let rig = Rig::new("");
@@ -226,8 +226,8 @@ async fn a_mark_ends_by_itself_and_its_late_writer_is_told() {
     assert_eq!(cache.drop(&shelf()).await, Some(0));
 }
 
-/// What a filler read is as old as its token: a write that the cache was not
-/// told of is found a time to live after it, however slow the filler was.
+/// An entry is as old as the start of its fill: a write that did not reach the cache is visible
+/// one TTL after it, however slow the fill was.
 #[tokio::test]
 async fn a_shelf_lives_from_when_its_filler_began() {
     const FILL_LEASE_MS: i64 = 15_000;
@@ -284,7 +284,7 @@ async fn over_tls_a_server_must_have_a_certificate_of_the_trusted_authority() {
     assert!(Redis::new(Options { tls: Some(none), ..Options::default() }).is_err());
 }
 
-/// What schema/redis.md tells an operator to type is enough, and no more is needed.
+/// The permissions that schema/redis.md lists are sufficient, and all of them are needed.
 #[tokio::test]
 async fn the_documented_rights_suffice() {
     let rig = Rig::new("");

@@ -1,5 +1,5 @@
-//! Readers, writers and faults take turns in random order, one call at a time,
-//! over a real Redis: no acknowledged write is missed by a later reader.
+//! Readers, writers and faults interleave at random, one call at a time, over a real Redis: no
+//! acknowledged write is missed by a later read.
 #![allow(clippy::unwrap_used)]
 
 mod rig;
@@ -17,7 +17,7 @@ const PROCESSES: usize = 2;
 struct Dice(u64);
 
 impl Dice {
-    /// A number below `sides` (xorshift64).
+    /// Returns a number below `sides` (xorshift64).
     fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -26,8 +26,8 @@ impl Dice {
     }
 }
 
-/// Between its marks and its drop; `missed` once a reader did not see what
-/// was written already.
+/// A write between the begin and the end of its invalidation. `missed` is set if a reader did not
+/// see what was written already.
 struct Writer {
     process: usize,
     shelves: Vec<usize>,
@@ -35,7 +35,7 @@ struct Writer {
     missed: bool,
 }
 
-/// Between its get and its fill.
+/// A reader between its read of the cache and its fill.
 struct Filler {
     process: usize,
     shelf: usize,
@@ -47,11 +47,11 @@ struct World {
     dice: Dice,
     caches: Vec<RedisShelves>,
     server: redis::aio::MultiplexedConnection,
-    /// What the keys of shelves begin with.
+    /// The prefix of the keys of cache entries.
     begin: String,
-    /// The version of each shelf in the store.
+    /// The version of each product in the store.
     store: [u64; SHELVES],
-    /// The version that every later reader must see.
+    /// The version that every later read must see.
     acknowledged: [u64; SHELVES],
     writers: Vec<Writer>,
     fillers: Vec<Filler>,
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// A filler reads the store, or stores what it had read.
+    /// A filler reads the store, or fills the cache with what it has read.
     async fn fill(&mut self) {
         if self.fillers.is_empty() {
             return;
@@ -146,7 +146,7 @@ impl World {
         self.writers.push(Writer { process, shelves: numbers, written: None, missed: false });
     }
 
-    /// A writer writes the store, or drops and answers.
+    /// A writer writes the store, or ends its invalidation and acknowledges.
     async fn go_on_writing(&mut self) {
         if self.writers.is_empty() {
             return;
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// The server forgets everything, or evicts something.
+    /// The server loses everything, or evicts a key.
     async fn lose_keys(&mut self) {
         let of = |number| ["", ":marks", ":fill"].map(|part| format!("{}P{number}{part}", self.begin));
         let keys: Vec<String> = (0..SHELVES).flat_map(of).collect();
@@ -181,7 +181,7 @@ impl World {
         redis::cmd("DEL").arg(lost).query_async::<()>(&mut self.server).await.unwrap();
     }
 
-    /// Written or not, it never answers.
+    /// A writer dies, before or after its write, without an acknowledgement.
     fn writer_dies(&mut self) {
         if !self.writers.is_empty() {
             let at = self.dice.roll(self.writers.len());

@@ -1,4 +1,4 @@
-//! Buckets of a test alone: a folder, and a prefix of the shared S3 server.
+//! Buckets for one test alone: in a folder, and under a prefix of the shared S3 server.
 #![allow(dead_code)] // each test file uses its part
 
 pub mod topic;
@@ -15,12 +15,12 @@ pub fn source() -> Source {
     Source { topic: "prices".into(), partition: 3 }
 }
 
-/// The shared S3 server with a prefix that nobody else has.
+/// Returns the shared S3 server, with a unique prefix.
 pub fn s3() -> Options {
     s3_at(&servers::s3())
 }
 
-/// The same at another address.
+/// The same for a server at another address.
 pub fn s3_at(address: &str) -> Options {
     let prefix = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     Options {
@@ -39,7 +39,7 @@ pub fn open(options: &Options) -> Bucket {
     Bucket::open(options, pricedrop_outbound::trusting_client(None).unwrap()).unwrap()
 }
 
-/// What a topic holds at this offset: every kind of record, and gaps.
+/// Returns the record of a topic at this offset. Covers every kind of record, and gaps.
 pub fn record_at(offset: i64) -> Option<ArchivedRecord> {
     let bytes = |text: String| Some(Bytes::from(text));
     let value = match offset % 7 {
@@ -62,7 +62,7 @@ pub fn record_at(offset: i64) -> Option<ArchivedRecord> {
     Some(ArchivedRecord { offset, timestamp_ms, key, value, headers })
 }
 
-/// Everything the archive holds of the partition, which must be undamaged.
+/// Reads all archived records of the partition, and checks that nothing is damaged.
 pub async fn records(bucket: &Bucket) -> Vec<ArchivedRecord> {
     let reader = Reader::open(bucket.clone(), Some(GROUP)).await.unwrap();
     let (_, links, findings) = reader.links(&source()).await.unwrap();
@@ -79,7 +79,7 @@ pub async fn records(bucket: &Bucket) -> Vec<ArchivedRecord> {
     records
 }
 
-/// The same records, and few words where they are not.
+/// Checks that the records are the same, with a short message if they are not.
 pub fn assert_same(archived: &[ArchivedRecord], expected: &[ArchivedRecord]) {
     let offsets = |records: &[ArchivedRecord]| records.iter().map(|record| record.offset).collect::<Vec<_>>();
     assert_eq!(offsets(archived), offsets(expected));

@@ -1,4 +1,4 @@
-//! A topic in memory, and an archiver of it that runs until it is dropped.
+//! An in-memory topic, and an archiver of it that runs until it is dropped.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -14,15 +14,15 @@ use tokio::sync::watch;
 
 use super::{GROUP, record_at};
 
-/// A topic with one partition.
+/// An in-memory topic with one partition.
 #[derive(Clone, Default)]
 pub struct Topic {
     pub records: Arc<Mutex<Vec<ArchivedRecord>>>,
-    /// How many records were handed out, once each time.
+    /// How many records were read, repeated reads included.
     pub read: Arc<AtomicUsize>,
-    /// Its first offset, where that is before its first record.
+    /// Its first offset, if that is less than the offset of its first record.
     first: Arc<Mutex<Option<i64>>>,
-    /// Its end, if that is past its last record.
+    /// Its end offset, if that is past its last record.
     end: Arc<AtomicI64>,
     id: Arc<Mutex<Option<String>>>,
 }
@@ -32,7 +32,7 @@ impl Topic {
         self.records.lock().unwrap().extend(offsets.filter_map(record_at));
     }
 
-    /// As retention does.
+    /// Deletes records as retention does.
     pub fn delete_before(&self, offset: i64) {
         self.records.lock().unwrap().retain(|record| record.offset >= offset);
     }
@@ -41,7 +41,7 @@ impl Topic {
         self.records.lock().unwrap().clone()
     }
 
-    /// The offset after its last one.
+    /// Returns the offset after its last one.
     pub fn next(&self) -> i64 {
         let last = self.records.lock().unwrap().last().map_or(-1, |record| record.offset);
         self.end.load(Relaxed).max(last + 1)
@@ -52,12 +52,12 @@ impl Topic {
         self.first.lock().unwrap().or(first).unwrap_or_else(|| self.next())
     }
 
-    /// Its last offsets hold no record, as after markers of transactions.
+    /// Sets an end offset past the last record, as markers of transactions do.
     pub fn end_at(&self, end: i64) {
         self.end.store(end, Relaxed);
     }
 
-    /// Its first offsets hold no record.
+    /// Sets a first offset that is less than the first record's.
     pub fn begins_at(&self, first: i64) {
         *self.first.lock().unwrap() = Some(first);
     }
@@ -99,7 +99,7 @@ impl ArchiveSource for TopicSource {
     }
 
     fn next_batch(&mut self, _: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {
-        // Read before the records, because more may come meanwhile.
+        // The end is read before the records, because more may be appended meanwhile.
         let end = self.topic.next();
         let records: Vec<ArchivedRecord> = {
             let all = self.topic.records.lock().unwrap();
@@ -124,7 +124,7 @@ impl ArchiveSource for TopicSource {
     }
 }
 
-/// Runs until it is dropped.
+/// An archiver that runs until it is dropped.
 pub struct Running {
     pub metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
@@ -133,7 +133,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// What it counts of its partition, once it has one.
+    /// Returns the counters of its partition, once it has one.
     pub fn counted(&self) -> Option<Snapshot> {
         self.metrics.snapshots().pop()
     }
@@ -146,14 +146,14 @@ impl Drop for Running {
     }
 }
 
-/// Objects are closed as soon as no record comes.
+/// Limits with which an object is closed as soon as no more records arrive.
 pub const EAGER: Limits = Limits { object_bytes: 1 << 20, object_age_ms: 0, memory_bytes: 1 << 20 };
 
 pub fn start(topic: &Topic, bucket: &Bucket, limits: Limits) -> Running {
     start_as(topic, bucket, limits, (GROUP, "prices"))
 }
 
-/// The same for another group, or another topic.
+/// Starts it for another group, or another topic.
 pub fn start_as(topic: &Topic, bucket: &Bucket, limits: Limits, (group, name): (&str, &str)) -> Running {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (stop, stopping) = watch::channel(false);
@@ -172,7 +172,7 @@ pub fn start_as(topic: &Topic, bucket: &Bucket, limits: Limits, (group, name): (
     Running { metrics, stop, thread, _runtime: runtime }
 }
 
-/// Waits until all of the topic is in the archive.
+/// Waits until the whole topic is in the archive.
 pub fn archived(running: &Running, topic: &Topic) {
     let next = topic.next();
     let is_there = || running.counted().filter(|it| it.next == next).map(|_| ());
@@ -184,7 +184,7 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
     Runtime::new().unwrap().block_on(work)
 }
 
-/// Waits until it says why it does not continue.
+/// Waits until the archiver reports why it is blocked, and returns the reason.
 pub fn reason(running: &Running) -> String {
     wait_for("a reason", || running.metrics.reasons().pop()).unwrap()
 }

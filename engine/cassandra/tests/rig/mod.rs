@@ -1,5 +1,5 @@
-//! Tables of a test's own in the shared Cassandra, a cache that keeps its
-//! promises, and a policy.
+//! Tables of one test alone in the shared Cassandra, a cache that obeys the contract of its
+//! port, and a bucketing policy.
 #![allow(dead_code)]
 
 use std::collections::HashMap;
@@ -20,10 +20,10 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::unprepared::Statement;
 use tokio::sync::OnceCell;
 
-/// Keyspaces of tests are named so, with the process behind it.
+/// The prefix of the keyspaces of tests; the process id follows.
 const KEYSPACE: &str = "pricedrop_test_";
 
-/// A session past the adapters.
+/// Returns a session that bypasses the adapters.
 pub async fn session() -> Session {
     SessionBuilder::new()
         .known_node(servers::cassandra())
@@ -37,7 +37,7 @@ fn address() -> String {
     servers::cassandra()
 }
 
-/// The keyspace of this process; those of processes that are gone are dropped.
+/// Returns the keyspace of this process. Drops those of processes that have ended.
 async fn keyspace() -> &'static str {
     static NAME: OnceCell<String> = OnceCell::const_new();
     NAME.get_or_init(|| async {
@@ -61,20 +61,20 @@ async fn keyspace() -> &'static str {
     .await
 }
 
-/// Options for tables of this test alone, which do not exist yet.
+/// Returns options for tables of this test alone, which do not exist yet.
 pub async fn fresh_options() -> Options {
     static TESTS: AtomicUsize = AtomicUsize::new(0);
     let keyspace = keyspace().await;
     let mut options = Options::new(vec![address()], keyspace);
     options.tables = Tables::prefixed(&format!("t{}_", TESTS.fetch_add(1, Ordering::Relaxed)));
     options.drop_after_ms = 6_000;
-    // The test machine may be busy; what is tested is not how fast it is.
+    // The machine may be busy, and these tests are not about speed.
     options.request_ms = 10_000;
     options.connect_ms = 30_000;
     options
 }
 
-/// Changes the schema; a busy machine takes its time.
+/// Changes the schema, with a timeout for a busy machine.
 async fn run(session: &Session, cql: String) {
     let mut statement = Statement::new(cql);
     statement.set_request_timeout(Some(Duration::from_secs(120)));
@@ -84,7 +84,7 @@ async fn run(session: &Session, cql: String) {
 /// The tables that reading and writing by bucket needs.
 pub const INDEXED: &[Table] = &[Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
 
-/// Options for tables of this test alone, with these made.
+/// Creates these tables for this test alone, and returns options for them.
 pub async fn options(tables: &[Table]) -> Options {
     let (options, session) = (fresh_options().await, session().await);
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema");
@@ -97,12 +97,12 @@ pub async fn options(tables: &[Table]) -> Options {
     options
 }
 
-/// Connected to tables of this test alone, with these made, without a cache.
+/// Creates these tables for this test alone, and connects without a cache.
 pub async fn open(tables: &[Table]) -> Cassandra {
     options(tables).await.connect(Arc::new(NoCache)).await.unwrap()
 }
 
-/// How often `width` fits into a price, less three.
+/// A policy with bucket floor(price / width) - 3.
 pub struct Steps {
     identity: PolicyIdentity,
     width: u128,
@@ -135,7 +135,7 @@ impl Bucketing for Steps {
     }
 }
 
-/// Serves one policy.
+/// Plugins with one bucketing policy, or none.
 pub struct Serving(pub Option<Arc<Steps>>);
 
 impl Plugins for Serving {
@@ -150,21 +150,21 @@ impl Plugins for Serving {
     }
 }
 
-/// A cache in memory, as strict as the port says.
+/// An in-memory cache that obeys the contract of the port strictly.
 #[derive(Default)]
 pub struct MemoryCache(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
     shelves: HashMap<Shelf, Bytes>,
-    /// How many writers are at it.
+    /// How many writers have marked each entry.
     marked: HashMap<Shelf, usize>,
     tokens: HashMap<Shelf, u64>,
     next: u64,
 }
 
 impl MemoryCache {
-    /// How many shelves it has.
+    /// Returns the number of cached entries.
     pub fn len(&self) -> usize {
         self.0.lock().unwrap().shelves.len()
     }

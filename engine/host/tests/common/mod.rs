@@ -1,5 +1,4 @@
-//! What the tests of the host share: a plugin folder of their own, and where
-//! the built plugins lie.
+//! Helpers of the host's tests: a plugin folder for each test, and the paths of built plugins.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
@@ -18,7 +17,7 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.wasm"))
 }
 
-/// A plugin folder and a data folder, gone with the test.
+/// A plugin folder and a data folder, deleted with the test.
 pub struct Place {
     root: tempfile::TempDir,
 }
@@ -42,7 +41,7 @@ impl Place {
         self.folder().join(name)
     }
 
-    /// Puts a file there whole, by renaming.
+    /// Writes a file atomically, by rename.
     pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let beside = self.root.path().join("partial");
         fs::write(&beside, bytes).unwrap();
@@ -58,7 +57,7 @@ impl Place {
         self.put_plugin(stem, &built("bucketing-floor"));
     }
 
-    /// The hostile bucketing policy, behaving so from the first call or `after` some.
+    /// Installs the hostile bucketing policy, which misbehaves after `after` calls.
     pub fn put_hostile(&self, stem: &str, behaviour: &str, after: u32) {
         self.put_plugin(stem, &fixture("hostile"));
         self.put(&format!("{stem}.toml"), settings(behaviour, after));
@@ -91,19 +90,19 @@ pub fn product() -> ProductId {
     ProductId::new("P7").unwrap()
 }
 
-/// The buckets the serving policy gives.
+/// Returns the buckets that the serving policy assigns.
 pub fn buckets(host: &Host, texts: &[&str]) -> Result<Vec<i64>, Error> {
     let policy = host.bucketing().expect("a policy serves");
     let buckets = policy.buckets_of(&product(), &prices(texts))?;
     Ok(buckets.into_iter().map(|BucketId(bucket)| bucket).collect())
 }
 
-/// What is wrong with a plugin by the host's status.
+/// Returns the problem that the host's status reports for a plugin.
 pub fn problem(host: &Host, name: &str) -> String {
     host.status().plugin(name).and_then(|plugin| plugin.problem.clone()).unwrap_or_default()
 }
 
-/// Waits until it holds, at most ten seconds.
+/// Waits until a condition holds, at most ten seconds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {

@@ -1,4 +1,4 @@
-//! What is answered while a port does not answer.
+//! What the API responds while a port is unavailable.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetters as _, DeadWhat, NewDeadLetter};
@@ -9,7 +9,7 @@ use crate::rig::served;
 const WATCH: &str = r#"{"productId":"P","priceWatchValue":1,"userId":"u"}"#;
 const RECIPIENT: &str = r#"{"userId":"u","channel":"sms","address":"1"}"#;
 
-/// Every route that asks a port, but for posts of prices: see `prices.rs`.
+/// Every route that calls a port, except posts of prices, which `prices.rs` tests.
 const ASKING: [(&str, &str); 16] = [
     ("GET /v1/prices/P", ""),
     ("PUT /v1/watches", WATCH),

@@ -1,4 +1,4 @@
-//! Bodies, queries and paths that no route takes.
+//! Bodies, queries and paths that every route refuses.
 
 use std::time::Duration;
 

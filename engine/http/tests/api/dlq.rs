@@ -1,4 +1,4 @@
-//! `/v1/dlq`.
+//! Tests of `/v1/dlq`: listing, showing and replaying dead letters.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetters as _, DeadWhat, NewDeadLetter, Retry};
@@ -22,7 +22,7 @@ fn delivery() -> DeadWhat {
     DeadWhat::Delivery { retry: Box::new(retry("key", "mail", 1)), plugin: "mail@1".into() }
 }
 
-/// An API with these dead letters, from `dlq/0/0` on.
+/// Serves an API with these dead letters, whose ids start at `dlq/0/0`.
 async fn with(dead: impl IntoIterator<Item = DeadWhat>) -> Served {
     let served = served().await;
     let letter = |what| NewDeadLetter { at: WallTime(9), reason: "no".into(), what };

@@ -1,4 +1,4 @@
-//! Health, plugins, buckets, metrics.
+//! Tests of the routes for health, plugins, buckets and metrics.
 
 use pricedrop_model::health::{Reason, Severity};
 use serde_json::json;

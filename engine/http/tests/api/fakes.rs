@@ -1,5 +1,5 @@
-//! The ports that neither `pricedrop-memory` nor `pricedrop-testing` has: they answer
-//! what a test sets, and fail when it says so.
+//! Fakes of the ports that neither `pricedrop-memory` nor `pricedrop-testing` implements. They
+//! return what a test sets, and fail when it says so.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -16,18 +16,18 @@ use pricedrop_model::plugin::Status;
 use pricedrop_model::ports::{Deleted, Error, WatchWriter, Written};
 use pricedrop_model::{Partition, Price, ProductId, Removal, UserId, Watch};
 
-/// What a test says of the ports, and what they were asked.
+/// The responses that a test sets, and the calls that the fakes received.
 #[derive(Default)]
 pub struct Fakes {
-    /// Whether every port fails.
+    /// Whether every port returns `Unavailable`.
     pub away: AtomicBool,
-    /// The answers to posts of prices, the next first.
+    /// The responses to posts of prices, in order.
     pub posts: Mutex<VecDeque<Result<Vec<Posted>, IntakeError>>>,
-    /// What was posted.
+    /// The posts received: records, and the offset of the producer.
     pub posted: Mutex<Vec<(Vec<NewRecord>, Option<i64>)>>,
-    /// Why the engine is not ready.
+    /// The reasons why the engine is not ready.
     pub reasons: Mutex<Vec<Reason>>,
-    /// Why buckets are not moved; none: they are.
+    /// Why buckets cannot be migrated; `None`: they can.
     pub refusal: Mutex<Option<String>>,
 }
 
@@ -56,7 +56,7 @@ impl PriceIntake for Fakes {
     }
 }
 
-/// Three partitions; each has the same two lines.
+/// A log of three partitions, each with the same two lines.
 #[async_trait]
 impl NotificationReader for Fakes {
     async fn read(&self, partition: Partition, from: i64, most: usize) -> Result<(Vec<u8>, i64), Error> {
@@ -72,7 +72,7 @@ impl NotificationReader for Fakes {
     }
 }
 
-/// Addresses of `mail` are written in small letters and have an `@`.
+/// An engine that writes addresses of `mail` in lower case, and requires an `@` in them.
 #[async_trait]
 impl Engine for Fakes {
     async fn reasons(&self) -> Vec<Reason> {
@@ -101,14 +101,14 @@ impl Engine for Fakes {
         self.moved(Migrated { active: "steps".into() })
     }
 
-    /// One product is repaired, or as many as the name of the asked one has bytes.
+    /// Returns one repaired product, or, if a product is named, as many as its name has bytes.
     async fn repair_buckets(&self, product: Option<ProductId>) -> Result<Repaired, BucketsError> {
         let repaired = product.map_or(1, |product| product.as_str().len());
         self.moved(Repaired { repaired, watches: 7 })
     }
 }
 
-/// Watches in memory that may be away.
+/// In-memory watches that can be made unavailable.
 pub struct Watches {
     pub inner: MemoryWatches,
     pub fakes: std::sync::Arc<Fakes>,

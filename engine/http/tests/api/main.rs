@@ -1,5 +1,5 @@
-//! What the API answers: every route over the ports it is given, with statuses and bodies.
-//! Each test serves an API of its own on a free port of loopback.
+//! Responses of the API: every route over given ports, with statuses and bodies. Each test
+//! serves an API of its own on a free loopback port.
 #![allow(clippy::unwrap_used)]
 
 mod away;

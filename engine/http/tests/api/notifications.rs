@@ -1,4 +1,4 @@
-//! `/v1/notifications`.
+//! Tests of `/v1/notifications`: pages of lines, offsets, partitions.
 
 use crate::rig::{refused, served};
 

@@ -1,4 +1,4 @@
-//! `/v1/prices`.
+//! Tests of `/v1/prices`: posting updates, and reading current prices.
 
 use pricedrop_model::intake::{IntakeError, NewRecord, Posted};
 use pricedrop_model::ports::Outcome;
@@ -27,7 +27,7 @@ fn update(json: &str) -> NewRecord {
     NewRecord { key: None, value: Some(json.to_owned().into()) }
 }
 
-/// Counts of a summary that are not 0, and the rest of it.
+/// Returns the counters of a summary that are not 0, and its other members.
 fn counted(summary: Value) -> Value {
     let Value::Object(mut summary) = summary else { panic!("{summary}") };
     summary.retain(|name, count| *count != json!(0) || name == "offset");

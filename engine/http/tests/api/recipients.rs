@@ -1,4 +1,4 @@
-//! `/v1/recipients`.
+//! Tests of `/v1/recipients`: writing, listing and deleting addresses.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! An API that is served, and a client that speaks to it.
+//! A served API, and a client of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 
 use crate::fakes::{Fakes, Watches};
 
-/// The wall time of every API here, epoch milliseconds.
+/// The wall time in all these tests, epoch milliseconds.
 pub const NOW: i64 = 1_700_000_000_000;
 
-/// An API that is served until this is dropped.
+/// An API that is served until this value is dropped.
 pub struct Served {
     pub address: SocketAddr,
     pub fakes: Arc<Fakes>,
@@ -29,7 +29,7 @@ pub struct Served {
     _stop: oneshot::Sender<()>,
 }
 
-/// Small limits, on a free port.
+/// Returns options with small limits and a free port.
 pub fn options() -> Options {
     Options {
         listen: "127.0.0.1:0".into(),
@@ -51,7 +51,7 @@ pub async fn serve(options: Options, rules: Rules) -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let api = api(fakes.clone(), stores.clone(), rules);
     tokio::spawn(bound.serve(api, async {
-        // An error says that the test has ended, which is the end of serving too.
+        // An error means that the test has ended; serving ends then as well.
         let _ = stopped.await;
     }));
     Served { address, fakes, stores, _stop: stop }
@@ -78,11 +78,11 @@ fn api(fakes: Arc<Fakes>, stores: Arc<Stores>, rules: Rules) -> Api {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// Lines of the head, names in small letters.
+    /// The lines of the head, with lower-case names.
     head: Vec<String>,
     pub text: String,
 }
@@ -96,13 +96,13 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {:?}", self.text))
     }
 
-    /// Nothing of the request was wrong: the body.
+    /// Checks for status 200, and returns the body.
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
-    /// A problem: its status, what is wrong, and where. Nothing else is in it but a remedy.
+    /// Returns status, error and place of a problem. Checks that it has no members but these and a remedy.
     pub fn problem(&self) -> (u16, String, Option<String>) {
         let problem: pricedrop_http::Problem = serde_json::from_str(&self.text).unwrap();
         let known = |name: &str| ["error", "where", "remedy"].contains(&name);
@@ -117,7 +117,7 @@ impl Reply {
 }
 
 impl Served {
-    /// Asks with these lines in the head; `request` is a method and a path.
+    /// Sends a request with these header lines; `request` is a method and a path.
     pub async fn ask_with(&self, head: &[&str], request: &str, body: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
@@ -138,7 +138,7 @@ impl Served {
         self.ask(&format!("GET {path}"), "").await
     }
 
-    /// All ports fail from now on, or answer again.
+    /// Makes all ports fail, or work again.
     pub fn set_away(&self, away: bool) {
         self.fakes.away.store(away, SeqCst);
         self.stores.set_away(away);
@@ -151,8 +151,8 @@ fn reply(answer: &str) -> Reply {
     Reply { status, head: head.lines().map(str::to_owned).collect(), text: text.to_owned() }
 }
 
-/// Asks each of these requests (method, path, body) and expects a problem: its status, its
-/// words, and its place, which is empty for none.
+/// Sends each of these requests (method and path, body) and expects a problem with this status,
+/// error and place; the place is empty if there is none.
 pub async fn refused(served: &Served, cases: &[(&str, &str, u16, &str, &str)]) {
     for (request, body, status, error, place) in cases {
         let reply = served.ask(request, body).await;

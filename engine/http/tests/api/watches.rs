@@ -1,4 +1,4 @@
-//! `/v1/watches`.
+//! Tests of `/v1/watches`: writing, listing and deleting watches.
 
 use pricedrop_model::{Currency, Evaluated, Floor, Hysteresis, Mode, Price, ProductId, Rules, WallTime};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn put(served: &Served, watches: &[Value]) -> Value {
     served.ask("PUT /v1/watches", &lines.join("\n")).await.ok()
 }
 
-/// Evaluated at this price in a drop: crossing watches at or above it have fired.
+/// Stores a product's state after a drop to this price: crossing watches at or above it have fired.
 fn priced(served: &Served, price: &str) {
     let price = Price::parse(price).unwrap();
     let (product, evaluated) = (ProductId::new("P").unwrap(), Evaluated { price, at: WallTime(NOW) });

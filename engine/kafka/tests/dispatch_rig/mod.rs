@@ -1,4 +1,4 @@
-//! Dispatchers over a real Kafka and Redis, in topics of the test's own.
+//! Dispatchers over a real Kafka and Redis, with unique topics for each test.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -23,19 +23,19 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-/// How long a promise may take to come true.
+/// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a lease lasts.
+/// How long a lease lasts, in milliseconds.
 pub const LEASE_MS: i64 = 3_000;
 
-/// A name that no other test has.
+/// Returns a unique name.
 pub fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("d{started}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Settings with names that begin with this.
+/// Returns settings whose topics and groups have this prefix.
 pub fn settings(bootstrap: &str, name: &str) -> Settings {
     let mut settings = Settings::new(bootstrap);
     settings.topics = Topics::prefixed(name);
@@ -45,14 +45,14 @@ pub fn settings(bootstrap: &str, name: &str) -> Settings {
     settings
 }
 
-/// Topics of a test's own on the shared Kafka.
+/// Creates topics for one test alone in the shared Kafka.
 pub async fn fresh(partitions: i32) -> Settings {
     let settings = settings(&servers::kafka(), &unique());
     apply(&settings, NewTopics { partitions, replication: 1 }).await.unwrap();
     settings
 }
 
-/// The shared Redis, under this prefix.
+/// Returns the shared Redis with this key prefix.
 pub fn redis(prefix: &str) -> Redis {
     redis_at(&servers::redis(), prefix)
 }
@@ -62,7 +62,7 @@ pub fn redis_at(address: &str, prefix: &str) -> Redis {
     Redis::new(Options { addresses, prefix: prefix.into(), timeout_ms: 5_000, ..Options::default() }).unwrap()
 }
 
-/// Joins as the instance of this name, with the index in this Redis.
+/// Joins as the instance of this name, with the retry index in this Redis.
 pub fn join(settings: &Settings, instance: &str, redis: &Redis) -> KafkaDispatch {
     join_over(settings, instance, Arc::new(RedisRetryIndex::new(redis)))
 }
@@ -78,12 +78,12 @@ pub fn dead_letters(settings: &Settings) -> KafkaDeadLetters {
     KafkaDeadLetters::new(settings, AckProducer::new(settings).unwrap())
 }
 
-/// Waits until it serves as many partitions.
+/// Waits until this many partitions are acquired.
 pub async fn serving(dispatch: &KafkaDispatch, partitions: usize) {
     until("partitions are served", async || dispatch.serving().len() == partitions).await;
 }
 
-/// Polls until it is true; fails with these words when it does not come true.
+/// Polls until the condition holds; fails with these words if it does not in time.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
@@ -92,7 +92,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Asks a store until it answers.
+/// Retries a call until it succeeds.
 pub async fn patiently<T>(mut call: impl AsyncFnMut() -> Result<T, Error>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -116,8 +116,7 @@ pub fn write(settings: &Settings, topic: &str, partition: i32, values: &[Vec<u8>
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Begins a transaction as this instance's dispatcher would, with offsets and a
-/// retry, and does not end it.
+/// Begins a transaction as this instance's dispatcher would, with offsets and a retry, and leaves it open.
 pub fn leave_open(settings: &Settings, instance: &str, retry: &Retry) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &settings.properties["bootstrap.servers"]);
@@ -138,13 +137,13 @@ pub fn leave_open(settings: &Settings, instance: &str, retry: &Retry) {
     std::mem::forget(producer);
 }
 
-/// The value of notification number `n`.
+/// Returns the value of notification number `n`.
 pub fn value(n: usize) -> Vec<u8> {
     let id = format!("00000000-0000-8000-8000-{n:012}");
     format!(r#"{{"userId":"u{n}","productId":"P","newPrice":1,"id":"{id}","watchPrice":2}}"#).into_bytes()
 }
 
-/// The delivery key of a notification.
+/// Returns the delivery key of a notification.
 pub fn key(notification: &Notification) -> String {
     format!("{}:mail:{}", notification.id.as_ref().unwrap().0, notification.user_id)
 }
@@ -153,7 +152,7 @@ pub fn due(key: &str, at: i64) -> Retry {
     retry(key, "mail", at)
 }
 
-/// The same inside of a task of its own.
+/// Retries a call until it succeeds, in a task of its own.
 macro_rules! ask {
     ($call:expr) => {
         loop {
@@ -169,13 +168,13 @@ macro_rules! ask {
     };
 }
 
-/// A small dispatcher: claims, sends, confirms; what is leased goes to the
-/// retry queue.
+/// A small dispatcher: claims, sends and confirms. Deliveries that another one has leased
+/// go into the retry queue.
 pub struct Office {
     pub log: KafkaNotifications,
     pub retries: KafkaRetries,
     pub leases: RedisLeases,
-    /// Every sending, by whom.
+    /// The keys of the deliveries that were sent, in order.
     pub sent: Arc<Mutex<Vec<String>>>,
 }
 
@@ -195,7 +194,7 @@ impl Office {
         }
     }
 
-    /// Works until told to stop.
+    /// Runs until it is stopped.
     pub async fn run(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let batch = match self.log.next_batch(50, 100).await {

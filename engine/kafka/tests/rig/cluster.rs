@@ -1,4 +1,4 @@
-//! What others do to the cluster, and what they see of it.
+//! Changes to the cluster by other clients, and reads of what is committed.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::{PATIENCE, uuid};
 
-/// Between two attempts.
+/// The pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Moves the group to an offset as a tool would, once nobody is in it.
+/// Sets the group's offset as a tool would, once the group has no members.
 pub async fn move_group(settings: &Settings, offset: i64) {
     let mut config = client(settings);
     let consumer: BaseConsumer = config.set("group.id", &settings.group).create().expect("a consumer");
@@ -27,8 +27,8 @@ pub async fn move_group(settings: &Settings, offset: i64) {
     }
 }
 
-/// Leaves a transaction of this id open, as an engine that dies in its commit:
-/// a notification and an offset of partition 0. It expires soon.
+/// Leaves a transaction of this id open, as an engine that dies during its commit does: with a
+/// notification and an offset of partition 0. It expires soon.
 pub fn leave_open(settings: &Settings, id: &str, user: &str, offset: i64) {
     let mut config = client(settings);
     let consumer: BaseConsumer =
@@ -47,7 +47,7 @@ pub fn leave_open(settings: &Settings, id: &str, user: &str, offset: i64) {
     std::mem::forget(producer);
 }
 
-/// Commits a position of partition 0 among the states, without the group's offset.
+/// Commits a position of partition 0 to the states topic, without the group's offset.
 pub fn write_position(settings: &Settings, value: &[u8]) {
     let mut config = client(settings);
     let producer: BaseProducer = config.set("transactional.id", uuid()).create().expect("a producer");
@@ -58,7 +58,7 @@ pub fn write_position(settings: &Settings, value: &[u8]) {
     producer.commit_transaction(PATIENCE).expect("committed");
 }
 
-/// Whether something in partition 0 of this topic is neither committed nor aborted.
+/// Returns whether partition 0 of this topic has a transaction that is not decided.
 pub fn hangs(settings: &Settings, topic: &str) -> bool {
     let end = |isolation: &str| {
         let mut config = client(settings);
@@ -68,7 +68,7 @@ pub fn hangs(settings: &Settings, topic: &str) -> bool {
     end("read_committed") < end("read_uncommitted")
 }
 
-/// Gives a topic more partitions.
+/// Increases the number of partitions of a topic.
 pub async fn grow(settings: &Settings, topic: &str, partitions: usize) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
     let more = NewPartitions::new(topic, partitions);
@@ -88,7 +88,7 @@ pub async fn delete_records(settings: &Settings, before: i64) {
     deleted.elements().iter().for_each(|one| one.error().expect("deleted"));
 }
 
-/// Forgets all offsets of the group, once nobody is in it.
+/// Deletes all offsets of the group, once the group has no members.
 pub async fn forget_group(settings: &Settings) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
     let deadline = Instant::now() + PATIENCE;
@@ -100,7 +100,7 @@ pub async fn forget_group(settings: &Settings) {
     }
 }
 
-/// Sets an option of a topic.
+/// Sets a configuration entry of a topic.
 pub async fn restrict(settings: &Settings, topic: &str, (name, value): (&str, &str)) {
     let admin: AdminClient<_> = client(settings).create().expect("a client");
     let altered = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
@@ -127,7 +127,7 @@ fn client(settings: &Settings) -> ClientConfig {
     config
 }
 
-/// Every committed record of a topic: partition, key, value.
+/// Returns every committed record of a topic: partition, key, value.
 pub fn committed(settings: &Settings, topic: &str) -> Vec<(i32, Option<String>, Option<String>)> {
     let mut config = client(settings);
     config

@@ -1,4 +1,4 @@
-//! Commits of a worker, and what becomes of them.
+//! Commits of a worker, and reads of what they wrote.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use pricedrop_testing::conformance::commits::block;
 use super::cluster::{P0, committed};
 use super::{options, worker};
 
-/// A state of product P with this sequence.
+/// Returns a state of product P with this sequence number.
 pub fn state(partition: i32, sequence: i64) -> (StateKey, ProductState) {
     let product = ProductId::new("P").unwrap();
     let key = StateKey { partition: Partition(partition), product, currency: Currency::USD };
     (key, ProductState { sequence: Some(sequence), ..ProductState::default() })
 }
 
-/// The users that were notified, sorted.
+/// Returns the users that were notified, sorted.
 pub fn told(settings: &Settings) -> Vec<String> {
     let mut users: Vec<String> = committed(settings, &settings.topics.notifications)
         .into_iter()
@@ -27,7 +27,7 @@ pub fn told(settings: &Settings) -> Vec<String> {
     users
 }
 
-/// Notifies these users of the record at this offset.
+/// Returns a commit that notifies these users of the record at this offset.
 pub fn commit_of(offset: i64, users: &[&str]) -> Commit {
     let users: Vec<String> = users.iter().map(|user| (*user).to_owned()).collect();
     Commit {
@@ -38,7 +38,7 @@ pub fn commit_of(offset: i64, users: &[&str]) -> Commit {
     }
 }
 
-/// It waits for a person, says this and how to go on, and does where it is told.
+/// Checks that a worker waits for an operator with this reason, and continues at the offset it is given.
 pub async fn waits(settings: &Settings, folder: &Path, said: &str, at: i64) {
     let mut rig = worker(options(settings), folder);
     rig.stops().await;

@@ -1,4 +1,4 @@
-//! A Kafka of the test's own topics, and workers over it.
+//! Workers over a real Kafka, with unique topics for each test.
 #![allow(dead_code, unused_imports)]
 
 use std::path::Path;
@@ -18,7 +18,7 @@ pub use commits::*;
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Settings with topics nobody else uses.
+/// Returns settings with unique topics, which it creates.
 pub async fn fresh(bootstrap: &str, partitions: i32) -> Settings {
     let mut settings = Settings::new(bootstrap);
     settings.group = format!("t{}", uuid());
@@ -28,7 +28,7 @@ pub async fn fresh(bootstrap: &str, partitions: i32) -> Settings {
     settings
 }
 
-/// A name that nobody else has.
+/// Returns a unique name.
 pub fn uuid() -> String {
     let mut random = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").expect("random"), &mut random)
@@ -36,7 +36,7 @@ pub fn uuid() -> String {
     format!("{:016x}", u64::from_be_bytes(random))
 }
 
-/// How the tests' workers work.
+/// Returns the options of a worker.
 pub fn options(settings: &Settings) -> Options {
     Options {
         settings: settings.clone(),
@@ -50,16 +50,16 @@ pub fn options(settings: &Settings) -> Options {
     }
 }
 
-/// A worker and what it needs.
+/// A worker, with what it needs to run.
 pub struct Rig {
     pub source: KafkaSource,
     pub committer: KafkaCommitter,
     pub status: pricedrop_kafka::Status,
-    /// Held as long as the worker.
+    /// Locked as long as the worker runs.
     pub instance_id: pricedrop_kafka::InstanceId,
 }
 
-/// Starts a worker whose instance lives in this folder.
+/// Starts a worker whose instance id is stored in this folder.
 pub fn worker(options: Options, folder: &Path) -> Rig {
     let instance_id = pricedrop_kafka::InstanceId::take(folder).expect("an instance id");
     let worker = pricedrop_kafka::start_worker(options, &instance_id, 0, None).expect("a worker");
@@ -67,7 +67,7 @@ pub fn worker(options: Options, folder: &Path) -> Rig {
 }
 
 impl Rig {
-    /// Restores as the notifier does, until it has this many partitions.
+    /// Restores as the notifier does, until it has acquired this many partitions.
     pub async fn own(&mut self, partitions: usize) -> Restored {
         let (until, mut why) = (Instant::now() + PATIENCE, None);
         loop {
@@ -79,14 +79,14 @@ impl Rig {
                 Err(error @ (Error::Rebalanced(_) | Error::Unavailable(_))) => why = Some(error),
                 Err(error) => panic!("{error}"),
             }
-            // Wakes with the next rebalance.
+            // Returns at the next rebalance.
             let _ = self.source.next_batch(1, 100).await;
         }
     }
 }
 
 impl Rig {
-    /// Restores until that is refused for good, and says why.
+    /// Restores until that fails with a fatal error, and returns the reason.
     pub async fn fails(&mut self) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -98,13 +98,13 @@ impl Rig {
         }
     }
 
-    /// Takes over what the group gave it by now, and waits a moment for more.
+    /// Acquires the partitions assigned so far, and waits a moment for more.
     pub async fn follow(&mut self) {
         let _ = self.committer.restore().await;
         let _ = self.source.next_batch(1, 200).await;
     }
 
-    /// Restores until a partition waits for a person.
+    /// Restores until a partition waits for an operator.
     pub async fn stops(&mut self) {
         let until = Instant::now() + PATIENCE;
         while self.status.stopped().is_empty() {
@@ -114,8 +114,8 @@ impl Rig {
         }
     }
 
-    /// Commits at this offset whatever comes in between, as the notifier does;
-    /// the offset it is at then.
+    /// Commits at this offset, and retries after every interruption as the notifier does.
+    /// Returns the offset reached.
     pub async fn insist(&mut self, offset: i64, commit: impl Fn(i64) -> Commit) -> i64 {
         let until = Instant::now() + PATIENCE;
         loop {

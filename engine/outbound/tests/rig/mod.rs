@@ -1,4 +1,4 @@
-//! Requests for the test servers of dev/peers.
+//! Requests and accesses for the test servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
 pub use pricedrop_harness::peers::Peer;
@@ -9,7 +9,7 @@ use pricedrop_model::channel::{
 };
 use pricedrop_outbound::{Options, Outbound};
 
-/// An access that reaches these hosts.
+/// Returns an access that allows these hosts.
 pub fn access(hosts: &[&str]) -> Access {
     Access { hosts: hosts.iter().map(ToString::to_string).collect(), ..Access::default() }
 }
@@ -34,14 +34,14 @@ pub fn outbound() -> Outbound {
 
 pub const TIMEOUT_MS: u64 = 4_000;
 
-/// A secret in a file of this folder.
+/// Writes a secret into a file of this folder.
 pub fn secret(folder: &std::path::Path, name: &str, value: &str) -> Secret {
     let path = folder.join(name);
     std::fs::write(&path, value).unwrap();
     Secret::File(path)
 }
 
-/// An access to this peer alone, with this credential for it.
+/// Returns an access that allows only this peer, with this credential for it.
 pub fn with_credential(peer: &Peer, scheme: CredentialScheme) -> Access {
     let credential = Credential { hosts: vec![peer.host()], scheme };
     Access {
@@ -60,7 +60,7 @@ pub async fn send(
     send_with(outbound, access, address, outgoing, None).await
 }
 
-/// The same with an unsubscribe URL.
+/// Sends it with an unsubscribe URL.
 pub async fn send_with(
     outbound: &Outbound,
     access: &Access,

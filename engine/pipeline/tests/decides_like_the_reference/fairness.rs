@@ -1,5 +1,5 @@
-//! Partitions and products beside each other: none waits for another's fan-out,
-//! and not much more is read ahead than is told.
+//! Fairness between partitions and products: none waits for another's fan-out, and prefetching
+//! reads little more than is evaluated.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -16,7 +16,7 @@ use pricedrop_pipeline::notifier::Options;
 use crate::harness::SetClock;
 use crate::policies::Policies;
 
-/// Hands out the first partition's records for as long as they are wanted.
+/// A source that returns the records of the first partition that is not held back.
 struct Greedy {
     partitions: Vec<VecDeque<Record>>,
     held_back: Vec<Partition>,
@@ -48,7 +48,7 @@ impl UpdateSource for Greedy {
     }
 }
 
-/// Counts what is read ahead, and what is read.
+/// Watches that count the scans prefetched and the rows read.
 struct Counting {
     inner: MemoryWatches,
     ahead: Arc<AtomicUsize>,
@@ -90,20 +90,20 @@ impl WatchView for CountingView {
     }
 }
 
-/// Commits end by what they hold alone, however slow the machine is.
+/// Returns options with which a commit ends by its size alone, even on a slow machine.
 fn unhurried() -> Options {
     Options { commit_ms: u64::MAX, ..Options::default() }
 }
 
-/// What became of the records of these partitions, in the order it was told.
+/// The outcome of a run.
 struct Done {
     settled: Vec<Position>,
     ahead: usize,
     read: usize,
 }
 
-/// Each product has so many watches; each record is a product and its price, and
-/// has a title as long as the product's name says.
+/// Runs the notifier. Each product has this many watches; each record is a product and its price,
+/// with a title as long as the product's name says.
 fn work(watches: &[(&str, usize)], partitions: &[Vec<(String, i64)>], options: Options) -> Done {
     let clock = Arc::new(SetClock::default());
     let store = MemoryWatches::new(clock.clone(), None, usize::MAX);

@@ -1,6 +1,6 @@
-//! What can go wrong at the ports: commits that do not happen, or happen
-//! unheard, with the notifier alive or dead afterwards; reads that fail. A
-//! commit takes its time, so that it ends anywhere in the batch decided beside.
+//! Faults of the ports: commits that fail, or succeed without a response, while the notifier
+//! survives or dies; reads that fail. A commit takes a random time, so that it ends at any point
+//! of the batch that is decided meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,17 +21,17 @@ use crate::script::Script;
 /// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing happened, and that is known.
+    /// The commit failed, and the notifier knows it.
     Nothing,
-    /// Nothing happened, but nobody knows.
+    /// The commit failed, but its outcome is unknown to the notifier.
     UnknownBefore,
-    /// It happened, but nobody knows.
+    /// The commit succeeded, but its outcome is unknown to the notifier.
     UnknownAfter,
-    /// The process died before it happened.
+    /// The process died before the commit.
     DeathBefore,
-    /// The process died after it happened.
+    /// The process died after the commit.
     DeathAfter,
-    /// Somebody else took over; nothing happened.
+    /// Another worker acquired the partition, so the commit failed.
     Fenced,
 }
 
@@ -46,18 +46,18 @@ impl Fault {
     ];
 }
 
-/// What goes wrong in a run.
+/// The faults of a run.
 #[derive(Debug, Clone)]
 pub enum Faults {
-    /// Nothing.
+    /// No faults.
     None,
-    /// One commit, by its number.
+    /// One fault, at the commit of this number.
     At(usize, Fault),
-    /// One in so many commits and reads; the seed draws which.
+    /// One in this many commits and reads fails; the second number is the seed that chooses them.
     OneIn(u64, u64),
 }
 
-/// Lots are drawn so that a read fails now and then.
+/// Chooses at random which reads fail.
 #[derive(Clone)]
 pub struct Lots {
     one_in: Option<u64>,
@@ -77,7 +77,7 @@ impl Lots {
         self.dice.lock().unwrap().roll(sides)
     }
 
-    /// The store is away.
+    /// Fails at random as if the store were unavailable.
     pub fn unavailable(&self) -> Result<(), Error> {
         match self.one_in {
             Some(one_in) if self.roll(one_in) == 0 => Err(Error::Unavailable("a fault".into())),
@@ -85,13 +85,13 @@ impl Lots {
         }
     }
 
-    /// The store is away, or partitions came or went.
+    /// Fails at random as if the store were unavailable or partitions had been reassigned.
     pub fn unavailable_or_moved(&self) -> Result<(), Error> {
         self.unavailable()?;
         self.unavailable().map_err(|_| Error::Rebalanced("a fault".into()))
     }
 
-    /// Others go on for a while.
+    /// Lets other tasks run for a while.
     async fn take_time(&self) {
         for _ in 0..self.roll(4) {
             tokio::task::yield_now().await;
@@ -113,27 +113,27 @@ impl Faults {
     }
 }
 
-/// A committer with faults. Copies share everything, as a database would.
+/// A committer with faults. Clones share everything, as clients of one database do.
 #[derive(Clone)]
 pub struct FaultyCommitter {
     pub inner: MemoryCommitter,
-    /// What the source of the same notifier hands out.
+    /// The input that the source of the same notifier reads.
     pub script: Arc<Mutex<Script>>,
     pub faults: Faults,
     pub lots: Lots,
     pub journal: Arc<Mutex<Journal>>,
-    /// Whose committer it is.
+    /// The group member that owns this committer.
     pub member: Member,
-    /// How many commits were tried, by all.
+    /// The number of commits attempted by all committers.
     pub commits: Arc<Mutex<usize>>,
-    /// Whether its process has died.
+    /// Whether the process of this committer has died.
     pub dead: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Committer for FaultyCommitter {
     async fn restore(&mut self) -> Result<Restored, Error> {
-        // The dead do not restore: whoever comes after them does.
+        // A dead process does not restore; its successor does.
         if self.dead.swap(false, Ordering::SeqCst) {
             return Err(Error::Fatal("died".into()));
         }
@@ -157,7 +157,7 @@ impl Committer for FaultyCommitter {
             return Err(Error::Rebalanced("partitions moved".into()));
         }
         self.journal.lock().unwrap().begin();
-        // Through the stored form, as every real committer does.
+        // States are encoded and decoded, as every real committer does.
         let mut loaded = self.inner.load(products).await?;
         for (_, state) in &mut loaded {
             *state = ProductState::decode(&state.encode())?;
@@ -194,7 +194,7 @@ impl Committer for FaultyCommitter {
     }
 }
 
-/// Watches whose reads fail now and then.
+/// Watches whose reads fail at random.
 pub struct FaultyWatches {
     pub inner: Arc<MemoryWatches>,
     pub lots: Lots,
@@ -216,7 +216,7 @@ struct FaultyView {
     inner: Box<dyn WatchView>,
     lots: Lots,
     journal: Arc<Mutex<Journal>>,
-    /// Products that were read ahead.
+    /// Products that were prefetched.
     announced: BTreeSet<ProductId>,
 }
 

@@ -1,6 +1,5 @@
-//! Partitions that wander between several notifiers, as in a consumer group:
-//! each has an epoch, and a commit for a partition taken over under another
-//! epoch is fenced off.
+//! A consumer group whose partitions are reassigned at random between notifiers. Each partition has
+//! an epoch, and a commit for a partition that was acquired under another epoch is fenced.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,19 +9,19 @@ use pricedrop_model::ports::Error;
 
 use crate::harness::Dice;
 
-/// Who has which partition.
+/// The assignment of partitions to members.
 pub struct Group {
     owners: Vec<Option<usize>>,
     epochs: Vec<u64>,
     members: usize,
-    /// One in so many questions moves a partition; none: they never move.
+    /// One in this many reads reassigns a partition; `None`: they are never reassigned.
     moves_one_in: Option<u64>,
     dice: Dice,
     moves: usize,
 }
 
 impl Group {
-    /// All partitions are the first member's.
+    /// Returns a group with all partitions assigned to the first member.
     pub fn new(partitions: usize, members: usize, moves_one_in: Option<u64>, seed: u64) -> Arc<Mutex<Group>> {
         Arc::new(Mutex::new(Group {
             owners: vec![Some(0); partitions],
@@ -34,13 +33,13 @@ impl Group {
         }))
     }
 
-    /// How often a partition moved.
+    /// Returns how often a partition was reassigned.
     pub fn moves(&self) -> usize {
         self.moves
     }
 
-    /// Now and then a partition goes to another member, to nobody, or away and
-    /// back at once.
+    /// At random, reassigns a partition to another member, to none, or to the same
+    /// member under a new epoch.
     fn wander(&mut self) {
         let moves = self.moves_one_in.is_some_and(|one_in| self.dice.roll(one_in) == 0);
         if moves {
@@ -58,12 +57,12 @@ impl Group {
     }
 }
 
-/// One notifier's part in it.
+/// One member of the group, which a notifier uses.
 #[derive(Clone)]
 pub struct Member {
     group: Arc<Mutex<Group>>,
     number: usize,
-    /// What it took over, each under an epoch.
+    /// The partitions it has acquired, with their epochs.
     taken_over: Arc<Mutex<BTreeMap<usize, u64>>>,
 }
 
@@ -72,7 +71,7 @@ impl Member {
         Member { group, number, taken_over: Arc::default() }
     }
 
-    /// Takes over what it has now.
+    /// Acquires the partitions assigned now.
     pub fn take_over(&self) -> Vec<Partition> {
         let now = self.group.lock().unwrap().of(self.number);
         let partitions = now.keys().map(|partition| Partition(*partition as i32)).collect();
@@ -80,7 +79,7 @@ impl Member {
         partitions
     }
 
-    /// Its partitions, unless some came or went.
+    /// Returns its partitions, or `Rebalanced` if the assignment has changed since.
     pub fn partitions(&self) -> Result<Vec<usize>, Error> {
         let mut group = self.group.lock().unwrap();
         group.wander();
@@ -91,7 +90,7 @@ impl Member {
         }
     }
 
-    /// Whether they are its own, as taken over.
+    /// Returns whether it still owns these partitions under the epochs it acquired.
     pub fn has(&self, partitions: impl Iterator<Item = Partition>) -> bool {
         let now = self.group.lock().unwrap().of(self.number);
         let taken_over = self.taken_over.lock().unwrap();

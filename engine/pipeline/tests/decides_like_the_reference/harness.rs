@@ -1,8 +1,8 @@
-//! Runs a history through the notifier over the ports in memory.
+//! Runs a history through the notifier over in-memory ports.
 //!
-//! The source drives: when everything it handed out is committed and no
-//! fan-out is unfinished, it lets the watches change, sets the clock, and hands
-//! out the next records. Nothing but committed state survives an interruption.
+//! The source drives the run: when everything it returned is committed and no fan-out is
+//! unfinished, it changes the watches, sets the clock, and returns the next records. Only
+//! committed state survives an interruption.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,60 +21,60 @@ use crate::journal::{Entry, Journal, RandomThrottle};
 use crate::policies::{Mapping, Policies};
 use crate::script::{Script, Source, World};
 
-/// How a history is run.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Most watches a commit considers.
+    /// Limit of watches considered by a commit.
     pub commit_watches: usize,
-    /// Most rows of a page.
+    /// Limit of rows in a page.
     pub page_rows: usize,
-    /// Most records a commit takes.
+    /// Limit of records in a commit.
     pub batch_records: usize,
-    /// Products of more watches are read by bucket.
+    /// Products with more watches than this are read by bucket.
     pub bucket_threshold: usize,
-    /// How its thresholds fall into buckets, if at all.
+    /// The bucketing policy, if there is one.
     pub mapping: Option<Mapping>,
-    /// Whether there is a throttle, one that decides at random.
+    /// Whether there is a throttling policy; it decides at random.
     pub throttled: bool,
-    /// Over how many partitions the products are spread.
+    /// The number of partitions.
     pub partitions: usize,
-    /// How many notifiers share them.
+    /// The number of notifiers in the group.
     pub members: usize,
-    /// How often a partition moves, one in so many looks at the input.
+    /// One in this many reads of the input reassigns a partition.
     pub moves_one_in: Option<u64>,
-    /// What goes wrong.
+    /// The faults of the ports.
     pub faults: Faults,
-    /// Of the sizes of what the source hands out.
+    /// The seed for the sizes of the batches that the source returns.
     pub seed: u64,
 }
 
-/// What a run led to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
-    /// All notifications in the order of their commits.
+    /// All notifications, in the order of their commits.
     pub told: Vec<Told>,
-    /// What the throttle did, and when watches changed.
+    /// The decisions of the throttle, and the changes of watches.
     pub journal: Vec<Entry>,
-    /// What is held in the end.
+    /// The updates that are held at the end.
     pub pending: Vec<((ProductId, Currency), Pending)>,
-    /// What became of records, as far as it was said.
+    /// The outcomes of records, as far as they were reported to the source.
     pub settled: Vec<(i64, Outcome)>,
     /// The offsets of rejected records.
     pub dead: Vec<i64>,
-    /// How many commits there were.
+    /// The number of commits.
     pub commits: usize,
-    /// How often a partition moved.
+    /// How often a partition was reassigned.
     pub moves: usize,
-    /// The notifier's own counts, of the last one if there were several.
+    /// The metrics of the notifier; of the last one if there were several.
     pub metrics: Metrics,
 }
 
-/// A clock that stands until it is set.
+/// A clock that shows the time it was set to.
 #[derive(Default)]
 pub struct SetClock(AtomicI64);
 
 impl SetClock {
-    /// It is so late now.
+    /// Sets the wall time.
     pub fn set(&self, wall_ms: i64) {
         self.0.store(wall_ms, Ordering::SeqCst);
     }
@@ -86,7 +86,7 @@ impl Clock for SetClock {
     }
 }
 
-/// Runs a history to its end, starting the notifier anew whenever it dies.
+/// Runs a history to its end. Whenever the notifier dies, a new one is started.
 pub fn run(history: &History, setup: &Setup) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(run_to_the_end(history, setup))
@@ -135,10 +135,10 @@ impl Stage {
         }
     }
 
-    /// One notifier after the other, until one comes to the end.
+    /// Runs one notifier after the other, until one reaches the end of the history.
     async fn play(&self, history: &History, setup: &Setup, number: usize) -> Metrics {
         let member = Member::new(self.group.clone(), number);
-        // Several have no order among each other.
+        // With several notifiers there is no order of events between them.
         let journal = if setup.members == 1 { self.world.journal.clone() } else { Arc::default() };
         let committer = FaultyCommitter {
             inner: self.world.committed.clone(),
@@ -156,7 +156,7 @@ impl Stage {
             commit_watches: setup.commit_watches,
             page_rows: setup.page_rows,
             pause_ms: (0, 0),
-            // One that lost its partitions may read while watches change.
+            // A notifier that lost its partitions may read while watches change, so the audit would fail.
             audit_sample_rate: if setup.members == 1 { 1 } else { 0 },
             ..Options::default()
         };
@@ -215,16 +215,16 @@ fn told_of(block: &FanOutBlock, script: &Script) -> Vec<Told> {
     told.collect()
 }
 
-/// A price as the reference counts it.
+/// Returns a price as the reference counts it, in billionths.
 pub fn billionths(price: Price) -> i128 {
     i128::from(price.units()) * 10i128.pow(9 - u32::from(price.scale()))
 }
 
-/// The same number draws the same sequence.
+/// A pseudo-random generator: the same seed gives the same sequence.
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `sides`. Splitmix64.
+    /// Returns a number below `sides` (splitmix64).
     pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

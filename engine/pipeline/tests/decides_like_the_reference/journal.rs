@@ -1,6 +1,5 @@
-//! What happened in a run that the reference does not know of: what the
-//! throttle decided and when watches changed, in one order. What a failed cycle
-//! added is crossed out again.
+//! The events of a run that are not in its history: the decisions of the throttle, and when watches
+//! changed, in one order. The entries of a batch that was not committed are dropped.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,27 +9,27 @@ use pricedrop_testing::reference::Event;
 
 use crate::harness::Dice;
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a test holds a few")]
 pub enum Entry {
     /// Watches changed.
     Changed(Event),
-    /// An update met the throttle.
+    /// An update was passed to the throttle.
     Arrived { product: ProductId, currency: Currency, price: Price, now: WallTime, decision: Decision },
     /// Held updates were due.
     Due { product: ProductId, currency: Currency, pending: Pending, now: WallTime, release: Release },
 }
 
-/// All of it, in order.
+/// All events, in order.
 #[derive(Debug, Default)]
 pub struct Journal {
     parts: Vec<Part>,
-    /// Views that are open: while there is one, a batch is being decided.
+    /// The number of open views: while there is one, a batch is being decided.
     views: usize,
 }
 
-/// What one batch did, or how watches changed.
+/// The events of one batch, or one change of watches.
 #[derive(Debug)]
 struct Part {
     entries: Vec<Entry>,
@@ -38,40 +37,40 @@ struct Part {
     came_true: bool,
 }
 
-/// The part that a commit makes true.
+/// Identifies the part that a commit confirms.
 #[derive(Debug, Clone, Copy)]
 pub struct Carried(usize);
 
 impl Journal {
-    /// A batch is decided now: its states are loaded.
+    /// Begins a batch: its states are loaded.
     pub fn begin(&mut self) {
         self.parts.push(Part { entries: Vec::new(), batch: true, came_true: false });
     }
 
-    /// A view opens, or closes.
+    /// Records that a view opens or closes.
     pub fn view(&mut self, opens: bool) {
         self.views = if opens { self.views + 1 } else { self.views - 1 };
     }
 
-    /// A commit begins: of the batch before the one that is being decided, or
-    /// of the last one.
+    /// Returns the part of the commit that begins now: the batch before the one that is being
+    /// decided, or the last one.
     pub fn carried(&self) -> Carried {
         let batches = self.parts.iter().enumerate().filter(|(_, part)| part.batch);
         let last = batches.rev().map(|(index, _)| index).nth(self.views).unwrap();
         Carried(last)
     }
 
-    /// What a batch did is true now.
+    /// Confirms the events of a batch.
     pub fn commit(&mut self, Carried(index): Carried) {
         self.parts[index].came_true = true;
     }
 
-    /// Watches change while nothing is being decided.
+    /// Records a change of watches. No batch is being decided then.
     pub fn changed(&mut self, event: &Event) {
         self.parts.push(Part { entries: vec![Entry::Changed(event.clone())], batch: false, came_true: true });
     }
 
-    /// What came true.
+    /// Returns the confirmed events.
     pub fn entries(&self) -> Vec<Entry> {
         let parts = self.parts.iter().filter(|part| part.came_true);
         parts.flat_map(|part| part.entries.clone()).collect()
@@ -82,7 +81,7 @@ impl Journal {
     }
 }
 
-/// A throttle that decides at random.
+/// A throttling policy that decides at random.
 pub struct RandomThrottle {
     journal: Arc<Mutex<Journal>>,
     dice: Mutex<Dice>,

@@ -1,5 +1,5 @@
-//! The notifier over ports in memory, against the reference model: random
-//! histories, cut into chunks, read by page and bucket, interrupted anywhere.
+//! The notifier over in-memory ports, compared with the reference model: random histories, read
+//! by page and by bucket, committed in chunks, interrupted at any point.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -31,15 +31,15 @@ use throttled::Throttled;
 
 const THREADS: u32 = 4;
 
-/// How many of so many histories are run: all, or one in so many where somebody waits for the result,
-/// as `make check` asks for.
+/// Returns how many of `all` histories are run: all of them, or one in
+/// `PRICEDROP_TEST_ONE_IN`, which `make check` sets because a developer waits for the result.
 fn how_many(all: u32) -> u32 {
     let one_in = std::env::var("PRICEDROP_TEST_ONE_IN").map_or(1, |text| text.parse().unwrap());
     all.div_ceil(one_in)
 }
 
-/// Holds a property over random histories, on several threads; prints the
-/// smallest history that breaks it.
+/// Checks a property over random histories on several threads. Prints the smallest
+/// history that violates it.
 fn hold<S: Strategy>(cases: u32, strategy: impl Fn() -> S + Sync, property: impl Fn(S::Value) + Sync)
 where
     S::Value: std::fmt::Debug,
@@ -63,7 +63,7 @@ where
     });
 }
 
-/// A run of everything at once, nothing going wrong.
+/// Returns the settings of a run without faults and without small limits.
 fn plain() -> Setup {
     Setup {
         commit_watches: 100_000,
@@ -80,7 +80,7 @@ fn plain() -> Setup {
     }
 }
 
-/// Small pages, small commits, any policy.
+/// Returns settings with small pages, small commits and a random policy.
 fn cut_small(seed: u64) -> Setup {
     let mut dice = Dice(seed);
     let mapping = Mapping::ALL.get(dice.roll(6) as usize).copied();
@@ -103,7 +103,7 @@ fn expected(history: &History) -> Answer {
     who_is_told(&history.rules, history.times, &history.events)
 }
 
-/// The same notifications, those of each record in the same order.
+/// Checks that the notifications are the same, those of each record in the same order.
 fn assert_told(run: &Run, answer: &Answer) {
     let mut told = run.told.clone();
     told.sort_by_key(|told| told.record);
@@ -114,7 +114,7 @@ fn assert_told(run: &Run, answer: &Answer) {
     assert_eq!(dead_letters, dead.map(|(_, offset)| offset).collect::<Vec<i64>>());
 }
 
-/// What was said of records is true, and said once.
+/// Checks that every reported outcome is correct, and reported once.
 fn assert_settled(run: &Run, answer: &Answer) {
     let mut settled = run.settled.clone();
     settled.sort_by_key(|(offset, _)| *offset);
@@ -132,7 +132,7 @@ fn assert_settled(run: &Run, answer: &Answer) {
     }
 }
 
-/// The notifier counts as the reference does.
+/// Checks that the metrics are those of the reference.
 fn assert_counts(run: &Run, answer: &Answer) {
     let counted = |counter: &Counter| counter.get();
     let engine = &run.metrics;

@@ -1,4 +1,4 @@
-//! Bucketing policies in plain Rust: any non-decreasing mapping will do.
+//! Bucketing policies in plain Rust. Any non-decreasing mapping from price to bucket is valid.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,16 +10,16 @@ use crate::harness::{Dice, billionths};
 
 const MOST: i128 = (1 << 53) - 1;
 
-/// How prices fall into buckets.
+/// A mapping from price to bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapping {
-    /// FLOOR(price / 10).
+    /// floor(price / 10).
     Floor10,
-    /// Equal ratios.
+    /// Logarithmic: each bucket is twice as wide as the one before.
     Doubling,
-    /// All in one.
+    /// All prices in one bucket.
     Constant,
-    /// Each price in its own, as far as buckets go.
+    /// Each price in a bucket of its own, as far as the range of buckets goes.
     Identity,
 }
 
@@ -42,7 +42,7 @@ impl Mapping {
 #[derive(Clone, Default)]
 pub struct Policies {
     pub mapping: Option<Mapping>,
-    /// The mapping does not answer one in so many times.
+    /// One in this many calls of the mapping fails.
     pub fails_one_in: Option<u64>,
     pub throttling: Option<Arc<dyn Throttling>>,
 }

@@ -1,5 +1,5 @@
-//! The input and the watches of a run: a history that goes on only when all
-//! that was handed out of it is committed and told.
+//! The input and the watches of a run: a history that advances only when everything
+//! read from it is committed.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,43 +18,43 @@ use crate::group::Member;
 use crate::harness::{Dice, SetClock};
 use crate::journal::Journal;
 
-/// A history that takes more turns than this makes no progress, however often
-/// its partitions moved before a commit.
+/// Limit of reads of the input: a history that needs more makes no progress, however often its
+/// partitions are reassigned before a commit.
 const MOST_TURNS: usize = 4_000_000;
 
-/// A history, and how far it has come.
+/// A history, and how far it has been read.
 pub struct Script {
     events: std::vec::IntoIter<Event>,
-    /// All records, each with its wall time.
+    /// All records, each with its wall time in epoch milliseconds.
     records: Vec<(Record, i64)>,
-    /// Of each partition, its records in order.
+    /// The records of each partition in order, as indexes into `records`.
     partitions: Vec<Vec<usize>>,
-    /// Up to which record the input has grown.
+    /// The number of records that the input has so far.
     grown: usize,
-    /// Of each partition the offset of the next record to hand out.
+    /// The offset of the next record to return, by partition.
     next: Vec<i64>,
-    /// What became of records, as far as it was said.
+    /// The outcomes of records, as far as they were reported.
     pub settled: Vec<(i64, Outcome)>,
     dice: Dice,
     turns: usize,
     world: World,
 }
 
-/// What a script drives.
+/// The stores and the clock that a script drives.
 #[derive(Clone)]
 pub struct World {
-    /// What came true.
+    /// The committed state.
     pub committed: MemoryCommitter,
-    /// Who watches.
+    /// The watches.
     pub watches: Arc<MemoryWatches>,
-    /// How late it is.
+    /// The wall clock.
     pub clock: Arc<SetClock>,
-    /// What happened.
+    /// The events of the run.
     pub journal: Arc<Mutex<Journal>>,
 }
 
 impl Script {
-    /// Goes on from these offsets.
+    /// Continues at these offsets.
     pub fn go_back(&mut self, offsets: &[(Partition, i64)]) {
         for (partition, next) in offsets {
             self.next[partition.0 as usize] = *next;
@@ -95,12 +95,12 @@ impl Script {
         self.records.push((record, wall_ms));
     }
 
-    /// Which record of the history stands there.
+    /// Returns the index of the record at this position.
     pub fn index_of(&self, position: Position) -> usize {
         self.partitions[position.partition.0 as usize][position.offset as usize]
     }
 
-    /// A notification repeats the fields of the update it stands for.
+    /// Checks that a notification has the fields of its update.
     pub fn assert_fields(&self, block: &FanOutBlock) {
         let (record, _) = &self.records[self.index_of(block.priced.position)];
         let update = Update::parse(record.value.as_ref().unwrap()).unwrap();
@@ -108,17 +108,17 @@ impl Script {
         assert!(!block.told.is_empty());
     }
 
-    /// Whether every record is committed.
+    /// Returns whether every record is committed.
     pub fn is_through(&self) -> bool {
         self.grown == self.records.len() && self.is_committed()
     }
 
-    /// Of a partition, how many records the input has now.
+    /// Returns how many records of a partition the input has so far.
     fn end(&self, partition: usize) -> i64 {
         self.partitions[partition].partition_point(|index| *index < self.grown) as i64
     }
 
-    /// Whether everything the input has is committed.
+    /// Returns whether every record that the input has so far is committed.
     fn is_committed(&self) -> bool {
         let stored = self.world.committed.with(|committed| committed.offsets.clone());
         let committed =
@@ -126,7 +126,7 @@ impl Script {
         (0..self.partitions.len()).all(committed)
     }
 
-    /// `idle`: nothing is told of, or decided and not committed.
+    /// Returns the next records. `idle`: no fan-out is unfinished, and no decision is uncommitted.
     fn next_batch(&mut self, most: usize, idle: bool, of: &[usize]) -> Option<Vec<Record>> {
         self.turns += 1;
         assert!(self.turns < MOST_TURNS, "no progress");
@@ -145,7 +145,7 @@ impl Script {
         Some(batch)
     }
 
-    /// Goes on to the next records of one wall time; false at the end.
+    /// Adds the next records that share one wall time; returns false at the end of the history.
     fn grow(&mut self) -> bool {
         let before = self.grown;
         loop {
@@ -167,7 +167,7 @@ impl Script {
     }
 }
 
-/// A product stays in its partition.
+/// Returns the partition of a record; all records of a product are in one.
 fn partition_of(record: &Record, index: usize, partitions: usize) -> usize {
     let update = record.value.as_ref().and_then(|value| Update::parse(value).ok());
     let name = update.map(|update| update.product.to_string().into_bytes());
@@ -205,7 +205,7 @@ impl World {
     }
 }
 
-/// Hands out the records of a member's partitions.
+/// The update source of a member: returns the records of its partitions.
 pub struct Source {
     pub script: Arc<Mutex<Script>>,
     pub lots: Lots,
@@ -221,7 +221,7 @@ impl UpdateSource for Source {
         let mut committed = self.script.lock().unwrap().world.committed.clone();
         let unfinished = committed.restore().await?.unfinished;
         let telling = unfinished.iter().any(|(_, state)| state.fan_out.is_some());
-        // Whoever has anything to do does not wait.
+        // A notifier that has work to do does not wait.
         let idle = wait_ms > 0 && !telling;
         let next = self.script.lock().unwrap().next_batch(most, idle, &partitions);
         Ok(next)

@@ -1,6 +1,6 @@
-//! What a run under a throttle must have told: the throttle's decisions are
-//! followed with plain lists of held updates, and the prices they let through
-//! are given to the reference as a history of their own.
+//! The expected notifications of a run with a throttle. It repeats the throttle's decisions
+//! with plain lists of held updates, and passes the prices that were released to the reference
+//! as a history of their own.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,16 +25,16 @@ enum Item {
     Tombstone,
 }
 
-/// What came of a history under a throttle.
+/// The expected result of a history with a throttle.
 pub struct Throttled {
     /// The notifications, by the offset of the update that was evaluated.
     pub told: Vec<Told>,
-    /// Offsets that are held still, by product and currency.
+    /// The updates that are still held, by product and currency.
     held: BTreeMap<(ProductId, Currency), VecDeque<Accepted>>,
 }
 
 impl Throttled {
-    /// Follows the decisions.
+    /// Repeats the decisions of the journal.
     pub fn follow(history: &History, settled: &[Settled], journal: &[Entry]) -> Throttled {
         let mut follower = Follower::new(history, settled);
         for entry in journal {
@@ -43,7 +43,7 @@ impl Throttled {
         follower.finish(history)
     }
 
-    /// What is pending in the engine is what is held here.
+    /// Checks that the engine holds the same updates.
     pub fn assert_pending(&self, pending: &[((ProductId, Currency), Pending)]) {
         let held: Vec<_> = self.held.iter().filter(|(_, held)| !held.is_empty()).collect();
         assert_eq!(held.len(), pending.len(), "{held:?} {pending:?}");
@@ -57,17 +57,17 @@ impl Throttled {
     }
 }
 
-/// The first at the lowest price.
+/// Returns the first of the updates with the lowest price.
 fn lowest(held: &VecDeque<Accepted>) -> &Accepted {
     held.iter().min_by_key(|accepted| accepted.update.price).unwrap()
 }
 
 struct Follower {
-    /// What is still to come, by product.
+    /// The remaining items of the history, by product.
     coming: BTreeMap<ProductId, VecDeque<Item>>,
     held: BTreeMap<(ProductId, Currency), VecDeque<Accepted>>,
     events: Vec<Event>,
-    /// Of each record among the events the offset it stands for.
+    /// The offset of the update from which each record of the released history comes.
     offsets: Vec<usize>,
 }
 
@@ -112,7 +112,7 @@ impl Follower {
                     Decision::Skip => {}
                 }
             }
-            // Its lowest was evaluated already, and its last right behind it.
+            // The update with the lowest price was evaluated before, and the last one directly after it.
             Entry::Due { pending, .. } if pending.released => {}
             Entry::Due { product, currency, now, release, .. } => {
                 let held = self.held.entry((product.clone(), *currency)).or_default();
@@ -130,7 +130,7 @@ impl Follower {
         }
     }
 
-    /// The product's next accepted update; tombstones before it take effect.
+    /// Returns the product's next accepted update; applies the tombstones before it.
     fn next_of(&mut self, product: &ProductId) -> Option<Accepted> {
         loop {
             match self.coming.get_mut(product)?.pop_front()? {

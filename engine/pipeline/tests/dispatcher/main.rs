@@ -1,5 +1,4 @@
-//! The promises of the dispatcher, over stores in memory and a sender that does
-//! as each test says.
+//! The guarantees of the dispatcher, over in-memory stores and a sender that responds as each test says.
 #![allow(clippy::unwrap_used)]
 
 mod moves;
@@ -18,8 +17,7 @@ fn every_notification_reaches_every_address_once_and_its_offset_is_committed() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.block_on(rig.stores_recipients(&[recipient("u1", "a"), recipient("u1", "b")]));
     rig.stores.notify((0..500).map(|n| notification(n, if n % 2 == 0 { "u1" } else { "u2" })));
-    // A store takes a while to make things durable: what comes up meanwhile
-    // goes in one call.
+    // A store takes a while to make writes durable; those that arrive meanwhile share the next call.
     rig.stores.set_delay_ms(3);
     let running = rig.start();
     rig.until("all offsets are committed", |rig| rig.stores.committed() == 500);
@@ -223,7 +221,7 @@ fn a_recheck_drops_only_what_has_risen_above_the_watch_by_a_newer_price() {
         let price = Price::parse(price).unwrap();
         rig.stores.set_price(&product, Currency::USD, Evaluated { price, at: WallTime(at) });
     };
-    // The watch price of every notification is 80.
+    // The threshold of every watch is 80.
     let now = rig.clock.now().0;
     row("risen", "80.01", now + 10);
     row("within", "80", now + 10);

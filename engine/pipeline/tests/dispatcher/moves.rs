@@ -1,4 +1,4 @@
-//! Dispatchers that share a log of several partitions, while these move.
+//! Dispatchers that share a log of several partitions while these are reassigned.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ fn what_waits_in_memory_is_left_to_the_new_owner() {
     let here = rig.start_over(rig.stores.reader_of(&ours), Options { batch: 4, ..Rig::options() });
     rig.until("the first is sent", |rig| rig.delivered() == 1);
     ours.change([]);
-    // What is claimed already is sent at five a second, and that is all.
+    // Only what is claimed already is still sent, at five a second.
     let claimed = |rig: &Rig| rig.metrics.channel(CHANNEL).in_flight.get();
     rig.until("what was claimed has ended", |rig| claimed(rig) == 0);
     here.stop().unwrap();

@@ -1,4 +1,4 @@
-//! A dispatcher over stores in memory that can be started, stopped and killed.
+//! A dispatcher over in-memory stores that can be started, stopped and killed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use pricedrop_testing::dispatch::Stores;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// The channel of users without an address.
+/// The default channel, for users without an address.
 pub const CHANNEL: &str = "channel-fake";
-/// Longer than any lease of these tests.
+/// Longer than any lease of these tests, in milliseconds.
 pub const LEASE_MS: i64 = 120_000;
-/// How long a promise may take to come true.
+/// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Rig {
@@ -53,7 +53,7 @@ impl Rig {
         Options { default_channels: vec![CHANNEL.into()], poll_ms: 5, ..Options::default() }
     }
 
-    /// Exchanges the channel.
+    /// Replaces the channel.
     pub fn channel(&self, channel: FakeChannel) {
         self.plugins.set(CHANNEL, channel);
     }
@@ -66,7 +66,7 @@ impl Rig {
         self.start_over(self.stores.reader(), options)
     }
 
-    /// Another dispatcher of the group: it shares all but the log's partitions.
+    /// Starts another dispatcher of the group, which shares everything but the log's partitions.
     pub fn start_over(&self, log: Box<dyn NotificationLog>, options: Options) -> Running {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -95,7 +95,7 @@ impl Rig {
         Running { runtime, stop, ended }
     }
 
-    /// Polls until it is true; fails with these words when it does not come true.
+    /// Polls until the condition holds; fails with these words if it does not in time.
     pub fn until(&self, what: &str, mut holds: impl FnMut(&Rig) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
@@ -123,7 +123,7 @@ impl Rig {
 }
 
 impl Running {
-    /// Shuts down in good order.
+    /// Shuts down in order.
     pub fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(());
         self.runtime.block_on(self.ended).unwrap()
@@ -135,7 +135,7 @@ impl Running {
     }
 }
 
-/// The notification of this number to this user: 79.90, watched at 80.
+/// Returns the notification of this number to this user: price 79.90, threshold 80.
 pub fn notification(number: u32, user: &str) -> Notification {
     serde_json::from_str(&format!(
         r#"{{"userId":"{user}","productId":"P-{user}","newPrice":79.90,
@@ -144,7 +144,7 @@ pub fn notification(number: u32, user: &str) -> Notification {
     .unwrap()
 }
 
-/// The delivery key of that notification to this address.
+/// Returns the delivery key of that notification to this address.
 pub fn key(number: u32, address: &str) -> String {
     format!("00000000-0000-8000-8000-{number:012}:{CHANNEL}:{}", Keys::default().address(address))
 }

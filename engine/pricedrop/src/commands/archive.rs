@@ -1,5 +1,5 @@
-//! `pricedrop archive`: what the archive holds, whether all of it is there, and what to
-//! do when records were lost before they were archived.
+//! `pricedrop archive`: what the archive contains, whether it is complete, and how to record
+//! a loss of records that were deleted before they were archived.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::remedies::{self, SEE_STORE};
 use crate::report::Stopped;
 use crate::run::embedded;
 
-/// How often a long check says how far it is.
+/// How often a long verification prints its progress.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// The archive cannot be read, or something is missing from it.
+/// The archive cannot be read, or it is not complete.
 pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -35,7 +35,7 @@ pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
     })
 }
 
-/// The named archive, or the configured one.
+/// Opens the archive named on the command line, else the configured one.
 pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
     let archive = match url {
         Some(url) => config.archive_options_at(url)?,
@@ -162,7 +162,7 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     Ok(())
 }
 
-/// Whose archive it is, and the first offset that the topic still holds.
+/// Returns the owner of the archive, and the first offset that the topic still holds.
 async fn first_in_kafka(
     config: &Config,
     topic: String,
@@ -175,7 +175,7 @@ async fn first_in_kafka(
     Ok((group, first.map_err(remedies::kafka)?))
 }
 
-/// The same of the embedded store, which must not be in use.
+/// The same for the embedded store, which must not be in use.
 fn first_on_disk(config: &Config, topic: &str, partition: Partition) -> Result<(String, i64), Stopped> {
     let known = ArchivedTopic::ALL.into_iter().find(|known| known.name() == topic);
     let Some(known) = known.filter(|_| partition == Partition(0)) else {

@@ -1,4 +1,4 @@
-//! `pricedrop buckets`.
+//! `pricedrop buckets`: the active bucketing policy, migration to another one, and repair.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, or it refuses.
+/// The engine does not respond, or it refuses the request.
 pub fn execute(config: &Config, asked: cli::Buckets) -> Result<(), Stopped> {
     let answer: Value = match asked {
         cli::Buckets::Status { remote } => Client::new(config, &remote)?.get("/v1/buckets", &[])?,

@@ -1,30 +1,30 @@
-//! `pricedrop config`.
+//! `pricedrop config`: the example file, the JSON Schema, and the check of a configuration.
 
 use std::io::Write;
 
 use crate::config::{self, Config};
 use crate::report::Stopped;
 
-/// Prints a complete file.
+/// Prints a complete example file.
 ///
 /// # Errors
-/// Nobody reads it.
+/// Standard output cannot be written.
 pub fn example() -> Result<(), Stopped> {
     Ok(anstream::stdout().write_all(config::example().as_bytes())?)
 }
 
-/// Prints the JSON Schema of the file.
+/// Prints the JSON Schema of the configuration file.
 ///
 /// # Errors
-/// Nobody reads it.
+/// Standard output cannot be written.
 pub fn schema() -> Result<(), Stopped> {
     Ok(anstream::stdout().write_all(config::json_schema().as_bytes())?)
 }
 
-/// Says that a configuration that was read is right, and what it leads to.
+/// Reports that the configuration, which was read before, is valid; prints its main settings.
 ///
 /// # Errors
-/// The token cannot be read, or one is missing.
+/// The token cannot be read, or the address of the API requires a token and none is set.
 pub fn check(config: &Config) -> Result<(), Stopped> {
     let http = config.http_options()?;
     http.check().map_err(|error| Stopped::usage(&error, error.remedy()))?;

@@ -1,4 +1,4 @@
-//! `pricedrop dlq`.
+//! `pricedrop dlq`: lists, shows and replays dead letters.
 
 use std::io::Write;
 
@@ -14,10 +14,10 @@ use crate::report::Stopped;
 
 const PATH: &str = "/v1/dlq";
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, it refuses, or a dead letter could not be replayed.
+/// The engine does not respond, it refuses, or a dead letter could not be replayed.
 pub fn execute(config: &Config, asked: cli::Dlq) -> Result<(), Stopped> {
     match asked {
         cli::Dlq::List { after, listing, remote } => {
@@ -58,8 +58,8 @@ fn show(client: &Client, id: &DeadLetterId) -> Result<(), Stopped> {
     Ok(writeln!(anstream::stdout(), "{letter:#}")?)
 }
 
-/// The ids of all dead letters there are before the first is replayed: one that dies again
-/// is not replayed twice.
+/// Returns the ids of all dead letters. They are read before the first replay, so that a letter
+/// that fails again and gets a new dead letter is not replayed twice.
 fn all_ids(client: &Client) -> Result<Vec<DeadLetterId>, Stopped> {
     let mut ids = Vec::new();
     pages(client, &source(Vec::new()), 0, |letter| {

@@ -1,5 +1,5 @@
-//! `pricedrop doctor`: what is wrong with servers, topics, tables, rights and
-//! clocks, each with its remedy. It changes nothing.
+//! `pricedrop doctor`: checks servers, topics, tables, rights and clocks, and prints each
+//! problem with its remedy. It changes no data.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,10 +19,10 @@ use crate::cli;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// Looks at everything that is configured.
+/// Checks everything that is configured.
 ///
 /// # Errors
-/// Something keeps the engine from its work: the answer is no.
+/// A problem prevents the engine from working; it was printed.
 pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
     let stores = &config.stores;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -52,9 +52,10 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
     findings::print("doctor", found)
 }
 
-/// Tries the bucket: whether it answers, and keeps the first of two objects.
+/// Checks the bucket: whether it responds, and whether a conditional write keeps the first object.
 ///
-/// The owner is that of the archive, if it is known: a running engine has its store's.
+/// `owner` is the expected owner of the archive. For an embedded store it is `None`, because only
+/// the process that has the store open knows it.
 async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, Stopped> {
     let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)
@@ -72,7 +73,7 @@ async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>
     })
 }
 
-/// What a server says that is away, or lets nobody in.
+/// Reports a server that is unavailable or refuses the connection.
 fn away(place: &str, error: impl ToString, remedy: &str) -> Vec<Finding> {
     vec![Finding::wrong(place, error, remedy)]
 }
@@ -90,7 +91,7 @@ fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles
         Ok(missing) => found.extend(missing.into_iter().map(of_right)),
         Err(error) => found.extend(away("kafka", error, REACH_KAFKA)),
     }
-    // What cannot be read for a reason that was said is not said again.
+    // A failed read usually has the same cause as a problem that is reported already.
     let is_said = found.iter().any(|finding| !finding.works);
     let unless_said = |place: &str, error| match is_said {
         true => Vec::new(),
@@ -187,7 +188,7 @@ async fn of_cassandra(options: &cassandra::Options, roles: Roles) -> Vec<Finding
     found
 }
 
-/// Where one role alone is asked about, what it can do without is a note.
+/// Reports a problem of a table. If one role is checked, a table that it can work without is advice.
 fn of_table(finding: cassandra::Finding, roles: Roles) -> Finding {
     let whole = roles.notifier && roles.dispatcher;
     let needed = match (finding.of, finding.weight) {
@@ -212,7 +213,7 @@ fn of_node(node: NodeClock) -> Option<Finding> {
     }
 }
 
-/// A clock that differs by more than is borne.
+/// Reports a clock that differs by more than the tolerance.
 fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
     let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
     (ahead_ms.abs() > CLOCKS_MS).then(|| {
@@ -264,8 +265,8 @@ async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped
     Ok(found)
 }
 
-/// Leases must stay until they end; a server that does not say its policy is not
-/// judged by it.
+/// Reports an eviction policy that may delete leases before they expire. A server that does
+/// not reveal its policy is accepted.
 fn of_eviction(policy: &str) -> Option<Finding> {
     (!matches!(policy, "noeviction" | "")).then(|| {
         Finding::wrong(
@@ -291,7 +292,7 @@ mod tests {
     const NOTIFIER: Roles = Roles { dispatcher: false, ..WHOLE };
     const DISPATCHER: Roles = Roles { notifier: false, ..WHOLE };
 
-    /// The tables without which an engine of these roles would not work.
+    /// Returns the tables that an engine of these roles cannot work without.
     fn needed(roles: Roles, weight: Weight) -> Vec<Table> {
         let is_wrong = |table: &Table| {
             let (what, remedy) = (String::new(), String::new());

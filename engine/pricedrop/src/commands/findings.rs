@@ -1,4 +1,4 @@
-//! How what is not as it should be is listed: each with its remedy.
+//! Problems that a check found, each with its remedy, and how they are printed.
 
 use std::io::Write;
 
@@ -8,26 +8,26 @@ use pricedrop_kafka as kafka;
 
 use crate::report::Stopped;
 
-/// Something that is not as it should be.
+/// A problem that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where: a server, a topic, a table.
+    /// Where it is: a server, a topic, a table.
     pub place: String,
-    /// What is the matter.
+    /// What is wrong.
     pub what: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
-    /// Whether the engine works all the same.
+    /// Whether the engine works in spite of it.
     pub works: bool,
 }
 
 impl Finding {
-    /// The engine does not work, or not as promised.
+    /// Returns a problem with which the engine does not work, or not as documented.
     pub fn wrong(place: impl Into<String>, what: impl ToString, remedy: impl Into<String>) -> Finding {
         Finding { place: place.into(), what: what.to_string(), remedy: remedy.into(), works: false }
     }
 
-    /// It works, and somebody should know.
+    /// Returns advice: the engine works, but an operator should know.
     pub fn advice(place: impl Into<String>, what: impl ToString, remedy: impl Into<String>) -> Finding {
         Finding { works: true, ..Finding::wrong(place, what, remedy) }
     }
@@ -48,10 +48,10 @@ impl From<cassandra::Finding> for Finding {
     }
 }
 
-/// Lists them on standard output, what does not work first.
+/// Prints problems on standard output, those that prevent the engine from working first.
 ///
 /// # Errors
-/// One of them keeps the engine from its work: the answer is no.
+/// A problem prevents the engine from working.
 pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), Stopped> {
     findings.sort_by_key(|finding| finding.works);
     let mut out = anstream::stdout();

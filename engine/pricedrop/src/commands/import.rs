@@ -1,6 +1,6 @@
-//! Writes the entries of a file in batches, several at once: the good lines are
-//! written, the bad ones listed by their number. Lines of one user go the same
-//! way, so that of two about the same thing the later one stands.
+//! Imports the entries of a file in batches, over several parallel requests: valid lines are
+//! written, invalid ones are listed by line number. All lines of one user go through the same
+//! queue, so that of two lines about the same entry the later one wins.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
@@ -15,28 +15,28 @@ use serde::{Deserialize, Serialize};
 use crate::client::Client;
 use crate::report::Stopped;
 
-/// Entries sent in one request.
+/// Entries in one request.
 const BATCH: usize = 1_000;
-/// Requests on their way at once. A store answers a write some time after it is
-/// through, so that one alone would mostly wait.
+/// Requests in flight. A write is acknowledged some time after its work is done, for example after
+/// an fsync, so a single request at a time would mostly wait.
 const LANES: usize = 8;
-/// Bad lines that are listed; all of them are counted.
+/// Invalid lines that are listed; all of them are counted.
 const LISTED: usize = 100;
 
-/// The entries of a CSV file, each with its line.
+/// The entries of a CSV file, each with its line number.
 pub type Rows<T> = Box<dyn Iterator<Item = (u64, Result<T, String>)>>;
 
-/// What a file holds.
+/// What the lines of a file are.
 pub struct Kind<T> {
-    /// In words, for the last line.
+    /// The name in the summary line.
     pub name: &'static str,
-    /// Where they are written.
+    /// The path of the API to which they are posted.
     pub path: &'static str,
-    /// Reads a CSV file behind its header; the error is about the header.
+    /// Parses a CSV file; the error is about the header.
     pub from_csv: fn(Box<dyn BufRead>) -> Result<Rows<T>, String>,
-    /// Reads one JSON line.
+    /// Parses one JSON line.
     pub from_json: fn(&[u8]) -> Result<T, String>,
-    /// Whom an entry is about.
+    /// Returns the user of an entry.
     pub user: fn(&T) -> &UserId,
 }
 
@@ -49,11 +49,11 @@ struct Written {
     errors: Vec<ServerError>,
 }
 
-/// What became of all entries, whichever way they went.
+/// The totals over all queues.
 #[derive(Default)]
 struct Total {
     written: AtomicU64,
-    /// When drops see the last of them, epoch milliseconds; 0: they do already.
+    /// The time from which all drops use the written entries, epoch milliseconds; 0: from now.
     effective_by: AtomicI64,
 }
 
@@ -66,7 +66,7 @@ struct ServerError {
 /// Imports a file, or standard input.
 ///
 /// # Errors
-/// The file cannot be read, no engine answers, or a line was bad.
+/// The file cannot be read, the engine does not respond, or a line was invalid.
 pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), Stopped> {
     let total = Total::default();
     let (read, sent) = std::thread::scope(|threads| {
@@ -85,7 +85,7 @@ pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Res
             senders.into_iter().map(|sender| sender.join().expect("sending does not panic")).collect();
         (read.map(|()| (bad, count)), sent)
     });
-    // What the engine said is the reason that reading stopped.
+    // If the engine refused, reading stopped because of that, so its error comes first.
     let (sent, (mut bad, mut count)) = (sent?, read?);
     for lane in sent {
         count += lane.len();
@@ -110,7 +110,7 @@ fn finish(name: &str, total: Total, bad: &[Bad], count: usize) -> Result<(), Sto
     if count == 0 { Ok(()) } else { Err(Stopped::No) }
 }
 
-/// Says when drops see a change of which the cache could not be told.
+/// Prints the time from which drops use a change, if the cache could not be invalidated.
 pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
     if let Some(by) = by {
         writeln!(anstream::stdout(), "the cache could not be told: drops see it from {by} on")?;
@@ -118,18 +118,18 @@ pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// A line and what is wrong with it.
+/// A line number, and what is wrong with the line.
 type Bad = (u64, String);
 
-/// Entries of one request.
+/// The entries of one request.
 #[derive(Default)]
 struct Batch {
     body: Vec<u8>,
-    /// The line of each entry.
+    /// The line number of each entry.
     lines: Vec<u64>,
 }
 
-/// Sends batches one after the other; the lines that the engine refused.
+/// Sends batches one after the other. Returns the lines that the engine refused.
 fn send_all<T>(
     client: &Client,
     kind: &Kind<T>,
@@ -167,7 +167,7 @@ fn starts_with_brace(input: &mut dyn BufRead) -> Result<bool, Stopped> {
     Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
 }
 
-/// One of the ways to the engine.
+/// One queue of batches, and the batch that is being filled.
 struct Lane {
     batch: Batch,
     queue: mpsc::SyncSender<Batch>,
@@ -186,9 +186,9 @@ impl Lane {
 struct Import<'a, T> {
     kind: &'a Kind<T>,
     lanes: Vec<Lane>,
-    /// The first of the bad lines.
+    /// The first invalid lines.
     bad: Vec<Bad>,
-    /// How many there were.
+    /// The number of invalid lines.
     count: usize,
 }
 
@@ -206,7 +206,7 @@ impl<T: Serialize> Import<'_, T> {
         let mut text = Vec::new();
         for line in 1.. {
             text.clear();
-            // One line longer than any entry may be is bad as it stands.
+            // A line longer than the limit is cut there, and refused as invalid JSON.
             if input.by_ref().take(LINE_BYTES).read_until(b'\n', &mut text)? == 0 {
                 return Ok(());
             }
@@ -247,5 +247,5 @@ impl<T: Serialize> Import<'_, T> {
     }
 }
 
-/// Longest line that is read whole, bytes.
+/// Longest line that is read, in bytes.
 const LINE_BYTES: u64 = 64 << 10;

@@ -1,4 +1,4 @@
-//! Lists that come page by page and are printed as a table or JSON lines.
+//! Reads lists of the API page by page, and prints them as a table or as JSON lines.
 
 use std::io::Write;
 
@@ -11,11 +11,11 @@ use crate::report::Stopped;
 
 /// A list of the API.
 pub struct Source<'a> {
-    /// Where it is asked for.
+    /// The path of the request.
     pub path: &'a str,
-    /// What it is asked.
+    /// The query of the request.
     pub query: Vec<(&'a str, String)>,
-    /// The field of the answer that holds the entries.
+    /// The field of the response that holds the entries.
     pub field: &'a str,
 }
 
@@ -27,10 +27,10 @@ struct Page {
     rest: serde_json::Map<String, Value>,
 }
 
-/// Hands over every entry, within the limit; how many there were.
+/// Passes every entry to `each`, up to the limit (0: none). Returns the number of entries.
 ///
 /// # Errors
-/// No engine answers, or `each` fails.
+/// The engine does not respond, or `each` fails.
 pub fn pages(
     client: &Client,
     source: &Source<'_>,
@@ -62,7 +62,7 @@ pub fn pages(
 /// Prints a list.
 ///
 /// # Errors
-/// No engine answers, or nobody reads.
+/// The engine does not respond, or standard output cannot be written.
 pub fn print(
     client: &Client,
     source: &Source<'_>,
@@ -83,7 +83,7 @@ pub fn print(
     Ok(())
 }
 
-/// A field as people write it: texts without quotes.
+/// Returns a field as text, without quotes.
 pub fn field(entry: &Value, name: &str) -> String {
     entry.get(name).cloned().map(as_text).unwrap_or_default()
 }

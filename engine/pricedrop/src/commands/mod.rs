@@ -1,4 +1,4 @@
-//! One file per command.
+//! The commands, one file each.
 
 pub mod archive;
 pub mod buckets;
@@ -21,7 +21,7 @@ pub mod watch;
 
 use crate::report::Stopped;
 
-/// Refuses what makes no sense without a server.
+/// Refuses a command whose server is not configured.
 fn needs(configured: bool, field: &str, server: &str) -> Result<(), Stopped> {
     match configured {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! `pricedrop notifications`.
+//! `pricedrop notifications`: lists what the notifier has committed.
 
 use std::io::Write;
 
@@ -11,10 +11,10 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, or it refuses.
+/// The engine does not respond, or it refuses the request.
 pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped> {
     let cli::Notifications::List { from, partition, listing, remote } = asked;
     let client = Client::new(config, &remote)?;
@@ -33,8 +33,8 @@ pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped
     }
 }
 
-/// Prints a partition from an offset on; where it ends, and how many
-/// partitions there are.
+/// Prints a partition from an offset on. Returns the offset at which it ended, and
+/// the number of partitions.
 fn list(
     client: &Client,
     (partition, mut from): (i32, i64),
@@ -76,7 +76,7 @@ fn print(line: &str, json: bool) -> Result<(), Stopped> {
     }
 }
 
-/// Who was told what, and why.
+/// Describes who was notified of which price, and why.
 fn in_words(notification: &Value) -> String {
     let get = |name| field(notification, name);
     let mut text = format!("{} told about {}: {}", get("userId"), get("productId"), get("newPrice"));

@@ -1,4 +1,4 @@
-//! `pricedrop offsets`: what to do where offsets and states differ.
+//! `pricedrop offsets`: sets the group's offsets if they differ from those stored with the states.
 
 use std::io::Write;
 
@@ -11,10 +11,10 @@ use crate::config::{Config, key};
 use crate::remedies;
 use crate::report::Stopped;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Kafka is away or refuses.
+/// Kafka is unavailable, or refuses.
 pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let cli::Offsets::Accept { partition, at, shadow } = asked;
@@ -36,8 +36,8 @@ pub fn execute(config: &Config, asked: &cli::Offsets) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Where the group is or the states are, if the log has that; else where the
-/// log begins.
+/// Returns where to continue: at the group's offset or that of the states, if the log still has
+/// it; at the end of the log for `latest`; else at its start.
 fn go_on(difference: &Difference, at: GoOn) -> Accepted {
     let (low, high) = difference.log;
     let wished = match at {

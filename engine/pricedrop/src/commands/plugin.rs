@@ -1,4 +1,4 @@
-//! `pricedrop plugin`.
+//! `pricedrop plugin`: checks a plugin file, previews a message, lists loaded plugins.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::report::Stopped;
 use crate::run::refused;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, or the plugin is refused.
+/// The engine does not respond, or the plugin is refused.
 pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
     match asked {
         cli::Plugin::Check { file } => check(config, &file),
@@ -29,7 +29,7 @@ pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
     }
 }
 
-/// Says what it is, and everything that is wrong with it.
+/// Prints what the plugin is, and every problem with it.
 fn check(config: &Config, file: &Path) -> Result<(), Stopped> {
     let report = pricedrop_host::check(file, None, &config.host_options().limits).map_err(refused)?;
     let mut out = anstream::stdout();

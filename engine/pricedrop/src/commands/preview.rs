@@ -1,4 +1,4 @@
-//! `pricedrop plugin preview`: a sample message as a channel would send it.
+//! `pricedrop plugin preview`: prints a sample message as a channel would send it.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::run::refused;
 /// Renders the sample and prints it.
 ///
 /// # Errors
-/// There is no such channel, it may not serve, or it refuses the address.
+/// The channel does not exist, its plugin is refused, or it refuses the address.
 pub fn execute(
     config: &Config,
     channel: &str,
@@ -36,8 +36,8 @@ pub fn execute(
     }
 }
 
-/// The message in words. Headers and credentials that the host adds when it sends
-/// are not shown: they depend on the moment.
+/// Formats the message. Headers and credentials that the host adds when it sends are left out,
+/// because they depend on the time of sending.
 fn shown(preview: &Preview) -> String {
     let to = &preview.message.to;
     let mut text = format!("{} to the {} {}\n\n", preview.channel, preview.address_kind, to.address);

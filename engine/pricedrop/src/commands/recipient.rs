@@ -1,4 +1,4 @@
-//! `pricedrop recipient`.
+//! `pricedrop recipient`: adds, lists, imports and removes the addresses of users.
 
 use std::io::{BufRead, Write};
 
@@ -19,10 +19,10 @@ use crate::report::Stopped;
 
 const PATH: &str = "/v1/recipients";
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, it refuses, or the answer is no.
+/// The engine does not respond, it refuses, or the answer is no.
 pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
     match asked {
         cli::Recipient::Add { user, channel, address, locale, attributes, remote } => {
@@ -80,7 +80,7 @@ fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
     })))
 }
 
-/// Without the place, which stands before it.
+/// Describes the error without its position, which the caller prints before it.
 fn in_words(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),

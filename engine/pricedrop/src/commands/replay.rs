@@ -1,8 +1,7 @@
-//! `pricedrop replay`: publishes archived records again.
+//! `pricedrop replay`: publishes archived records to their topic again, or simulates them.
 //!
-//! Two passes over the archive: the first counts, so that a person can decide; the
-//! second publishes what the topic does not hold yet, so it may be interrupted and
-//! started again.
+//! It reads the archive twice. The first pass counts, so that the operator can decide; the second
+//! publishes what the topic does not hold yet. So an interrupted replay can be started again.
 
 use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};
@@ -24,13 +23,13 @@ use crate::config::Config;
 use crate::remedies;
 use crate::report::Stopped;
 
-/// How often it says how far it is.
+/// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
-/// The archive is not complete, or Kafka does not take the records.
+/// The archive is not complete, or Kafka refuses the records.
 pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
     let settings = config.stores.kafka().then(|| config.kafka_settings(false)).transpose()?;
     if asked.publish && settings.is_none() {
@@ -83,7 +82,7 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Decides over the archived updates, with the watches of a file.
+/// Decides the archived updates with the watches of a file.
 fn simulate(
     runtime: Runtime,
     config: &Config,
@@ -112,7 +111,7 @@ fn simulate(
     simulated.and(read)
 }
 
-/// Asks on a terminal; a script has decided.
+/// Asks for confirmation on a terminal; without one, returns true.
 fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, Stopped> {
     let input = std::io::stdin();
     if !input.is_terminal() {
@@ -125,7 +124,7 @@ fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, Stopped> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The chains of one topic, complete.
+/// The archive of one topic, and the chain of objects of each partition.
 struct Archived {
     reader: Reader,
     chains: Vec<(Source, Vec<Link>)>,
@@ -150,7 +149,7 @@ impl Archived {
         Ok(Archived { reader, chains })
     }
 
-    /// Hands out every record, partition by partition and in order.
+    /// Passes every record to `each`, partition by partition and in order.
     fn each(
         &self,
         runtime: &Runtime,
@@ -174,7 +173,7 @@ impl Archived {
                 failed.map_or(Ok(()), Err)?;
                 match finding {
                     None => is_head = false,
-                    // A lifecycle rule deletes the oldest objects.
+                    // A lifecycle rule may have deleted the oldest objects.
                     Some(Finding::MissingObject { range, .. }) if is_head => {
                         writeln!(
                             anstream::stderr(),
@@ -194,7 +193,7 @@ impl Archived {
     }
 }
 
-/// Refuses damage; that records were lost is only said.
+/// Refuses a damaged archive; records that are recorded as lost are only reported.
 fn damaged(source: &Source, finding: &Finding) -> Result<(), Stopped> {
     if finding.is_damage() {
         let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` names all";
@@ -204,7 +203,7 @@ fn damaged(source: &Source, finding: &Finding) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Which records are meant.
+/// Selects the records to replay.
 struct Filter {
     since_ms: i64,
     until_ms: i64,
@@ -264,7 +263,7 @@ impl Filter {
     }
 }
 
-/// The product of an update; of a tombstone, its key.
+/// Returns the product of an update; the key of a tombstone.
 fn product_of_update(record: &ArchivedRecord) -> Option<ProductId> {
     match &record.value {
         Some(value) => Update::parse(value).ok().map(|update| update.product),
@@ -276,7 +275,7 @@ fn notification(record: &ArchivedRecord) -> Option<Notification> {
     serde_json::from_slice(record.value.as_ref()?).ok()
 }
 
-/// What would be published.
+/// The counts of the first pass.
 #[derive(Default)]
 struct Counts {
     records: u64,
@@ -307,7 +306,7 @@ impl Counts {
     }
 }
 
-/// What is published.
+/// What the second pass publishes.
 struct Chosen<'a> {
     asked: &'a Replay,
     filter: Filter,
@@ -332,7 +331,7 @@ fn publish(
         }
         let renamed = again.and_then(|name| once_more(record, name));
         if again.is_some() && renamed.is_none() {
-            // It is no notification.
+            // The record is not a notification.
             return Ok(());
         }
         pace.wait(|| publisher.flush().map_err(remedies::kafka))?;
@@ -343,8 +342,8 @@ fn publish(
     Ok(pace.sent)
 }
 
-/// The notification under another id, and so under other delivery keys. One without an
-/// id gets one.
+/// Returns the notification with another id, and so with other delivery keys. One without
+/// an id gets an id first.
 fn once_more(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
     let mut it = notification(record)?;
     let id = it.id.unwrap_or_else(|| NotificationId::of_parts(&it.user_id, &it.product_id, it.new_price));
@@ -353,7 +352,7 @@ fn once_more(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
     Some(ArchivedRecord { value: Some(value.into()), ..record.clone() })
 }
 
-/// Holds the records to a rate.
+/// Limits the rate of publishing, in records a second.
 struct Pace {
     rate: Option<u32>,
     started: Instant,
@@ -361,7 +360,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Waits for the turn of the next record; what was sent goes out before a wait.
+    /// Waits until the next record may be sent. Flushes the producer before it waits.
     fn wait(&mut self, flush: impl FnOnce() -> Result<(), Stopped>) -> Result<(), Stopped> {
         if let Some(rate) = self.rate {
             let turn = self.started + Duration::from_secs_f64(self.sent as f64 / f64::from(rate));

@@ -1,4 +1,4 @@
-//! `pricedrop schema`: the tables in Cassandra.
+//! `pricedrop schema`: prints, creates and checks the tables in Cassandra.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use crate::config::{Config, key};
 use crate::remedies;
 use crate::report::Stopped;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Cassandra is away or refuses, or a table has another shape.
+/// Cassandra is unavailable or refuses, or a table has another shape.
 pub fn execute(config: &Config, asked: cli::Schema) -> Result<(), Stopped> {
     super::needs(config.stores.cassandra(), key!(stores.watches), "cassandra")?;
     let options = config.cassandra_options()?;

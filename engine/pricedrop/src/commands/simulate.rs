@@ -1,4 +1,4 @@
-//! `pricedrop simulate`.
+//! `pricedrop simulate`: decides a file of updates without an engine; see [`crate::simulate`].
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -13,18 +13,18 @@ use crate::report::Stopped;
 use crate::run::refused;
 use crate::simulate::{Error, Simulation, Stats};
 
-/// Prints every notification as a JSON line.
+/// Runs the command and prints every notification as a JSON line.
 ///
 /// # Errors
-/// A file or a plugin is wrong, or nobody reads.
+/// A file or a plugin is invalid, or standard output cannot be written.
 pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
     over(config, asked, open(&asked.updates)?)
 }
 
-/// The same over updates from elsewhere.
+/// The same for updates from another source.
 ///
 /// # Errors
-/// The watches or a plugin are wrong, or nobody reads.
+/// The watches or a plugin are invalid, or standard output cannot be written.
 pub fn over(
     config: &Config,
     asked: &cli::Simulate,
@@ -34,11 +34,11 @@ pub fn over(
     let simulation = Simulation {
         rules: config.matching_rules(),
         plugins: plugins(config, asked)?,
-        // A policy is here to be tried: every product goes by bucket.
+        // The point of a policy here is to test it, so every product is read by bucket.
         bucket_threshold: 0,
     };
     let out = BufWriter::new(std::io::stdout());
-    // Whoever cut the output off does not read complaints either.
+    // Standard error may be closed.
     let complain = |line: u64, reason: &str| {
         let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
     };
@@ -63,7 +63,7 @@ fn open(path: &Path) -> Result<File, Stopped> {
     })
 }
 
-/// Those of `--plugins`, else of a folder that the configuration names.
+/// Returns the plugins of `--plugins`, else those of the configured folder.
 fn plugins(config: &Config, asked: &cli::Simulate) -> Result<Arc<dyn Plugins>, Stopped> {
     let named = config.plugins.folder.clone();
     let Some(folder) = asked.plugins.clone().or(named) else {

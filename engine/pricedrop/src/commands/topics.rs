@@ -1,4 +1,4 @@
-//! `pricedrop topics`: the topics in Kafka.
+//! `pricedrop topics`: creates and checks the topics in Kafka.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use crate::config::{Config, key};
 use crate::remedies;
 use crate::report::Stopped;
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Kafka is away or refuses, or a topic is not as it must be.
+/// Kafka is unavailable or refuses, or a topic does not have the required settings.
 pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,4 +1,4 @@
-//! `pricedrop watch`.
+//! `pricedrop watch`: adds, lists, imports and removes watches.
 
 use std::io::{BufRead, Write};
 
@@ -17,10 +17,10 @@ use crate::simulate::{WatchLine, WatchLines};
 
 const PATH: &str = "/v1/watches";
 
-/// Does what was asked.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// No engine answers, it refuses, or the answer is no.
+/// The engine does not respond, it refuses, or the answer is no.
 pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
     match asked {
         cli::Watch::Add { product, price, user, mode, currency, remote } => {
@@ -41,17 +41,17 @@ pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
     }
 }
 
-/// The watches of a file.
+/// How the import reads and posts watches.
 const KIND: Kind<Watch> =
     Kind { name: "watches", path: PATH, from_csv, from_json: read_watch, user: |watch| &watch.user_id };
 
-/// The same files as `simulate` reads; the store sets `updated_at` itself.
+/// Parses the same files as `simulate`. The store sets `updated_at` itself.
 fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Watch>, String> {
     let lines = WatchLines::new(input).map_err(|error| error.to_string())?;
     Ok(Box::new(lines.map(|WatchLine { line, watch }| (line, watch))))
 }
 
-/// Reads a watch from texts.
+/// Parses a watch from command-line arguments.
 fn watch(
     product: &str,
     price: &str,
@@ -90,7 +90,7 @@ fn add(client: &Client, watch: &Watch) -> Result<(), Stopped> {
     say_effective(effective_by(&answer))
 }
 
-/// Absent where drops see the change already.
+/// Returns the time from which drops use the change; `None` if they do already.
 fn effective_by(answer: &Value) -> Option<WallTime> {
     answer.get("effectiveBy").and_then(Value::as_i64).map(WallTime)
 }
@@ -104,7 +104,7 @@ fn line(watch: &Value) -> String {
     line
 }
 
-/// Deletes one entry; the answer is no when there was none.
+/// Deletes one entry. If there was none, the command ends with exit code 1.
 pub(super) fn removed(
     client: &Client,
     path: &str,

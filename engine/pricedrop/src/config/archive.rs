@@ -1,4 +1,4 @@
-//! The table `[archive]` as options of the archive.
+//! Converts the table `[archive]` into the options of the archive crate.
 
 use pricedrop_archive::{AccessKey, Limits, Options};
 use pricedrop_embedded::ArchivedTopic;
@@ -9,23 +9,23 @@ use super::secret::refused;
 use super::units::to_millis;
 use super::{Config, Refused};
 
-/// How the archive is reached, and when objects are closed.
+/// How the archive is reached, and when its objects are closed.
 pub struct Archive {
-    /// Where it lies.
+    /// The bucket, its endpoint and the credentials.
     pub options: Options,
-    /// What requests are made with.
+    /// The HTTP client for all requests.
     pub client: reqwest::Client,
-    /// When objects are closed.
+    /// The sizes and times at which objects are closed.
     pub limits: Limits,
 }
 
 impl Config {
-    /// Whether anything is archived.
+    /// Returns whether anything is archived.
     pub fn archive_is_on(&self) -> bool {
         self.archive.url.is_some()
     }
 
-    /// The topics in Kafka that are archived.
+    /// Returns the Kafka topics that are archived.
     pub fn archived_topics(&self, topics: &Topics) -> Vec<String> {
         let named = |topic| match topic {
             ArchivedTopic::Updates => vec![topics.prices.clone()],
@@ -35,23 +35,23 @@ impl Config {
         self.archived().into_iter().flat_map(named).collect()
     }
 
-    /// What is archived; nothing without `archive.url`.
+    /// Returns what is archived; empty without `archive.url`.
     pub fn archived(&self) -> Vec<ArchivedTopic> {
         if self.archive_is_on() { self.archive.topics.clone() } else { Vec::new() }
     }
 
-    /// The archive of this configuration.
+    /// Returns the configured archive.
     ///
     /// # Errors
-    /// The secret is named and cannot be had, or `archive.ca_file` cannot be read.
+    /// The named secret cannot be read, or `archive.ca_file` cannot be read.
     pub fn archive_options(&self) -> Result<Archive, Refused> {
         self.archive_options_at(self.archive.url.as_deref().unwrap_or_default())
     }
 
-    /// An archive at another URL, reached in the same way.
+    /// Returns an archive at another URL, reached with the same credentials.
     ///
     /// # Errors
-    /// The secret is named and cannot be had, or `archive.ca_file` cannot be read.
+    /// The named secret cannot be read, or `archive.ca_file` cannot be read.
     pub fn archive_options_at(&self, url: &str) -> Result<Archive, Refused> {
         let table = &self.archive;
         let secret = self.archive_secret().read()?;

@@ -1,5 +1,4 @@
-//! Keys that take one of a few words: each is an enumeration whose values have names in
-//! the file.
+//! Keys whose value is one of a few words: each is an enumeration whose variants have names in the file.
 
 use std::ops::RangeInclusive;
 
@@ -14,15 +13,15 @@ use super::field::Kind;
 use super::raw::Raw;
 use super::setting::Setting;
 
-/// A choice between words.
+/// An enumeration whose variants are written as words.
 pub trait Choice: Copy + 'static {
-    /// Every value.
+    /// Every variant.
     const ALL: &'static [Self];
 
-    /// Its word.
+    /// Returns the word of this variant.
     fn word(self) -> &'static str;
 
-    /// The value of a word.
+    /// Returns the variant with this word.
     fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|value| value.word() == word)
     }
@@ -57,7 +56,7 @@ impl<T: Choice> Setting for Vec<T> {
     }
 }
 
-/// Gives each value of an enumeration its word.
+/// Implements [`Choice`] and [`Setting`] for an existing enumeration.
 macro_rules! choice {
     ($type:ty { $($word:literal: $value:ident),+ }) => {
         impl Choice for $type {
@@ -92,7 +91,7 @@ macro_rules! choice {
     };
 }
 
-/// Defines an enumeration of this module's own, and its words.
+/// Defines an enumeration in this module, and its words.
 macro_rules! choices {
     ($($(#[doc = $doc:literal])+ $type:ident { $($word:literal: $value:ident),+ })+) => {$(
         $(#[doc = $doc])+

@@ -1,4 +1,4 @@
-//! Values that are right one by one and wrong together.
+//! Checks combinations of values: each value is valid alone, but they contradict each other.
 
 use super::key::key;
 use super::servers::Access;
@@ -6,7 +6,7 @@ use super::tables::{Cassandra, Redis, Stream, Topics};
 use super::{Config, Problem};
 
 impl Config {
-    /// All of them.
+    /// Returns every contradiction.
     pub(super) fn contradictions(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.of_dispatch(&mut problems);
@@ -30,7 +30,7 @@ impl Config {
         }
     }
 
-    /// Stores that cannot be combined, and tables of servers that are not used.
+    /// Checks for stores that cannot be combined, and for tables of servers that are not used.
     fn of_stores(&self, problems: &mut Vec<Problem>) {
         let stores = &self.stores;
         if !stores.kafka() {
@@ -93,7 +93,7 @@ impl Config {
     }
 }
 
-/// User, password and certificates of one server.
+/// Checks the user, password and certificates of one server.
 fn of_access(access: &Access<'_>, problems: &mut Vec<Problem>) {
     let table = access.table;
     if access.ca_file.is_some() && !access.tls {

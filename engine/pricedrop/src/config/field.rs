@@ -1,11 +1,11 @@
-//! The description of one key: what the reader, the example, the reference and the
-//! JSON Schema know about it. The tables in [`super::tables`] produce these.
+//! The description of one configuration key, from which the reader, the example, the
+//! reference and the JSON Schema are derived. The tables in [`super::tables`] produce it.
 
 use serde_json::Value;
 
 use super::raw::Raw;
 
-/// One table of the file, whose values are kept in an `S`.
+/// One table of the file, whose values are stored in an `S`.
 pub struct Table<S> {
     /// Its name, without brackets.
     pub name: &'static str,
@@ -23,22 +23,22 @@ pub struct Field<S> {
     pub key: &'static str,
     /// `table.key`.
     pub name: &'static str,
-    /// The name it had before it was renamed. It is not accepted, only explained.
+    /// Its former name, if it was renamed. The former name is refused, and the error names the new one.
     pub was: Option<&'static str>,
     /// What it does, in full sentences.
     pub doc: String,
-    /// What a value must be.
+    /// Which values are valid.
     pub kind: Kind,
-    /// Its default; none: not set.
+    /// Its default; `None`: not set.
     pub default: Option<Value>,
     /// Stores a value.
     pub(super) set: Set<S>,
 }
 
-/// Stores a value in an `S`; false: it has the wrong type or is out of range.
+/// Stores a value in an `S`. Returns false if the value has the wrong type or is out of range.
 pub(super) type Set<S> = Box<dyn Fn(&mut S, &Raw) -> bool + Send + Sync>;
 
-/// What a value must be, in three languages.
+/// Which values are valid: for the reference, for errors and for the JSON Schema.
 pub struct Kind {
     /// Its type in one or two words, for the reference.
     pub label: &'static str,
@@ -49,7 +49,7 @@ pub struct Kind {
 }
 
 impl<S: 'static> Table<S> {
-    /// The table as a part of a whole, whose values are kept there.
+    /// Returns this table as a part of a larger struct, which stores its values.
     pub(super) fn within<Whole: 'static>(self, part: fn(&mut Whole) -> &mut S) -> Table<Whole> {
         let fields = self.fields.into_iter().map(|field| field.within(part)).collect();
         Table { name: self.name, doc: self.doc, fields }
@@ -63,23 +63,23 @@ impl<S: 'static> Field<S> {
         Field { table, key, name, was, doc, kind, default, set }
     }
 
-    /// The environment variable that overrides it.
+    /// Returns the name of the environment variable that overrides it.
     pub fn variable(&self) -> String {
         format!("PRICEDROP_{}__{}", self.table.to_uppercase(), self.key.to_uppercase())
     }
 
-    /// The first sentence of its documentation, as the remedy of a wrong value.
+    /// Returns the first sentence of its documentation, which is the remedy for a wrong value.
     pub fn summary(&self) -> &str {
         self.doc.split_inclusive(". ").next().unwrap_or(&self.doc).trim()
     }
 
-    /// Its default as a TOML value.
+    /// Returns its default as a TOML value.
     pub fn default_as_toml(&self) -> Option<String> {
         self.default.as_ref().map(as_toml)
     }
 }
 
-/// JSON scalars are TOML already; lists are written on one line.
+/// Converts to TOML. JSON scalars are valid TOML; lists are written on one line.
 fn as_toml(value: &Value) -> String {
     match value {
         Value::Array(items) => {

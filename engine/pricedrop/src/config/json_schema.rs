@@ -1,12 +1,12 @@
-//! The configuration file as a JSON Schema, by which editors complete and check it.
+//! Generates the JSON Schema of the configuration file, with which editors complete and check it.
 
 use serde_json::{Map, Value, json};
 
 use super::kafka::PASSED_THROUGH;
 use super::tables::{Field, Table, tables};
 
-/// `schema/config.schema.json`. The ranges of durations, and of sizes with a unit, are
-/// stated in the descriptions only.
+/// Returns the text of `schema/config.schema.json`. The ranges of durations, and of sizes
+/// with a unit, are in the descriptions only.
 pub fn json_schema() -> String {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -54,7 +54,7 @@ mod tests {
     use super::super::reference::tests::uncommented;
     use super::*;
 
-    /// What a validator says of a file; empty: it is valid.
+    /// Returns the errors of a validator; empty: the file is valid.
     fn findings(text: &str) -> String {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         let schema = serde_json::from_str(&json_schema()).expect("it is JSON");

@@ -1,5 +1,5 @@
-//! `[kafka]`: properties that go to librdkafka as they stand, but for those
-//! that the commit depends on and those that hold secrets.
+//! `[kafka]`: properties that are passed to librdkafka unchanged, except those that the
+//! commit depends on and those that hold secrets.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use toml::de::DeValue;
 use super::field::Table;
 use super::raw::Raw;
 
-/// The table whose keys are librdkafka's, not ours.
+/// The table whose keys are properties of librdkafka.
 pub const PASSED_THROUGH: &str = "kafka";
 
-/// The table as the reference describes it.
+/// Returns the description of the table for the reference.
 pub fn description<S>() -> Table<S> {
     let doc = "How Kafka is reached: any property of librdkafka, in quotes or dotted, with the value as it \
         writes it. Refused are those that the commit depends on, each with the reason. A secret is never \
@@ -26,15 +26,15 @@ pub fn description<S>() -> Table<S> {
 /// The value of a property.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Property {
-    /// As it stands.
+    /// The value itself.
     Plain(String),
-    /// Somewhere else.
+    /// A reference to the file or variable that holds the secret.
     Secret(Secret),
-    /// A secret that the environment named outright.
+    /// The value of a secret, from an environment variable of this property.
     Told(String),
 }
 
-/// A secret shows where it lies, not what it is.
+/// Shows where a secret is, not its value.
 impl std::fmt::Debug for Property {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Property {
     }
 }
 
-/// The properties by their names.
+/// Properties by name.
 pub type Properties = BTreeMap<String, Property>;
 
 /// Properties that are secrets.
@@ -62,8 +62,8 @@ const SECRETS: [&str; 10] = [
     "ssl_key",
 ];
 
-/// Every property of the table, nested ones by their dotted names, with the
-/// place of the value.
+/// Collects every property of the table with the location of its value. Nested
+/// properties get dotted names.
 pub fn flattened<'a>(
     prefix: &str,
     table: &'a toml::de::DeTable<'_>,
@@ -79,7 +79,7 @@ pub fn flattened<'a>(
     }
 }
 
-/// The file as it may be shown: what stands behind a secret's name is starred.
+/// Returns the text of the file with the values of secrets replaced by stars.
 pub fn starred(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
     let mut shown = text.as_bytes().to_vec();
     let mut star = |range: std::ops::Range<usize>| {
@@ -104,17 +104,17 @@ pub fn starred(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
     String::from_utf8_lossy(&shown).into_owned()
 }
 
-/// By the look of it: also where the file is no TOML.
+/// Decides by the name alone, so that it also works for a file that is not valid TOML.
 fn is_secret_key(key: &str) -> bool {
     let key = key.trim().trim_matches(['"', '\'']);
     let words = ["password", "secret", "passphrase", "pem", "key"];
     words.iter().any(|word| key.rsplit(['.', '_']).next() == Some(word))
 }
 
-/// One property of the file.
+/// Reads one property from the file.
 ///
 /// # Errors
-/// What is wrong with it, and the remedy.
+/// The property is invalid: a message, and a remedy.
 pub fn from_file(name: &str, raw: &Raw) -> Result<(String, Property), (String, String)> {
     if SECRETS.contains(&name) {
         let message =
@@ -139,10 +139,10 @@ pub fn from_file(name: &str, raw: &Raw) -> Result<(String, Property), (String, S
     })
 }
 
-/// One property of the environment, from what follows `PRICEDROP_KAFKA__`.
+/// Reads one property from a variable; `key` is the part after `PRICEDROP_KAFKA__`.
 ///
 /// # Errors
-/// What is wrong with it, and the remedy.
+/// The property is invalid: a message, and a remedy.
 pub fn from_variable(key: &str, value: String) -> Result<(String, Property), (String, String)> {
     let named = |property: &str| property.replace('.', "_") == key;
     if let Some(property) = SECRETS.iter().find(|property| named(property)) {

@@ -1,6 +1,6 @@
 //! The macro that names a key of the configuration.
 
-/// The name of a key, `table.key`. A key that does not exist does not compile.
+/// Returns the name of a key, `table.key`. A key that does not exist does not compile.
 macro_rules! key {
     ($table:ident.$key:ident) => {{
         const _: fn(&$crate::config::Config) = |config| {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tables/ ──▶ read.rs ──▶ Config ──▶ options.rs, servers.rs ──▶ each crate's Options
-//! (structs)     │  └──▶ problem.rs (every problem with its place in the file)
+//! (structs)     │  └──▶ problem.rs (every problem with its location in the file)
 //!      └────────┴───────▶ reference.rs, json_schema.rs (the example, docs/config.md,
 //!                         schema/config.schema.json)
 //! ```
@@ -12,11 +12,10 @@
 //! reference and the JSON Schema follow from that. The types a key may have are in
 //! `setting.rs` and `choice.rs`.
 //!
-//! Serde does not read the file, because it stops at the first error and a person should
-//! see all of them, each with its place.
+//! Serde does not read the file, because it stops at the first error. The operator gets all
+//! errors at once, each with its location.
 //!
-//! Nothing here opens a store or a plugin. A secret is read when it is used, and never
-//! shown.
+//! Nothing here opens a store or a plugin. A secret is read when it is used, and is never printed.
 
 mod archive;
 mod choice;

@@ -1,4 +1,4 @@
-//! The tables as the options of each crate.
+//! Converts the tables into the options of each crate.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use pricedrop_pipeline::{dispatcher, notifier};
 use super::units::to_millis;
 use super::{Config, Refused};
 
-/// Where a checkout of the repository has the plugins it ships.
+/// The folder of the shipped plugins in a checkout of the repository.
 const SHIPPED: &str = "plugins/dist";
-/// Of those, the policy that serves where none is named.
+/// The shipped policy that is active if none is configured.
 const SHIPPED_POLICY: &str = "bucketing-floor";
 
 impl Config {
-    /// Which watches a price fires.
+    /// Returns the rules that decide which watches a price fires.
     pub fn matching_rules(&self) -> Rules {
         Rules {
             mode: self.rules.mode,
@@ -28,7 +28,7 @@ impl Config {
         }
     }
 
-    /// Where the plugins lie.
+    /// Returns the folder of the plugins.
     pub fn plugin_folder(&self) -> PathBuf {
         match &self.plugins.folder {
             Some(folder) => folder.clone(),
@@ -37,7 +37,7 @@ impl Config {
         }
     }
 
-    /// How the notifier works.
+    /// Returns the options of the notifier.
     pub fn notifier_options(&self) -> notifier::Options {
         notifier::Options {
             rules: self.matching_rules(),
@@ -51,7 +51,7 @@ impl Config {
         }
     }
 
-    /// How the embedded store works.
+    /// Returns the options of the embedded store.
     pub fn embedded_options(&self) -> embedded::Options {
         embedded::Options {
             cache_bytes: self.data.cache.bytes(),
@@ -62,13 +62,13 @@ impl Config {
             intake_bytes: self.limits.intake_bytes.in_memory(),
             admission_timeout_ms: to_millis(self.limits.admission_timeout),
             response_timeout_ms: to_millis(self.limits.response_timeout),
-            // With a log in Kafka, the topics there are archived.
+            // If the log is in Kafka, the archiver reads its topics instead.
             archived: if self.stores.kafka() { Vec::new() } else { self.archived() },
             ..embedded::Options::new(self.data.folder.clone())
         }
     }
 
-    /// How plugins are loaded.
+    /// Returns the options of the plugin host.
     pub fn host_options(&self) -> pricedrop_host::Options {
         let table = &self.plugins;
         pricedrop_host::Options {
@@ -94,14 +94,14 @@ impl Config {
         }
     }
 
-    /// The repository ships two policies: nobody who named neither a folder
-    /// nor a policy should have to choose.
+    /// Returns the policy to use if neither a folder nor a policy is configured. The repository
+    /// ships two policies, and without this choice the host would refuse to start.
     fn shipped_policy(&self) -> Option<String> {
         let shipped = self.plugins.folder.is_none() && Path::new(SHIPPED).is_dir();
         shipped.then(|| SHIPPED_POLICY.to_owned())
     }
 
-    /// How notifications are delivered.
+    /// Returns the options of the dispatcher.
     pub fn dispatcher_options(&self) -> dispatcher::Options {
         let (table, limits) = (&self.dispatch, &self.limits);
         dispatcher::Options {
@@ -130,7 +130,7 @@ impl Config {
         }
     }
 
-    /// How the outside is reached.
+    /// Returns the options of outgoing requests and mails.
     pub fn outbound_options(&self) -> outbound::Options {
         outbound::Options {
             ca_file: self.dispatch.ca_file.clone(),
@@ -140,10 +140,10 @@ impl Config {
         }
     }
 
-    /// How the API is served.
+    /// Returns the options of the HTTP API.
     ///
     /// # Errors
-    /// The token is named and cannot be had.
+    /// The named token cannot be read.
     pub fn http_options(&self) -> Result<pricedrop_http::Options, Refused> {
         let table = &self.http;
         Ok(pricedrop_http::Options {

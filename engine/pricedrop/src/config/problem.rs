@@ -1,27 +1,27 @@
-//! What is wrong with a configuration: every problem, its place, its remedy.
+//! The errors of a configuration: every problem, with its location and its remedy.
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
-/// One thing wrong.
+/// One problem of a configuration.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct Problem {
-    /// What, as a sentence.
+    /// What is wrong, as a sentence.
     pub message: String,
-    /// The file, where it stands in one.
+    /// The file, if the problem is in the file.
     #[source_code]
     pub text: Option<NamedSource<String>>,
-    /// The place in it.
+    /// The location in the file.
     #[label("{label}")]
     pub span: Option<SourceSpan>,
-    /// A word at the place.
+    /// The label at the location.
     pub label: &'static str,
-    /// How to mend it.
+    /// The remedy.
     #[help]
     pub help: Option<String>,
 }
 
-/// The configuration is refused, for all of these reasons.
+/// The configuration is refused. Lists every problem.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("the configuration is refused ({})", counted(problems.len()))]
 pub struct Refused {
@@ -38,13 +38,13 @@ fn counted(problems: usize) -> String {
 }
 
 impl Problem {
-    /// A problem that stands nowhere in a file.
+    /// Returns a problem that has no location in a file.
     pub fn anywhere(message: String, help: Option<String>) -> Problem {
         Problem { message, text: None, span: None, label: "here", help }
     }
 }
 
-/// Of known names the one that was probably meant.
+/// Returns the known name that is most similar to `name`, if any is similar enough.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;

@@ -1,9 +1,8 @@
-//! A value before it has a type: from the file with the type that TOML gave it, from
-//! the environment as text.
+//! An untyped value: from the file with the type that TOML gave it, from the environment as text.
 
 use toml::de::DeValue;
 
-/// A value as it was written.
+/// A value as the operator wrote it.
 #[derive(Debug, Clone)]
 pub enum Raw {
     /// A quoted text.
@@ -14,7 +13,7 @@ pub enum Raw {
     Flag(bool),
     /// A list.
     List(Vec<Raw>),
-    /// A value that no key takes, by the name of its type.
+    /// A value that is valid for no key; holds the name of its TOML type.
     Other(&'static str),
     /// The text of an environment variable.
     Variable(String),
@@ -35,7 +34,7 @@ impl From<&DeValue<'_>> for Raw {
 }
 
 impl Raw {
-    /// In words, for an error.
+    /// Describes the value for an error message.
     pub fn describe(&self) -> String {
         match self {
             Raw::Number(number) => format!("the number {number}"),
@@ -57,7 +56,7 @@ impl Raw {
         }
     }
 
-    /// A text that is not empty.
+    /// Returns a text that is not empty.
     pub fn text(&self) -> Option<&str> {
         match self {
             Raw::Text(text) | Raw::Variable(text) => Some(text.as_str()).filter(|text| !text.is_empty()),
@@ -65,7 +64,7 @@ impl Raw {
         }
     }
 
-    /// Digits, quoted or not.
+    /// Returns digits, quoted or not.
     pub fn digits(&self) -> Option<&str> {
         match self {
             Raw::Number(number) => Some(number),
@@ -73,7 +72,7 @@ impl Raw {
         }
     }
 
-    /// True or false.
+    /// Returns a boolean.
     pub fn flag(&self) -> Option<bool> {
         match self {
             Raw::Flag(flag) => Some(*flag),
@@ -82,7 +81,7 @@ impl Raw {
         }
     }
 
-    /// A whole number, with the underscores that TOML allows.
+    /// Returns a whole number; the underscores that TOML allows are accepted.
     pub fn whole(&self) -> Option<u64> {
         match self {
             Raw::Number(digits) | Raw::Variable(digits) => digits.replace('_', "").parse().ok(),
@@ -90,7 +89,7 @@ impl Raw {
         }
     }
 
-    /// A list of texts; in a variable, words between commas.
+    /// Returns a list of texts; a variable holds them separated by commas.
     pub fn texts(&self) -> Option<Vec<&str>> {
         match self {
             Raw::List(items) => items.iter().map(Raw::text).collect(),

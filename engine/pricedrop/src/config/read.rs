@@ -1,5 +1,5 @@
-//! Reads the file and the environment over the defaults, and lists everything wrong with
-//! them, with its place and remedy.
+//! Reads the file and the environment over the defaults, and reports every problem with
+//! its location and remedy.
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::problem::{Problem, Refused, nearest};
 use super::raw::Raw;
 use super::tables::{Config, Field, Table, fields, tables};
 
-/// Names the file if `--config` does not.
+/// The variable that names the file if `--config` does not.
 pub const CONFIG_VARIABLE: &str = "PRICEDROP_CONFIG";
 
 impl Config {
-    /// Reads the file, if any, and this process's environment.
+    /// Reads the file, if any, and the environment of this process.
     ///
     /// # Errors
-    /// Every problem found, with its place and remedy.
+    /// Every problem found, with its location and remedy.
     pub fn load(file: Option<&Path>) -> Result<Config, Refused> {
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -34,10 +34,10 @@ impl Config {
         }
     }
 
-    /// Reads these texts.
+    /// Reads the text of a file, if any, and the given variables.
     ///
     /// # Errors
-    /// Every problem found, with its place and remedy.
+    /// Every problem found, with its location and remedy.
     pub fn read(
         file: Option<(&Path, &str)>,
         variables: impl Iterator<Item = (String, String)>,
@@ -58,27 +58,27 @@ impl Config {
         }
     }
 
-    /// The file it came from.
+    /// Returns the path of the file that was read.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Whether this key was written, even if at its default.
+    /// Returns whether this key was set, even if to its default.
     pub fn is_written(&self, key: &str) -> bool {
         self.written.contains(key)
     }
 }
 
-/// What was read so far, and what was wrong with it.
+/// The configuration read so far, and the problems found.
 struct Reader {
     config: Config,
     problems: Vec<Problem>,
 }
 
-/// The file, as problems show it.
+/// The file as problems show it.
 struct Source {
     name: String,
-    /// The text, its secrets starred.
+    /// The text, with secrets replaced by stars.
     shown: String,
 }
 
@@ -104,7 +104,7 @@ impl Reader {
         }
     }
 
-    /// One entry of the root: a table, or a mistake.
+    /// Reads one entry of the root: a table, or a mistake.
     fn entry(&mut self, source: &Source, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
         let DeValue::Table(entries) = value.get_ref() else {
             let (message, help) = not_a_table(name.get_ref());
@@ -134,8 +134,8 @@ impl Reader {
         }
     }
 
-    /// The end of a sentence that begins with the name of what was read, if the value is
-    /// wrong.
+    /// Stores a value. If the value is invalid, returns the end of an error sentence that
+    /// begins with the name of the key or variable.
     fn set(&mut self, field: &'static Field, raw: &Raw) -> Result<(), String> {
         if !(field.set)(&mut self.config, raw) {
             return Err(format!("must be {}, not {}", field.kind.expected, raw.describe()));
@@ -144,7 +144,7 @@ impl Reader {
         Ok(())
     }
 
-    /// `[kafka]`.
+    /// Reads `[kafka]`.
     fn passed_through(&mut self, source: &Source, entries: &DeTable<'_>) {
         let mut found = Vec::new();
         kafka::flattened("", entries, &mut found);
@@ -158,7 +158,7 @@ impl Reader {
         }
     }
 
-    /// Variables without a double underscore (`PRICEDROP_URL`) set no key.
+    /// Reads one variable. Variables without a double underscore (`PRICEDROP_URL`) set no key.
     fn variable(&mut self, name: &str, value: String) {
         let Some((table, key)) = name.strip_prefix("PRICEDROP_").and_then(|rest| rest.split_once("__"))
         else {
@@ -199,7 +199,7 @@ fn unknown_table(name: &str) -> (String, Option<String>) {
     (format!("there is no table [{name}]"), Some(help))
 }
 
-/// The new name of the key, the table it belongs to, or the nearest key of this one.
+/// Suggests the new name of the key, the table it belongs to, or the nearest key of this table.
 fn unknown_key(table: &Table, key: &str) -> (String, Option<String>) {
     let renamed = table.fields.iter().find(|field| field.was == Some(key));
     let elsewhere = fields().find(|field| field.key == key);

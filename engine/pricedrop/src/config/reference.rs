@@ -1,4 +1,4 @@
-//! The complete example file and the reference page, from the tables.
+//! Generates the complete example file and the reference page from the tables.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::tables::{Field, Table, tables};
 
 const WIDTH: usize = 78;
 
-/// A complete file with every field at its default, commented out.
+/// Returns a complete file with every key at its default, commented out.
 pub fn example() -> String {
     let mut out = String::from(
         "# pricedrop.toml: every key with its default. Uncomment what you change;\n\
@@ -33,7 +33,7 @@ pub fn example() -> String {
     out
 }
 
-/// How Kafka is often reached.
+/// Common settings for connecting to Kafka.
 const CONNECTIONS: &str = r#"
 # "bootstrap.servers" = "kafka-1:9093,kafka-2:9093"
 # "security.protocol" = "SASL_SSL"
@@ -43,7 +43,7 @@ const CONNECTIONS: &str = r#"
 # "sasl.password_file" = "/run/secrets/kafka"
 "#;
 
-/// What may stand beside a plugin's `name.wasm`.
+/// An example of a sidecar, the file `name.toml` beside a plugin's `name.wasm`.
 const SIDECAR: &str = r#"
 # ---------------------------------------------------------------------------
 # A plugin's sidecar, `name.toml` beside `name.wasm`. It is a file of its own.
@@ -87,7 +87,7 @@ fn comment(out: &mut String, text: &str) {
     let _ = writeln!(out, "{line}");
 }
 
-/// `docs/config.md`.
+/// Returns the text of `docs/config.md`.
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
@@ -139,7 +139,7 @@ pub(super) mod tests {
     use super::*;
     use std::path::Path;
 
-    /// The example with every default uncommented.
+    /// Returns the example with every default uncommented.
     pub fn uncommented() -> String {
         let example = example();
         let (config, _) = example.split_once("# -----").unwrap();

@@ -1,5 +1,5 @@
-//! Secrets: read from the file or the variable that the configuration names,
-//! never shown.
+//! Secrets: read from the file or the environment variable that the configuration
+//! names, and never printed.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use pricedrop_pipeline::dispatcher::Keys;
 use super::key::key;
 use super::{Config, Problem, Refused};
 
-/// Reads a secret that `field` names.
+/// Reads the secret that `field` names.
 ///
 /// # Errors
-/// It cannot be had, or is empty.
+/// The file or variable cannot be read, or the secret is empty.
 pub fn read(field: &str, secret: &Secret) -> Result<String, Refused> {
     let read = match secret {
         Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
@@ -31,38 +31,38 @@ pub fn read(field: &str, secret: &Secret) -> Result<String, Refused> {
     }
 }
 
-/// The two keys that may name a secret, with their values.
+/// The two keys that may name one secret, with their values.
 pub(super) struct SecretKeys<'a> {
     file: (&'static str, Option<&'a Path>),
     env: (&'static str, Option<&'a str>),
 }
 
 impl SecretKeys<'_> {
-    /// The names of both keys, file first.
+    /// Returns the names of both keys, the file's first.
     pub(super) fn names(&self) -> (&'static str, &'static str) {
         (self.file.0, self.env.0)
     }
 
-    /// Whether both keys are set, which is a mistake.
+    /// Returns whether both keys are set, which is a mistake.
     pub(super) fn are_both_set(&self) -> bool {
         self.file.1.is_some() && self.env.1.is_some()
     }
 
-    /// Whether a secret is named.
+    /// Returns whether a secret is named.
     pub(super) fn is_set(&self) -> bool {
         self.place().is_some()
     }
 
-    /// The key that names the secret, and where it is.
+    /// Returns the key that names the secret, and where the secret is.
     fn place(&self) -> Option<(&'static str, Secret)> {
         let file = self.file.1.map(|path| (self.file.0, Secret::File(path.into())));
         file.or_else(|| self.env.1.map(|name| (self.env.0, Secret::Env(name.into()))))
     }
 
-    /// The secret; none if none is named.
+    /// Reads the secret; `None` if none is named.
     ///
     /// # Errors
-    /// It is named and cannot be had.
+    /// The named secret cannot be read.
     pub(super) fn read(&self) -> Result<Option<String>, Refused> {
         self.place().map(|(field, secret)| read(field, &secret)).transpose()
     }
@@ -98,19 +98,18 @@ impl Config {
         secret_keys!(self.redis, password_file, password_env)
     }
 
-    /// How deliveries are named.
+    /// Returns the keys from which the names of deliveries are derived.
     ///
     /// # Errors
-    /// A secret is named and cannot be had.
+    /// The named secret cannot be read.
     pub fn delivery_keys(&self) -> Result<Keys, Refused> {
         Ok(Keys::new(&self.address_secret().read()?.unwrap_or_default()))
     }
 
-    /// The token of the API, from the file or the variable that the
-    /// configuration names.
+    /// Reads the token of the API from the file or the environment variable that the configuration names.
     ///
     /// # Errors
-    /// It is named and cannot be had.
+    /// The named token cannot be read, or it is empty.
     pub fn token(&self) -> Result<Option<String>, Refused> {
         let token = self.http_token().read()?.map(|token| token.trim().to_owned());
         match token {
@@ -123,7 +122,7 @@ impl Config {
     }
 }
 
-/// Refuses with one problem that stands nowhere in a file.
+/// Returns a refusal with one problem that has no location in a file.
 pub(super) fn refused(message: String, remedy: &str) -> Refused {
     Refused { problems: vec![Problem::anywhere(message, Some(remedy.into()))] }
 }

@@ -1,4 +1,4 @@
-//! The tables of Kafka, Cassandra and Redis as the options of their adapters.
+//! Converts the tables of Kafka, Cassandra and Redis into the options of their adapters.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use super::units::to_millis;
 use super::{Config, Refused};
 
 impl Stores {
-    /// Whether the log is Kafka.
+    /// Returns whether the log is in Kafka.
     pub fn kafka(&self) -> bool {
         self.log == LogStore::Kafka
     }
 
-    /// Whether watches, addresses and prices are in Cassandra.
+    /// Returns whether watches, addresses and prices are in Cassandra.
     pub fn cassandra(&self) -> bool {
         self.watches.map_or(self.kafka(), |chosen| chosen == WatchStore::Cassandra)
     }
 
-    /// Whether leases and retries are in Redis.
+    /// Returns whether leases and retries are in Redis.
     pub fn redis_leases(&self) -> bool {
         self.leases.map_or(self.kafka(), |chosen| chosen == LeaseStore::Redis)
     }
 
-    /// Whether watches are cached in Redis.
+    /// Returns whether watches are cached in Redis.
     pub fn redis_cache(&self) -> bool {
         self.cache == WatchCache::Redis
     }
 
-    /// Whether Redis is configured at all.
+    /// Returns whether Redis is configured.
     pub fn redis(&self) -> bool {
         self.redis_leases() || self.redis_cache()
     }
 
-    /// Whether a process connects to Redis: leases are the dispatcher's alone.
+    /// Returns whether this process connects to Redis. Only a dispatcher uses leases.
     pub fn asks_redis(&self, dispatches: bool) -> bool {
         self.redis_cache() || (self.redis_leases() && dispatches)
     }
 
-    /// Whether a part of the state is embedded: no other instance sees it.
+    /// Returns whether a part of the state is embedded, so that no other instance can share it.
     pub fn alone(&self) -> bool {
         !(self.kafka() && self.cassandra() && self.redis_leases())
     }
@@ -63,7 +63,7 @@ pub(super) struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// Our certificate and its key.
+    /// Returns the client certificate and its key, if both are set.
     fn identity(&self) -> Option<(PathBuf, PathBuf)> {
         self.cert_file.map(Into::into).zip(self.key_file.map(Into::into))
     }
@@ -92,10 +92,10 @@ impl Config {
         access!(self.redis, self.redis_password())
     }
 
-    /// The properties for librdkafka, their secrets read.
+    /// Returns the properties for librdkafka, with the secrets read.
     ///
     /// # Errors
-    /// A secret cannot be had.
+    /// A secret cannot be read.
     pub fn kafka_properties(&self) -> Result<BTreeMap<String, String>, Refused> {
         let resolved = self.kafka.iter().map(|(name, property)| {
             let value = match property {
@@ -107,11 +107,11 @@ impl Config {
         resolved.collect()
     }
 
-    /// Where Kafka is, and under which names we work there. A shadow has a group
-    /// and states of its own.
+    /// Returns how Kafka is reached, and the names of the topics and of the group. A shadow has
+    /// a group and a states topic of its own, so that it changes nothing of the live engine.
     ///
     /// # Errors
-    /// A secret cannot be had.
+    /// A secret cannot be read.
     pub fn kafka_settings(&self, shadow: bool) -> Result<kafka::Settings, Refused> {
         let own = |name: &str| if shadow { format!("{name}.shadow") } else { name.to_owned() };
         let topics = &self.topics;
@@ -131,7 +131,7 @@ impl Config {
         })
     }
 
-    /// How topics that are missing are made.
+    /// Returns how missing topics are created.
     pub fn new_topics(&self) -> kafka::topics::NewTopics {
         kafka::topics::NewTopics {
             partitions: self.topics.partitions.into(),
@@ -139,10 +139,10 @@ impl Config {
         }
     }
 
-    /// How Cassandra is reached and used.
+    /// Returns how Cassandra is reached and used.
     ///
     /// # Errors
-    /// The password cannot be had.
+    /// The password cannot be read.
     pub fn cassandra_options(&self) -> Result<cassandra::Options, Refused> {
         let (table, access) = (&self.cassandra, self.cassandra_access());
         Ok(cassandra::Options {
@@ -180,10 +180,10 @@ impl Config {
         tables
     }
 
-    /// How Redis is reached.
+    /// Returns how Redis is reached.
     ///
     /// # Errors
-    /// An address is none, or the password cannot be had.
+    /// An address is invalid, or the password cannot be read.
     pub fn redis_options(&self) -> Result<redis::Options, Refused> {
         let (table, access) = (&self.redis, self.redis_access());
         let addresses = table.addresses.iter().map(|text| {
@@ -208,7 +208,7 @@ impl Config {
         })
     }
 
-    /// The cache of watches in Redis.
+    /// Returns the cache of watches in Redis.
     pub fn shelves(&self, redis: &redis::Redis) -> redis::RedisShelves {
         let ttl_ms = to_millis(self.redis.cache_ttl);
         redis::RedisShelves::with_ttl(redis, ttl_ms, redis::limits::MARK_TTL_MS)

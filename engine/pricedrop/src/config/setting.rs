@@ -1,4 +1,4 @@
-//! The types a key may have: how each is read, described and written.
+//! The types that a key may have: how each is read, described and written.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use super::units::{self, ByteSize};
 
 /// A type that a key may have.
 pub trait Setting: Sized {
-    /// What its range is stated in; `()` if the type has no range. A number without a
+    /// The type of the bounds of a range; `()` if the type has no range. A number without a
     /// range does not compile.
     type Bound;
 
-    /// The value; none: it has the wrong type, or is out of range.
+    /// Reads a value; `None`: it has the wrong type, or is out of range.
     fn read(raw: &Raw, range: &RangeInclusive<Self::Bound>) -> Option<Self>;
 
-    /// What a value must be.
+    /// Describes which values are valid.
     fn kind(range: &RangeInclusive<Self::Bound>) -> Kind;
 
-    /// The value as it is written in a file; none: not set.
+    /// Writes the value for a file; `None`: it is not set.
     fn write(&self) -> Option<Value>;
 }
 
@@ -73,7 +73,7 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u16, u32, u64, usize);
 
-/// A bare 0 needs no unit.
+/// A duration with its unit; 0 needs no unit.
 impl Setting for Duration {
     type Bound = Duration;
 
@@ -191,7 +191,7 @@ unranged!(
     |raw| Currency::new(raw.text()?).ok(),
     |currency| json!(currency.as_str())
 );
-// Read digit by digit, because a float would round it.
+// Parsed from its digits, because a float would round it.
 unranged!(
     Hysteresis,
     "decimal",
@@ -204,18 +204,18 @@ unranged!(
     |hysteresis| json!(hysteresis.share().to_string())
 );
 
-/// `host:port`. The host is resolved when the server starts to listen.
+/// An address `host:port`. The host is resolved when the server starts to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen(String);
 
 impl Listen {
-    /// None: it names no host, or no port.
+    /// Returns `None` if the host or the port is missing.
     pub fn new(text: &str) -> Option<Listen> {
         let (host, port) = text.rsplit_once(':')?;
         (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| Listen(text.to_owned()))
     }
 
-    /// As it was written.
+    /// Returns the address as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

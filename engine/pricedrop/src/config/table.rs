@@ -15,7 +15,7 @@
 /// }
 /// ```
 ///
-/// Without a default a key starts at its type's own: an `Option` is not set, a list is
+/// Without a default a key has the default of its type: an `Option` is not set, a list is
 /// empty. Numbers, durations and sizes need a range.
 macro_rules! table {
     (
@@ -70,7 +70,7 @@ macro_rules! table {
 
 pub(super) use table;
 
-/// The lines of a doc comment as one paragraph.
+/// Joins the lines of a doc comment into one paragraph.
 pub(super) fn paragraph(lines: &[&str]) -> String {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     lines.join(" ")

@@ -1,4 +1,4 @@
-//! What a person sees when a configuration is wrong.
+//! Tests of the errors that a wrong configuration gives, and of precedence and defaults.
 
 use std::path::Path;
 

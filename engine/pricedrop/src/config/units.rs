@@ -1,5 +1,4 @@
-//! Durations, sizes and lists: how they are written in the file, and short names for them
-//! in the tables.
+//! Durations, sizes and lists: how they are written in the file, and short constructors for the tables.
 
 use std::time::Duration;
 
@@ -8,12 +7,12 @@ use std::time::Duration;
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// In bytes.
+    /// Returns the number of bytes.
     pub fn bytes(self) -> u64 {
         self.0
     }
 
-    /// In bytes, for what is held in memory. A size beyond the address space is no limit.
+    /// Returns the number of bytes as a `usize`. A size beyond the address space means no limit.
     pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -55,8 +54,8 @@ pub(super) fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// A duration in milliseconds, as the options of other crates take it. The range of
-/// every key fits.
+/// Returns a duration in milliseconds, as the options of other crates take it. No key
+/// allows a duration that does not fit.
 pub(crate) fn to_millis<T: TryFrom<u128>>(span: Duration) -> T {
     let Ok(millis) = T::try_from(span.as_millis()) else {
         unreachable!("{span:?} is beyond the range of every key")
@@ -74,7 +73,7 @@ const SIZES: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// Reads a number of bytes, with or without its unit.
+/// Parses a number of bytes, with or without a unit; `None`: it is invalid.
 pub(super) fn parse_size(text: &str) -> Option<ByteSize> {
     for (unit, bytes) in SIZES {
         if let Some(number) = text.strip_suffix(unit) {
@@ -84,7 +83,7 @@ pub(super) fn parse_size(text: &str) -> Option<ByteSize> {
     text.replace('_', "").parse().ok().map(ByteSize)
 }
 
-/// Writes a size in its largest whole unit.
+/// Writes a size in the largest unit that divides it.
 pub(super) fn write_size(size: ByteSize) -> String {
     let binary = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match binary.iter().find(|(_, shift)| size.0 != 0 && size.0.is_multiple_of(1 << shift)) {
@@ -93,7 +92,7 @@ pub(super) fn write_size(size: ByteSize) -> String {
     }
 }
 
-/// Writes a duration in its largest whole unit.
+/// Writes a duration in the largest unit that divides it.
 pub(super) fn write_duration(span: Duration) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
     let millis = span.as_millis();

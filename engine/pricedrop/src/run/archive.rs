@@ -1,4 +1,4 @@
-//! The archiver's threads, one for each topic.
+//! Runs the archiver: one thread for each archived topic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::config::Config;
 use crate::remedies;
 use crate::report::Stopped;
 
-/// A bucket that can be used, as far as is known.
+/// An opened bucket, as far as it could be checked.
 pub struct Ready {
     bucket: Bucket,
     group: String,
     limits: Limits,
 }
 
-/// Opens the configured bucket. One that is away is waited for later; one that cannot be
-/// used is refused now.
+/// Opens the configured bucket. If its server is unavailable, the archiver waits for it later;
+/// a bucket that cannot be used is refused now.
 ///
 /// # Errors
-/// The configuration is wrong, or the bucket does not exist, is in another region or
-/// another group's, or its server does not support conditional writes.
+/// The configuration is wrong, or the bucket does not exist, is in another region, belongs to
+/// another group, or its server does not support conditional writes.
 pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
     let archive = config.archive_options()?;
     let wrong = |error: Error| {
@@ -43,7 +43,7 @@ pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
     Ok(Ready { bucket, group, limits: archive.limits })
 }
 
-/// The running archiver; none of it where nothing is archived.
+/// The running archiver; empty if nothing is archived.
 #[derive(Default)]
 pub struct Archive {
     threads: Vec<JoinHandle<()>>,
@@ -52,7 +52,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Starts to archive these topics.
+    /// Starts a thread for each source.
     ///
     /// # Errors
     /// A thread cannot be started.
@@ -85,12 +85,12 @@ impl Archive {
         Ok(Archive { threads, stop: Some(stop), metrics })
     }
 
-    /// What it counts.
+    /// Returns the archiver's metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Ends; what was read and not written is read again at the next start.
+    /// Stops the threads. Records that were read and not written are read again at the next start.
     pub async fn stop(self) {
         if let Some(stop) = self.stop {
             stop.send_replace(true);

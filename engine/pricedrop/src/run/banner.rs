@@ -1,4 +1,4 @@
-//! The first lines of a running engine.
+//! Prints the first lines of a running engine.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use super::stores::RunRoles;
 use crate::config::Config;
 use crate::config::tables::Stores;
 
-/// Says where it listens, what it uses, what to try next. An engine whose log
-/// cannot be written runs all the same.
+/// Prints where the engine listens, which stores and plugins it uses, and what to try next. A
+/// failure to write is ignored: the engine runs without its banner.
 pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, asked: RunRoles) {
     let _ = write(&mut anstream::stderr(), config, address, plugins, asked);
 }
@@ -51,7 +51,7 @@ fn write(
     )
 }
 
-/// Leases are the dispatcher's: a process without one has none.
+/// Names the stores. Only a dispatcher uses leases, so other roles list none.
 fn stores(stores: &Stores, asked: RunRoles) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
     let mut said =

@@ -1,4 +1,4 @@
-//! The engine as the API sees it: well or not, its plugins and its buckets.
+//! Implements the `Engine` port of the API: readiness, plugins and buckets.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use pricedrop_pipeline::{dispatcher, notifier};
 use super::plugins::Loaded;
 use super::stores::Health;
 
-/// Looks into every part.
+/// The parts of the engine, for the API to inspect.
 pub struct Status {
-    /// What keeps the notifiers from working.
+    /// The troubles of each notifier.
     pub notifiers: Vec<notifier::Trouble>,
-    /// The dispatcher's.
+    /// The metrics of the dispatcher.
     pub dispatcher: Arc<dispatcher::Metrics>,
-    /// The archiver's.
+    /// The metrics of the archiver.
     pub archive: Arc<Metrics>,
-    /// What the engine stands on.
+    /// The health of the stores.
     pub health: Arc<dyn Health>,
-    /// Which policy's buckets are served.
+    /// The active bucketing policy, as stored.
     pub policies: Arc<dyn PolicyMigration>,
     /// The plugins.
     pub plugins: Loaded,

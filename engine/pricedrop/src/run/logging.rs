@@ -1,4 +1,4 @@
-//! The engine's log, on standard error.
+//! Starts the engine's log, on standard error.
 
 use std::io::IsTerminal;
 
@@ -7,29 +7,28 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, LogFormat};
 use crate::report::Stopped;
 
-/// What is not logged unless `log.level` names it: the driver repeats what Cassandra
-/// warns of, and that is each batch of an import, which is as large as we mean it
-/// to be.
+/// The default filter, before `log.level`. The driver repeats Cassandra's warnings of large
+/// batches, and every batch of an import is that large by intention.
 const QUIET: &str = "scylla::network::connection=error";
 
-/// Starts it as `[log]` says.
+/// Starts the log as `[log]` configures it.
 ///
 /// # Errors
-/// The level is no level.
+/// `log.level` is invalid.
 pub fn start(config: &Config) -> Result<(), Stopped> {
     let level = &config.log.level;
     let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|error| {
         Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
     })?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // A log that cannot be written, on a disk that is full perhaps, must not end
-    // the thread that logs: the failure would be printed where printing fails.
+    // tracing reports a failed write on standard error. If that is what fails, for example on a
+    // full disk, printing panics in the thread that logs; so write errors are ignored.
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .with_ansi(colours)
         .log_internal_errors(false);
-    // In a process that logs already, that log is kept.
+    // If the process has a logger already, it stays.
     let _ = match config.log.format {
         LogFormat::Json => log.json().try_init(),
         LogFormat::Text => log.try_init(),

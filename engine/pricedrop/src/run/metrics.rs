@@ -1,4 +1,4 @@
-//! What `/metrics` shows: the metrics of every part, in one registry.
+//! The registry of `/metrics`, to which every part adds its metrics.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-/// A registry with the metrics of the process; every part adds its own.
+/// Returns a registry with the metrics of the process.
 pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix("pricedrop");
     registry.register_collector(Box::new(Process));
     registry
 }
 
-/// Memory of this process, where the system says.
+/// The resident memory of this process, in bytes, if the system reports it.
 #[derive(Debug)]
 struct Process;
 

@@ -1,13 +1,13 @@
-//! `pricedrop run`: puts adapters behind ports, starts the parts, waits for a
-//! signal, and lets everything end in order.
+//! `pricedrop run`: builds the adapters behind the ports, starts the parts, waits for a
+//! signal, and stops the parts in order.
 //!
 //! ```text
-//! HTTP ─▶ input ─▶ notifiers (own threads) ─▶ log ─▶ dispatcher ─▶ outside
-//!          stop: HTTP, then the input, the notifiers, the dispatcher, the stores
+//! HTTP ─▶ input ─▶ notifiers (own threads) ─▶ log ─▶ dispatcher ─▶ providers
+//! stop order: HTTP, the input, the notifiers, the dispatcher, the archiver, the plugins, the stores
 //! ```
 //!
-//! Invariant: a part stops only when nothing before it can hand it work any
-//! more, so that whatever was begun is answered.
+//! Invariant: a part stops only after every part before it has stopped, so that all
+//! accepted work is finished.
 
 mod archive;
 mod banner;
@@ -45,13 +45,13 @@ use crate::report::Stopped;
 use engine::Status;
 use stores::{Dispatch, RunRoles, Shown};
 
-/// How long clients may take to leave their groups.
+/// How long Kafka clients may take to leave their groups.
 const LEAVING: Duration = Duration::from_secs(5);
 
-/// Runs the engine until a signal ends it, or a part breaks.
+/// Runs the engine until a signal stops it, or a part fails.
 ///
 /// # Errors
-/// It cannot start, or a part broke.
+/// The engine cannot start, or a part failed.
 pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
     if !config.stores.kafka() {
         needs_no_log_of_others(asked)?;
@@ -63,7 +63,7 @@ pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
     let asked = RunRoles::of(config, asked);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stopped = runtime.block_on(Running::until_stopped(config, asked));
-    // Tasks hold the store: behind this it is closed, and its folder free.
+    // Tasks hold the store. After this it is closed, and its folder is unlocked.
     runtime.shutdown_timeout(LEAVING);
     if stopped.is_ok() {
         tracing::info!("stopped");
@@ -87,7 +87,7 @@ fn needs_no_log_of_others(asked: &cli::Run) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// The running parts, in the order in which they end.
+/// The running parts, in the order in which they stop.
 struct Running {
     http: JoinSet<Result<(), pricedrop_http::Error>>,
     stop_http: oneshot::Sender<()>,
@@ -102,7 +102,7 @@ struct Running {
     limit: Duration,
 }
 
-/// What ended the waiting.
+/// Why the engine stops.
 enum Ended {
     Signal(&'static str),
     Part(Stopped),
@@ -196,7 +196,7 @@ impl Running {
         })
     }
 
-    /// The first part that ends though nobody asked it to.
+    /// Waits until a part ends without having been asked to, and returns what ended.
     async fn broken(&mut self) -> Stopped {
         let what = tokio::select! {
             Some(ended) = self.http.join_next() => format!("the API ended: {}", reason(ended)),
@@ -207,7 +207,7 @@ impl Running {
     }
 
     async fn stop(mut self) -> Result<(), Stopped> {
-        // Whoever has ended by itself no longer listens.
+        // The send fails if the part has ended already.
         let _ = self.stop_http.send(());
         let http = self.http.join_next().await;
         (self.end_input)();
@@ -233,7 +233,7 @@ impl Running {
     }
 }
 
-/// Each on a thread of its own, because a call of a plugin blocks.
+/// Starts each notifier on a thread of its own, because calls of plugins block.
 #[expect(clippy::type_complexity, reason = "threads, and what becomes of them")]
 fn start_notifiers(
     parts: Vec<notifier::Notifier>,
@@ -311,7 +311,7 @@ async fn bind(config: &Config) -> Result<Bound, Stopped> {
     bound.map_err(|error| Stopped::usage(&error, error.remedy()))
 }
 
-/// For commands and scripts that must find an engine on a free port.
+/// Writes the bound address to a file, for commands and scripts that must find the port.
 fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, Stopped> {
     let path = config.data.folder.join(ADDRESS_FILE);
     write_whole(&path, &format!("{}\n", bound.address())).map_err(|error| {
@@ -320,7 +320,7 @@ fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, Stopped> {
     Ok(path)
 }
 
-/// Whoever reads it sees all of it or nothing.
+/// Replaces a file by rename, so that readers see either all of it or nothing.
 fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let aside = path.with_extension("new");
     std::fs::write(&aside, text)?;
@@ -329,20 +329,20 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 
 async fn serve(bound: Bound, api: Api, told: oneshot::Receiver<()>) -> Result<(), pricedrop_http::Error> {
     let stop = async {
-        // An engine that is gone stops as well.
+        // An error means that the sender was dropped: the engine has ended.
         let _ = told.await;
     };
     bound.serve(api, stop).await
 }
 
-/// A set of one: who asks it twice is told that nothing is left.
+/// Spawns one task into a set: joining it a second time returns `None` instead of panicking.
 fn spawned<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinSet<T> {
     let mut set = JoinSet::new();
     set.spawn(task);
     set
 }
 
-/// Without a dispatcher, notifications wait in the log.
+/// Runs the dispatcher, if there is one; without it, notifications stay in the log.
 async fn dispatch(
     dispatcher: Option<dispatcher::Dispatcher>,
     mut told: watch::Receiver<bool>,
@@ -359,16 +359,16 @@ async fn dispatch(
     }
 }
 
-/// The two signals that mean: end in order.
+/// The two signals that stop the engine in order.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
-    /// Heard and not heeded: at a limit on the size of files a write then fails,
-    /// as on a full disk, where the signal would kill.
+    /// Received and ignored. Its default action would kill the process at a limit on file size;
+    /// a write there fails instead, as it does on a full disk.
     _file_size: tokio::signal::unix::Signal,
 }
 
-/// `SIGXFSZ`, the same number on the systems this runs on.
+/// `SIGXFSZ`; the number is the same on all supported systems.
 const FILE_SIZE: i32 = 25;
 
 impl Signals {

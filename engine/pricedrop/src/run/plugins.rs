@@ -1,5 +1,5 @@
-//! The plugin host beside the stores: which policy is active is written there,
-//! and moved with the buckets.
+//! Connects the plugin host with the stores: the active bucketing policy is recorded in the
+//! store, and a migration moves the buckets to another policy.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use super::threads;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// How often the store is told which policy is active, where that changed.
+/// How often the active policy of the host is compared with that of the store.
 const SYNC: Duration = Duration::from_millis(500);
 
-/// The host while the engine runs. Clones share it.
+/// The plugin host of a running engine. Clones share it.
 #[derive(Clone)]
 pub struct Loaded {
     host: Host,
     watching: Arc<Mutex<Option<Watching>>>,
     sync: Arc<JoinHandle<()>>,
-    /// Held while the buckets move; says how far they are.
+    /// Set while buckets are migrated; describes the progress.
     moving: Arc<Mutex<Option<String>>>,
 }
 
-/// Loads the folder and starts to follow it.
+/// Loads the plugin folder and starts to watch it for changes.
 ///
 /// # Errors
-/// The folder does not fit the configuration, or the store is away.
+/// The plugins do not match the configuration, or the store is unavailable.
 pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result<Loaded, Stopped> {
     let stored = policies.active().await;
     let active = stored.map_err(|error| Stopped::failed(error, "start again when the store is well"))?;
@@ -55,7 +55,7 @@ pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result
     })
 }
 
-/// What the host refuses at the start is for the operator to mend.
+/// Reports why the host cannot start. The operator has to correct it.
 pub fn refused(error: HostError) -> Stopped {
     let remedy = match &error {
         HostError::Refused(_) => "`pricedrop plugin check FILE` says the same without an engine",
@@ -67,16 +67,16 @@ pub fn refused(error: HostError) -> Stopped {
     Stopped::usage(&error, remedy)
 }
 
-/// Which policy is active, kept the same here and in the store.
+/// Keeps the active policy of the host and that of the store equal.
 #[derive(Default)]
 struct Sync {
-    /// What was said last, so that it is said once.
+    /// The last error that was logged, so that each is logged once.
     said: String,
 }
 
 impl Sync {
-    /// Writes down which policy is active, where the store does not know yet;
-    /// takes over what another engine moved to.
+    /// Records the active policy in the store if the store has another one. If another engine
+    /// has migrated to the policy that is staged here, makes that policy active here.
     async fn turn(&mut self, host: &Host, policies: &dyn PolicyMigration) {
         let Some(policy) = host.active_policy() else { return };
         let told = match policies.active().await {
@@ -99,7 +99,7 @@ impl Sync {
     }
 }
 
-/// Whether the policy that waits here is the one that others moved to.
+/// Returns whether the policy staged here is the one that another engine has migrated to.
 fn moved_to(host: &Host, active: &PolicyIdentity) -> bool {
     host.staged_policy().is_some_and(|staged| staged.identity().fingerprint == active.fingerprint)
 }
@@ -113,12 +113,12 @@ async fn keep_telling(mut sync: Sync, host: Host, policies: Arc<dyn PolicyMigrat
 }
 
 impl Loaded {
-    /// Where the core takes plugins from.
+    /// Returns the host as the port through which the pipeline calls plugins.
     pub fn plugins(&self) -> Arc<dyn Plugins> {
         Arc::new(self.host.clone())
     }
 
-    /// Those that serve, for the banner.
+    /// Lists the serving plugins, for the banner.
     pub fn summary(&self) -> String {
         let status = self.host.status();
         let serving: Vec<&str> = status
@@ -130,16 +130,15 @@ impl Loaded {
         if serving.is_empty() { "none".into() } else { serving.join(", ") }
     }
 
-    /// What somebody should look at.
+    /// Returns warnings for `/readyz`: what an operator should look at.
     pub fn warnings(&self) -> Vec<Reason> {
         let warnings = self.host.status().warnings.into_iter();
         let reason = |reason| Reason { part: "plugins".into(), severity: Severity::Warning, reason };
         warnings.map(reason).collect()
     }
 
-    /// Addresses in the canonical form of their channel. They stay as they are where there is no
-    /// such channel yet, or its plugin breaks down: then they are checked when
-    /// something is sent.
+    /// Returns addresses in the canonical form of their channel. If the channel does not exist yet, or
+    /// its plugin fails, they are returned unchanged; they are then checked when a delivery is sent.
     pub async fn normalize(&self, channel: &str, addresses: Vec<String>) -> Vec<Result<String, String>> {
         let Some(plugin) = self.host.channel(channel) else {
             return addresses.into_iter().map(Ok).collect();
@@ -154,20 +153,20 @@ impl Loaded {
         kept.into_iter().zip(normalized).map(one).collect()
     }
 
-    /// Everything about every plugin.
+    /// Returns the status of every plugin.
     pub fn status(&self) -> Status {
         self.host.status()
     }
 
-    /// Shows what the host counts in a registry.
+    /// Registers the metrics of the host.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.host.register_metrics(registry);
     }
 
-    /// The active policy, the staged one, and a move on its way.
+    /// Returns the active policy, the staged one, and the progress of a running migration.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn buckets(&self, policies: &dyn PolicyMigration) -> Result<Buckets, Error> {
         let migration = self.moving().clone();
         Ok(Buckets {
@@ -178,11 +177,11 @@ impl Loaded {
         })
     }
 
-    /// Moves the buckets to the staged policy. It goes on when nobody waits
-    /// for it any more.
+    /// Migrates the buckets to the staged policy. The migration continues if the
+    /// caller stops waiting for it.
     ///
     /// # Errors
-    /// Nothing is staged, a move is on its way, or it failed.
+    /// No policy is staged, a migration is running, or it failed.
     pub async fn migrate(&self, policies: Arc<dyn PolicyMigration>) -> Result<Migrated, BucketsError> {
         let same = match policies.shards_differ().await? {
             true => self.host.bucketing(),
@@ -205,11 +204,11 @@ impl Loaded {
         Ok(Migrated { active: name })
     }
 
-    /// Builds and compares the buckets of a product, or of all that are large.
-    /// It goes on when nobody waits for it any more.
+    /// Rebuilds and compares the buckets of a product, or of all large products. It continues
+    /// if the caller stops waiting for it.
     ///
     /// # Errors
-    /// There is nothing to repair, a move is on its way, or it failed.
+    /// There is nothing to repair, a migration is running, or it failed.
     pub async fn repair(
         &self,
         policies: Arc<dyn PolicyMigration>,
@@ -227,7 +226,7 @@ impl Loaded {
         })
     }
 
-    /// Runs what moves buckets on a thread of its own, one at a time.
+    /// Runs a migration or repair on a thread of its own. Refuses if one is running already.
     async fn alone<T: Send + 'static>(
         &self,
         name: &str,
@@ -259,11 +258,11 @@ impl Loaded {
         lock(&self.moving)
     }
 
-    /// Follows the folder no longer.
+    /// Stops watching the folder.
     pub async fn stop(&self) {
         self.sync.abort();
         let watching = lock(&self.watching).take();
-        // Waits for a thread that may be compiling.
+        // Dropping it joins a thread that may be compiling a plugin.
         let _ = tokio::task::spawn_blocking(move || drop(watching)).await;
     }
 }

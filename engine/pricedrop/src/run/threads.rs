@@ -1,4 +1,4 @@
-//! Threads that wait for asynchronous work and may call plugins meanwhile.
+//! Threads that run one future each and may block in plugin calls.
 
 use std::future::Future;
 use std::io;
@@ -18,12 +18,12 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future to its end on a thread of its own, with the runtime's timers.
-/// It does not *enter* the runtime as `Handle::block_on` does: what waits
-/// inside of a plugin's system interface could not wait there.
+/// Runs a future to its end on a thread of its own, with the runtime's timers. It does not
+/// *enter* the runtime as `Handle::block_on` does, because WASI calls of a plugin block on
+/// futures themselves, and that panics inside an entered runtime.
 ///
 /// # Errors
-/// No thread can be started.
+/// The thread cannot be started.
 pub fn spawn<F>(name: &str, future: F) -> io::Result<(JoinHandle<()>, oneshot::Receiver<F::Output>)>
 where
     F: Future + Send + 'static,
@@ -33,7 +33,7 @@ where
     let runtime = Handle::current();
     let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
         let _timers = runtime.enter();
-        // Nobody waits any more when the engine is gone.
+        // The receiver is dropped if the engine has ended.
         let _ = ended.send(block_on(future));
     });
     Ok((thread?, notice))

@@ -1,5 +1,5 @@
-//! A file of updates and watch changes, or of archived records, as the input of a
-//! notifier: one record at a time, each with its own time on the clock.
+//! Reads a file of updates and watch changes, or of archived records, as the input of a
+//! notifier: one record at a time. The simulated clock follows the times of the records.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -19,10 +19,10 @@ use pricedrop_model::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What the notifier waits when no timer runs: a wait any shorter is a timer.
+/// The wait that the notifier passes if no timer is set, in milliseconds. A shorter wait is a timer.
 pub const NO_TIMER_MS: u64 = i64::MAX as u64;
 
-/// Shows the time of the record being worked on.
+/// A clock that shows the time of the current record.
 #[derive(Default)]
 pub struct SimulatedClock(AtomicI64);
 
@@ -32,7 +32,7 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// The lines of a file, in order.
+/// The update source of a simulation: the lines of a file, in order.
 pub struct Events<R, C> {
     lines: std::io::Lines<R>,
     number: u64,
@@ -41,7 +41,7 @@ pub struct Events<R, C> {
     clock: Arc<SimulatedClock>,
     complain: C,
     offset: i64,
-    /// The record being worked on.
+    /// The record that the notifier is processing.
     current: Option<Current>,
     /// The time of each product's latest accepted update.
     latest: HashMap<ProductId, EventTime>,
@@ -57,7 +57,7 @@ enum Event {
     Watch { change: Change, at: WallTime },
 }
 
-/// A record with its time, as far as it is known.
+/// A record with its time, if the time is known.
 struct Incoming {
     line: u64,
     key: Option<Bytes>,
@@ -72,7 +72,7 @@ enum Change {
 }
 
 impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
-    /// Watch changes go to `store`, unreadable lines to `complain`.
+    /// Reads `input`. Watch changes are written to `store`; unreadable lines are passed to `complain`.
     pub fn new(input: R, store: Arc<MemoryWatches>, clock: Arc<SimulatedClock>, complain: C) -> Self {
         Events {
             lines: input.lines(),
@@ -87,7 +87,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
         }
     }
 
-    /// The next line that says something; blank ones are passed over.
+    /// Reads the next event. Blank lines and gaps of the archive are skipped.
     fn read(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let Some(line) = self.lines.next() else { return Ok(None) };
@@ -97,7 +97,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
                 Err(error) => return Err(Error::Fatal(Cause::new(format!("line {}", self.number), error))),
             };
-            // Some editors begin a file with a mark that is no text.
+            // Some editors write a byte order mark at the start of a file.
             let line = match line.strip_prefix('\u{feff}') {
                 Some(rest) if self.number == 1 => rest.to_owned(),
                 _ => line,
@@ -131,7 +131,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
         Event::Update(Incoming { line: self.number, key: None, value: Some(value.into()), product, at })
     }
 
-    /// A record of the archive has the time of its topic.
+    /// Returns an archived record as an event, with the timestamp that Kafka gave it.
     fn archived(&self, record: ArchivedRecord) -> Event {
         let ArchivedRecord { timestamp_ms, key, value, .. } = record;
         let update = value.as_ref().and_then(|value| Update::parse(value).ok());
@@ -179,7 +179,7 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
             let timer = (wait_ms < NO_TIMER_MS).then(|| self.clock.now().0.saturating_add(wait_ms as i64));
             let comes = self.next.as_ref().map(Event::at);
             match (timer, comes) {
-                // Nothing comes before the timer: let it run out.
+                // No record is due before the timer, so the clock advances to the timer.
                 (Some(timer), None) => self.clock.0.store(timer, Relaxed),
                 (Some(timer), Some(Some(at))) if at > timer => self.clock.0.store(timer, Relaxed),
                 (None, None) => return Ok(None),
@@ -213,13 +213,13 @@ impl<R: BufRead + Send, C: FnMut(u64, &str) + Send> UpdateSource for Events<R, C
     }
 }
 
-/// A line as the archive writes it; none: it is another one.
+/// Parses a line of the archive; `None`: the line has another format.
 fn archived(line: &str) -> Option<Result<Line, String>> {
     let is_archived = line.starts_with("{\"offset\":") || line.starts_with("{\"gap\":");
     is_archived.then(|| Line::from_json(line.as_bytes()))
 }
 
-/// A watch change as a line holds it.
+/// A line with a watch change.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ChangeLine<'a> {
@@ -234,7 +234,7 @@ struct ChangeLine<'a> {
     at: Option<&'a RawValue>,
 }
 
-/// None: the line is an update.
+/// Parses a watch change; `None`: the line is an update.
 fn watch_change(line: &str) -> Option<Result<Event, String>> {
     if !line.contains("\"watch\"") {
         return None;

@@ -1,5 +1,5 @@
-//! The offline twin: the decision code and plugins of the live engine over two
-//! files, with the time of the records as the clock. Deterministic, no server.
+//! `pricedrop simulate`: runs the notifier, with the decision code and the plugins of the live
+//! engine, over two files. Deterministic: the records set the clock, and no server is needed.
 
 mod events;
 mod watches;
@@ -17,20 +17,20 @@ use pricedrop_pipeline::notifier;
 use events::{Events, SimulatedClock};
 pub use watches::{Error as WatchError, WatchLine, WatchLines};
 
-/// The name of the input in notification ids, as on the live path.
+/// The topic name from which notification ids are derived, the same as in a live engine.
 const TOPIC: &str = "price_updates";
 
-/// What to simulate.
+/// The settings of a simulation.
 pub struct Simulation {
-    /// Who is told.
+    /// The rules that decide which watches a price fires.
     pub rules: Rules,
-    /// Bucketing and throttling.
+    /// The bucketing and throttling plugins.
     pub plugins: Arc<dyn Plugins>,
-    /// Products with more watches are read by bucket, where there is a policy.
+    /// Products with more watches than this are read by bucket, if there is a bucketing policy.
     pub bucket_threshold: usize,
 }
 
-/// What a simulation counted.
+/// The counters of a simulation.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Stats {
@@ -40,38 +40,38 @@ pub struct Stats {
     pub skipped: u64,
     pub drops: u64,
     pub notifications: u64,
-    /// Drops to a price that was told within the window.
+    /// Drops to a price that was notified within the deduplication window.
     pub suppressed: u64,
     pub dead: u64,
-    /// Watches read to decide.
+    /// Watches that were read for decisions.
     pub rows_read: u64,
     pub bucket_reads: u64,
-    /// Products read by bucket, all their buckets, and the fullest of these.
+    /// Products read by bucket, the number of their buckets, and the watches of the fullest bucket.
     pub bucketed_products: usize,
     pub buckets: usize,
     pub fullest_bucket: usize,
 }
 
-/// Why a simulation ended early.
+/// Why a simulation ended before its input did.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The watches are wrong.
+    /// The file of watches is invalid.
     #[error(transparent)]
     Watches(#[from] WatchError),
-    /// Nothing more can be written, for instance because a pipe was closed.
+    /// The notifications cannot be written, for example because the pipe was closed.
     #[error("cannot write the notifications: {0}")]
     Output(String),
-    /// The engine stopped.
+    /// The notifier failed.
     #[error(transparent)]
     Stopped(#[from] notifier::Stop),
 }
 
 impl Simulation {
-    /// Runs the updates over the watches. Notifications go to `out`, a JSON
-    /// line each; unreadable lines to `complain`, with their number.
+    /// Runs the updates over the watches. Notifications are written to `out`, one JSON object
+    /// a line. Unreadable lines are passed to `complain` with their number.
     ///
     /// # Errors
-    /// The watches are wrong, or the output is gone.
+    /// The watches are invalid, or the output cannot be written.
     pub async fn run(
         self,
         watches: impl std::io::Read,
@@ -130,12 +130,12 @@ fn stats(metrics: &notifier::Metrics, store: &MemoryWatches) -> Stats {
     }
 }
 
-/// Nobody reads the output any more.
+/// The output was closed by its reader.
 #[derive(Debug, thiserror::Error)]
 #[error("output: {0}")]
 struct OutputGone(#[source] std::io::Error);
 
-/// Commits in memory, and prints what each commit tells.
+/// A committer that commits in memory and prints the notifications of each commit.
 struct Printing<W> {
     inner: MemoryCommitter,
     store: Arc<MemoryWatches>,
@@ -153,7 +153,7 @@ impl<W: Write + Send> Committer for Printing<W> {
         &mut self,
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, SeamError> {
-        // The output ending is the one failure here; it shows at the next load.
+        // A closed output is the only failure here. It is reported by the next load.
         self.out.flush().map_err(|error| SeamError::Fatal(Cause::of(OutputGone(error))))?;
         self.inner.load(products).await
     }

@@ -1,31 +1,31 @@
-//! Files of watches: CSV with a header line.
+//! Reads files of watches: CSV with a header line.
 
 use std::io::Read;
 
 use pricedrop_memory::MemoryWatches;
 use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch, time};
 
-/// What is wrong with a file of watches.
+/// An error in a file of watches.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The first line is no header.
+    /// The header lacks a required column.
     #[error("line 1: the header must name {missing}; known columns: {}", COLUMNS.join(", "))]
     Header {
         /// The missing column.
         missing: String,
     },
-    /// The first line names something else.
+    /// The header has an unknown column, or a column twice.
     #[error("line 1: the column {column:?} is unknown or stands there twice; known columns: {}", COLUMNS.join(", "))]
     Column {
         /// The column.
         column: String,
     },
-    /// A line is no watch.
+    /// A line is not a valid watch.
     #[error("line {line}: {reason}")]
     Line {
-        /// Its number, from 1.
+        /// The line number, from 1.
         line: u64,
-        /// Why.
+        /// Why the line is invalid.
         reason: String,
     },
 }
@@ -33,19 +33,19 @@ pub enum Error {
 const COLUMNS: [&str; 6] = ["product_id", "price_watch_value", "user_id", "mode", "currency", "updated_at"];
 const REQUIRED: usize = 3;
 
-/// A watch with the number of its line.
+/// A line of the file: its number, and the watch.
 pub struct WatchLine {
-    /// From 1.
+    /// The line number, from 1.
     pub line: u64,
-    /// The watch, or why there is none.
+    /// The watch, or why the line is invalid.
     pub watch: Result<Watch, String>,
 }
 
-/// Reads watches line by line.
+/// An iterator over the watches of a file.
 pub struct WatchLines<R> {
     reader: csv::Reader<R>,
     columns: [Option<usize>; COLUMNS.len()],
-    /// Fields of the header: a line with more, perhaps a decimal comma, is misread.
+    /// Number of columns in the header. A longer line, for example with a decimal comma, is refused.
     header: usize,
 }
 
@@ -62,7 +62,7 @@ impl<R: Read> WatchLines<R> {
         if let Some(missing) = (0..REQUIRED).find(|index| columns[*index].is_none()) {
             return Err(Error::Header { missing: COLUMNS[missing].into() });
         }
-        // A column that is passed over, say `modes`, would quietly change what is watched.
+        // An unknown column is an error: ignoring `modes`, for example, would silently change the watches.
         if let Some(index) = (0..names.len()).find(|index| !columns.contains(&Some(*index))) {
             return Err(Error::Column { column: names[index].into() });
         }
@@ -120,7 +120,7 @@ fn read_time(text: &str) -> Result<WallTime, String> {
     time::parse_millis(text).map(WallTime).ok_or_else(why)
 }
 
-/// Loads a whole file; one wrong line is an error.
+/// Writes all watches of a file to `store`; the first invalid line is an error.
 pub fn load(input: impl Read, store: &MemoryWatches) -> Result<(), Error> {
     for WatchLine { line, watch } in WatchLines::new(input)? {
         let watch = watch.map_err(|reason| Error::Line { line, reason })?;

@@ -1,4 +1,4 @@
-//! What is done to engines and servers while they work.
+//! Faults that are injected into engines and servers while they work.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,33 +12,33 @@ use pricedrop_harness::{Engine, Home, servers, wait_for};
 use crate::files::Dice;
 use crate::rig::Own;
 
-/// One of them.
+/// A fault.
 #[derive(Debug, Clone, Copy)]
 pub enum Blow {
-    /// An engine: `kill -9`, and a new start.
+    /// Kills an engine with SIGKILL, and starts it again.
     Kill,
-    /// An engine: a stop in order, and a new start.
+    /// Stops an engine in order, and starts it again.
     Leave,
-    /// An engine: stopped past its session, and continued.
+    /// Suspends an engine past its session timeout, and continues it.
     Pause,
-    /// Kafka: killed or stopped, and a new start.
+    /// Kills or stops Kafka, and starts it again.
     Kafka,
-    /// Cassandra, the same.
+    /// Kills or stops Cassandra, and starts it again.
     Cassandra,
-    /// Redis, the same.
+    /// Kills or stops Redis, and starts it again.
     Redis,
-    /// Redis forgets everything.
+    /// Deletes all keys of Redis.
     Flush,
 }
 
-/// All that only engines suffer.
+/// The faults of engines.
 pub const TO_ENGINES: &[Blow] = &[Blow::Kill, Blow::Leave, Blow::Pause];
 
-/// Everything.
+/// All faults.
 pub const ALL: &[Blow] =
     &[Blow::Kafka, Blow::Kill, Blow::Cassandra, Blow::Pause, Blow::Redis, Blow::Leave, Blow::Flush];
 
-/// Engines that somebody strikes.
+/// Running engines into which faults are injected.
 #[derive(Clone)]
 pub struct Engines {
     homes: Vec<Home>,
@@ -46,29 +46,29 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Those of these homes; they run already.
+    /// Returns the running engines of these homes.
     pub fn new(homes: &[Home], running: Vec<Engine>) -> Engines {
         Engines { homes: homes.to_vec(), running: Arc::new(Mutex::new(running)) }
     }
 
-    /// Where one of them listens.
+    /// Returns the address of an engine's API.
     pub fn address(&self, which: usize) -> String {
         self.running.lock().unwrap()[which].address.clone()
     }
 
-    /// What one of them said last.
+    /// Returns the end of an engine's log.
     pub fn last_words(&self, which: usize) -> String {
         self.running.lock().unwrap()[which].last_words()
     }
 
-    /// Kills one, and starts it again.
+    /// Kills an engine, and starts it again.
     pub fn kill(&self, which: usize) {
         let mut running = self.running.lock().unwrap();
         running[which].kill().unwrap();
         running[which] = self.start(which);
     }
 
-    /// As whoever supervises it would: until it starts.
+    /// Starts an engine as a supervisor would: again and again until it runs.
     fn start(&self, which: usize) -> Engine {
         wait_for("an engine that starts", || self.homes[which].launch().ok()).unwrap()
     }
@@ -94,15 +94,14 @@ impl Engines {
     }
 }
 
-/// Strikes until it is told that all is over, with each blow of the list at
-/// least once.
+/// A thread that injects faults until it is stopped, each fault of the list at least once.
 pub struct Striker {
     over: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Option<Own>)>,
 }
 
 impl Striker {
-    /// Begins; blows to servers need servers of the test's own.
+    /// Starts injecting. Faults of servers need servers of the test's own.
     pub fn start(engines: &Engines, mut own: Option<Own>, blows: &'static [Blow], seed: u64) -> Striker {
         let over = Arc::new(AtomicBool::new(false));
         let (engines, until) = (engines.clone(), over.clone());
@@ -130,7 +129,7 @@ impl Striker {
         Striker { over, thread }
     }
 
-    /// How many blows there were; the servers end with the second.
+    /// Stops injecting. Returns the number of faults, and the servers, which end with that value.
     pub fn end(self) -> (usize, Option<Own>) {
         self.over.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();

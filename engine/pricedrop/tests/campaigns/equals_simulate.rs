@@ -1,4 +1,4 @@
-//! Told on the cluster, told by the twin: the same, no more, no less.
+//! The notifications on the cluster are exactly those that `simulate` prints.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use crate::{number, seed};
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 
-/// Writes the watches into an engine's folder; the updates. Those of the file
-/// that `PRICEDROP_TEST_UPDATES` names, or some made up.
+/// Writes the watches into an engine's folder, and returns the updates: those of the file that
+/// `PRICEDROP_TEST_UPDATES` names, or random ones.
 fn furnish(home: &Home, dice: &mut Dice) -> Vec<String> {
     let (updates, watches) = match std::env::var("PRICEDROP_TEST_UPDATES") {
         Ok(file) => {
@@ -29,7 +29,7 @@ fn furnish(home: &Home, dice: &mut Dice) -> Vec<String> {
     updates
 }
 
-/// What the twin makes of these lines and the watches in the folder.
+/// Returns what `simulate` prints for these lines and the watches in the folder.
 pub fn twin(home: &Home, lines: &[String]) -> Vec<String> {
     std::fs::write(home.folder.join("updates.jsonl"), lines.join("\n")).unwrap();
     simulated(home)
@@ -52,25 +52,25 @@ fn user_notifications_hold_what_simulate_prints() {
     files::assert_same(&told, &expected, "undisturbed");
 }
 
-/// Updates sent at once.
+/// Updates that are sent at once.
 const A_PART: usize = 200;
 
-/// What a campaign is.
+/// The settings of a campaign.
 struct Campaign {
     name: &'static str,
     instances: usize,
     blows: &'static [Blow],
-    /// Servers that may be struck.
+    /// The servers into which faults are injected.
     own: Option<Own>,
-    /// How long updates come in slowly.
+    /// How long updates are sent slowly, in seconds.
     seconds: u64,
-    /// Whether watches come and go.
+    /// Whether watches are added and removed meanwhile.
     changes: bool,
     /// More settings of `[stream]`.
     stream: &'static str,
 }
 
-/// What happened to a campaign's engines.
+/// The notifications of the engines and of `simulate`.
 struct Told {
     live: Vec<String>,
     twin: Vec<String>,
@@ -78,8 +78,8 @@ struct Told {
 }
 
 impl Campaign {
-    /// Several engines, struck while updates come in slowly; then everything
-    /// must be as if nothing had happened.
+    /// Runs several engines, with faults while updates arrive slowly. The result must be the
+    /// same as without faults.
     fn run(self, folder: &Path) -> Told {
         let seed = seed();
         let mut dice = Dice(seed);
@@ -96,14 +96,14 @@ impl Campaign {
         let mut lines = Vec::new();
         let mut sent = 0;
         while sent < updates.len() {
-            // What is left when the time is up comes at once, under the last blows.
+            // When the time is up, the remaining updates are sent at once, under the last faults.
             let hurry = begun.elapsed() >= Duration::from_secs(self.seconds);
             let next = if hurry { updates.len() } else { updates.len().min(sent + A_PART) };
             cluster.send(&updates[sent..next]);
             lines.extend_from_slice(&updates[sent..next]);
             sent = next;
             if self.changes && !hurry {
-                // Whatever was sent is decided before the change.
+                // Everything sent is decided before the watches change.
                 cluster.settle();
                 lines.extend(files::change_watches(&mut dice, SIZE, sent, 40, |method, path, body| {
                     insist(&engines, method, path, body);
@@ -122,7 +122,7 @@ impl Campaign {
     }
 }
 
-/// Asks until an engine has answered, and until drops see what it answered.
+/// Repeats a request until an engine responds, then waits until drops use the change.
 fn insist(engines: &Engines, method: &str, path: &str, body: &str) {
     let begun = Instant::now();
     let answer = loop {
@@ -141,7 +141,7 @@ fn insist(engines: &Engines, method: &str, path: &str, body: &str) {
     }
 }
 
-/// How long a campaign lasts; `make test-faults` makes it longer.
+/// Returns how long a campaign lasts, in seconds; `make test-faults` makes it longer.
 fn seconds(usually: u64) -> u64 {
     number("PRICEDROP_TEST_SECONDS").unwrap_or(usually)
 }

@@ -1,4 +1,4 @@
-//! A crowd waits for one price, and the engine dies while it tells them.
+//! A fan-out to many users is interrupted by kills of the engine, and notifies each of them once.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::equals_simulate::twin;
 use crate::rig::{Cluster, Servers, with_watches};
 use crate::{files, number};
 
-/// Who waits for the price of `crowd`, and a few who wait for another one's.
+/// Returns many watches of the product `crowd`, and a few of another product.
 fn watches(crowd: u64) -> String {
     let mut csv = String::from("product_id,price_watch_value,user_id,mode\n");
     for user in 0..crowd {
@@ -35,7 +35,7 @@ fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");
     let mut home = cluster.home("one");
-    // So many commits that a death falls between two of them, however fast the machine.
+    // So many commits that a kill falls between two of them, even on a fast machine.
     let rows = (crowd / 100).to_string();
     home.environment.push(("PRICEDROP_LIMITS__COMMIT_WATCHES".into(), rows));
     std::fs::write(home.folder.join("watches.csv"), watches(crowd)).unwrap();
@@ -48,7 +48,7 @@ fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
         wait_for("the crowd to be told", || (written() >= enough).then_some(())).unwrap();
         engines.kill(0);
         assert!(written() < crowd as i64, "it died in the middle");
-        // Others are served meanwhile.
+        // Other products are notified meanwhile.
         let other = price("other", 200 - death * 10, death as usize);
         cluster.send(std::slice::from_ref(&other));
         updates.push(other);

@@ -1,5 +1,5 @@
-//! The engine on real Kafka, Cassandra and Redis tells exactly what its
-//! offline twin prints, whatever is done to it and to them.
+//! The engine on real Kafka, Cassandra and Redis notifies exactly what `simulate` prints, whatever
+//! faults the engine and the servers have.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -11,14 +11,14 @@ mod fan_out;
 mod files;
 mod rig;
 
-/// What the dice of this run start with.
+/// Returns the seed of this run.
 fn seed() -> u64 {
     let seed = number("PRICEDROP_TEST_SEED").unwrap_or(0xC10);
     eprintln!("PRICEDROP_TEST_SEED={seed}");
     seed
 }
 
-/// A number that `make test-faults` sets.
+/// Returns a number that `make test-faults` sets.
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }

@@ -1,4 +1,4 @@
-//! Engines that share one set of servers, and what was told by all of them.
+//! Engines that share one set of servers, and the notifications of all of them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::files::{self, Dice};
 
-/// Where the servers are.
+/// The addresses of the servers.
 #[derive(Debug, Clone)]
 pub struct Servers {
     pub kafka: String,
@@ -22,13 +22,13 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those that all tests share.
+    /// Returns the servers that all tests share.
     pub fn shared() -> Servers {
         Servers { kafka: servers::kafka(), cassandra: servers::cassandra(), redis: servers::redis() }
     }
 }
 
-/// Those of one test alone, which it may kill.
+/// Servers of one test alone, which it may kill.
 pub struct Own {
     pub kafka: servers::Own,
     pub cassandra: servers::Own,
@@ -53,7 +53,7 @@ impl Own {
     }
 }
 
-/// Topics, tables and keys of one test, and a folder for its engines.
+/// The topics, tables and keys of one test, and a folder for its engines.
 pub struct Cluster {
     pub servers: Servers,
     pub folder: PathBuf,
@@ -65,7 +65,7 @@ pub struct Cluster {
 pub const PARTITIONS: usize = 4;
 
 impl Cluster {
-    /// Names nobody else uses; topics and tables are made.
+    /// Creates topics and tables with unique names.
     pub fn new(servers: Servers, folder: &Path, stream: &str) -> Cluster {
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let name = format!("t{}_{}", std::process::id(), unique % 1_000_000_000);
@@ -76,7 +76,7 @@ impl Cluster {
         cluster
     }
 
-    /// Where one of its engines lives.
+    /// Creates the home of one of its engines.
     pub fn home(&self, engine: &str) -> Home {
         files::home_with(&self.folder.join(engine), &self.config())
     }
@@ -147,7 +147,7 @@ first_price = "notify"
         producer.flush().unwrap();
     }
 
-    /// How many updates are not decided yet.
+    /// Returns how many updates are not decided yet.
     pub fn lag(&self) -> i64 {
         self.kafka().lag(&self.name, &self.topic("price_updates")).unwrap_or(i64::MAX)
     }
@@ -168,7 +168,7 @@ first_price = "notify"
         }
     }
 
-    /// What its engines said last.
+    /// Returns the end of the logs of its engines.
     fn last_words(&self) -> String {
         let mut words = String::from("its engines said last:");
         for engine in std::fs::read_dir(&self.folder).unwrap() {
@@ -182,8 +182,8 @@ first_price = "notify"
         words
     }
 
-    /// Every notification, when this many are there, nothing is left to read,
-    /// and no more came for a while.
+    /// Returns all notifications, once there are this many, the input is read to its end, and no more
+    /// have come for a while.
     pub fn told(&self, expected: usize) -> Vec<String> {
         let follower = self.kafka().follow(&self.topic("user_notifications")).unwrap();
         let (mut told, mut moved) = (Vec::new(), Instant::now());
@@ -195,7 +195,7 @@ first_price = "notify"
             told.extend(more);
             let lag = self.lag();
             if lag == 0 && told.len() >= expected {
-                // What is too many may come a little later.
+                // Surplus notifications may come a little later.
                 told.extend(follower.read(Duration::from_secs(3)));
                 return without_ids(told.into_iter().filter_map(|record| record.value));
             }
@@ -209,13 +209,13 @@ first_price = "notify"
     }
 }
 
-/// Lines of an engine's log that are shown where it came to nothing.
+/// Lines of an engine's log that are shown when a wait fails.
 const LAST_LINES: usize = 60;
 
-/// Longest wait without anything new.
+/// Longest wait without progress.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Notifications without what the twin cannot know: where their update stood.
+/// Removes what `simulate` cannot know: the id, which depends on the position of the update.
 pub fn without_ids(lines: impl Iterator<Item = String>) -> Vec<String> {
     let without_id = |line: String| {
         let mut value: Value = serde_json::from_str(&line).unwrap();
@@ -227,13 +227,12 @@ pub fn without_ids(lines: impl Iterator<Item = String>) -> Vec<String> {
     lines
 }
 
-/// What the twin prints of the files in an engine's folder.
+/// Returns what `simulate` prints for the files in an engine's folder.
 pub fn simulated(home: &Home) -> Vec<String> {
     without_ids(files::simulated(home).into_iter())
 }
 
-/// An engine that imported `watches.csv` of its folder, and whose drops see all
-/// of it.
+/// Starts an engine and imports `watches.csv` of its folder. Waits until drops use all of them.
 pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
     let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
@@ -244,14 +243,14 @@ pub fn with_watches(home: &Home) -> Engine {
     engine
 }
 
-/// Waits for a time, epoch milliseconds, from which on drops see a change: the
-/// promise is about time, so time passes.
+/// Waits for a time, epoch milliseconds, from which on drops use a change. The guarantee is about
+/// time, so there is no condition to poll.
 pub fn wait_until(effective_by_ms: i64) {
     let wait_ms = effective_by_ms.saturating_sub(SystemClock.now().0);
     std::thread::park_timeout(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)));
 }
 
-/// So many watches of each product in these updates, in all modes, their
+/// Returns this many watches of each product in these updates, in all modes, with
 /// thresholds around its prices.
 pub fn watches_around(dice: &mut Dice, updates: &[String], each: u64) -> String {
     let mut prices: BTreeMap<String, Vec<u64>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The archive of topics in Kafka: complete and exactly once, also when archivers are killed.
+//! The archive of Kafka topics is complete and exactly once, even if archivers are killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::running::metric;
 use crate::support::{Setting, told};
 
-/// Each of the two archivers is killed so often; more in `make test-faults`.
+/// How often each of the two archivers is killed; more in `make test-faults`.
 const KILLS: usize = 5;
 const PARTITIONS: i32 = 2;
 
@@ -18,7 +18,7 @@ fn kills() -> usize {
     std::env::var("PRICEDROP_TEST_KILLS").map_or(KILLS, |text| text.parse().unwrap())
 }
 
-/// Engines that archive into a prefix of the shared S3 server, impatiently.
+/// Returns a setting that archives into a prefix of the shared S3 server, with short timeouts.
 pub fn setting() -> Setting {
     let setting = Setting::new();
     let archive = format!(
@@ -55,7 +55,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
-/// Everything that is archived of a topic; nothing of it is damaged.
+/// Returns everything that is archived of a topic, and checks that nothing is damaged.
 pub fn archived(reader: &Reader, topic: &str) -> Vec<RawRecord> {
     let mut records = Vec::new();
     for partition in 0..PARTITIONS {
@@ -95,7 +95,7 @@ fn sorted(mut records: Vec<RawRecord>) -> Vec<RawRecord> {
     records
 }
 
-/// Raw bytes, tombstones, empty values, headers that repeat and that have no value.
+/// Returns a record: raw bytes, tombstones, empty values, headers that repeat or have no value.
 fn record(number: usize) -> RawRecord {
     let text = |text: String| Some(text.into_bytes());
     RawRecord {
@@ -115,7 +115,7 @@ fn record(number: usize) -> RawRecord {
     }
 }
 
-/// Commits and aborts transactions until it is told to stop.
+/// Commits and aborts transactions until it is stopped.
 fn produce(setting: &Setting, stop: &AtomicBool) {
     let kafka = Kafka { bootstrap: setting.kafka.clone() };
     let transactions = kafka.transactions(&format!("{}-producer", setting.name)).unwrap();
@@ -127,7 +127,7 @@ fn produce(setting: &Setting, stop: &AtomicBool) {
     }
 }
 
-/// Kills an archiver again and again, once it has added something or has waited.
+/// Kills an archiver repeatedly, each time after it has archived something or has waited.
 fn kill_again_and_again(home: &Home) {
     for round in 0..kills() {
         let mut engine = start(home);
@@ -196,8 +196,8 @@ fn a_bucket_of_another_group_is_refused() {
     assert!(said.contains(refused), "{said}");
 }
 
-/// Waits until every partition of topic and archive ends there, markers of transactions
-/// included; nothing of it is lost.
+/// Waits until every partition of topic and archive ends at this offset, markers of transactions
+/// included. Checks that nothing was recorded as lost.
 fn complete(reader: &Reader, kafka: &Kafka, topic: &str, end: i64) {
     let expected = vec![end; PARTITIONS as usize];
     let status = |partition| run(reader.status(&Source { topic: topic.into(), partition })).unwrap();
@@ -207,7 +207,7 @@ fn complete(reader: &Reader, kafka: &Kafka, topic: &str, end: i64) {
     (0..PARTITIONS).map(status).for_each(|it| assert_eq!(it.findings, []));
 }
 
-/// Markers of transactions are the last offsets of a topic, and no records.
+/// The last offsets of a topic are markers of transactions, which are not records.
 #[test]
 fn a_quiet_topic_that_retention_emptied_has_lost_nothing() {
     let setting = setting();
@@ -218,7 +218,7 @@ fn a_quiet_topic_that_retention_emptied_has_lost_nothing() {
     let mut engine = start(&home);
     let reader = reader(&setting);
     complete(&reader, &kafka, &topic, 5);
-    // Behind an object that is closed, where no record follows.
+    // After a closed object, where no record follows.
     transactions.send(&topic, &(8..12).map(record).collect::<Vec<_>>(), false).unwrap();
     complete(&reader, &kafka, &topic, 8);
     engine.kill().unwrap();
@@ -245,7 +245,7 @@ fn a_topic_that_was_made_anew_is_not_archived_as_the_old_one() {
     engine.kill().unwrap();
     kafka.delete_topic(&topic).unwrap();
     home.run(&["topics", "apply"]).unwrap();
-    // The offset of the archive's last record holds no record in the new topic.
+    // The new topic has no record at the offset of the archive's last record.
     let anew = kafka.transactions(&format!("{}-again", setting.name)).unwrap();
     for first in 0..5 {
         anew.send(&topic, &four(first), first > 1).unwrap();

@@ -34,12 +34,12 @@ fn all_channels() -> Vec<Provider> {
     ]
 }
 
-/// Recipients are for all tests of the keyspace: these users are of this one alone.
+/// Returns a unique user id: all tests of the keyspace share its recipients.
 fn user_id(setting: &Setting, channel: &str, user: &str) -> String {
     format!("{}-{channel}-{user}", setting.name)
 }
 
-/// A home where all channels serve.
+/// Creates a home with all channels.
 fn home_of(setting: &Setting, providers: &[Provider]) -> (TempDir, Home) {
     let setting = setting.with(&format!("{DISPATCH}ca_file = {:?}\n", authorities(providers))).prepared();
     let (folder, mut home) = setting.home();
@@ -51,7 +51,7 @@ fn home_of(setting: &Setting, providers: &[Provider]) -> (TempDir, Home) {
     (folder, home)
 }
 
-/// Every user of every channel, by its canonical address.
+/// Imports the address of every user of every channel.
 fn join(setting: &Setting, home: &Home, providers: &[Provider]) {
     let mut writer = csv::Writer::from_path(home.folder.join("recipients.csv")).unwrap();
     writer.write_record(["user_id", "channel", "address"]).unwrap();
@@ -65,7 +65,7 @@ fn join(setting: &Setting, home: &Home, providers: &[Provider]) {
     home.run(&["recipient", "import", "recipients.csv"]).unwrap();
 }
 
-/// One product more, watched by everybody, and its price drops.
+/// Adds one product that all users watch, and drops its price.
 fn drop_price(setting: &Setting, engine: &Engine, providers: &[Provider], number: usize) {
     let product = format!("{}-P{number}", setting.name);
     let mut watches = String::new();
@@ -80,12 +80,12 @@ fn drop_price(setting: &Setting, engine: &Engine, providers: &[Provider], number
     post(engine, &json!({"productId": product, "newPrice": 79}).to_string());
 }
 
-/// The digest of every channel, once all of them serve.
+/// Returns the digest of every channel, if all of them serve.
 fn digests(engine: &Engine, providers: &[Provider]) -> Option<Vec<String>> {
     providers.iter().map(|it| engine.plugin(it.channel)?["digest"].as_str().map(str::to_owned)).collect()
 }
 
-/// Replaces the sidecars or the plugins of all channels.
+/// Replaces the sidecars or the plugins of all channels, in turn.
 fn deploy(home: &Home, providers: &[Provider], number: usize) {
     for Provider { channel, sidecar, .. } in providers {
         let deployed = match number % 2 {

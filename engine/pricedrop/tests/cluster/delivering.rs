@@ -1,5 +1,5 @@
-//! Deliveries over Kafka and Redis, by the shipped webhook: put off, killed in
-//! the middle, and their queue in Redis lost.
+//! Deliveries over Kafka and Redis, by the shipped webhook: deferred, interrupted by kills, and
+//! with their retry queue in Redis lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ timeout = "1s"
 breaker_threshold = 10000
 "#;
 
-/// Every third is put off once, for a second.
+/// Returns the path of a user's webhook. Every third is deferred once, for a second.
 fn path(user: usize) -> String {
     match user % 3 {
         0 => format!("/wait/1/u{user}"),
@@ -31,7 +31,7 @@ fn path(user: usize) -> String {
     }
 }
 
-/// Of each user: how often each key came.
+/// Returns, by user, how often each key arrived.
 fn by_user(peer: &Peer) -> BTreeMap<String, BTreeMap<String, usize>> {
     let mut users: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for record in peer.records() {
@@ -42,12 +42,12 @@ fn by_user(peer: &Peer) -> BTreeMap<String, BTreeMap<String, usize>> {
     users
 }
 
-/// Addresses are for all tests of the keyspace: these users are of this one alone.
+/// Returns a unique user id: all tests of the keyspace share its recipients.
 fn user_id(setting: &Setting, user: usize) -> String {
     format!("{}-u{user}", setting.name)
 }
 
-/// Whether everybody was reached by a request that was taken.
+/// Returns whether every user got a request that was accepted.
 fn all_reached(peer: &Peer, setting: &Setting) -> Option<()> {
     let told = by_user(peer);
     let reached = |user: usize| {
@@ -92,7 +92,7 @@ fn deliveries_survive_a_kill_and_the_loss_of_their_queue() {
     for arrivals in [USERS / 6, USERS / 2] {
         wait_for("arrivals", || (peer.records().len() >= arrivals).then_some(())).unwrap();
         engine.kill().unwrap();
-        // Its queue of retries goes too; the topic has them.
+        // The retry queue in Redis is lost too; the topic still has the retries.
         administer(redis.address(), &["FLUSHALL".into()]).unwrap();
         engine = start(&home);
     }

@@ -1,4 +1,4 @@
-//! `pricedrop doctor` against servers, topics and tables that are not right.
+//! `pricedrop doctor` against servers, topics and tables with problems.
 
 use crate::support::{NOWHERE, Setting, told};
 
@@ -26,7 +26,7 @@ fn missing_topics_are_found_with_the_remedy() {
 #[test]
 fn a_topic_of_states_with_another_number_of_partitions_is_found() {
     let setting = Setting::new().prepared();
-    // The topic of states of another engine, which has three partitions.
+    // The states topic of another engine, which has three partitions.
     let other = Setting { partitions: 3, ..Setting::new() }.prepared();
     let wrong = Setting { state: other.state.clone(), ..setting };
     let (_folder, home) = wrong.home();

@@ -1,5 +1,4 @@
-//! States of another release's format: an older engine refuses a newer one and
-//! changes nothing.
+//! States in the format of a newer release: an older engine refuses them and changes nothing.
 
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use pricedrop_harness::wait_for;
 
 use crate::support::{Setting, told};
 
-/// What lies in a topic, without the markers that every take-over writes.
+/// Returns the records of a topic, without the markers that every acquisition writes.
 fn records(kafka: &Kafka, topic: &str) -> Vec<Committed> {
     let mut all = kafka.follow(topic).unwrap().read(Duration::from_secs(3));
     all.retain(|one| one.key.as_deref() != Some("\0marker"));
-    // Partitions come in any order, the records of each in theirs.
+    // Partitions arrive in any order, the records of each in offset order.
     all.sort_by_key(|one| one.partition);
     all
 }
@@ -42,7 +41,7 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     let first = state("USDP");
     assert_eq!(first.as_bytes()[0], 1, "the format of this release: {first:?}");
 
-    // Another release evaluated a product, and an older instance starts again.
+    // A newer release evaluated a product, and an older instance starts again.
     let producer = kafka.producer().unwrap();
     producer.send(&setting.state, "USDQ", "\u{2}something newer").unwrap();
     producer.flush().unwrap();
@@ -51,7 +50,7 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     outside.flush().unwrap();
     let (states, told_before) = (records(&kafka, &setting.state), records(&kafka, &notifications));
     let lag = kafka.lag("pricedrop", &prices).unwrap();
-    // Reports are broken into lines.
+    // Reports are wrapped into lines.
     let said = told(&setting, &home, &["run"]);
     let said =
         said.split_whitespace().filter(|word| !matches!(*word, "│" | "|")).collect::<Vec<_>>().join(" ");

@@ -1,5 +1,5 @@
-//! The binary on real servers: starting, refusing, stopping, and what its
-//! commands and its doctor say. What is told to whom is proven elsewhere.
+//! The binary on real servers: starting, refusing to start, stopping, and its commands. Which users
+//! are notified is tested by `campaigns`.
 #![allow(clippy::unwrap_used)]
 
 mod archive;

@@ -1,4 +1,4 @@
-//! Two engines at work while one of them moves the buckets to another policy.
+//! Two engines work while one of them migrates the buckets to another policy.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::support::Setting;
 
-/// Prices fall from here, a unit each time: every one of them is a drop.
+/// Prices start here and fall by one unit each, so that every update is a drop.
 const HIGHEST: i64 = 100_000;
 const CROWD: i64 = 120;
-/// Between two prices, so that a fast machine does not tell millions.
+/// The pause between two prices, so that a fast machine does not send millions of notifications.
 const PACE: Duration = Duration::from_millis(4);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -23,10 +23,10 @@ fn buckets(engine: &Engine) -> Value {
     serde_json::from_str(&engine.request("GET", "/v1/buckets", b"").unwrap()).unwrap()
 }
 
-/// Watches by user: when they were acknowledged.
+/// When each user's watch was acknowledged.
 type Written = Mutex<BTreeMap<String, Instant>>;
 
-/// Adds a watch above every price at each turn.
+/// Adds a watch above every price for each message in `turns`.
 fn write(engine: &Engine, product: &str, name: &str, turns: Receiver<()>, written: &Written) {
     for (number, ()) in (0..).zip(turns) {
         let user = format!("{name}-{number}");
@@ -37,7 +37,7 @@ fn write(engine: &Engine, product: &str, name: &str, turns: Receiver<()>, writte
     }
 }
 
-/// A policy is for all watches of a keyspace: this test has one of its own.
+/// Creates a home with its own keyspace, because a policy applies to all watches of a keyspace.
 fn home(setting: &Setting, keyspace: &str) -> (tempfile::TempDir, Home) {
     let (folder, mut home) = setting.home();
     home.environment.push(("PRICEDROP_CASSANDRA__KEYSPACE".into(), keyspace.into()));
@@ -46,7 +46,7 @@ fn home(setting: &Setting, keyspace: &str) -> (tempfile::TempDir, Home) {
     (folder, home)
 }
 
-/// Drops it when the test ends.
+/// A keyspace that is dropped with this value.
 struct Keyspace(String);
 
 impl Drop for Keyspace {
@@ -90,7 +90,7 @@ fn moving_the_buckets_misses_and_adds_no_alert_at_either_of_two_engines() {
     let mut posted: BTreeMap<i64, Instant> = BTreeMap::new();
     let mut moving = first.command(&["buckets", "migrate"]).spawn().unwrap();
     std::thread::scope(|threads| {
-        // They end with their turns: also where this panics.
+        // The writers end when their channels close, also on a panic.
         let writers = [(&engines[0], "one"), (&engines[1], "two")].map(|(engine, name)| {
             let (turn, turns) = sync_channel(1);
             let (written, product) = (&written, &product);
@@ -98,10 +98,10 @@ fn moving_the_buckets_misses_and_adds_no_alert_at_either_of_two_engines() {
             turn
         });
         let (start, mut price, mut moved) = (Instant::now(), HIGHEST, None::<Instant>);
-        // Until some while after both serve the new policy.
+        // Until some time after both engines serve the new policy.
         while moved.is_none_or(|moved| moved.elapsed() < Duration::from_secs(3)) {
             for turn in &writers {
-                // One that still writes needs no other turn.
+                // A full channel means that the writer still has a turn to do.
                 let _ = turn.try_send(());
             }
             let (engine, began) = (&engines[(price % 2) as usize], Instant::now());

@@ -1,5 +1,5 @@
-//! Topics that were lost are rebuilt from the archive, and nobody is told twice; what a
-//! provider lost is delivered once more, on purpose.
+//! Lost topics are rebuilt from the archive, and no user is notified twice; deliveries that a
+//! provider lost are sent once more on request.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,12 +19,12 @@ const PRODUCTS: usize = 3;
 /// Drops, and rises that arm the crossing watches again.
 const PRICES: [&str; 6] = ["95", "79", "59", "85", "70", "40"];
 
-/// The threshold and the mode of a user.
+/// Returns the threshold and the mode of a user.
 fn watch(user: usize) -> (u32, &'static str) {
     (if user.is_multiple_of(3) { 60 } else { 80 }, ["every-drop", "crossing"][user % 2])
 }
 
-/// A shop whose topics are archived while everybody is told.
+/// An engine whose topics are archived, with its watches and recipients.
 struct Shop {
     setting: Setting,
     home: Home,
@@ -55,7 +55,7 @@ impl Shop {
         engine
     }
 
-    /// Users of every mode hear of every product; the deliveries of each.
+    /// Notifies users of every mode of every product. Returns the deliveries.
     fn tell_everybody(&self, engine: &Engine) -> Vec<String> {
         let mut watches = String::new();
         for product in 0..PRODUCTS {
@@ -80,7 +80,7 @@ impl Shop {
         lines
     }
 
-    /// Waits until both halves have read everything, and nothing is on its way.
+    /// Waits until notifier and dispatcher have read everything, and nothing is in flight.
     fn everything_delivered(&self, engine: &Engine) -> Vec<String> {
         let unread = || {
             let of = |group: &str, topic: &str| self.kafka.unread(group, &self.topic(topic)).unwrap();
@@ -93,7 +93,7 @@ impl Shop {
         engine.take_lines()
     }
 
-    /// Waits until the archive holds as much of a topic as the topic does.
+    /// Waits until the archive holds as many records of a topic as the topic does.
     fn wait_until_archived(&self, topic: &str) -> usize {
         let topic = self.topic(topic);
         let records = self.kafka.records(&topic).unwrap().len();
@@ -108,7 +108,7 @@ impl Shop {
         engine.wait().unwrap();
     }
 
-    /// As somebody might by mistake.
+    /// Deletes and recreates a topic, as an operator might by mistake.
     fn delete_and_make_anew(&self, topic: &str) {
         self.kafka.delete_topic(&self.topic(topic)).unwrap();
         self.home.run(&["topics", "apply"]).unwrap();
@@ -160,7 +160,7 @@ fn a_rebuilt_topic_of_notifications_delivers_nothing_twice() {
     assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "delivered twice");
 }
 
-/// Simulated with the watches that stand, the archive tells what the engine told.
+/// Simulated with the current watches, the archive gives the notifications of the engine.
 #[test]
 fn the_archive_tells_in_simulate_what_the_running_engine_told() {
     let shop = Shop::new();
@@ -194,7 +194,7 @@ fn the_archive_tells_in_simulate_what_the_running_engine_told() {
     assert_eq!(simulated, told);
 }
 
-/// How often each user heard of each product.
+/// Returns how often each user was notified of each product.
 fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for line in lines {
@@ -226,7 +226,7 @@ fn chosen_deliveries_are_sent_exactly_once_more_though_the_command_is_interrupte
     let again = shop.everything_delivered(&engine);
     let of_product: Vec<String> = first.into_iter().filter(|line| line.contains(&product)).collect();
     assert_eq!(counted(&again), counted(&of_product));
-    // Another night is another time.
+    // Another name for `--again` sends them another time.
     shop.run(&["replay", "--topic", "notifications", "--user", "u1", "--publish", "--again", "another"]);
     let of_user = shop.everything_delivered(&engine);
     assert!(

@@ -1,4 +1,4 @@
-//! An engine on servers at work: prices in, people told, roles, stopping.
+//! A running engine on servers: prices in, notifications out, roles, stopping.
 
 use std::process::Command;
 
@@ -8,21 +8,21 @@ use serde_json::Value;
 
 use crate::support::{NOWHERE, Setting, told};
 
-/// Several notifications of any partition.
+/// Returns the notifications of all partitions.
 pub fn notifications(home: &Home) -> Vec<Value> {
     let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Until the group gave it partitions, a posted price lies in a topic that
-/// nobody has begun yet.
+/// Waits until the notifier has acquired partitions. A price posted before that would be in a
+/// topic that no group has started to read.
 pub fn serving(engine: &Engine) {
     let taken = || engine.last_words().contains("partitions acquired").then_some(());
     wait_for("the partitions to be acquired", taken).unwrap();
 }
 
-/// The same of the dispatcher and the notifications.
+/// Waits until the dispatcher has acquired partitions of the notifications.
 pub fn delivering(engine: &Engine) {
     let taken = || engine.last_words().contains("partitions of notifications acquired").then_some(());
     wait_for("the partitions of notifications to be acquired", taken).unwrap();
@@ -54,7 +54,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     assert!(line.contains("u1 told about"), "{line}");
     assert_eq!(notifications(&home).len(), 1);
     drop(engine);
-    // It goes on where it was, and remembers what it told.
+    // It continues at its offset, with its states.
     let engine = home.start().unwrap();
     serving(&engine);
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
@@ -79,7 +79,7 @@ fn a_notifier_alone_tells_and_sends_nothing() {
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
     assert!(engine.take_lines().is_empty());
     drop(engine);
-    // Somebody else's half: the dispatcher finds it in the topic.
+    // The dispatcher, another process, finds the notification in the topic.
     let dispatcher = setting.with("[stream]\nstart = \"earliest\"\n");
     let (_folder, home) = dispatcher.home();
     let engine = home.start_with(&["--role", "dispatcher"]).unwrap();
@@ -169,7 +169,7 @@ fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
     assert!(done.success());
     wait_for("the engine to end", || leaving.ended()).unwrap();
     assert!(leaving.last_words().contains("stopped"), "{}", leaving.last_words());
-    // Every drop from 90 down was told once, by one or the other.
+    // Each drop from 90 down was notified once, by one engine or the other.
     wait_for("every drop to be told", || (notifications(&second).len() == 40).then_some(())).unwrap();
     wait_for("all partitions to be served", || {
         let text = staying.request("GET", "/metrics", b"").ok()?;

@@ -1,4 +1,4 @@
-//! What an engine on servers says that cannot start.
+//! The errors of an engine on servers that cannot start.
 
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::servers::Own;
@@ -31,7 +31,7 @@ fn a_server_that_is_away_is_named() {
     assert!(cassandra.contains("Cassandra at CASSANDRA does not answer"), "{cassandra}");
 }
 
-/// The cache is a convenience, and deliveries wait for their leases.
+/// The cache is optional, and deliveries wait for their leases.
 #[test]
 fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
     let folder = tempfile::tempdir().unwrap();

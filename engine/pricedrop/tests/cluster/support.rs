@@ -1,4 +1,4 @@
-//! Homes of engines on the shared servers, each with names of its own.
+//! Homes of engines on the shared servers, with unique names.
 
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,37 +6,37 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pricedrop_harness::{Home, servers};
 use tempfile::TempDir;
 
-/// Where nothing listens.
+/// An address at which nothing listens.
 pub const NOWHERE: &str = "127.0.0.1:9";
 
 /// A configuration for the shared servers.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Before every name, and of this test alone.
+    /// The unique prefix of all names.
     pub name: String,
-    /// Where Kafka is.
+    /// The bootstrap servers of Kafka.
     pub kafka: String,
-    /// Where Cassandra is.
+    /// A contact point of Cassandra.
     pub cassandra: String,
-    /// Where Redis is.
+    /// The address of Redis.
     pub redis: String,
-    /// Where watches are cached.
+    /// The value of `stores.cache`.
     pub cache: &'static str,
-    /// `[stream]`, `[rules]`, `[topics]`, ... beyond the names.
+    /// More lines of the configuration: `[stream]`, `[rules]`, `[topics]`, ...
     pub more: String,
-    /// Partitions of new topics.
+    /// The number of partitions of new topics.
     pub partitions: u32,
-    /// The topic of states.
+    /// The name of the states topic.
     pub state: String,
-    /// The table of watches.
+    /// The name of the table of watches.
     pub alerts: String,
 }
 
 impl Setting {
-    /// On all three shared servers.
+    /// Returns a setting for all three shared servers.
     pub fn new() -> Setting {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Servers outlive processes, and numbers of processes come again.
+        // Servers outlive processes, and process ids are reused.
         let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
         let name = format!("cli-{started}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         Setting {
@@ -69,7 +69,7 @@ impl Setting {
         )
     }
 
-    /// A folder with this configuration and the console's plugin.
+    /// Creates a home with this configuration and the console's plugin.
     pub fn home(&self) -> (TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &self.text()).unwrap();
@@ -77,12 +77,12 @@ impl Setting {
         (folder, home)
     }
 
-    /// Another folder with the same names, and this added.
+    /// Returns a setting with the same names and more configuration.
     pub fn with(&self, more: &str) -> Setting {
         Setting { more: format!("{}\n{more}", self.more), ..self.clone() }
     }
 
-    /// Its topics and tables are made.
+    /// Creates its topics and tables.
     pub fn prepared(self) -> Setting {
         let (_folder, home) = self.home();
         home.run(&["topics", "apply"]).unwrap();
@@ -90,7 +90,7 @@ impl Setting {
         self
     }
 
-    /// What was said, without the names that differ from run to run.
+    /// Returns the output of a command, without the names that differ from run to run.
     pub fn in_words(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
@@ -101,7 +101,7 @@ impl Setting {
     }
 }
 
-/// What a command said.
+/// Runs a command, and returns its output.
 pub fn told(setting: &Setting, home: &Home, arguments: &[&str]) -> String {
     setting.in_words(&home.command(arguments).output().unwrap())
 }

@@ -1,4 +1,4 @@
-//! `pricedrop topics`, `schema` and `offsets`.
+//! The commands `pricedrop topics`, `schema` and `offsets`.
 
 use crate::support::{Setting, told};
 

@@ -1,4 +1,4 @@
-//! Push messages to a real Firefox: it subscribes, decrypts, and its service worker
+//! Push messages to a real Firefox: it subscribes and decrypts them, and its service worker
 //! shows the notification.
 
 use pricedrop_harness::browser::Browser;
@@ -11,7 +11,7 @@ use crate::support::{dead_letters, join, post};
 
 const LINK: &str = "https://shop.example/p/7?a=1&b=2";
 
-/// Waits until the browser has shown this many.
+/// Waits until the browser has shown this many notifications.
 fn shown(browser: &Browser, count: usize) -> Vec<Value> {
     wait_for(&format!("{count} notifications in Firefox"), || {
         Some(browser.notifications()).filter(|all| all.len() >= count)
@@ -19,7 +19,7 @@ fn shown(browser: &Browser, count: usize) -> Vec<Value> {
     .unwrap()
 }
 
-/// Waits until the browser has said something of this type to its push service.
+/// Waits until the browser has sent a message of this type to its push service.
 fn heard(push: &Peer, kind: &str) -> Value {
     wait_for(&format!("the browser's {kind}"), || {
         push.records().into_iter().find(|record| record["messageType"] == kind)
@@ -41,7 +41,7 @@ fn a_posted_price_is_decrypted_and_shown_by_a_real_firefox() {
         (&first["title"], &first["body"], &first["data"]),
         (&json!("Red \"shoes\""), &json!("Now $79.90"), &json!({"url": LINK}))
     );
-    // Its code for a message that the service worker has got.
+    // Firefox's code for a message that the service worker has received.
     assert_eq!(heard(push.peer(), "ack")["updates"][0]["code"], 100);
 
     assert_eq!(post(&engine, &json!({"productId": "P7", "newPrice": 70})), 1);

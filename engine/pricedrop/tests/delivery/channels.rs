@@ -62,7 +62,7 @@ fn a_push_message_reaches_the_browser_and_the_key_is_shown_to_nobody() {
     let text = format!("{} {}", payload["title"], payload["body"]);
     assert!(text.contains("Red shoes") && text.contains("$79.90"), "{payload}");
     assert_eq!(payload["tag"], record["headers"]["topic"]);
-    // A subscription that is gone is a bad recipient, asked once.
+    // An expired subscription is a bad recipient, and is tried only once.
     let dead = dead_letters(&home, 1);
     assert!(dead[0]["reason"].as_str().unwrap().starts_with("bad recipient: "), "{dead:?}");
     let log = std::fs::read_to_string(folder.path().join("engine.log")).unwrap();

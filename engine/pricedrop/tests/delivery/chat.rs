@@ -1,4 +1,4 @@
-//! Slack and ntfy.
+//! The channels of Slack and ntfy.
 
 use pricedrop_harness::wait_for;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn drop_of_p7() -> Value {
     })
 }
 
-/// The record of one message to this address.
+/// Sends one message to this address, and returns its record at the provider.
 fn sent(provider: &Provider, address: &str) -> Value {
     let (_folder, home) = provider.home();
     let engine = home.start().unwrap();
@@ -22,7 +22,7 @@ fn sent(provider: &Provider, address: &str) -> Value {
     arrived(provider.peer(), 1).remove(0)
 }
 
-/// The reason of the dead letter of one message to this address, which was sent once.
+/// Sends one message to this address, once. Returns the reason of its dead letter.
 fn died(provider: &Provider, address: &str) -> String {
     let (_folder, home) = provider.home();
     let engine = home.start().unwrap();
@@ -33,7 +33,7 @@ fn died(provider: &Provider, address: &str) -> String {
     reason
 }
 
-/// Three attempts of one message to this address; the last one arrives.
+/// Checks that one message to this address is attempted three times, and arrives the third time.
 fn repeated(provider: &Provider, address: &str) {
     let (_folder, home) = provider.home();
     let engine = home.start().unwrap();

@@ -1,4 +1,4 @@
-//! The console, while its plugin changes.
+//! The console channel, while its plugin is replaced.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn sidecar(swap: usize) -> String {
     format!("[settings]\nprefix = \"{}\"\n", prefix(swap))
 }
 
-/// Tells everybody about one product more.
+/// Notifies all users of one more product.
 fn tell(engine: &Engine, number: usize, expected: &mut BTreeSet<String>) {
     let product = format!("P{number}");
     let users: Vec<String> = (0..USERS).map(|user| format!("u{user}")).collect();
@@ -43,7 +43,7 @@ fn a_channel_swapped_while_it_prints_loses_no_line_and_doubles_none() {
         number
     };
     for swap in 0..=SWAPS {
-        // Lines are under way while the new sidecar is taken up.
+        // Lines are in flight while the new sidecar is loaded.
         home.deploy(&format!("{CHANNEL}.toml"), sidecar(swap).as_bytes()).unwrap();
         for _ in 0..PRODUCTS {
             tell(&engine, next(), &mut expected);

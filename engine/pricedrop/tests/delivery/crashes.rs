@@ -1,4 +1,4 @@
-//! Power cuts while webhooks go out.
+//! Kills of the engine while webhooks are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,14 +11,14 @@ use crate::support::{arrived, dead_letters, home_with, metric, post, watch};
 
 const CHANNEL: &str = "channel-webhook";
 const USERS: usize = 600;
-/// Told behind all others.
+/// The user who is notified after all others.
 const LAST: &str = "last";
 const CONCURRENCY: usize = 16;
 const BATCH: usize = 16;
-/// A kill as soon as this many requests have arrived.
+/// The engine is killed as soon as this many requests have arrived.
 const KILLS: [usize; 5] = [20, 120, 250, 380, 500];
 
-/// The keys each user was sent, with how often each came.
+/// Returns the keys sent to each user, with how often each arrived.
 fn by_user(records: &[Value]) -> BTreeMap<String, BTreeMap<String, usize>> {
     let mut users: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for record in records {
@@ -29,7 +29,7 @@ fn by_user(records: &[Value]) -> BTreeMap<String, BTreeMap<String, usize>> {
     users
 }
 
-/// Deliveries that the engine has taken or put off, and not finished.
+/// Returns the deliveries that are in flight or waiting for a retry.
 fn open_deliveries(engine: &Engine) -> u64 {
     metric(engine, "pricedrop_deliveries_in_flight{") + metric(engine, "pricedrop_retries_waiting{")
 }
@@ -60,9 +60,9 @@ fn killed_again_and_again_while_delivering_it_reaches_everybody_and_repeats_only
     }
     let everybody = || Some(by_user(&peer.records())).filter(|told| told.len() == USERS);
     wait_for("everybody to be reached", everybody).unwrap();
-    // What was in flight at a kill may come again when its lease is over. A
-    // notification behind all others, which the peer puts off for longer than the
-    // metrics may be old, shows that they know of everything.
+    // Deliveries in flight at a kill may come again when their lease ends. The last notification is
+    // deferred by the peer for longer than the metrics may be stale, so its arrival shows that the
+    // metrics cover everything.
     home.run(&["recipient", "add", LAST, CHANNEL, &format!("http://{}/wait/6/{LAST}", peer.host())]).unwrap();
     watch(&engine, "P8", &[LAST]);
     assert_eq!(post(&engine, &json!({"productId": "P8", "newPrice": 79})), 1);
@@ -88,7 +88,7 @@ fn killed_again_and_again_while_delivering_it_reaches_everybody_and_repeats_only
         "{} kills after {cut:?} of {USERS}: all reached, {repeats} repeated under their key",
         KILLS.len()
     );
-    // A kill repeats at most what was taken and not yet confirmed on disk: what
-    // is being sent, and two batches around it.
+    // A kill repeats at most what was claimed and not yet durably confirmed: the requests in flight,
+    // and a batch before and after them.
     assert!(repeats <= KILLS.len() * (CONCURRENCY + 2 * BATCH), "{repeats} repeats");
 }

@@ -1,4 +1,4 @@
-//! Mail, by STARTTLS and AUTH.
+//! The mail channel, over STARTTLS and AUTH.
 
 use pricedrop_harness::peers::Peer;
 use pricedrop_harness::{Home, wait_for};
@@ -9,7 +9,7 @@ use crate::support::{self, arrived, dead_letters, join, post, said};
 
 const CHANNEL: &str = "channel-email";
 
-/// An engine's home whose mail goes to this server.
+/// Creates a home whose mail goes to this server.
 fn home(peer: &Peer) -> (TempDir, Home) {
     let sidecar = format!(
         r#"
@@ -37,7 +37,7 @@ fn header<'a>(mail: &'a Value, name: &str) -> Option<&'a str> {
     headers.find(|header| header[0] == name).and_then(|header| header[1].as_str())
 }
 
-/// The plain text and the HTML.
+/// Returns the plain text and the HTML of a mail.
 fn parts(mail: &Value) -> (&str, &str) {
     let part = |kind: &str| {
         let mut parts = mail["parts"].as_array().unwrap().iter();
@@ -123,7 +123,7 @@ fn a_refused_mail_lies_among_the_dead_letters_and_is_replayed_to_its_arrival() {
     let shown = said(&home, &["dlq", "show", id]);
     assert!(shown.contains("moving-2-cyd@example.test") && shown.contains("channel-email@"), "{shown}");
 
-    // Refused once more: it lies there anew.
+    // It is refused again, and becomes a dead letter again.
     said(&home, &["dlq", "replay", id]);
     let again = wait_for("the dead letter to come back", || {
         dead_letters(&home, 0).into_iter().find(|again| again["id"] != item["id"])

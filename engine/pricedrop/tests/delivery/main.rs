@@ -1,5 +1,4 @@
-//! What people get: the binary with the channels as they are shipped, and
-//! servers that fail.
+//! What recipients get: the binary with its shipped channels, and servers with faults.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod browser;

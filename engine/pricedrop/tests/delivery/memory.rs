@@ -1,13 +1,12 @@
-//! The memory of plugins, as the operating system shows it.
+//! Reads the memory of plugins from the operating system.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// What Wasmtime calls the file from which the memory of an instance begins.
+/// Wasmtime's name of the file that maps the initial memory of an instance.
 const IMAGE: &str = "wasm-memory-image";
 
-/// The memory of every plugin's instances in a process: what each begins with, and
-/// what it has grown by.
+/// Returns the memory of every plugin instance in a process: its initial memory, and what it has grown by.
 pub fn of_plugins(pid: u32) -> Vec<Vec<u8>> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
@@ -29,7 +28,7 @@ pub fn of_plugins(pid: u32) -> Vec<Vec<u8>> {
     memories
 }
 
-/// Addresses that a process may write to.
+/// A range of addresses that a process may write to.
 struct Mapping {
     start: u64,
     end: u64,
@@ -47,7 +46,7 @@ impl Mapping {
     }
 }
 
-/// Whether these bytes hold that text.
+/// Returns whether these bytes contain that text.
 pub fn holds(memory: &[u8], text: &str) -> bool {
     memory.windows(text.len()).any(|window| window == text.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Push messages to browsers and phones, by services that read every one of them.
+//! Push messages to browsers and phones, with services that validate every message.
 
 use pricedrop_harness::wait_for;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn drop_of_p7() -> Value {
     json!({"productId": "P7", "newPrice": 79.9, "currency": "USD", "title": "Red \"shoes\"", "url": LINK})
 }
 
-/// Waits until this many messages came in; requests for tokens are none.
+/// Waits until this many messages have arrived, not counting requests for tokens.
 fn messages(provider: &Provider, count: usize) -> Vec<Value> {
     wait_for(&format!("{count} messages at {}", provider.channel), || {
         let records = provider.peer().records();
@@ -26,7 +26,7 @@ fn statuses(records: &[Value]) -> Vec<u64> {
     records.iter().map(|record| record["status"].as_u64().unwrap()).collect()
 }
 
-/// The dead letter of a single user at this address; the provider was asked once.
+/// Sends to a single user at this address, once. Returns the reason of the dead letter.
 fn bad_recipient(provider: &Provider, name: &str) -> String {
     let (_folder, home) = provider.home();
     let engine = home.start().unwrap();
@@ -38,7 +38,7 @@ fn bad_recipient(provider: &Provider, name: &str) -> String {
     reason
 }
 
-/// Every attempt of a message to this address, which arrives at the last one.
+/// Returns every attempt of a message to this address, which arrives at the last attempt.
 fn attempts(provider: &Provider, name: &str, count: usize) -> Vec<Value> {
     let (_folder, home) = provider.home();
     let engine = home.start().unwrap();
@@ -102,8 +102,8 @@ fn a_push_service_that_fails_gets_the_same_message_until_it_takes_it() {
     assert!(records.iter().all(|record| record["payload"] == records[0]["payload"]), "{records:?}");
 }
 
-/// RFC 8291, section 2: the secret is shared with the application server alone, so
-/// that the push service cannot read the messages.
+/// RFC 8291, section 2: only the application server shares the secret, so that the push service
+/// cannot read the messages.
 #[test]
 fn the_push_service_does_not_learn_the_secret_of_a_subscription() {
     let push = providers::webpush(&["ann"]);
@@ -133,7 +133,7 @@ fn a_posted_price_reaches_a_device_by_fcm_in_the_form_that_google_documents() {
     assert!(text(&message["notification"]["body"]).contains("$79.90"), "{message}");
     assert_eq!((&message["data"]["productId"], &message["data"]["url"]), (&json!("P7"), &json!(LINK)));
     assert!(message["android"]["collapse_key"].is_string(), "{message}");
-    // One token serves them all.
+    // All requests share one token.
     assert_eq!(fcm.peer().records().len(), 3);
 }
 
@@ -148,7 +148,7 @@ fn a_quota_of_fcm_is_waited_for() {
     let fcm = providers::fcm();
     let records = attempts(&fcm, "quota-cyd", 2);
     assert_eq!(statuses(&records), [429, 200]);
-    // Without its wish the longest wait would be 0.1 s.
+    // Without `retry-after` the longest wait would be 0.1 s.
     let waited_s = records[1]["at"].as_f64().unwrap() - records[0]["at"].as_f64().unwrap();
     assert!(waited_s >= 1.0, "{waited_s} s");
 }
@@ -183,7 +183,7 @@ fn a_posted_price_reaches_a_device_by_apns() {
     for name in ["apns-id", "apns-collapse-id", "apns-expiration"] {
         assert!(headers[name].is_string(), "{name}: {headers}");
     }
-    // One provider token serves them all, as Apple demands.
+    // All requests share one provider token, as Apple requires.
     assert_eq!(headers["authorization"], records[0]["headers"]["authorization"]);
     assert_eq!(headers["authorization"], records[1]["headers"]["authorization"]);
 }

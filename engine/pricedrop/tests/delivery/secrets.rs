@@ -1,4 +1,4 @@
-//! Secrets stay with the host and the provider they belong to.
+//! Secrets are seen only by the host and by the provider that they belong to.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,15 +11,15 @@ use crate::memory;
 use crate::providers::{self, Provider, authorities, text};
 use crate::support::{self, dead_letters, join, metric, post, said};
 
-/// Shorter words of an authorization are names of schemes.
+/// Shorter words of an authorization header are names of schemes.
 const SECRET_CHARS_MIN: usize = 16;
-/// Plugins read it, unlike any secret.
+/// Plugins read the title, unlike any secret.
 const TITLE: &str = "Crimson shoes 4711";
-/// Where the API lists what died.
+/// The route that lists dead letters.
 const DLQ: &str = "/v1/dlq";
 
-/// A provider, an address that is reached, and one that dies. Where a provider
-/// can, it refuses the credential of the first message once.
+/// A provider, an address that is reached, and one that fails. Providers that can do so refuse
+/// the credential of the first message once.
 struct Case {
     provider: Provider,
     good: String,
@@ -49,7 +49,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// One home where all of them serve and the log says as much as it can.
+/// Creates a home with all channels, and the most verbose log.
 fn home_of(cases: &[Case]) -> (TempDir, Home) {
     let first = &cases[0].provider;
     let more = format!(
@@ -65,7 +65,7 @@ fn home_of(cases: &[Case]) -> (TempDir, Home) {
     (folder, home)
 }
 
-/// Every user is reached, or lies among the dead letters.
+/// Waits until every user is reached or has a dead letter.
 fn deliver(home: &Home, engine: &Engine, cases: &[Case]) {
     for (at, case) in cases.iter().enumerate() {
         join(home, engine, &format!("good{at}"), case.provider.channel, &case.good);
@@ -80,7 +80,7 @@ fn deliver(home: &Home, engine: &Engine, cases: &[Case]) {
     }
 }
 
-/// The secrets of the environment, of key files, and what the providers were shown.
+/// Returns the secrets in the environment, in key files, and in requests to the providers.
 fn secrets(cases: &[Case]) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for Case { provider, .. } in cases {
@@ -88,7 +88,7 @@ fn secrets(cases: &[Case]) -> BTreeSet<String> {
         secrets.extend(key_file(provider));
         for record in provider.peer().records() {
             let shown = record["headers"]["authorization"].as_str().unwrap_or_default().to_owned();
-            // The public key of VAPID is no secret.
+            // The public key of VAPID is not secret.
             let words = shown.split([' ', ',']).filter(|word| !word.starts_with("k="));
             let words = words.map(|word| word.strip_prefix("t=").unwrap_or(word));
             secrets.extend(words.filter(|word| word.len() >= SECRET_CHARS_MIN).map(str::to_owned));
@@ -97,7 +97,7 @@ fn secrets(cases: &[Case]) -> BTreeSet<String> {
     secrets
 }
 
-/// The lines of a private key, those of PEM's frame left out.
+/// Returns the lines of a private key, without the PEM header and footer.
 fn key_file(provider: &Provider) -> Vec<String> {
     let Some(path) = provider.peer().hello["key"].as_str() else { return Vec::new() };
     let file = std::fs::read_to_string(path).unwrap();
@@ -109,7 +109,7 @@ fn key_file(provider: &Provider) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// What people can read, by where they read it.
+/// Returns everything that users and operators can read, by its source.
 fn readable(home: &Home, engine: &Engine) -> Vec<(String, String)> {
     let get = |path: &str| engine.request("GET", path, b"").unwrap();
     let log = std::fs::read_to_string(home.folder.join("engine.log")).unwrap();
@@ -157,7 +157,7 @@ fn no_secret_gets_into_the_memory_of_a_plugin() {
     let memories = memory::of_plugins(engine.pid());
     let told = memories.iter().filter(|memory| memory::holds(memory, TITLE)).count();
     assert!(memories.len() >= cases.len(), "{} memories of plugins", memories.len());
-    // Not in all of them: a plugin uses freed memory again.
+    // Not in every memory: plugins reuse freed memory.
     assert!(told > 0, "not even the title is found");
     let secrets = secrets(&cases);
     let found: Vec<&String> =

@@ -1,4 +1,4 @@
-//! Text messages by Twilio's API: its own OpenAPI document says what it takes.
+//! The SMS channel: requests are validated against Twilio's own OpenAPI document.
 
 use pricedrop_harness::wait_for;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::providers::{self, key, text};
 use crate::support::{arrived, dead_letters, join, metric, post};
 
-/// Twilio's errors for numbers that cannot be reached, and numbers that lead to them.
+/// Twilio's error codes for numbers that cannot be reached, and test numbers that provoke them.
 const BAD_NUMBERS: [(&str, &str); 3] =
     [("+15005550001", "21211"), ("+15005550009", "21614"), ("+15005551610", "21610")];
 const TOO_MANY_ONCE: &str = "+15005551429";

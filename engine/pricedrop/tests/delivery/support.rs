@@ -1,4 +1,4 @@
-//! An engine that delivers for real, only more impatiently.
+//! An engine that really delivers, with short waits between attempts.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::providers::Provider;
 
-/// One failing address must not hold up the others of the same server, hence
-/// the breaker that hardly opens.
+/// The breaker hardly ever opens, because one failing address must not delay the other
+/// addresses of the same server.
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -26,12 +26,12 @@ lease = "1s"
 breaker_threshold = 10000
 "#;
 
-/// A home with this channel and its sidecar.
+/// Creates a home with this channel and its sidecar.
 pub fn home(channel: &str, sidecar: &str) -> (TempDir, Home) {
     home_with(channel, sidecar, "")
 }
 
-/// The same with these lines of configuration too.
+/// The same, with more lines of configuration.
 pub fn home_with(channel: &str, sidecar: &str, more: &str) -> (TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{CONFIG}{more}");
@@ -42,7 +42,7 @@ pub fn home_with(channel: &str, sidecar: &str, more: &str) -> (TempDir, Home) {
 }
 
 impl Provider {
-    /// A home where this channel serves.
+    /// Creates a home with this channel.
     pub fn home(&self) -> (TempDir, Home) {
         let more = self.ca_file().map(|file| format!("ca_file = {file:?}\n")).unwrap_or_default();
         let (folder, mut home) = home_with(self.channel, &self.sidecar, &more);
@@ -51,13 +51,13 @@ impl Provider {
     }
 }
 
-/// A user who watches P7 at 80 and is reached there.
+/// Adds a user who watches P7 at 80, with this address.
 pub fn join(home: &Home, engine: &Engine, user: &str, channel: &str, address: &str) {
     home.run(&["recipient", "add", user, channel, address]).unwrap();
     watch(engine, "P7", &[user]);
 }
 
-/// Users who watch a product at 80.
+/// Adds watches of a product at 80.
 pub fn watch(engine: &Engine, product: &str, users: &[impl AsRef<str>]) {
     let mut lines = String::new();
     for user in users.iter().map(AsRef::as_ref) {
@@ -67,19 +67,19 @@ pub fn watch(engine: &Engine, product: &str, users: &[impl AsRef<str>]) {
     engine.request("PUT", "/v1/watches", lines.as_bytes()).unwrap();
 }
 
-/// Posts an update and says how many users it told.
+/// Posts an update, and returns how many users it notified.
 pub fn post(engine: &Engine, update: &Value) -> u64 {
     let answer = engine.request("POST", "/v1/prices", update.to_string().as_bytes()).unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
     answer["told"].as_u64().unwrap_or_else(|| panic!("{answer}"))
 }
 
-/// Waits until the peer has written down this many.
+/// Waits until the peer has recorded this many requests.
 pub fn arrived(peer: &Peer, count: usize) -> Vec<Value> {
     wait_for(&format!("{count} arrivals"), || Some(peer.records()).filter(|all| all.len() >= count)).unwrap()
 }
 
-/// Everything among the dead letters, once there are this many.
+/// Returns all dead letters, once there are this many.
 pub fn dead_letters(home: &Home, count: usize) -> Vec<Value> {
     wait_for(&format!("{count} dead letters"), || {
         let listed = home.run(&["dlq", "list", "--limit", "0", "--json"]).unwrap().stdout;
@@ -90,12 +90,12 @@ pub fn dead_letters(home: &Home, count: usize) -> Vec<Value> {
     .unwrap()
 }
 
-/// What a command prints.
+/// Returns what a command prints.
 pub fn said(home: &Home, arguments: &[&str]) -> String {
     String::from_utf8(home.run(arguments).unwrap().stdout).unwrap()
 }
 
-/// The sum of the samples that begin like this.
+/// Returns the sum of the samples whose line starts with this.
 pub fn metric(engine: &Engine, begin: &str) -> u64 {
     let metrics = engine.request("GET", "/metrics", b"").unwrap();
     let mut samples = metrics.lines().filter(|line| line.starts_with(begin)).peekable();

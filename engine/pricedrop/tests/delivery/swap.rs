@@ -10,10 +10,10 @@ use crate::support::{dead_letters, join, metric, post, watch};
 
 const USERS: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "u5"];
 const SWAPS: usize = 6;
-/// Between two products, so that slow servers keep up.
+/// The pause between two products, so that slow servers keep up.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One test for each channel.
+/// Defines one test for each channel.
 macro_rules! swapped {
     ($($name:ident: $provider:expr;)*) => {
         $(
@@ -64,7 +64,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// One product more, unless the last one was just now.
+    /// Drops the price of one more product, unless the pause is not over.
     fn send_next(&mut self, engine: &Engine) {
         if self.last.is_some_and(|last| last.elapsed() < PAUSE) {
             return;

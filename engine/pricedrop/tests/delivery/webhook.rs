@@ -1,4 +1,4 @@
-//! Webhooks, to servers that fail and to where nothing may go.
+//! Webhooks to servers with faults, and to hosts that are not allowed.
 
 use std::collections::BTreeSet;
 
@@ -40,8 +40,8 @@ fn a_failing_server_gets_the_same_request_until_it_takes_it_and_no_more() {
     assert_eq!(body["title"], "Red \"shoes\"");
     let delivered = format!("pricedrop_deliveries_total{{channel=\"{CHANNEL}\",outcome=\"delivered\"}}");
     wait_for("the confirmation", || (metric(&engine, &delivered) == 1).then_some(())).unwrap();
-    // What is confirmed does not come again, not even after a crash; a later
-    // drop is another notification.
+    // A confirmed delivery is not sent again, not even after a crash; a later drop
+    // is another notification.
     engine.kill().unwrap();
     let engine = home.start().unwrap();
     assert_eq!(post(&engine, &json!({"productId": "P7", "newPrice": 70})), 1);
@@ -58,7 +58,7 @@ fn a_server_that_asks_for_patience_is_given_it() {
     assert_eq!(post(&engine, &drop_of_p7()), 1);
     let records = arrived(&peer, 2);
     let at = |number: usize| records[number]["at"].as_f64().unwrap();
-    // Without its wish the longest wait would be 0.1 s.
+    // Without `retry-after` the longest wait would be 0.1 s.
     assert!(at(1) - at(0) >= 2.0, "{} s", at(1) - at(0));
     assert_eq!(keys(&records).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What the API takes and answers.
+//! The API of a running embedded engine: what it accepts and what it responds.
 
 use serde_json::json;
 

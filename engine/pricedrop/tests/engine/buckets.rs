@@ -1,4 +1,4 @@
-//! Another bucketing policy, staged and moved to while prices come in.
+//! A second bucketing policy is staged, and the buckets are migrated to it, while prices arrive.
 
 use pricedrop_harness::{shipped, wait_for};
 use serde_json::Value;

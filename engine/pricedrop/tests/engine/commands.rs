@@ -6,7 +6,7 @@ use pricedrop_harness::Home;
 
 use crate::support::{home, post};
 
-/// What a command said and how it ended, without what differs from run to run.
+/// Returns the output and exit code of a command, without what differs from run to run.
 fn told(home: &Home, arguments: &[&str]) -> String {
     in_words(&home.command(arguments).output().unwrap())
 }
@@ -106,7 +106,7 @@ fn the_sidecar_of_the_reference_is_accepted() {
     let (folder, home) = home("");
     let page = pricedrop::config::markdown();
     let sidecar = page.rsplit("```toml\n").next().unwrap().trim_end().trim_end_matches("```");
-    // The console has other settings than the policy of the example.
+    // The console has other settings than the policy in the example.
     let sidecar = sidecar.replace("width = \"10\"\n", "");
     std::fs::write(folder.path().join("plugins/channel-console.toml"), sidecar).unwrap();
     let said = told(&home, &["plugin", "check", "plugins/channel-console.wasm"]);

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Which requests the engine accepts: tokens, hosts, sizes of bodies, slow bodies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ fn a_token_is_asked_for_everywhere_but_at_livez() {
     assert!(wrong.json()["remedy"].as_str().unwrap().contains("Authorization: Bearer"));
     let right = "Authorization: Bearer s3cret\r\nHost: prices.example\r\n";
     assert_eq!(ask(&engine, "GET", "/v1/watches", right, "").status, 200);
-    // The commands find the same token.
+    // The commands read the same token.
     home.run(&["watch", "list"]).unwrap();
     engine.kill().unwrap();
 }
@@ -57,7 +57,7 @@ fn it_does_not_listen_beyond_loopback_without_a_token() {
     assert_eq!(checked.status.code(), Some(2), "what would not start is not right");
 }
 
-/// A running engine whose `[http]` has this line too.
+/// Starts an engine with this line in `[http]`.
 fn with_http(line: &str) -> (TempDir, Engine) {
     let (folder, home) = home("");
     let config = folder.path().join("pricedrop.toml");

@@ -1,4 +1,4 @@
-//! The binary as a user has it: a running engine, its API, its commands.
+//! The embedded engine as a user runs it: the process, its API, its commands.
 #![allow(clippy::unwrap_used)]
 
 mod api;

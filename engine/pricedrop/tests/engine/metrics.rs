@@ -1,4 +1,4 @@
-//! `/metrics`, as scrapers read it.
+//! `/metrics`, checked as scrapers read it.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use pricedrop_harness::{Engine, repository, wait_for};
 
 use crate::support::{ask, get, home, post, put};
 
-/// The metrics of an engine that has told somebody of a drop.
+/// Returns the metrics of an engine after one delivery.
 fn of_a_delivery(engine: &Engine) -> String {
     let address = r#"{"userId":"u1","channel":"channel-console","address":"u1"}"#;
     assert_eq!(put(engine, "/v1/recipients", address).status, 200);

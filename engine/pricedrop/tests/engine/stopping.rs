@@ -1,4 +1,4 @@
-//! How an engine ends, and what the next one finds.
+//! How an engine stops, and what the next one finds in its store.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! An engine in a folder of its own.
+//! An engine in a folder of its own, and a client that shows status and headers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 const CONFIG: &str =
     "[http]\nlisten = \"127.0.0.1:0\"\n[data]\nfolder = \"data\"\n[plugins]\nfolder = \"plugins\"\n";
 
-/// A home without plugins but the console, and these lines of configuration.
+/// Creates a home with the console's plugin alone, and these lines of configuration.
 pub fn home(more: &str) -> (TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{CONFIG}{more}");
@@ -19,7 +19,7 @@ pub fn home(more: &str) -> (TempDir, Home) {
     (folder, home)
 }
 
-/// A status and a body.
+/// The status and the body of a response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -33,13 +33,13 @@ impl Answer {
     }
 }
 
-/// One request with these headers beside `Host`.
+/// Sends one request with these headers in addition to `Host`.
 pub fn ask(engine: &Engine, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let host = if headers.to_lowercase().contains("host:") { "" } else { "Host: localhost\r\n" };
     let length = body.len();
     let mut stream = TcpStream::connect(&engine.address).unwrap();
     let head = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n");
-    // Whoever is refused early may have no reader any more.
+    // If the engine refuses early, it may close the connection before the body is written.
     let _ = write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}");
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

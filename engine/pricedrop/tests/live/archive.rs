@@ -1,4 +1,4 @@
-//! The archive of the embedded engine: complete and exactly once, also when it is killed.
+//! The archive of the embedded engine is complete and exactly once, even if the engine is killed.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::files::{self, Dice, Size};
 use crate::mortal::Mortal;
 
 const SIZE: Size = Size { products: 200, watches: 5_000, updates: 4_000 };
-/// More in `make test-faults`.
+/// How often the engine is killed; more in `make test-faults`.
 const KILLS: usize = 10;
-/// One line of so many is no update.
+/// One in this many lines is not an update.
 const JUNK: usize = 50;
 
 fn kills() -> usize {
@@ -32,7 +32,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
-/// Everything that is archived of a topic; nothing of it is damaged or missing.
+/// Returns everything that is archived of a topic; checks that nothing is damaged or missing.
 fn archived(folder: &Path, topic: &str) -> Vec<ArchivedRecord> {
     let options = Options {
         url: format!("file://{}", folder.join("archive").display()),
@@ -61,7 +61,7 @@ fn values(records: &[ArchivedRecord]) -> Vec<String> {
     records.iter().map(value).collect()
 }
 
-/// Waits until so many records of a topic are archived.
+/// Waits until this many records of a topic are archived.
 fn wait_until_archived(engine: &Engine, topic: &str, records: usize) {
     let offset = format!("pricedrop_archive_offset{{topic=\"{topic}\",partition=\"0\"}} ");
     wait_for(&format!("{records} records of {topic} to be archived"), || {

@@ -1,5 +1,4 @@
-//! The running engine tells exactly what its offline twin prints, whatever is
-//! done to its process.
+//! The running engine notifies exactly what `simulate` prints, even if its process is killed.
 
 use std::time::Instant;
 
@@ -47,8 +46,8 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     let mortal = Mortal::new(home, engine);
     let killer = mortal.kill_now_and_then(seed, KILLS, SIZE.updates);
 
-    // What stands in the twin's file: updates, and watch changes where the live
-    // engine had acknowledged them.
+    // The input of `simulate`: updates, and changes of watches at the point where the running
+    // engine acknowledged them.
     let mut script = Vec::new();
     let mut sent = 0;
     while sent < updates.len() {

@@ -1,5 +1,5 @@
-//! What the live tests share: files of watches and updates, feeding them to a
-//! running engine that may die at any moment, and reading what was told.
+//! Helpers of the live tests: files of watches and updates, changes of watches in an engine that
+//! may die at any moment, and reading the notifications.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 use pricedrop_harness::{Engine, Error, Home, request};
 use serde_json::Value;
 
-/// Without a console: what counts is the outbox.
+/// A configuration without the console, because the tests compare the outbox.
 pub const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:0"
@@ -22,12 +22,12 @@ bucket_threshold = 40
 enabled = false
 "#;
 
-/// A home with the default policies.
+/// Creates a home with the default policies.
 pub fn home(folder: &Path) -> Home {
     home_with(folder, CONFIG)
 }
 
-/// The same with a configuration of its own.
+/// The same, with another configuration.
 pub fn home_with(folder: &Path, config: &str) -> Home {
     let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, config).unwrap();
     home.install("bucketing-floor", "bucketing").unwrap();
@@ -35,11 +35,11 @@ pub fn home_with(folder: &Path, config: &str) -> Home {
     home
 }
 
-/// Numbers that look random; printed with what they made fail.
+/// A pseudo-random generator. Tests print its seed, so that a failure can be repeated.
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `sides` (xorshift64).
+    /// Returns a number below `sides` (xorshift64).
     pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -48,7 +48,7 @@ impl Dice {
     }
 }
 
-/// How large a run is.
+/// The size of a run.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub products: u64,
@@ -56,10 +56,10 @@ pub struct Size {
     pub updates: u64,
 }
 
-/// Every mode, and none.
+/// The modes of watches; the empty one means the default.
 pub const MODES: [&str; 4] = ["", "every-drop", "crossing", "once"];
 
-/// Watches in all modes, their thresholds around the prices of `updates`.
+/// Returns watches in all modes, with thresholds around the prices of `updates`.
 pub fn watches(dice: &mut Dice, size: Size) -> String {
     let mut seen = std::collections::HashSet::new();
     let mut csv = String::from("product_id,price_watch_value,user_id,mode\n");
@@ -73,12 +73,12 @@ pub fn watches(dice: &mut Dice, size: Size) -> String {
     csv
 }
 
-/// The time of an update, and of a change right behind it: each is its own.
+/// Returns the event time of an update, epoch milliseconds. Changes of watches have times in between.
 pub fn time_of(update: usize) -> i64 {
     1_700_000_000_000 + update as i64 * 1_000
 }
 
-/// One update a line, a second apart.
+/// Returns updates, one JSON object a line, one second apart.
 pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
     let update = |index: u64| {
         let (product, cents) = (dice.roll(size.products), 4_900 + dice.roll(43) * 100);
@@ -88,9 +88,9 @@ pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
     (0..size.updates).map(update).collect()
 }
 
-/// A few watches come and go; each change stands in the script, which is
-/// returned, where it was acknowledged: every later drop must honour it.
-/// `insist` asks until there is an answer.
+/// Adds and removes a few watches. Returns the changes as lines for `simulate`, in the place
+/// where they were acknowledged: every later drop must use them. `insist` repeats a request
+/// until there is a response.
 pub fn change_watches(
     dice: &mut Dice,
     size: Size,
@@ -117,7 +117,7 @@ pub fn change_watches(
     script
 }
 
-/// Notifications of the offline twin, in order of their ids.
+/// Returns the notifications of `simulate`, in order of their ids.
 pub fn simulated(home: &Home) -> Vec<String> {
     let output = home.run(&["simulate", "--watches", "watches.csv", "--updates", "updates.jsonl", "--stats"]);
     let output = output.unwrap();
@@ -131,7 +131,7 @@ fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines
 }
 
-/// The whole outbox, in order of the lines.
+/// Returns the whole outbox, in order of the lines.
 pub fn told(engine: &Engine) -> Vec<String> {
     let (mut from, mut lines) = (0, Vec::new());
     loop {
@@ -146,7 +146,7 @@ pub fn told(engine: &Engine) -> Vec<String> {
     }
 }
 
-/// Fails with the first difference, not with both lists.
+/// Fails with the first differences, instead of both lists.
 pub fn assert_same(live: &[String], twin: &[String], what: &str) {
     let missing: Vec<_> = twin.iter().filter(|line| live.binary_search(line).is_err()).take(3).collect();
     let extra: Vec<_> = live.iter().filter(|line| twin.binary_search(line).is_err()).take(3).collect();
@@ -158,7 +158,7 @@ pub fn assert_same(live: &[String], twin: &[String], what: &str) {
     );
 }
 
-/// One request, or why it may have to be repeated.
+/// Sends one request; an error means that it may have to be repeated.
 pub fn post(address: &str, updates: &[String], offset: usize) -> Result<Value, Error> {
     let path = format!("/v1/prices?offset={offset}");
     Ok(serde_json::from_str(&request(address, "POST", &path, updates.join("\n").as_bytes())?)?)

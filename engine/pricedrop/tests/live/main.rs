@@ -1,5 +1,5 @@
-//! The running engine and its offline twin, as processes: files in, answers
-//! compared.
+//! A running embedded engine compared with `pricedrop simulate`, both as processes
+//! that read the same files.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

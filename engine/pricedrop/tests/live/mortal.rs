@@ -9,7 +9,7 @@ use pricedrop_harness::{Engine, Home, wait_for};
 
 use crate::files::Dice;
 
-/// An engine that another thread kills now and then.
+/// An engine that another thread kills at random moments.
 pub struct Mortal {
     pub home: Home,
     pub engine: Arc<Mutex<Engine>>,
@@ -21,7 +21,7 @@ impl Mortal {
         Mortal { home, engine: Arc::new(Mutex::new(engine)), sent: Arc::default() }
     }
 
-    /// So many updates were acknowledged.
+    /// Records how many updates were acknowledged.
     pub fn sent(&self, updates: usize) {
         self.sent.store(updates, Relaxed);
     }
@@ -30,7 +30,7 @@ impl Mortal {
         self.engine.lock().unwrap().address.clone()
     }
 
-    /// Asks until the engine, or the one after it, has answered.
+    /// Repeats a request until the engine, or its successor, responds.
     pub fn insist(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
         let begun = Instant::now();
         loop {
@@ -46,8 +46,8 @@ impl Mortal {
         }
     }
 
-    /// Kills and restarts it when so many updates are in, each time after a random
-    /// moment more: between requests, within one, while it starts.
+    /// Kills and restarts the engine when certain numbers of updates are acknowledged, each time after
+    /// another random moment: between requests, during one, during the start.
     pub fn kill_now_and_then(&self, seed: u64, kills: usize, updates: u64) -> JoinHandle<()> {
         let (engine, home, sent) = (self.engine.clone(), self.home.clone(), self.sent.clone());
         let mut dice = Dice(seed ^ 0xFFFF_0000);

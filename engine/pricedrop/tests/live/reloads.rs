@@ -1,5 +1,5 @@
-//! A thousand reloads while prices come in: nobody is missed or told twice, the
-//! engine does not grow, and updates hardly notice.
+//! A thousand reloads while prices arrive: no user is missed or notified twice, memory does not
+//! grow, and the latency of updates hardly changes.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -10,11 +10,11 @@ use pricedrop_harness::{Engine, Home, wait_for};
 
 const RELOADS: usize = 1_000;
 const SIZE: Size = Size { products: 100, watches: 10_000, updates: 200_000 };
-/// Reloads before memory is first looked at: caches and pools are full by then.
+/// Reloads before memory is first measured, when caches and pools are full.
 const WARM_UP: usize = 100;
 const GROWTH_BYTES: u64 = 48 << 20;
 
-/// Posts updates one by one and notes how long each took.
+/// Posts updates one by one, and measures how long each takes.
 struct Poster {
     updates: Vec<String>,
     sent: usize,
@@ -80,7 +80,7 @@ fn a_thousand_reloads_lose_nothing_repeat_nothing_and_grow_nothing() {
     assert!(most < first + GROWTH_BYTES, "grew from {first} to {most} bytes");
 }
 
-/// Rewrites a sidecar, policy and throttle in turn, and waits until that pair serves.
+/// Rewrites the sidecar of the policy or of the throttle, in turn, and waits until it serves.
 fn reload(engine: &Engine, home: &Home, number: usize) {
     let (stem, settings) = match number % 2 {
         0 => ("bucketing", "width = \"10\""),
@@ -92,7 +92,7 @@ fn reload(engine: &Engine, home: &Home, number: usize) {
     wait_for("the reload", || digest().filter(|now| Some(now) != before.as_ref())).unwrap();
 }
 
-/// The 99.9th percentile.
+/// Returns the 99.9th percentile.
 fn tail(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() * 999 / 1_000]

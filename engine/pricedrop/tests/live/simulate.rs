@@ -1,4 +1,4 @@
-//! The offline twin: the same with every policy, and clear about bad files.
+//! `pricedrop simulate` prints the same with every policy, and reports invalid files clearly.
 
 use std::path::Path;
 use std::process::Output;

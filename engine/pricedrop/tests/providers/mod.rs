@@ -1,5 +1,5 @@
-//! The channels as they are shipped, each with the test server of its provider
-//! and the sidecar that leads there.
+//! The shipped channels, each with the test server of its provider and a sidecar that
+//! points to that server.
 #![allow(dead_code)] // each test binary uses its part
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,44 +15,44 @@ const NTFY_TOKEN: &str = "tk_ntfys3cret";
 
 /// A channel and its provider.
 pub struct Provider {
-    /// The file stem under which it serves, which is the plugin's name too.
+    /// The file stem of the plugin, which is the name of the channel.
     pub channel: &'static str,
-    /// None for the console.
+    /// The test server; `None` for the console.
     pub peer: Option<Peer>,
-    /// What lies beside the plugin.
+    /// The text of the sidecar.
     pub sidecar: String,
-    /// Variables that the sidecar names.
+    /// The environment variables that the sidecar names.
     pub environment: Vec<(&'static str, String)>,
-    /// Where a user of this name is reached.
+    /// Returns the address of a user with this name.
     address: fn(&Provider, &str) -> String,
-    /// Whom a record of the peer reached.
+    /// Returns the recipient of a record of the peer.
     addressee: fn(&Value) -> String,
 }
 
 impl Provider {
-    /// The server of the provider.
+    /// Returns the test server of the provider.
     pub fn peer(&self) -> &Peer {
         self.peer.as_ref().unwrap_or_else(|| panic!("{} has no server", self.channel))
     }
 
-    /// Where a user of this name is reached.
+    /// Returns the address of a user with this name.
     pub fn address(&self, name: &str) -> String {
         (self.address)(self, name)
     }
 
-    /// The authority of a server that the engine reaches by HTTPS.
+    /// Returns the CA file of a server that the engine reaches by HTTPS.
     pub fn ca_file(&self) -> Option<&str> {
         let is_mail = self.channel == "channel-email";
         self.peer.as_ref().filter(|_| !is_mail).and_then(|peer| peer.hello["ca"].as_str())
     }
 
-    /// The variables, as a home takes them.
+    /// Returns the environment variables, as a home takes them.
     pub fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))
     }
 
-    /// Every message that arrived, once there are this many. `lines` are those that
-    /// were read from the engine's standard output before.
+    /// Returns every message that arrived, once there are this many. `lines` are those that were read
+    /// from the engine's standard output before.
     pub fn arrivals(&self, engine: &Engine, lines: &mut Vec<String>, count: usize) -> Vec<Arrival> {
         wait_for(&format!("{count} arrivals by {}", self.channel), || {
             lines.extend(engine.take_lines());
@@ -65,7 +65,7 @@ impl Provider {
         .unwrap()
     }
 
-    /// None: a request for a token.
+    /// Returns the message of a record; `None`: it is a request for a token.
     fn arrival(&self, record: &Value) -> Option<Arrival> {
         if record["path"] == "/token" {
             return None;
@@ -81,19 +81,19 @@ impl Provider {
 /// One message at its recipient.
 #[derive(Debug)]
 pub struct Arrival {
-    /// Whom it reached.
+    /// The recipient.
     pub recipient: String,
-    /// What no other message has.
+    /// The idempotency key, which no other message has.
     pub key: String,
 }
 
-/// A line names user and product, and no product drops twice.
+/// Returns the messages in printed lines. A line names user and product, and each product drops once.
 fn printed(lines: &[String]) -> Vec<Arrival> {
     let told = lines.iter().filter_map(|line| Some((line.split_once(" told about ")?.0, line)));
     told.map(|(user, line)| Arrival { recipient: user.to_owned(), key: line.clone() }).collect()
 }
 
-/// Every user was reached once for each product, under a key of its own.
+/// Checks that every user was reached once for each product, each time with another key.
 pub fn check_each_reached_once(arrivals: &[Arrival], users: usize, products: usize) {
     assert_eq!(arrivals.len(), products * users, "messages");
     let keys: BTreeSet<&String> = arrivals.iter().map(|arrival| &arrival.key).collect();
@@ -106,7 +106,7 @@ pub fn check_each_reached_once(arrivals: &[Arrival], users: usize, products: usi
     assert!(counts.values().all(|count| *count == products), "{products} products: {counts:?}");
 }
 
-/// A file with the authorities of all their servers.
+/// Writes a file with the CA certificates of all their servers.
 pub fn authorities<'a>(providers: impl IntoIterator<Item = &'a Provider>) -> PathBuf {
     let files: Vec<&str> = providers.into_iter().filter_map(Provider::ca_file).collect();
     let all: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
@@ -115,7 +115,7 @@ pub fn authorities<'a>(providers: impl IntoIterator<Item = &'a Provider>) -> Pat
     path
 }
 
-/// The plugin as it is shipped, with a custom section that makes it another file.
+/// Returns the shipped plugin with a custom section, so that its digest differs.
 pub fn marked(channel: &str, number: usize) -> Vec<u8> {
     let name = format!("swap{number}");
     let length = u8::try_from(name.len()).unwrap();
@@ -125,7 +125,7 @@ pub fn marked(channel: &str, number: usize) -> Vec<u8> {
     wasm
 }
 
-/// Lines on standard output.
+/// The console, which prints lines on standard output.
 pub fn console() -> Provider {
     Provider {
         channel: "channel-console",
@@ -162,7 +162,7 @@ pub fn webhook() -> Provider {
     }
 }
 
-/// Mail by STARTTLS and AUTH.
+/// Mail over STARTTLS and AUTH.
 pub fn email() -> Provider {
     let peer = Peer::smtp(&["--auth", &format!("shop:{SMTP_PASSWORD}")]).unwrap();
     let sidecar = format!(
@@ -200,7 +200,7 @@ pub fn slack() -> Provider {
     }
 }
 
-/// Topics of a server of ntfy that wants a token.
+/// Topics of an ntfy server that requires a token.
 pub fn ntfy() -> Provider {
     let peer = Peer::http().unwrap();
     let sidecar = format!(
@@ -251,7 +251,7 @@ pub fn sms() -> Provider {
         environment: vec![("TWILIO_AUTH_TOKEN", text(&peer.hello["token"]))],
         peer: Some(peer),
         sidecar,
-        // Users of these tests differ by a number at the end, or not at all.
+        // The user names of these tests differ only by a number at the end.
         address: |_, name| {
             let digits: String = name.chars().filter(char::is_ascii_digit).collect();
             format!("+49151{digits:0>7}")
@@ -260,7 +260,7 @@ pub fn sms() -> Provider {
     }
 }
 
-/// Firebase Cloud Messaging; the name is the device's token.
+/// Firebase Cloud Messaging; the user's name is the device token.
 pub fn fcm() -> Provider {
     let peer = Peer::fcm(&[]).unwrap();
     let sidecar = format!(
@@ -323,8 +323,8 @@ pub fn apns() -> Provider {
     }
 }
 
-/// A device token: a name of hexadecimal digits is how it begins, any other name
-/// is put in by its bytes.
+/// Returns a device token: a name of hexadecimal digits becomes its prefix, any other name is
+/// encoded as hexadecimal.
 fn device(name: &str) -> String {
     let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let begin =
@@ -332,12 +332,12 @@ fn device(name: &str) -> String {
     format!("{begin:0<64}")
 }
 
-/// Browsers, with a subscription of each of these names.
+/// Web push, with a subscription of each of these names.
 pub fn webpush(names: &[&str]) -> Provider {
     webpush_at(Peer::push(names).unwrap())
 }
 
-/// A real browser's push service, which names no users.
+/// The push service of a real browser, where users have no names.
 pub fn autopush() -> Provider {
     webpush_at(Peer::autopush().unwrap())
 }
@@ -368,17 +368,17 @@ fn webpush_at(peer: Peer) -> Provider {
     }
 }
 
-/// A text of a record.
+/// Returns a JSON value that is a text.
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// The body of a record, which is JSON.
+/// Returns the JSON body of a record.
 pub fn body(record: &Value) -> Value {
     serde_json::from_str(&text(&record["body"])).unwrap()
 }
 
-/// The header by which a provider tells a repeated request.
+/// Returns the header by which a provider recognizes a repeated request.
 pub fn key(record: &Value) -> String {
     text(&record["headers"]["idempotency-key"])
 }

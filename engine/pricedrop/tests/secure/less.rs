@@ -1,4 +1,4 @@
-//! With a right, a password or an authority less, it is said what is missing.
+//! If a permission, a password or a CA is missing or wrong, the error names it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use pricedrop_harness::{Home, wait_for};
 use crate::listing::{self, Right};
 use crate::rig::{PASSWORD, Who, engine_rights, lacking, no_secret, said, servers};
 
-/// Starts the engine, and waits until it ends or its log says this; what it said.
+/// Starts the engine, and waits until it ends or its log contains these words. Returns its output.
 fn run_until(home: &Home, words: &[&str]) -> String {
     let log = home.folder.join("engine.log");
     let file = std::fs::File::create(&log).unwrap();
@@ -38,7 +38,7 @@ fn in_words(acl: &Acl) -> String {
     }
 }
 
-/// Not every right is one that an engine cannot start without.
+/// Returns whether an engine cannot start without this permission.
 fn is_needed_at_the_start(right: &Right) -> bool {
     right.acl.operation != "DescribeConfigs"
         && (right.who == "notifier" || right.who == "dispatcher")
@@ -130,7 +130,7 @@ fn each_missing_command_in_redis_is_named_with_its_remedy() {
         let (_folder, home) = servers.home(&Who { redis: "less", ..Who::default() });
         let doctor = said(&home, &["doctor"]);
         let named = doctor.lines().any(|said| said.contains("redis") && said.contains(&command[1..]));
-        // Without these two nobody gets as far as being asked.
+        // Without these commands no connection is established, so nothing else is checked.
         let let_in = !matches!(command, "+auth" | "+info" | "+select");
         assert!(!let_in || (named && doctor.contains("exit code 1")), "{command}: {doctor}");
     }
@@ -169,7 +169,7 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
     }
 }
 
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR` say where the authorities of the system are.
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CA certificates of the system.
 #[test]
 fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
     let servers = servers();

@@ -1,4 +1,4 @@
-//! What the documents say is needed, read from them: so they cannot go stale.
+//! Reads the required permissions from the documents, so that the documents cannot become outdated.
 
 use pricedrop_harness::acls::{Acl, On};
 use pricedrop_harness::repository;
@@ -7,25 +7,25 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(repository().join(file)).unwrap()
 }
 
-/// The part of a document under a heading.
+/// Returns the section of a document under a heading.
 fn section(file: &str, heading: &str) -> String {
     let text = read(file);
     let (_, rest) = text.split_once(&format!("{heading}\n")).unwrap();
     rest.split("\n#").next().unwrap().to_owned()
 }
 
-/// The blocks of code in a text, of this language.
+/// Returns the code blocks of this language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let begun = text.split(fence.as_str()).skip(1);
     begun.map(|block| block.split("```").next().unwrap()).collect()
 }
 
-/// A right in Kafka and who needs it.
+/// A Kafka ACL, and the role that needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     pub who: String,
-    /// Whose it is, is still open.
+    /// The ACL, without a user.
     pub acl: Acl,
 }
 
@@ -33,7 +33,7 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The table of rights in Kafka.
+/// Returns the table of rights in Kafka.
 pub fn kafka() -> Vec<Right> {
     let section = section("docs/operations.md", "### Rights in Kafka");
     let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
@@ -73,13 +73,13 @@ pub fn kafka() -> Vec<Right> {
     rights
 }
 
-/// Those of these, for a user.
+/// Returns the ACLs of the matching roles, for a user.
 pub fn for_user(rights: &[Right], user: &str, who: impl Fn(&str) -> bool) -> Vec<Acl> {
     let of = rights.iter().filter(|right| who(&right.who));
     of.map(|right| Acl { user: user.to_owned(), ..right.acl.clone() }).collect()
 }
 
-/// The statements that grant rights in Cassandra, one block for each role.
+/// Returns the statements that grant rights in Cassandra, one block for each role.
 pub fn cassandra(password: &str) -> Vec<Vec<String>> {
     let section = section("docs/operations.md", "### Grants in Cassandra");
     let statements = |block: &str| {
@@ -92,7 +92,7 @@ pub fn cassandra(password: &str) -> Vec<Vec<String>> {
     blocks(&section, "sql").into_iter().map(statements).collect()
 }
 
-/// The one line that makes a user in Redis.
+/// Returns the line that creates a user in Redis.
 pub fn redis(user: &str, password: &str) -> String {
     let text = read("schema/redis.md");
     let line = text.split("```\n").find(|block| block.starts_with("ACL SETUSER")).unwrap();

@@ -1,5 +1,5 @@
-//! The engine on servers that ask who it is: over TLS, by password, with no
-//! more rights than docs/operations.md and schema/redis.md list, and with less.
+//! The engine on servers with authentication and TLS: with exactly the permissions that
+//! docs/operations.md and schema/redis.md list, and with fewer.
 #![allow(clippy::unwrap_used)]
 
 mod less;

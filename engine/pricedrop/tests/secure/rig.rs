@@ -1,4 +1,4 @@
-//! Servers with users, rights and TLS, one of each for all tests here.
+//! Servers with users, permissions and TLS, which all tests here share.
 
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::listing::{self, Right};
 
-/// Everybody's password: in no output of anything may it stand.
+/// The password of all users, which no output may contain.
 pub const PASSWORD: &str = "hunter2-never-shown";
 
 /// The three servers.
@@ -22,7 +22,7 @@ pub struct Servers {
     _folder: TempDir,
 }
 
-/// What the engine's user needs in Kafka, each right once.
+/// Returns the ACLs of the engine's user, without duplicates.
 pub fn engine_rights() -> Vec<Right> {
     let mut rights: Vec<Right> = Vec::new();
     for right in listing::kafka().into_iter().filter(|right| !right.who.contains("topics apply")) {
@@ -33,13 +33,13 @@ pub fn engine_rights() -> Vec<Right> {
     rights
 }
 
-/// The user who lacks the right of this number.
+/// Returns the user who lacks the ACL of this number.
 pub fn lacking(number: usize) -> String {
     format!("lacking-{number}")
 }
 
-/// Started once, and ended with this process. One test at a time has them, for
-/// all engines are of one group.
+/// Starts the servers once; they end with this process. Only one test at a time may use them,
+/// because all engines are in one group.
 pub fn servers() -> MutexGuard<'static, Servers> {
     static SERVERS: LazyLock<Mutex<Servers>> = LazyLock::new(|| Mutex::new(Servers::start()));
     SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,8 +90,8 @@ impl Servers {
         redis::administer(self.redis.address(), &[admin, listing::redis("engine", PASSWORD)]).unwrap();
     }
 
-    /// The role that makes the tables is first in the listing, and the others are
-    /// granted what exists then.
+    /// Creates the roles in Cassandra. The role that creates the tables is the first in the document;
+    /// the other roles are granted permissions on existing tables.
     fn in_cassandra(&self) {
         let admin = self.admin();
         for (number, role) in listing::cassandra(PASSWORD).into_iter().enumerate() {
@@ -103,18 +103,18 @@ impl Servers {
         }
     }
 
-    /// Cassandra's administrator.
+    /// Connects as the administrator of Cassandra.
     pub fn admin(&self) -> Cassandra {
         Cassandra::connect(self.cassandra.address(), "cassandra", "cassandra").unwrap()
     }
 
-    /// Redis' administrator does this.
+    /// Runs commands as the administrator of Redis.
     pub fn in_redis_do(&self, commands: &[String]) {
         let admin = ["AUTH admin admin-secret".to_owned()];
         redis::administer(self.redis.address(), &[&admin, commands].concat()).unwrap();
     }
 
-    /// A folder with a configuration for these users, their passwords in files.
+    /// Creates a home with a configuration for these users, with their passwords in files.
     pub fn home(&self, who: &Who<'_>) -> (TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path();
@@ -161,7 +161,7 @@ impl Servers {
     }
 }
 
-/// Users, and what is wrong with them.
+/// The users of a configuration, and what is wrong with them.
 #[derive(Debug, Clone, Copy)]
 pub struct Who<'a> {
     pub kafka: &'a str,
@@ -185,7 +185,7 @@ impl Default for Who<'_> {
     }
 }
 
-/// What a command said, and that it gave no secret away.
+/// Returns the output of a command, and checks that it contains no secret.
 pub fn said(home: &Home, arguments: &[&str]) -> String {
     let output = home.command(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -195,12 +195,12 @@ pub fn said(home: &Home, arguments: &[&str]) -> String {
     said
 }
 
-/// Neither password stands in it.
+/// Checks that a text contains neither password.
 pub fn no_secret(text: &str) {
     assert!(!text.contains(PASSWORD) && !text.contains("hunter3-wrong"), "a secret: {text}");
 }
 
-/// Everything an engine wrote into its log.
+/// Returns the log of an engine.
 pub fn log(folder: &Path) -> String {
     let log = std::fs::read_to_string(folder.join("engine.log")).unwrap_or_default();
     no_secret(&log);

@@ -1,4 +1,4 @@
-//! With exactly the rights that are listed, everything works.
+//! With exactly the permissions that the documents list, everything works.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ fn told(home: &Home) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The notifications of a product that were told.
+/// Returns the number of notifications of a product.
 fn of(home: &Home, product: &str) -> usize {
     told(home).iter().filter(|one| one["productId"] == product).count()
 }
@@ -70,7 +70,7 @@ fn with_the_rights_that_are_listed_a_whole_engine_works() {
     assert!(!log.to_lowercase().contains("authoriz") && !log.contains("refuses"), "{log}");
 }
 
-/// The active policy is one for all tests here: those with a policy run one by one.
+/// Locks the active policy: tests with a policy run one by one, because it is shared.
 fn policy() -> MutexGuard<'static, ()> {
     static POLICY: Mutex<()> = Mutex::new(());
     POLICY.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,7 +80,7 @@ fn policy() -> MutexGuard<'static, ()> {
 fn a_notifier_alone_tells_with_grants_that_only_read() {
     let servers = servers();
     let _policy = policy();
-    // No other test has written down the policy that this notifier may not.
+    // This notifier may not write the policy, so none of another test may be stored.
     servers.admin().run("TRUNCATE pricedrop.bucketing_policies").unwrap();
     let product = "read-only";
     servers
@@ -96,7 +96,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     assert!(doctor.contains("exit code 0") && doctor.contains("our role may not change it"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
     serving(&engine, "partitions acquired");
-    // Somebody else's prices: this user may not post any.
+    // Another user posts the prices, because this one may not.
     let (_folder, other) = servers.home(&Who::default());
     let posting = other.start_with(&["--role", "dispatcher"]).unwrap();
     post(&posting, product, "79.9");

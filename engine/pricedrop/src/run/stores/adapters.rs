@@ -1,4 +1,4 @@
-//! The adapters of every port, whatever stores they are of.
+//! The set of adapters that a running engine uses: one for every port.
 
 use std::sync::Arc;
 
@@ -17,57 +17,57 @@ use tokio::sync::watch;
 
 use crate::report::Stopped;
 
-/// Stores that answer, before plugins are loaded.
+/// Opened stores, before plugins are loaded.
 #[async_trait]
 pub trait Opened: Send {
-    /// Which policy's buckets are served: plugins are loaded by it.
+    /// Returns the port to the active policy, which is needed for loading plugins.
     fn policies(&self) -> Arc<dyn PolicyMigration>;
 
-    /// Whose archive it writes: an archive belongs to one log.
+    /// Returns the owner that is recorded in the archive: an archive belongs to one log.
     fn archive_owner(&self) -> String;
 
-    /// The adapters of every port.
+    /// Builds the adapters of every port.
     ///
     /// # Errors
-    /// A store does not let the work begin.
+    /// A store refuses to be used.
     async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped>;
 }
 
 /// The adapters of every port.
 pub struct Stores {
-    /// What each notifier reads and commits; none: this process has no notifier.
+    /// The input and commits of each notifier; empty if this process has no notifier.
     pub workers: Vec<Worker>,
-    /// What they read watches from.
+    /// The watches that notifiers read.
     pub watches: Arc<dyn WatchStore>,
-    /// Turns true when they are to commit what they have begun, and end.
+    /// Becomes true when notifiers are to finish their commits and stop.
     pub stop_workers: watch::Receiver<bool>,
-    /// Ends the input: whatever was taken in is worked through.
+    /// Closes the input; updates that it has accepted are still processed.
     pub end_input: Box<dyn FnOnce() + Send>,
-    /// What the archiver reads; none: this process has no archiver.
+    /// The sources of the archiver; empty if this process has no archiver.
     pub archive: Vec<Box<dyn ArchiveSource>>,
-    /// What the dispatcher reads; none: this process has no dispatcher.
+    /// The log of the dispatcher; `None` if this process has no dispatcher.
     pub dispatch: Option<Dispatch>,
-    /// What the API reaches, and the dispatcher as well.
+    /// The ports that the API and the dispatcher share.
     pub shown: Shown,
-    /// What the stores say of themselves.
+    /// The health of the stores.
     pub health: Arc<dyn Health>,
 }
 
-/// What one notifier reads and commits.
+/// The input and the commits of one notifier.
 pub struct Worker {
-    /// Its updates.
+    /// Reads updates.
     pub source: Box<dyn UpdateSource>,
-    /// Its commits.
+    /// Writes commits.
     pub committer: Box<dyn Committer>,
 }
 
-/// What the dispatcher alone reaches.
+/// The ports that only the dispatcher uses.
 pub struct Dispatch {
-    /// What to deliver.
+    /// The notifications to deliver.
     pub log: Box<dyn NotificationLog>,
 }
 
-/// What the API reaches, and the dispatcher as well.
+/// The ports that the API and the dispatcher share.
 #[derive(Clone)]
 #[allow(missing_docs)]
 pub struct Shown {
@@ -81,11 +81,11 @@ pub struct Shown {
     pub outbox: Arc<dyn NotificationReader>,
 }
 
-/// What the stores say of themselves.
+/// The health and metrics of the stores.
 pub trait Health: Send + Sync {
-    /// Why they do not work, or somebody should look.
+    /// Returns the current errors and warnings.
     fn reasons(&self) -> Vec<Reason>;
 
-    /// Shows what they count, and what they say of themselves, in a registry.
+    /// Registers the metrics of the stores.
     fn register_metrics(&self, registry: &mut Registry);
 }

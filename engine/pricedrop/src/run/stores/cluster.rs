@@ -1,5 +1,5 @@
-//! Kafka for the log; Cassandra or the disk for watches; Redis or the disk for
-//! leases.
+//! The adapters of an engine whose log is in Kafka. Watches are in Cassandra or on the local
+//! disk, leases in Redis or on the local disk.
 
 use std::sync::Arc;
 
@@ -30,10 +30,10 @@ use crate::config::{Config, key, to_millis};
 use crate::remedies;
 use crate::report::Stopped;
 
-/// Connects to what `[stores]` names.
+/// Connects to the servers that `[stores]` names.
 ///
 /// # Errors
-/// A server is away or refuses, or topics or tables are not as they must be.
+/// A server is unavailable or refuses, or topics or tables do not have the required form.
 pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     let settings = config.kafka_settings(asked.shadow)?;
     let instance_id = pricedrop_kafka::InstanceId::take(&config.data.folder).map_err(|error| {
@@ -63,7 +63,7 @@ pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, S
     Ok(Box::new(Connected { config: config.clone(), asked, settings, instance_id, redis, disk, watches }))
 }
 
-/// What the engine cannot work with is refused, what is weak is said.
+/// Checks the topics, and this user's ACLs. Fails if the engine cannot work; logs what is advisable.
 async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stopped> {
     let mut found = pricedrop_kafka::topics::check(settings).await.map_err(remedies::kafka)?;
     let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };
@@ -119,7 +119,7 @@ async fn connect(config: &Config, redis: Option<&Redis>, asked: RunRoles) -> Res
     }
 }
 
-/// Where watches, addresses and prices lie.
+/// The store of watches, addresses and prices.
 enum Watches {
     OnDisk(Embedded),
     InCassandra(Cassandra),
@@ -244,7 +244,7 @@ impl Opened for Connected {
 }
 
 impl Connected {
-    /// Members of the group, each with partitions, states and a producer.
+    /// Starts the notifiers' group members, each with its own producer and states.
     fn start_workers(&self, servers: &mut Servers) -> Result<Vec<Worker>, Stopped> {
         if !self.asked.notifier {
             return Ok(Vec::new());
@@ -276,7 +276,7 @@ impl Connected {
         Ok(workers)
     }
 
-    /// One member of the dispatchers' group.
+    /// Joins the dispatchers' group.
     fn join_dispatchers(&self) -> Result<KafkaDispatch, Stopped> {
         let index: Arc<dyn RetryIndex> = match self.redis_leases() {
             Some(redis) => Arc::new(RedisRetryIndex::new(redis)),
@@ -292,7 +292,7 @@ impl Connected {
         KafkaDispatch::join(options).map_err(remedies::kafka)
     }
 
-    /// The topics that are archived.
+    /// Joins the archivers' group for each archived topic.
     fn archive_sources(&self) -> Result<Vec<Box<dyn ArchiveSource>>, Stopped> {
         if !self.asked.archiver {
             return Ok(Vec::new());
@@ -305,8 +305,8 @@ impl Connected {
         topics.iter().map(|topic| join(topic)).collect()
     }
 
-    /// Redis, if this process asks it by itself. A notifier that does not cache
-    /// asks it only to replay a delivery for somebody, and runs without it.
+    /// Returns Redis if this process needs it to work. A notifier without the cache uses Redis
+    /// only for replays of deliveries, and runs while Redis is unavailable.
     fn asked_redis(&self) -> Option<Redis> {
         let asks = self.config.stores.asks_redis(self.asked.dispatcher);
         self.redis.clone().filter(|_| asks)

@@ -1,4 +1,4 @@
-//! The embedded store alone, on the local disk.
+//! The adapters of an engine whose stores are all embedded, on the local disk.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::config::Config;
 use crate::remedies::SEE_STORE;
 use crate::report::Stopped;
 
-/// The name under which the dispatcher's place in the outbox is kept.
+/// The name under which the dispatcher's position in the outbox is stored.
 const DISPATCHER: &str = "dispatcher";
 
-/// Opens it.
+/// Opens the store.
 ///
 /// # Errors
-/// Somebody else has it, or the disk is not well.
+/// Another process has it open, or the disk fails.
 pub fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     Ok(Box::new(OnDisk { store: build(config)?, asked, archived: config.archived() }))
 }
 
-/// The store, alone or beside servers.
+/// Opens the store, alone or together with servers.
 ///
 /// # Errors
-/// Somebody else has it, or the disk is not well.
+/// Another process has it open, or the disk fails.
 pub fn build(config: &Config) -> Result<Embedded, Stopped> {
     config.embedded_options().build().map_err(|error| {
         let remedy = match &error {
@@ -49,12 +49,12 @@ pub fn build(config: &Config) -> Result<Embedded, Stopped> {
     })
 }
 
-/// Whose archive an embedded store writes.
+/// Returns the archive owner of an embedded store.
 pub fn archive_owner(store: &Embedded) -> String {
     format!("embedded store {}", store.id())
 }
 
-/// Its policies.
+/// Returns the port to the active policy of an embedded store.
 pub fn policies(store: &Embedded) -> Arc<dyn PolicyMigration> {
     Arc::new(store.policies())
 }
@@ -80,7 +80,7 @@ impl Opened for OnDisk {
         store.set_plugins(plugins);
         let (intake, source) = store.source().map_err(|error| Stopped::failed(error, SEE_STORE))?;
         let worker = Worker { source: Box::new(source), committer: Box::new(store.committer()) };
-        // It ends when its input does: what was posted is answered first.
+        // The notifier ends with its input, not by a signal, so that posted prices are processed first.
         let (keep, go_on) = watch::channel(false);
         let closed = intake.clone();
         let read = |topic| -> Box<dyn ArchiveSource> { Box::new(store.archive_source(topic)) };
@@ -110,7 +110,7 @@ impl Opened for OnDisk {
     }
 }
 
-/// What the store says of itself.
+/// The health of an embedded store.
 struct Disk {
     store: Embedded,
     intake: pricedrop_embedded::PriceIntake,

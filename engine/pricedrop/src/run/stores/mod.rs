@@ -1,5 +1,5 @@
-//! What the engine stands on: the adapters that were chosen, put together
-//! behind the ports. The rest of `run` is the same for all of them.
+//! Builds the adapters that `[stores]` chooses, behind the ports. The rest of `run` is
+//! the same for all of them.
 //!
 //! ```text
 //! open(config) ─▶ policies ─▶ (plugins are loaded) ─▶ build ─▶ Stores
@@ -17,10 +17,10 @@ pub use roles::RunRoles;
 use crate::config::Config;
 use crate::report::Stopped;
 
-/// Opens what `[stores]` names.
+/// Opens the stores that `[stores]` names.
 ///
 /// # Errors
-/// A store is away, in use, or not as it must be.
+/// A store is unavailable, in use, or does not have the required form.
 pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
     match config.stores.kafka() {
         true => cluster::open(config, asked).await,

@@ -3,21 +3,21 @@
 use crate::cli;
 use crate::config::Config;
 
-/// What this process is to do.
+/// The roles of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct RunRoles {
-    /// From updates to notifications.
+    /// Turns updates into notifications.
     pub notifier: bool,
-    /// From notifications to deliveries.
+    /// Delivers notifications.
     pub dispatcher: bool,
-    /// From topics to the archive.
+    /// Copies topics into the archive.
     pub archiver: bool,
-    /// Publish, send and delete nothing.
+    /// Runs as a shadow: publishes, sends and deletes nothing.
     pub shadow: bool,
 }
 
 impl RunRoles {
-    /// As the command line and `[dispatch]` say.
+    /// Returns the roles that the command line asks for and the configuration enables.
     pub fn of(config: &Config, run: &cli::Run) -> RunRoles {
         let only = |role| run.role.is_none_or(|asked| asked == role);
         RunRoles {

@@ -1,4 +1,4 @@
-//! What the servers say of themselves, and what their adapters count.
+//! Monitors the servers: their health for `/readyz`, and the metrics of their adapters.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,37 +21,37 @@ use tokio::task::JoinHandle;
 
 use super::adapters::Health;
 
-/// How often servers are asked how they are.
+/// How often the servers are checked.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What there is to look at.
+/// The adapters to monitor.
 #[derive(Default)]
 pub struct Servers {
-    /// The notifiers' members of the group.
+    /// The status of the notifiers' group members.
     pub workers: Vec<Status>,
-    /// The instance's name, locked as long as it runs; nobody reads it.
+    /// The instance id, which is locked while this value exists.
     #[expect(dead_code, reason = "it is held, not read")]
     pub instance_id: Option<InstanceId>,
-    /// What they counted together.
+    /// The metrics that all members share.
     pub kafka: kafka::Metrics,
-    /// The dispatcher's member of its group.
+    /// The dispatcher's group member.
     pub dispatch: Option<KafkaDispatch>,
-    /// Where the log ends, to compare it with what was read.
+    /// The end offsets of the log, with which consumer lag is computed.
     pub ends: Option<Ends>,
-    /// Where watches lie.
+    /// Watches, addresses and prices.
     pub cassandra: Option<Cassandra>,
-    /// Where the cache and leases lie.
+    /// The cache and leases.
     pub redis: Option<Redis>,
 }
 
-/// Looks at them now and then; asking it waits for nobody.
+/// Checks the servers periodically. Reading the results does not block.
 pub struct Watched {
     servers: Arc<Servers>,
     seen: Arc<Mutex<Seen>>,
     looking: JoinHandle<()>,
 }
 
-/// What the last look saw.
+/// The results of the last check.
 #[derive(Default)]
 struct Seen {
     redis: Option<String>,
@@ -60,7 +60,7 @@ struct Seen {
 }
 
 impl Watched {
-    /// Begins to look.
+    /// Starts the periodic check.
     pub fn start(servers: Servers) -> Arc<Watched> {
         let servers = Arc::new(servers);
         let seen: Arc<Mutex<Seen>> = Arc::default();
@@ -104,7 +104,7 @@ fn serving(workers: &[Status]) -> Vec<(Partition, i64)> {
     workers.iter().flat_map(Status::serving).collect()
 }
 
-/// How many offsets each partition has behind the committed one.
+/// Returns the consumer lag of each partition that this process serves, in offsets.
 async fn lag(servers: &Arc<Servers>) -> BTreeMap<Partition, i64> {
     let servers = servers.clone();
     let asked = tokio::task::spawn_blocking(move || {
@@ -153,7 +153,7 @@ impl Health for Watched {
     }
 }
 
-/// What the workers and the last look say, read when somebody asks.
+/// Metrics that are computed when they are scraped.
 struct Scraped {
     servers: Arc<Servers>,
     seen: Arc<Mutex<Seen>>,
