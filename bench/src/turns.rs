@@ -9,13 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pricedrop_kafka::Delivery;
-use pricedrop_model::Mode;
 
+use crate::cluster::processor::own_seconds;
 use crate::cluster::rig::{Rig as ClusterRig, Watched};
-use crate::cluster::shape::{Shape, TOLD};
+use crate::cluster::shape::Shape;
 use crate::cluster::world::{Addresses, PREFIX, World};
 use crate::native;
-use crate::rig::{Rig, cents, update, watch};
+use crate::rig::{Rig, cents, update};
 
 /// Measured rounds of each build.
 const PAIRS: usize = 9;
@@ -138,13 +138,12 @@ fn cluster(at: &Addresses, shape: Shape) {
 
 fn embedded(shape: Shape) {
     let rig = Rig::start(native::shipped(), 10_000);
-    let each = TOLD / shape.products();
-    let threshold = |user: usize| cents(10_000 + (user % each) as i64);
-    rig.watch((0..TOLD).map(|user| watch(user / each, threshold(user), user, Mode::EveryDrop)));
+    rig.watch(shape.watches());
     let mut price = 9_000;
     serve(|| {
         price -= 1;
-        let updates: Vec<_> = (0..shape.products()).map(|product| update(product, cents(price))).collect();
+        let updates: Vec<_> =
+            (0..shape.products()).map(|product| update(shape.number(product), cents(price))).collect();
         let begun = Instant::now();
         rig.post(&updates);
         begun.elapsed()
@@ -153,17 +152,8 @@ fn embedded(shape: Shape) {
 
 fn serve(mut round: impl FnMut() -> Duration) {
     for _ in std::io::stdin().lines() {
-        let before = processor_seconds();
+        let before = own_seconds();
         let time = round();
-        println!("{} {}", time.as_secs_f64(), processor_seconds() - before);
+        println!("{} {}", time.as_secs_f64(), own_seconds() - before);
     }
-}
-
-/// Returns the processor time of this process, in seconds.
-fn processor_seconds() -> f64 {
-    const TICKS_A_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // The fields after the name in parentheses; utime and stime are the 14th and 15th field.
-    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<f64>().unwrap()).sum::<f64>() / TICKS_A_SECOND
 }

@@ -8,7 +8,7 @@ mod archive;
 mod bare;
 mod fill;
 mod latency;
-mod processor;
+pub mod processor;
 mod resident;
 pub mod rig;
 pub mod shape;

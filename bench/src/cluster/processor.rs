@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::world::World;
 
+/// The unit of processor time in /proc.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// Clock ticks by name, at one moment.
 #[derive(Default, Clone)]
 pub struct Processor(BTreeMap<String, u64>);
@@ -26,11 +29,9 @@ impl Processor {
     }
 
     fn add(&mut self, name: &str, stat: &Path) {
-        let Ok(stat) = std::fs::read_to_string(stat) else { return };
-        // The fields after the name in parentheses; utime and stime are the 14th and 15th field.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11);
-        let ticks: u64 = fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        *self.0.entry(name.to_owned()).or_default() += ticks;
+        if let Some(ticks) = ticks(stat) {
+            *self.0.entry(name.to_owned()).or_default() += ticks;
+        }
     }
 
     /// Adds the ticks used between two moments.
@@ -43,7 +44,6 @@ impl Processor {
 
     /// Formats the seconds per round of the largest users.
     pub fn each(&self, rounds: usize) -> String {
-        const TICKS_A_SECOND: f64 = 100.0;
         let mut parts: Vec<(&String, f64)> = self
             .0
             .iter()
@@ -55,6 +55,19 @@ impl Processor {
             parts.into_iter().map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
         parts.join(", ")
     }
+}
+
+/// Returns the processor time of this process, in seconds.
+pub fn own_seconds() -> f64 {
+    ticks(Path::new("/proc/self/stat")).unwrap() as f64 / TICKS_A_SECOND
+}
+
+/// Reads the processor ticks from a `stat` file of /proc; none: its process ended.
+fn ticks(stat: &Path) -> Option<u64> {
+    let stat = std::fs::read_to_string(stat).ok()?;
+    // The fields after the name in parentheses; utime and stime are the 14th and 15th field.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11);
+    Some(fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
 }
 
 /// Returns the group of threads that a thread belongs to, by its name.

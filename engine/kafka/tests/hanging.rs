@@ -4,12 +4,23 @@
 
 mod rig;
 
+use std::path::Path;
+
 use pricedrop_harness::servers;
-use pricedrop_kafka::differences;
+use pricedrop_kafka::{Settings, differences};
 use rig::{
     P0, commit_of, fresh, hangs, leave_open, move_group, options, produce, told, waits, worker,
     write_position,
 };
+
+/// Starts a worker in this folder, which notifies `u0` of the first record and stops. Returns its
+/// transactional id.
+async fn commit_first(settings: &Settings, folder: &Path) -> String {
+    let mut rig = worker(options(settings), folder);
+    rig.own(1).await;
+    rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
+    rig.instance_id.transactional_id(&settings.group, 0)
+}
 
 /// A broker that restarts and finds an expired transaction may not end it in a partition
 /// that has no leader yet.
@@ -20,12 +31,7 @@ async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
     let settings = fresh(broker.address(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into()]);
     let mine = folder.path().join("engine");
-    let id = {
-        let mut rig = worker(options(&settings), &mine);
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
+    let id = commit_first(&settings, &mine).await;
     leave_open(&settings, &id, "nobody", 7);
     broker.kill().unwrap();
     broker.start().unwrap();
@@ -46,12 +52,7 @@ async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
     let settings = fresh(&servers::kafka(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into(), "d".into()]);
     let folder = tempfile::tempdir().unwrap();
-    let id = {
-        let mut rig = worker(options(&settings), folder.path());
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
+    let id = commit_first(&settings, folder.path()).await;
     write_position(&settings, &position(3, &id));
     assert_eq!(differences(&settings).unwrap(), []);
     for _ in 0..2 {
@@ -73,12 +74,7 @@ async fn what_hangs_of_a_committed_transaction_is_committed() {
     let settings = fresh(broker.address(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
     let mine = folder.path().join("engine");
-    let id = {
-        let mut rig = worker(options(&settings), &mine);
-        rig.own(1).await;
-        rig.insist(0, |offset| commit_of(offset, &["u0"])).await;
-        rig.instance_id.transactional_id(&settings.group, 0)
-    };
+    let id = commit_first(&settings, &mine).await;
     leave_open(&settings, &id, "u1", 2);
     write_position(&settings, &position(2, &id));
     broker.kill().unwrap();

@@ -31,6 +31,11 @@ impl GroupOffset {
     pub fn of_engine(next: i64) -> GroupOffset {
         GroupOffset { next, by_engine: true }
     }
+
+    /// Returns the next offsets of partitions as an engine commits them.
+    pub fn all_of_engine(next: &[(Partition, i64)]) -> Vec<(Partition, GroupOffset)> {
+        next.iter().map(|(partition, next)| (*partition, GroupOffset::of_engine(*next))).collect()
+    }
 }
 
 /// Reads the committed offsets of the consumer's group; partitions without one are left out. A

@@ -84,7 +84,7 @@ impl Ledger {
     /// Returns whether every partition that the group assigned to this member was acquired, even if
     /// it assigned none.
     pub fn assignment_is_ready(&self) -> bool {
-        self.sessions.is_ready(&self.member)
+        self.member.assignment_is_ready(self.sessions.version())
     }
 
     /// Returns the partitions that are served.
@@ -255,8 +255,7 @@ impl Ledger {
         records: &mut Records,
     ) -> Result<(), CommitError> {
         let topic = &self.options.settings.topics.retries;
-        let offset = |(partition, next): &(Partition, i64)| (*partition, GroupOffset::of_engine(*next));
-        let offsets: Vec<_> = offsets.iter().map(offset).collect();
+        let offsets = GroupOffset::all_of_engine(offsets);
         let fence = Fence { member: &self.member, held, offsets: &offsets };
         self.transactions.commit_records(&fence, topic, records)
     }

@@ -10,7 +10,7 @@
 //! Invariant: step 4 fences off the previous owner. Its transactions send offsets too, and the
 //! group no longer knows its member, so it can commit nothing after the marker.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pricedrop_model::Partition;
 use pricedrop_model::ports::{CommitError, Error};
@@ -92,6 +92,8 @@ pub struct Outcome<S> {
     pub acquired: Vec<Acquired<S>>,
     /// Partitions that wait for an operator, with the reason.
     pub stopped: BTreeMap<Partition, String>,
+    /// The partition count of the topic that is read; 0 if there was nothing to acquire.
+    pub partition_count: usize,
 }
 
 /// An acquisition by one worker.
@@ -117,10 +119,10 @@ impl<O: Owner> Acquisition<'_, O> {
     pub fn run(&mut self, held: &[PartitionEpoch], token: u64) -> Result<Outcome<O::Stored>, Error> {
         if held.is_empty() {
             self.end_hanging(held)?;
-            return Ok(Outcome { acquired: Vec::new(), stopped: BTreeMap::new() });
+            return Ok(Outcome { acquired: Vec::new(), stopped: BTreeMap::new(), partition_count: 0 });
         }
         let reader = reader(self.settings)?;
-        self.compare_partition_counts(&reader)?;
+        let partition_count = self.compare_partition_counts(&reader)?;
         self.end_hanging(held)?;
         let partitions: Vec<Partition> = held.iter().map(|(partition, _)| *partition).collect();
         let committed = self.member.committed(&partitions)?;
@@ -135,7 +137,7 @@ impl<O: Owner> Acquisition<'_, O> {
         }
         let is_first = |partition: Partition, offset: GroupOffset| committed.get(&partition) != Some(&offset);
         let acquired = self.take(&reader, ours, token, is_first)?;
-        Ok(Outcome { acquired, stopped })
+        Ok(Outcome { acquired, stopped, partition_count })
     }
 
     /// Reads again what is stored about partitions that this worker has acquired before.
@@ -185,7 +187,7 @@ impl<O: Owner> Acquisition<'_, O> {
     ///
     /// # Errors
     /// `Fatal` if a topic has another count; `Unavailable` if the cluster does not answer.
-    pub fn compare_partition_counts(&self, reader: &BaseConsumer<Logged>) -> Result<usize, Error> {
+    fn compare_partition_counts(&self, reader: &BaseConsumer<Logged>) -> Result<usize, Error> {
         let expected = self.member.partitions()?;
         for topic in self.owner.topics_by_partition() {
             let count = partitions_of(reader, topic)?;
@@ -232,18 +234,18 @@ impl<O: Owner> Acquisition<'_, O> {
             return Ok(());
         }
         let (reader, all) = (reader(self.settings)?, reader_of_all(self.settings, self.group)?);
+        let (owner, token) = (self.owner, fresh_token());
         let mut open = Vec::new();
-        for topic in std::iter::once(self.owner.topic()).chain(self.owner.other_topics()) {
-            open.push((topic.to_owned(), open_partitions(&reader, &all, topic)?));
+        for topic in std::iter::once(owner.topic()).chain(owner.other_topics()) {
+            open.push((topic, open_partitions(&reader, &all, topic)?));
         }
         let ending = self.ending(&reader, &all, held)?;
-        let (owner, token) = (self.owner, fresh_token());
         self.transactions.end_hanging(self.member, held, &ending, |producer| {
             open.iter().filter(|(_, partitions)| !partitions.is_empty()).try_for_each(
                 |(topic, partitions)| {
                     let mut records = Records::default();
                     for partition in partitions {
-                        match topic == owner.topic() {
+                        match *topic == owner.topic() {
                             true => owner.push_marker(&mut records, *partition, token, None),
                             false => records.push(partition.0, MARKER, |_| Value::Tombstone),
                         }
@@ -270,11 +272,11 @@ impl<O: Owner> Acquisition<'_, O> {
         let offsets = sent.into_iter().map(|one| (one, now.get(&one).copied().unwrap_or(none))).collect();
         let topic = self.owner.topic();
         let position = |line: &Logline<'_>| self.owner.position(line);
-        let mut committed = last_of_each(reader, topic, &ours, position)?;
+        let mut stable = last_of_each(reader, topic, &ours, position)?;
         let mut last = last_of_each(all, topic, &ours, position)?;
-        let stored = ours.iter().collect::<BTreeSet<_>>().into_iter().map(|partition| {
-            let (committed, last) = (committed.remove(partition), last.remove(partition));
-            (*partition, StoredPositions { committed, last })
+        let stored = ours.into_iter().map(|partition| {
+            let (committed, last) = (stable.remove(&partition), last.remove(&partition));
+            (partition, StoredPositions { committed, last })
         });
         Ok(ending(self.transactions.id(), offsets, &stored.collect()))
     }

@@ -73,15 +73,15 @@ pub fn ending(
 /// Finds the offset of a transaction that was committed in part; none if there was no such
 /// transaction.
 fn committed_offset(id: &str, group: GroupOffset, stored: &StoredPositions) -> Option<i64> {
-    let of_ours = |position: &Option<Position>| position.clone().filter(|position| position.by == id);
-    let committed = stored.committed.as_ref().map(|position| position.next);
-    let position = match committed {
+    let of_ours = |position: &Option<Position>| {
+        position.as_ref().filter(|position| position.by == id).map(|position| position.next)
+    };
+    match stored.committed.as_ref().map(|position| position.next) {
         _ if !group.by_engine => None,
         Some(committed) if committed > group.next => of_ours(&stored.committed),
         Some(committed) if committed == group.next => None,
-        _ => of_ours(&stored.last).filter(|last| last.next == group.next),
-    };
-    position.map(|position| position.next)
+        _ => of_ours(&stored.last).filter(|last| *last == group.next),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use pricedrop_model::Partition;
 
-use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
+use crate::group::group_consumer::PartitionEpoch;
 
 /// A partition that was acquired.
 #[derive(Debug)]
@@ -52,12 +52,6 @@ impl<T> Sessions<T> {
     /// Notes that all partitions of this rebalance were acquired or stopped.
     pub fn complete(&mut self, version: u64) {
         self.version = version;
-    }
-
-    /// Returns whether every partition that the group assigned to this member was acquired, even if
-    /// it assigned none.
-    pub fn is_ready(&self, member: &GroupConsumer) -> bool {
-        member.assignment_is_ready(self.version)
     }
 
     /// Drops the sessions of partitions that are no longer held in their epoch. Returns their

@@ -83,9 +83,8 @@ pub fn acquire(
     if outcome.acquired.is_empty() {
         return Ok(partitions);
     }
-    let reader = reader(settings)?;
-    let count = u32::try_from(acquisition.compare_partition_counts(&reader)?).unwrap_or(u32::MAX);
-    notifier.compare_with_stored_count(&reader, &outcome.acquired, count)?;
+    let count = u32::try_from(outcome.partition_count).unwrap_or(u32::MAX);
+    notifier.compare_with_stored_count(&outcome.acquired, count)?;
     let mut adopted = Vec::new();
     for one in outcome.acquired {
         let partition = one.held.0;
@@ -263,16 +262,11 @@ impl Notifier<'_> {
 
     /// Refuses an input whose partition count changed. A partition without states has no stored
     /// count; then the count of the first partition is read.
-    fn compare_with_stored_count(
-        &self,
-        reader: &BaseConsumer<Logged>,
-        acquired: &[Acquired<Stored>],
-        now: u32,
-    ) -> Result<(), Error> {
+    fn compare_with_stored_count(&self, acquired: &[Acquired<Stored>], now: u32) -> Result<(), Error> {
         let settings = &self.options.settings;
         let mut then: Vec<u32> = acquired.iter().filter_map(|one| one.stored.input_partitions).collect();
         if then.len() < acquired.len() {
-            then.extend(counted(settings, reader)?);
+            then.extend(counted(settings, &reader(settings)?)?);
         }
         match then.into_iter().find(|then| *then != now) {
             Some(then) => {

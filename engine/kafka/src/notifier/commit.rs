@@ -164,7 +164,7 @@ impl Worker {
     fn restored(&self, version: u64) -> Result<Restored, Error> {
         let mut shared = lock(&self.shared);
         shared.sessions.complete(version);
-        shared.restored += 1;
+        shared.held_back.clear();
         shared.look_again();
         let mut restored = Restored { offsets: shared.sessions.offsets(), ..Restored::default() };
         for (_, session) in shared.sessions.iter() {
@@ -178,8 +178,7 @@ impl Worker {
         let states = encode(commit.states);
         self.begin_telling(&states);
         let began = Instant::now();
-        let offset = |(partition, next): &(Partition, i64)| (*partition, GroupOffset::of_engine(*next));
-        let offsets: Vec<_> = commit.offsets.iter().map(offset).collect();
+        let offsets = GroupOffset::all_of_engine(&commit.offsets);
         let id = self.transactions.id().to_owned();
         let fence = Fence { member: &self.member, held: &held, offsets: &offsets };
         let (options, records) = (&self.options, &mut self.records);

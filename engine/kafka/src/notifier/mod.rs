@@ -62,7 +62,8 @@ impl Status {
     /// Returns whether it acquired every partition that the group assigned to it, even if it
     /// assigned none.
     pub fn assignment_is_ready(&self) -> bool {
-        self.member.upgrade().is_some_and(|member| lock(&self.shared).sessions.is_ready(&member))
+        let version = lock(&self.shared).sessions.version();
+        self.member.upgrade().is_some_and(|member| member.assignment_is_ready(version))
     }
 
     /// Returns the partitions it serves, with their next offsets.

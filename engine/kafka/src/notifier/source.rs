@@ -16,15 +16,11 @@ use crate::notifier::states::Shared;
 pub struct KafkaSource {
     member: Arc<GroupConsumer>,
     shared: Shared,
-    /// Partitions that are paused for now.
-    held_back: BTreeSet<Partition>,
-    /// The number of restores when `held_back` was last set.
-    restored: u64,
 }
 
 impl KafkaSource {
     pub(crate) fn new(member: Arc<GroupConsumer>, shared: Shared) -> KafkaSource {
-        KafkaSource { member, shared, held_back: BTreeSet::new(), restored: 0 }
+        KafkaSource { member, shared }
     }
 
     /// Returns why the notifier must restore; none: it need not.
@@ -56,16 +52,12 @@ impl UpdateSource for KafkaSource {
     }
 
     fn hold_back(&mut self, partitions: &[Partition]) {
-        let restored = lock(&self.shared).restored;
-        if std::mem::replace(&mut self.restored, restored) != restored {
-            self.held_back.clear();
-        }
         let wanted: BTreeSet<Partition> = partitions.iter().copied().collect();
-        let read_on: Vec<_> = self.held_back.difference(&wanted).copied().collect();
-        let paused: Vec<_> = wanted.difference(&self.held_back).copied().collect();
+        let before = std::mem::replace(&mut lock(&self.shared).held_back, wanted.clone());
+        let read_on: Vec<_> = before.difference(&wanted).copied().collect();
+        let paused: Vec<_> = wanted.difference(&before).copied().collect();
         self.member.pause(&paused);
         self.member.unpause(&read_on);
-        self.held_back = wanted;
     }
 
     fn settled(&mut self, _: Vec<(Position, Outcome)>) {}

@@ -182,8 +182,8 @@ const ACQUIRED_TURN: u16 = 512;
 pub struct WorkerState {
     /// Its partitions, each with its states.
     pub sessions: Sessions<Kept>,
-    /// How often they were restored. After a restore the source drops what it paused before.
-    pub restored: u64,
+    /// Partitions that the source has paused. A restore reads all partitions again.
+    pub held_back: BTreeSet<Partition>,
     /// When stopped partitions are tried again, if there are any.
     pub look_again_at: Option<Instant>,
     looks: Backoff,
@@ -192,7 +192,7 @@ pub struct WorkerState {
 impl Default for WorkerState {
     fn default() -> WorkerState {
         let looks = Backoff::from_millis(LOOK_AGAIN_MS, LOOK_AGAIN_MAX_MS);
-        WorkerState { sessions: Sessions::default(), restored: 0, look_again_at: None, looks }
+        WorkerState { sessions: Sessions::default(), held_back: BTreeSet::new(), look_again_at: None, looks }
     }
 }
 
