@@ -9,10 +9,10 @@ use pricedrop_cassandra::Cassandra;
 use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_kafka::topics::{self, NewTopics};
 use pricedrop_kafka::{Settings, Topics};
-use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::cache::{NoCache, WatchCache};
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::PolicyRegistry;
-use pricedrop_redis::{Redis, RedisShelves};
+use pricedrop_redis::{Redis, RedisWatchCache};
 use tokio::runtime::Runtime;
 
 use super::fill;
@@ -110,8 +110,8 @@ impl Addresses {
 
     /// Connects to the filled Cassandra, with or without Redis in front of it.
     pub async fn watches(&self, cached: bool, plugins: Arc<dyn Plugins>) -> Cassandra {
-        let cache: Arc<dyn ShelfCache> = match cached {
-            true => Arc::new(RedisShelves::new(&self.redis())),
+        let cache: Arc<dyn WatchCache> = match cached {
+            true => Arc::new(RedisWatchCache::new(&self.redis())),
             false => Arc::new(NoCache),
         };
         let store = self.cassandra().connect(cache).await.unwrap();

@@ -98,7 +98,7 @@ impl Archiver {
             match running.step() {
                 Err(Stopped) => break,
                 Ok(Ok(())) => {
-                    running.look_for_trouble();
+                    running.report_client_errors();
                     pauses = Pauses::default();
                 }
                 Ok(Err(error)) => {
@@ -395,7 +395,7 @@ impl Running<'_> {
     }
 
     /// Reports the source's trouble, such as a failing assignment, or that the topic recovered.
-    fn look_for_trouble(&mut self) {
+    fn report_client_errors(&mut self) {
         let topic = self.archiver.source.topic().to_owned();
         match self.archiver.source.trouble() {
             Some(trouble) => self.failed(&Error::Topic(trouble.into())),

@@ -17,13 +17,13 @@
 use std::time::{Duration, Instant};
 
 use pricedrop_model::WallTime;
-use pricedrop_model::cache::{Shelf, ShelfCache};
+use pricedrop_model::cache::CacheKey;
 use pricedrop_model::ports::Error;
 
 use super::index_build::Policies;
 use super::limits::{AHEAD_SLACK_MS, BATCHES, IN_TIME_MS, REWRITES, WRITE_MARGIN_MS};
 use super::shared::Shared;
-use super::write::{Change, Cuts, cut_all, shelves, writes};
+use super::write::{AssignedBuckets, Change, assign_all, cache_keys, writes};
 
 /// When a batch was written, and from when on views see it.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) async fn apply(shared: &Shared, changes: &[Change]) -> Result<Applied
     let mut state = State::Planned;
     loop {
         state = match state {
-            State::Planned => batch.mark().await,
+            State::Planned => batch.begin_invalidation().await,
             State::Marked(marked) => batch.write(marked).await?,
             State::Written(written) => batch.check(written).await?,
             State::Checked(checked) => match batch.fault(&checked) {
@@ -62,7 +62,7 @@ enum State {
 
 /// The cache entries of the batch are marked.
 struct Marked {
-    entries: Vec<Shelf>,
+    entries: Vec<CacheKey>,
     /// For how many milliseconds after the write readers may find an outdated entry. `None` means
     /// that the cache was informed.
     stale_ms: Option<u64>,
@@ -108,7 +108,7 @@ enum Fault {
 impl Fault {
     fn text(self) -> &'static str {
         match self {
-            Fault::Uncovered => "the cache could not be told",
+            Fault::Uncovered => "the cache could not be invalidated",
             Fault::Slow => "Cassandra took too long",
             Fault::PolicyChanged => "the bucketing policy was changed meanwhile",
         }
@@ -122,7 +122,7 @@ struct BatchWrite<'a> {
     /// Whether any change is a put. Only the rows of puts can look newer.
     puts: bool,
     policies: Policies,
-    cuts: Vec<Cuts>,
+    assigned: Vec<AssignedBuckets>,
     /// How far in the future the rows' `updated_at` is, in milliseconds.
     ahead_ms: u64,
     /// As in [`Marked`], for entries under policies that have changed since. No later attempt
@@ -134,23 +134,23 @@ struct BatchWrite<'a> {
 impl<'a> BatchWrite<'a> {
     async fn plan(shared: &'a Shared, changes: &'a [Change]) -> Result<BatchWrite<'a>, Error> {
         let policies = shared.known_policies().await?;
-        let cuts = cut_all(shared, &policies, changes).await;
+        let assigned = assign_all(shared, &policies, changes).await;
         let puts = changes.iter().any(|change| matches!(change, Change::Put(_)));
         Ok(BatchWrite {
             shared,
             changes,
             puts,
             policies,
-            cuts,
+            assigned,
             ahead_ms: 0,
             stale_ms: None,
             failed_attempts: 0,
         })
     }
 
-    async fn mark(&mut self) -> State {
-        let entries = shelves(self.changes, &self.cuts);
-        let stale_ms = self.shared.cache.mark(&entries).await;
+    async fn begin_invalidation(&mut self) -> State {
+        let entries = cache_keys(self.changes, &self.assigned);
+        let stale_ms = self.shared.cache.begin_invalidation(&entries).await;
         if let (true, Some(stale_ms)) = (self.puts, stale_ms) {
             self.ahead_ms = self.ahead_ms.max(stale_ms.saturating_add(AHEAD_SLACK_MS));
         }
@@ -162,10 +162,10 @@ impl<'a> BatchWrite<'a> {
         // A repeated batch is written alone, so that other batches do not slow it down.
         let permits = if self.failed_attempts == 0 { 1 } else { BATCHES as u32 };
         let permit = shared.batches.acquire_many(permits).await;
-        let (began, stamp) = (Instant::now(), shared.stamps.next());
+        let (began, stamp) = (Instant::now(), shared.write_timestamps.next());
         let rows = stamp.with_rows_ahead(self.ahead_ms);
-        let writes = writes(shared, self.changes, &self.cuts, rows)?;
-        let outcome = if self.cuts.is_empty() {
+        let writes = writes(shared, self.changes, &self.assigned, rows)?;
+        let outcome = if self.assigned.is_empty() {
             // Rows without an index are independent of each other, so no logged batch is needed.
             shared.requests.write_each(&writes).await
         } else {
@@ -183,7 +183,7 @@ impl<'a> BatchWrite<'a> {
             Ok(()) => self.shared.policies().await,
             Err(error) => Err(error),
         };
-        let stale_ms = marked.stale_ms.max(ShelfCache::drop(&*self.shared.cache, &marked.entries).await);
+        let stale_ms = marked.stale_ms.max(self.shared.cache.end_invalidation(&marked.entries).await);
         let missed_ms = stale_ms.map_or(0, |ms| ms.saturating_add(began.elapsed().as_millis() as u64));
         Ok(State::Checked(Checked { policies: policies?, in_time, stale_ms, missed_ms, updated_at, rows_at }))
     }
@@ -221,13 +221,13 @@ impl<'a> BatchWrite<'a> {
         if self.policy_changed(&checked) {
             self.stale_ms = self.stale_ms.max(checked.stale_ms);
             self.policies = checked.policies;
-            self.cuts = cut_all(self.shared, &self.policies, self.changes).await;
+            self.assigned = assign_all(self.shared, &self.policies, self.changes).await;
         }
         Ok(State::Planned)
     }
 
     fn applied(&self, checked: &Checked) -> Applied {
-        let now = self.shared.stamps.now();
+        let now = self.shared.write_timestamps.now();
         let visible_after = |ms| {
             let until = WallTime(now.0.saturating_add_unsigned(ms)).max(checked.rows_at);
             WallTime(until.0.saturating_add(WRITE_MARGIN_MS))

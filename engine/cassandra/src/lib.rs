@@ -14,18 +14,22 @@
 //!
 //! Invariant: every view opened after a write was acknowledged sees that write. A write finishes
 //! within `IN_TIME_MS`, or is repeated with a later timestamp. It is acknowledged a margin after
-//! its timestamp. A view's wall time is a margin before its clock. Kept by `stamps` and `apply`.
+//! its timestamp. A view's wall time is a margin before its clock. Kept by `write_timestamps` and `apply`.
 
 mod apply;
+mod cached_rows;
 mod decimal;
 pub mod error;
 mod hottest;
 mod index_build;
+mod index_scan;
+mod large_products;
 pub mod limits;
 mod list;
 mod merge;
 pub mod metrics;
 pub mod options;
+mod page_stream;
 mod part;
 mod policies;
 mod policy;
@@ -42,22 +46,18 @@ mod scan;
 pub mod schema;
 mod shards;
 mod shared;
-mod shelf;
-mod shelves;
-mod sizes;
-mod source;
-mod stamps;
+mod snapshot_codec;
 mod statements;
 mod tables;
 mod tls;
 mod view;
-mod walk;
 mod watches;
 mod write;
+mod write_timestamps;
 
 use std::sync::{Arc, Mutex};
 
-use pricedrop_model::cache::ShelfCache;
+use pricedrop_model::cache::WatchCache;
 use pricedrop_model::plugin::{NoPlugins, Plugins};
 use pricedrop_model::sync::lock;
 use tokio::sync::Semaphore;
@@ -73,12 +73,12 @@ pub use tables::{Table, Tables};
 pub use tls::Tls;
 pub use watches::CassandraWatches;
 
+use large_products::LargeProducts;
 use repair_queue::Repairs;
 use requests::Requests;
 use schema::Existing;
 use shared::Shared;
-use sizes::Sizes;
-use stamps::Stamps;
+use write_timestamps::WriteTimestamps;
 
 /// A session with Cassandra, which creates the adapters. Clones share the session.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ impl Options {
     /// # Errors
     /// Cassandra is unreachable or refuses the connection, or a table is missing or has another
     /// shape.
-    pub async fn connect(self, cache: Arc<dyn ShelfCache>) -> Result<Cassandra, Error> {
+    pub async fn connect(self, cache: Arc<dyn WatchCache>) -> Result<Cassandra, Error> {
         let session = self.session().await?;
         let existing = Existing::read(&session, &self.keyspace).await?;
         schema::refuse_other_shapes(&schema::compare(&self, &existing))?;
@@ -99,12 +99,12 @@ impl Options {
         let shared = Shared {
             requests: Requests::new(session, &self),
             statements,
-            stamps: Stamps::new(self.clock.clone()),
+            write_timestamps: WriteTimestamps::new(self.clock.clone()),
             cache,
             plugins: Mutex::new(Arc::new(NoPlugins)),
             migrating: Mutex::new(None),
             known_policies: Mutex::new(None),
-            sizes: Sizes::default(),
+            large_products: LargeProducts::default(),
             batches: Semaphore::new(limits::BATCHES),
             repairs,
             prices: Arc::default(),

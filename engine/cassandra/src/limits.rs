@@ -19,7 +19,7 @@ pub const BACKOFF_LAST_MS: u64 = 500;
 pub const BUCKET_THRESHOLD: u64 = 10_000;
 /// Rows of the largest product or bucket that is cached as a whole; larger ones are read straight
 /// from Cassandra.
-pub const SHELF_ROWS: usize = 100_000;
+pub const SNAPSHOT_ROWS: usize = 100_000;
 /// Bytes of cache entries that a view keeps; past that they are fetched again.
 pub const VIEW_BYTES: usize = 16 << 20;
 /// Most shards of a bucket. All of them are read in parallel.

@@ -15,11 +15,11 @@ use scylla::response::{PagingState, PagingStateResponse};
 
 use super::error::misfit;
 use super::limits::LIST_KEYS;
+use super::page_stream::Query;
 use super::part::Partition;
 use super::requests::Values;
 use super::rows::Bounds;
 use super::shared::Shared;
-use super::source::Query;
 use super::statements::Prepared;
 
 /// Keys in order, all of them after `behind`.

@@ -74,7 +74,7 @@ impl Metrics {
             ("unreadable_rows", "Rows of watches that are none", &self.unreadable_rows),
             (
                 "watch_write_retries",
-                "Watches written anew, as writing took long or the cache could not be told",
+                "Watches written anew, as writing took long or the cache could not be invalidated",
                 &self.watch_write_retries,
             ),
             ("not_removable", "Told watches whose row has no write time", &self.not_removable),

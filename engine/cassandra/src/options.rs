@@ -88,7 +88,7 @@ pub struct Options {
     /// Shards (partitions) of each bucket of a new index.
     pub shards: u32,
     /// Rows of the largest product or bucket that is cached as a whole.
-    pub shelf_rows: usize,
+    pub snapshot_rows: usize,
     /// Whether other programs write rows into the table of watches. Then every product is read by
     /// the plain range and nothing is cached.
     pub external_writers: bool,
@@ -129,7 +129,7 @@ impl Options {
             max_attempts: limits::ATTEMPTS,
             bucket_threshold: limits::BUCKET_THRESHOLD,
             shards: 1,
-            shelf_rows: limits::SHELF_ROWS,
+            snapshot_rows: limits::SNAPSHOT_ROWS,
             external_writers: false,
             drop_after_ms: limits::DROP_AFTER_MS,
             clock: Arc::new(SystemClock),

@@ -21,6 +21,7 @@ use pricedrop_model::sync::lock;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::{CqlTimestamp, CqlValue};
 
+use super::cached_rows::Live;
 use super::error::misfit;
 use super::index_build::{IndexBuild, Policies};
 use super::part::text;
@@ -28,7 +29,6 @@ use super::repair::Repair;
 use super::requests::Values;
 use super::shards::shards_of;
 use super::shared::Shared;
-use super::shelves::Live;
 use super::tables::Table;
 use super::watches::CassandraWatches;
 use super::write::at;
@@ -103,8 +103,8 @@ impl CassandraPolicies {
             shards_wanted: self.0.options.shards,
             ..Status::default()
         };
-        let is = |slot: &Option<IndexBuild>, kept: &Kept| {
-            slot.as_ref().is_some_and(|slot| slot.index == kept.index)
+        let is = |build: &Option<IndexBuild>, kept: &Kept| {
+            build.as_ref().is_some_and(|build| build.index == kept.index)
         };
         for kept in self.kept().await? {
             match (is(&policies.active, &kept), is(&policies.building, &kept)) {
@@ -165,7 +165,7 @@ impl CassandraPolicies {
         let identity = policy.identity().clone();
         let shards = shared.options.shards;
         let policies = shared.change_policies(|before| Ok(begin(before, &identity, shards))).await?;
-        let Some(slot) = policies.building else {
+        let Some(build) = policies.building else {
             progress(Progress::Done);
             return Ok(());
         };
@@ -173,16 +173,16 @@ impl CassandraPolicies {
         let mut watches = 0;
         for (done, product) in products.iter().enumerate() {
             progress(Progress::Building { products: done, of: products.len(), watches });
-            watches += Repair { shared, product, slot: &slot, policy: policy.clone() }.run().await?;
+            watches += Repair { shared, product, build: &build, policy: policy.clone() }.run().await?;
         }
         for (done, product) in products.iter().enumerate() {
             progress(Progress::Verifying { products: done, of: products.len() });
-            if !Live::read(shared, product, &slot.index).await?.verified {
+            if !Live::read(shared, product, &build.index).await?.verified {
                 // An engine without the policy has written to the product meanwhile.
-                Repair { shared, product, slot: &slot, policy: policy.clone() }.run().await?;
+                Repair { shared, product, build: &build, policy: policy.clone() }.run().await?;
             }
         }
-        shared.change_policies(|before| cut_over(before, &slot)).await?;
+        shared.change_policies(|before| cut_over(before, &build)).await?;
         progress(Progress::CutOver);
         tokio::time::sleep(Duration::from_millis(shared.options.drop_after_ms)).await;
         self.drop_leftover().await?;
@@ -192,7 +192,7 @@ impl CassandraPolicies {
 
     /// Returns the products that are read by bucket, or should be.
     async fn to_move(&self, active: Option<&IndexBuild>) -> Result<Vec<ProductId>, Error> {
-        let mut products: BTreeSet<ProductId> = self.0.sizes.all().into_iter().collect();
+        let mut products: BTreeSet<ProductId> = self.0.large_products.all().into_iter().collect();
         let served = |kept: &Kept| kept.verified && active.is_some_and(|active| active.index == kept.index);
         products.extend(self.kept().await?.into_iter().filter(served).map(|kept| kept.product));
         Ok(products.into_iter().collect())
@@ -224,10 +224,10 @@ impl CassandraPolicies {
         let policies = self.0.policies().await?;
         let statements = self.0.index()?;
         for kept in self.kept().await? {
-            if policies.kept().any(|slot| slot.index == kept.index) {
+            if policies.kept().any(|build| build.index == kept.index) {
                 continue;
             }
-            let stamp = self.0.stamps.next().write_time.0;
+            let stamp = self.0.write_timestamps.next().write_time.0;
             let key = [text(kept.product.as_str()), text(&kept.index)];
             let live = Live::read(&self.0, &kept.product, &kept.index).await?;
             for bucket in &live.buckets {
@@ -247,10 +247,10 @@ impl CassandraPolicies {
 /// of shards as the active one needs no move.
 fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     let mut after = before.clone();
-    let like = |slot: &Option<IndexBuild>| {
+    let like = |build: &Option<IndexBuild>| {
         let alike =
-            |slot: &IndexBuild| slot.fingerprint == policy.fingerprint && shards_of(&slot.index) == shards;
-        slot.as_ref().is_some_and(alike)
+            |build: &IndexBuild| build.fingerprint == policy.fingerprint && shards_of(&build.index) == shards;
+        build.as_ref().is_some_and(alike)
     };
     if like(&before.active) {
         after.building = None;
@@ -263,14 +263,14 @@ fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     after
 }
 
-fn cut_over(before: &Policies, slot: &IndexBuild) -> Result<Policies, Error> {
-    if before.active.as_ref() == Some(slot) {
+fn cut_over(before: &Policies, build: &IndexBuild) -> Result<Policies, Error> {
+    if before.active.as_ref() == Some(build) {
         return Ok(before.clone());
     }
-    if before.building.as_ref() != Some(slot) {
+    if before.building.as_ref() != Some(build) {
         return Err(Error::Fatal("somebody else began to move to another policy; theirs goes on".into()));
     }
-    Ok(Policies { active: Some(slot.clone()), building: None, ..before.clone() })
+    Ok(Policies { active: Some(build.clone()), building: None, ..before.clone() })
 }
 
 #[async_trait]
@@ -293,7 +293,7 @@ impl PolicyRegistry for CassandraPolicies {
                 }
                 Some(active) => {
                     return Err(Error::Fatal(format!(
-                        "{} cuts other buckets than {}, which is active: move to it with `pricedrop buckets migrate`",
+                        "{} assigns other buckets than {}, which is active: move to it with `pricedrop buckets migrate`",
                         policy.name, active.name
                     ).into()));
                 }

@@ -76,10 +76,12 @@ impl Shared {
                 Ok(_) => {}
                 Err(_) if landed => return Ok(now),
                 Err(error @ Error::Fatal(_)) => return Err(error),
-                Err(error) => tracing::debug!(%error, "changing the policy row again"),
+                Err(error) => {
+                    tracing::debug!(%error, "the policy row was changed by another engine; trying again")
+                }
             }
         }
-        Err(Error::Unavailable("others keep changing the policy row; try again".into()))
+        Err(Error::Unavailable("other engines keep changing the policy row; try again".into()))
     }
 
     /// Makes no index active if there are external writers, because the index misses their rows
@@ -90,17 +92,17 @@ impl Shared {
         }
         let none = |before: &Policies| Ok(Policies { active: None, building: None, ..before.clone() });
         if let Err(error) = self.change_policies(none).await {
-            tracing::warn!(%error, "external_writers is on, and the index by bucket could not be given up: do not turn it off again before that");
+            tracing::warn!(%error, "external_writers is on, but the index by bucket could not be invalidated: do not turn external_writers off before this succeeds");
         }
     }
 
     /// Returns the loaded policy that built an index: the active one, or the one of a move in
     /// progress.
-    pub(super) fn policy_of(&self, slot: &IndexBuild) -> Option<Arc<dyn Bucketing>> {
+    pub(super) fn policy_of(&self, build: &IndexBuild) -> Option<Arc<dyn Bucketing>> {
         let migrating = lock(&self.migrating).clone();
         let serving = lock(&self.plugins).bucketing();
         let loaded = [serving, migrating].into_iter().flatten();
-        loaded.into_iter().find(|policy| policy.identity().fingerprint == slot.fingerprint)
+        loaded.into_iter().find(|policy| policy.identity().fingerprint == build.fingerprint)
     }
 }
 
@@ -112,17 +114,17 @@ fn applied(rows: &scylla::response::query_result::QueryRowsResult) -> bool {
 
 /// Returns the buckets of prices, or `None` if the policy is not loaded or did not return one
 /// bucket for each price.
-pub(super) async fn cut(
+pub(super) async fn assign_bucket(
     policy: Option<Arc<dyn Bucketing>>,
     product: &ProductId,
     prices: Vec<Price>,
 ) -> Option<Vec<BucketId>> {
-    cut_each(policy, vec![(product.clone(), prices)]).await.pop().flatten()
+    assign_buckets(policy, vec![(product.clone(), prices)]).await.pop().flatten()
 }
 
 /// Returns the buckets of the prices of several products. Plugins are CPU-bound, so one blocking
 /// task computes all of them.
-pub(super) async fn cut_each(
+pub(super) async fn assign_buckets(
     policy: Option<Arc<dyn Bucketing>>,
     asked: Vec<(ProductId, Vec<Price>)>,
 ) -> Vec<Option<Vec<BucketId>>> {
@@ -132,6 +134,6 @@ pub(super) async fn cut_each(
         let buckets = policy.buckets_of(product, prices).ok()?;
         (buckets.len() == prices.len()).then_some(buckets)
     };
-    let cut = tokio::task::spawn_blocking(move || asked.iter().map(one).collect());
-    cut.await.unwrap_or(none)
+    let assigned = tokio::task::spawn_blocking(move || asked.iter().map(one).collect());
+    assigned.await.unwrap_or(none)
 }

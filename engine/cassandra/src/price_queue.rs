@@ -64,8 +64,8 @@ impl PriceQueue {
 }
 
 /// How many commits with the same offset get different timestamps.
-const TURNS: i64 = 1 << 10;
+const REVISIONS: i64 = 1 << 10;
 
 pub(super) fn stamp(row: &PriceRow) -> i64 {
-    row.next_offset.saturating_mul(TURNS) + i64::from(row.turn).min(TURNS - 1)
+    row.next_offset.saturating_mul(REVISIONS) + i64::from(row.revision).min(REVISIONS - 1)
 }

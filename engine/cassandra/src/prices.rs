@@ -1,6 +1,6 @@
 //! Current prices: written in the background after commits, read by the API and by re-checks.
 //!
-//! Each row is written with its offset and turn (the number of commits with that offset) as the
+//! Each row is written with its offset and revision (the number of commits with that offset) as the
 //! timestamp. So an older price never replaces a newer one, even if a paused engine or a new
 //! owner of the partition writes late. At equal timestamps Cassandra keeps the greater of two
 //! values, column by column.
@@ -56,7 +56,7 @@ pub(super) async fn keep_up(waiting: Arc<PriceQueue>, shared: Weak<Shared>) {
         };
         if told != error.to_string() {
             told = error.to_string();
-            tracing::warn!(%error, "current prices wait to be written");
+            tracing::warn!(%error, "current prices are not written yet");
         }
         // An error that an operator has to correct lasts longer.
         let pause_ms = if matches!(error, Error::Fatal(_)) { PRICES_REFUSED_MS } else { PRICES_PAUSE_MS };
@@ -107,7 +107,7 @@ impl Shared {
     fn leave_out(&self, rows: u64) {
         if rows > 0 && self.requests.metrics.prices_dropped.inc_by(rows) == 0 {
             tracing::warn!(
-                "too many current prices wait to be written; some are left out until they change again"
+                "too many current prices are not written yet; some are left out until they change again"
             );
         }
     }

@@ -71,7 +71,7 @@ impl CassandraRecipients {
             text(&recipient.locale.unwrap_or_default()),
             text(&attributes),
         ];
-        values.extend(at(self.shared.stamps.next().write_time.0));
+        values.extend(at(self.shared.write_timestamps.next().write_time.0));
         self.shared.requests.write(&[(&self.statements()?.insert, values)]).await
     }
 }
@@ -110,7 +110,7 @@ impl Recipients for CassandraRecipients {
         let statements = self.statements()?;
         let key = vec![text(user.as_str()), text(channel), text(address)];
         let existed = self.shared.requests.read(&statements.one, &key).await?.rows_num() > 0;
-        let values = [at(self.shared.stamps.next().write_time.0), key].concat();
+        let values = [at(self.shared.write_timestamps.next().write_time.0), key].concat();
         self.shared.requests.write(&[(&statements.delete, values)]).await?;
         Ok(existed)
     }

@@ -15,42 +15,42 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use pricedrop_model::cache::{Shelf, ShelfCache};
+use pricedrop_model::cache::CacheKey;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Cause, ProductId, UserId, WallTime, Watch, WatchPage, WriteTime};
 use scylla::value::CqlValue;
 use tokio::sync::mpsc;
 
+use super::cached_rows::Live;
 use super::index_build::IndexBuild;
+use super::index_scan::{BucketIndexScan, IndexScan};
 use super::limits::{BATCH_BYTES, BATCHES, REPAIR_PAUSE_MS};
+use super::page_stream::Query;
 use super::part::{Partition, text};
-use super::policy::cut;
+use super::policy::assign_bucket;
 use super::requests::{Values, Write};
 use super::rows::{Bounds, watch};
 use super::shared::Shared;
-use super::shelf::Header;
-use super::shelves::Live;
-use super::source::Query;
-use super::stamps::Stamp;
-use super::walk::{IndexWalk, Walk};
+use super::snapshot_codec::Header;
 use super::write::{at, bucket_row, place, row_key, timestamp};
+use super::write_timestamps::Stamp;
 
 /// The build or repair of one product's index.
 pub(super) struct Repair<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) product: &'a ProductId,
-    pub(super) slot: &'a IndexBuild,
+    pub(super) build: &'a IndexBuild,
     pub(super) policy: Arc<dyn Bucketing>,
 }
 
 impl Repair<'_> {
     /// Copies, compares, and marks the index as complete. Returns how many watches it has.
     pub(super) async fn run(&self) -> Result<u64, Error> {
-        let start = self.shared.stamps.next_of_all();
-        self.shared.stamps.settle(start.updated_at).await;
+        let start = self.shared.write_timestamps.next_of_all();
+        self.shared.write_timestamps.settle(start.updated_at).await;
         let header = self.copy(start).await?;
-        let live = Live::read(self.shared, self.product, &self.slot.index).await?;
+        let live = Live::read(self.shared, self.product, &self.build.index).await?;
         self.compare(start, &live.buckets).await?;
         self.declare(start, &header, &live.buckets).await?;
         Ok(header.rows)
@@ -65,12 +65,12 @@ impl Repair<'_> {
             page.clear();
             more = query.next(&mut page).await?;
             let prices = page.iter().map(|row| row.threshold).collect();
-            let buckets = cut(Some(self.policy.clone()), self.product, prices).await;
+            let buckets = assign_bucket(Some(self.policy.clone()), self.product, prices).await;
             let buckets = buckets.ok_or_else(|| Error::Unavailable("the policy gave no buckets".into()))?;
             if !buckets.is_sorted() || buckets.first().is_some_and(|&first| first < last) {
                 let what = "a higher price has a lower bucket";
                 self.policy.report_breach(self.product, what);
-                return Err(Error::Fatal(format!("policy {}: {what}", self.slot.name).into()));
+                return Err(Error::Fatal(format!("policy {}: {what}", self.build.name).into()));
             }
             last = buckets.last().copied().unwrap_or(last);
             page.iter().for_each(|row| header.count(row.mode, row.updated_at));
@@ -101,7 +101,7 @@ impl Repair<'_> {
             // Rows whose mode is null, which other programs wrote, have no write time here. Their
             // copies get the smallest one, so that every later write wins.
             let write_time = row.write_time.max(WriteTime(1));
-            writes.push((&index.insert, bucket_row(&self.slot.index, bucket, &watch, write_time)));
+            writes.push((&index.insert, bucket_row(&self.build.index, bucket, &watch, write_time)));
             bytes += 96 + self.product.as_str().len() + row.user.len();
         }
         batches.push(writes);
@@ -125,14 +125,15 @@ impl Repair<'_> {
     }
 
     fn key(&self) -> Values {
-        vec![text(self.product.as_str()), text(&self.slot.index)]
+        vec![text(self.product.as_str()), text(&self.build.index)]
     }
 
     /// Compares both tables row by row. Deletes index rows that have no watch, and fails if
     /// watches are missing from the index.
     async fn compare(&self, start: Stamp, buckets: &[BucketId]) -> Result<(), Error> {
-        let mut plain = Walk::new(self.shared, Partition::Product(self.product.clone()))?;
-        let mut index = IndexWalk::new(self.shared, &self.policy, self.product, &self.slot.index, buckets);
+        let mut plain = IndexScan::new(self.shared, Partition::Product(self.product.clone()))?;
+        let mut index =
+            BucketIndexScan::new(self.shared, &self.policy, self.product, &self.build.index, buckets);
         let (mut strays, mut missing) = (Vec::new(), 0u64);
         let old = |time: WriteTime| time < start.write_time;
         while let Some(row) = index.next().await? {
@@ -157,7 +158,7 @@ impl Repair<'_> {
                     let user = UserId::new(&row.key.user).map_err(|error| Error::Fatal(Cause::of(error)))?;
                     let mut values = at(row.key.write_time.0);
                     values.extend(self.key());
-                    values.extend(place(&self.slot.index, row.bucket, &user));
+                    values.extend(place(&self.build.index, row.bucket, &user));
                     values.extend(row_key(row.key.threshold, &user));
                     strays.push(vec![(&self.shared.index()?.delete, values)]);
                 }
@@ -183,17 +184,17 @@ impl Repair<'_> {
     /// Marks the index as complete, so that readers use it. Cached buckets may be outdated and
     /// are dropped first; an outdated live list only says that the index is not complete yet.
     async fn declare(&self, start: Stamp, header: &Header, buckets: &[BucketId]) -> Result<(), Error> {
-        let (cache, product, policy) = (&*self.shared.cache, self.product, &self.slot.index);
-        let bucket = |&bucket| Shelf::Bucket { product: product.clone(), policy: policy.clone(), bucket };
-        let shelves: Vec<Shelf> = buckets.iter().map(bucket).collect();
-        let untold = cache.mark(&shelves).await;
-        if untold.or(ShelfCache::drop(cache, &shelves).await).is_some() {
-            return Err(Error::Unavailable("the cache could not be told of a repaired index".into()));
+        let (cache, product, policy) = (&*self.shared.cache, self.product, &self.build.index);
+        let bucket = |&bucket| CacheKey::Bucket { product: product.clone(), policy: policy.clone(), bucket };
+        let cache_keys: Vec<CacheKey> = buckets.iter().map(bucket).collect();
+        let stale = cache.begin_invalidation(&cache_keys).await;
+        if stale.or(cache.end_invalidation(&cache_keys).await).is_some() {
+            return Err(Error::Unavailable("the cache could not be invalidated of a repaired index".into()));
         }
-        let live = [Shelf::Live { product: product.clone(), policy: policy.clone() }];
-        cache.mark(&live).await;
+        let live = [CacheKey::Live { product: product.clone(), policy: policy.clone() }];
+        cache.begin_invalidation(&live).await;
         let written = self.shared.requests.write(&self.declaration(start, header)?).await;
-        ShelfCache::drop(cache, &live).await;
+        cache.end_invalidation(&live).await;
         written
     }
 
@@ -211,7 +212,7 @@ impl Repair<'_> {
         if let Some(changed) = header.last_changed {
             writes.push((&index.touch, at_time(changed, changed.0.saturating_mul(1000))));
         }
-        writes.push((&index.verify, at_time(self.shared.stamps.now(), start.write_time.0)));
+        writes.push((&index.verify, at_time(self.shared.write_timestamps.now(), start.write_time.0)));
         Ok(writes)
     }
 }
@@ -229,7 +230,7 @@ impl Shared {
         if !again && Live::read(self, product, &active.index).await?.verified {
             return Ok(None);
         }
-        let repair = Repair { shared: self, product, slot: &active, policy };
+        let repair = Repair { shared: self, product, build: &active, policy };
         let rows = repair.run().await?;
         self.requests.metrics.repairs.inc();
         Ok(Some(rows))
@@ -245,7 +246,7 @@ pub(super) async fn keep_up(shared: Weak<Shared>, mut products: mpsc::Receiver<P
         let failed = repaired.is_err();
         match repaired {
             Ok(Some(watches)) => {
-                tracing::info!(%product, watches, "the product is read by bucket from now on")
+                tracing::info!(%product, watches, "the index of a product is verified; the product is read by bucket")
             }
             Ok(None) => {}
             Err(error) => {

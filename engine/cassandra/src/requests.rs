@@ -66,7 +66,7 @@ impl Requests {
                 Ok(answer) => return Ok(answer),
                 Err(error) if attempt < self.attempts && may_pass(&error) => {
                     self.metrics.retries.inc();
-                    tracing::debug!(table = self.name(table), %error, attempt, "again");
+                    tracing::debug!(table = self.name(table), %error, attempt, "trying a request again");
                 }
                 Err(error) => return Err(explain(self.name(table), error)),
             }

@@ -191,10 +191,10 @@ fn warn_of(requests: &Requests, table: Table, rows: u64) {
         tracing::warn!(
             table,
             rows,
-            "rows are no watches and were passed over: a threshold outside the limits of a price, an unknown mode or currency, or no user"
+            "rows are not watches and were skipped: a threshold outside the limits of a price, an unknown mode or currency, or no user"
         );
     } else {
-        tracing::debug!(table, rows, all, "rows are no watches and were passed over");
+        tracing::debug!(table, rows, all, "rows are not watches and were skipped");
     }
 }
 

@@ -8,13 +8,13 @@ use pricedrop_model::ports::{Error, Scan};
 use pricedrop_model::{BucketId, Cause, Cursor, Floor, Hysteresis, Price, ProductId, UserId, WatchPage};
 use tokio::sync::mpsc;
 
+use super::cached_rows::{self, CachedRows};
 use super::limits::BUCKETS_AHEAD;
+use super::page_stream::{Page, PageStream, Query, send_all};
 use super::part::Partition;
 use super::rows::Bounds;
 use super::shared::Shared;
-use super::shelf::Shelf;
-use super::shelves::{self, Stock};
-use super::source::{Page, Query, Source, send_all};
+use super::snapshot_codec::Snapshot;
 
 /// What a scan asks for, without its cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +45,10 @@ pub(super) fn bounds(scan: &Scan<'_>) -> Bounds {
 
 /// Where the rows of a scan come from.
 pub(super) enum Rows {
-    Shelf(Shelf, Bounds),
+    Snapshot(Snapshot, Bounds),
     /// A query that is not read ahead yet, because most queries have one page only.
     Query(Box<Query>),
-    Source(Source),
+    PageStream(PageStream),
     Buckets(Buckets),
     End,
 }
@@ -89,9 +89,9 @@ impl Open {
     /// Fills a page. Returns the cursor of its last row if there may be more.
     pub(super) async fn next(&mut self, most: usize, page: &mut WatchPage) -> Result<Option<Cursor>, Error> {
         let more = match &self.rows {
-            Rows::Shelf(shelf, bounds) => {
-                let more = shelf.fill(bounds, self.last.as_ref(), most, page);
-                more.ok_or_else(|| Error::Unavailable("a cached shelf is damaged".into()))?
+            Rows::Snapshot(snapshot, bounds) => {
+                let more = snapshot.fill(bounds, self.last.as_ref(), most, page);
+                more.ok_or_else(|| Error::Unavailable("a cached snapshot is damaged".into()))?
             }
             _ => self.next_read(most, page).await?,
         };
@@ -125,14 +125,14 @@ impl Open {
         match std::mem::replace(&mut self.rows, Rows::End) {
             Rows::Query(mut query) => {
                 if query.next(&mut self.left).await? {
-                    self.rows = Rows::Source(Source::of(*query));
+                    self.rows = Rows::PageStream(PageStream::of(*query));
                 }
                 Ok(true)
             }
-            Rows::Source(mut source) => {
-                let Some(page) = source.next().await? else { return Ok(false) };
+            Rows::PageStream(mut page_stream) => {
+                let Some(page) = page_stream.next().await? else { return Ok(false) };
                 self.left = page;
-                self.rows = Rows::Source(source);
+                self.rows = Rows::PageStream(page_stream);
                 Ok(true)
             }
             Rows::Buckets(mut buckets) => {
@@ -141,7 +141,7 @@ impl Open {
                 self.rows = Rows::Buckets(buckets);
                 Ok(true)
             }
-            Rows::Shelf(..) | Rows::End => Ok(false),
+            Rows::Snapshot(..) | Rows::End => Ok(false),
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) struct Buckets {
     bounds: Bounds,
     after: Option<Cursor>,
     waiting: VecDeque<BucketId>,
-    ahead: VecDeque<(BucketId, Source)>,
+    ahead: VecDeque<(BucketId, PageStream)>,
 }
 
 impl Buckets {
@@ -182,18 +182,18 @@ impl Buckets {
             {
                 self.ahead.push_back((bucket, self.open(bucket)));
             }
-            let Some((bucket, source)) = self.ahead.front_mut() else { return Ok(None) };
-            match source.next().await? {
+            let Some((bucket, page_stream)) = self.ahead.front_mut() else { return Ok(None) };
+            match page_stream.next().await? {
                 Some(page) => return Ok(Some((*bucket, page))),
                 None => self.ahead.pop_front(),
             };
         }
     }
 
-    fn open(&self, bucket: BucketId) -> Source {
+    fn open(&self, bucket: BucketId) -> PageStream {
         let (shared, bounds, after) = (self.shared.clone(), self.bounds, self.after.clone());
         let partition = Partition::Bucket(self.product.clone(), self.index.clone(), bucket);
-        Source::new(|pages| async move {
+        PageStream::new(|pages| async move {
             if let Err(error) = read_bucket(&shared, partition, bounds, after, &pages).await {
                 // If the send fails, the scan was dropped and nobody needs the error.
                 let _ = pages.send(Err(error)).await;
@@ -210,17 +210,17 @@ async fn read_bucket(
     mut after: Option<Cursor>,
     pages: &mpsc::Sender<Page>,
 ) -> Result<(), Error> {
-    let cached = shared.cache.get(&[shelves::name(&partition)]).await.into_iter().next();
-    let stock = shelves::stock(shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
-    let Stock::Shelf(shelf) = stock else {
+    let cached = shared.cache.get(&[cached_rows::cache_key(&partition)]).await.into_iter().next();
+    let cached_rows = cached_rows::cached_rows(shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
+    let CachedRows::Snapshot(snapshot) = cached_rows else {
         send_all(Query::new(shared, partition, bounds, after.as_ref())?, pages.clone()).await;
         return Ok(());
     };
     let most = usize::try_from(shared.options.page_rows).unwrap_or(1).max(1);
     loop {
         let mut page = WatchPage::default();
-        let damaged = || Error::Unavailable("a cached shelf is damaged".into());
-        let more = shelf.fill(&bounds, after.as_ref(), most, &mut page).ok_or_else(damaged)?;
+        let damaged = || Error::Unavailable("a cached snapshot is damaged".into());
+        let more = snapshot.fill(&bounds, after.as_ref(), most, &mut page).ok_or_else(damaged)?;
         let last = page.iter().last().map(|row| (row.threshold, UserId::new(row.user)));
         if let Some((threshold, Ok(user))) = last {
             after = Some(Cursor { bucket: None, threshold, user });

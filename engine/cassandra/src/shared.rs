@@ -3,33 +3,33 @@
 use std::sync::{Arc, Mutex};
 
 use pricedrop_model::ProductId;
-use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::cache::{CacheKey, Cached, WatchCache};
 use pricedrop_model::plugin::{Bucketing, Plugins};
 use pricedrop_model::ports;
 use pricedrop_model::sync::lock;
 use tokio::sync::Semaphore;
 
 use super::index_build::Policies;
+use super::large_products::LargeProducts;
 use super::options::Options;
 use super::price_queue::PriceQueue;
 use super::repair_queue::Repairs;
 use super::requests::Requests;
-use super::sizes::Sizes;
-use super::stamps::Stamps;
 use super::statements::{Index, Statements};
+use super::write_timestamps::WriteTimestamps;
 
 /// State that all adapters share.
 pub(crate) struct Shared {
     pub(super) requests: Requests,
     pub(super) statements: Statements,
     pub(super) options: Options,
-    pub(super) stamps: Stamps,
-    pub(super) cache: Arc<dyn ShelfCache>,
+    pub(super) write_timestamps: WriteTimestamps,
+    pub(super) cache: Arc<dyn WatchCache>,
     pub(super) plugins: Mutex<Arc<dyn Plugins>>,
     /// The policy of a move that is in progress in this process.
     pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     pub(super) known_policies: Mutex<Option<Policies>>,
-    pub(super) sizes: Sizes,
+    pub(super) large_products: LargeProducts,
     /// Permits for batches. A batch that was too slow takes all of them when it is repeated.
     pub(super) batches: Semaphore,
     pub(super) repairs: Repairs,
@@ -48,10 +48,10 @@ impl Shared {
 
     /// Asks the cache. With `external_writers` nothing is cached, because their rows must be
     /// visible at once.
-    pub(super) async fn ask_cache(&self, shelves: &[Shelf]) -> Vec<Cached> {
-        match self.options.external_writers || shelves.is_empty() {
-            true => vec![Cached::Pass; shelves.len()],
-            false => self.cache.get(shelves).await,
+    pub(super) async fn ask_cache(&self, cache_keys: &[CacheKey]) -> Vec<Cached> {
+        match self.options.external_writers || cache_keys.is_empty() {
+            true => vec![Cached::Pass; cache_keys.len()],
+            false => self.cache.get(cache_keys).await,
         }
     }
 
@@ -65,8 +65,8 @@ impl Shared {
     }
 
     /// Records how many watches of a product a read returned.
-    pub(super) fn note_size(&self, product: &ProductId, rows: u64) {
-        if rows > self.options.bucket_threshold && self.sizes.add(product) {
+    pub(super) fn note_large(&self, product: &ProductId, rows: u64) {
+        if rows > self.options.bucket_threshold && self.large_products.add(product) {
             self.want_repair(product);
         }
     }

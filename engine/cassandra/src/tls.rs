@@ -84,7 +84,7 @@ fn authorities_of_the_system() -> Result<RootCertStore, Error> {
         return Err(Error::Configuration(format!("{why}{errors}; name cassandra.ca_file").into()));
     }
     for error in found.errors {
-        tracing::warn!(%error, "certificate authorities of this system cannot be read");
+        tracing::warn!(%error, "some certificate authorities of this system cannot be read");
     }
     Ok(roots)
 }

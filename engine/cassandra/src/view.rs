@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
-use pricedrop_model::cache::{Cached, Shelf as Name};
+use pricedrop_model::cache::{CacheKey, Cached};
 use pricedrop_model::ports::{Error, Scan, Summary, WatchView};
 use pricedrop_model::{Cursor, ProductId, WallTime, WatchPage};
 
+use super::cached_rows::{self, CachedRows, Live};
 use super::index_build::Policies;
 use super::limits::{POLICY_FRESH_MS, VIEW_BYTES};
+use super::page_stream::Query;
 use super::part::Partition;
 use super::rows::Bounds;
 use super::scan::{Buckets, Open, Rows, Wanted, bounds};
 use super::shared::Shared;
-use super::shelf::Header;
-use super::shelves::{self, Live, Stock};
-use super::source::Query;
+use super::snapshot_codec::Header;
 
 pub(super) struct View {
     shared: Arc<Shared>,
@@ -35,8 +35,8 @@ pub(super) struct View {
     /// When the policy row was read.
     asked: Instant,
     /// Where the rows of products come from; their cached rows up to `VIEW_BYTES`.
-    stock: HashMap<ProductId, Stock>,
-    stock_bytes: usize,
+    cached_rows: HashMap<ProductId, CachedRows>,
+    cached_bytes: usize,
     /// Live lists of large products, as this view first read them.
     live: HashMap<ProductId, Arc<Live>>,
     /// First pages that were read ahead, by product.
@@ -54,15 +54,15 @@ struct Ahead {
 
 /// Opens a view.
 pub(super) async fn open(shared: &Arc<Shared>) -> Result<View, Error> {
-    let wall_time = shared.stamps.view();
+    let wall_time = shared.write_timestamps.view();
     let policies = shared.policies().await?;
     Ok(View {
         shared: shared.clone(),
         wall_time,
         policies,
         asked: Instant::now(),
-        stock: HashMap::new(),
-        stock_bytes: 0,
+        cached_rows: HashMap::new(),
+        cached_bytes: 0,
         live: HashMap::new(),
         ahead: HashMap::new(),
         open: None,
@@ -95,7 +95,8 @@ fn summary(header: &Header, indexed: bool) -> Summary {
 impl View {
     /// Returns the live list of a large product in the active index, if that index is complete.
     async fn verified(&mut self, product: &ProductId) -> Result<Option<Arc<Live>>, Error> {
-        let Some(active) = self.policies.active.as_ref().filter(|_| self.shared.sizes.is_large(product))
+        let Some(active) =
+            self.policies.active.as_ref().filter(|_| self.shared.large_products.is_large(product))
         else {
             return Ok(None);
         };
@@ -111,41 +112,42 @@ impl View {
     }
 
     /// Returns where the product's rows come from. Asks the cache unless the view knows.
-    async fn stock(&mut self, product: &ProductId) -> Result<Stock, Error> {
-        if let Some(stock) = self.stock.get(product) {
-            return Ok(stock.clone());
+    async fn cached_rows(&mut self, product: &ProductId) -> Result<CachedRows, Error> {
+        if let Some(cached_rows) = self.cached_rows.get(product) {
+            return Ok(cached_rows.clone());
         }
-        let cached = self.shared.ask_cache(&[Name::Plain(product.clone())]).await.pop();
+        let cached = self.shared.ask_cache(&[CacheKey::Product(product.clone())]).await.pop();
         let partition = Partition::Product(product.clone());
-        let stock = shelves::stock(&self.shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
-        self.keep(product, stock.clone());
-        Ok(stock)
+        let cached_rows =
+            cached_rows::cached_rows(&self.shared, &partition, cached.unwrap_or(Cached::Pass)).await?;
+        self.keep(product, cached_rows.clone());
+        Ok(cached_rows)
     }
 
-    fn keep(&mut self, product: &ProductId, stock: Stock) {
-        match &stock {
-            Stock::Shelf(shelf) => {
-                self.shared.note_size(product, shelf.header().rows);
-                self.stock_bytes += shelf.bytes();
+    fn keep(&mut self, product: &ProductId, cached_rows: CachedRows) {
+        match &cached_rows {
+            CachedRows::Snapshot(snapshot) => {
+                self.shared.note_large(product, snapshot.header().rows);
+                self.cached_bytes += snapshot.bytes();
             }
-            Stock::TooLarge => self.shared.note_size(product, u64::MAX),
-            Stock::Straight => {}
+            CachedRows::TooLarge => self.shared.note_large(product, u64::MAX),
+            CachedRows::Uncached => {}
         }
-        if self.stock_bytes > VIEW_BYTES {
-            self.stock_bytes = 0;
-            self.stock.clear();
+        if self.cached_bytes > VIEW_BYTES {
+            self.cached_bytes = 0;
+            self.cached_rows.clear();
         }
-        self.stock.insert(product.clone(), stock);
+        self.cached_rows.insert(product.clone(), cached_rows);
     }
 
     /// Starts a scan at its cursor.
     async fn start(&mut self, scan: &Scan<'_>) -> Result<Open, Error> {
         if let Some((policy, _)) = scan.buckets
-            && let Some(index) = self.policies.active_named(policy).map(|slot| slot.index.clone())
+            && let Some(index) = self.policies.active_named(policy).map(|build| build.index.clone())
         {
             // A scan by bucket shows that the product is large, also if this process did not
             // know.
-            self.shared.sizes.add(scan.product);
+            self.shared.large_products.add(scan.product);
             if let Some(live) = self.verified(scan.product).await? {
                 let buckets = Buckets::new(&self.shared, scan, &index, &live.buckets);
                 return Ok(Open::new(scan, Rows::Buckets(buckets)));
@@ -158,16 +160,16 @@ impl View {
             let rows = if ahead.more { Rows::Query(ahead.query) } else { Rows::End };
             return Ok(Open::with(Wanted::of(scan), rows, ahead.page, None));
         }
-        if !self.shared.sizes.is_large(scan.product)
-            && let Stock::Shelf(shelf) = self.stock(scan.product).await?
+        if !self.shared.large_products.is_large(scan.product)
+            && let CachedRows::Snapshot(snapshot) = self.cached_rows(scan.product).await?
         {
-            return Ok(Open::new(scan, Rows::Shelf(shelf, bounds(scan))));
+            return Ok(Open::new(scan, Rows::Snapshot(snapshot, bounds(scan))));
         }
-        self.start_straight(scan)
+        self.start_uncached(scan)
     }
 
     /// Starts a scan of the product's own partition.
-    fn start_straight(&self, scan: &Scan<'_>) -> Result<Open, Error> {
+    fn start_uncached(&self, scan: &Scan<'_>) -> Result<Open, Error> {
         let partition = Partition::Product(scan.product.clone());
         let query = Query::new(&self.shared, partition, bounds(scan), scan.after.as_ref())?;
         Ok(Open::new(scan, Rows::Query(Box::new(query))))
@@ -179,7 +181,7 @@ impl View {
         if self.asked.elapsed() < Duration::from_millis(POLICY_FRESH_MS) {
             return Ok(true);
         }
-        let index = |policies: &Policies| policies.active_named(policy).map(|slot| slot.index.clone());
+        let index = |policies: &Policies| policies.active_named(policy).map(|build| build.index.clone());
         let asked = Instant::now();
         let policies = self.shared.policies().await?;
         let same = index(&policies) == index(&self.policies);
@@ -200,8 +202,8 @@ async fn read_ahead(
     cached: Cached,
 ) -> Result<(ProductId, Found), Error> {
     let partition = Partition::Product(product.clone());
-    let stock = shelves::stock(&shared, &partition, cached).await?;
-    let Stock::Straight = stock else { return Ok((product, Found::Stock(stock))) };
+    let cached_rows = cached_rows::cached_rows(&shared, &partition, cached).await?;
+    let CachedRows::Uncached = cached_rows else { return Ok((product, Found::Cached(cached_rows))) };
     let mut query = Box::new(Query::new(&shared, partition, bounds, None)?);
     let mut page = WatchPage::default();
     let more = query.next(&mut page).await?;
@@ -209,7 +211,7 @@ async fn read_ahead(
 }
 
 enum Found {
-    Stock(Stock),
+    Cached(CachedRows),
     Page(Ahead),
 }
 
@@ -223,31 +225,32 @@ impl WatchView for View {
         if let Some(live) = self.verified(product).await? {
             return Ok(summary(&live.header(), true));
         }
-        let large = self.shared.sizes.is_large(product);
+        let large = self.shared.large_products.is_large(product);
         if large || self.ahead.contains_key(product) {
             return Ok(unknown());
         }
-        match self.stock(product).await? {
-            Stock::Shelf(shelf) => Ok(summary(shelf.header(), false)),
-            Stock::TooLarge => match self.verified(product).await? {
+        match self.cached_rows(product).await? {
+            CachedRows::Snapshot(snapshot) => Ok(summary(snapshot.header(), false)),
+            CachedRows::TooLarge => match self.verified(product).await? {
                 Some(live) => Ok(summary(&live.header(), true)),
                 None => Ok(unknown()),
             },
-            Stock::Straight => Ok(unknown()),
+            CachedRows::Uncached => Ok(unknown()),
         }
     }
 
     async fn prefetch(&mut self, scans: &[Scan<'_>]) -> Result<(), Error> {
         let (shared, mut wanted) = (self.shared.clone(), Vec::new());
         for scan in scans {
-            let known = self.stock.contains_key(scan.product) || self.ahead.contains_key(scan.product);
-            if !known && !shared.sizes.is_large(scan.product) {
+            let known = self.cached_rows.contains_key(scan.product) || self.ahead.contains_key(scan.product);
+            if !known && !shared.large_products.is_large(scan.product) {
                 wanted.push(scan);
             }
         }
         wanted.sort_by_key(|scan| scan.product);
         wanted.dedup_by_key(|scan| scan.product);
-        let names: Vec<Name> = wanted.iter().map(|scan| Name::Plain(scan.product.clone())).collect();
+        let names: Vec<CacheKey> =
+            wanted.iter().map(|scan| CacheKey::Product(scan.product.clone())).collect();
         let cached = shared.ask_cache(&names).await;
         let mut reads = Vec::with_capacity(wanted.len());
         for (scan, cached) in wanted.into_iter().zip(cached) {
@@ -257,7 +260,7 @@ impl WatchView for View {
         let mut reads = futures::stream::iter(reads).buffer_unordered(shared.options.in_flight.max(1));
         while let Some((product, found)) = reads.try_next().await? {
             match found {
-                Found::Stock(stock) => self.keep(&product, stock),
+                Found::Cached(cached_rows) => self.keep(&product, cached_rows),
                 Found::Page(ahead) => drop(self.ahead.insert(product, ahead)),
             }
         }
@@ -276,11 +279,11 @@ impl WatchView for View {
             && !self.index_still_serves(policy).await?
         {
             page.clear();
-            open = self.start_straight(scan)?;
+            open = self.start_uncached(scan)?;
             next = open.next(most, page).await?;
         }
         if !open.by_bucket() {
-            self.shared.note_size(scan.product, open.count);
+            self.shared.note_large(scan.product, open.count);
         }
         if next.is_some() {
             self.open = Some(open);

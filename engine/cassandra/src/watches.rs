@@ -96,7 +96,7 @@ impl CassandraWatches {
             tracing::warn!(
                 table,
                 rows,
-                "told watches stay: their rows have no mode, and so no version to remove"
+                "notified watches are not removed: their rows have no mode, so no version can be removed"
             );
         }
         Ok(known)
@@ -120,15 +120,15 @@ impl WatchWriter for CassandraWatches {
         // Of two writes of one watch the later one wins.
         let last: BTreeMap<_, _> = watches.into_iter().map(|watch| (key(&watch), watch)).collect();
         let applied = self.apply(last.into_values().map(Change::Put).collect()).await?;
-        let updated_at = applied.map_or(self.shared.stamps.now(), |applied| applied.updated_at);
+        let updated_at = applied.map_or(self.shared.write_timestamps.now(), |applied| applied.updated_at);
         if applied.is_some() {
-            self.shared.stamps.settle(updated_at).await;
+            self.shared.write_timestamps.settle(updated_at).await;
         }
         Ok(Written { updated_at, effective_by: applied.and_then(|applied| applied.effective_by) })
     }
 
     async fn delete(&self, product: &ProductId, threshold: Price, user: &UserId) -> Result<Deleted, Error> {
-        let stamp = self.shared.stamps.next();
+        let stamp = self.shared.write_timestamps.next();
         let version = self.version(product, threshold, user).await?;
         // A row without a version, or whose columns may have several, is deleted as of now. So is
         // a missing row, because an earlier attempt may have left it in the index.
@@ -139,7 +139,7 @@ impl WatchWriter for CassandraWatches {
         let change = Change::Delete { product, threshold, user, write_time };
         let effective_by = self.apply(vec![change]).await?.and_then(|applied| applied.effective_by);
         if seen.is_none() {
-            self.shared.stamps.settle(stamp.updated_at).await;
+            self.shared.write_timestamps.settle(stamp.updated_at).await;
         }
         Ok(Deleted { existed: version.is_some(), effective_by })
     }

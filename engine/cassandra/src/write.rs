@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pricedrop_model::cache::Shelf;
+use pricedrop_model::cache::CacheKey;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Mode, Price, ProductId, UserId, WallTime, Watch, WriteTime};
 use scylla::value::{CqlTimestamp, CqlValue};
@@ -13,12 +13,12 @@ use super::decimal::to_cql;
 use super::index_build::{IndexBuild, Policies};
 use super::limits::BATCH_BYTES;
 use super::part::text;
-use super::policy::cut_each;
+use super::policy::assign_buckets;
 use super::requests::{Values, Write};
 use super::rows::{currency_text, mode_text};
 use super::shards::shard_of;
 use super::shared::Shared;
-use super::stamps::Stamp;
+use super::write_timestamps::Stamp;
 
 /// A change of one row.
 #[derive(Debug, Clone)]
@@ -79,48 +79,53 @@ pub(super) fn batches(changes: Vec<Change>) -> Vec<Vec<Change>> {
 }
 
 /// The buckets of all changes in one index. `None` means that no loaded policy gave one.
-pub(super) struct Cuts {
-    slot: IndexBuild,
+pub(super) struct AssignedBuckets {
+    build: IndexBuild,
     buckets: Vec<Option<BucketId>>,
 }
 
-pub(super) async fn cut_all(shared: &Shared, policies: &Policies, changes: &[Change]) -> Vec<Cuts> {
+pub(super) async fn assign_all(
+    shared: &Shared,
+    policies: &Policies,
+    changes: &[Change],
+) -> Vec<AssignedBuckets> {
     let mut all = Vec::new();
-    for slot in policies.kept() {
+    for build in policies.kept() {
         let mut buckets = Vec::with_capacity(changes.len());
         let runs: Vec<&[Change]> = changes.chunk_by(|a, b| a.product() == b.product()).collect();
         let asked =
             runs.iter().map(|run| (run[0].product().clone(), run.iter().map(Change::threshold).collect()));
-        for (run, cut) in runs.iter().zip(cut_each(shared.policy_of(slot), asked.collect()).await) {
-            match cut {
+        let answers = assign_buckets(shared.policy_of(build), asked.collect()).await;
+        for (run, answer) in runs.iter().zip(answers) {
+            match answer {
                 Some(some) => buckets.extend(some.into_iter().map(Some)),
                 None => buckets.extend(run.iter().map(|_| None)),
             }
         }
-        all.push(Cuts { slot: slot.clone(), buckets });
+        all.push(AssignedBuckets { build: build.clone(), buckets });
     }
     all
 }
 
-pub(super) fn shelves(changes: &[Change], cuts: &[Cuts]) -> Vec<Shelf> {
-    let mut shelves = BTreeSet::new();
+pub(super) fn cache_keys(changes: &[Change], assigned: &[AssignedBuckets]) -> Vec<CacheKey> {
+    let mut cache_keys = BTreeSet::new();
     for (at, change) in changes.iter().enumerate() {
         let product = change.product();
-        shelves.insert(Shelf::Plain(product.clone()));
-        for Cuts { slot, buckets } in cuts {
-            let (product, policy) = (product.clone(), slot.index.clone());
-            shelves.insert(Shelf::Live { product: product.clone(), policy: policy.clone() });
-            shelves.extend(buckets[at].map(|bucket| Shelf::Bucket { product, policy, bucket }));
+        cache_keys.insert(CacheKey::Product(product.clone()));
+        for AssignedBuckets { build, buckets } in assigned {
+            let (product, policy) = (product.clone(), build.index.clone());
+            cache_keys.insert(CacheKey::Live { product: product.clone(), policy: policy.clone() });
+            cache_keys.extend(buckets[at].map(|bucket| CacheKey::Bucket { product, policy, bucket }));
         }
     }
-    shelves.into_iter().collect()
+    cache_keys.into_iter().collect()
 }
 
 /// Returns the statements of a batch.
 pub(super) fn writes<'a>(
     shared: &'a Shared,
     changes: &[Change],
-    cuts: &[Cuts],
+    assigned: &[AssignedBuckets],
     stamp: Stamp,
 ) -> Result<Vec<Write<'a>>, Error> {
     let alerts = &shared.statements.alerts;
@@ -131,8 +136,8 @@ pub(super) fn writes<'a>(
             Change::Delete { write_time, .. } => (&alerts.delete, with_key(at(write_time.0), change)),
         });
     }
-    for cuts in cuts {
-        index_writes(shared, changes, cuts, stamp, &mut writes)?;
+    for assigned in assigned {
+        index_writes(shared, changes, assigned, stamp, &mut writes)?;
     }
     Ok(writes)
 }
@@ -217,14 +222,14 @@ struct Touched {
 fn index_writes<'a>(
     shared: &'a Shared,
     changes: &[Change],
-    cuts: &Cuts,
+    assigned: &AssignedBuckets,
     stamp: Stamp,
     writes: &mut Vec<Write<'a>>,
 ) -> Result<(), Error> {
     let index = shared.index()?;
-    let name = cuts.slot.index.as_str();
+    let name = assigned.build.index.as_str();
     let mut products: BTreeMap<&ProductId, Touched> = BTreeMap::new();
-    for (change, bucket) in changes.iter().zip(&cuts.buckets) {
+    for (change, bucket) in changes.iter().zip(&assigned.buckets) {
         let touched = products.entry(change.product()).or_default();
         touched.lost |= bucket.is_none();
         if let Change::Put(watch) = change {

@@ -16,7 +16,7 @@ use pricedrop_harness::servers::Own;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Price, ProductId, UserId, WallTime};
-use pricedrop_redis::{Options as RedisOptions, Redis, RedisShelves};
+use pricedrop_redis::{Options as RedisOptions, Redis, RedisWatchCache};
 use pricedrop_testing::conformance::watches::{from_price, rows, watch};
 use rig::{INDEXED, Serving, Steps, options};
 
@@ -178,7 +178,7 @@ async fn engine(
 ) -> (Cassandra, Redis) {
     let addresses = vec![redis.address().parse().unwrap()];
     let redis = Redis::new(RedisOptions { addresses, ..options }).unwrap();
-    let cache = Arc::new(RedisShelves::with_ttl(&redis, TTL_MS, 60_000));
+    let cache = Arc::new(RedisWatchCache::with_ttl(&redis, TTL_MS, 60_000));
     let cassandra = Options { bucket_threshold: 5, ..tables.clone() }.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
     cassandra.policies().activate(policy.identity()).await.unwrap();

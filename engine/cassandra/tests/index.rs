@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pricedrop_cassandra::{Cassandra, CassandraWatches, Options, Table};
-use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::cache::{NoCache, WatchCache};
 use pricedrop_model::migration::Progress;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
@@ -31,7 +31,7 @@ fn crowd(from: u64, to: u64) -> Vec<Watch> {
     (from..to).map(one).collect()
 }
 
-async fn large(options: Options, policy: &Arc<Steps>, cache: Arc<dyn ShelfCache>) -> Cassandra {
+async fn large(options: Options, policy: &Arc<Steps>, cache: Arc<dyn WatchCache>) -> Cassandra {
     let cassandra = Options { bucket_threshold: 50, ..options }.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy.clone()))));
     cassandra.policies().activate(policy.identity()).await.unwrap();
@@ -64,7 +64,7 @@ async fn compare_all(cassandra: &Cassandra, policy: &Steps) -> usize {
     compare(cassandra, policy, "0", Floor::Infinite, 100).await
 }
 
-async fn everything_equals(cache: Arc<dyn ShelfCache>) {
+async fn everything_equals(cache: Arc<dyn WatchCache>) {
     let policy = Steps::new("steps@1+a", 10);
     let cassandra = large(options(INDEXED).await, &policy, cache).await;
     let watches = cassandra.watches();
@@ -102,7 +102,7 @@ async fn buckets_read_what_the_plain_range_reads() {
 async fn buckets_from_shelves_read_what_the_plain_range_reads() {
     let cache = Arc::new(MemoryCache::default());
     everything_equals(cache.clone()).await;
-    assert!(cache.len() > 5, "the shelves were filled");
+    assert!(cache.len() > 5, "the cache was filled");
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn a_view_from_before_a_move_reads_on_what_it_began() {
 
 #[tokio::test]
 async fn what_is_read_ahead_is_what_a_scan_reads() {
-    for cache in [Arc::new(NoCache) as Arc<dyn ShelfCache>, Arc::new(MemoryCache::default())] {
+    for cache in [Arc::new(NoCache) as Arc<dyn WatchCache>, Arc::new(MemoryCache::default())] {
         let cassandra = options(&[Table::Alerts]).await.connect(cache).await.unwrap();
         let names: Vec<ProductId> = (0..40).map(|n| ProductId::new(&format!("p{n}")).unwrap()).collect();
         let all =

@@ -29,7 +29,7 @@ fn row(offset: i64, price: Option<&str>, floor: Floor) -> PriceRow {
     let last =
         price.map(|price| Evaluated { price: Price::parse(price).unwrap(), at: WallTime(offset * 10) });
     let key = StateKey { partition: Partition(3), product, currency: Currency::USD };
-    PriceRow { key, next_offset: offset, turn: 0, last, floor }
+    PriceRow { key, next_offset: offset, revision: 0, last, floor }
 }
 
 async fn shown(cassandra: &Cassandra) -> Option<(Evaluated, Floor)> {
@@ -67,7 +67,7 @@ async fn an_older_price_never_wins() {
     prices.show(vec![row(22, Some("7.5"), Floor::Infinite)]);
     assert_eq!(until(&cassandra, Some("7.5")).await.unwrap().1, Floor::Infinite);
     // A price that a timer released has no record of its own: same offset, next revision.
-    prices.show(vec![PriceRow { turn: 1, ..row(22, Some("7"), Floor::Infinite) }]);
+    prices.show(vec![PriceRow { revision: 1, ..row(22, Some("7"), Floor::Infinite) }]);
     until(&cassandra, Some("7")).await;
     prices.show(vec![row(30, None, Floor::Infinite)]);
     until(&cassandra, None).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pricedrop_cassandra::{Cassandra, Options, Table};
-use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::cache::{NoCache, WatchCache};
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{PolicyRegistry, Scan, WatchStore, WatchWriter};
 use pricedrop_model::{BucketId, Price, ProductId, UserId, Watch};
@@ -30,7 +30,7 @@ fn policy() -> Arc<Steps> {
     Steps::new("steps@1+wide", 1_000_000)
 }
 
-async fn open(options: &Options, shards: u32, cache: Arc<dyn ShelfCache>) -> Cassandra {
+async fn open(options: &Options, shards: u32, cache: Arc<dyn WatchCache>) -> Cassandra {
     let options = Options { bucket_threshold: 50, shards, page_rows: 700, ..options.clone() };
     let cassandra = options.connect(cache).await.unwrap();
     cassandra.set_plugins(Arc::new(Serving(Some(policy()))));
@@ -67,7 +67,7 @@ async fn compare(cassandra: &Cassandra, from: &str) -> usize {
 
 #[tokio::test]
 async fn the_shards_of_a_bucket_are_read_in_order_as_one() {
-    for cache in [Arc::new(NoCache) as Arc<dyn ShelfCache>, Arc::new(MemoryCache::default())] {
+    for cache in [Arc::new(NoCache) as Arc<dyn WatchCache>, Arc::new(MemoryCache::default())] {
         let options = options(INDEXED).await;
         let cassandra = open(&options, 4, cache).await;
         let watches = cassandra.watches();
@@ -130,7 +130,7 @@ async fn at_work(cassandra: Cassandra, name: &'static str, working: Arc<AtomicBo
 #[tokio::test]
 async fn moving_to_another_number_of_shards_loses_no_write_of_any_engine() {
     let options = options(INDEXED).await;
-    let cache: Arc<dyn ShelfCache> = Arc::new(MemoryCache::default());
+    let cache: Arc<dyn WatchCache> = Arc::new(MemoryCache::default());
     // One engine is configured differently: the stored policy decides the number of shards.
     let (one, other) = (open(&options, 1, cache.clone()).await, open(&options, 1, cache.clone()).await);
     one.watches().put(crowd(0, 300)).await.unwrap();

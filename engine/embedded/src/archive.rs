@@ -221,7 +221,7 @@ impl ArchiveSource for EmbeddedArchiveSource {
         });
         if let Err(error) = written {
             // This only costs disk space, because the next object moves the cursor further.
-            tracing::debug!(?error, topic = self.topic.name(), "the archiver's cursor was not written");
+            tracing::debug!(?error, topic = self.topic.name(), "the archiver's position was not written");
         }
     }
 }

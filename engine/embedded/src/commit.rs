@@ -134,7 +134,7 @@ fn write(
     updates: Vec<Record>,
     shared: &Shared,
 ) -> Result<i64, ReadError> {
-    let now = shared.times.now();
+    let now = shared.watch_clock.now();
     for row in states {
         match row.pending {
             0 if row.was_pending => txn.remove(Table::Unfinished, row.key.clone()),
@@ -235,7 +235,7 @@ impl Committer for EmbeddedCommitter {
         if let Some(offset) = offset {
             self.inner.shared.committed.fetch_max(offset, Ordering::AcqRel);
         }
-        self.inner.shared.announce(next);
+        self.inner.shared.publish(next);
         if wakes {
             self.inner.shared.work.wake_for_removals();
         }

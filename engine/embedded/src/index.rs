@@ -112,18 +112,18 @@ pub(super) struct Changed {
 }
 
 /// The policies that can assign buckets now, by mapping.
-pub(super) struct Cutters(Vec<(u32, Arc<dyn Bucketing>)>);
+pub(super) struct BucketPolicies(Vec<(u32, Arc<dyn Bucketing>)>);
 
-impl Cutters {
+impl BucketPolicies {
     /// Returns the loaded policy, and that of a move in progress.
-    pub(super) fn now(txn: &Txn<'_>, shared: &Shared) -> Result<Cutters, ReadError> {
-        let mut cutters = Vec::new();
+    pub(super) fn now(txn: &Txn<'_>, shared: &Shared) -> Result<BucketPolicies, ReadError> {
+        let mut policies_of_rows = Vec::new();
         for policy in [shared.plugins().bucketing(), shared.migrating()].into_iter().flatten() {
             if let Some(mapping) = txn.mapping_like(&policy.identity().fingerprint)? {
-                cutters.push((mapping, policy));
+                policies_of_rows.push((mapping, policy));
             }
         }
-        Ok(Cutters(cutters))
+        Ok(BucketPolicies(policies_of_rows))
     }
 
     /// Returns the policy of a mapping.
@@ -134,33 +134,33 @@ impl Cutters {
 
 /// Applies changes to every index of a product. An index whose policy gives no answer is dropped,
 /// because an incomplete index would hide watches.
-pub(super) fn follow(
+pub(super) fn update_indexes(
     txn: &mut Txn<'_>,
-    cutters: &Cutters,
+    policies_of_rows: &BucketPolicies,
     product: &ProductId,
     row: &mut ProductRow,
     changes: &[Changed],
 ) {
     let slots = std::mem::take(&mut row.indexes);
     for slot in slots {
-        match follow_one(txn, cutters, product, slot, changes) {
+        match update_index(txn, policies_of_rows, product, slot, changes) {
             Ok(()) => row.indexes.push(slot),
             Err(reason) => {
-                tracing::warn!(%product, reason, "a bucket index is dropped; the product is read by the plain range");
+                tracing::warn!(%product, reason, "dropping a bucket index; the product is read by range");
                 drop_index(txn, slot);
             }
         }
     }
 }
 
-fn follow_one(
+fn update_index(
     txn: &mut Txn<'_>,
-    cutters: &Cutters,
+    policies_of_rows: &BucketPolicies,
     product: &ProductId,
     slot: IndexSlot,
     changes: &[Changed],
 ) -> Result<(), String> {
-    let policy = cutters.of(slot.mapping).ok_or("its policy is not loaded")?;
+    let policy = policies_of_rows.of(slot.mapping).ok_or("its policy is not loaded")?;
     let prices: Vec<Price> = changes.iter().map(|change| change.threshold).collect();
     let buckets = policy.buckets_of(product, &prices).map_err(|error| error.to_string())?;
     if buckets.len() != changes.len() {

@@ -3,7 +3,7 @@
 
 use pricedrop_model::{Cause, ProductId};
 
-use super::index::{self, Changed, Cutters, ReadPolicies as _};
+use super::index::{self, BucketPolicies, Changed, ReadPolicies as _};
 use super::keys;
 use super::limits::STEP_ROWS;
 use super::rows::{self, ProductRow};
@@ -73,9 +73,9 @@ pub(super) fn build_step(
         let (_, threshold, user) = keys::split_watch(&key)?;
         changed.push(Changed { threshold, user: user.to_string(), value: Some(value) });
     }
-    let cutters = Cutters::now(txn, shared)?;
+    let policies_of_rows = BucketPolicies::now(txn, shared)?;
     let mut only = ProductRow { indexes: vec![row.indexes[at]], ..ProductRow::default() };
-    index::follow(txn, &cutters, product, &mut only, &changed);
+    index::update_indexes(txn, &policies_of_rows, product, &mut only, &changed);
     let followed = !only.indexes.is_empty();
     match followed {
         true => row.indexes[at].complete = ended,
@@ -116,7 +116,7 @@ pub(super) fn drop_inactive(txn: &mut Txn<'_>, product: &ProductId) -> Result<()
 
 /// Returns the products with more watches than the threshold, and those that have an index
 /// already.
-pub(super) fn big_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::ports::Error> {
+pub(super) fn large_products(shared: &Shared) -> Result<Vec<ProductId>, pricedrop_model::ports::Error> {
     shared.store.read(|store| {
         let mut products = Vec::new();
         for guard in store.prefix(Table::Products, &[]) {

@@ -58,7 +58,7 @@ struct State {
     /// The offset of the next record posted.
     next: i64,
     /// The offset of the next record handed out.
-    handed: i64,
+    next_taken: i64,
     /// Bytes of the records that were not handed out yet.
     bytes: usize,
     /// Every record without an outcome, by offset.
@@ -92,12 +92,12 @@ impl State {
         for (offset, record) in (first..).zip(records) {
             match self.waiting.get_mut(&offset) {
                 Some(waiting) => waiting.repeats.push(post),
-                None if offset < self.next => self.tell(post, Posted::Already(position(offset))),
+                None if offset < self.next => self.answer(post, Posted::Already(position(offset))),
                 None => self.push(offset, record, post, now),
             }
         }
         self.answer_if_complete(post);
-        Ok(Admitted { post, behind: first + records.len() as i64, answer })
+        Ok(Admitted { post, end: first + records.len() as i64, answer })
     }
 
     fn push(&mut self, offset: i64, record: &NewRecord, post: u64, timestamp: EventTime) {
@@ -110,15 +110,19 @@ impl State {
     }
 
     /// Returns the next records for the notifier.
-    fn hand_out(&mut self, most: usize) -> Vec<Record> {
-        let records: Vec<Record> =
-            self.waiting.range(self.handed..).take(most).map(|(_, waiting)| waiting.record.clone()).collect();
-        self.handed += records.len() as i64;
+    fn take(&mut self, most: usize) -> Vec<Record> {
+        let records: Vec<Record> = self
+            .waiting
+            .range(self.next_taken..)
+            .take(most)
+            .map(|(_, waiting)| waiting.record.clone())
+            .collect();
+        self.next_taken += records.len() as i64;
         self.bytes -= records.iter().map(bytes_of).sum::<usize>();
         records
     }
 
-    fn tell(&mut self, post: u64, posted: Posted) {
+    fn answer(&mut self, post: u64, posted: Posted) {
         if let Some(waiting) = self.posts.get_mut(&post) {
             waiting.answers.push(posted);
             waiting.missing -= 1;
@@ -136,12 +140,12 @@ impl State {
     }
 
     /// Records the outcome of a record that is durable now.
-    fn settle(&mut self, posted: Posted) {
+    fn record_outcome(&mut self, posted: Posted) {
         let position = posted.position();
         let Some(waiting) = self.waiting.remove(&position.offset) else { return };
-        self.tell(waiting.post, posted);
+        self.answer(waiting.post, posted);
         for &post in &waiting.repeats {
-            self.tell(post, Posted::Already(position));
+            self.answer(post, Posted::Already(position));
         }
         for post in waiting.repeats.into_iter().chain([waiting.post]) {
             self.answer_if_complete(post);
@@ -153,16 +157,16 @@ impl State {
     fn rewind(&mut self, stored: i64) {
         let durable: Vec<i64> = self.waiting.range(..stored).map(|(offset, _)| *offset).collect();
         for offset in durable {
-            self.settle(Posted::Already(position(offset)));
+            self.record_outcome(Posted::Already(position(offset)));
         }
         let first = self.waiting.keys().next().copied().unwrap_or(self.next);
         if first == stored {
-            self.handed = stored;
+            self.next_taken = stored;
         } else {
             // The stored offset does not fit these records: the store has lost or gained commits.
             self.waiting.clear();
             self.posts.clear();
-            (self.handed, self.next) = (stored, stored);
+            (self.next_taken, self.next) = (stored, stored);
         }
         self.bytes = self.waiting.values().map(|waiting| bytes_of(&waiting.record)).sum();
     }
@@ -172,7 +176,7 @@ impl State {
 struct Admitted {
     post: u64,
     /// The offset after its last record.
-    behind: i64,
+    end: i64,
     answer: oneshot::Receiver<Vec<Posted>>,
 }
 
@@ -200,11 +204,11 @@ impl Intake {
         if state.closed {
             return Err(IntakeError::NotTaken(CLOSED.into()));
         }
-        let queued = (state.next - state.handed) as usize;
+        let queued = (state.next - state.next_taken) as usize;
         if queued >= options.intake_records || state.bytes >= options.intake_bytes {
             return Ok(None);
         }
-        let now = EventTime(self.shared.times.now().0);
+        let now = EventTime(self.shared.watch_clock.now().0);
         let admitted = state.admit(records, at, now)?;
         drop(state);
         self.posted.notify_one();
@@ -232,7 +236,7 @@ impl Uncommitted for Intake {
 /// Opens the intake at the committed offset.
 pub(super) fn open(shared: &Arc<Shared>) -> Result<(PriceIntake, EmbeddedSource), Error> {
     let next = shared.store.read(offsets::input_offset)?;
-    let state = State { next, handed: next, ..State::default() };
+    let state = State { next, next_taken: next, ..State::default() };
     shared.committed.fetch_max(next, Ordering::AcqRel);
     let intake = Arc::new(Intake {
         shared: shared.clone(),
@@ -269,12 +273,12 @@ impl PriceIntake {
         let Some(mut post) = self.0.lock().posts.remove(&admitted.post) else {
             return Err(unknown(log_at));
         };
-        if admitted.behind > log_at {
+        if admitted.end > log_at {
             return Err(unknown(log_at));
         }
-        let told: HashSet<i64> = post.answers.iter().map(|posted| posted.position().offset).collect();
-        let first = admitted.behind - (post.answers.len() + post.missing) as i64;
-        for offset in (first..admitted.behind).filter(|offset| !told.contains(offset)) {
+        let answered: HashSet<i64> = post.answers.iter().map(|posted| posted.position().offset).collect();
+        let first = admitted.end - (post.answers.len() + post.missing) as i64;
+        for offset in (first..admitted.end).filter(|offset| !answered.contains(offset)) {
             post.answers.push(Posted::Already(position(offset)));
         }
         post.answers.sort_by_key(Posted::position);
@@ -289,7 +293,7 @@ impl PriceIntake {
     /// Returns how many records wait for the notifier.
     pub fn waiting(&self) -> usize {
         let state = self.0.lock();
-        (state.next - state.handed) as usize
+        (state.next - state.next_taken) as usize
     }
 
     /// Accepts no more posts. The source ends after the records already accepted.
@@ -323,7 +327,7 @@ impl UpdateSource for EmbeddedSource {
         loop {
             let (records, closed) = {
                 let mut state = self.0.lock();
-                (state.hand_out(most), state.closed)
+                (state.take(most), state.closed)
             };
             if !records.is_empty() {
                 self.0.taken.notify_waiters();
@@ -345,7 +349,7 @@ impl UpdateSource for EmbeddedSource {
     fn settled(&mut self, outcomes: Vec<(Position, Outcome)>) {
         let mut state = self.0.lock();
         for (position, outcome) in outcomes {
-            state.settle(Posted::Decided(position, outcome));
+            state.record_outcome(Posted::Decided(position, outcome));
         }
     }
 }

@@ -89,19 +89,19 @@ impl Options {
         let store_error = |reason| Error::Store { folder: folder.clone(), reason };
         let store = StoreHandle::open(folder.clone(), self.cache_bytes)
             .map_err(|error| store_error(store::cause(error)))?;
-        let (store, times) = (Arc::new(store), Arc::new(WatchClock::new(self.clock.clone())));
+        let (store, watch_clock) = (Arc::new(store), Arc::new(WatchClock::new(self.clock.clone())));
         let start = store.read(|store| {
-            times.start_behind(txn::stored_times(store)?);
+            watch_clock.start_after(txn::stored_times(store)?);
             archive::begin(store, &self.archived)?;
             Ok((archive::store_id(store)?, txn::stored_number(store, txn::NEXT_NOTIFICATION)?))
         });
         let (id, next_notification) = start.map_err(|error| store_error(error.into_cause()))?;
-        let (writer, thread) = Writer::start(store.clone(), times.clone())
+        let (writer, thread) = Writer::start(store.clone(), watch_clock.clone())
             .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         let shared = Shared {
             id,
             store,
-            times,
+            watch_clock,
             plugins: Mutex::new(Arc::new(NoPlugins)),
             written: watch::channel(next_notification).0,
             committed: AtomicI64::new(0),

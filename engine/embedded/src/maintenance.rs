@@ -36,11 +36,11 @@ impl Maintenance {
         let mut prune_at = Instant::now();
         while let Some(mut todo) = self.shared.work.take() {
             todo.prune = Instant::now() >= prune_at;
-            match self.carry_out(&mut todo) {
+            match self.run_todo(&mut todo) {
                 Ok(()) if todo.prune => prune_at = Instant::now() + Duration::from_millis(PRUNE_MS),
                 Ok(()) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "background work waits for the store");
+                    tracing::debug!(%error, "background work is waiting for the store");
                     self.shared.work.put_back(todo);
                     self.shared.work.pause();
                 }
@@ -48,12 +48,12 @@ impl Maintenance {
         }
     }
 
-    fn carry_out(&self, todo: &mut Todo) -> Result<(), Error> {
+    fn run_todo(&self, todo: &mut Todo) -> Result<(), Error> {
         if todo.removals {
             self.remove_told()?;
         }
         if todo.rescan {
-            todo.products.extend(indexing::big_products(&self.shared)?);
+            todo.products.extend(indexing::large_products(&self.shared)?);
         }
         let reindexed = !todo.products.is_empty();
         while let Some(product) = todo.products.pop_first() {
@@ -92,7 +92,7 @@ impl Maintenance {
 
     /// Deletes rows that are old enough.
     fn prune(&self) -> Result<(), Error> {
-        let now = self.shared.times.now();
+        let now = self.shared.watch_clock.now();
         let options = &self.shared.options;
         let older_than = WallTime(now.0.saturating_sub(options.outbox_retention_ms));
         while !self.shared.work.is_stopping()

@@ -71,7 +71,7 @@ impl EmbeddedPolicies {
         let identity = policy.identity().clone();
         let registered = identity.clone();
         let mapping = self.0.writer().write(move |txn| index::register(txn, &registered)).await?;
-        let products = indexing::big_products(shared)?;
+        let products = indexing::large_products(shared)?;
         let mut watches = 0;
         for (done, product) in products.iter().enumerate() {
             progress(Progress::Building { products: done, of: products.len(), watches });
@@ -189,7 +189,7 @@ impl PolicyRegistry for EmbeddedPolicies {
         });
         if let Some(active) = refused.await? {
             return Err(Error::Fatal(format!(
-                "{} cuts other buckets than {active}, which is active: move to it with `pricedrop buckets migrate`",
+                "{} assigns other buckets than {active}, which is active: move to it with `pricedrop buckets migrate`",
                 policy.name
             ).into()));
         }

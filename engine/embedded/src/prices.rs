@@ -84,7 +84,7 @@ impl PriceSink for EmbeddedPrices {
             Ok(())
         });
         if let Err(error) = sent.map_err(Error::from) {
-            tracing::warn!(%error, "current prices are not shown until they change again");
+            tracing::warn!(%error, "current prices were not written; each is written when it changes again");
         }
     }
 }

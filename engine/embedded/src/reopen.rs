@@ -43,7 +43,7 @@ impl Schedule {
     }
 
     /// Waits longer after a failed attempt.
-    pub(super) fn put_off(&mut self) {
+    pub(super) fn postpone(&mut self) {
         self.due_at = Instant::now() + self.backoff.next_pause();
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     /// The random id of this store.
     pub(super) id: String,
     pub(super) store: Arc<StoreHandle>,
-    pub(super) times: Arc<WatchClock>,
+    pub(super) watch_clock: Arc<WatchClock>,
     pub(super) plugins: Mutex<Arc<dyn Plugins>>,
     /// The offset after the last notification written.
     pub(super) written: watch::Sender<i64>,
@@ -81,7 +81,7 @@ impl Shared {
     }
 
     /// Wakes the readers of the outbox if it has grown.
-    pub(super) fn announce(&self, next_notification: i64) {
+    pub(super) fn publish(&self, next_notification: i64) {
         self.written.send_if_modified(|next| {
             let grows = next_notification > *next;
             *next = next_notification.max(*next);

@@ -88,7 +88,7 @@ impl StoreHandle {
 
     /// Returns why the database failed. A failure of its background work has no cause here, so a
     /// file is written beside the store, which usually fails for the same reason.
-    pub(super) fn why(&self, error: fjall::Error) -> Cause {
+    pub(super) fn reason_of(&self, error: fjall::Error) -> Cause {
         match (error, super::reopen::probe(&self.folder)) {
             (fjall::Error::Poisoned, Err(error)) => Cause::of(error),
             (error, _) => cause(error),

@@ -31,7 +31,7 @@ pub(super) const CLOCK: &[u8] = b"clock";
 /// A group of writes.
 pub(super) struct Txn<'a> {
     store: &'a Store,
-    times: &'a WatchClock,
+    watch_clock: &'a WatchClock,
     pub(super) counters: &'a mut Counters,
     stamp: Option<Stamp>,
     changes: Vec<Change>,
@@ -48,9 +48,9 @@ struct Change {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(store: &'a Store, times: &'a WatchClock, counters: &'a mut Counters) -> Txn<'a> {
+    pub(super) fn new(store: &'a Store, watch_clock: &'a WatchClock, counters: &'a mut Counters) -> Txn<'a> {
         let latest = TABLES.iter().map(|_| BTreeMap::new()).collect();
-        Txn { store, times, counters, stamp: None, changes: Vec::new(), latest }
+        Txn { store, watch_clock, counters, stamp: None, changes: Vec::new(), latest }
     }
 
     /// Returns how many rows it changes.
@@ -60,7 +60,7 @@ impl<'a> Txn<'a> {
 
     /// Returns the times of all watches that this group writes.
     pub(super) fn stamp(&mut self) -> Stamp {
-        *self.stamp.get_or_insert_with(|| self.times.stamp())
+        *self.stamp.get_or_insert_with(|| self.watch_clock.stamp())
     }
 
     /// Reads a row with this group's changes.

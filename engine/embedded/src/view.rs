@@ -28,7 +28,7 @@ pub(super) struct View {
 /// Opens a view.
 pub(super) fn open(shared: &Arc<Shared>) -> Result<View, Error> {
     let (wall_time, opened) = shared
-        .times
+        .watch_clock
         .view(|| shared.store.read_generation(|store, generation| Ok((store.snapshot(), generation))));
     let (snapshot, generation) = opened?;
     Ok(View { shared: shared.clone(), wall_time, generation, snapshot, active: None })

@@ -20,7 +20,7 @@ pub(super) struct Stamp {
 pub(super) struct WatchClock {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    turn: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -36,7 +36,7 @@ struct State {
 
 impl WatchClock {
     pub(super) fn new(clock: Arc<dyn Clock>) -> WatchClock {
-        WatchClock { clock, state: Mutex::default(), turn: Condvar::new() }
+        WatchClock { clock, state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -49,7 +49,7 @@ impl WatchClock {
     }
 
     /// Continues after the times that a store remembers.
-    pub(super) fn start_behind(&self, [update, write]: [i64; 2]) {
+    pub(super) fn start_after(&self, [update, write]: [i64; 2]) {
         let mut state = self.lock();
         state.last_view = state.last_view.max(update);
         state.last_update = state.last_update.max(update);
@@ -63,11 +63,11 @@ impl WatchClock {
         [state.last_view.max(state.last_update), state.last_write]
     }
 
-    /// Stamps a group of writes. `land` must be called once it is committed or failed.
+    /// Stamps a group of writes. `end_stamp` must be called once it is committed or failed.
     pub(super) fn stamp(&self) -> Stamp {
         let mut state = self.lock();
         while state.views_waiting > 0 {
-            state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let now = self.clock.now().0;
         state.last_update = now.max(state.last_view + 1).max(state.last_update);
@@ -77,9 +77,9 @@ impl WatchClock {
     }
 
     /// Ends a stamped group: it is visible, or never will be.
-    pub(super) fn land(&self) {
+    pub(super) fn end_stamp(&self) {
         self.lock().stamped = false;
-        self.turn.notify_all();
+        self.changed.notify_all();
     }
 
     /// Opens a view: runs `open` while no stamped group is being committed.
@@ -87,12 +87,12 @@ impl WatchClock {
         let mut state = self.lock();
         state.views_waiting += 1;
         while state.stamped {
-            state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.views_waiting -= 1;
         state.last_view = self.clock.now().0.max(state.last_view).max(state.last_update);
         let view = (WallTime(state.last_view), open());
-        self.turn.notify_all();
+        self.changed.notify_all();
         view
     }
 }

@@ -8,7 +8,7 @@ use fjall::Slice;
 use pricedrop_model::ports::{Deleted, Error, WatchStore, WatchView, WatchWriter, Written};
 use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch};
 
-use super::index::{self, Changed, Cutters, ReadPolicies as _};
+use super::index::{self, BucketPolicies, Changed, ReadPolicies as _};
 use super::rows::{self, ProductRow, WatchValue, encode_watch};
 use super::shared::{Inner, Shared};
 use super::store::{Store, Table};
@@ -141,8 +141,8 @@ fn finish(
     changed: &[Changed],
 ) -> Result<(), ReadError> {
     if !row.indexes.is_empty() {
-        let cutters = Cutters::now(txn, shared)?;
-        index::follow(txn, &cutters, product, &mut row, changed);
+        let policies_of_rows = BucketPolicies::now(txn, shared)?;
+        index::update_indexes(txn, &policies_of_rows, product, &mut row, changed);
     }
     if row.watches() > shared.options.bucket_threshold {
         let active = txn.active_policy()?;

@@ -100,10 +100,10 @@ impl Writer {
     /// Starts the thread, which ends when the last handle is dropped.
     pub(super) fn start(
         store: Arc<StoreHandle>,
-        times: Arc<WatchClock>,
+        watch_clock: Arc<WatchClock>,
     ) -> std::io::Result<(Writer, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel();
-        let thread = Thread { jobs, store, times, counters: None, reopening: Schedule::new() };
+        let thread = Thread { jobs, store, watch_clock, counters: None, reopening: Schedule::new() };
         let handle =
             std::thread::Builder::new().name("embedded-writer".into()).spawn(move || thread.run())?;
         Ok((Writer { queue, room: Arc::new(Semaphore::new(WRITES_WAITING)) }, handle))
@@ -161,14 +161,14 @@ impl Writer {
 struct Thread {
     jobs: Receiver<Box<dyn Job>>,
     store: Arc<StoreHandle>,
-    times: Arc<WatchClock>,
+    watch_clock: Arc<WatchClock>,
     /// `None`: to be read from the store before the next write.
     counters: Option<Counters>,
     reopening: Schedule,
 }
 
 /// The outcome of a group.
-enum Landed {
+enum GroupOutcome {
     Committed,
     /// The database failed; the whole group's outcome is unknown.
     Failed(fjall::Error),
@@ -181,34 +181,34 @@ impl Thread {
         loop {
             match self.jobs.recv_timeout(Duration::from_millis(CHECK_MS)) {
                 Ok(job) => self.group(job),
-                Err(RecvTimeoutError::Timeout) => self.look_after(),
+                Err(RecvTimeoutError::Timeout) => self.check_store(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     /// Detects a database whose background work failed, and opens a closed one again.
-    fn look_after(&mut self) {
+    fn check_store(&mut self) {
         if self.store.down().is_some() {
-            self.heal();
+            self.reopen_if_due();
         } else if let Ok(Err(error)) = self.store.read(|store| Ok(store.check())) {
             self.fail(error);
         }
     }
 
-    fn heal(&mut self) {
+    fn reopen_if_due(&mut self) {
         if !self.reopening.is_due() {
             return;
         }
         match self.store.reopen() {
             Ok(()) => tracing::info!("the store is open again"),
-            Err(_) => self.reopening.put_off(),
+            Err(_) => self.reopening.postpone(),
         }
     }
 
     fn fail(&mut self, error: fjall::Error) -> Cause {
-        let reason = self.store.why(error);
-        tracing::error!(%reason, "a write to the store failed; it is closed until it can be opened again");
+        let reason = self.store.reason_of(error);
+        tracing::error!(%reason, "a write to the store failed; the store is closed until it can be opened again");
         self.store.close(reason.clone());
         self.counters = None;
         self.reopening = Schedule::new();
@@ -217,41 +217,42 @@ impl Thread {
 
     fn group(&mut self, first: Box<dyn Job>) {
         if self.store.down().is_some() {
-            self.heal();
+            self.reopen_if_due();
         }
         let mut ran = Vec::new();
         let mut waiting = Some(first);
         let (handle, mut counters) = (self.store.clone(), self.counters.take());
-        let landed = handle.read(|store| Ok(self.land(store, &mut counters, &mut waiting, &mut ran)));
+        let group_outcome =
+            handle.read(|store| Ok(self.write_group(store, &mut counters, &mut waiting, &mut ran)));
         self.counters = counters;
-        let outcome = match landed {
-            Ok(Landed::Committed) => Ok(()),
-            Ok(Landed::Refused(error)) => Err(error),
-            Ok(Landed::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
+        let outcome = match group_outcome {
+            Ok(GroupOutcome::Committed) => Ok(()),
+            Ok(GroupOutcome::Refused(error)) => Err(error),
+            Ok(GroupOutcome::Failed(error)) => Err(WriteError::Unknown(self.fail(error))),
             Err(error) => Err(WriteError::NotCommitted(error.into_cause())),
         };
         // Only now, after the store was closed: a view must not be opened on a store that may
         // come back with more rows.
-        self.times.land();
+        self.watch_clock.end_stamp();
         ran.extend(waiting);
         for job in ran {
             job.finish(outcome.clone());
         }
     }
 
-    fn land(
+    fn write_group(
         &self,
         store: &Store,
         counters: &mut Option<Counters>,
         next: &mut Option<Box<dyn Job>>,
         ran: &mut Vec<Box<dyn Job>>,
-    ) -> Landed {
+    ) -> GroupOutcome {
         let before = match self.ready(store, counters) {
             Ok(counters) => counters,
-            Err(landed) => return landed,
+            Err(group_outcome) => return group_outcome,
         };
         let mut after = before;
-        let mut txn = Txn::new(store, &self.times, &mut after);
+        let mut txn = Txn::new(store, &self.watch_clock, &mut after);
         while let Some(mut job) = next.take() {
             let kept = txn.len();
             match job.run(&mut txn) {
@@ -265,31 +266,31 @@ impl Thread {
                 *next = self.jobs.try_recv().ok();
             }
         }
-        match txn.commit(self.times.latest()) {
+        match txn.commit(self.watch_clock.latest()) {
             Ok(()) => {
                 *counters = Some(after);
-                Landed::Committed
+                GroupOutcome::Committed
             }
-            Err(error) => Landed::Failed(error),
+            Err(error) => GroupOutcome::Failed(error),
         }
     }
 
     /// Waits until a write cannot block inside the database, and reads the counters if needed.
-    fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, Landed> {
+    fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, GroupOutcome> {
         let until = Instant::now() + Duration::from_millis(CONGESTED_MS);
         while store.is_congested() {
-            store.check().map_err(Landed::Failed)?;
+            store.check().map_err(GroupOutcome::Failed)?;
             if Instant::now() > until {
                 let busy = "the store is busy writing tables";
-                return Err(Landed::Refused(WriteError::NotCommitted(busy.into())));
+                return Err(GroupOutcome::Refused(WriteError::NotCommitted(busy.into())));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         if let Some(counters) = *counters {
             return Ok(counters);
         }
-        let refused = |error: ReadError| Landed::Refused(error.into());
-        self.times.start_behind(stored_times(store).map_err(refused)?);
+        let refused = |error: ReadError| GroupOutcome::Refused(error.into());
+        self.watch_clock.start_after(stored_times(store).map_err(refused)?);
         Ok(*counters.insert(Counters::read(store).map_err(refused)?))
     }
 }

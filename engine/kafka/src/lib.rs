@@ -41,7 +41,7 @@ pub use dispatcher::retry_index::MemoryRetryIndex;
 pub use instance_id::{InstanceId, InstanceIdError};
 pub use notifier::commit::KafkaCommitter;
 pub use notifier::metrics::Metrics;
-pub use notifier::offset_check::{Difference, Ends, differences, outgrown};
+pub use notifier::offset_check::{Difference, OffsetCheck, differences, outgrown};
 pub use notifier::options::Options;
 pub use notifier::removals::Remover;
 pub use notifier::source::KafkaSource;

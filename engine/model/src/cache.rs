@@ -7,9 +7,9 @@ use crate::{BucketId, ProductId};
 
 /// The key of a cache entry. An entry is read and cached as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shelf {
+pub enum CacheKey {
     /// All watches of a product that has no index by bucket.
-    Plain(ProductId),
+    Product(ProductId),
     /// What a policy's index of a product contains: its buckets, and a summary of its watches.
     Live {
         /// The product.
@@ -33,7 +33,7 @@ pub enum Shelf {
 pub enum Cached {
     /// The cached bytes.
     Hit(Bytes),
-    /// Not cached: read the store, and fill the entry using this token.
+    /// Not cached: read the store, and fill the entry using this lease.
     Fill(u64),
     /// Read the store and do not fill: the entry is being written, another reader fills it, or the
     /// cache is unavailable.
@@ -41,24 +41,25 @@ pub enum Cached {
 }
 
 /// A cache of watches. It is never the source of truth: a failure only costs time, with one
-/// exception, which is an invalidation that did not reach the cache (see [`ShelfCache::mark`]).
+/// exception, which is an invalidation that did not reach the cache (see [`WatchCache::begin_invalidation`]).
 ///
-/// A write calls `mark`, then writes the store, then calls `drop`. Invariant: between `mark` and
-/// `drop` readers read the store, so they miss no acknowledged write.
+/// A write begins an invalidation, then writes the store, then ends the invalidation. Invariant:
+/// in between, readers read the store, so they miss no acknowledged write.
 #[async_trait]
-pub trait ShelfCache: Send + Sync {
+pub trait WatchCache: Send + Sync {
     /// Returns one answer per key, in order.
-    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached>;
+    async fn get(&self, keys: &[CacheKey]) -> Vec<Cached>;
 
-    /// Stores an entry, if its token is still valid: no write has called `mark` or `drop` since.
-    async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes);
+    /// Stores an entry, if its fill lease is still valid: no invalidation has begun or ended since.
+    async fn fill(&self, key: &CacheKey, lease: u64, bytes: Bytes);
 
     /// Begins an invalidation, before the write. None: the cache received it. Otherwise readers may
     /// find the old entry until this many milliseconds after the write.
-    async fn mark(&self, shelves: &[Shelf]) -> Option<u64>;
+    async fn begin_invalidation(&self, keys: &[CacheKey]) -> Option<u64>;
 
-    /// Ends an invalidation, after the write: removes the entries. Returns the same as `mark`.
-    async fn drop(&self, shelves: &[Shelf]) -> Option<u64>;
+    /// Ends an invalidation, after the write: removes the entries. Returns the same as
+    /// `begin_invalidation`.
+    async fn end_invalidation(&self, keys: &[CacheKey]) -> Option<u64>;
 }
 
 /// A cache that caches nothing.
@@ -66,18 +67,18 @@ pub trait ShelfCache: Send + Sync {
 pub struct NoCache;
 
 #[async_trait]
-impl ShelfCache for NoCache {
-    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached> {
-        vec![Cached::Pass; shelves.len()]
+impl WatchCache for NoCache {
+    async fn get(&self, keys: &[CacheKey]) -> Vec<Cached> {
+        vec![Cached::Pass; keys.len()]
     }
 
-    async fn fill(&self, _: &Shelf, _: u64, _: Bytes) {}
+    async fn fill(&self, _: &CacheKey, _: u64, _: Bytes) {}
 
-    async fn mark(&self, _: &[Shelf]) -> Option<u64> {
+    async fn begin_invalidation(&self, _: &[CacheKey]) -> Option<u64> {
         None
     }
 
-    async fn drop(&self, _: &[Shelf]) -> Option<u64> {
+    async fn end_invalidation(&self, _: &[CacheKey]) -> Option<u64> {
         None
     }
 }

@@ -41,7 +41,7 @@ impl Posted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {
     /// Nothing was taken: the given offset is past the end of the input.
-    #[error("the input goes on at offset {next}; records before this post are missing")]
+    #[error("the input continues at offset {next}; records before this request are missing")]
     Gap {
         /// The next offset of the input.
         next: i64,

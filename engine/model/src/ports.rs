@@ -255,7 +255,7 @@ pub struct PriceRow {
     pub next_offset: i64,
     /// The order of rows with the same `next_offset`: later rows have higher numbers. There can be
     /// several, because a timer evaluates a held update without reading a record.
-    pub turn: u16,
+    pub revision: u16,
     /// The price, and when it was evaluated; none: a tombstone removed it.
     pub last: Option<crate::Evaluated>,
     /// Which `crossing` and `once` watches have fired.
@@ -306,7 +306,7 @@ pub enum CommitError {
     #[error("the commit's outcome is unknown: {0}")]
     Unknown(#[source] Cause),
     /// Another worker owns the partitions now: restore.
-    #[error("fenced off: {0}")]
+    #[error("fenced: {0}")]
     Fenced(#[source] Cause),
 }
 

@@ -123,7 +123,7 @@ pub enum DecodeError {
     )]
     Newer(u8),
     /// They are damaged.
-    #[error("broken state: {0}")]
+    #[error("damaged state: {0}")]
     Broken(String),
 }
 

@@ -45,7 +45,7 @@ fn write_lines(mut out: Box<dyn Write + Send>, inbox: &mpsc::Receiver<Waiting>) 
         if let Err(error) = &written
             && !closed
         {
-            tracing::error!(%error, "lines cannot be written to standard output; they wait in the retry queue");
+            tracing::error!(%error, "lines cannot be written to standard output; their deliveries are retried");
         }
         closed = written.is_err();
         for answer in waiting.drain(..) {

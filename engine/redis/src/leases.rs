@@ -19,7 +19,7 @@ use pricedrop_model::sync::lock;
 use redis::Script;
 
 use super::Redis;
-use super::lane::Lane;
+use super::connection::Connection;
 use super::limits::{CONFIRMATION_TTL_MS, SCRIPT_KEYS};
 use super::names::Names;
 
@@ -30,7 +30,7 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lu
 /// Leases in Redis. Cheap to clone; clones share the leases they hold.
 #[derive(Clone)]
 pub struct RedisLeases {
-    lane: Lane,
+    connection: Connection,
     names: Names,
     timeout: Duration,
     confirmation_ttl_ms: u64,
@@ -85,7 +85,7 @@ impl RedisLeases {
     /// than the longest retry and the retention of the topic together.
     pub fn with_confirmation_ttl(redis: &Redis, confirmation_ttl_ms: u64) -> RedisLeases {
         RedisLeases {
-            lane: redis.lane(),
+            connection: redis.connection(),
             names: redis.names(),
             timeout: redis.timeout(),
             confirmation_ttl_ms,
@@ -113,7 +113,7 @@ impl RedisLeases {
                     .arg(earlier.map_or_else(String::new, |it| it.to_string()));
             }
         });
-        let asked = self.lane.call(self.timeout, |mut session| async move {
+        let asked = self.connection.call(self.timeout, |mut session| async move {
             ask.invoke_async::<Vec<String>>(&mut session.link).await
         });
         let claims = asked.await.and_then(|answers| read_claims(&answers, deliveries.len()));
@@ -134,7 +134,7 @@ impl RedisLeases {
         for delivery in deliveries {
             ask.key(self.names.delivery(delivery));
         }
-        let confirmed = self.lane.call(self.timeout, |mut session| async move {
+        let confirmed = self.connection.call(self.timeout, |mut session| async move {
             ask.invoke_async::<u64>(&mut session.link).await
         });
         confirmed.await?;
@@ -147,7 +147,7 @@ impl RedisLeases {
         for (delivery, token) in ours {
             ask.key(self.names.delivery(delivery)).arg(*token);
         }
-        let released = self.lane.call(self.timeout, |mut session| async move {
+        let released = self.connection.call(self.timeout, |mut session| async move {
             ask.invoke_async::<u64>(&mut session.link).await
         });
         released.await.map(|_| ())

@@ -2,15 +2,15 @@
 //! index of retries. `schema/redis.md` lists the keys.
 //!
 //! ```text
-//! Redis ─┬─ lane ─▶ RedisShelves      (cache: a copy of rows of the store)
-//!        ├─ lane ─▶ RedisLeases       (of many claims one succeeds)
-//!        └─ lane ─▶ RedisRetryIndex   (a copy of the topic of retries, by due time)
+//! Redis ─┬─ connection ─▶ RedisWatchCache      (cache: a copy of rows of the store)
+//!        ├─ connection ─▶ RedisLeases       (of many claims one succeeds)
+//!        └─ connection ─▶ RedisRetryIndex   (a copy of the topic of retries, by due time)
 //! ```
 //!
-//! Each has a connection (`lane`) of its own, so that a large cache entry delays no lease.
+//! Each has a connection (`connection`) of its own, so that a large cache entry delays no lease.
 //!
 //! Invariant: no call waits longer than its timeout, and calls to a server that does not answer
-//! soon fail at once. Kept by `lane.rs`.
+//! soon fail at once. Kept by `connection.rs`.
 //!
 //! Invariant: a command that is carried out late, after its caller gave up, does no harm. The
 //! scripts in `lua/` compare a token before they change what may belong to another process. The
@@ -21,7 +21,7 @@
 //! cache entries and the index of retries carry the run id of the server they were written to, and
 //! count for that run only. Leases carry none, because an old lease is better than none.
 
-mod lane;
+mod connection;
 mod leases;
 pub mod limits;
 mod marks;
@@ -31,7 +31,7 @@ mod options;
 mod retries;
 mod rights;
 mod session;
-mod shelves;
+mod watch_cache;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +45,9 @@ pub use metrics::Metrics;
 pub use options::{Address, NoAddress, Options, Tls};
 pub use retries::RedisRetryIndex;
 pub use session::Facts;
-pub use shelves::RedisShelves;
+pub use watch_cache::RedisWatchCache;
 
-use lane::Lane;
+use connection::Connection;
 use names::Names;
 use session::Servers;
 
@@ -85,7 +85,7 @@ impl Redis {
     pub async fn facts(&self) -> Result<Facts, Error> {
         let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move { session::facts(&mut session.link).await };
-        self.lane().call(patience, ask).await
+        self.connection().call(patience, ask).await
     }
 
     /// Reads the time of the server's clock.
@@ -98,7 +98,7 @@ impl Redis {
             let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut session.link).await?;
             Ok(WallTime(seconds * 1_000 + micros / 1_000))
         };
-        self.lane().call(patience, ask).await
+        self.connection().call(patience, ask).await
     }
 
     /// Finds the rights that the engine's user does not have, in the notation of `ACL SETUSER`.
@@ -106,7 +106,7 @@ impl Redis {
     /// # Errors
     /// The server is down, or refuses access.
     pub async fn missing_rights(&self) -> Result<Vec<String>, Error> {
-        rights::missing(&self.lane(), &self.options).await
+        rights::missing(&self.connection(), &self.options).await
     }
 
     /// Returns the metrics of all connections since the start.
@@ -114,8 +114,8 @@ impl Redis {
         &self.metrics
     }
 
-    fn lane(&self) -> Lane {
-        Lane::new(&self.options, self.servers.clone(), self.metrics.clone(), self.runtime.clone())
+    fn connection(&self) -> Connection {
+        Connection::new(&self.options, self.servers.clone(), self.metrics.clone(), self.runtime.clone())
     }
 
     fn names(&self) -> Names {

@@ -1,13 +1,13 @@
 //! The limits of the cache, the leases and the retries, with their defaults.
 
 /// Time to live of a cache entry, milliseconds.
-pub const SHELF_TTL_MS: u64 = 300_000;
+pub const CACHE_TTL_MS: u64 = 300_000;
 /// Time to live of a mark, milliseconds: longer than any write of watches and any fill takes.
 pub const MARK_TTL_MS: u64 = 60_000;
 /// Time to live of a fill token, milliseconds: how long a reader may take to fill a cache entry.
 pub const FILL_LEASE_MS: u64 = 15_000;
 /// Largest cache entry, bytes.
-pub const SHELF_BYTES: usize = 32 * 1024 * 1024;
+pub const ENTRY_BYTES: usize = 32 * 1024 * 1024;
 /// Time to live of a confirmation, milliseconds: longer than the longest retry and the retention of
 /// the topic together.
 pub const CONFIRMATION_TTL_MS: u64 = 14 * 24 * 3_600_000;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use pricedrop_model::cache::Shelf;
+use pricedrop_model::cache::CacheKey;
 use pricedrop_model::sync::lock;
 
 /// A mark that was set, or may have been.
@@ -25,7 +25,7 @@ pub(super) struct Marks(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    by_shelf: HashMap<Shelf, VecDeque<Mark>>,
+    by_key: HashMap<CacheKey, VecDeque<Mark>>,
     /// When there are more entries than this, expired marks are removed.
     swept_at: usize,
 }
@@ -33,26 +33,26 @@ struct State {
 const SWEPT_AT: usize = 1_024;
 
 impl Marks {
-    pub(super) fn add(&self, shelves: &[Shelf], mark: Mark, now: Instant) {
+    pub(super) fn add(&self, keys: &[CacheKey], mark: Mark, now: Instant) {
         let mut state = lock(&self.0);
-        for shelf in shelves {
-            state.by_shelf.entry(shelf.clone()).or_default().push_back(mark);
+        for key in keys {
+            state.by_key.entry(key.clone()).or_default().push_back(mark);
         }
-        if state.by_shelf.len() > state.swept_at.max(SWEPT_AT) {
-            state.by_shelf.retain(|_, marks| {
+        if state.by_key.len() > state.swept_at.max(SWEPT_AT) {
+            state.by_key.retain(|_, marks| {
                 marks.retain(|mark| mark.ends > now);
                 !marks.is_empty()
             });
-            state.swept_at = state.by_shelf.len() * 2;
+            state.swept_at = state.by_key.len() * 2;
         }
     }
 
     /// Takes the oldest mark of a cache entry. A mark is not bound to the write that set it: of two
     /// concurrent writes the first to finish takes the mark that ends first, so the one that
     /// remains lasts as long as the other write's own.
-    pub(super) fn take(&self, shelf: &Shelf, now: Instant) -> Option<Mark> {
+    pub(super) fn take(&self, key: &CacheKey, now: Instant) -> Option<Mark> {
         let mut state = lock(&self.0);
-        let marks = state.by_shelf.get_mut(shelf)?;
+        let marks = state.by_key.get_mut(key)?;
         // Removes expired marks of writes that never finished. The last mark may be a late write's
         // own.
         while marks.len() > 1 && marks[0].ends <= now {
@@ -60,15 +60,15 @@ impl Marks {
         }
         let mark = marks.pop_front();
         if marks.is_empty() {
-            state.by_shelf.remove(shelf);
+            state.by_key.remove(key);
         }
         mark
     }
 
     /// Notes that a mark of this entry was lost, which may have been another write's.
-    pub(super) fn doubt(&self, shelf: &Shelf) {
+    pub(super) fn doubt(&self, key: &CacheKey) {
         let mut state = lock(&self.0);
-        let marks = state.by_shelf.get_mut(shelf).into_iter().flatten();
+        let marks = state.by_key.get_mut(key).into_iter().flatten();
         marks.for_each(|mark| mark.doubtful = true);
     }
 }
@@ -85,14 +85,14 @@ mod tests {
     #[test]
     fn the_first_writer_to_finish_leaves_the_mark_that_stands_longest() {
         let (marks, now) = (Marks::default(), Instant::now());
-        let shelf = Shelf::Plain(ProductId::new("P").unwrap());
+        let key = CacheKey::Product(ProductId::new("P").unwrap());
         let mark = |token, secs| Mark { token, ends: now + Duration::from_secs(secs), doubtful: false };
         for (token, secs) in [(0, 0), (1, 1), (2, 2)] {
-            marks.add(std::slice::from_ref(&shelf), mark(token, secs), now);
+            marks.add(std::slice::from_ref(&key), mark(token, secs), now);
         }
-        assert_eq!(marks.take(&shelf, now), Some(mark(1, 1)));
-        marks.doubt(&shelf);
-        assert_eq!(marks.take(&shelf, now), Some(Mark { doubtful: true, ..mark(2, 2) }));
-        assert_eq!(marks.take(&shelf, now), None);
+        assert_eq!(marks.take(&key, now), Some(mark(1, 1)));
+        marks.doubt(&key);
+        assert_eq!(marks.take(&key, now), Some(Mark { doubtful: true, ..mark(2, 2) }));
+        assert_eq!(marks.take(&key, now), None);
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use pricedrop_model::Partition;
-use pricedrop_model::cache::Shelf;
+use pricedrop_model::cache::CacheKey;
 
 /// Builds keys, all with one prefix.
 #[derive(Debug, Clone)]
@@ -16,24 +16,24 @@ impl Names {
     }
 
     /// Returns the key of a cache entry, for one run of the server.
-    pub(super) fn shelf(&self, run: &str, shelf: &Shelf) -> String {
-        let mut key = format!("{}{run}:price_watch:", self.0);
-        match shelf {
-            Shelf::Plain(product) => escape(&mut key, product.as_str()),
-            Shelf::Live { product, policy } => {
-                escape(&mut key, product.as_str());
-                key.push(':');
-                escape(&mut key, policy);
-                key.push_str(":live");
+    pub(super) fn key(&self, run: &str, key: &CacheKey) -> String {
+        let mut name = format!("{}{run}:price_watch:", self.0);
+        match key {
+            CacheKey::Product(product) => escape(&mut name, product.as_str()),
+            CacheKey::Live { product, policy } => {
+                escape(&mut name, product.as_str());
+                name.push(':');
+                escape(&mut name, policy);
+                name.push_str(":live");
             }
-            Shelf::Bucket { product, policy, bucket } => {
-                escape(&mut key, product.as_str());
-                key.push(':');
-                escape(&mut key, policy);
-                let _ = write!(key, ":{}", bucket.0);
+            CacheKey::Bucket { product, policy, bucket } => {
+                escape(&mut name, product.as_str());
+                name.push(':');
+                escape(&mut name, policy);
+                let _ = write!(name, ":{}", bucket.0);
             }
         }
-        key
+        name
     }
 
     /// Returns the key of a delivery. Its own key is not escaped, because nothing follows it.
@@ -82,24 +82,25 @@ mod tests {
     fn no_product_or_policy_can_be_taken_for_another() {
         let names = Names::new("pricedrop");
         let product = |name: &str| ProductId::new(name).unwrap();
-        let live = |name: &str, policy: &str| Shelf::Live { product: product(name), policy: policy.into() };
-        let bucket = |bucket| Shelf::Bucket {
+        let live =
+            |name: &str, policy: &str| CacheKey::Live { product: product(name), policy: policy.into() };
+        let bucket = |bucket| CacheKey::Bucket {
             product: product("P"),
             policy: "a@1+b".into(),
             bucket: BucketId(bucket),
         };
-        let shelves = [
-            Shelf::Plain(product("P")),
-            Shelf::Plain(product("P:a@1+b:live")),
-            Shelf::Plain(product("P%3Aa@1+b:live")),
+        let keys = [
+            CacheKey::Product(product("P")),
+            CacheKey::Product(product("P:a@1+b:live")),
+            CacheKey::Product(product("P%3Aa@1+b:live")),
             live("P", "a@1+b"),
             live("P:a", "@1+b"),
             live("P", "a@1+b:live"),
             bucket(-7),
             bucket(7),
-            Shelf::Plain(product("P:a@1+b:7")),
+            CacheKey::Product(product("P:a@1+b:7")),
         ];
-        let keys: Vec<String> = shelves.iter().map(|shelf| names.shelf("r", shelf)).collect();
+        let keys: Vec<String> = keys.iter().map(|key| names.key("r", key)).collect();
         let mut distinct = keys.clone();
         distinct.sort();
         distinct.dedup();

@@ -26,7 +26,7 @@ use pricedrop_model::{Cause, Partition, WallTime};
 use redis::Script;
 
 use super::Redis;
-use super::lane::Lane;
+use super::connection::Connection;
 use super::limits::SCRIPT_KEYS;
 use super::names::Names;
 
@@ -40,7 +40,7 @@ static SEED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/r
 /// The index of retries in Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct RedisRetryIndex {
-    lane: Lane,
+    connection: Connection,
     names: Names,
     timeout: Duration,
 }
@@ -48,7 +48,7 @@ pub struct RedisRetryIndex {
 impl RedisRetryIndex {
     /// Opens the index on this server.
     pub fn new(redis: &Redis) -> RedisRetryIndex {
-        RedisRetryIndex { lane: redis.lane(), names: redis.names(), timeout: redis.timeout() }
+        RedisRetryIndex { connection: redis.connection(), names: redis.names(), timeout: redis.timeout() }
     }
 
     async fn put_some(&self, owned: Owned, rebuilds: bool, retries: Vec<&Retry>) -> Result<Kept, Error> {
@@ -57,7 +57,7 @@ impl RedisRetryIndex {
             .map(serde_json::to_vec)
             .collect::<Result<_, _>>()
             .map_err(|error| Error::Fatal(Cause::new("a retry cannot be written", error)))?;
-        let done = self.lane.call(self.timeout, |mut session| async move {
+        let done = self.connection.call(self.timeout, |mut session| async move {
             let owner = if rebuilds { rebuilding } else { settled };
             let mut ask = PUT.key(self.names.owner(owned.partition));
             ask.key(self.names.channels(owned.partition)).arg(owner(owned.token, &session.run));
@@ -71,7 +71,7 @@ impl RedisRetryIndex {
     }
 
     async fn remove_some(&self, owned: Owned, retries: Vec<&Retry>) -> Result<Kept, Error> {
-        let done = self.lane.call(self.timeout, |mut session| async move {
+        let done = self.connection.call(self.timeout, |mut session| async move {
             let mut ask = REMOVE.key(self.names.owner(owned.partition));
             ask.arg(settled(owned.token, &session.run)).arg(self.names.queues(owned.partition));
             for retry in retries {
@@ -105,7 +105,7 @@ impl RetryIndex for RedisRetryIndex {
         if owned.is_empty() || most == 0 {
             return Ok(Taken::default());
         }
-        let asked = self.lane.call(self.timeout, |mut session| async move {
+        let asked = self.connection.call(self.timeout, |mut session| async move {
             let mut ask = TAKE.prepare_invoke();
             ask.arg(channel).arg(now.0).arg(until.0).arg(most);
             for it in owned {
@@ -123,7 +123,7 @@ impl RetryIndex for RedisRetryIndex {
         if owned.is_empty() {
             return Ok(Waiting::default());
         }
-        let asked = self.lane.call(self.timeout, |mut session| async move {
+        let asked = self.connection.call(self.timeout, |mut session| async move {
             let mut ask = WAITING.prepare_invoke();
             for it in owned {
                 ask.key(self.names.owner(it.partition)).key(self.names.channels(it.partition));
@@ -140,7 +140,7 @@ impl RetryIndex for RedisRetryIndex {
     }
 
     async fn clear(&self, owned: Owned) -> Result<(), Error> {
-        let cleared = self.lane.call(self.timeout, |mut session| async move {
+        let cleared = self.connection.call(self.timeout, |mut session| async move {
             let mut ask = CLEAR.key(self.names.owner(owned.partition));
             ask.key(self.names.channels(owned.partition)).arg(rebuilding(owned.token, &session.run));
             ask.arg(self.names.queues(owned.partition)).invoke_async::<bool>(&mut session.link).await
@@ -158,7 +158,7 @@ impl RetryIndex for RedisRetryIndex {
     }
 
     async fn seed(&self, owned: Owned) -> Result<Kept, Error> {
-        let seeded = self.lane.call(self.timeout, |mut session| async move {
+        let seeded = self.connection.call(self.timeout, |mut session| async move {
             let mut ask = SEED.key(self.names.owner(owned.partition));
             ask.arg(rebuilding(owned.token, &session.run)).arg(settled(owned.token, &session.run));
             ask.invoke_async::<bool>(&mut session.link).await

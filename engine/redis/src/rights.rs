@@ -5,7 +5,7 @@ use std::time::Duration;
 use pricedrop_model::ports::Error;
 use redis::{ErrorKind, ServerErrorKind};
 
-use super::lane::Lane;
+use super::connection::Connection;
 use super::options::Options;
 
 /// Every command that the scripts and this crate send. The arguments change no key but `{k}`, and
@@ -49,7 +49,7 @@ const SCRIPT: (&str, &str) = ("return 1", "e0e1f9fabfc9d4800c877a703b823ac0578ff
 ///
 /// # Errors
 /// The server is down.
-pub(super) async fn missing(lane: &Lane, options: &Options) -> Result<Vec<String>, Error> {
+pub(super) async fn missing(connection: &Connection, options: &Options) -> Result<Vec<String>, Error> {
     let key = format!("{}:doctor", options.prefix);
     let (timeout, mut missing) = (Duration::from_millis(options.timeout_ms), Vec::new());
     for command in COMMANDS {
@@ -60,7 +60,7 @@ pub(super) async fn missing(lane: &Lane, options: &Options) -> Result<Vec<String
             "SCRIPT LOAD {script}" => asked.arg("SCRIPT").arg("LOAD").arg(SCRIPT.0),
             _ => asked.arg(&words),
         };
-        let refused = lane
+        let refused = connection
             .call(timeout, |mut session| async move {
                 match asked.query_async::<redis::Value>(&mut session.link).await {
                     Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {

@@ -27,7 +27,7 @@ pub(super) struct Session {
     /// The run id, which is random for each start of the server process. A restarted or promoted
     /// server may have older data than was answered.
     pub(super) run: String,
-    /// The number of this connection within its lane.
+    /// The number of this connection within its connection.
     pub(super) number: u64,
 }
 

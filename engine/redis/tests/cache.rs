@@ -4,14 +4,14 @@
 
 mod rig;
 
-use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex, RedisShelves};
+use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex, RedisWatchCache};
 
 mod cache {
     use super::*;
 
-    async fn open() -> (RedisShelves, Redis) {
+    async fn open() -> (RedisWatchCache, Redis) {
         let redis = rig::redis();
-        (RedisShelves::new(&redis), redis)
+        (RedisWatchCache::new(&redis), redis)
     }
 
     pricedrop_testing::conform!(open, cache);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pricedrop_harness::certificates::Authority;
 use pricedrop_harness::servers::{Kind, Own};
-use pricedrop_model::cache::{Cached, Shelf, ShelfCache as _};
+use pricedrop_model::cache::{CacheKey, Cached, WatchCache as _};
 use pricedrop_model::dispatch::{Claim, Leases as _};
 use pricedrop_model::ports::Error;
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex};
 use pricedrop_model::{Partition, ProductId, WallTime};
-use pricedrop_redis::{Options, Redis, RedisLeases, RedisRetryIndex, RedisShelves, Tls};
+use pricedrop_redis::{Options, Redis, RedisLeases, RedisRetryIndex, RedisWatchCache, Tls};
 use pricedrop_testing::conformance::retries::retry;
 
 /// The delay that scheduling on a loaded machine may add to a call.
@@ -63,20 +63,20 @@ fn patient() -> Options {
     }
 }
 
-fn shelf() -> [Shelf; 1] {
-    [Shelf::Plain(ProductId::new("P").unwrap())]
+fn key() -> [CacheKey; 1] {
+    [CacheKey::Product(ProductId::new("P").unwrap())]
 }
 
-async fn get(cache: &RedisShelves) -> Cached {
-    cache.get(&shelf()).await.remove(0)
+async fn get(cache: &RedisWatchCache) -> Cached {
+    cache.get(&key()).await.remove(0)
 }
 
-async fn fill(cache: &RedisShelves, bytes: &'static str) {
+async fn fill(cache: &RedisWatchCache, bytes: &'static str) {
     let found = until("it can be filled", async || match get(cache).await {
         Cached::Fill(token) => Some(token),
         _ => None,
     });
-    cache.fill(&shelf()[0], found.await, Bytes::from(bytes)).await;
+    cache.fill(&key()[0], found.await, Bytes::from(bytes)).await;
     assert_eq!(get(cache).await, Cached::Hit(bytes.into()));
 }
 
@@ -103,7 +103,7 @@ async fn within<T>(most: Duration, asked: impl Future<Output = T>) -> T {
 async fn a_killed_server_costs_latency_only_and_the_cache_comes_back() {
     let mut rig = Rig::new("");
     let redis = rig.redis(quick());
-    let cache = RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS);
+    let cache = RedisWatchCache::with_ttl(&redis, TTL_MS, TTL_MS);
     fill(&cache, "old").await;
     rig.server.kill().unwrap();
     within(Duration::from_millis(200), async { assert_eq!(get(&cache).await, Cached::Pass) }).await;
@@ -114,8 +114,8 @@ async fn a_killed_server_costs_latency_only_and_the_cache_comes_back() {
     })
     .await;
     assert!(redis.metrics().not_tried.get() > 900, "{:?}", redis.metrics());
-    assert_eq!(within(Duration::from_millis(300), cache.mark(&shelf())).await, Some(TTL_MS));
-    assert_eq!(within(Duration::from_millis(300), cache.drop(&shelf())).await, Some(TTL_MS));
+    assert_eq!(within(Duration::from_millis(300), cache.begin_invalidation(&key())).await, Some(TTL_MS));
+    assert_eq!(within(Duration::from_millis(300), cache.end_invalidation(&key())).await, Some(TTL_MS));
     rig.server.start().unwrap();
     fill(&cache, "new").await;
 }
@@ -124,7 +124,7 @@ async fn a_killed_server_costs_latency_only_and_the_cache_comes_back() {
 async fn a_paused_server_is_soon_not_waited_for_and_serves_again_afterwards() {
     let rig = Rig::new("");
     let redis = rig.redis(quick());
-    let (cache, leases) = (RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
+    let (cache, leases) = (RedisWatchCache::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
     fill(&cache, "rows").await;
     rig.server.all().pause().unwrap();
     within(Duration::from_millis(5 * 200 + 200), async {
@@ -166,15 +166,15 @@ async fn a_claim_whose_answer_was_lost_may_be_repeated_by_its_process_alone() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_with_an_old_snapshot_serves_no_old_shelf() {
+async fn a_server_restored_from_an_old_snapshot_serves_no_old_entry() {
     let mut rig = Rig::new("appendonly no");
     let redis = rig.redis(patient());
-    let (cache, leases) = (RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
+    let (cache, leases) = (RedisWatchCache::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
     fill(&cache, "old").await;
     let (delivered, now) = (["k".to_owned()], WallTime(0));
     leases.confirm(&delivered, now).await.unwrap();
     rig.command(&["SAVE"]).await;
-    assert_eq!((cache.mark(&shelf()).await, cache.drop(&shelf()).await), (None, None));
+    assert_eq!((cache.begin_invalidation(&key()).await, cache.end_invalidation(&key()).await), (None, None));
     rig.server.kill().unwrap();
     rig.server.start().unwrap();
     let found = until("it answers", async || Some(get(&cache).await).filter(|it| *it != Cached::Pass)).await;
@@ -216,36 +216,36 @@ async fn a_flushed_or_restarted_server_is_told_from_an_idle_queue() {
 
 #[tokio::test]
 async fn a_mark_ends_by_itself_and_its_late_writer_is_told() {
-    let cache = RedisShelves::with_ttl(&rig::redis(), TTL_MS, 5_000);
+    let cache = RedisWatchCache::with_ttl(&rig::redis(), TTL_MS, 5_000);
     fill(&cache, "old").await;
-    assert_eq!(cache.mark(&shelf()).await, None);
+    assert_eq!(cache.begin_invalidation(&key()).await, None);
     assert_eq!(get(&cache).await, Cached::Pass);
     let found =
         until("the mark ends", async || Some(get(&cache).await).filter(|it| *it != Cached::Pass)).await;
     assert!(matches!(found, Cached::Fill(_)), "{found:?}");
-    assert_eq!(cache.drop(&shelf()).await, Some(0));
+    assert_eq!(cache.end_invalidation(&key()).await, Some(0));
 }
 
 /// An entry is as old as the start of its fill: a write that did not reach the cache is visible
 /// one TTL after it, however slow the fill was.
 #[tokio::test]
-async fn a_shelf_lives_from_when_its_filler_began() {
+async fn the_time_to_live_of_an_entry_begins_with_its_fill_lease() {
     const FILL_LEASE_MS: i64 = 15_000;
     let rig = Rig::new("");
     let redis = rig.redis(patient());
-    let cache = RedisShelves::with_ttl(&redis, TTL_MS, TTL_MS);
-    let key = format!("pricedrop:{}:price_watch:P", redis.facts().await.unwrap().run);
-    let left = async |key: &str| match rig.command(&["PTTL", key]).await {
+    let cache = RedisWatchCache::with_ttl(&redis, TTL_MS, TTL_MS);
+    let name = format!("pricedrop:{}:price_watch:P", redis.facts().await.unwrap().run);
+    let left = async |name: &str| match rig.command(&["PTTL", name]).await {
         redis::Value::Int(left) => left,
         other => panic!("{other:?}"),
     };
     let Cached::Fill(token) = get(&cache).await else { panic!("nobody filled it yet") };
     let slow = until("the filler is slow", async || {
-        Some(FILL_LEASE_MS - left(&format!("{key}:fill")).await).filter(|slow| *slow >= 300)
+        Some(FILL_LEASE_MS - left(&format!("{name}:fill")).await).filter(|slow| *slow >= 300)
     });
     let slow = slow.await;
-    cache.fill(&shelf()[0], token, Bytes::from("rows")).await;
-    let lives = left(&key).await;
+    cache.fill(&key()[0], token, Bytes::from("rows")).await;
+    let lives = left(&name).await;
     assert!((1..=TTL_MS as i64 - slow).contains(&lives), "{lives} ms after {slow} ms");
 }
 
@@ -298,13 +298,13 @@ async fn the_documented_rights_suffice() {
         Options { user: Some("pricedrop".into()), password: Some("s3cret".into()), database: 1, ..patient() };
     let redis = rig.redis(as_user.clone());
     redis.facts().await.unwrap();
-    let cache = RedisShelves::new(&redis);
+    let cache = RedisWatchCache::new(&redis);
     fill(&cache, "rows").await;
-    assert_eq!((cache.mark(&shelf()).await, get(&cache).await), (None, Cached::Pass));
-    assert_eq!(cache.drop(&shelf()).await, None);
+    assert_eq!((cache.begin_invalidation(&key()).await, get(&cache).await), (None, Cached::Pass));
+    assert_eq!(cache.end_invalidation(&key()).await, None);
     let large = Bytes::from(vec![b'x'; 5 * 1024 * 1024]);
     let Cached::Fill(token) = get(&cache).await else { panic!("it was dropped") };
-    cache.fill(&shelf()[0], token, large.clone()).await;
+    cache.fill(&key()[0], token, large.clone()).await;
     assert!(get(&cache).await == Cached::Hit(large));
     let (leases, key) = (RedisLeases::new(&redis), ["k".to_owned()]);
     leases.claim(&key, WallTime(0), WallTime(9_000)).await.unwrap();

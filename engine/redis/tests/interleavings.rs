@@ -6,8 +6,8 @@ mod rig;
 
 use bytes::Bytes;
 use pricedrop_model::ProductId;
-use pricedrop_model::cache::{Cached, Shelf, ShelfCache as _};
-use pricedrop_redis::{Options, Redis, RedisShelves};
+use pricedrop_model::cache::{CacheKey, Cached, WatchCache as _};
+use pricedrop_redis::{Options, Redis, RedisWatchCache};
 
 const SCHEDULES: u64 = 150;
 const TURNS: usize = 120;
@@ -30,7 +30,7 @@ impl Dice {
 /// see what was written already.
 struct Writer {
     process: usize,
-    shelves: Vec<usize>,
+    keys: Vec<usize>,
     written: Option<Vec<u64>>,
     missed: bool,
 }
@@ -38,14 +38,14 @@ struct Writer {
 /// A reader between its read of the cache and its fill.
 struct Filler {
     process: usize,
-    shelf: usize,
+    key: usize,
     token: u64,
     version: Option<u64>,
 }
 
 struct World {
     dice: Dice,
-    caches: Vec<RedisShelves>,
+    caches: Vec<RedisWatchCache>,
     server: redis::aio::MultiplexedConnection,
     /// The prefix of the keys of cache entries.
     begin: String,
@@ -59,18 +59,18 @@ struct World {
     warned: usize,
 }
 
-fn shelf(number: usize) -> Shelf {
-    Shelf::Plain(ProductId::new(&format!("P{number}")).unwrap())
+fn key(number: usize) -> CacheKey {
+    CacheKey::Product(ProductId::new(&format!("P{number}")).unwrap())
 }
 
-fn shelves(numbers: &[usize]) -> Vec<Shelf> {
-    numbers.iter().map(|number| shelf(*number)).collect()
+fn keys(numbers: &[usize]) -> Vec<CacheKey> {
+    numbers.iter().map(|number| key(*number)).collect()
 }
 
 impl World {
     async fn new(seed: u64) -> World {
         let options = rig::options();
-        let caches = (0..PROCESSES).map(|_| RedisShelves::new(&Redis::new(options.clone()).unwrap()));
+        let caches = (0..PROCESSES).map(|_| RedisWatchCache::new(&Redis::new(options.clone()).unwrap()));
         let Options { prefix, addresses, .. } = &options;
         let run = Redis::new(options.clone()).unwrap().facts().await.unwrap().run;
         let client = redis::Client::open(format!("redis://{}", addresses[0])).unwrap();
@@ -102,16 +102,16 @@ impl World {
 
     async fn read(&mut self) {
         let (process, number) = (self.dice.roll(PROCESSES), self.dice.roll(SHELVES));
-        match self.caches[process].get(&[shelf(number)]).await.remove(0) {
+        match self.caches[process].get(&[key(number)]).await.remove(0) {
             Cached::Pass => {}
-            Cached::Fill(token) => self.fillers.push(Filler { process, shelf: number, token, version: None }),
+            Cached::Fill(token) => self.fillers.push(Filler { process, key: number, token, version: None }),
             Cached::Hit(bytes) => {
                 let seen: u64 = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
                 let must = self.acknowledged[number];
                 assert!(seen >= must, "version {must} was acknowledged, a later reader had {seen}");
                 self.hits += 1;
                 for writer in &mut self.writers {
-                    let at = writer.shelves.iter().position(|shelf| *shelf == number);
+                    let at = writer.keys.iter().position(|key| *key == number);
                     let wrote = at.and_then(|at| Some(writer.written.as_ref()?[at]));
                     writer.missed |= wrote.is_some_and(|version| version > seen);
                 }
@@ -127,11 +127,11 @@ impl World {
         let at = self.dice.roll(self.fillers.len());
         let filler = &mut self.fillers[at];
         match filler.version {
-            None => filler.version = Some(self.store[filler.shelf]),
+            None => filler.version = Some(self.store[filler.key]),
             Some(version) => {
-                let Filler { process, shelf: number, token, .. } = self.fillers.swap_remove(at);
+                let Filler { process, key: number, token, .. } = self.fillers.swap_remove(at);
                 let bytes = Bytes::from(version.to_string());
-                self.caches[process].fill(&shelf(number), token, bytes).await;
+                self.caches[process].fill(&key(number), token, bytes).await;
             }
         }
     }
@@ -142,8 +142,8 @@ impl World {
             _ => vec![self.dice.roll(SHELVES)],
         };
         let process = self.dice.roll(PROCESSES);
-        assert_eq!(self.caches[process].mark(&shelves(&numbers)).await, None);
-        self.writers.push(Writer { process, shelves: numbers, written: None, missed: false });
+        assert_eq!(self.caches[process].begin_invalidation(&keys(&numbers)).await, None);
+        self.writers.push(Writer { process, keys: numbers, written: None, missed: false });
     }
 
     /// A writer writes the store, or ends its invalidation and acknowledges.
@@ -153,19 +153,19 @@ impl World {
         }
         let at = self.dice.roll(self.writers.len());
         if self.writers[at].written.is_none() {
-            let numbers = self.writers[at].shelves.clone();
+            let numbers = self.writers[at].keys.clone();
             numbers.iter().for_each(|number| self.store[*number] += 1);
             self.writers[at].written = Some(numbers.iter().map(|number| self.store[*number]).collect());
             return;
         }
         let writer = self.writers.swap_remove(at);
-        let effective_by = self.caches[writer.process].drop(&shelves(&writer.shelves)).await;
+        let effective_by = self.caches[writer.process].end_invalidation(&keys(&writer.keys)).await;
         match effective_by {
             None => assert!(!writer.missed, "a reader missed a write, and its writer was not told"),
             Some(ms) => assert_eq!(ms, 0, "the server was there"),
         }
         self.warned += usize::from(effective_by.is_some());
-        for (number, version) in writer.shelves.iter().zip(writer.written.unwrap()) {
+        for (number, version) in writer.keys.iter().zip(writer.written.unwrap()) {
             self.acknowledged[*number] = self.acknowledged[*number].max(version);
         }
     }

@@ -6,50 +6,50 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pricedrop_model::cache::{Cached, Shelf, ShelfCache};
+use pricedrop_model::cache::{CacheKey, Cached, WatchCache};
 use pricedrop_model::sync::lock;
 
 /// A cache of watches in memory.
 #[derive(Default)]
-pub struct MemoryShelves(Mutex<State>);
+pub struct MemoryWatchCache(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    shelves: HashMap<Shelf, Place>,
-    last_token: u64,
+    entries: HashMap<CacheKey, Entry>,
+    last_lease: u64,
 }
 
 #[derive(Default)]
-struct Place {
+struct Entry {
     stored: Option<Bytes>,
     filler: Option<u64>,
     writers: usize,
 }
 
-impl MemoryShelves {
+impl MemoryWatchCache {
     fn with<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
         with(&mut lock(&self.0))
     }
 
-    fn empty(&self, shelves: &[Shelf], writers: impl Fn(usize) -> usize) {
+    fn empty(&self, keys: &[CacheKey], writers: impl Fn(usize) -> usize) {
         self.with(|state| {
-            for shelf in shelves {
-                let place = state.shelves.entry(shelf.clone()).or_default();
-                *place = Place { writers: writers(place.writers), ..Place::default() };
+            for key in keys {
+                let entry = state.entries.entry(key.clone()).or_default();
+                *entry = Entry { writers: writers(entry.writers), ..Entry::default() };
             }
         });
     }
 }
 
 impl State {
-    fn get(&mut self, shelf: &Shelf) -> Cached {
-        let place = self.shelves.entry(shelf.clone()).or_default();
-        match (&place.stored, place.filler, place.writers) {
+    fn get(&mut self, key: &CacheKey) -> Cached {
+        let entry = self.entries.entry(key.clone()).or_default();
+        match (&entry.stored, entry.filler, entry.writers) {
             (Some(bytes), ..) => Cached::Hit(bytes.clone()),
             (None, None, 0) => {
-                self.last_token += 1;
-                place.filler = Some(self.last_token);
-                Cached::Fill(self.last_token)
+                self.last_lease += 1;
+                entry.filler = Some(self.last_lease);
+                Cached::Fill(self.last_lease)
             }
             _ => Cached::Pass,
         }
@@ -57,37 +57,37 @@ impl State {
 }
 
 #[async_trait]
-impl ShelfCache for MemoryShelves {
-    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached> {
-        self.with(|state| shelves.iter().map(|shelf| state.get(shelf)).collect())
+impl WatchCache for MemoryWatchCache {
+    async fn get(&self, keys: &[CacheKey]) -> Vec<Cached> {
+        self.with(|state| keys.iter().map(|key| state.get(key)).collect())
     }
 
-    async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes) {
+    async fn fill(&self, key: &CacheKey, lease: u64, bytes: Bytes) {
         self.with(|state| {
-            let place = state.shelves.get_mut(shelf).filter(|place| place.filler == Some(token));
-            if let Some(place) = place {
-                (place.stored, place.filler) = (Some(bytes), None);
+            let entry = state.entries.get_mut(key).filter(|entry| entry.filler == Some(lease));
+            if let Some(entry) = entry {
+                (entry.stored, entry.filler) = (Some(bytes), None);
             }
         });
     }
 
-    async fn mark(&self, shelves: &[Shelf]) -> Option<u64> {
-        self.empty(shelves, |writers| writers + 1);
+    async fn begin_invalidation(&self, keys: &[CacheKey]) -> Option<u64> {
+        self.empty(keys, |writers| writers + 1);
         None
     }
 
-    async fn drop(&self, shelves: &[Shelf]) -> Option<u64> {
-        self.empty(shelves, |writers| writers.saturating_sub(1));
+    async fn end_invalidation(&self, keys: &[CacheKey]) -> Option<u64> {
+        self.empty(keys, |writers| writers.saturating_sub(1));
         None
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::MemoryShelves;
+    use super::MemoryWatchCache;
 
-    async fn open() -> (MemoryShelves, ()) {
-        (MemoryShelves::default(), ())
+    async fn open() -> (MemoryWatchCache, ()) {
+        (MemoryWatchCache::default(), ())
     }
 
     crate::conform!(open, cache);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pricedrop_cassandra::{Cassandra, Options, Table, Tables};
 use pricedrop_harness::servers;
-use pricedrop_model::cache::{Cached, NoCache, Shelf, ShelfCache};
+use pricedrop_model::cache::{CacheKey, Cached, NoCache, WatchCache};
 use pricedrop_model::channel::Channel;
 use pricedrop_model::plugin::{Bucketing, Error, Plugins, PolicyIdentity, Throttling};
 use pricedrop_model::{BucketId, Price, ProductId};
@@ -156,34 +156,34 @@ pub struct MemoryCache(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
-    shelves: HashMap<Shelf, Bytes>,
+    keys: HashMap<CacheKey, Bytes>,
     /// How many writers have marked each entry.
-    marked: HashMap<Shelf, usize>,
-    tokens: HashMap<Shelf, u64>,
+    marked: HashMap<CacheKey, usize>,
+    tokens: HashMap<CacheKey, u64>,
     next: u64,
 }
 
 impl MemoryCache {
     /// Returns the number of cached entries.
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap().shelves.len()
+        self.0.lock().unwrap().keys.len()
     }
 }
 
 #[async_trait]
-impl ShelfCache for MemoryCache {
-    async fn get(&self, shelves: &[Shelf]) -> Vec<Cached> {
+impl WatchCache for MemoryCache {
+    async fn get(&self, keys: &[CacheKey]) -> Vec<Cached> {
         let mut held = self.0.lock().unwrap();
         let mut answers = Vec::new();
-        for shelf in shelves {
-            let answer = match held.shelves.get(shelf) {
-                _ if held.marked.contains_key(shelf) => Cached::Pass,
+        for key in keys {
+            let answer = match held.keys.get(key) {
+                _ if held.marked.contains_key(key) => Cached::Pass,
                 Some(bytes) => Cached::Hit(bytes.clone()),
                 None => {
                     held.next += 1;
-                    let token = held.next;
-                    held.tokens.insert(shelf.clone(), token);
-                    Cached::Fill(token)
+                    let lease = held.next;
+                    held.tokens.insert(key.clone(), lease);
+                    Cached::Fill(lease)
                 }
             };
             answers.push(answer);
@@ -191,33 +191,33 @@ impl ShelfCache for MemoryCache {
         answers
     }
 
-    async fn fill(&self, shelf: &Shelf, token: u64, bytes: Bytes) {
+    async fn fill(&self, key: &CacheKey, lease: u64, bytes: Bytes) {
         let mut held = self.0.lock().unwrap();
-        if held.tokens.get(shelf) == Some(&token) {
-            held.shelves.insert(shelf.clone(), bytes);
+        if held.tokens.get(key) == Some(&lease) {
+            held.keys.insert(key.clone(), bytes);
         }
     }
 
-    async fn mark(&self, shelves: &[Shelf]) -> Option<u64> {
+    async fn begin_invalidation(&self, keys: &[CacheKey]) -> Option<u64> {
         let mut held = self.0.lock().unwrap();
-        for shelf in shelves {
-            *held.marked.entry(shelf.clone()).or_default() += 1;
-            held.tokens.remove(shelf);
+        for key in keys {
+            *held.marked.entry(key.clone()).or_default() += 1;
+            held.tokens.remove(key);
         }
         None
     }
 
-    async fn drop(&self, shelves: &[Shelf]) -> Option<u64> {
+    async fn end_invalidation(&self, keys: &[CacheKey]) -> Option<u64> {
         let mut held = self.0.lock().unwrap();
-        for shelf in shelves {
-            held.shelves.remove(shelf);
-            if let Some(writers) = held.marked.get_mut(shelf) {
+        for key in keys {
+            held.keys.remove(key);
+            if let Some(writers) = held.marked.get_mut(key) {
                 *writers -= 1;
                 if *writers == 0 {
-                    held.marked.remove(shelf);
+                    held.marked.remove(key);
                 }
             }
-            held.tokens.remove(shelf);
+            held.tokens.remove(key);
         }
         None
     }

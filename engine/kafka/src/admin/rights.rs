@@ -224,13 +224,13 @@ fn group_operations(client: &BaseConsumer<Logged>, group: &str) -> Result<Option
 /// `event` is null or an event that lives during the call.
 unsafe fn read_group(event: *mut rd::rd_kafka_event_t) -> Result<Option<Vec<Operation>>, Error> {
     if event.is_null() {
-        return Err(silent());
+        return Err(no_response());
     }
     // SAFETY: the event lives, and what is read belongs to it.
     unsafe {
         let result = rd::rd_kafka_event_DescribeConsumerGroups_result(event);
         if result.is_null() {
-            return Err(silent());
+            return Err(no_response());
         }
         let mut count = 0;
         let groups = rd::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
@@ -260,7 +260,7 @@ unsafe fn code_of(error: *const rd::rd_kafka_error_t) -> rd::rd_kafka_resp_err_t
     }
 }
 
-fn silent() -> Error {
+fn no_response() -> Error {
     Error::Unavailable("Kafka does not say what we may do: no answer".into())
 }
 
@@ -311,9 +311,9 @@ pub(crate) fn topic_id(client: &BaseConsumer<Logged>, topic: &str) -> Result<Opt
 /// # Safety
 /// `event` is null or an event that lives during the call.
 unsafe fn read_topic_id(event: *mut rd::rd_kafka_event_t) -> Result<Option<String>, Error> {
-    let silent = || Error::Unavailable("Kafka does not describe the topic".into());
+    let no_response = || Error::Unavailable("Kafka does not describe the topic".into());
     if event.is_null() {
-        return Err(silent());
+        return Err(no_response());
     }
     // SAFETY: the event lives, and what is read belongs to it.
     unsafe {
@@ -324,14 +324,14 @@ unsafe fn read_topic_id(event: *mut rd::rd_kafka_event_t) -> Result<Option<Strin
         let result = rd::rd_kafka_event_DescribeTopics_result(event);
         let mut count = 0;
         if result.is_null() {
-            return Err(silent());
+            return Err(no_response());
         }
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
         if count == 0
             || code_of(rd::rd_kafka_TopicDescription_error(*topics))
                 != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
         {
-            return Err(silent());
+            return Err(no_response());
         }
         let id = rd::rd_kafka_TopicDescription_topic_id(*topics);
         let is_zero = rd::rd_kafka_Uuid_most_significant_bits(id) == 0
@@ -345,14 +345,14 @@ unsafe fn read_topic_id(event: *mut rd::rd_kafka_event_t) -> Result<Option<Strin
 /// `event` is null or an event that lives during the call.
 unsafe fn read_topics(event: *mut rd::rd_kafka_event_t) -> Result<BTreeMap<String, Vec<Operation>>, Error> {
     if event.is_null() {
-        return Err(silent());
+        return Err(no_response());
     }
     let mut rights = BTreeMap::new();
     // SAFETY: the event lives, and what is read belongs to it.
     unsafe {
         let result = rd::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return Err(silent());
+            return Err(no_response());
         }
         let mut count = 0;
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);

@@ -12,7 +12,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
-use crate::client::queries::{away, partitions_of};
+use crate::client::queries::{partitions_of, unavailable};
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SAMPLE_RECORDS};
 use crate::settings::Settings;
 
@@ -45,14 +45,14 @@ pub fn sample(settings: &Settings) -> Result<Sample, Error> {
     let mut left = 0;
     for partition in 0..partitions {
         let (low, high) =
-            client.fetch_watermarks(topic, partition, Duration::from_millis(CALL_MS)).map_err(away)?;
+            client.fetch_watermarks(topic, partition, Duration::from_millis(CALL_MS)).map_err(unavailable)?;
         let from = low.max(high - SAMPLE_RECORDS);
         left += high - from;
         if high > from {
-            list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(away)?;
+            list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(unavailable)?;
         }
     }
-    assign(&client, &list).map_err(away)?;
+    assign(&client, &list).map_err(unavailable)?;
     let mut seen = Seen::default();
     seen.read(&client, left);
     Ok(seen.sample)

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::log::Logged;
-use crate::client::queries::{away, partitions_of};
+use crate::client::queries::{partitions_of, unavailable};
 use crate::client::raw::{ProducerError, RawProducer, Records, Value};
 use crate::limits::CALL_MS;
 use crate::notifier::changelog::ACCEPTED;
@@ -42,7 +42,7 @@ pub fn accept(
     let topic = &settings.topics.prices;
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
-    let consumer = BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+    let consumer = BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(unavailable)?;
     let there = partitions_of(&consumer, topic)?;
     let partitions = partitions.unwrap_or_else(|| (0..there).map(|one| Partition(one as i32)).collect());
     let wait = Duration::from_millis(CALL_MS);
@@ -55,10 +55,10 @@ pub fn accept(
         }
         list.add_partition(topic, partition.0);
     }
-    let committed = consumer.committed_offsets(list, wait).map_err(away)?;
+    let committed = consumer.committed_offsets(list, wait).map_err(unavailable)?;
     let mut next = Vec::new();
     for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        let (low, high) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(unavailable)?;
         let group = match committed.find_partition(topic, partition.0).map(|one| one.offset()) {
             Some(Offset::Offset(offset)) => offset,
             _ => low,

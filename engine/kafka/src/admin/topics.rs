@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
-use crate::client::queries::{away, away_because};
+use crate::client::queries::{unavailable, unavailable_because};
 use crate::limits::{CALL_MS, COMPACTED_SEGMENT_BYTES};
 use crate::settings::Settings;
 
@@ -28,7 +28,7 @@ pub struct NewTopics {
 
 /// Which partition count a topic must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum PartitionCount {
     /// Any count.
     Any,
     /// The count of the input.
@@ -43,7 +43,7 @@ enum Use {
 struct Needed<'a> {
     name: &'a str,
     for_what: &'static str,
-    partitions: Use,
+    partitions: PartitionCount,
     compacted: bool,
 }
 
@@ -51,13 +51,13 @@ fn needed(settings: &Settings) -> Vec<Needed<'_>> {
     let topics = &settings.topics;
     let one = |name, for_what, partitions, compacted| Needed { name, for_what, partitions, compacted };
     vec![
-        one(&topics.prices, "the input", Use::Any, false),
-        one(&topics.notifications, "the notifications", Use::Any, false),
-        one(&topics.state, "the states of products", Use::LikeInput, true),
-        one(&topics.removals, "the removals of told once-watches", Use::LikeInput, false),
-        one(&topics.dead_updates, "records that are no updates", Use::Any, false),
-        one(&topics.retries, "deliveries to be tried again", Use::LikeNotifications, true),
-        one(&topics.dead_deliveries, "deliveries that failed for good", Use::One, true),
+        one(&topics.prices, "the input", PartitionCount::Any, false),
+        one(&topics.notifications, "the notifications", PartitionCount::Any, false),
+        one(&topics.state, "the states of products", PartitionCount::LikeInput, true),
+        one(&topics.removals, "the removals of told once-watches", PartitionCount::LikeInput, false),
+        one(&topics.dead_updates, "records that are no updates", PartitionCount::Any, false),
+        one(&topics.retries, "deliveries to be tried again", PartitionCount::LikeNotifications, true),
+        one(&topics.dead_deliveries, "deliveries that failed for good", PartitionCount::One, true),
     ]
 }
 
@@ -87,7 +87,7 @@ fn admin(settings: &Settings) -> Result<AdminClient<Logged>, Error> {
         .map_err(|error| Error::Fatal(Cause::new("the Kafka client", error)))
 }
 
-fn patience() -> AdminOptions {
+fn admin_timeout() -> AdminOptions {
     let wait = Duration::from_millis(CALL_MS);
     AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait))
 }
@@ -100,10 +100,13 @@ fn hidden(admin: &AdminClient<Logged>, topic: &str) -> bool {
 }
 
 /// Reads the topics of a cluster, by name. Settings are read only for topics that the engine needs.
-async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeMap<String, Found>, Error> {
+async fn read_topics(
+    admin: &AdminClient<Logged>,
+    settings: &Settings,
+) -> Result<BTreeMap<String, Found>, Error> {
     let wait = Duration::from_millis(CALL_MS);
     let client = reader(settings)?;
-    let metadata = client.fetch_metadata(None, wait).map_err(|error| away_because(&client, error))?;
+    let metadata = client.fetch_metadata(None, wait).map_err(|error| unavailable_because(&client, error))?;
     let mut found = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
         let replication = topic.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
@@ -119,7 +122,9 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
     if asked.is_empty() {
         return Ok(found);
     }
-    for resource in admin.describe_configs(&asked, &patience()).await.map_err(away)?.into_iter().flatten() {
+    for resource in
+        admin.describe_configs(&asked, &admin_timeout()).await.map_err(unavailable)?.into_iter().flatten()
+    {
         let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier else { continue };
         if let Some(topic) = found.get_mut(&name) {
             // If describing is not allowed, librdkafka returns no entries.
@@ -139,7 +144,7 @@ async fn look(admin: &AdminClient<Logged>, settings: &Settings) -> Result<BTreeM
 /// The cluster does not answer, or refuses.
 pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, Error> {
     let admin = admin(settings)?;
-    let found = look(&admin, settings).await?;
+    let found = read_topics(&admin, settings).await?;
     let partitions_of = |name: &str| found.get(name).map_or(new.partitions, |topic| topic.partitions as i32);
     let input = partitions_of(&settings.topics.prices);
     let notifications = partitions_of(&settings.topics.notifications);
@@ -148,10 +153,10 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
     let segment = COMPACTED_SEGMENT_BYTES.to_string();
     let topics = missing.iter().map(|topic| {
         let partitions = match topic.partitions {
-            Use::LikeInput => input,
-            Use::LikeNotifications => notifications,
-            Use::Any => new.partitions,
-            Use::One => 1,
+            PartitionCount::LikeInput => input,
+            PartitionCount::LikeNotifications => notifications,
+            PartitionCount::Any => new.partitions,
+            PartitionCount::One => 1,
         };
         let topic_of = NewTopic::new(topic.name, partitions, TopicReplication::Fixed(new.replication));
         let min = if new.replication >= 3 { "2" } else { "1" };
@@ -169,7 +174,7 @@ pub async fn apply(settings: &Settings, new: NewTopics) -> Result<Vec<String>, E
     if topics.is_empty() {
         return Ok(Vec::new());
     }
-    for made in admin.create_topics(&topics, &patience()).await.map_err(away)? {
+    for made in admin.create_topics(&topics, &admin_timeout()).await.map_err(unavailable)? {
         match made {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
@@ -198,7 +203,7 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
 /// The cluster does not answer.
 pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
     let admin = admin(settings)?;
-    let found = look(&admin, settings).await?;
+    let found = read_topics(&admin, settings).await?;
     let mut findings = Vec::new();
     let count = |name: &str| found.get(name).map(|topic| topic.partitions);
     let (input, notifications) = (count(&settings.topics.prices), count(&settings.topics.notifications));
@@ -222,9 +227,11 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
             continue;
         };
         let wanted = match topic.partitions {
-            Use::LikeInput => input.map(|count| (count, &settings.topics.prices)),
-            Use::LikeNotifications => notifications.map(|count| (count, &settings.topics.notifications)),
-            Use::Any | Use::One => None,
+            PartitionCount::LikeInput => input.map(|count| (count, &settings.topics.prices)),
+            PartitionCount::LikeNotifications => {
+                notifications.map(|count| (count, &settings.topics.notifications))
+            }
+            PartitionCount::Any | PartitionCount::One => None,
         };
         if let Some((wanted, like)) = wanted.filter(|(wanted, _)| *wanted != is.partitions) {
             note(
@@ -233,12 +240,12 @@ pub async fn check(settings: &Settings) -> Result<Vec<Finding>, Error> {
                 "name a new topic in [topics] and make it with `pricedrop topics apply`".into(),
             );
         }
-        look_closer(&topic, is, settings.record_bytes(), &mut note);
+        compare_topic(&topic, is, settings.record_bytes(), &mut note);
     }
     Ok(findings)
 }
 
-fn look_closer(
+fn compare_topic(
     topic: &Needed<'_>,
     is: &Found,
     record_bytes: usize,

@@ -45,22 +45,22 @@ enum Source {
 pub struct KafkaDeadLetters {
     settings: Settings,
     acked: AckProducer,
-    desk: Arc<Mutex<Desk>>,
+    reader: Arc<Mutex<Reader>>,
 }
 
 /// Reads dead letters, for one caller at a time.
-struct Desk {
+struct Reader {
     reader: LogReader,
     updates: Arc<str>,
     deliveries: Arc<str>,
-    gone: Gone,
+    replayed: Replayed,
     /// The offset up to which replays are known.
     known: i64,
 }
 
 /// The dead letters that were replayed.
 #[derive(Default)]
-struct Gone {
+struct Replayed {
     updates: HashSet<DeadLetterId>,
     /// Replayed dead letters of deliveries, by the keys of their records.
     deliveries: HashSet<Vec<u8>>,
@@ -69,25 +69,25 @@ struct Gone {
 impl KafkaDeadLetters {
     /// Opens the dead letters of this cluster.
     pub fn new(settings: &Settings, acked: AckProducer) -> KafkaDeadLetters {
-        let desk = Desk {
+        let reader = Reader {
             reader: LogReader::new(settings),
             updates: settings.topics.dead_updates.as_str().into(),
             deliveries: settings.topics.dead_deliveries.as_str().into(),
-            gone: Gone::default(),
+            replayed: Replayed::default(),
             known: 0,
         };
-        KafkaDeadLetters { settings: settings.clone(), acked, desk: Arc::new(Mutex::new(desk)) }
+        KafkaDeadLetters { settings: settings.clone(), acked, reader: Arc::new(Mutex::new(reader)) }
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&mut Desk) -> Result<T, Error> + Send + 'static,
+        call: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let desk = self.desk.clone();
+        let reader = self.reader.clone();
         let run = move || {
-            let mut desk = lock(&desk);
-            desk.catch_up()?;
-            call(&mut desk)
+            let mut reader = lock(&reader);
+            reader.catch_up()?;
+            call(&mut reader)
         };
         let done = tokio::task::spawn_blocking(run).await;
         done.map_err(|error| Error::Unavailable(Cause::new("reading dead letters", error)))?
@@ -111,7 +111,7 @@ impl DeadLetters for KafkaDeadLetters {
         for letter in &letters {
             let value = serde_json::to_vec(letter)
                 .map_err(|error| Error::Fatal(Cause::new("a dead letter cannot be written", error)))?;
-            sent.push(self.acked.hand_over(self.outgoing(key(letter).as_bytes(), Some(&value))).await?);
+            sent.push(self.acked.enqueue(self.outgoing(key(letter).as_bytes(), Some(&value))).await?);
         }
         for one in sent {
             answered(one).await?;
@@ -121,17 +121,17 @@ impl DeadLetters for KafkaDeadLetters {
 
     async fn list(&self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error> {
         let after = after.cloned();
-        self.read(move |desk| desk.list(after.as_ref(), most)).await
+        self.read(move |reader| reader.list(after.as_ref(), most)).await
     }
 
     async fn get(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, Error> {
         let id = id.clone();
-        self.read(move |desk| Ok(desk.find(&id)?.map(|(letter, _)| letter))).await
+        self.read(move |reader| Ok(reader.find(&id)?.map(|(letter, _)| letter))).await
     }
 
     async fn remove(&self, id: &DeadLetterId) -> Result<(), Error> {
         let id = id.clone();
-        let Some(mark) = self.read(move |desk| desk.mark(&id)).await? else { return Ok(()) };
+        let Some(mark) = self.read(move |reader| reader.mark(&id)).await? else { return Ok(()) };
         self.acked.send(self.outgoing(&mark.key, mark.value.as_deref())).await?;
         Ok(())
     }
@@ -152,13 +152,13 @@ fn key(letter: &NewDeadLetter) -> String {
     }
 }
 
-impl Desk {
+impl Reader {
     /// Reads which dead letters were replayed since the last call.
     fn catch_up(&mut self) -> Result<(), Error> {
-        let Desk { reader, deliveries, gone, known, .. } = self;
+        let Reader { reader, deliveries, replayed, known, .. } = self;
         reader.read(deliveries, &[(FIRST, *known)], |message| {
             *known = message.offset() + 1;
-            gone.learn(message.key().unwrap_or_default(), message.payload().is_some());
+            replayed.add(message.key().unwrap_or_default(), message.payload().is_some());
             Read::On
         })
     }
@@ -166,8 +166,8 @@ impl Desk {
     fn list(&mut self, after: Option<&DeadLetterId>, most: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut letters = Vec::new();
         if most > 0 {
-            self.gather(Source::Updates, after, most, &mut letters)?;
-            self.gather(Source::Deliveries, after, most, &mut letters)?;
+            self.collect(Source::Updates, after, most, &mut letters)?;
+            self.collect(Source::Deliveries, after, most, &mut letters)?;
         }
         letters.sort_by(|a, b| a.id.cmp(&b.id));
         letters.truncate(most);
@@ -175,7 +175,7 @@ impl Desk {
     }
 
     /// Collects up to `most` dead letters of each partition of a topic.
-    fn gather(
+    fn collect(
         &mut self,
         source: Source,
         after: Option<&DeadLetterId>,
@@ -190,12 +190,12 @@ impl Desk {
             return Ok(());
         }
         let mut found = vec![0; count];
-        let gone = &self.gone;
+        let replayed = &self.replayed;
         self.reader.read(&topic, &from, |message| {
             let id = id_of(&topic, message);
             let found = &mut found[id.partition.0 as usize];
             if after.is_none_or(|after| id > *after)
-                && !gone.has(source, &id, message)
+                && !replayed.has(source, &id, message)
                 && let Some(letter) = read_letter(source, message)
             {
                 *found += 1;
@@ -212,9 +212,9 @@ impl Desk {
             return Ok(None);
         }
         let mut found = None;
-        let gone = &self.gone;
+        let replayed = &self.replayed;
         self.reader.read(&id.topic, &[(id.partition, id.offset)], |message| {
-            if message.offset() == id.offset && !gone.has(source, id, message) {
+            if message.offset() == id.offset && !replayed.has(source, id, message) {
                 let key = message.key().unwrap_or_default().to_vec();
                 found = read_letter(source, message).map(|letter| (letter.with_id(id.clone()), key));
             }
@@ -247,9 +247,9 @@ impl Desk {
     }
 }
 
-impl Gone {
+impl Replayed {
     /// Notes what a record of the deliveries' topic says about replays.
-    fn learn(&mut self, key: &[u8], has_value: bool) {
+    fn add(&mut self, key: &[u8], has_value: bool) {
         if let Some(id) = replayed_id(key) {
             self.updates.extend(id);
         } else if has_value {
@@ -376,8 +376,8 @@ mod tests {
         assert_eq!(replayed_id(b"\0replayed:price_updates.dlq/3/1881"), Some(Some(id.clone())));
         assert_eq!(replayed_id(b"\0replayed:1881"), Some(None));
         assert_eq!(replayed_id(b"notification:3:1881"), None);
-        let mut gone = Gone::default();
-        gone.learn(format!("{REPLAYED}{id}").as_bytes(), true);
-        assert!(gone.updates.contains(&id) && gone.deliveries.is_empty());
+        let mut replayed = Replayed::default();
+        replayed.add(format!("{REPLAYED}{id}").as_bytes(), true);
+        assert!(replayed.updates.contains(&id) && replayed.deliveries.is_empty());
     }
 }

@@ -37,7 +37,7 @@ impl PriceIntake for KafkaIntake {
         let mut places: Vec<Result<Place, SendError>> = Vec::with_capacity(records.len());
         for record in &records {
             let product = product(record);
-            let place = self.acked.hand_over(Outgoing {
+            let place = self.acked.enqueue(Outgoing {
                 topic: &self.topic,
                 partition: None,
                 key: product.as_deref(),

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use crate::client::log_reader::LogReader;
 use crate::client::marker_reader::Read;
 use crate::client::original_position::{ORIGINAL_POSITION, parse_position};
-use crate::client::queries::away;
+use crate::client::queries::unavailable;
 use crate::client::raw::{BY_KEY, ProducerError, Published, headers_of, publish};
 use crate::limits::{ACK_MS, ROOM_POLL_MS};
 use crate::settings::Settings;
@@ -209,13 +209,13 @@ impl Republisher {
     /// # Errors
     /// The cluster refused a record, or did not acknowledge all within `ACK_MS`.
     pub fn flush(&self) -> Result<(), Error> {
-        self.producer.flush(Duration::from_millis(ACK_MS)).map_err(away)?;
+        self.producer.flush(Duration::from_millis(ACK_MS)).map_err(unavailable)?;
         self.check()
     }
 
     fn check(&self) -> Result<(), Error> {
         self.producer.poll(Duration::ZERO);
-        lock(&self.deliveries.0).clone().map_or(Ok(()), |error| Err(away(error)))
+        lock(&self.deliveries.0).clone().map_or(Ok(()), |error| Err(unavailable(error)))
     }
 }
 

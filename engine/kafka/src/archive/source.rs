@@ -21,7 +21,7 @@ use crate::admin::rights;
 use crate::client::assign::assign;
 use crate::client::log::Logged;
 use crate::client::marker_reader::reader;
-use crate::client::queries::{away, away_because, partitions_of};
+use crate::client::queries::{partitions_of, unavailable, unavailable_because};
 use crate::client::raw::headers_of;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, CALL_MS};
@@ -36,7 +36,7 @@ pub fn first_offset(settings: &Settings, topic: &str, partition: Partition) -> R
     let partitions = partitions_of(&client, topic)?;
     if usize::try_from(partition.0).is_ok_and(|number| number < partitions) {
         let asked = client.fetch_watermarks(topic, partition.0, Duration::from_millis(CALL_MS));
-        return asked.map(|(first, _)| first).map_err(away);
+        return asked.map(|(first, _)| first).map_err(unavailable);
     }
     Err(Error::Fatal(
         format!("topic {topic} has the partitions 0 to {}, not {}", partitions - 1, partition.0).into(),
@@ -106,7 +106,7 @@ impl ArchiveSource for KafkaArchiveSource {
     fn offsets(&mut self, partition: Partition) -> Result<(i64, i64), Error> {
         let wait = Duration::from_millis(CALL_MS);
         let asked = self.consumer.fetch_watermarks(&self.topic, partition.0, wait);
-        asked.map_err(|error| away_because(&self.consumer, error))
+        asked.map_err(|error| unavailable_because(&self.consumer, error))
     }
 
     fn read_from(&mut self, offsets: &[(Partition, i64)]) -> Result<(), Error> {
@@ -114,9 +114,10 @@ impl ArchiveSource for KafkaArchiveSource {
         self.ended.clear();
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
-            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+            list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*offset))
+                .map_err(unavailable)?;
         }
-        assign(&self.consumer, &list).map_err(away)
+        assign(&self.consumer, &list).map_err(unavailable)
     }
 
     fn next_batch(&mut self, wait_ms: u64) -> Result<Vec<(Partition, ArchivedRecord)>, Error> {

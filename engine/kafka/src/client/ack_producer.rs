@@ -78,13 +78,13 @@ impl ProducerContext for Acks {
             Ok(message) => {
                 Ok(Position { partition: Partition(message.partition()), offset: message.offset() })
             }
-            Err((error, message)) => Err(in_words(error, message.topic())),
+            Err((error, message)) => Err(describe(error, message.topic())),
         };
         let _ = answer.send(place);
     }
 }
 
-fn in_words(error: &KafkaError, topic: &str) -> SendError {
+fn describe(error: &KafkaError, topic: &str) -> SendError {
     use RDKafkaErrorCode as Code;
     let text = format!("Kafka did not take a record for {topic}: {error}");
     match error.rdkafka_error_code() {
@@ -124,7 +124,7 @@ impl AckProducer {
     /// # Errors
     /// Says whether the record may have been written.
     pub async fn send(&self, record: Outgoing<'_>) -> Result<Position, SendError> {
-        answered(self.hand_over(record).await?).await
+        answered(self.enqueue(record).await?).await
     }
 
     /// Queues a record, and waits up to `ACK_MS` if the queue is full. Records of one partition
@@ -132,22 +132,22 @@ impl AckProducer {
     ///
     /// # Errors
     /// The record was not queued.
-    pub async fn hand_over(&self, record: Outgoing<'_>) -> Result<Place, SendError> {
+    pub async fn enqueue(&self, record: Outgoing<'_>) -> Result<Place, SendError> {
         let until = tokio::time::Instant::now() + Duration::from_millis(ACK_MS);
         loop {
-            match self.try_hand_over(&record) {
+            match self.try_enqueue(&record) {
                 Err(error)
                     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull)
                         && tokio::time::Instant::now() < until =>
                 {
                     tokio::time::sleep(Duration::from_millis(ROOM_POLL_MS)).await;
                 }
-                done => return done.map_err(|error| in_words(&error, record.topic)),
+                done => return done.map_err(|error| describe(&error, record.topic)),
             }
         }
     }
 
-    fn try_hand_over(&self, record: &Outgoing<'_>) -> Result<Place, KafkaError> {
+    fn try_enqueue(&self, record: &Outgoing<'_>) -> Result<Place, KafkaError> {
         let (answer, place) = oneshot::channel();
         let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(answer));
         base.partition = record.partition.map(|partition| partition.0);

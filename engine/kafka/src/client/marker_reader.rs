@@ -18,12 +18,12 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::client::assign::assign;
 use crate::client::log::Logged;
-use crate::client::queries::{away, partitions_of};
+use crate::client::queries::{partitions_of, unavailable};
 use crate::limits::{CALL_MS, EVENT_POLL_MS, TAIL_RECORDS, TAKE_OVER_MS};
 use crate::settings::Settings;
 
 /// A record of which only key and value are read.
-pub struct Logline<'a> {
+pub struct LogRecord<'a> {
     /// Its partition.
     pub partition: Partition,
     /// Its offset.
@@ -34,9 +34,9 @@ pub struct Logline<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-impl<'a> Logline<'a> {
-    fn of(message: &'a BorrowedMessage<'_>) -> Logline<'a> {
-        Logline {
+impl<'a> LogRecord<'a> {
+    fn of(message: &'a BorrowedMessage<'_>) -> LogRecord<'a> {
+        LogRecord {
             partition: Partition(message.partition()),
             offset: message.offset(),
             key: message.key(),
@@ -91,8 +91,8 @@ pub fn open_partitions(
     let wait = Duration::from_millis(CALL_MS);
     let mut open = Vec::new();
     for partition in 0..partitions_of(all, topic)? as i32 {
-        let (_, decided) = stable.fetch_watermarks(topic, partition, wait).map_err(away)?;
-        let (_, end) = all.fetch_watermarks(topic, partition, wait).map_err(away)?;
+        let (_, decided) = stable.fetch_watermarks(topic, partition, wait).map_err(unavailable)?;
+        let (_, end) = all.fetch_watermarks(topic, partition, wait).map_err(unavailable)?;
         if decided < end {
             open.push(Partition(partition));
         }
@@ -111,11 +111,11 @@ pub fn read_to_markers(
     topic: &str,
     partitions: &[Partition],
     wanted: impl Fn() -> Result<(), Error>,
-    mut see: impl FnMut(Logline<'_>) -> Result<Read, Error>,
+    mut see: impl FnMut(LogRecord<'_>) -> Result<Read, Error>,
 ) -> Result<(), Error> {
     let patience = Duration::from_millis(TAKE_OVER_MS);
     read(consumer, topic, &from_the_beginning(partitions), (Read::On, patience), wanted, |message| {
-        see(Logline::of(message))
+        see(LogRecord::of(message))
     })
 }
 
@@ -127,10 +127,10 @@ pub fn read_stable(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
     partitions: &[Partition],
-    mut see: impl FnMut(Logline<'_>) -> Result<(), Error>,
+    mut see: impl FnMut(LogRecord<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     read_to_ends(consumer, topic, &from_the_beginning(partitions), |message| {
-        see(Logline::of(message)).map(|()| Read::On)
+        see(LogRecord::of(message)).map(|()| Read::On)
     })
 }
 
@@ -144,19 +144,19 @@ pub fn last_of_each<T>(
     consumer: &BaseConsumer<Logged>,
     topic: &str,
     partitions: &[Partition],
-    pick: impl Fn(&Logline<'_>) -> Option<T>,
+    pick: impl Fn(&LogRecord<'_>) -> Option<T>,
 ) -> Result<BTreeMap<Partition, T>, Error> {
     let mut found = BTreeMap::new();
     let mut near_the_end = Vec::new();
     for partition in partitions {
         let wait = Duration::from_millis(CALL_MS);
-        let (first, end) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        let (first, end) = consumer.fetch_watermarks(topic, partition.0, wait).map_err(unavailable)?;
         near_the_end.push((*partition, first.max(end - TAIL_RECORDS)));
     }
     let mut from = near_the_end;
     for _ in 0..2 {
         read_to_ends(consumer, topic, &from, |message| {
-            let line = Logline::of(message);
+            let line = LogRecord::of(message);
             found.extend(pick(&line).map(|picked| (line.partition, picked)));
             Ok(Read::On)
         })?;
@@ -196,9 +196,9 @@ fn read(
 ) -> Result<(), Error> {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in from {
-        list.add_partition_offset(topic, partition.0, Offset::Offset(*offset)).map_err(away)?;
+        list.add_partition_offset(topic, partition.0, Offset::Offset(*offset)).map_err(unavailable)?;
     }
-    assign(consumer, &list).map_err(away)?;
+    assign(consumer, &list).map_err(unavailable)?;
     let mut open: Vec<i32> = from.iter().map(|(partition, _)| partition.0).collect();
     let mut until = Instant::now() + patience;
     let mut trouble = None;
@@ -238,7 +238,7 @@ fn read(
             ));
         }
     }
-    consumer.unassign().map_err(away)
+    consumer.unassign().map_err(unavailable)
 }
 
 /// Returns whether librdkafka continues past records that it did not return.

@@ -53,10 +53,10 @@ pub fn committed<C: ConsumerContext>(
         list.add_partition(topic, partition.0);
     }
     let wait = Duration::from_millis(CALL_MS);
-    let committed = consumer.committed_offsets(list, wait).map_err(away)?;
+    let committed = consumer.committed_offsets(list, wait).map_err(unavailable)?;
     let mut offsets = BTreeMap::new();
     for one in committed.elements() {
-        one.error().map_err(away)?;
+        one.error().map_err(unavailable)?;
         if let Offset::Offset(offset) = one.offset() {
             let by_engine = one.metadata() == OFFSET_METADATA;
             offsets.insert(Partition(one.partition()), GroupOffset { next: offset, by_engine });
@@ -71,7 +71,7 @@ pub fn committed<C: ConsumerContext>(
 /// `Unavailable`: the cluster does not answer, or the topic is missing.
 pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<usize, Error> {
     let wait = Duration::from_millis(CALL_MS);
-    let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(away)?;
+    let metadata = consumer.fetch_metadata(Some(topic), wait).map_err(unavailable)?;
     let found = metadata.topics().iter().find(|one| one.name() == topic);
     match found.map(|one| (one.error(), one.partitions().len())) {
         Some((None, partitions)) if partitions > 0 => Ok(partitions),
@@ -88,13 +88,13 @@ pub fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str
 }
 
 /// Converts an error of librdkafka. Each means that the cluster does not answer as needed.
-pub(crate) fn away(error: KafkaError) -> Error {
+pub(crate) fn unavailable(error: KafkaError) -> Error {
     Error::Unavailable(Cause::new("Kafka", error))
 }
 
 /// Converts an error of a client with its cause. The error alone says only that no broker answers,
 /// even if the password or the certificate is wrong.
-pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
+pub(crate) fn unavailable_because(client: &BaseConsumer<Logged>, error: KafkaError) -> Error {
     let until = Instant::now() + Duration::from_millis(CAUSE_MS);
     // Log lines are delivered while the client is polled.
     while client.context().failed().is_none() && Instant::now() < until {
@@ -102,6 +102,6 @@ pub(crate) fn away_because(client: &BaseConsumer<Logged>, error: KafkaError) -> 
     }
     match client.context().failed().as_ref() {
         Some(why) => Error::Unavailable(Cause::quoting(format!("Kafka: {error}: {why}"), error)),
-        None => away(error),
+        None => unavailable(error),
     }
 }

@@ -9,7 +9,7 @@ use pricedrop_model::ports::Error;
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{Logline, Read, read_stable, read_to_markers, reader};
+use crate::client::marker_reader::{LogRecord, Read, read_stable, read_to_markers, reader};
 use crate::client::queries::GroupOffset;
 use crate::client::raw::Records;
 use crate::client::reserved_keys::Position;
@@ -56,7 +56,7 @@ impl<'a> Dispatcher<'a> {
             tracing::error!(
                 topic,
                 partition = partition.0,
-                "{what}: all notifications that are kept are looked at again, and those that were delivered are \
+                "{what}: all notifications that the topic keeps are read again, and those that were delivered are \
                  passed over"
             );
             Ok(low)
@@ -71,7 +71,7 @@ impl<'a> Dispatcher<'a> {
             }
             (None, _) if low == high => Ok(low),
             (None, Some(Start::Earliest)) => Ok(low),
-            (None, _) if self.was_read(partition)? => again("the group's offset expired, or was deleted"),
+            (None, _) if self.was_acquired_before(partition)? => again("the group's offset expired, or was deleted"),
             (None, Some(Start::Latest)) => Ok(high),
             (None, None) => Err(Error::Fatal(
                 format!(
@@ -85,7 +85,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Returns whether a dispatcher of this group acquired the partition before.
-    fn was_read(&self, partition: Partition) -> Result<bool, Error> {
+    fn was_acquired_before(&self, partition: Partition) -> Result<bool, Error> {
         let mut found = false;
         read_stable(&reader(&self.options.settings)?, self.topic(), &[partition], |line| {
             if let Entry::Marker(_, group) = retries_topic::read(line.partition, line.key, line.value) {
@@ -112,7 +112,7 @@ impl Owner for Dispatcher<'_> {
         vec![self.topic()]
     }
 
-    fn position(&self, line: &Logline<'_>) -> Option<Position> {
+    fn position(&self, line: &LogRecord<'_>) -> Option<Position> {
         match retries_topic::read(line.partition, line.key, line.value) {
             Entry::Position(position) => Some(position),
             _ => None,
@@ -151,7 +151,7 @@ impl Owner for Dispatcher<'_> {
         let mut waiting: HashMap<Partition, HashMap<String, Retry>> = HashMap::new();
         let mut ends = BTreeMap::new();
         let version = self.member.version();
-        let wanted = || self.member.unmoved_since(version);
+        let wanted = || self.member.check_version(version);
         read_to_markers(reader, topic, partitions, wanted, |line| {
             let waiting = waiting.entry(line.partition).or_default();
             match retries_topic::read(line.partition, line.key, line.value) {
@@ -164,7 +164,13 @@ impl Owner for Dispatcher<'_> {
                 Entry::Marker(..) | Entry::Position(_) => {}
                 Entry::Unreadable(why) => {
                     let (partition, offset) = (line.partition.0, line.offset);
-                    tracing::error!(topic, partition, offset, why, "no retry");
+                    tracing::error!(
+                        topic,
+                        partition,
+                        offset,
+                        why,
+                        "a record of the topic of retries cannot be read; it is skipped"
+                    );
                 }
             }
             Ok(Read::On)

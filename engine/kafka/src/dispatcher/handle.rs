@@ -21,7 +21,7 @@ pub(crate) struct Handle {
 }
 
 /// The state of the worker that others may read: `moved` if partitions were lost since the last
-/// `go_back`, `level` if all assigned partitions are acquired.
+/// `rewind`, `level` if all assigned partitions are acquired.
 #[derive(Default)]
 pub(crate) struct View {
     pub(crate) moved: AtomicBool,
@@ -67,7 +67,7 @@ impl Handle {
     }
 
     /// Goes back to the committed offsets of all partitions.
-    pub(crate) async fn go_back(&self) -> Result<(), Error> {
+    pub(crate) async fn rewind(&self) -> Result<(), Error> {
         self.ask(Request::GoBack).await
     }
 

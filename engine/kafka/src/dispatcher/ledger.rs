@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Drops the partitions that were lost, and acquires the new ones. The new ones are read after
-    /// [`Ledger::read_on`].
+    /// [`Ledger::resume`].
     ///
     /// # Errors
     /// `Unavailable`, `Rebalanced`: try again. `Fatal`: an operator has to act. Lost partitions are
@@ -165,13 +165,13 @@ impl Ledger {
     }
 
     /// Reads the notifications of these partitions from their next offsets.
-    pub fn read_on(&self, partitions: &[Partition]) {
+    pub fn resume(&self, partitions: &[Partition]) {
         let settled = |partition: &Partition| Some((*partition, self.sessions.get(*partition)?.next));
         self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
     /// Goes back to the next offset of each partition. The dispatcher drops what it read since.
-    pub fn go_back(&mut self) {
+    pub fn rewind(&mut self) {
         self.member.resume(&self.sessions.offsets());
         self.sessions.iter_mut().for_each(|(_, session)| session.kept.known = true);
         self.moving = false;
@@ -230,7 +230,7 @@ impl Ledger {
             next.entry(retry.partition).or_insert(session.next);
             match waits {
                 true => retries_topic::push(&mut records, retry),
-                false => retries_topic::push_done(&mut records, retry),
+                false => retries_topic::push_tombstone(&mut records, retry),
             }
         }
         for (partition, next) in &next {

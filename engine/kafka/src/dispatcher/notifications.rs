@@ -33,17 +33,17 @@ impl KafkaNotifications {
     }
 
     /// Drops everything that was read and fails with `Rebalanced`, if partitions were lost.
-    async fn moved(&mut self) -> Result<(), Error> {
+    async fn drop_if_rebalanced(&mut self) -> Result<(), Error> {
         if !self.handle.view.moved() {
             return Ok(());
         }
         self.ready.clear();
         self.dead.clear();
-        self.handle.go_back().await?;
-        Err(Error::Rebalanced("partitions of the notifications went away".into()))
+        self.handle.rewind().await?;
+        Err(Error::Rebalanced("partitions of the notifications were revoked".into()))
     }
 
-    fn take_in(&mut self, records: Vec<Record>) {
+    fn enqueue(&mut self, records: Vec<Record>) {
         for record in records {
             match read(&record) {
                 _ if is_empty_marker(record.key.as_deref(), record.value.as_deref()) => {}
@@ -53,7 +53,7 @@ impl KafkaNotifications {
         }
     }
 
-    async fn bury(&mut self) -> Result<(), Error> {
+    async fn write_dead_letters(&mut self) -> Result<(), Error> {
         if self.dead.is_empty() {
             return Ok(());
         }
@@ -76,12 +76,12 @@ impl NotificationLog for KafkaNotifications {
                 let fetched = self.handle.member.read(most);
                 // Checked after the read: a record that was read after its partition was assigned
                 // again is not returned before the dispatcher learns that the partition was lost.
-                self.moved().await?;
-                self.take_in(fetched);
+                self.drop_if_rebalanced().await?;
+                self.enqueue(fetched);
             } else {
-                self.moved().await?;
+                self.drop_if_rebalanced().await?;
             }
-            self.bury().await?;
+            self.write_dead_letters().await?;
             if !self.ready.is_empty() {
                 let count = most.min(self.ready.len());
                 return Ok(self.ready.drain(..count).collect());

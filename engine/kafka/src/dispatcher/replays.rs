@@ -120,7 +120,7 @@ impl Follower {
             let _ = list.add_partition_offset(&self.topic, partition.0, Offset::Offset(*next));
         }
         if let Err(error) = assign(&self.consumer, &list) {
-            tracing::error!(%error, topic = self.topic, "replays are not looked for");
+            tracing::error!(%error, topic = self.topic, "requests to replay deliveries are not read");
         }
     }
 

@@ -43,7 +43,7 @@ pub fn push(records: &mut Records, retry: &Retry) {
 }
 
 /// Appends the tombstone of a retry that ended.
-pub fn push_done(records: &mut Records, retry: &Retry) {
+pub fn push_tombstone(records: &mut Records, retry: &Retry) {
     records.push(retry.partition.0, retry.key.as_bytes(), |_| Value::Tombstone);
 }
 

@@ -58,7 +58,7 @@ impl Worker {
             if let Ok(0) = tokio::time::timeout(tick, inbox.recv_many(&mut waiting, WRITES)).await {
                 break;
             }
-            self.follow().await;
+            self.follow_assignment().await;
             self.serve(std::mem::take(&mut waiting)).await;
             self.rebuild().await;
             self.replay().await;
@@ -80,34 +80,34 @@ impl Worker {
 
     /// Drops lost partitions and acquires new ones. The new ones are read only after the dispatcher
     /// can see that partitions were lost.
-    async fn follow(&mut self) {
+    async fn follow_assignment(&mut self) {
         if Instant::now() < self.next_follow {
             return;
         }
         let token = fresh_token();
         let taken = self.blocking(move |ledger| ledger.follow(token)).await;
-        self.look();
+        self.publish_status();
         match taken {
             Ok(taken) if taken.is_empty() => {}
             Ok(taken) => {
                 *lock(&self.view.broken) = None;
                 let partitions: Vec<Partition> = taken.iter().map(|one| one.partition).collect();
                 self.fill(taken, token).await;
-                let read_on = self.blocking(move |ledger| {
-                    ledger.read_on(&partitions);
+                let resume = self.blocking(move |ledger| {
+                    ledger.resume(&partitions);
                     Ok(())
                 });
-                self.complain(read_on.await.err());
+                self.report(resume.await.err());
             }
             Err(error) => {
                 self.next_follow = Instant::now() + Duration::from_millis(INDEX_PAUSE_MS);
-                self.complain(Some(error));
+                self.report(Some(error));
             }
         }
     }
 
     /// Publishes which partitions the ledger serves or lost.
-    fn look(&mut self) {
+    fn publish_status(&mut self) {
         let (moving, level, owned) = {
             let ledger = lock(&self.ledger);
             (ledger.is_moving(), ledger.assignment_is_ready(), ledger.owned())
@@ -119,18 +119,18 @@ impl Worker {
         self.follower.keep(&owned);
     }
 
-    fn complain(&self, error: Option<Error>) {
+    fn report(&self, error: Option<Error>) {
         match error {
             None => {}
             Some(Error::Fatal(reason)) => {
-                tracing::error!(%reason, "the dispatcher's partitions are not served");
+                tracing::error!(%reason, "the dispatcher does not serve its partitions");
                 *lock(&self.view.broken) = Some(reason.to_string());
             }
             Some(Error::Rebalanced(reason)) => {
-                tracing::info!(%reason, "partitions moved while they were taken over")
+                tracing::info!(%reason, "partitions were reassigned during their acquisition")
             }
             Some(Error::Unavailable(reason)) => {
-                tracing::warn!(%reason, "partitions of notifications wait to be taken over");
+                tracing::warn!(%reason, "partitions of notifications are not acquired yet");
             }
         }
     }
@@ -142,11 +142,11 @@ impl Worker {
                 Request::Write(own, answer) => writes.push((own, answer)),
                 Request::GoBack(answer) => {
                     let done = self.blocking(|ledger| {
-                        ledger.go_back();
+                        ledger.rewind();
                         Ok(())
                     });
                     let done = done.await;
-                    self.look();
+                    self.publish_status();
                     let _ = answer.send(done);
                 }
                 Request::Lost(partitions) => self.lose(&partitions),
@@ -164,7 +164,7 @@ impl Worker {
             let own = own.clone();
             self.blocking(move |ledger| ledger.write(&own)).await
         };
-        self.look();
+        self.publish_status();
         if written.is_ok() {
             for writes in own.iter() {
                 self.index(writes).await;
@@ -201,7 +201,7 @@ impl Worker {
             match changed {
                 Ok(lost) => self.lose(&lost),
                 Err(error) => {
-                    tracing::warn!(%error, "the index of retries is away; it will be made anew");
+                    tracing::warn!(%error, "the index of retries is unavailable; it will be rebuilt");
                     self.lose(&retries.iter().map(|retry| retry.partition).collect::<Vec<_>>());
                 }
             }
@@ -226,14 +226,14 @@ impl Worker {
         }
         let lost = self.lost.clone();
         let restored = self.blocking(move |ledger| ledger.restore_again(&lost, token)).await;
-        self.look();
+        self.publish_status();
         match restored {
             Ok(restored) => {
                 let partitions: Vec<Partition> = restored.iter().map(|one| one.partition).collect();
-                tracing::info!(?partitions, "the index of retries is made anew");
+                tracing::info!(?partitions, "the index of retries was lost; rebuilding it");
                 self.fill(restored, token).await;
             }
-            Err(error) => self.complain(Some(error)),
+            Err(error) => self.report(Some(error)),
         }
     }
 
@@ -249,7 +249,7 @@ impl Worker {
                 }
                 Ok(Kept::Lost) => self.lose(&[partition]),
                 Err(error) => {
-                    tracing::warn!(%error, partition = partition.0, "the index of retries is away");
+                    tracing::warn!(%error, partition = partition.0, "the index of retries is unavailable");
                     self.lose(&[partition]);
                 }
             }
@@ -261,7 +261,7 @@ impl Worker {
     async fn replay(&mut self) {
         let put = self.follower.read();
         if !put.is_empty() {
-            tracing::info!(entries = put.len(), "deliveries to be tried again, by request");
+            tracing::info!(entries = put.len(), "replaying deliveries by request");
             self.index(&Writes { put, ..Writes::default() }).await;
         }
     }

@@ -17,7 +17,7 @@ use pricedrop_model::ports::{CommitError, Error};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{Logline, last_of_each, open_partitions, reader, reader_of_all};
+use crate::client::marker_reader::{LogRecord, last_of_each, open_partitions, reader, reader_of_all};
 use crate::client::queries::{GroupOffset, committed, partitions_of};
 use crate::client::raw::{Records, Value};
 use crate::client::reserved_keys::{MARKER, Position};
@@ -45,7 +45,7 @@ pub trait Owner {
     fn topics_by_partition(&self) -> Vec<&str>;
 
     /// Returns the position in this record of its topic; none if it is another record.
-    fn position(&self, line: &Logline<'_>) -> Option<Position>;
+    fn position(&self, line: &LogRecord<'_>) -> Option<Position>;
 
     /// Appends a marker to records of its topic. `first` is the offset from which the partition is
     /// read, if the group has no committed offset or another one.
@@ -271,7 +271,7 @@ impl<O: Owner> Acquisition<'_, O> {
         let none = GroupOffset { next: 0, by_engine: false };
         let offsets = sent.into_iter().map(|one| (one, now.get(&one).copied().unwrap_or(none))).collect();
         let topic = self.owner.topic();
-        let position = |line: &Logline<'_>| self.owner.position(line);
+        let position = |line: &LogRecord<'_>| self.owner.position(line);
         let mut stable = last_of_each(reader, topic, &ours, position)?;
         let mut last = last_of_each(all, topic, &ours, position)?;
         let stored = ours.into_iter().map(|partition| {

@@ -23,7 +23,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::queries::{GroupOffset, OFFSET_METADATA, away, committed, partitions_of};
+use crate::client::queries::{GroupOffset, OFFSET_METADATA, committed, partitions_of, unavailable};
 use crate::client::raw::{GroupMetadata, RecordQueue};
 use crate::group::rebalance::Group;
 use crate::limits::{CALL_MS, EVENT_POLL_MS, SEEK_AGAIN_MS};
@@ -41,7 +41,7 @@ pub struct GroupConsumer {
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
     /// Whether the member left its group so that its partitions are assigned again.
-    away: AtomicBool,
+    has_left: AtomicBool,
     /// Held during a seek, which takes long. Rebalances and reads do not wait for it. Lock order:
     /// before the assignment.
     seeking: Mutex<()>,
@@ -55,7 +55,7 @@ pub struct GroupConsumer {
 pub enum NotOurs {
     /// A partition is not assigned to this member, or is in a later epoch.
     #[error("partition {} was reassigned", .0.0)]
-    Moved(Partition),
+    Reassigned(Partition),
     /// The consumer is not a member of the group at the moment.
     #[error("not a member of a generation of the group")]
     NoMember,
@@ -88,7 +88,7 @@ impl GroupConsumer {
             untold,
             stop,
             events: Some(events),
-            away: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             seeking: Mutex::default(),
             queue: Some(queue),
             consumer,
@@ -109,7 +109,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// `Rebalanced`: a rebalance occurred since this version.
-    pub fn unmoved_since(&self, version: u64) -> Result<(), Error> {
+    pub fn check_version(&self, version: u64) -> Result<(), Error> {
         match self.version() == version {
             true => Ok(()),
             false => {
@@ -148,7 +148,7 @@ impl GroupConsumer {
     ) -> Result<T, NotOurs> {
         let assignment = lock(&self.consumer.context().assignment);
         if let Some((moved, _)) = held.iter().find(|(p, epoch)| assignment.epochs.get(p) != Some(epoch)) {
-            return Err(NotOurs::Moved(*moved));
+            return Err(NotOurs::Reassigned(*moved));
         }
         let metadata = GroupMetadata::of(&self.consumer).filter(GroupMetadata::is_member);
         let answer = call(&metadata.ok_or(NotOurs::NoMember)?);
@@ -164,10 +164,10 @@ impl GroupConsumer {
         let mut positions = lock(&self.consumer.context().positions);
         let fetched = queue.read(most).into_iter();
         let records = fetched.filter_map(|fetched| positions.take(&self.topic, fetched)).collect();
-        let want = positions.want() || self.away.load(Ordering::SeqCst);
+        let want = positions.want() || self.has_left.load(Ordering::SeqCst);
         drop(positions);
         if want {
-            self.look_after();
+            self.seek_again();
         }
         records
     }
@@ -193,7 +193,7 @@ impl GroupConsumer {
     /// # Errors
     /// The cluster does not answer, or the group does not know this member.
     pub fn commit(&self, offsets: &[(Partition, GroupOffset)]) -> Result<(), Error> {
-        self.consumer.commit(&self.to_commit(offsets), CommitMode::Sync).map_err(away)
+        self.consumer.commit(&self.to_commit(offsets), CommitMode::Sync).map_err(unavailable)
     }
 
     /// Reads the first offset of a partition, and its last stable offset.
@@ -202,7 +202,7 @@ impl GroupConsumer {
     /// The cluster does not answer.
     pub fn watermarks(&self, partition: Partition) -> Result<(i64, i64), Error> {
         let wait = Duration::from_millis(CALL_MS);
-        self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)
+        self.consumer.fetch_watermarks(&self.topic, partition.0, wait).map_err(unavailable)
     }
 
     /// Reads how many partitions the topic has.
@@ -313,7 +313,7 @@ impl GroupConsumer {
         }
         let list = self.list(ours().map(|(partition, _, offset)| (*partition, *offset)));
         if let Err(error) = paused.and_then(|()| self.consumer.resume(&list)) {
-            tracing::warn!(%error, topic = self.topic, "partitions are not read as they are assigned");
+            tracing::warn!(%error, topic = self.topic, "assigned partitions cannot be read");
             ours().for_each(|(partition, _, _)| positions.give_up(*partition));
         }
     }
@@ -321,7 +321,7 @@ impl GroupConsumer {
     /// Seeks again in partitions whose position librdkafka lost. If it can no longer read a
     /// partition, leaves the group and joins it again, so that the partition is assigned again. Does
     /// nothing while a transaction commits.
-    fn look_after(&self) {
+    fn seek_again(&self) {
         let Some(_seeking) = try_lock(&self.seeking) else { return };
         let group = self.consumer.context();
         let Some(assignment) = try_lock(&group.assignment) else { return };
@@ -340,21 +340,21 @@ impl GroupConsumer {
             for (partition, epoch, next) in to_seek {
                 match lost.contains(&(partition, next)) {
                     _ if !assignment.holds(partition, epoch) => {}
-                    true => positions.not_sought(partition),
+                    true => positions.seek_failed(partition),
                     false => positions.start(partition, next),
                 }
             }
             assignment.epochs.keys().any(|partition| positions.is_given_up(*partition))
         };
-        if self.away.swap(leave, Ordering::SeqCst) == leave {
+        if self.has_left.swap(leave, Ordering::SeqCst) == leave {
             return;
         }
         if leave {
-            tracing::info!(topic = self.topic, "leaving the group and joining it again");
+            tracing::info!(topic = self.topic, "leaving the group to join it again");
             self.consumer.unsubscribe();
         } else if let Err(error) = self.consumer.subscribe(&[&self.topic]) {
             tracing::warn!(%error, topic = self.topic, "joining the group again");
-            self.away.store(true, Ordering::SeqCst);
+            self.has_left.store(true, Ordering::SeqCst);
         }
     }
 
@@ -427,7 +427,7 @@ fn serve_events(consumer: &BaseConsumer<Group>, stop: &AtomicBool) {
                 tracing::error!(%code, "the Kafka consumer ended");
             }
             Some(Err(error)) => {
-                tracing::debug!(%error, "the Kafka consumer said");
+                tracing::debug!(%error, "the Kafka consumer reports");
                 *lock(&consumer.context().trouble) = Some(error.to_string());
             }
         }

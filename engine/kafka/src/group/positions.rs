@@ -7,7 +7,7 @@
 //! Invariant: between two seeks in a partition, its records are handed out in order and each once.
 //! After librdkafka reported that it cannot read a record, none is handed out before a seek.
 
-use std::collections::btree_map::Entry as Slot;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,7 @@ impl Positions {
     }
 
     /// Notes that a seek failed. Gives the partition up `CALL_MS` after it first needed the seek.
-    pub(crate) fn not_sought(&mut self, partition: Partition) {
+    pub(crate) fn seek_failed(&mut self, partition: Partition) {
         let since = self.needs_seek.get(&partition);
         if since.is_some_and(|since| since.elapsed() >= Duration::from_millis(CALL_MS)) {
             self.give_up(partition);
@@ -123,9 +123,9 @@ impl Positions {
             Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
         );
         if gone {
-            tracing::warn!(topic, partition = partition.0, next, "the log does not have the next offset");
+            tracing::warn!(topic, partition = partition.0, next, "the topic does not have the next offset");
             self.give_up(partition);
-        } else if let (Some(next), Slot::Vacant(place)) = (next, self.needs_seek.entry(partition)) {
+        } else if let (Some(next), Entry::Vacant(place)) = (next, self.needs_seek.entry(partition)) {
             place.insert(Instant::now());
             tracing::warn!(
                 topic,
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(positions.lost_positions(), [(P, 4)]);
         // The client may report it repeatedly meanwhile.
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
-        positions.not_sought(P);
+        positions.seek_failed(P);
         assert!(!take(&mut positions, 9) && !positions.is_given_up(P));
         positions.start(P, 4);
         assert!(!positions.want() && take(&mut positions, 4));

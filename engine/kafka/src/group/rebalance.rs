@@ -87,7 +87,7 @@ impl ConsumerContext for Group {
             if cooperative { consumer.incremental_unassign(partitions) } else { consumer.unassign() }
         };
         if let Err(error) = done {
-            tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance was not carried out");
+            tracing::error!(%error, topic = self.topic, partitions = ?moved, "a rebalance failed");
         }
         moved.iter().for_each(|partition| lock(&self.positions).forget(Partition(*partition)));
         self.version.fetch_add(1, Ordering::SeqCst);
@@ -135,7 +135,7 @@ impl Group {
         // Looking up its queue makes a partition known to librdkafka, which pauses no unknown
         // ones.
         if let Some(queue) = lock(&self.queue).as_ref() {
-            partitions.iter().for_each(|partition| queue.take_over(consumer, &self.topic, *partition));
+            partitions.iter().for_each(|partition| queue.attach(consumer, &self.topic, *partition));
         }
         let paused = if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) };
         // Called even if pausing failed, because the group waits for it.

@@ -38,14 +38,14 @@ pub struct Fence<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Notifications and dead letters.
-    Told,
+    Published,
     /// Removals of watches that were notified.
-    Removed,
+    Removals,
     /// States and positions.
-    Remembered,
+    States,
 }
 
-const PARTS: [Part; 3] = [Part::Told, Part::Removed, Part::Remembered];
+const PARTS: [Part; 3] = [Part::Published, Part::Removals, Part::States];
 
 /// The producer of one worker.
 pub struct Transactions {
@@ -118,7 +118,7 @@ impl Transactions {
         self.prepare()?;
         let Some(producer) = self.producer.as_ref().filter(|_| self.may_have_hanging) else { return Ok(()) };
         let wait = Duration::from_millis(self.settings.transaction_timeout_ms);
-        let away =
+        let unavailable =
             |refusal: ProducerError| Error::Unavailable(Cause::new("ending what may be open", refusal));
         let fence = Fence { member, held, offsets: &ending.offsets };
         let touched = producer.begin().and_then(|()| fill(producer)).and_then(|()| producer.flush(wait));
@@ -132,9 +132,9 @@ impl Transactions {
         let committed = ending.commit && touched.is_ok() && matches!(fenced, Ok(Ok(())));
         if !committed && let Err(refusal) = producer.abort(wait) {
             self.producer = None;
-            return Err(away(refusal));
+            return Err(unavailable(refusal));
         }
-        touched.map_err(away)?;
+        touched.map_err(unavailable)?;
         match fenced {
             Ok(Ok(())) => self.may_have_hanging = false,
             Ok(Err(Failed::Before(CommitError::Fenced(why)))) => return Err(Error::Rebalanced(why)),
@@ -196,7 +196,7 @@ impl Transactions {
         records: &mut Records,
     ) -> Result<(), CommitError> {
         self.commit(fence, |producer, part| match part {
-            Part::Remembered if records.len() > 0 => producer.send(topic, records),
+            Part::States if records.len() > 0 => producer.send(topic, records),
             _ => Ok(()),
         })
     }
@@ -237,7 +237,7 @@ fn transact(
     });
     match fenced {
         Ok(done) => done,
-        Err(error @ (NotOurs::Moved(_) | NotOurs::NoMember)) => {
+        Err(error @ (NotOurs::Reassigned(_) | NotOurs::NoMember)) => {
             Err(Failed::Before(CommitError::Fenced(error.to_string().into())))
         }
     }
@@ -254,10 +254,10 @@ fn deliver(
 ) -> Result<(), CommitError> {
     let unknown = |refusal: ProducerError| CommitError::Unknown(refusal.to_string().into());
     let mut write = |part| fill(producer, part).and_then(|()| producer.flush(wait)).map_err(unknown);
-    write(Part::Told)?;
-    write(Part::Removed)?;
+    write(Part::Published)?;
+    write(Part::Removals)?;
     let fenced = fence.member.fenced(fence.held, |_| {
-        write(Part::Remembered)?;
+        write(Part::States)?;
         fence.member.commit(fence.offsets).map_err(|error| CommitError::Unknown(error.to_string().into()))
     });
     fenced.unwrap_or_else(|not_ours| Err(CommitError::Fenced(not_ours.to_string().into())))

@@ -13,7 +13,7 @@ use pricedrop_model::{Cause, Partition};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::client::log::Logged;
-use crate::client::marker_reader::{Logline, Read, read_stable, read_to_markers, reader};
+use crate::client::marker_reader::{LogRecord, Read, read_stable, read_to_markers, reader};
 use crate::client::queries::GroupOffset;
 use crate::client::raw::{Records, Value};
 use crate::client::reserved_keys::{MARKER, Position};
@@ -22,7 +22,7 @@ use crate::group::acquisition::{Acquired, Acquisition, FirstOffsets, Owner};
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::Transactions;
 use crate::notifier::changelog::{self, ACCEPTED, Entry, PARTITIONS};
-use crate::notifier::offset_check::{counted, is_committed_in_part, words_for_outgrown};
+use crate::notifier::offset_check::{describe_outgrown, is_committed_in_part, stored_partition_count};
 use crate::notifier::options::Options;
 use crate::notifier::states::{Latest, PartitionStates};
 use crate::settings::Start;
@@ -131,7 +131,7 @@ impl Owner for Notifier<'_> {
         vec![&topics.state, &topics.removals]
     }
 
-    fn position(&self, line: &Logline<'_>) -> Option<Position> {
+    fn position(&self, line: &LogRecord<'_>) -> Option<Position> {
         match changelog::read_line(self.topic(), line) {
             Ok(Entry::Position(position)) => Some(position),
             _ => None,
@@ -175,7 +175,7 @@ impl Owner for Notifier<'_> {
         for partition in without {
             let offset = match (accepted.get(&partition), positions.get(&partition)) {
                 (Some(next), _) => Ok(*next),
-                (None, Some(next)) => Err(self.say_lost(partition, *next)),
+                (None, Some(next)) => Err(self.describe_lost(partition, *next)),
                 (None, None) => Ok(self.first_offset(partition)?),
             };
             offsets.insert(partition, offset.map(GroupOffset::of_engine));
@@ -191,7 +191,7 @@ impl Owner for Notifier<'_> {
     ) -> Result<BTreeMap<Partition, Stored>, Error> {
         let mut all: BTreeMap<Partition, Stored> = BTreeMap::new();
         let topic = self.topic();
-        let wanted = || self.member.unmoved_since(self.version);
+        let wanted = || self.member.check_version(self.version);
         read_to_markers(reader, topic, partitions, wanted, |line| {
             let entry = changelog::read_line(topic, &line)?;
             let stored = all.entry(line.partition).or_default();
@@ -221,7 +221,7 @@ impl Owner for Notifier<'_> {
 }
 
 impl Notifier<'_> {
-    fn say_lost(&self, partition: Partition, next: i64) -> String {
+    fn describe_lost(&self, partition: Partition, next: i64) -> String {
         format!(
             "group {} has no offset of {}[{}], whose states were stored at offset {next}: it expired, or was \
              deleted; look at what was lost, then say where to go on with {}",
@@ -266,11 +266,11 @@ impl Notifier<'_> {
         let settings = &self.options.settings;
         let mut then: Vec<u32> = acquired.iter().filter_map(|one| one.stored.input_partitions).collect();
         if then.len() < acquired.len() {
-            then.extend(counted(settings, &reader(settings)?)?);
+            then.extend(stored_partition_count(settings, &reader(settings)?)?);
         }
         match then.into_iter().find(|then| *then != now) {
             Some(then) => {
-                let (what, remedy) = words_for_outgrown(then, now);
+                let (what, remedy) = describe_outgrown(then, now);
                 Err(Error::Fatal(format!("{} {what}: {remedy}", settings.topics.prices).into()))
             }
             None => Ok(()),

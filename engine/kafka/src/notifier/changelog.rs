@@ -14,7 +14,7 @@
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Currency, Partition, ProductId, StateKey};
 
-use crate::client::marker_reader::Logline;
+use crate::client::marker_reader::LogRecord;
 use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
 /// The reserved key of the partition count.
@@ -47,7 +47,7 @@ pub fn write_key(out: &mut Vec<u8>, currency: Currency, product: &ProductId) {
 ///
 /// # Errors
 /// `Fatal`: the record has another format.
-pub fn read_line<'l>(topic: &str, line: &Logline<'l>) -> Result<Entry<'l>, Error> {
+pub fn read_line<'l>(topic: &str, line: &LogRecord<'l>) -> Result<Entry<'l>, Error> {
     read(line.partition, line.key, line.value).map_err(|why| {
         Error::Fatal(
             format!(

@@ -90,7 +90,7 @@ impl Committer for KafkaCommitter {
         let mut states = Vec::with_capacity(products.len());
         for (partition, product) in products {
             let session = shared.sessions.get(*partition);
-            let session = session.ok_or_else(|| Error::Rebalanced(went_away(*partition)))?;
+            let session = session.ok_or_else(|| Error::Rebalanced(revoked(*partition)))?;
             states.extend(session.kept.states.of(*partition, product)?);
         }
         Ok(states)
@@ -165,7 +165,7 @@ impl Worker {
         let mut shared = lock(&self.shared);
         shared.sessions.complete(version);
         shared.held_back.clear();
-        shared.look_again();
+        shared.retry_later();
         let mut restored = Restored { offsets: shared.sessions.offsets(), ..Restored::default() };
         for (_, session) in shared.sessions.iter() {
             restored.unfinished.extend(session.kept.states.unfinished()?);
@@ -176,22 +176,22 @@ impl Worker {
     fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         let held = self.held(&commit)?;
         let states = encode(commit.states);
-        self.begin_telling(&states);
+        self.begin_fan_out(&states);
         let began = Instant::now();
         let offsets = GroupOffset::all_of_engine(&commit.offsets);
         let id = self.transactions.id().to_owned();
         let fence = Fence { member: &self.member, held: &held, offsets: &offsets };
         let (options, records) = (&self.options, &mut self.records);
-        let told = Told {
+        let told = Published {
             options,
             fan_outs: &commit.fan_outs,
             removals: &commit.removals,
             rejected_records: &commit.rejected_records,
         };
         let committed = self.transactions.commit(&fence, |producer, part| match part {
-            Part::Told => told.send(producer, records),
-            Part::Removed => told.send_removals(producer, records),
-            Part::Remembered => {
+            Part::Published => told.send(producer, records),
+            Part::Removals => told.send_removals(producer, records),
+            Part::States => {
                 send_states(options, producer, records, &states)?;
                 send_positions(options, producer, records, &commit.offsets, &id)
             }
@@ -210,11 +210,11 @@ impl Worker {
     /// Marks the fan-outs of these states as unfinished before the commit, because the commit may
     /// succeed before this worker learns it. Removals of their products wait until the fan-out
     /// ends; if the commit fails, until the next commit of the product.
-    fn begin_telling(&self, states: &[Encoded]) {
+    fn begin_fan_out(&self, states: &[Encoded]) {
         let mut shared = lock(&self.shared);
         for (key, _, _) in states.iter().filter(|(_, state, _)| state.holds_removals()) {
             if let Some(session) = shared.sessions.get_mut(key.partition) {
-                session.kept.states.begin_telling(key);
+                session.kept.states.begin_fan_out(key);
             }
         }
     }
@@ -224,7 +224,7 @@ impl Worker {
         let touched: BTreeSet<Partition> = commit.offsets.iter().map(|(partition, _)| *partition).collect();
         debug_assert!(commit.states.iter().all(|(key, _)| touched.contains(&key.partition)));
         let epochs = lock(&self.shared).sessions.epochs_of(touched);
-        epochs.map_err(|partition| CommitError::Fenced(went_away(partition)))
+        epochs.map_err(|partition| CommitError::Fenced(revoked(partition)))
     }
 
     fn remember(&self, states: Vec<Encoded>, offsets: &[(Partition, i64)]) {
@@ -242,8 +242,8 @@ impl Worker {
             let shows = self.options.prices.is_some() && session.kept.states.last(&key) != state.last;
             session.kept.states.remember(&key, Some(&state), bytes.as_deref());
             if shows {
-                let (next_offset, turn) = (session.next, session.kept.turn);
-                rows.push(PriceRow { key, next_offset, turn, last: state.last, floor: state.floor });
+                let (next_offset, revision) = (session.next, session.kept.revision);
+                rows.push(PriceRow { key, next_offset, revision, last: state.last, floor: state.floor });
             }
         }
         drop(shared);
@@ -253,8 +253,8 @@ impl Worker {
     }
 }
 
-fn went_away(partition: Partition) -> Cause {
-    format!("partition {} went away", partition.0).into()
+fn revoked(partition: Partition) -> Cause {
+    format!("partition {} was revoked", partition.0).into()
 }
 
 /// Encodes states; an empty one is deleted.
@@ -267,14 +267,14 @@ fn encode(states: Vec<(StateKey, ProductState)>) -> Vec<Encoded> {
 }
 
 /// The parts of a commit that other consumers read.
-struct Told<'a> {
+struct Published<'a> {
     options: &'a Options,
     fan_outs: &'a [pricedrop_model::FanOutBlock],
     removals: &'a [pricedrop_model::Removal],
     rejected_records: &'a [RejectedRecord],
 }
 
-impl Told<'_> {
+impl Published<'_> {
     fn notifications(&self) -> u64 {
         self.fan_outs.iter().map(|block| block.told.len() as u64).sum()
     }

@@ -37,7 +37,7 @@ pub enum StartError {
     #[error(transparent)]
     Kafka(#[from] pricedrop_model::ports::Error),
     /// The system could not start a thread.
-    #[error("no thread for a worker: {0}")]
+    #[error("the thread of a worker cannot be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 

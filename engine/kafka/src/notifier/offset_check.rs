@@ -12,25 +12,25 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::client::log::Logged;
 use crate::client::marker_reader::{read_stable, reader};
-use crate::client::queries::{GroupOffset, away, committed, partitions_of};
+use crate::client::queries::{GroupOffset, committed, partitions_of, unavailable};
 use crate::client::reserved_keys::Position;
 use crate::limits::CALL_MS;
 use crate::notifier::changelog::{self, Entry};
 use crate::settings::Settings;
 
 /// Reads the end offsets of the input's partitions.
-pub struct Ends {
+pub struct OffsetCheck {
     client: BaseConsumer<Logged>,
     topic: String,
 }
 
-impl Ends {
+impl OffsetCheck {
     /// Creates a reader of this cluster.
     ///
     /// # Errors
     /// `Fatal`: the configuration is invalid.
-    pub fn new(settings: &Settings) -> Result<Ends, Error> {
-        Ok(Ends { client: reader(settings)?, topic: settings.topics.prices.clone() })
+    pub fn new(settings: &Settings) -> Result<OffsetCheck, Error> {
+        Ok(OffsetCheck { client: reader(settings)?, topic: settings.topics.prices.clone() })
     }
 
     /// Reads the last stable offset of each of these partitions.
@@ -40,7 +40,8 @@ impl Ends {
     pub fn of(&self, partitions: impl Iterator<Item = Partition>) -> Result<BTreeMap<Partition, i64>, Error> {
         let wait = Duration::from_millis(CALL_MS);
         let end = |partition: Partition| {
-            let (_, end) = self.client.fetch_watermarks(&self.topic, partition.0, wait).map_err(away)?;
+            let (_, end) =
+                self.client.fetch_watermarks(&self.topic, partition.0, wait).map_err(unavailable)?;
             Ok((partition, end))
         };
         partitions.map(end).collect()
@@ -92,23 +93,26 @@ pub fn differences(settings: &Settings) -> Result<Vec<Difference>, Error> {
 pub fn outgrown(settings: &Settings) -> Result<Option<(String, String)>, Error> {
     let client = reader(settings)?;
     let now = u32::try_from(partitions_of(&client, &settings.topics.prices)?).unwrap_or(u32::MAX);
-    let then = counted(settings, &client)?;
-    Ok(then.filter(|then| *then != now).map(|then| words_for_outgrown(then, now)))
+    let then = stored_partition_count(settings, &client)?;
+    Ok(then.filter(|then| *then != now).map(|then| describe_outgrown(then, now)))
 }
 
 /// Reads the partition count that is stored in the first partition of the changelog.
-pub(crate) fn counted(settings: &Settings, client: &BaseConsumer<Logged>) -> Result<Option<u32>, Error> {
-    let mut counted = None;
+pub(crate) fn stored_partition_count(
+    settings: &Settings,
+    client: &BaseConsumer<Logged>,
+) -> Result<Option<u32>, Error> {
+    let mut count_found = None;
     read_stable(client, &settings.topics.state, &[Partition(0)], |line| {
         if let Entry::Partitions(count) = changelog::read_line(&settings.topics.state, &line)? {
-            counted = Some(count);
+            count_found = Some(count);
         }
         Ok(())
     })?;
-    Ok(counted)
+    Ok(count_found)
 }
 
-pub(crate) fn words_for_outgrown(then: u32, now: u32) -> (String, String) {
+pub(crate) fn describe_outgrown(then: u32, now: u32) -> (String, String) {
     let what = format!(
         "had {then} partitions when its products' states were stored and has {now} now, so products may have moved \
          to partitions that do not know them"
@@ -134,7 +138,7 @@ fn look(settings: &Settings) -> Result<Vec<Difference>, Error> {
     let mut found = Vec::new();
     for partition in partitions {
         let wait = Duration::from_millis(CALL_MS);
-        let log = client.fetch_watermarks(topic, partition.0, wait).map_err(away)?;
+        let log = client.fetch_watermarks(topic, partition.0, wait).map_err(unavailable)?;
         let (committed, stored) = (committed.get(&partition).copied(), stored.get(&partition).copied());
         if differs(committed, stored, log) {
             found.push(Difference { partition, committed: committed.map(|offset| offset.next), stored, log });
@@ -163,7 +167,7 @@ fn offsets_of_group(
     let mut config = settings.reader();
     config.set("group.id", &settings.group);
     let client: BaseConsumer<Logged> =
-        BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+        BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(unavailable)?;
     committed(&client, &settings.topics.prices, partitions)
 }
 

@@ -19,7 +19,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::client::assign::assign;
 use crate::client::log::Logged;
-use crate::client::queries::away;
+use crate::client::queries::unavailable;
 use crate::client::reserved_keys::is_empty_marker;
 use crate::group::group_consumer::GroupConsumer;
 use crate::limits::{CALL_MS, REMOVAL_PAUSE_MS, REMOVAL_POLL_MS, REMOVALS};
@@ -52,7 +52,7 @@ impl Remover {
                 let Err(error) = work.until_stopped(&told) else { return };
                 if said != error.to_string() {
                     said = error.to_string();
-                    tracing::warn!(%error, "told watches are not removed for now; they stay silent");
+                    tracing::warn!(%error, "notified watches are not removed yet; they do not fire");
                 }
                 std::thread::park_timeout(Duration::from_millis(REMOVAL_PAUSE_MS));
             }
@@ -94,12 +94,12 @@ impl Work {
         // If the next removals expired, continues with the oldest that is kept.
         config.set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Logged> =
-            BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(away)?;
+            BaseConsumer::from_config_and_context(&config, Logged::default()).map_err(unavailable)?;
         while !stop.load(Ordering::SeqCst) {
             self.follow(&consumer)?;
             let found = self.read(&consumer)?;
             if !found.is_empty() {
-                self.carry_out(&consumer, found)?;
+                self.remove_watches(&consumer, found)?;
             }
         }
         Ok(())
@@ -116,16 +116,17 @@ impl Work {
         for partition in owned.keys() {
             list.add_partition(topic, partition.0);
         }
-        let committed = consumer.committed_offsets(list, Duration::from_millis(CALL_MS)).map_err(away)?;
+        let committed =
+            consumer.committed_offsets(list, Duration::from_millis(CALL_MS)).map_err(unavailable)?;
         let mut from = TopicPartitionList::new();
         for one in committed.elements() {
             let offset = match one.offset() {
                 Offset::Offset(offset) => Offset::Offset(offset),
                 _ => Offset::Beginning,
             };
-            from.add_partition_offset(topic, one.partition(), offset).map_err(away)?;
+            from.add_partition_offset(topic, one.partition(), offset).map_err(unavailable)?;
         }
-        assign(consumer, &from).map_err(away)?;
+        assign(consumer, &from).map_err(unavailable)?;
         self.reading = owned;
         Ok(())
     }
@@ -135,10 +136,10 @@ impl Work {
         let mut wait = Duration::from_millis(REMOVAL_POLL_MS);
         while found.len() < REMOVALS {
             let Some(message) = consumer.poll(wait) else { break };
-            let message = message.map_err(away)?;
+            let message = message.map_err(unavailable)?;
             let removal = message.payload().and_then(|bytes| serde_json::from_slice(bytes).ok());
             if removal.is_none() && !is_empty_marker(message.key(), message.payload()) {
-                tracing::error!(offset = message.offset(), "a removal that cannot be read is passed over");
+                tracing::error!(offset = message.offset(), "a removal cannot be read; it is skipped");
             }
             found.push((Partition(message.partition()), message.offset(), removal));
             wait = Duration::ZERO;
@@ -148,7 +149,7 @@ impl Work {
 
     /// Carries out removals. In each partition it stops at the first whose product has an
     /// unfinished fan-out, because a resumed fan-out reads its first rows again.
-    fn carry_out(&mut self, consumer: &BaseConsumer<Logged>, found: Vec<Found>) -> Result<(), Error> {
+    fn remove_watches(&mut self, consumer: &BaseConsumer<Logged>, found: Vec<Found>) -> Result<(), Error> {
         let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut put_off: BTreeMap<Partition, i64> = BTreeMap::new();
         let mut removals = Vec::new();
@@ -163,7 +164,7 @@ impl Work {
                 let session = shared.sessions.get(partition);
                 let ours = session.filter(|session| held.get(&partition) == Some(&session.epoch));
                 let waits = removal.as_ref().is_some_and(|removal| {
-                    ours.is_none_or(|session| session.kept.states.is_telling(&removal.product))
+                    ours.is_none_or(|session| session.kept.states.has_open_fan_out(&removal.product))
                 });
                 if waits {
                     put_off.insert(partition, offset);
@@ -181,9 +182,9 @@ impl Work {
         if !next.is_empty() {
             let mut done = TopicPartitionList::new();
             for (partition, offset) in next {
-                done.add_partition_offset(topic, partition.0, Offset::Offset(offset)).map_err(away)?;
+                done.add_partition_offset(topic, partition.0, Offset::Offset(offset)).map_err(unavailable)?;
             }
-            consumer.commit(&done, CommitMode::Sync).map_err(away)?;
+            consumer.commit(&done, CommitMode::Sync).map_err(unavailable)?;
         }
         if !put_off.is_empty() {
             // Read again from the committed offsets, after `REMOVAL_POLL_MS`.

@@ -54,10 +54,10 @@ impl UpdateSource for KafkaSource {
     fn hold_back(&mut self, partitions: &[Partition]) {
         let wanted: BTreeSet<Partition> = partitions.iter().copied().collect();
         let before = std::mem::replace(&mut lock(&self.shared).held_back, wanted.clone());
-        let read_on: Vec<_> = before.difference(&wanted).copied().collect();
+        let resume: Vec<_> = before.difference(&wanted).copied().collect();
         let paused: Vec<_> = wanted.difference(&before).copied().collect();
         self.member.pause(&paused);
-        self.member.unpause(&read_on);
+        self.member.unpause(&resume);
     }
 
     fn settled(&mut self, _: Vec<(Position, Outcome)>) {}

@@ -55,7 +55,7 @@ impl PartitionStates {
     }
 
     /// Notes that a fan-out of this state may be unfinished from now on.
-    pub fn begin_telling(&mut self, key: &StateKey) {
+    pub fn begin_fan_out(&mut self, key: &StateKey) {
         note(&mut self.telling, key, true);
     }
 
@@ -90,7 +90,7 @@ impl PartitionStates {
     }
 
     /// Returns whether a fan-out of this product is unfinished or may be.
-    pub fn is_telling(&self, product: &ProductId) -> bool {
+    pub fn has_open_fan_out(&self, product: &ProductId) -> bool {
         self.telling.iter().any(|key| key.product == *product)
     }
 
@@ -110,7 +110,7 @@ impl PartitionStates {
         let state = of_product.into_iter().find(|(one, _)| one == key).map(|(_, state)| state);
         let state = state.unwrap_or_default();
         let (last, floor) = (state.last, state.floor);
-        Ok(PriceRow { key: key.clone(), next_offset, turn: ACQUIRED_TURN, last, floor })
+        Ok(PriceRow { key: key.clone(), next_offset, revision: ACQUIRED_REVISION, last, floor })
     }
 
     /// Returns the number of products that have a state.
@@ -155,7 +155,7 @@ impl Latest {
 /// What a notifier keeps of a partition that it serves.
 pub struct Kept {
     /// The number of earlier commits with the partition's current offset.
-    pub turn: u16,
+    pub revision: u16,
     /// Its states.
     pub states: PartitionStates,
 }
@@ -163,20 +163,20 @@ pub struct Kept {
 impl Kept {
     /// Returns the states of a partition that was just acquired.
     pub fn acquired(states: PartitionStates) -> Kept {
-        Kept { turn: ACQUIRED_TURN, states }
+        Kept { revision: ACQUIRED_REVISION, states }
     }
 }
 
 /// Sets the offset of a commit.
 pub fn advance(session: &mut Session<Kept>, next: i64) {
-    let turn = &mut session.kept.turn;
-    *turn = if next == session.next { turn.saturating_add(1) } else { 0 };
+    let revision = &mut session.kept.revision;
+    *revision = if next == session.next { revision.saturating_add(1) } else { 0 };
     session.next = next;
 }
 
-/// The first `turn` after an acquisition. Larger than those of the previous worker, unless
+/// The first `revision` after an acquisition. Larger than those of the previous worker, unless
 /// that worker also acquired the partition at the same offset.
-const ACQUIRED_TURN: u16 = 512;
+const ACQUIRED_REVISION: u16 = 512;
 
 /// The state of a worker.
 pub struct WorkerState {
@@ -199,7 +199,7 @@ impl Default for WorkerState {
 impl WorkerState {
     /// Plans the next try of stopped partitions. A try restarts unfinished fan-outs from their last
     /// commit, so tries become less frequent.
-    pub fn look_again(&mut self) {
+    pub fn retry_later(&mut self) {
         let waits = !self.sessions.stopped().is_empty();
         if !waits {
             self.looks.reset();

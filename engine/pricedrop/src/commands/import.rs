@@ -113,7 +113,7 @@ fn finish(name: &str, total: Total, bad: &[Bad], count: usize) -> Result<(), Sto
 /// Prints the time from which drops use a change, if the cache could not be invalidated.
 pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
     if let Some(by) = by {
-        writeln!(anstream::stdout(), "the cache could not be told: drops see it from {by} on")?;
+        writeln!(anstream::stdout(), "the cache could not be invalidated: drops see the watch from {by} on")?;
     }
     Ok(())
 }

@@ -71,13 +71,13 @@ fn page(
 fn print(line: &str, json: bool) -> Result<(), Stopped> {
     let mut out = anstream::stdout();
     match serde_json::from_str(line) {
-        Ok(notification) if !json => Ok(writeln!(out, "{}", in_words(&notification))?),
+        Ok(notification) if !json => Ok(writeln!(out, "{}", describe(&notification))?),
         _ => Ok(writeln!(out, "{line}")?),
     }
 }
 
 /// Describes who was notified of which price, and why.
-fn in_words(notification: &Value) -> String {
+fn describe(notification: &Value) -> String {
     let get = |name| field(notification, name);
     let mut text = format!("{} told about {}: {}", get("userId"), get("productId"), get("newPrice"));
     for (name, before) in [("watchPrice", " <= "), ("previousPrice", ", was "), ("currency", " ")] {

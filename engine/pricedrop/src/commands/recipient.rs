@@ -75,13 +75,13 @@ fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
         Ok(row) => (guessed, Ok(row.into())),
         Err(error) => {
             let line = error.position().map_or(guessed, csv::Position::line);
-            (line, Err(in_words(&error)))
+            (line, Err(describe(&error)))
         }
     })))
 }
 
 /// Describes the error without its position, which the caller prints before it.
-fn in_words(error: &csv::Error) -> String {
+fn describe(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {

@@ -64,7 +64,7 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
         Ok(())
     })?;
     let mut out = anstream::stdout();
-    writeln!(out, "{}", counts.in_words(&topic, asked.topic))?;
+    writeln!(out, "{}", counts.describe(&topic, asked.topic))?;
     let Some(settings) = settings.filter(|_| asked.publish) else {
         writeln!(out, "nothing was published; --publish publishes them to {topic}")?;
         return Ok(());
@@ -294,7 +294,7 @@ impl Counts {
         }
     }
 
-    fn in_words(&self, topic: &str, kind: ReplayTopic) -> String {
+    fn describe(&self, topic: &str, kind: ReplayTopic) -> String {
         let mut text = format!("{topic}: {} records", self.records);
         if let Some((first, last)) = self.times_ms {
             text += &format!(", from {} to {}", time::write_rfc3339(first), time::write_rfc3339(last));

@@ -52,7 +52,7 @@ pub fn over(
     let _ = thread.join();
     let stats = stats.map_err(|error| Stopped::failed(error, ""))?.map_err(|error| stopped(asked, &error))?;
     if asked.stats {
-        let _ = writeln!(std::io::stderr(), "{}", in_words(&stats));
+        let _ = writeln!(std::io::stderr(), "{}", describe(&stats));
     }
     Ok(())
 }
@@ -88,7 +88,7 @@ fn stopped(asked: &cli::Simulate, error: &Error) -> Stopped {
     }
 }
 
-fn in_words(stats: &Stats) -> String {
+fn describe(stats: &Stats) -> String {
     let Stats { updates, stale, held, skipped, drops, notifications, suppressed, dead, .. } = stats;
     let Stats { rows_read, bucket_reads, bucketed_products, buckets, fullest_bucket, .. } = stats;
     let mut text = format!(

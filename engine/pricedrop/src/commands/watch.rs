@@ -59,11 +59,11 @@ fn watch(
     mode: Option<&str>,
     currency: Option<&str>,
 ) -> Result<Watch, String> {
-    let in_words = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    let describe = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     let unknown_mode = |name: &str| format!("mode must be every-drop, crossing or once, not {name:?}");
     Ok(Watch {
         product_id: ProductId::new(product).map_err(|error| error.to_string())?,
-        price_watch_value: Price::parse(price).map_err(|error| in_words("the price", &error))?,
+        price_watch_value: Price::parse(price).map_err(|error| describe("the price", &error))?,
         user_id: UserId::new(user).map_err(|error| error.to_string())?,
         mode: mode.map(|name| Mode::from_name(name).ok_or_else(|| unknown_mode(name))).transpose()?,
         currency: currency.map(Currency::new).transpose().map_err(|error| error.to_string())?,

@@ -209,8 +209,8 @@ impl Config {
     }
 
     /// Returns the cache of watches in Redis.
-    pub fn shelves(&self, redis: &redis::Redis) -> redis::RedisShelves {
+    pub fn shelves(&self, redis: &redis::Redis) -> redis::RedisWatchCache {
         let ttl_ms = to_millis(self.redis.cache_ttl);
-        redis::RedisShelves::with_ttl(redis, ttl_ms, redis::limits::MARK_TTL_MS)
+        redis::RedisWatchCache::with_ttl(redis, ttl_ms, redis::limits::MARK_TTL_MS)
     }
 }

@@ -237,7 +237,7 @@ pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
     let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
-    if let Some((_, by)) = said.split_once("drops see it from ") {
+    if let Some((_, by)) = said.split_once("drops see the watch from ") {
         wait_until(parse_rfc3339(by.split(' ').next().unwrap()).unwrap());
     }
     engine

@@ -1,4 +1,4 @@
--- KEYS: deliveries. ARGV: how long it is remembered that they were made.
+-- KEYS: deliveries. ARGV: how long a confirmation is kept, milliseconds.
 for _, delivery in ipairs(KEYS) do
   redis.call('SET', delivery, 'D', 'PX', ARGV[1])
 end

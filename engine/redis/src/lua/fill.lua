@@ -1,7 +1,7 @@
--- KEYS: a shelf. ARGV: the token to fill it with, its bytes, how long they are kept, how long a fill
--- may take. Answers whether it was stored.
--- A mark and a drop both take the token away, so it stands only if nothing was written since. The
--- bytes are as old as the token: their time to live began with it.
+-- KEYS: a cache entry. ARGV: the fill lease, the content, its time to live, the time to live of a
+-- fill lease (milliseconds). Returns whether the content was stored.
+-- The begin and the end of an invalidation both delete the fill lease, so it exists only if nothing
+-- was written since. The content is as old as the lease: its time to live began with it.
 local fill = KEYS[1] .. ':fill'
 if redis.call('GET', fill) ~= ARGV[1] then
   return 0

@@ -1,4 +1,4 @@
--- KEYS: deliveries. ARGV: for each the token of our lease. Takes away those that are still ours.
+-- KEYS: deliveries. ARGV: for each the token of our lease. Deletes the leases that are still ours.
 local released = 0
 for i, delivery in ipairs(KEYS) do
   local value = redis.call('GET', delivery)

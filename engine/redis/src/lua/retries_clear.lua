@@ -1,4 +1,5 @@
--- KEYS: a partition's owner, its channels. ARGV: who rebuilds it, what its queues begin with.
+-- KEYS: the owner of a partition, its channels. ARGV: the worker that rebuilds it, the key prefix of
+-- its queues. Deletes the queues.
 for _, channel in ipairs(redis.call('SMEMBERS', KEYS[2])) do
   local queue = ARGV[2] .. channel
   redis.call('UNLINK', queue .. ':due', queue .. ':bodies')

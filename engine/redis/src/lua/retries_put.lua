@@ -1,5 +1,5 @@
--- KEYS: a partition's owner, its channels. ARGV: whose it must be, what its queues begin with,
--- then channel, delivery, due time and body of each retry. Answers whether it is.
+-- KEYS: the owner of a partition, its channels. ARGV: the owner it must have, the key prefix of its
+-- queues, then channel, delivery, due time and body of each retry. Returns whether the owner matched.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

@@ -1,7 +1,7 @@
--- KEYS: owners of partitions. ARGV: the channel, now, until, how many at most, then for each
--- partition whose it must be and what its queues begin with.
--- Answers which partitions are another's or incomplete, then due time and body of each retry that
--- is due, the longest due first. Those are due again at `until`.
+-- KEYS: the owners of partitions. ARGV: the channel, now, until, the most retries to take, then for
+-- each partition the owner it must have and the key prefix of its queues.
+-- Returns which partitions have another owner or are incomplete, then due time and body of each
+-- retry that is due, in the order of due times. The retries become due again at `until`.
 local most = tonumber(ARGV[4])
 local lost, due = {}, {}
 for i, owner in ipairs(KEYS) do

@@ -1,5 +1,6 @@
--- KEYS: owner and channels of each partition. ARGV: for each whose it must be and what its queues
--- begin with. Answers which partitions are another's or incomplete, then how many wait by channel.
+-- KEYS: owner and channels of each partition. ARGV: for each the owner it must have and the key
+-- prefix of its queues. Returns which partitions have another owner or are incomplete, then the
+-- number of retries by channel.
 local lost, waiting = {}, {}
 for i = 1, #KEYS, 2 do
   if redis.call('GET', KEYS[i]) ~= ARGV[i] then

@@ -52,10 +52,10 @@ macro_rules! conform {
             a_reader_goes_on_from_its_commit, a_long_fan_out_keeps_its_order);
     };
     ($open:path, cache) => {
-        $crate::promises!($open, cache: a_filled_shelf_is_found, one_asker_fills_a_shelf,
-            a_shelf_being_written_is_passed_over, a_fill_begun_before_a_write_is_refused,
-            of_two_writers_the_other_still_stands, shelves_are_told_apart,
-            many_shelves_are_answered_in_their_order, shelves_of_megabytes_are_found);
+        $crate::promises!($open, cache: a_filled_entry_is_found, one_reader_fills_an_entry,
+            an_entry_being_written_is_not_filled, a_fill_that_began_before_a_write_is_refused,
+            the_mark_of_another_writer_remains, entries_do_not_share_content,
+            many_keys_are_answered_in_order, entries_of_megabytes_are_found);
     };
     ($open:path, leases) => {
         $crate::promises!($open, leases: only_one_claim_of_many_is_yours,

@@ -17,7 +17,7 @@ pub fn row(offset: i64, price: Option<&str>, currency: Currency, floor: Floor) -
     let last =
         price.map(|price| Evaluated { price: Price::parse(price).expect("a price"), at: WallTime(offset) });
     let key = StateKey { partition: Partition(0), product: product(), currency };
-    PriceRow { key, next_offset: offset, turn: 0, last, floor }
+    PriceRow { key, next_offset: offset, revision: 0, last, floor }
 }
 
 async fn until<P: CurrentPrices>(prices: &P, currency: Currency, wanted: Option<&str>) -> Option<Floor> {

@@ -95,7 +95,7 @@ impl RecordQueue {
     }
 
     /// Forwards the records of an assigned partition to this queue from now on.
-    pub fn take_over<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) {
+    pub fn attach<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) {
         // SAFETY: the client and the name live during the calls.
         unsafe {
             let client = consumer.client().native_ptr();

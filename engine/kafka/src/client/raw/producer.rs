@@ -86,7 +86,7 @@ impl Records {
         self.messages.clear();
     }
 
-    fn lay_out(&mut self, topic: *mut rd::rd_kafka_topic_t) {
+    fn fill_messages(&mut self, topic: *mut rd::rd_kafka_topic_t) {
         self.messages.clear();
         let base = self.bytes.as_mut_ptr();
         self.messages.extend(self.entries.iter().map(|entry| {
@@ -256,7 +256,7 @@ impl RawProducer {
     /// A record cannot be sent.
     pub fn send(&self, topic: &str, records: &mut Records) -> Result<(), ProducerError> {
         let (handle, partitions) = self.topic(topic)?;
-        records.lay_out(handle);
+        records.fill_messages(handle);
         let mut rest = &mut records.messages[..];
         while !rest.is_empty() {
             let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
@@ -265,7 +265,7 @@ impl RawProducer {
             // call, and the library copies what they point to.
             let sent = unsafe { rd::rd_kafka_produce_batch(handle, BY_KEY, flags, rest.as_mut_ptr(), count) };
             if sent == count {
-                self.keep_step(partitions * PARTITION_RECORDS);
+                self.wait_for_room_in_queue(partitions * PARTITION_RECORDS);
                 return Ok(());
             }
             let failed: Vec<_> =
@@ -329,7 +329,7 @@ impl RawProducer {
 
     /// Waits while more than `most` records are queued, as long as their number falls. So records
     /// wait in the caller's memory, and are not copied into librdkafka's all at once.
-    fn keep_step(&self, most: usize) {
+    fn wait_for_room_in_queue(&self, most: usize) {
         let (mut least, mut since) = (usize::MAX, Instant::now());
         loop {
             // SAFETY: the client lives.
@@ -360,7 +360,7 @@ impl RawProducer {
             // SAFETY: reads a number of this thread.
             return Err(ProducerError::of_code(unsafe { rd::rd_kafka_last_error() }, name));
         }
-        match self.meet(handle, name) {
+        match self.look_up_topic(handle, name) {
             Ok(partitions) => {
                 topics.push(Topic { name: name.to_owned(), handle, partitions });
                 Ok((handle, partitions))
@@ -376,7 +376,7 @@ impl RawProducer {
     /// Looks up the partitions of a topic before anything is sent there. A record for a partition
     /// that librdkafka does not know would enter the transaction without a partition, and never be
     /// sent.
-    fn meet(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, ProducerError> {
+    fn look_up_topic(&self, handle: *mut rd::rd_kafka_topic_t, name: &str) -> Result<usize, ProducerError> {
         let mut metadata: *const rd::rd_kafka_metadata_t = ptr::null();
         let wait = c_int::try_from(CALL_MS).unwrap_or(c_int::MAX);
         // SAFETY: client and handle live; the metadata is destroyed once.

@@ -8,11 +8,11 @@ use pricedrop_cassandra::{Cassandra, Table};
 use pricedrop_embedded::Embedded;
 use pricedrop_kafka::rights::{self, Roles};
 use pricedrop_kafka::{
-    AckProducer, DispatchOptions, Ends, InstanceId, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch,
-    KafkaIntake, KafkaOutbox, KafkaReplays, MemoryRetryIndex, Settings,
+    AckProducer, DispatchOptions, InstanceId, KafkaArchiveSource, KafkaDeadLetters, KafkaDispatch,
+    KafkaIntake, KafkaOutbox, KafkaReplays, MemoryRetryIndex, OffsetCheck, Settings,
 };
 use pricedrop_model::archive::ArchiveSource;
-use pricedrop_model::cache::{NoCache, ShelfCache};
+use pricedrop_model::cache::{NoCache, WatchCache};
 use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::notification::Format;
@@ -95,7 +95,7 @@ async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stop
 }
 
 async fn connect(config: &Config, redis: Option<&Redis>, asked: RunRoles) -> Result<Cassandra, Stopped> {
-    let cache: Arc<dyn ShelfCache> = match redis.filter(|_| config.stores.redis_cache()) {
+    let cache: Arc<dyn WatchCache> = match redis.filter(|_| config.stores.redis_cache()) {
         Some(redis) => Arc::new(config.shelves(redis)),
         None => Arc::new(NoCache),
     };
@@ -218,7 +218,7 @@ impl Opened for Connected {
         let (stop, stop_workers) = watch::channel(false);
         let log = dispatch.as_ref().map(|dispatch| dispatch.notifications(dead_letters.clone()));
         servers.dispatch = dispatch;
-        servers.ends = Some(Ends::new(&self.settings).map_err(remedies::kafka)?);
+        servers.ends = Some(OffsetCheck::new(&self.settings).map_err(remedies::kafka)?);
         Ok(Stores {
             workers,
             watches: self.watches.read(),

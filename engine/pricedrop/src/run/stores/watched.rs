@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pricedrop_cassandra::Cassandra;
 use pricedrop_kafka as kafka;
-use pricedrop_kafka::{Ends, InstanceId, KafkaDispatch, Status};
+use pricedrop_kafka::{InstanceId, KafkaDispatch, OffsetCheck, Status};
 use pricedrop_model::Partition;
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::sync::lock;
@@ -37,7 +37,7 @@ pub struct Servers {
     /// The dispatcher's group member.
     pub dispatch: Option<KafkaDispatch>,
     /// The end offsets of the log, with which consumer lag is computed.
-    pub ends: Option<Ends>,
+    pub ends: Option<OffsetCheck>,
     /// Watches, addresses and prices.
     pub cassandra: Option<Cassandra>,
     /// The cache and leases.

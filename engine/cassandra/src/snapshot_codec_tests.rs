@@ -50,13 +50,13 @@ fn floor() -> impl Strategy<Value = Floor> {
     prop_oneof![Just(Floor::Infinite), price().prop_map(Floor::Drop), price().prop_map(Floor::Rise)]
 }
 
-fn shelf(all: &[Row], cut: usize) -> Shelf {
+fn snapshot(all: &[Row], rows_a_page: usize) -> Snapshot {
     let mut encoder = Encoder::default();
-    for some in all.chunks(cut) {
+    for some in all.chunks(rows_a_page) {
         encoder.add(&page(some));
     }
     assert_eq!(encoder.rows(), all.len() as u64);
-    Shelf::open(encoder.finish()).expect("it is whole")
+    Snapshot::open(encoder.finish()).expect("it is whole")
 }
 
 proptest! {
@@ -71,12 +71,12 @@ proptest! {
     ) {
         all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         all.dedup_by(|a, b| (a.0, &a.1) == (b.0, &b.1));
-        let shelf = shelf(&all, most);
+        let snapshot = snapshot(&all, most);
         let bounds = Bounds { from: Price::new(from, 1).unwrap(), below, hysteresis: Hysteresis::NONE };
         let (mut seen, mut after, mut more) = (Vec::new(), None, true);
         while more {
             let mut page = WatchPage::default();
-            more = shelf.fill(&bounds, after.as_ref(), most, &mut page).expect("it is whole");
+            more = snapshot.fill(&bounds, after.as_ref(), most, &mut page).expect("it is whole");
             prop_assert!(page.len() <= most);
             seen.extend(rows(&page));
             after = seen.last().map(|(threshold, user, ..)| Cursor {
@@ -92,8 +92,8 @@ proptest! {
     #[test]
     fn its_header_knows_all_rows(mut all in prop::collection::vec(row(), 0..40)) {
         all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let shelf = shelf(&all, 7);
-        let header = shelf.header();
+        let snapshot = snapshot(&all, 7);
+        let header = snapshot.header();
         let any = |mode: &dyn Fn(Option<Mode>) -> bool| all.iter().any(|row| mode(row.2));
         prop_assert_eq!(header.rows, all.len() as u64);
         prop_assert_eq!(header.modeless, any(&|mode| mode.is_none()));
@@ -111,13 +111,13 @@ proptest! {
         let mut bytes = encoder.finish().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= 0x55;
-        prop_assert!(Shelf::open(bytes.into()).is_none());
+        prop_assert!(Snapshot::open(bytes.into()).is_none());
     }
 }
 
 #[test]
 fn a_shelf_that_is_too_large_says_so() {
-    let shelf = Shelf::open(too_large(200_000)).unwrap();
-    assert!(shelf.header().too_large);
-    assert_eq!(shelf.header().rows, 200_000);
+    let snapshot = Snapshot::open(too_large(200_000)).unwrap();
+    assert!(snapshot.header().too_large);
+    assert_eq!(snapshot.header().rows, 200_000);
 }

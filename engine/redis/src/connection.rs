@@ -29,7 +29,7 @@ enum Link {
 
 /// A shared connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Lane(Arc<Inner>);
+pub(super) struct Connection(Arc<Inner>);
 
 struct Inner {
     servers: Arc<Servers>,
@@ -39,7 +39,7 @@ struct Inner {
     started: Instant,
     link: watch::Sender<Link>,
     connections: AtomicU64,
-    /// Connections run on the runtime on which the lane was created, whatever runtime calls it.
+    /// Connections run on the runtime on which the connection was created, whatever runtime calls it.
     runtime: Handle,
 }
 
@@ -65,12 +65,12 @@ impl Inner {
     }
 }
 
-impl Lane {
-    pub(super) fn new(options: &Options, servers: Arc<Servers>, metrics: Metrics, on: Handle) -> Lane {
+impl Connection {
+    pub(super) fn new(options: &Options, servers: Arc<Servers>, metrics: Metrics, on: Handle) -> Connection {
         let reset_timeout = Backoff::constant(Duration::from_millis(options.breaker_reset_timeout_ms));
         let breaker = Mutex::new(Breaker::new(options.breaker_threshold, reset_timeout));
         let link = watch::Sender::new(Link::Down(None));
-        Lane(Arc::new(Inner {
+        Connection(Arc::new(Inner {
             servers,
             metrics,
             breaker,
@@ -97,7 +97,7 @@ impl Lane {
         if !self.0.admits() {
             metrics.not_tried.inc();
             return Err(Error::Unavailable(
-                "Redis did not answer lately, and is left alone for a while".into(),
+                "Redis did not answer recent calls; calls are refused for a while".into(),
             ));
         }
         let asked = async {
@@ -186,14 +186,14 @@ impl Lane {
             down
         });
         if starts {
-            let lane = self.0.clone();
+            let connection = self.0.clone();
             self.0.runtime.spawn(async move {
-                let number = lane.connections.fetch_add(1, Ordering::Relaxed);
-                let made = lane.servers.connect(number).await;
+                let number = connection.connections.fetch_add(1, Ordering::Relaxed);
+                let made = connection.servers.connect(number).await;
                 if made.is_ok() {
-                    lane.metrics.connected.inc();
+                    connection.metrics.connected.inc();
                 }
-                lane.link.send_replace(made.map_or_else(|error| Link::Down(Some(error)), Link::Up));
+                connection.link.send_replace(made.map_or_else(|error| Link::Down(Some(error)), Link::Up));
             });
         }
     }

@@ -43,25 +43,25 @@ impl Query {
 pub(super) type Page = Result<(WatchPage, bool), Error>;
 
 /// Pages that a task reads ahead of their consumer, at most `PAGES_AHEAD`.
-pub(super) struct Source {
+pub(super) struct PageStream {
     pages: mpsc::Receiver<Page>,
     more: bool,
 }
 
-impl Source {
+impl PageStream {
     /// Starts a task that sends pages. The task ends when this is dropped.
-    pub(super) fn new<F>(task: impl FnOnce(mpsc::Sender<Page>) -> F) -> Source
+    pub(super) fn new<F>(task: impl FnOnce(mpsc::Sender<Page>) -> F) -> PageStream
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         tokio::spawn(task(sender));
-        Source { pages, more: true }
+        PageStream { pages, more: true }
     }
 
     /// Starts a task that reads a query ahead.
-    pub(super) fn of(query: Query) -> Source {
-        Source::new(|pages| send_all(query, pages))
+    pub(super) fn of(query: Query) -> PageStream {
+        PageStream::new(|pages| send_all(query, pages))
     }
 
     /// Returns the next page, or `None` after the last one.
@@ -70,7 +70,7 @@ impl Source {
             return Ok(None);
         }
         // A task that ended early does not mean that there are no more rows.
-        let ended = || Error::Unavailable("reading ahead was interrupted".into());
+        let ended = || Error::Unavailable("a read-ahead task ended early".into());
         let (page, more) = self.pages.recv().await.ok_or_else(ended)??;
         self.more = more;
         Ok(Some(page))

@@ -2,7 +2,7 @@
 //! can be read from it.
 //!
 //! ```text
-//! shelf  = hash of the body (8 bytes), body
+//! snapshot  = hash of the body (8 bytes), body
 //! body   = format, flags, [last_changed], rows, group*
 //! group  = units, scale, rows, bytes, row*        one threshold; `bytes` allows skipping it
 //! row    = user bytes, user, kind, [currency], [updated_at], write_time
@@ -245,15 +245,15 @@ fn read_row<'a>(input: &mut Input<'a>, threshold: Price) -> Option<WatchRow<'a>>
 
 /// A decoded entry whose hash matched, so it is complete.
 #[derive(Debug, Clone)]
-pub(super) struct Shelf {
+pub(super) struct Snapshot {
     bytes: Bytes,
     groups_at: usize,
     header: Header,
 }
 
-impl Shelf {
+impl Snapshot {
     /// Opens an entry. Returns `None` if its hash or format does not match.
-    pub(super) fn open(bytes: Bytes) -> Option<Shelf> {
+    pub(super) fn open(bytes: Bytes) -> Option<Snapshot> {
         let (hash, body) = bytes.split_first_chunk()?;
         if xxh3_64(body) != u64::from_be_bytes(*hash) {
             return None;
@@ -261,7 +261,7 @@ impl Shelf {
         let mut input = Input(body);
         let header = Header::read(&mut input)?;
         let groups_at = bytes.len() - input.0.len();
-        Some(Shelf { bytes, groups_at, header })
+        Some(Snapshot { bytes, groups_at, header })
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -325,6 +325,6 @@ impl<'a> Group<'a> {
 }
 
 #[cfg(test)]
-#[path = "shelf_tests.rs"]
+#[path = "snapshot_codec_tests.rs"]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -1,78 +1,78 @@
-//! Cache entries of whole products and whole buckets (shelves), and of lists of buckets: asks the
+//! Cache entries of whole products and whole buckets, and of lists of buckets: asks the
 //! cache and fills it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pricedrop_model::cache::{Cached, Shelf as Name};
+use pricedrop_model::cache::{CacheKey, Cached};
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, ProductId, WallTime, WatchPage};
 use scylla::value::CqlTimestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::misfit;
+use super::page_stream::Query;
 use super::part::{Partition, text};
 use super::rows::Bounds;
 use super::shared::Shared;
-use super::shelf::{self, Encoder, Header, Shelf};
-use super::source::Query;
+use super::snapshot_codec::{self, Encoder, Header, Snapshot};
 use super::tables::Table;
 
 /// Where the rows of a partition come from.
 #[derive(Debug, Clone)]
-pub(super) enum Stock {
+pub(super) enum CachedRows {
     /// All rows are here.
-    Shelf(Shelf),
+    Snapshot(Snapshot),
     /// They are too many for a cache entry: read a range from Cassandra.
     TooLarge,
     /// The cache has no usable entry and accepts none now: read a range from Cassandra.
-    Straight,
+    Uncached,
 }
 
 /// Returns the cache key of a partition.
-pub(super) fn name(partition: &Partition) -> Name {
+pub(super) fn cache_key(partition: &Partition) -> CacheKey {
     match partition.clone() {
-        Partition::Product(product) => Name::Plain(product),
-        Partition::Bucket(product, policy, bucket) => Name::Bucket { product, policy, bucket },
+        Partition::Product(product) => CacheKey::Product(product),
+        Partition::Bucket(product, policy, bucket) => CacheKey::Bucket { product, policy, bucket },
     }
 }
 
 /// Turns the cache's answer for a partition into where its rows come from; fills the cache if it
 /// asks for that.
-pub(super) async fn stock(
+pub(super) async fn cached_rows(
     shared: &Arc<Shared>,
     partition: &Partition,
     cached: Cached,
-) -> Result<Stock, Error> {
+) -> Result<CachedRows, Error> {
     match cached {
-        Cached::Hit(bytes) => Ok(match Shelf::open(bytes) {
-            Some(shelf) if shelf.header().too_large => Stock::TooLarge,
-            Some(shelf) => Stock::Shelf(shelf),
-            None => Stock::Straight,
+        Cached::Hit(bytes) => Ok(match Snapshot::open(bytes) {
+            Some(snapshot) if snapshot.header().too_large => CachedRows::TooLarge,
+            Some(snapshot) => CachedRows::Snapshot(snapshot),
+            None => CachedRows::Uncached,
         }),
-        Cached::Pass => Ok(Stock::Straight),
-        Cached::Fill(token) => fill(shared, partition, token).await,
+        Cached::Pass => Ok(CachedRows::Uncached),
+        Cached::Fill(lease) => fill(shared, partition, lease).await,
     }
 }
 
 /// Reads all rows and stores them in the cache.
-async fn fill(shared: &Arc<Shared>, partition: &Partition, token: u64) -> Result<Stock, Error> {
+async fn fill(shared: &Arc<Shared>, partition: &Partition, lease: u64) -> Result<CachedRows, Error> {
     let mut query = Query::new(shared, partition.clone(), Bounds::ALL, None)?;
     let (mut encoder, mut page, mut more) = (Encoder::default(), WatchPage::default(), true);
-    let most = shared.options.shelf_rows as u64;
+    let most = shared.options.snapshot_rows as u64;
     while more && encoder.rows() <= most {
         page.clear();
         more = query.next(&mut page).await?;
         encoder.add(&page);
     }
-    let name = name(partition);
+    let key = cache_key(partition);
     if encoder.rows() > most {
-        shared.cache.fill(&name, token, shelf::too_large(encoder.rows())).await;
-        return Ok(Stock::TooLarge);
+        shared.cache.fill(&key, lease, snapshot_codec::too_large(encoder.rows())).await;
+        return Ok(CachedRows::TooLarge);
     }
     let bytes = encoder.finish();
-    shared.cache.fill(&name, token, bytes.clone()).await;
-    Ok(Shelf::open(bytes).map_or(Stock::Straight, Stock::Shelf))
+    shared.cache.fill(&key, lease, bytes.clone()).await;
+    Ok(Snapshot::open(bytes).map_or(CachedRows::Uncached, CachedRows::Snapshot))
 }
 
 /// The format of a cached live list. A list of any other format is ignored.
@@ -108,8 +108,8 @@ impl Live {
 
     /// Reads the list from the cache, else from the table.
     pub(super) async fn get(shared: &Shared, product: &ProductId, index: &str) -> Result<Live, Error> {
-        let name = Name::Live { product: product.clone(), policy: index.to_owned() };
-        let cached = shared.cache.get(std::slice::from_ref(&name)).await.into_iter().next();
+        let key = CacheKey::Live { product: product.clone(), policy: index.to_owned() };
+        let cached = shared.cache.get(std::slice::from_ref(&key)).await.into_iter().next();
         if let Some(Cached::Hit(bytes)) = &cached
             && let Some((&LIVE_FORMAT, body)) = bytes.split_first()
             && let Ok(live) = postcard::from_bytes(body)
@@ -117,9 +117,9 @@ impl Live {
             return Ok(live);
         }
         let live = Live::read(shared, product, index).await?;
-        if let Some(Cached::Fill(token)) = cached {
+        if let Some(Cached::Fill(lease)) = cached {
             let bytes = postcard::to_extend(&live, vec![LIVE_FORMAT]).expect("it holds only plain values");
-            shared.cache.fill(&name, token, Bytes::from(bytes)).await;
+            shared.cache.fill(&key, lease, Bytes::from(bytes)).await;
         }
         Ok(live)
     }

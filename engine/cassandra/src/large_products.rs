@@ -9,9 +9,9 @@ use pricedrop_model::sync::lock;
 use super::limits::LARGE_PRODUCTS;
 
 #[derive(Default)]
-pub(super) struct Sizes(Mutex<HashSet<ProductId>>);
+pub(super) struct LargeProducts(Mutex<HashSet<ProductId>>);
 
-impl Sizes {
+impl LargeProducts {
     fn lock(&self) -> MutexGuard<'_, HashSet<ProductId>> {
         lock(&self.0)
     }

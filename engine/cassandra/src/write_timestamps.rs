@@ -27,15 +27,15 @@ impl Stamp {
     }
 }
 
-pub(super) struct Stamps {
+pub(super) struct WriteTimestamps {
     clock: Arc<dyn Clock>,
     /// The last stamp given out, in microseconds since the epoch.
     last: AtomicI64,
 }
 
-impl Stamps {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Stamps {
-        Stamps { clock, last: AtomicI64::new(0) }
+impl WriteTimestamps {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> WriteTimestamps {
+        WriteTimestamps { clock, last: AtomicI64::new(0) }
     }
 
     pub(super) fn now(&self) -> WallTime {
@@ -93,16 +93,17 @@ mod tests {
 
     #[test]
     fn stamps_grow_while_the_clock_stands_still() {
-        let stamps = Stamps::new(Arc::new(Stopped));
-        let all: Vec<_> = (0..3).map(|_| stamps.next().write_time.0).collect();
+        let write_timestamps = WriteTimestamps::new(Arc::new(Stopped));
+        let all: Vec<_> = (0..3).map(|_| write_timestamps.next().write_time.0).collect();
         assert_eq!(all, [1_000_000, 1_000_001, 1_000_002]);
-        assert_eq!(stamps.next().updated_at, WallTime(1_000));
-        assert_eq!(stamps.view(), WallTime(1_000 - WRITE_MARGIN_MS));
+        assert_eq!(write_timestamps.next().updated_at, WallTime(1_000));
+        assert_eq!(write_timestamps.view(), WallTime(1_000 - WRITE_MARGIN_MS));
     }
 
     #[test]
     fn one_of_all_is_behind_what_another_engine_wrote_in_the_same_millisecond() {
-        let (others, ours) = (Stamps::new(Arc::new(Stopped)), Stamps::new(Arc::new(Stopped)));
+        let (others, ours) =
+            (WriteTimestamps::new(Arc::new(Stopped)), WriteTimestamps::new(Arc::new(Stopped)));
         others.next();
         assert!(ours.next().write_time < others.next().write_time, "else nothing is shown");
         assert!(ours.next_of_all().write_time > others.next().write_time);

@@ -7,11 +7,11 @@ use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::Error;
 use pricedrop_model::{BucketId, Price, ProductId, WatchPage, WriteTime};
 
+use super::page_stream::Query;
 use super::part::Partition;
-use super::policy::cut;
+use super::policy::assign_bucket;
 use super::rows::Bounds;
 use super::shared::Shared;
-use super::source::Query;
 
 /// The key of a row within its partition, and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +36,16 @@ fn keys(page: &WatchPage) -> impl Iterator<Item = Key> {
 }
 
 /// The rows of one partition.
-pub(super) struct Walk {
+pub(super) struct IndexScan {
     query: Query,
     rows: VecDeque<Key>,
     more: bool,
 }
 
-impl Walk {
-    pub(super) fn new(shared: &Arc<Shared>, partition: Partition) -> Result<Walk, Error> {
+impl IndexScan {
+    pub(super) fn new(shared: &Arc<Shared>, partition: Partition) -> Result<IndexScan, Error> {
         let query = Query::new(shared, partition, Bounds::ALL, None)?;
-        Ok(Walk { query, rows: VecDeque::new(), more: true })
+        Ok(IndexScan { query, rows: VecDeque::new(), more: true })
     }
 
     /// Returns the next row without taking it.
@@ -73,7 +73,7 @@ pub(super) struct Indexed {
 }
 
 /// The rows of a product's index, bucket by bucket.
-pub(super) struct IndexWalk {
+pub(super) struct BucketIndexScan {
     shared: Arc<Shared>,
     policy: Arc<dyn Bucketing>,
     product: ProductId,
@@ -83,15 +83,15 @@ pub(super) struct IndexWalk {
     rows: VecDeque<Indexed>,
 }
 
-impl IndexWalk {
+impl BucketIndexScan {
     pub(super) fn new(
         shared: &Arc<Shared>,
         policy: &Arc<dyn Bucketing>,
         product: &ProductId,
         index: &str,
         buckets: &[BucketId],
-    ) -> IndexWalk {
-        IndexWalk {
+    ) -> BucketIndexScan {
+        BucketIndexScan {
             shared: shared.clone(),
             policy: policy.clone(),
             product: product.clone(),
@@ -123,7 +123,7 @@ impl IndexWalk {
 
     async fn take(&mut self, bucket: BucketId, page: &WatchPage) -> Result<(), Error> {
         let prices = page.iter().map(|row| row.threshold).collect();
-        let buckets = cut(Some(self.policy.clone()), &self.product, prices).await;
+        let buckets = assign_bucket(Some(self.policy.clone()), &self.product, prices).await;
         let buckets = buckets.ok_or_else(|| Error::Unavailable("the policy gave no buckets".into()))?;
         let rows = keys(page).zip(buckets).map(|(key, own)| Indexed { key, bucket, in_place: own == bucket });
         self.rows.extend(rows);
