@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_no_header_carries_is_refused() {
+    fn a_token_that_is_no_valid_header_value_is_refused() {
         for (token, right) in
             [("s3cret!", true), ("two words", true), ("s\u{e9}cret", false), ("a\nb", false)]
         {

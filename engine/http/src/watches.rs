@@ -1,14 +1,14 @@
 //! `/v1/watches`: writes, lists and deletes watches.
 
 use axum::Json;
-use axum::extract::State as From;
+use axum::extract::State;
 use pricedrop_model::{Mode, Price, ProductId, UserId, WallTime, Watch};
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, Entries, LineError, read_watch};
-use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::pages::{QueryParams, page_entries, read_cursor, write_cursor};
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// The answer to written watches.
 #[derive(Serialize)]
@@ -39,12 +39,12 @@ struct Born {
 
 /// Writes watches. Of several, the valid ones are written and the others are listed as errors. A
 /// single invalid one is answered with 400.
-pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
+pub(crate) async fn put(State(state): State<AppState>, Body(body): Body) -> Result<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (watches, errors) = entries.read(read_watch);
     if let (true, Some(error)) = (single, errors.first()) {
-        return Err(Refusal::bad(error.reason.clone()).at("the body"));
+        return Err(Problem::bad(error.reason.clone()).at("the body"));
     }
     let written = watches.len();
     let one = watches.first().filter(|_| single).cloned();
@@ -66,7 +66,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
 }
 
 /// Returns the initial state of a new watch: that of every watch with its threshold.
-async fn born(state: &State, watch: &Watch) -> Answer<Born> {
+async fn born(state: &AppState, watch: &Watch) -> Result<Born> {
     let rules = &state.api.rules;
     let currency = watch.currency.unwrap_or(rules.currency);
     let current = state.api.prices.of(&watch.product_id, currency).await?;
@@ -96,10 +96,13 @@ pub(crate) struct Page {
 }
 
 /// Lists a page of watches, in order of product, threshold, user.
-pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<Page>> {
     let most = page_entries(&state, query.limit)?;
     let product = query.product.as_deref().map(ProductId::new).transpose();
-    let product = product.map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
+    let product = product.map_err(|error| Problem::bad(error.to_string()).at("product"))?;
     let after = read_cursor(query.after.as_deref())?.map(behind);
     let watches = state.api.watches.list(product.as_ref(), after.as_ref(), most).await?;
     let next = write_cursor(&watches, most, |last| {
@@ -133,13 +136,13 @@ pub(crate) struct Deleted {
 
 /// Deletes one watch by product, threshold and user.
 pub(crate) async fn delete(
-    From(state): From<State>,
-    Asked(query): Asked<DeleteQuery>,
-) -> Answer<Json<Deleted>> {
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<DeleteQuery>,
+) -> Result<Json<Deleted>> {
     let product =
-        ProductId::new(&query.product).map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
-    let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
-    let price = Price::parse(&query.price).map_err(|error| Refusal::bad(error.to_string()).at("price"))?;
+        ProductId::new(&query.product).map_err(|error| Problem::bad(error.to_string()).at("product"))?;
+    let user = UserId::new(&query.user).map_err(|error| Problem::bad(error.to_string()).at("user"))?;
+    let price = Price::parse(&query.price).map_err(|error| Problem::bad(error.to_string()).at("price"))?;
     let deleted = state.api.watches.delete(&product, price, &user).await?;
     Ok(Json(Deleted { deleted: deleted.existed, effective_by: deleted.effective_by }))
 }

@@ -13,7 +13,7 @@ use crate::rig::{options, refused, serve, served};
 const WRITES: [&str; 3] = ["POST /v1/prices", "PUT /v1/watches", "PUT /v1/recipients"];
 
 #[tokio::test]
-async fn an_unknown_path_and_a_wrong_method_are_answered_in_words() {
+async fn an_unknown_path_and_a_wrong_method_are_answered_with_a_problem() {
     let served = served().await;
     refused(
         &served,
@@ -33,7 +33,7 @@ async fn an_unknown_path_and_a_wrong_method_are_answered_in_words() {
 }
 
 #[tokio::test]
-async fn a_body_past_its_limits_is_refused_whole() {
+async fn a_body_that_exceeds_a_limit_is_refused_as_a_whole() {
     let served = served().await;
     let (long, many) = ("x".repeat(401), "{}\n".repeat(5));
     for route in WRITES {
@@ -70,7 +70,7 @@ async fn a_body_that_does_not_arrive_in_time_is_refused() {
 }
 
 #[tokio::test]
-async fn a_query_or_path_that_cannot_be_read_is_answered_with_its_place() {
+async fn an_invalid_query_or_path_is_answered_with_its_place() {
     let served = served().await;
     let form = "; the id of a dead letter is topic/partition/offset, such as price_updates.dlq/3/1881";
     let partition = format!("the partition `x` is not a whole number from 0 to {}{form}", i32::MAX);

@@ -44,7 +44,7 @@ async fn dead_letters_are_listed_in_pages_and_shown_by_id() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_there_is_not_is_answered_404() {
+async fn an_unknown_dead_letter_is_answered_404() {
     refused(
         &served().await,
         &[
@@ -79,7 +79,7 @@ async fn a_replayed_update_is_posted_again_and_leaves_the_list() {
 }
 
 #[tokio::test]
-async fn a_replayed_delivery_gets_its_attempts_anew() {
+async fn a_replayed_delivery_starts_at_its_first_attempt() {
     let served = with([delivery()]).await;
     let replayed = served.ask("POST /v1/dlq/dlq/0/0/replay", "").await.ok();
     assert_eq!(replayed, json!({"replayed": "dlq/0/0", "outcome": "queued for u on mail"}));
@@ -92,7 +92,7 @@ async fn a_replayed_delivery_gets_its_attempts_anew() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_replayed_is_answered_409_and_stays() {
+async fn a_dead_letter_that_cannot_be_replayed_is_answered_409_and_kept() {
     let served = with([notification(), update("begin", Some(9_999))]).await;
     let cut = "the update had 9999 bytes, and only its beginning was kept";
     refused(

@@ -47,7 +47,7 @@ async fn every_outcome_of_a_post_is_counted() {
         ]),
     );
     let summary = counted(served.ask("POST /v1/prices", "[1,2,3,4]").await.ok());
-    let expected = json!({"records": 4, "evaluated": 2, "drops": 1, "told": 17, "suppressed": 1,
+    let expected = json!({"records": 4, "evaluated": 2, "drops": 1, "told": 17, "deduplicated": 1,
                           "stale": 1, "already": 1, "offset": 40, "next": 44});
     assert_eq!(summary, expected);
     answer(
@@ -93,7 +93,7 @@ async fn a_single_bad_update_is_answered_400() {
 }
 
 #[tokio::test]
-async fn what_others_decide_is_counted_as_queued_and_has_no_offset() {
+async fn updates_that_another_instance_decides_are_counted_as_queued_without_offset() {
     let served = served().await;
     answer(&served, Ok(vec![Posted::Queued(at(3)), Posted::Queued(at(9))]));
     let summary = counted(served.ask("POST /v1/prices", "{}\n{}").await.ok());
@@ -101,7 +101,7 @@ async fn what_others_decide_is_counted_as_queued_and_has_no_offset() {
 }
 
 #[tokio::test]
-async fn a_post_that_is_not_taken_is_answered_by_why() {
+async fn a_failed_post_is_answered_with_its_reason() {
     let served = served().await;
     for (error, status, place, remedy) in [
         (IntakeError::Gap { next: 5 }, 409, Some("offset"), "go on from 5"),
@@ -155,7 +155,7 @@ async fn the_current_price_is_of_one_currency() {
 }
 
 #[tokio::test]
-async fn an_offset_or_product_that_cannot_be_is_refused() {
+async fn an_invalid_offset_or_product_is_refused() {
     let served = served().await;
     let long = "x".repeat(257);
     let length = "productId must have 1 to 256 bytes, not 257";

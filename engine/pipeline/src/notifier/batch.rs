@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use pricedrop_decide::{Evaluation, Teller, evaluate, finish, hold, release};
+use pricedrop_decide::{Evaluation, Matcher, evaluate, finish, hold, release};
 use pricedrop_model::plugin::{Decision, Plugins, Release};
 use pricedrop_model::ports::{Outcome, RejectedRecord, Summary, WatchView};
 use pricedrop_model::{
@@ -71,33 +71,33 @@ impl<'a> Batch<'a> {
     /// half of both is kept for records.
     pub async fn resume_fan_outs(
         &mut self,
-        running: &mut BTreeMap<StateKey, Option<Teller>>,
+        running: &mut BTreeMap<StateKey, Option<Matcher>>,
         others_wait: bool,
     ) -> Result<(), Failure> {
         let reserve = self.reader.budget.reserve_half(others_wait);
-        let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
+        let order: Vec<_> = running.iter().map(|(key, matcher)| (key.clone(), matcher.is_some())).collect();
         let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
-        for (at, (key, teller)) in running.iter_mut().enumerate() {
+        for (at, (key, matcher)) in running.iter_mut().enumerate() {
             if self.reader.budget.left() == 0 {
                 break;
             }
             if let Some(range) = ahead.at(at, order.len()) {
                 self.prefetch().running(&order[range]).await?;
             }
-            self.resume(key, teller).await?;
+            self.resume(key, matcher).await?;
         }
         self.reader.budget.release(reserve);
         Ok(())
     }
 
-    async fn resume(&mut self, key: &StateKey, teller: &mut Option<Teller>) -> Result<(), Failure> {
+    async fn resume(&mut self, key: &StateKey, matcher: &mut Option<Matcher>) -> Result<(), Failure> {
         let Some(fan_out) = self.states.change(key).fan_out.take() else { return Ok(()) };
         let known = self.reader.view.summary(&key.product).await?;
-        let teller = match teller.take() {
-            Some(teller) => teller,
+        let matcher = match matcher.take() {
+            Some(matcher) => matcher,
             None => self.reader.rebuild(key, &fan_out, &self.once_ranges(key), &known).await?,
         };
-        self.advance(key, *fan_out, teller, &known).await
+        self.advance(key, *fan_out, matcher, &known).await
     }
 
     /// Decides records while the budget lasts, in runs that contain a product at most once. Returns for
@@ -166,7 +166,7 @@ impl<'a> Batch<'a> {
     /// Whether a fan-out of the product is unfinished.
     fn is_telling(&self, partition: Partition, product: &ProductId) -> bool {
         let of_product = |key: &StateKey| key.partition == partition && key.product == *product;
-        self.work.tellers.keys().any(of_product)
+        self.work.matchers.keys().any(of_product)
     }
 
     /// Handles records that are no updates, tombstones and stale updates. Returns the other updates.
@@ -287,7 +287,7 @@ impl<'a> Batch<'a> {
             Evaluation::Drop(mut fan_out) => {
                 let known = self.reader.view.summary(&key.product).await?;
                 self.reader.choose_path(&key.product, &known, &mut fan_out);
-                self.advance(key, *fan_out, Teller::default(), &known).await
+                self.advance(key, *fan_out, Matcher::default(), &known).await
             }
         }
     }
@@ -298,15 +298,15 @@ impl<'a> Batch<'a> {
         &mut self,
         key: &StateKey,
         mut fan_out: FanOut,
-        mut teller: Teller,
+        mut matcher: Matcher,
         known: &Summary,
     ) -> Result<(), Failure> {
         let once_ranges = self.once_ranges(key);
-        let reading = Reading { key, fan_out: &mut fan_out, teller: &mut teller, once_ranges };
+        let reading = Reading { key, fan_out: &mut fan_out, matcher: &mut matcher, once_ranges };
         match self.reader.read_and_tell(reading, known, &mut self.work).await? {
             Reach::Part => {
                 self.states.change(key).fan_out = Some(Box::new(fan_out));
-                self.work.tellers.insert(key.clone(), teller);
+                self.work.matchers.insert(key.clone(), matcher);
             }
             Reach::End => {
                 let window_ms = self.options.rules.dedup_window_ms;

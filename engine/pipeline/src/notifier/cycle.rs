@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pricedrop_decide::Teller;
+use pricedrop_decide::Matcher;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{Clock, Partition, ProductId, ProductState, StateKey};
@@ -321,7 +321,7 @@ impl Plan {
         options: &Options,
         plugins: &dyn Plugins,
         metrics: &Metrics,
-        running: &mut BTreeMap<StateKey, Option<Teller>>,
+        running: &mut BTreeMap<StateKey, Option<Matcher>>,
         fail_open: &mut FailOpen,
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);

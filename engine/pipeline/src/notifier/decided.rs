@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pricedrop_decide::Teller;
+use pricedrop_decide::Matcher;
 use pricedrop_model::ports::{Commit, Outcome};
 use pricedrop_model::{Position, StateKey};
 
@@ -19,7 +19,7 @@ pub struct Work {
     /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
     /// The users that unfinished fan-outs have notified.
-    pub tellers: BTreeMap<StateKey, Teller>,
+    pub matchers: BTreeMap<StateKey, Matcher>,
 }
 
 impl Work {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
+use pricedrop_decide::{Decision, Lookup, Matcher, Silence, lookup};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{Scan, Summary, WatchView};
@@ -48,7 +48,7 @@ pub struct Reading<'a> {
     /// The fan-out, with its cursor.
     pub fan_out: &'a mut FanOut,
     /// The users it has notified.
-    pub teller: &'a mut Teller,
+    pub matcher: &'a mut Matcher,
     /// The once-ranges of the state, which change only when the fan-out ends.
     pub once_ranges: Vec<OnceRange>,
 }
@@ -103,7 +103,7 @@ impl<'a> FanOutReader<'a> {
         known: &Summary,
         work: &mut Work,
     ) -> Result<Reach, Failure> {
-        let Reading { key, fan_out, teller, once_ranges } = reading;
+        let Reading { key, fan_out, matcher, once_ranges } = reading;
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(Reach::End) };
         self.count_path(fan_out);
         let audit = self.audits(fan_out);
@@ -115,8 +115,8 @@ impl<'a> FanOutReader<'a> {
             self.budget.spend(page.len() * weight(&fan_out.priced));
             for row in page.iter() {
                 let currencies = (key.currency, self.options.rules.currency);
-                let verdict = teller.consider(fan_out, &once_ranges, currencies.0, currencies.1, &row);
-                if self.is_told(verdict, &row, &mut told) && row.mode.unwrap_or(fan_out.mode) == Mode::Once {
+                let decision = matcher.decide(fan_out, &once_ranges, currencies.0, currencies.1, &row);
+                if self.is_told(decision, &row, &mut told) && row.mode.unwrap_or(fan_out.mode) == Mode::Once {
                     work.commit.removals.extend(removal(&key.product, &row));
                 }
                 rows += u64::from(audit && was_there(&row, fan_out));
@@ -152,15 +152,15 @@ impl<'a> FanOutReader<'a> {
     }
 
     /// Returns whether the watch fired. Adds its user to `told`, unless an earlier watch did.
-    fn is_told(&self, verdict: Verdict, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
-        match verdict {
-            Verdict::Told => told.push(row.user, row.threshold),
-            Verdict::Covered => {}
-            Verdict::Silent(Silence::OtherCurrency) => {
+    fn is_told(&self, decision: Decision, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
+        match decision {
+            Decision::Told => told.push(row.user, row.threshold),
+            Decision::Covered => {}
+            Decision::Silent(Silence::OtherCurrency) => {
                 self.metrics.other_currency.inc();
                 return false;
             }
-            Verdict::Silent(_) => return false,
+            Decision::Silent(_) => return false,
         }
         true
     }
@@ -173,11 +173,11 @@ impl<'a> FanOutReader<'a> {
         fan_out: &FanOut,
         once_ranges: &[OnceRange],
         known: &Summary,
-    ) -> Result<Teller, Failure> {
-        let mut teller = Teller::default();
-        let Some(end) = &fan_out.cursor else { return Ok(teller) };
+    ) -> Result<Matcher, Failure> {
+        let mut matcher = Matcher::default();
+        let Some(end) = &fan_out.cursor else { return Ok(matcher) };
         let mut again = FanOut { cursor: None, ..fan_out.clone() };
-        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(teller) };
+        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(matcher) };
         let rules_currency = self.options.rules.currency;
         let mut page = WatchPage::default();
         loop {
@@ -186,11 +186,11 @@ impl<'a> FanOutReader<'a> {
             // A watch written after the fan-out began counts as not notified. If it was notified, a higher
             // watch of its user may notify the user a second time.
             for row in told_part.filter(|row| was_there(row, fan_out)) {
-                teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
+                matcher.decide(&mut again, once_ranges, key.currency, rules_currency, &row);
             }
             match next {
                 Some(next) if place(&next) < place(end) => again.cursor = Some(next),
-                _ => return Ok(teller),
+                _ => return Ok(matcher),
             }
         }
     }

@@ -30,7 +30,7 @@ pub struct Metrics {
     /// Drops whose fan-out is finished.
     pub drops: Counter,
     /// Drops to a price that was notified within the window.
-    pub suppressed: Counter,
+    pub deduplicated: Counter,
     /// Notifications, counted when their fan-out is finished.
     pub notifications: Counter,
     /// Prices that left a full ledger before their window ended: drops to them may notify the same
@@ -73,7 +73,7 @@ impl Default for Metrics {
             skipped: outcome("skipped"),
             not_lower: outcome("not-lower"),
             drops: outcome("drop"),
-            suppressed: Counter::default(),
+            deduplicated: Counter::default(),
             notifications: Counter::default(),
             ledger_overflows: Counter::default(),
             rows_read: Counter::default(),
@@ -99,7 +99,7 @@ impl Metrics {
             ("records", "Records read", &self.records),
             ("key_mismatches", "Updates whose key was not their productId", &self.key_mismatches),
             ("notifications", "Notifications committed", &self.notifications),
-            ("suppressed_drops", "Drops to a price told within the window", &self.suppressed),
+            ("deduplicated_drops", "Drops to a price told within the window", &self.deduplicated),
             ("ledger_overflows", "Told prices forgotten before their window ended", &self.ledger_overflows),
             ("rows_read", "Watches read to decide", &self.rows_read),
             ("other_currency_rows", "Watches read that wait for another currency", &self.other_currency),
@@ -161,6 +161,6 @@ impl Metrics {
     pub(super) fn count_drop(&self, told: u64, told_before: bool) {
         self.drops.inc();
         self.notifications.inc_by(told);
-        self.suppressed.inc_by(told_before.into());
+        self.deduplicated.inc_by(told_before.into());
     }
 }
