@@ -83,7 +83,7 @@ pub(crate) fn read(wasm: &Path) -> Result<PluginFiles, String> {
     let parent = wasm.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
     if !wasm.is_file() || wasm.extension().is_none_or(|extension| extension != "wasm") {
-        return Err(format!("{}: there is no such .wasm file", wasm.display()));
+        return Err(format!("{}: this .wasm file does not exist", wasm.display()));
     }
     let most = Limits::default().wasm_bytes.max(FILE_BYTES);
     read_files(folder, &Listing::of(folder), &stem, most).map_err(|unread| match unread {
@@ -109,7 +109,7 @@ fn run_file(
 ) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let cases: CaseFile =
-        serde_json::from_str(&text).map_err(|error| format!("not a file of cases: {error}"))?;
+        serde_json::from_str(&text).map_err(|error| format!("not a valid file of cases: {error}"))?;
     let own = files.sidecar.as_deref().unwrap_or_default();
     let own = Sidecar::parse(&format!("{}.toml", files.stem), own, &loader.limits).unwrap_or_default();
     let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };

@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// Several plugins of one kind: name one in the configuration, or remove the others.
     #[error(
-        "two {kind} plugins and none named: {}; name one in the configuration ({kind} = \"{}\") or remove the others",
+        "there are two {kind} plugins and none is configured: {}; name one in the configuration ({kind} = \"{}\") or remove the others",
         stems.join(", "), stems.first().map_or("", |stem| stem)
     )]
     TwoCandidates {
@@ -104,4 +104,4 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// The remedy for a plugin that breaks its contract.
-pub(crate) const FIX_PLUGIN: &str = "mend the plugin";
+pub(crate) const FIX_PLUGIN: &str = "fix the plugin";

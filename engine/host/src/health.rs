@@ -97,9 +97,10 @@ impl Health {
         let mut breaker_state = self.breaker();
         match breaker_state.breaker.admit(self.started.elapsed()) {
             Admission::Admitted => Ok(()),
-            Admission::RefusedUntil(_) => {
-                Err(format!("left alone for a while after failing in a row: {}", breaker_state.reason))
-            }
+            Admission::RefusedUntil(_) => Err(format!(
+                "not called while its circuit breaker is open; last failure: {}",
+                breaker_state.reason
+            )),
         }
     }
 

@@ -234,7 +234,7 @@ impl Shared {
             problems.push(format!("plugin folder {folder}: {reason}"));
         }
         if listing.crowded {
-            problems.push(format!("plugin folder {folder}: too many files; some were not looked at"));
+            problems.push(format!("plugin folder {folder}: too many files; some were ignored"));
         }
         for orphan in listing.orphans() {
             problems.push(format!("{orphan}: there is no {} beside it", orphan.replace(".toml", ".wasm")));
@@ -249,7 +249,9 @@ impl Shared {
             if present.contains(&stem.as_str()) || entry.removed {
                 continue;
             }
-            tracing::warn!("{stem}.wasm is gone from the plugin folder; its last good files keep serving");
+            tracing::warn!(
+                "{stem}.wasm was removed from the plugin folder; its last good version keeps serving"
+            );
             (entry.removed, entry.seen, entry.problem) = (true, None, None);
         }
     }
@@ -271,9 +273,9 @@ impl Shared {
             return true;
         }
         if let Some(reason) = self.last_good.rejected(stem, &digest) {
-            let reason = format!("rejected in service before: {reason}");
+            let reason = format!("it failed in service before: {reason}");
             let error =
-                LoadError::of_file(format!("{stem}.wasm"), reason, "change the file to have it tried again");
+                LoadError::of_file(format!("{stem}.wasm"), reason, "change the file to load it again");
             self.refuse(stem, Some(digest), error);
             return true;
         }
@@ -308,19 +310,19 @@ impl Shared {
         let file = || format!("{stem}.wasm");
         if let Some(before) = before.filter(|before| *before != loaded.kind()) {
             let reason = format!("is a {} plugin, but {stem} was a {before} plugin", loaded.kind());
-            return Err(LoadError::of_file(file(), reason, "give it a file name of its own"));
+            return Err(LoadError::of_file(file(), reason, "use another file name"));
         }
         let Some(policy) = loaded.policy() else { return Ok(loaded) };
         let active = registry.active.as_ref().filter(|active| active.name == policy.name);
         let other_active = active.is_some_and(|active| active.fingerprint != policy.fingerprint);
         if other_active || self.last_good.other_fingerprint(policy).is_some() {
             let reason =
-                format!("maps prices otherwise than {} did before, under the same identity", policy.name);
+                format!("maps prices differently than {} before, under the same identity", policy.name);
             return Err(LoadError::of_function(
                 file(),
                 "bucket-of",
                 reason,
-                "raise the version it describes",
+                "raise the version that `describe` returns",
             ));
         }
         Ok(loaded)
@@ -378,7 +380,7 @@ fn check_choice(registry: &PluginRegistry, kind: Kind, folder: &Path) -> Result<
     match registry.by_stem.get(named) {
         Some(entry) if entry.kind() == Some(kind) => Ok(()),
         Some(entry) => {
-            let is = entry.kind().map(|is| format!("is a {is} plugin, but named as the {kind} one"));
+            let is = entry.kind().map(|is| format!("is a {is} plugin, but configured as the {kind} plugin"));
             let reason = entry.problem.clone().or(is).unwrap_or_else(|| "could not be read".into());
             Err(LoadError::of_file(format!("{kind} = \"{named}\""), reason, "").into())
         }

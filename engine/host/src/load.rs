@@ -58,7 +58,7 @@ impl Loader {
             Some(problem) => Err(LoadError::of_file(
                 files.sidecar_file(),
                 format!("{} of {} cases failed: {problem}", problems.len(), sidecar.cases.len()),
-                "mend the plugin, or the case",
+                "fix the plugin, or the case",
             )),
         }
     }
@@ -103,7 +103,7 @@ impl Loader {
                 let address_kind = address_kind.unwrap_or_default();
                 let channel = ChannelPlugin { plugin, address_kind, access: sidecar.access.clone() };
                 channel.try_samples().map_err(|reason| {
-                    LoadError::of_function(file, "render", reason, "mend the plugin, or its templates")
+                    LoadError::of_function(file, "render", reason, "fix the plugin, or its templates")
                 })?;
                 Ok(Loaded::Channel(Arc::new(channel)))
             }
@@ -116,7 +116,7 @@ impl Loader {
         if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(digest.as_str())) {
             return Ok(());
         }
-        let reason = format!("its digest {digest} is not on the list of allowed ones");
+        let reason = format!("its digest {digest} is not in the list of allowed digests");
         Err(LoadError::of_file(files.wasm_file(), reason, "add it to plugins.allow in the configuration"))
     }
 
@@ -129,7 +129,7 @@ impl Loader {
         // A file that makes the compiler panic is refused like any other bad file.
         let component =
             catch_unwind(AssertUnwindSafe(|| self.compile_anew(file, wasm))).unwrap_or_else(|_| {
-                let reason = "reading or compiling it failed in an unforeseen way; standard error says where";
+                let reason = "the compiler panicked; standard error has the location";
                 Err(LoadError::of_file(file, reason, "build it again with current tools"))
             })?;
         if let Some(cache) = &self.cache {
@@ -142,7 +142,7 @@ impl Loader {
         let bytes = to_component(&self.engine, file, wasm)?;
         Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
             let reason = format!("cannot be compiled: {error:#}");
-            LoadError::of_file(file, reason, "build it again, and copy it whole")
+            LoadError::of_file(file, reason, "build it again, and copy the complete file")
         })
     }
 
@@ -169,8 +169,8 @@ impl Loader {
             }
             _ => Err(LoadError::of_file(
                 file,
-                "exports several of our interfaces",
-                "make it a plugin of one kind; put the others in files of their own",
+                "exports several plugin interfaces",
+                "build one plugin per kind, each in its own file",
             )),
         }
     }
@@ -221,7 +221,7 @@ impl Loader {
                 file,
                 "configure",
                 failure.reason(),
-                "mend its settings, its templates, or the plugin",
+                "correct its settings or templates, or fix the plugin",
             )
         })?;
         plugin.keep_idle(instance);
@@ -233,7 +233,7 @@ impl Loader {
             LoadError::of_file(
                 file,
                 format!("does not fit the {} contract: {error:#}", C::KIND),
-                "a plugin may import pricedrop:host/log, and WASI 0.2 where its runtime needs it; build it against wit/ of this release",
+                "a plugin may import pricedrop:host/log, and WASI 0.2 if its runtime needs it; build it against wit/ of this release",
             )
         };
         let engine = self.engine.wasmtime();

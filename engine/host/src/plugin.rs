@@ -267,7 +267,7 @@ impl<C: Contract, F, R> Bisection<'_, C, F, R> {
                 return;
             }
             Ok(answers) => Failure::Breach(format!(
-                "{} answers for {} items; one each is due",
+                "{} answers for {} items; exactly one each is required",
                 answers.len(),
                 items.len()
             )),

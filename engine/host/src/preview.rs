@@ -50,12 +50,12 @@ pub fn preview(
     };
     let kind = channel.address_kind().to_owned();
     let Some(address) = address.or_else(|| samples::address(&kind)) else {
-        let reason = format!("sends to addresses of the kind {kind}, of which there is no sample");
+        let reason = format!("sends to addresses of the kind {kind}, for which there is no sample");
         return Err(refuse(reason, "name one with --address").into());
     };
     let message = samples::message(address, locale, items, money);
     let rendered = channel.render(std::slice::from_ref(&message)).pop();
     let rendered = rendered.unwrap_or_else(|| Ok(Err(RenderError::Permanent("no answer".into()))));
-    let rendered = rendered.map_err(|error| refuse(error.to_string(), "mend the plugin"))?;
+    let rendered = rendered.map_err(|error| refuse(error.to_string(), "fix the plugin"))?;
     Ok(Preview { channel: channel.name().to_owned(), address_kind: kind, message, rendered })
 }

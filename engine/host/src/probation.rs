@@ -41,16 +41,16 @@ impl Shared {
         }
         let fit = entry.previous.take_if(|previous| previous.health().disabled().is_none());
         let Some(previous) = fit else {
-            entry.problem =
-                Some(format!("{}.wasm: {reason}; there is none before it to go back to", meta.stem));
+            entry.problem = Some(format!(
+                "{}.wasm: {reason}; there is no previous generation to roll back to",
+                meta.stem
+            ));
             self.publish(&mut registry);
             return false;
         };
         let name = &previous.meta().name;
-        let problem = format!(
-            "{}.wasm: {reason}; rolled back to {name}; change the file to have it tried again",
-            meta.stem
-        );
+        let problem =
+            format!("{}.wasm: {reason}; rolled back to {name}; change the file to load it again", meta.stem);
         tracing::error!("{problem}");
         self.last_good.reject(&meta.stem, &meta.digest, reason);
         self.last_good.record(&meta.stem, Some(&previous.meta().digest), previous.health().is_proven(), None);

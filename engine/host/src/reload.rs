@@ -174,7 +174,9 @@ impl ReloadThread {
                 }
                 self.watcher = Some((watcher, folders));
             }
-            Err(error) => tracing::debug!("no events of the plugin folder, only polling: {error}"),
+            Err(error) => {
+                tracing::debug!("file system events are unavailable, the plugin folder is polled: {error}")
+            }
         }
     }
 }

@@ -29,13 +29,15 @@ pub(crate) fn status_of(registry: &PluginRegistry, serving: &Serving, metrics: &
     for (stem, entry) in registry.by_stem.iter().filter(|(_, entry)| entry.removed) {
         if entry.current.as_ref().is_some_and(|loaded| serves(loaded, stem, serving)) {
             warnings.push(format!(
-                "{stem}.wasm is gone from the plugin folder; its last good files keep serving"
+                "{stem}.wasm was removed from the plugin folder; its last good version keeps serving"
             ));
         }
     }
     warnings.extend([Kind::Bucketing, Kind::Throttling].iter().filter_map(|kind| newcomers(registry, *kind)));
     if serving.bucketing.is_none() && registry.chosen.contains_key(&Kind::Bucketing) {
-        warnings.push("no bucketing policy with the active mapping serves: plain scans are read".into());
+        warnings.push(
+            "no bucketing policy with the active mapping is loaded: drops are read by plain scans".into(),
+        );
     }
     Status { plugins, active_policy: registry.active.as_ref().map(|policy| policy.name.clone()), warnings }
 }
@@ -59,7 +61,7 @@ fn newcomers(registry: &PluginRegistry, kind: Kind) -> Option<String> {
             others.join(", ")
         )),
         (None, others) => Some(format!(
-            "{kind}: none serves, for none is named and there are {}; name one in the configuration",
+            "{kind}: no plugin serves, because none is configured and there are {}; name one in the configuration",
             others.join(", ")
         )),
     }

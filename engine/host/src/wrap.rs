@@ -34,8 +34,8 @@ pub(crate) fn to_component<'a>(
         Layer::Core => wrap(engine, file, bytes).map(Cow::Owned),
         Layer::Unknown => Err(LoadError::of_file(
             file,
-            "WebAssembly of a version this engine does not know, or a file that is not whole",
-            "build a component with current tools, and put it in place by renaming a whole file",
+            "WebAssembly of an unknown version, or an incomplete file",
+            "build a component with current tools, and replace the file by a rename",
         )),
     }
 }
@@ -54,14 +54,14 @@ fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, LoadError
         LoadError::of_file(
             file,
             format!("a broken core module: {error:#}"),
-            "build it again, and copy it whole",
+            "build it again, and copy the complete file",
         )
     })?;
     let (_, metadata) = wit_component::metadata::decode(module).map_err(|error| {
         LoadError::of_file(
             file,
             format!("a broken core module: {error:#}"),
-            "build it again, and copy it whole",
+            "build it again, and copy the complete file",
         )
     })?;
     if metadata.resolve.worlds[metadata.world].exports.is_empty() {
@@ -86,8 +86,8 @@ fn what_else(bytes: &[u8]) -> (&'static str, &'static str) {
     const REBUILD: &str = "build the plugin as a WebAssembly component";
     let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
     match (bytes, text) {
-        ([], _) => ("empty", "put it in place by renaming a whole file"),
-        (b"\0" | b"\0a" | b"\0as", _) => ("not whole", "put it in place by renaming a whole file"),
+        ([], _) => ("empty", "replace the file by a rename"),
+        (b"\0" | b"\0a" | b"\0as", _) => ("incomplete", "replace the file by a rename"),
         ([0x7f, b'E', b'L', b'F', ..], _) => (
             "a program or compiled code for a machine, not WebAssembly",
             "put the component itself here; the engine compiles it",

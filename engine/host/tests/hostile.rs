@@ -23,7 +23,7 @@ fn each_misbehaviour_is_refused_with_one_clear_error() {
         ("memory", "bucket-of", "bytes of memory (limit memory_bytes)"),
         ("stack", "bucket-of", "too deep a recursion"),
         ("giant", "bucket-of", "memory_bytes"),
-        ("short", "bucket-of", "one each is due"),
+        ("short", "bucket-of", "exactly one each is required"),
         ("decreasing", "bucket-of", "must never get a lower bucket"),
         ("impure", "bucket-of", "it must depend on the product and price alone"),
         ("configure-loop", "configure", "more than 2000 ms of CPU time"),
@@ -136,7 +136,7 @@ fn the_breaker_of_a_plugin_that_keeps_failing_opens() {
     let errors: Vec<String> =
         (0..500).map(|_| throttle.decide(&[arrival(&product)]).remove(0).unwrap_err().to_string()).collect();
     assert!(errors[0].contains("a panic or a failed assertion"), "{}", errors[0]);
-    assert!(errors[499].contains("left alone for a while"), "{}", errors[499]);
+    assert!(errors[499].contains("circuit breaker is open"), "{}", errors[499]);
     let counts = host.status().plugin("throttle").unwrap().counts;
     assert!(counts.calls < 100, "{counts:?}");
 }

@@ -92,7 +92,7 @@ fn a_plugin_that_fails_on_probation_is_rolled_back_and_not_loaded_again() {
         let problem = problem(host, "floor");
         assert!(
             problem.contains("rolled back to bucketing-floor@0.1.0")
-                || problem.contains("rejected in service"),
+                || problem.contains("failed in service before"),
             "{problem}"
         );
         assert_eq!(host.status().plugin("floor").unwrap().plugin.as_deref(), Some("bucketing-floor@0.1.0"));
@@ -184,7 +184,7 @@ fn compiled_code_is_reused_unless_it_was_tampered_with() {
     fs::write(compiled(), &tampered).unwrap();
     let host = place.host();
     assert!(host.channel("mail").is_some());
-    assert_eq!(fs::read(compiled()).unwrap(), first, "it was compiled anew");
+    assert_eq!(fs::read(compiled()).unwrap(), first, "it was compiled again");
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(place.root().join("data/compiled")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
@@ -199,5 +199,5 @@ fn the_engine_starts_without_a_plugin_that_never_loaded_unless_it_is_configured(
     let mut options = place.options();
     options.bucketing = Some("hostile".into());
     let error = options.build().err().unwrap().to_string();
-    assert!(error.contains("one each is due"), "{error}");
+    assert!(error.contains("exactly one each is required"), "{error}");
 }

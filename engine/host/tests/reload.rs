@@ -114,7 +114,7 @@ fn a_removed_plugin_keeps_serving_with_a_warning() {
     let _watching = host.watch().unwrap();
     fs::remove_file(place.file("floor.wasm")).unwrap();
     eventually("there is a warning", || {
-        host.status().warnings.iter().any(|warning| warning.contains("floor.wasm is gone"))
+        host.status().warnings.iter().any(|warning| warning.contains("floor.wasm was removed"))
     });
     assert!(has_width(&host, 10));
     place.put_plugin("floor", &built("bucketing-floor"));

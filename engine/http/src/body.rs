@@ -25,12 +25,12 @@ impl FromRequest<AppState> for Body {
         let Ok(read) = tokio::time::timeout(wait, read).await else {
             let error = format!("the body did not arrive within {wait:?}");
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error)
-                .remedy("nothing was taken: send it in parts, or raise http.body_timeout"));
+                .remedy("no entry was accepted: send the body in parts, or raise http.body_timeout"));
         };
         read.map(Body).map_err(|error| match is_too_long(&error) {
             true => {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most} bytes"))
-                    .remedy("send it in parts, or raise http.max_body")
+                    .remedy("send the body in parts, or raise http.max_body")
             }
             false => Problem::bad(format!("the body could not be read: {error}")),
         })
@@ -76,12 +76,12 @@ impl Entries {
         };
         if entries.is_empty() {
             return Err(Problem::bad("the body is empty")
-                .remedy("send one JSON object, an array of them, or one object a line"));
+                .remedy("send one JSON object, an array of objects, or one object per line"));
         }
         if entries.len() > most {
             let error = format!("the body has more than {most} entries");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-                .remedy("nothing was taken: send it in parts, or raise http.body_entries"));
+                .remedy("no entry was accepted: send the body in parts, or raise http.body_entries"));
         }
         let single = entries.len() == 1;
         Ok(Entries { entries, single })
@@ -160,7 +160,7 @@ struct WatchBody {
 /// # Errors
 /// Says which field is wrong, and why.
 pub fn read_watch(json: &[u8]) -> Result<Watch, String> {
-    let body: WatchBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
+    let body: WatchBody = serde_json::from_slice(json).map_err(|error| without_position(&error))?;
     let mode = body.mode.map(|name| Mode::from_name(&name).ok_or_else(|| unknown_mode(&name))).transpose()?;
     Ok(Watch {
         product_id: body.product_id,
@@ -193,7 +193,7 @@ struct RecipientBody {
 /// # Errors
 /// Says which field is wrong, and why.
 pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
-    let body: RecipientBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
+    let body: RecipientBody = serde_json::from_slice(json).map_err(|error| without_position(&error))?;
     let RecipientBody { user_id, channel, address, locale, attributes } = body;
     for (name, text) in [("channel", &channel), ("address", &address)] {
         if text.is_empty() || text.len() > RECIPIENT_BYTES {
@@ -207,7 +207,7 @@ pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
 const RECIPIENT_BYTES: usize = 2048;
 
 /// The text of a serde error without its position, which is relative to the entry, not to the body.
-fn in_words(error: &serde_json::Error) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => text[..end].to_owned(),

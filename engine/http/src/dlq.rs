@@ -79,11 +79,12 @@ pub(crate) async fn replay(
             format!("queued for {} on {}", retry.to.user_id, retry.to.channel)
         }
         DeadWhat::Notification { .. } => {
-            let error = "it was no notification, and there is nothing to send".to_owned();
-            return Err(Problem::new(StatusCode::CONFLICT, error).remedy("let its producer write it again"));
+            let error = "the record is not a valid notification, so there is nothing to send".to_owned();
+            return Err(Problem::new(StatusCode::CONFLICT, error)
+                .remedy("correct the producer, and let it write the notification again"));
         }
         DeadWhat::Update { truncated: Some(bytes), .. } => {
-            let error = format!("the update had {bytes} bytes, and only its beginning was kept");
+            let error = format!("the update had {bytes} bytes, of which only the first part was stored");
             return Err(Problem::new(StatusCode::CONFLICT, error).remedy("send a shorter update"));
         }
         DeadWhat::Update { key, value, .. } => {
@@ -114,13 +115,15 @@ async fn replay_update(state: &AppState, key: Option<String>, value: Option<Stri
     let posted = state.api.intake.post(vec![record], None).await?;
     Ok(match posted.into_iter().next() {
         Some(Posted::Decided(_, Outcome::Dead(reason))) => {
-            format!("it is still no update, and a new dead letter: {reason}")
+            format!("the record is still invalid and became a new dead letter: {reason}")
         }
-        Some(Posted::Decided(_, Outcome::Drop { told, .. })) => format!("a drop, {told} told"),
-        Some(Posted::Decided(..)) => "taken, no drop".into(),
+        Some(Posted::Decided(_, Outcome::Drop { told, .. })) => {
+            format!("the update is a drop; {told} users are notified")
+        }
+        Some(Posted::Decided(..)) => "the update is accepted and is no drop".into(),
         Some(Posted::Queued(position)) => {
             format!("written at offset {} of partition {}", position.offset, position.partition.0)
         }
-        Some(Posted::Already(_)) | None => "taken".into(),
+        Some(Posted::Already(_)) | None => "the update is accepted".into(),
     })
 }

@@ -47,7 +47,7 @@ pub(crate) async fn buckets(State(state): State<AppState>) -> Result<Json<Bucket
 
 /// Rebuilds the bucket indexes by the staged policy, and makes it active.
 pub(crate) async fn migrate(State(state): State<AppState>) -> Result<Json<Migrated>> {
-    moved(state.api.engine.migrate_buckets().await)
+    buckets_result(state.api.engine.migrate_buckets().await)
 }
 
 #[derive(Deserialize)]
@@ -63,11 +63,11 @@ pub(crate) async fn repair(
 ) -> Result<Json<Repaired>> {
     let product = query.product.as_deref().map(ProductId::new).transpose();
     let product = product.map_err(|error| Problem::bad(error.to_string()).at("product"))?;
-    moved(state.api.engine.repair_buckets(product).await)
+    buckets_result(state.api.engine.repair_buckets(product).await)
 }
 
 /// Converts the result of a migration or repair; a refused one is answered with 409.
-fn moved<T>(done: Result<T, BucketsError>) -> Result<Json<T>> {
+fn buckets_result<T>(done: Result<T, BucketsError>) -> Result<Json<T>> {
     match done {
         Ok(done) => Ok(Json(done)),
         Err(BucketsError::Refused(why)) => Err(Problem::new(StatusCode::CONFLICT, why)),

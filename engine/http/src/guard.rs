@@ -22,8 +22,8 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
         return next.run(request).await;
     }
     let Ok(_permit) = state.permits.try_acquire() else {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time");
-        return problem.remedy("send it again, with fewer connections").into_response();
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent requests");
+        return problem.remedy("send the request again, over fewer connections").into_response();
     };
     next.run(request).await
 }
@@ -35,7 +35,7 @@ fn check(state: &AppState, request: &Request) -> Result<()> {
     }
     match &state.options.token {
         _ if request.uri().path() == "/livez" => Ok(()),
-        Some(token) => bears(headers, token),
+        Some(token) => require_token(headers, token),
         None => known_host(headers, &state.host),
     }
 }
@@ -50,20 +50,20 @@ fn same_origin(headers: &HeaderMap) -> Result<()> {
     match authority.is_some() && authority == host(headers) {
         true => Ok(()),
         false => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "a page of another site may not do this").at("Origin"))
+            Err(Problem::new(StatusCode::FORBIDDEN, "a web page of another site may not write").at("Origin"))
         }
     }
 }
 
 /// Requires the bearer token.
-fn bears(headers: &HeaderMap, token: &str) -> Result<()> {
+fn require_token(headers: &HeaderMap, token: &str) -> Result<()> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
     match given.is_some_and(|given| same_secret(given.as_bytes(), token.as_bytes())) {
         true => Ok(()),
         false => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
             .at("Authorization")
-            .remedy("send the header `Authorization: Bearer <token>` with the token of the engine's config")),
+            .remedy("send the header `Authorization: Bearer <token>` with the token of the engine's configuration")),
     }
 }
 
@@ -83,7 +83,7 @@ fn known_host(headers: &HeaderMap, listening: &str) -> Result<()> {
         true => Ok(()),
         false => Err(Problem::new(StatusCode::FORBIDDEN, format!("unknown host {name:?}"))
             .at("Host")
-            .remedy("ask 127.0.0.1 or localhost, or set a token (http.token_file or http.token_env)")),
+            .remedy("send the request to 127.0.0.1 or localhost, or set a token (http.token_file or http.token_env)")),
     }
 }
 

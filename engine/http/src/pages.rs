@@ -16,7 +16,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<QueryParams<T>, Problem> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        query.map(|Query(asked)| QueryParams(asked)).map_err(|error| {
+        query.map(|Query(params)| QueryParams(params)).map_err(|error| {
             let text = error.body_text();
             Problem::bad(text.rsplit(": ").next().unwrap_or(&text)).at("the query")
         })
@@ -31,15 +31,15 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for PathParams<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<PathParams<T>, Problem> {
         let path: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
-        path.map(|Path(named)| PathParams(named))
+        path.map(|Path(params)| PathParams(params))
             .map_err(|error| Problem::bad(error.body_text()).at("the path"))
     }
 }
 
 /// Returns the size of a page: the requested one, at most `page_entries`.
-pub(crate) fn page_entries(state: &AppState, asked: Option<usize>) -> Result<usize> {
+pub(crate) fn page_entries(state: &AppState, requested: Option<usize>) -> Result<usize> {
     let most = state.options.page_entries;
-    match asked {
+    match requested {
         None => Ok(most),
         Some(0) => Err(Problem::bad("limit must be at least 1").at("limit")),
         Some(limit) => Ok(limit.min(most)),
@@ -49,7 +49,7 @@ pub(crate) fn page_entries(state: &AppState, asked: Option<usize>) -> Result<usi
 /// Parses the `after` parameter, which is the `next` of the previous page.
 pub(crate) fn read_cursor<T: DeserializeOwned>(after: Option<&str>) -> Result<Option<T>> {
     let read = after.map(serde_json::from_str).transpose();
-    read.map_err(|_| Problem::bad("after must be the `next` of the page before").at("after"))
+    read.map_err(|_| Problem::bad("after must be the `next` of the previous page").at("after"))
 }
 
 /// Returns the `next` of a page: the key of its last entry, or `None` if the page is not full, and

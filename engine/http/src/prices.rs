@@ -15,7 +15,7 @@ use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
 /// Most errors that an answer lists. Every line with an error becomes a dead letter.
-const ERRORS_LISTED: usize = 20;
+const MAX_LISTED_ERRORS: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +80,7 @@ impl Summary {
         match outcome {
             Outcome::Dead(reason) => {
                 self.dead += 1;
-                if self.errors.len() < ERRORS_LISTED {
+                if self.errors.len() < MAX_LISTED_ERRORS {
                     self.errors.push(LineError { line, reason });
                 }
             }
@@ -116,7 +116,7 @@ pub(crate) async fn post(
     let summary = submit(&state, records.collect(), &lines, query.offset).await?;
     match (single, summary.errors.first()) {
         (true, Some(error)) => Err(Problem::bad(error.reason.clone()).at("the body").remedy(
-            "it was kept among the dead letters: see `pricedrop dlq list`; send it again when it is right",
+            "the record is stored as a dead letter (see `pricedrop dlq list`); correct it and send it again",
         )),
         _ => Ok(Json(summary)),
     }
@@ -179,12 +179,12 @@ pub(crate) async fn current(
 ) -> Result<Json<CurrentPrice>> {
     let product_id =
         ProductId::new(&product).map_err(|error| Problem::bad(error.to_string()).at("the path"))?;
-    let asked = query.currency.as_deref().map(Currency::new).transpose();
-    let currency = asked
+    let parsed = query.currency.as_deref().map(Currency::new).transpose();
+    let currency = parsed
         .map_err(|error| Problem::bad(error.to_string()).at("currency"))?
         .unwrap_or(state.api.rules.currency);
     let Some((evaluated, floor)) = state.api.prices.of(&product_id, currency).await? else {
-        let error = format!("no price of {product_id} in {currency} was ever evaluated");
+        let error = format!("no price of {product_id} in {currency} was evaluated yet");
         return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
     let floor = match floor {

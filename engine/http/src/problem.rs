@@ -56,7 +56,7 @@ impl From<ports::Error> for Problem {
     fn from(error: ports::Error) -> Problem {
         let remedy = match &error {
             ports::Error::Unavailable(_) | ports::Error::Rebalanced(_) => "send the request again",
-            ports::Error::Fatal(_) => "look at the engine's log and at /readyz",
+            ports::Error::Fatal(_) => "see the engine's log and /readyz",
         };
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
     }
@@ -67,17 +67,17 @@ impl From<IntakeError> for Problem {
         let text = error.to_string();
         match error {
             IntakeError::Gap { next } => {
-                Problem::new(StatusCode::CONFLICT, text).at("offset").remedy(format!("go on from {next}"))
+                Problem::new(StatusCode::CONFLICT, text).at("offset").remedy(format!("continue at offset {next}"))
             }
             IntakeError::NotTaken(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                .remedy("nothing was taken: send the request again"),
+                .remedy("no record was accepted: send the request again"),
             IntakeError::Unknown(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                .remedy("send it again with ?offset= of its first record, and nothing is taken twice"),
+                .remedy("send the request again with ?offset= of its first record, so that no record is accepted twice"),
             IntakeError::Partly(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text).remedy(
-                "send it again: nobody is told twice if its updates have a sequence, or no other price of their \
-                 products comes in between",
+                "send the request again: no user is notified twice if the updates have a sequence, or if no other price of \
+                 their products arrives in between",
             ),
-            IntakeError::NoOffset(_) => Problem::bad(text).at("offset").remedy("leave ?offset= out"),
+            IntakeError::NoOffset(_) => Problem::bad(text).at("offset").remedy("omit ?offset="),
         }
     }
 }

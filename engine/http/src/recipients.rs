@@ -92,7 +92,7 @@ pub(crate) async fn list(
         return Ok(Json(Page { recipients, next: None }));
     }
     let most = page_entries(&state, query.limit)?;
-    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let after = read_cursor(query.after.as_deref())?.map(cursor_entry);
     let recipients = state.api.recipients.list(after.as_ref(), most).await?;
     let next = write_cursor(&recipients, most, |last| {
         (last.user_id.clone(), last.channel.clone(), last.address.clone())
@@ -101,7 +101,7 @@ pub(crate) async fn list(
 }
 
 /// A recipient with only the key of a cursor; the other fields are not used.
-fn behind((user_id, channel, address): (UserId, String, String)) -> Recipient {
+fn cursor_entry((user_id, channel, address): (UserId, String, String)) -> Recipient {
     Recipient { user_id, channel, address, locale: None, attributes: Vec::new() }
 }
 

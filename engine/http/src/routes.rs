@@ -34,11 +34,14 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-        .remedy("docs/http.md lists what there is")
+    Problem::new(StatusCode::NOT_FOUND, format!("unknown path {}", uri.path()))
+        .remedy("docs/http.md lists all paths")
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
-        .remedy("docs/http.md lists what it takes")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not support the method {method}", uri.path()),
+    )
+    .remedy("docs/http.md lists the methods of each path")
 }

@@ -21,7 +21,7 @@ pub(crate) struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_by: Option<WallTime>,
     #[serde(flatten)]
-    born: Option<Born>,
+    initial_state: Option<InitialState>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<LineError>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Written {
 /// The initial state of a single watch: whether it is armed at the current price.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Born {
+struct InitialState {
     armed: bool,
     current_price: Option<Price>,
     /// The watch is armed again above this price. An exact JSON number.
@@ -52,21 +52,21 @@ pub(crate) async fn put(State(state): State<AppState>, Body(body): Body) -> Resu
         0 => None,
         _ => Some(state.api.watches.put(watches).await?),
     };
-    let born = match one {
-        Some(watch) => Some(born(&state, &watch).await?),
+    let initial_state = match one {
+        Some(watch) => Some(initial_state(&state, &watch).await?),
         None => None,
     };
     Ok(Json(Written {
         written,
         updated_at: stored.map(|stored| stored.updated_at),
         effective_by: stored.and_then(|stored| stored.effective_by),
-        born,
+        initial_state,
         errors,
     }))
 }
 
 /// Returns the initial state of a new watch: that of every watch with its threshold.
-async fn born(state: &AppState, watch: &Watch) -> Result<Born> {
+async fn initial_state(state: &AppState, watch: &Watch) -> Result<InitialState> {
     let rules = &state.api.rules;
     let currency = watch.currency.unwrap_or(rules.currency);
     let current = state.api.prices.of(&watch.product_id, currency).await?;
@@ -74,7 +74,7 @@ async fn born(state: &AppState, watch: &Watch) -> Result<Born> {
     let floor = current.filter(|_| crossing).map(|(_, floor)| floor);
     let above = floor.and_then(|floor| floor.rearms_above(watch.price_watch_value, rules.hysteresis));
     let number = above.map(|price| serde_json::value::RawValue::from_string(price.to_string()));
-    Ok(Born {
+    Ok(InitialState {
         armed: above.is_none(),
         current_price: current.map(|(evaluated, _)| evaluated.price),
         rearms_above: number.transpose().expect("a decimal is a JSON number"),
@@ -103,7 +103,7 @@ pub(crate) async fn list(
     let most = page_entries(&state, query.limit)?;
     let product = query.product.as_deref().map(ProductId::new).transpose();
     let product = product.map_err(|error| Problem::bad(error.to_string()).at("product"))?;
-    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let after = read_cursor(query.after.as_deref())?.map(cursor_entry);
     let watches = state.api.watches.list(product.as_ref(), after.as_ref(), most).await?;
     let next = write_cursor(&watches, most, |last| {
         (last.product_id.clone(), last.price_watch_value, last.user_id.clone())
@@ -112,7 +112,7 @@ pub(crate) async fn list(
 }
 
 /// A watch with only the key of a cursor; the other fields are not used.
-fn behind((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
+fn cursor_entry((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
     Watch { product_id, price_watch_value, user_id, mode: None, currency: None, updated_at: None }
 }
 

@@ -37,7 +37,7 @@ enum Host {
 /// An entry that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "hosts: {entry:?} is none of name, *.suffix, address, [address] or private:name, with :port or without"
+    "hosts: {entry:?} is not a name, *.suffix, address, [address] or private:name, optionally with :port"
 )]
 pub(super) struct BadEntry {
     entry: String,

@@ -50,7 +50,7 @@ pub enum Error {
     #[error("{0}")]
     Tls(String),
     /// The thread that writes lines could not be started.
-    #[error("the thread that writes lines: {0}")]
+    #[error("the thread that writes lines cannot be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 

@@ -11,7 +11,7 @@ use super::address::is_public;
 
 /// The error for a name that has no public address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} leads to a private address; list it as private:{0} to allow that")]
+#[error("{0} resolves to a private address; list it as private:{0} to allow that")]
 pub(super) struct Private(pub(super) String);
 
 /// A resolver that returns public addresses only.

@@ -151,7 +151,7 @@ async fn a_host_that_resolves_to_a_private_address_is_refused_unless_listed_as_p
     let listed = format!("localhost:{}", peer.port);
     let reply = send(&outbound(), &access(&[&listed]), "u1", Outgoing::Http(get(&url))).await;
     let Err(SendError::Refused(reason)) = reply else { panic!("{reply:?}") };
-    assert_eq!(reason, "localhost leads to a private address; list it as private:localhost to allow that");
+    assert_eq!(reason, "localhost resolves to a private address; list it as private:localhost to allow that");
     let listed = format!("private:localhost:{}", peer.port);
     let reply = send(&outbound(), &access(&[&listed]), "u1", Outgoing::Http(get(&url))).await;
     assert_eq!(status(reply).0, 200);

@@ -18,13 +18,13 @@ async fn an_unknown_path_and_a_wrong_method_are_answered_with_a_problem() {
     refused(
         &served,
         &[
-            ("GET /", "", 404, "there is nothing at /", ""),
-            ("GET /v2/prices", "", 404, "there is nothing at /v2/prices", ""),
-            ("GET /v1/prices/P/x", "", 404, "there is nothing at /v1/prices/P/x", ""),
-            ("GET /v1/prices", "", 405, "/v1/prices does not take GET", ""),
-            ("POST /v1/watches", "", 405, "/v1/watches does not take POST", ""),
-            ("DELETE /v1/dlq/dlq/0/1", "", 405, "/v1/dlq/dlq/0/1 does not take DELETE", ""),
-            ("PUT /livez", "", 405, "/livez does not take PUT", ""),
+            ("GET /", "", 404, "unknown path /", ""),
+            ("GET /v2/prices", "", 404, "unknown path /v2/prices", ""),
+            ("GET /v1/prices/P/x", "", 404, "unknown path /v1/prices/P/x", ""),
+            ("GET /v1/prices", "", 405, "/v1/prices does not support the method GET", ""),
+            ("POST /v1/watches", "", 405, "/v1/watches does not support the method POST", ""),
+            ("DELETE /v1/dlq/dlq/0/1", "", 405, "/v1/dlq/dlq/0/1 does not support the method DELETE", ""),
+            ("PUT /livez", "", 405, "/livez does not support the method PUT", ""),
         ],
     )
     .await;
@@ -42,7 +42,10 @@ async fn a_body_that_exceeds_a_limit_is_refused_as_a_whole() {
         assert_eq!(too_long.remedy(), "send it in parts, or raise http.max_body");
         let too_many = served.ask(route, &many).await;
         assert_eq!(too_many.problem(), (413, "the body has more than 4 entries".into(), None));
-        assert_eq!(too_many.remedy(), "nothing was taken: send it in parts, or raise http.body_entries");
+        assert_eq!(
+            too_many.remedy(),
+            "no entry was accepted: send the body in parts, or raise http.body_entries"
+        );
     }
     assert!(served.fakes.posted.lock().unwrap().is_empty());
 }
@@ -82,8 +85,8 @@ async fn an_invalid_query_or_path_is_answered_with_its_place() {
             ("GET /v1/recipients?limit=0", "", 400, "limit must be at least 1", "limit"),
             ("GET /v1/dlq?limit=0", "", 400, "limit must be at least 1", "limit"),
             ("GET /v1/watches?limit=x", "", 400, "invalid digit found in string", "the query"),
-            ("GET /v1/watches?after=x", "", 400, "after must be the `next` of the page before", "after"),
-            ("GET /v1/recipients?after=1", "", 400, "after must be the `next` of the page before", "after"),
+            ("GET /v1/watches?after=x", "", 400, "after must be the `next` of the previous page", "after"),
+            ("GET /v1/recipients?after=1", "", 400, "after must be the `next` of the previous page", "after"),
             (
                 "GET /v1/notifications?form=1",
                 "",

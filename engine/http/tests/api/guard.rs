@@ -71,7 +71,7 @@ async fn past_the_limit_of_concurrent_requests_only_livez_is_answered() {
     let none_at_a_time = Options { max_concurrent_requests: 0, ..options() };
     let served = serve(none_at_a_time, Rules::default()).await;
     let reply = served.get("/v1/watches").await;
-    assert_eq!(reply.problem(), (503, "too many requests at a time".into(), None));
+    assert_eq!(reply.problem(), (503, "too many concurrent requests".into(), None));
     assert_eq!(reply.header("retry-after"), Some("1"));
     assert_eq!(served.get("/livez").await.status, 200);
 }

@@ -104,11 +104,16 @@ async fn updates_that_another_instance_decides_are_counted_as_queued_without_off
 async fn a_failed_post_is_answered_with_its_reason() {
     let served = served().await;
     for (error, status, place, remedy) in [
-        (IntakeError::Gap { next: 5 }, 409, Some("offset"), "go on from 5"),
-        (IntakeError::NotTaken("full".into()), 503, None, "nothing was taken: send the request again"),
-        (IntakeError::Unknown("late".into()), 503, None, "send it again with ?offset="),
-        (IntakeError::Partly("lost".into()), 503, None, "send it again: nobody is told twice if"),
-        (IntakeError::NoOffset("many partitions".into()), 400, Some("offset"), "leave ?offset= out"),
+        (IntakeError::Gap { next: 5 }, 409, Some("offset"), "continue at offset 5"),
+        (IntakeError::NotTaken("full".into()), 503, None, "no record was accepted: send the request again"),
+        (IntakeError::Unknown("late".into()), 503, None, "send the request again with ?offset="),
+        (
+            IntakeError::Partly("lost".into()),
+            503,
+            None,
+            "send the request again: no user is notified twice if",
+        ),
+        (IntakeError::NoOffset("many partitions".into()), 400, Some("offset"), "omit ?offset="),
     ] {
         answer(&served, Err(error.clone()));
         let reply = served.ask("POST /v1/prices", "{}").await;
@@ -146,8 +151,8 @@ async fn the_current_price_is_of_one_currency() {
     refused(
         &served,
         &[
-            ("GET /v1/prices/P?currency=EUR", "", 404, "no price of P in EUR was ever evaluated", ""),
-            ("GET /v1/prices/Q", "", 404, "no price of Q in USD was ever evaluated", ""),
+            ("GET /v1/prices/P?currency=EUR", "", 404, "no price of P in EUR was evaluated yet", ""),
+            ("GET /v1/prices/Q", "", 404, "no price of Q in USD was evaluated yet", ""),
             ("GET /v1/prices/P?currency=eur", "", 400, capitals, "currency"),
         ],
     )

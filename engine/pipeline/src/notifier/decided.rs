@@ -24,7 +24,7 @@ pub struct Work {
 
 impl Work {
     /// Records the outcome of a record.
-    pub fn settle(&mut self, position: Position, outcome: Outcome) {
+    pub fn record_outcome(&mut self, position: Position, outcome: Outcome) {
         self.outcomes.push((position, outcome));
     }
 }

@@ -22,7 +22,7 @@ pub struct InputProgress {
 }
 
 /// The progress before a batch, to go back to.
-pub struct Before {
+pub struct ProgressSnapshot {
     /// For each state that the batch changed: whether it had an unfinished fan-out, and its timer.
     states: Vec<(StateKey, bool, Option<WallTime>)>,
     offsets: BTreeMap<Partition, i64>,
@@ -55,13 +55,13 @@ impl InputProgress {
     }
 
     /// Products with an unfinished fan-out.
-    pub fn telling(&self) -> BTreeSet<(Partition, ProductId)> {
+    pub fn fanning_out(&self) -> BTreeSet<(Partition, ProductId)> {
         self.running.keys().map(|key| (key.partition, key.product.clone())).collect()
     }
 
     /// Advances past a decided batch that took these records. Puts the offsets into its commit and
     /// the matchers of its unfinished fan-outs into `running`.
-    pub fn advance(&mut self, taken: &[Incoming], work: &mut Work) -> Before {
+    pub fn advance(&mut self, taken: &[Incoming], work: &mut Work) -> ProgressSnapshot {
         let offsets = self.offsets.clone();
         for incoming in taken {
             let position = incoming.record.position;
@@ -73,7 +73,7 @@ impl InputProgress {
             states.push((key.clone(), self.running.contains_key(key), self.timers.of(key)));
             self.remember(key, state, work.matchers.remove(key));
         }
-        Before { states, offsets }
+        ProgressSnapshot { states, offsets }
     }
 
     /// The offsets of every partition from which the commit has a record or a state.
@@ -87,7 +87,7 @@ impl InputProgress {
 
     /// Goes back to before a batch that was not committed. Its matchers already contain users of that
     /// batch, so they are dropped and rebuilt later.
-    pub fn go_back(&mut self, before: Before) {
+    pub fn roll_back(&mut self, before: ProgressSnapshot) {
         for (key, running, timer) in before.states {
             set(&mut self.running, &key, running.then_some(None));
             self.timers.set(&key, timer);
