@@ -2,7 +2,7 @@
 //! no clock, no I/O. They get one product's state, one update, one watch at a time.
 //!
 //! ```text
-//! update ─▶ accept ─▶ (throttle) ─▶ evaluate ─▶ lookup ─▶ Teller ─▶ finish ─▶ state
+//! update ─▶ accept ─▶ (throttle) ─▶ evaluate ─▶ lookup ─▶ Matcher ─▶ finish ─▶ state
 //!           stale?     hold, skip     a drop?    which     which     last, floor,
 //!                                               watches?   users?    ledger, ranges
 //! ```
@@ -13,12 +13,12 @@
 
 mod evaluate;
 mod lookup;
+mod matcher;
 mod stale;
-mod tell;
 mod throttle;
 
 pub use evaluate::{Evaluation, evaluate, finish};
 pub use lookup::{Lookup, lookup};
+pub use matcher::{Decision, Matcher, Silence};
 pub use stale::accept;
-pub use tell::{Silence, Teller, Verdict};
 pub use throttle::{hold, release};

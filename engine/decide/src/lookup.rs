@@ -1,5 +1,5 @@
 //! Which thresholds a drop has to read. Reading more is slower, but never wrong, because
-//! [`crate::Teller`] decides every row.
+//! [`crate::Matcher`] decides every row.
 
 use pricedrop_model::ports::Summary;
 use pricedrop_model::{FanOut, Floor, Mode};

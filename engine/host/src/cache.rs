@@ -61,7 +61,7 @@ impl Cache {
         let bytes = fs::read(&path).ok()?;
         let (digest, code) = bytes.split_at_checked(DIGEST_BYTES)?;
         if Sha256::digest(code).as_slice() != digest {
-            tracing::warn!(file = %path.display(), "compiled plugin does not match its digest; compiling it anew");
+            tracing::warn!(file = %path.display(), "compiled plugin does not match its digest; it is compiled again");
             let _ = fs::remove_file(&path);
             return None;
         }
@@ -81,7 +81,9 @@ impl Cache {
         });
         match kept {
             Ok(()) => self.forget_oldest(),
-            Err(error) => tracing::warn!(file = %path.display(), error, "compiled plugin not kept"),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), error, "compiled plugin was not stored in the cache")
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::host::FILE_BYTES;
 use crate::limits::Limits;
-use crate::load::Workshop;
+use crate::load::Loader;
 use crate::loaded::Loaded;
 use crate::metrics::PluginMetrics;
 use crate::sidecar::Sidecar;
@@ -41,8 +41,7 @@ pub struct Report {
 /// # Errors
 /// The engine cannot start. Problems of the plugin are in the report.
 pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Report, Error> {
-    let workshop =
-        Workshop { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
+    let loader = Loader { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
     let mut report = Report::default();
     let files = match read(wasm) {
         Ok(files) => files,
@@ -51,14 +50,14 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
             return Ok(report);
         }
     };
-    match workshop.load(&files, PluginMetrics::default()) {
+    match loader.load(&files, PluginMetrics::default()) {
         Ok(loaded) => report.introduce(&loaded),
-        Err(refusal) => report.problems.push(refusal.to_string()),
+        Err(error) => report.problems.push(error.to_string()),
     }
     let beside = wasm.with_file_name("cases");
     for file in case_files(cases.unwrap_or(&beside)) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match run_file(&workshop, &files, &file, &mut report.cases) {
+        match run_file(&loader, &files, &file, &mut report.cases) {
             Ok(problems) => {
                 report.problems.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
             }
@@ -84,12 +83,12 @@ pub(crate) fn read(wasm: &Path) -> Result<PluginFiles, String> {
     let parent = wasm.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
     if !wasm.is_file() || wasm.extension().is_none_or(|extension| extension != "wasm") {
-        return Err(format!("{}: there is no such .wasm file", wasm.display()));
+        return Err(format!("{}: this .wasm file does not exist", wasm.display()));
     }
     let most = Limits::default().wasm_bytes.max(FILE_BYTES);
     read_files(folder, &Listing::of(folder), &stem, most).map_err(|unread| match unread {
         Unread::Changing => format!("{}: its files are changing; try again", wasm.display()),
-        Unread::Refused(refusal) => refusal.to_string(),
+        Unread::Refused(error) => error.to_string(),
     })
 }
 
@@ -103,22 +102,21 @@ fn case_files(folder: &Path) -> Vec<std::path::PathBuf> {
 
 /// Runs the cases of one file, with the settings and templates in it. Adds their number to `count`.
 fn run_file(
-    workshop: &Workshop,
+    loader: &Loader,
     files: &PluginFiles,
     file: &Path,
     count: &mut usize,
 ) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let cases: CaseFile =
-        serde_json::from_str(&text).map_err(|error| format!("not a file of cases: {error}"))?;
+        serde_json::from_str(&text).map_err(|error| format!("not a valid file of cases: {error}"))?;
     let own = files.sidecar.as_deref().unwrap_or_default();
-    let own = Sidecar::parse(&format!("{}.toml", files.stem), own, &workshop.limits).unwrap_or_default();
+    let own = Sidecar::parse(&format!("{}.toml", files.stem), own, &loader.limits).unwrap_or_default();
     let sidecar = Sidecar { settings: cases.settings, cases: Vec::new(), ..own };
     let mut files = files.clone();
     files.templates.extend(cases.templates);
-    let loaded = workshop
-        .load_with(&files, &sidecar, PluginMetrics::default())
-        .map_err(|refusal| refusal.to_string())?;
+    let loaded =
+        loader.load_with(&files, &sidecar, PluginMetrics::default()).map_err(|error| error.to_string())?;
     if loaded.kind() != cases.kind {
         return Err(format!("cases of a {} plugin, but this is a {} plugin", cases.kind, loaded.kind()));
     }

@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// Several plugins of one kind: name one in the configuration, or remove the others.
     #[error(
-        "two {kind} plugins and none named: {}; name one in the configuration ({kind} = \"{}\") or remove the others",
+        "there are two {kind} plugins and none is configured: {}; name one in the configuration ({kind} = \"{}\") or remove the others",
         stems.join(", "), stems.first().map_or("", |stem| stem)
     )]
     TwoCandidates {
@@ -46,7 +46,7 @@ pub enum Error {
     },
     /// A file was refused: correct it as the text says.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] LoadError),
 }
 
 fn nearest_hint(nearest: Option<&str>) -> String {
@@ -56,7 +56,7 @@ fn nearest_hint(nearest: Option<&str>) -> String {
 /// Why the files of a plugin were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {}{reason}{}", function.map(|name| format!("{name}: ")).unwrap_or_default(), remedy_hint(remedy))]
-pub struct Refusal {
+pub struct LoadError {
     /// The refused file or folder, such as `name.wasm`, `name.toml` or `name.d`.
     pub file: String,
     /// The plugin's function that failed; none if the file was refused before a call.
@@ -71,20 +71,25 @@ fn remedy_hint(remedy: &str) -> String {
     if remedy.is_empty() { String::new() } else { format!("; {remedy}") }
 }
 
-impl Refusal {
-    /// A refusal of a file, independent of a call.
-    pub(crate) fn of_file(file: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Refusal {
-        Refusal { file: file.into(), function: None, reason: reason.into(), remedy: remedy.into() }
+impl LoadError {
+    /// A error of a file, independent of a call.
+    pub(crate) fn of_file(file: impl Into<String>, reason: impl Into<String>, remedy: &str) -> LoadError {
+        LoadError { file: file.into(), function: None, reason: reason.into(), remedy: remedy.into() }
     }
 
-    /// A refusal because of what a function of the plugin did.
+    /// A error because of what a function of the plugin did.
     pub(crate) fn of_function(
         file: impl Into<String>,
         function: &'static str,
         reason: impl Into<String>,
         remedy: &str,
-    ) -> Refusal {
-        Refusal { file: file.into(), function: Some(function), reason: reason.into(), remedy: remedy.into() }
+    ) -> LoadError {
+        LoadError {
+            file: file.into(),
+            function: Some(function),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -99,4 +104,4 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// The remedy for a plugin that breaks its contract.
-pub(crate) const MEND: &str = "mend the plugin";
+pub(crate) const FIX_PLUGIN: &str = "fix the plugin";

@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::error::Refusal;
+use crate::error::LoadError;
 use crate::files::{PluginFiles, locale_and_part, template_folder};
 use crate::limits::{FOLDER_ENTRIES, SIDECAR_BYTES, TEMPLATE_BYTES, TEMPLATES};
 
@@ -143,7 +143,7 @@ pub(crate) enum Unread {
     /// They changed during the read: read them again once the folder is quiet.
     Changing,
     /// They are too long or not valid: a person must change them.
-    Refused(Refusal),
+    Refused(LoadError),
 }
 
 /// Reads the files of a plugin, each at most `most` bytes or its own limit. Checks that the files
@@ -171,7 +171,7 @@ pub(crate) fn read_files(
 fn read_templates(folder: &Path, listing: &Listing, stem: &str) -> Result<BTreeMap<String, String>, Unread> {
     let Some(marks) = listing.templates.get(stem) else { return Ok(BTreeMap::new()) };
     let refuse = |file: String, reason: String, remedy: &str| {
-        Err(Unread::Refused(Refusal::of_file(file, reason, remedy)))
+        Err(Unread::Refused(LoadError::of_file(file, reason, remedy)))
     };
     let name = template_folder(stem);
     if marks.len() > TEMPLATES {
@@ -194,12 +194,12 @@ fn read_templates(folder: &Path, listing: &Listing, stem: &str) -> Result<BTreeM
 }
 
 fn text(file: &str, bytes: Vec<u8>) -> Result<String, Unread> {
-    String::from_utf8(bytes).map_err(|_| Unread::Refused(Refusal::of_file(file, "not UTF-8 text", "")))
+    String::from_utf8(bytes).map_err(|_| Unread::Refused(LoadError::of_file(file, "not UTF-8 text", "")))
 }
 
 fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let refuse = |reason: String| Unread::Refused(Refusal::of_file(name.clone(), reason, ""));
+    let refuse = |reason: String| Unread::Refused(LoadError::of_file(name.clone(), reason, ""));
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unread::Changing,
         _ => refuse(error.to_string()),

@@ -18,7 +18,7 @@ use pricedrop_model::plugin::Kind;
 const RESET_TIMEOUTS: Backoff = Backoff::from_millis(BREAKER_FIRST_MS, BREAKER_MOST_MS);
 
 /// Receives that a generation passed its probation, or must be rolled back.
-pub(crate) trait Reports: Send + Sync {
+pub(crate) trait ProbationObserver: Send + Sync {
     /// The generation failed. Returns whether another generation serves in its place now.
     fn failed(&self, meta: &Meta, reason: &str) -> bool;
     /// The generation passed its probation.
@@ -28,22 +28,22 @@ pub(crate) trait Reports: Send + Sync {
 /// The health of one generation.
 pub(crate) struct Health {
     metrics: PluginMetrics,
-    reports: OnceLock<Arc<dyn Reports>>,
+    observer: OnceLock<Arc<dyn ProbationObserver>>,
     calls: AtomicU64,
     traps: AtomicU64,
     /// Whether it passed its probation, in this process or before its start.
     proven: AtomicBool,
     /// Why it is disabled: it is never called again.
-    condemned: OnceLock<String>,
+    disabled: OnceLock<String>,
     /// Whether the last batch failed. Only then is the breaker's lock taken.
     is_failing: AtomicBool,
-    breaker: Mutex<Watched>,
+    breaker: Mutex<BreakerState>,
     /// The zero of the breaker's times.
     started: Instant,
 }
 
 /// The breaker, with the reason why it opened.
-struct Watched {
+struct BreakerState {
     breaker: Breaker,
     /// The reason of the last failure.
     reason: String,
@@ -53,13 +53,13 @@ impl Health {
     pub(crate) fn new(metrics: PluginMetrics) -> Health {
         Health {
             metrics,
-            reports: OnceLock::new(),
+            observer: OnceLock::new(),
             calls: AtomicU64::new(0),
             traps: AtomicU64::new(0),
             proven: AtomicBool::new(false),
-            condemned: OnceLock::new(),
+            disabled: OnceLock::new(),
             is_failing: AtomicBool::new(false),
-            breaker: Mutex::new(Watched {
+            breaker: Mutex::new(BreakerState {
                 breaker: Breaker::new(BREAKER_FAILURES, RESET_TIMEOUTS),
                 reason: String::new(),
             }),
@@ -67,11 +67,11 @@ impl Health {
         }
     }
 
-    /// Marks the generation as serving: from now on its calls are counted, and `reports` receives
+    /// Marks the generation as serving: from now on its calls are counted, and `observer` receives
     /// the end of its probation. `proven`: it passed before.
-    pub(crate) fn serve(&self, reports: Arc<dyn Reports>, proven: bool) {
+    pub(crate) fn serve(&self, observer: Arc<dyn ProbationObserver>, proven: bool) {
         self.proven.store(proven, Relaxed);
-        let _ = self.reports.set(reports);
+        let _ = self.observer.set(observer);
     }
 
     pub(crate) fn is_proven(&self) -> bool {
@@ -79,8 +79,8 @@ impl Health {
     }
 
     /// Returns why it is disabled; none if it is not.
-    pub(crate) fn condemned(&self) -> Option<&str> {
-        self.condemned.get().map(String::as_str)
+    pub(crate) fn disabled(&self) -> Option<&str> {
+        self.disabled.get().map(String::as_str)
     }
 
     /// Returns whether it may be called now.
@@ -88,35 +88,36 @@ impl Health {
     /// # Errors
     /// It is disabled, or its breaker is open; the text is the reason.
     pub(crate) fn admit(&self) -> Result<(), String> {
-        if let Some(reason) = self.condemned.get() {
+        if let Some(reason) = self.disabled.get() {
             return Err(reason.clone());
         }
         if !self.is_failing.load(Relaxed) {
             return Ok(());
         }
-        let mut watched = self.breaker();
-        match watched.breaker.admit(self.started.elapsed()) {
+        let mut breaker_state = self.breaker();
+        match breaker_state.breaker.admit(self.started.elapsed()) {
             Admission::Admitted => Ok(()),
-            Admission::RefusedUntil(_) => {
-                Err(format!("left alone for a while after failing in a row: {}", watched.reason))
-            }
+            Admission::RefusedUntil(_) => Err(format!(
+                "not called while its circuit breaker is open; last failure: {}",
+                breaker_state.reason
+            )),
         }
     }
 
     /// Counts a finished call, failed or not, and its duration. The last call of the probation
     /// proves the generation.
     pub(crate) fn called(&self, meta: &Meta, took: Duration) {
-        let Some(reports) = self.reports.get() else { return };
+        let Some(observer) = self.observer.get() else { return };
         self.metrics.called(took);
         if self.calls.fetch_add(1, Relaxed) + 1 == PROBATION_CALLS && !self.proven.swap(true, Relaxed) {
-            reports.proven(meta);
+            observer.proven(meta);
         }
     }
 
     pub(crate) fn succeeded(&self) {
         if self.is_failing.load(Relaxed) {
-            let mut watched = self.breaker();
-            watched.breaker.record_success();
+            let mut breaker_state = self.breaker();
+            breaker_state.breaker.record_success();
             self.is_failing.store(false, Relaxed);
         }
     }
@@ -133,7 +134,7 @@ impl Health {
             self.trip(reason);
         }
         if !self.is_proven() && traps > PROBATION_TRAPS {
-            self.give_way(
+            self.roll_back(
                 meta,
                 &format!("{function}: more than {PROBATION_TRAPS} failures on probation: {reason}"),
             );
@@ -148,29 +149,29 @@ impl Health {
         self.trip(reason);
         let reason = format!("{function}: broke its contract: {reason}");
         if kind == Kind::Bucketing {
-            let _ = self.condemned.set(reason.clone());
-            self.give_way(meta, &reason);
+            let _ = self.disabled.set(reason.clone());
+            self.roll_back(meta, &reason);
         } else if !self.is_proven() {
-            self.give_way(meta, &reason);
+            self.roll_back(meta, &reason);
         }
     }
 
-    fn give_way(&self, meta: &Meta, reason: &str) {
-        if let Some(reports) = self.reports.get()
-            && reports.failed(meta, reason)
+    fn roll_back(&self, meta: &Meta, reason: &str) {
+        if let Some(observer) = self.observer.get()
+            && observer.failed(meta, reason)
         {
-            let _ = self.condemned.set(reason.to_owned());
+            let _ = self.disabled.set(reason.to_owned());
         }
     }
 
     fn trip(&self, reason: &str) {
-        let mut watched = self.breaker();
-        watched.breaker.record_failure(self.started.elapsed());
-        watched.reason = reason.to_owned();
+        let mut breaker_state = self.breaker();
+        breaker_state.breaker.record_failure(self.started.elapsed());
+        breaker_state.reason = reason.to_owned();
         self.is_failing.store(true, Relaxed);
     }
 
-    fn breaker(&self) -> std::sync::MutexGuard<'_, Watched> {
+    fn breaker(&self) -> std::sync::MutexGuard<'_, BreakerState> {
         lock(&self.breaker)
     }
 }

@@ -2,13 +2,13 @@
 //! serve.
 //!
 //! ```text
-//!  folder ─▶ visit ─▶ load and check ─▶ place in its slot ─▶ settle ─▶ the table
+//!  folder ─▶ read files ─▶ load and check ─▶ install in its entry ─▶ publish ─▶ serving
 //!                          │ refused          │ on probation             │
 //!                          ▼                  ▼                          ▼
 //!                 the old one serves    last-good store ◀─ rolled back  callers
 //! ```
 //!
-//! Invariant: plugins are loaded without the lock of the slots, and called without any lock. A
+//! Invariant: plugins are loaded without the lock of the registry, and called without any lock. A
 //! caller keeps the generation that it took.
 
 use std::collections::BTreeMap;
@@ -24,15 +24,15 @@ use prometheus_client::registry::Registry;
 use crate::cache::Cache;
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{Error, Refusal, nearest};
+use crate::error::{Error, LoadError, nearest};
 use crate::files::PluginFiles;
 use crate::folder::{Listing, Unread, read_files};
 use crate::last_good::LastGood;
-use crate::load::Workshop;
+use crate::load::Loader;
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::slots::{Slots, Table};
+use crate::registry::{PluginRegistry, Serving};
 use crate::status::status_of;
 use pricedrop_model::plugin::Kind;
 use pricedrop_model::plugin::Status;
@@ -52,7 +52,7 @@ impl Host {
 
     /// Returns the status of every plugin.
     pub fn status(&self) -> Status {
-        status_of(&self.shared.slots(), &self.shared.table.load(), &self.shared.metrics)
+        status_of(&self.shared.registry(), &self.shared.serving.load(), &self.shared.metrics)
     }
 
     /// Registers the metrics of the plugins.
@@ -63,22 +63,22 @@ impl Host {
     /// The policy whose buckets are read: that of the options, the first one loaded, or a later one
     /// with the same mapping.
     pub fn active_policy(&self) -> Option<PolicyIdentity> {
-        self.shared.slots().active.clone()
+        self.shared.registry().active.clone()
     }
 
     /// Makes this policy the active one. Call it after a migration has written its buckets.
     pub fn set_active_policy(&self, policy: PolicyIdentity) {
-        let mut slots = self.shared.slots();
-        slots.active = Some(policy);
-        self.shared.settle(&mut slots);
+        let mut registry = self.shared.registry();
+        registry.active = Some(policy);
+        self.shared.publish(&mut registry);
     }
 
     /// Returns the policy that waits for a migration of the buckets; none if there is no such
     /// policy.
     pub fn staged_policy(&self) -> Option<Arc<dyn Bucketing>> {
-        let slots = self.shared.slots();
-        match slots.chosen_slot(Kind::Bucketing)?.current.clone()? {
-            Loaded::Bucketing(policy) if !slots.cuts_as_active(&policy.identity) => Some(policy),
+        let registry = self.shared.registry();
+        match registry.chosen_entry(Kind::Bucketing)?.current.clone()? {
+            Loaded::Bucketing(policy) if !registry.has_active_mapping(&policy.identity) => Some(policy),
             _ => None,
         }
     }
@@ -86,15 +86,15 @@ impl Host {
 
 impl Plugins for Host {
     fn bucketing(&self) -> Option<Arc<dyn Bucketing>> {
-        self.shared.table.load().bucketing.clone().map(|policy| policy as Arc<dyn Bucketing>)
+        self.shared.serving.load().bucketing.clone().map(|policy| policy as Arc<dyn Bucketing>)
     }
 
     fn throttling(&self) -> Option<Arc<dyn Throttling>> {
-        self.shared.table.load().throttling.clone().map(|policy| policy as Arc<dyn Throttling>)
+        self.shared.serving.load().throttling.clone().map(|policy| policy as Arc<dyn Throttling>)
     }
 
     fn channel(&self, name: &str) -> Option<Arc<dyn Channel>> {
-        self.shared.table.load().channels.get(name).cloned().map(|channel| channel as Arc<dyn Channel>)
+        self.shared.serving.load().channels.get(name).cloned().map(|channel| channel as Arc<dyn Channel>)
     }
 }
 
@@ -108,24 +108,21 @@ impl Options {
         let engine = Engine::new()?;
         let subfolder = |name: &str| self.data_dir.as_ref().map(|folder| folder.join(name));
         let cache = subfolder("compiled").map(|folder| Cache::open(folder, &engine)).transpose()?;
-        let kept = LastGood::open(subfolder("last-good"))?;
-        let workshop = Workshop {
-            engine,
-            cache,
-            limits: self.limits.clone(),
-            allow_digests: self.allow_digests.clone(),
-        };
+        let last_good = LastGood::open(subfolder("last-good"))?;
+        let loader =
+            Loader { engine, cache, limits: self.limits.clone(), allow_digests: self.allow_digests.clone() };
         let named = [(Kind::Bucketing, &self.bucketing), (Kind::Throttling, &self.throttling)];
         let named: BTreeMap<Kind, String> =
             named.into_iter().filter_map(|(kind, stem)| Some((kind, stem.clone()?))).collect();
-        let slots = Slots { named, active: self.active_policy.clone(), ..Slots::default() };
+        let registry =
+            PluginRegistry { named, active: self.active_policy.clone(), ..PluginRegistry::default() };
         let shared = Arc::new(Shared {
             options: self,
             metrics: Metrics::default(),
-            workshop,
-            kept,
-            table: ArcSwap::default(),
-            slots: Mutex::new(slots),
+            loader,
+            last_good,
+            serving: ArcSwap::default(),
+            registry: Mutex::new(registry),
             loading: Mutex::new(()),
         });
         shared.start()?;
@@ -137,34 +134,34 @@ impl Options {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
-    pub(crate) workshop: Workshop,
-    pub(crate) kept: LastGood,
-    pub(crate) table: ArcSwap<Table>,
-    pub(crate) slots: Mutex<Slots>,
+    pub(crate) loader: Loader,
+    pub(crate) last_good: LastGood,
+    pub(crate) serving: ArcSwap<Serving>,
+    pub(crate) registry: Mutex<PluginRegistry>,
     /// Locked while the folder is read, so that one thread at a time reads it.
     pub(crate) loading: Mutex<()>,
 }
 
 impl Shared {
-    pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
-        lock(&self.slots)
+    pub(crate) fn registry(&self) -> MutexGuard<'_, PluginRegistry> {
+        lock(&self.registry)
     }
 
-    pub(crate) fn settle(&self, slots: &mut Slots) {
-        self.table.store(Arc::new(slots.settle()));
+    pub(crate) fn publish(&self, registry: &mut PluginRegistry) {
+        self.serving.store(Arc::new(registry.choose_serving()));
     }
 
     /// Reads the folder for the first time, loads last-good files in place of refused ones, and
     /// checks that the configured plugins exist.
     pub(crate) fn start(self: &Arc<Shared>) -> Result<(), Error> {
         self.read_folder();
-        for stem in self.kept.stems() {
+        for stem in self.last_good.stems() {
             self.fall_back(&stem);
         }
-        let mut slots = self.slots();
-        self.settle(&mut slots);
+        let mut registry = self.registry();
+        self.publish(&mut registry);
         for kind in [Kind::Bucketing, Kind::Throttling] {
-            check_choice(&slots, kind, &self.options.folder)?;
+            check_choice(&registry, kind, &self.options.folder)?;
         }
         Ok(())
     }
@@ -172,44 +169,44 @@ impl Shared {
     /// Loads the last-good files of a stem: as its current generation if the folder gave none, else
     /// as the previous generation, to which it may be rolled back.
     fn fall_back(self: &Arc<Shared>, stem: &str) {
-        let entry = self.kept.entry(stem);
+        let stored = self.last_good.entry(stem);
         let wanted = {
-            let slots = self.slots();
-            let slot = slots.by_stem.get(stem);
-            let named = slots.named.values().any(|named| named == stem);
-            let needed = named || !slots.folder_problems.is_empty() || slot.is_some();
-            match slot.and_then(|slot| slot.current.as_ref()) {
-                None if needed => [entry.current.clone(), entry.previous.clone()],
+            let registry = self.registry();
+            let entry = registry.by_stem.get(stem);
+            let named = registry.named.values().any(|named| named == stem);
+            let needed = named || !registry.folder_problems.is_empty() || entry.is_some();
+            match entry.and_then(|entry| entry.current.as_ref()) {
+                None if needed => [stored.current.clone(), stored.previous.clone()],
                 None => [None, None],
                 Some(loaded) => {
                     let digest = &loaded.meta().digest;
-                    [entry.current, entry.previous].map(|kept| kept.filter(|kept| kept != digest))
+                    [stored.current, stored.previous].map(|kept| kept.filter(|kept| kept != digest))
                 }
             }
         };
         for digest in wanted.into_iter().flatten() {
             let Some(loaded) = self.load_kept(stem, &digest) else { continue };
-            let mut slots = self.slots();
-            let slot = slots.by_stem.entry(stem.to_owned()).or_default();
-            loaded.health().serve(self.reporter(), entry.proven);
-            if slot.current.is_none() {
-                slot.removed = slot.seen.is_none();
-                slot.from_last_good = true;
-                slot.current = Some(loaded);
-            } else if slot.previous.is_none() {
-                slot.previous = Some(loaded);
+            let mut registry = self.registry();
+            let entry = registry.by_stem.entry(stem.to_owned()).or_default();
+            loaded.health().serve(self.probation_observer(), stored.proven);
+            if entry.current.is_none() {
+                entry.removed = entry.seen.is_none();
+                entry.from_last_good = true;
+                entry.current = Some(loaded);
+            } else if entry.previous.is_none() {
+                entry.previous = Some(loaded);
             }
         }
     }
 
     fn load_kept(&self, stem: &str, digest: &Digest) -> Option<Loaded> {
-        if self.kept.rejected(stem, digest).is_some() {
+        if self.last_good.rejected(stem, digest).is_some() {
             return None;
         }
-        let files = self.kept.files(stem, digest)?;
-        self.workshop
+        let files = self.last_good.files(stem, digest)?;
+        self.loader
             .load(&files, self.metrics.plugin(stem))
-            .inspect_err(|refusal| tracing::warn!("last-good files {}: {refusal}", digest.short()))
+            .inspect_err(|error| tracing::warn!("last-good files {}: {error}", digest.short()))
             .ok()
     }
 
@@ -219,53 +216,55 @@ impl Shared {
         let _once = lock(&self.loading);
         let listing = Listing::of(&self.options.folder);
         self.note_folder(&listing);
-        let mut whole = true;
+        let mut complete = true;
         for stem in listing.stems() {
-            whole &= self.visit(&listing, stem);
+            complete &= self.load_stem(&listing, stem);
         }
-        let mut slots = self.slots();
-        self.settle(&mut slots);
-        whole
+        let mut registry = self.registry();
+        self.publish(&mut registry);
+        complete
     }
 
     /// Records problems of the folder as a whole, and which plugins were removed from it.
     fn note_folder(&self, listing: &Listing) {
         let folder = self.options.folder.display();
-        let mut slots = self.slots();
+        let mut registry = self.registry();
         let mut problems = Vec::new();
         if let Some(reason) = &listing.missing {
             problems.push(format!("plugin folder {folder}: {reason}"));
         }
         if listing.crowded {
-            problems.push(format!("plugin folder {folder}: too many files; some were not looked at"));
+            problems.push(format!("plugin folder {folder}: too many files; some were ignored"));
         }
         for orphan in listing.orphans() {
             problems.push(format!("{orphan}: there is no {} beside it", orphan.replace(".toml", ".wasm")));
         }
-        for problem in problems.iter().filter(|problem| !slots.folder_problems.contains(problem)) {
+        for problem in problems.iter().filter(|problem| !registry.folder_problems.contains(problem)) {
             tracing::warn!("{problem}");
         }
-        slots.folder_problems = problems;
+        registry.folder_problems = problems;
         let present: Vec<&str> = listing.stems().collect();
-        slots.by_stem.retain(|stem, slot| present.contains(&stem.as_str()) || slot.current.is_some());
-        for (stem, slot) in &mut slots.by_stem {
-            if present.contains(&stem.as_str()) || slot.removed {
+        registry.by_stem.retain(|stem, entry| present.contains(&stem.as_str()) || entry.current.is_some());
+        for (stem, entry) in &mut registry.by_stem {
+            if present.contains(&stem.as_str()) || entry.removed {
                 continue;
             }
-            tracing::warn!("{stem}.wasm is gone from the plugin folder; its last good files keep serving");
-            (slot.removed, slot.seen, slot.problem) = (true, None, None);
+            tracing::warn!(
+                "{stem}.wasm was removed from the plugin folder; its last good version keeps serving"
+            );
+            (entry.removed, entry.seen, entry.problem) = (true, None, None);
         }
     }
 
     /// Reads the files of one plugin, and loads or refuses them if they are new. Returns false if
     /// they were changing.
-    fn visit(self: &Arc<Shared>, listing: &Listing, stem: &str) -> bool {
+    fn load_stem(self: &Arc<Shared>, listing: &Listing, stem: &str) -> bool {
         let most = self.options.limits.wasm_bytes.max(FILE_BYTES);
         let files = match read_files(&self.options.folder, listing, stem, most) {
             Ok(files) => files,
             Err(Unread::Changing) => return false,
-            Err(Unread::Refused(refusal)) => {
-                self.refuse(stem, None, refusal);
+            Err(Unread::Refused(error)) => {
+                self.refuse(stem, None, error);
                 return true;
             }
         };
@@ -273,89 +272,95 @@ impl Shared {
         if self.is_known(stem, &digest) {
             return true;
         }
-        if let Some(reason) = self.kept.rejected(stem, &digest) {
-            let reason = format!("rejected in service before: {reason}");
-            let refusal =
-                Refusal::of_file(format!("{stem}.wasm"), reason, "change the file to have it tried again");
-            self.refuse(stem, Some(digest), refusal);
+        if let Some(reason) = self.last_good.rejected(stem, &digest) {
+            let reason = format!("it failed in service before: {reason}");
+            let error =
+                LoadError::of_file(format!("{stem}.wasm"), reason, "change the file to load it again");
+            self.refuse(stem, Some(digest), error);
             return true;
         }
-        let loaded = self.workshop.load(&files, self.metrics.plugin(stem));
+        let loaded = self.loader.load(&files, self.metrics.plugin(stem));
         let loaded = loaded.and_then(|loaded| self.fits(stem, loaded));
         match loaded {
             Ok(loaded) => self.accept(&files, loaded),
-            Err(refusal) => self.refuse(stem, Some(digest), refusal),
+            Err(error) => self.refuse(stem, Some(digest), error),
         }
         true
     }
 
     /// Returns whether these files were already loaded or refused, or are the current generation.
     fn is_known(&self, stem: &str, digest: &Digest) -> bool {
-        let mut slots = self.slots();
-        let slot = slots.by_stem.entry(stem.to_owned()).or_default();
-        slot.removed = false;
-        if slot.seen.as_ref() == Some(digest) {
+        let mut registry = self.registry();
+        let entry = registry.by_stem.entry(stem.to_owned()).or_default();
+        entry.removed = false;
+        if entry.seen.as_ref() == Some(digest) {
             return true;
         }
-        let serves = slot.current.as_ref().is_some_and(|current| current.meta().digest == *digest);
+        let serves = entry.current.as_ref().is_some_and(|current| current.meta().digest == *digest);
         if serves {
-            (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
+            (entry.seen, entry.problem, entry.from_last_good) = (Some(digest.clone()), None, false);
         }
         serves
     }
 
     /// Checks that a stem keeps its kind, and that a policy identity keeps its fingerprint.
-    fn fits(&self, stem: &str, loaded: Loaded) -> Result<Loaded, Refusal> {
-        let slots = self.slots();
-        let before = slots.by_stem.get(stem).and_then(|slot| slot.kind());
+    fn fits(&self, stem: &str, loaded: Loaded) -> Result<Loaded, LoadError> {
+        let registry = self.registry();
+        let before = registry.by_stem.get(stem).and_then(|entry| entry.kind());
         let file = || format!("{stem}.wasm");
         if let Some(before) = before.filter(|before| *before != loaded.kind()) {
             let reason = format!("is a {} plugin, but {stem} was a {before} plugin", loaded.kind());
-            return Err(Refusal::of_file(file(), reason, "give it a file name of its own"));
+            return Err(LoadError::of_file(file(), reason, "use another file name"));
         }
         let Some(policy) = loaded.policy() else { return Ok(loaded) };
-        let active = slots.active.as_ref().filter(|active| active.name == policy.name);
+        let active = registry.active.as_ref().filter(|active| active.name == policy.name);
         let other_active = active.is_some_and(|active| active.fingerprint != policy.fingerprint);
-        if other_active || self.kept.other_fingerprint(policy).is_some() {
+        if other_active || self.last_good.other_fingerprint(policy).is_some() {
             let reason =
-                format!("maps prices otherwise than {} did before, under the same identity", policy.name);
-            return Err(Refusal::of_function(file(), "bucket-of", reason, "raise the version it describes"));
+                format!("maps prices differently than {} before, under the same identity", policy.name);
+            return Err(LoadError::of_function(
+                file(),
+                "bucket-of",
+                reason,
+                "raise the version that `describe` returns",
+            ));
         }
         Ok(loaded)
     }
 
     fn accept(self: &Arc<Shared>, files: &PluginFiles, loaded: Loaded) {
         let digest = files.digest();
-        self.kept.keep(files);
+        self.last_good.keep(files);
         if let Some(policy) = loaded.policy() {
-            self.kept.remember_policy(policy);
+            self.last_good.remember_policy(policy);
         }
-        let entry = self.kept.entry(&files.stem);
-        let proven = entry.proven && entry.current.as_ref() == Some(&digest);
-        loaded.health().serve(self.reporter(), proven);
+        let stored = self.last_good.entry(&files.stem);
+        let proven = stored.proven && stored.current.as_ref() == Some(&digest);
+        loaded.health().serve(self.probation_observer(), proven);
         tracing::info!(plugin = %loaded.meta().name, kind = %loaded.kind(), file = %files.stem, digest = digest.short(), "loaded");
-        let mut slots = self.slots();
-        slots.place(&files.stem, loaded);
-        let slot = slots.by_stem.entry(files.stem.clone()).or_default();
-        (slot.seen, slot.problem, slot.from_last_good) = (Some(digest.clone()), None, false);
+        let mut registry = self.registry();
+        registry.install(&files.stem, loaded);
+        let entry = registry.by_stem.entry(files.stem.clone()).or_default();
+        (entry.seen, entry.problem, entry.from_last_good) = (Some(digest.clone()), None, false);
         self.metrics.plugin(&files.stem).reloads.inc();
-        let in_memory = slot.previous.as_ref().map(|previous| previous.meta().digest.clone());
+        let in_memory = entry.previous.as_ref().map(|previous| previous.meta().digest.clone());
         // At the start, the previous generation is not in memory yet.
-        let previous = in_memory.or(entry.current.filter(|before| *before != digest)).or(entry.previous);
-        self.kept.record(&files.stem, Some(&digest), proven, previous.as_ref());
-        self.settle(&mut slots);
+        let previous = in_memory.or(stored.current.filter(|before| *before != digest)).or(stored.previous);
+        self.last_good.record(&files.stem, Some(&digest), proven, previous.as_ref());
+        self.publish(&mut registry);
     }
 
-    fn refuse(&self, stem: &str, digest: Option<Digest>, refusal: Refusal) {
-        let mut slots = self.slots();
-        let slot = slots.by_stem.entry(stem.to_owned()).or_default();
-        let serving = slot.current.as_ref().map(|current| format!("; {} keeps serving", current.meta().name));
-        let problem = format!("{refusal}{}", serving.unwrap_or_default());
-        if slot.problem.as_ref() != Some(&problem) {
+    fn refuse(&self, stem: &str, digest: Option<Digest>, error: LoadError) {
+        let mut registry = self.registry();
+        let entry = registry.by_stem.entry(stem.to_owned()).or_default();
+        let serving =
+            entry.current.as_ref().map(|current| format!("; {} keeps serving", current.meta().name));
+        let problem = format!("{error}{}", serving.unwrap_or_default());
+        if entry.problem.as_ref() != Some(&problem) {
             tracing::error!("{problem}");
             self.metrics.plugin(stem).refusals.inc();
         }
-        (slot.problem, slot.seen, slot.removed) = (Some(problem), digest, false);
+        (entry.problem, entry.seen, entry.removed) = (Some(problem), digest, false);
     }
 }
 
@@ -364,23 +369,23 @@ impl Shared {
 pub(crate) const FILE_BYTES: u64 = 256 << 20;
 
 /// Checks that the host may start with the plugins chosen for this kind.
-fn check_choice(slots: &Slots, kind: Kind, folder: &Path) -> Result<(), Error> {
-    let candidates = slots.candidates(kind);
-    let Some(named) = slots.named.get(&kind) else {
+fn check_choice(registry: &PluginRegistry, kind: Kind, folder: &Path) -> Result<(), Error> {
+    let candidates = registry.candidates(kind);
+    let Some(named) = registry.named.get(&kind) else {
         return match candidates.len() {
             0 | 1 => Ok(()),
             _ => Err(Error::TwoCandidates { kind, stems: candidates }),
         };
     };
-    match slots.by_stem.get(named) {
-        Some(slot) if slot.kind() == Some(kind) => Ok(()),
-        Some(slot) => {
-            let is = slot.kind().map(|is| format!("is a {is} plugin, but named as the {kind} one"));
-            let reason = slot.problem.clone().or(is).unwrap_or_else(|| "could not be read".into());
-            Err(Refusal::of_file(format!("{kind} = \"{named}\""), reason, "").into())
+    match registry.by_stem.get(named) {
+        Some(entry) if entry.kind() == Some(kind) => Ok(()),
+        Some(entry) => {
+            let is = entry.kind().map(|is| format!("is a {is} plugin, but configured as the {kind} plugin"));
+            let reason = entry.problem.clone().or(is).unwrap_or_else(|| "could not be read".into());
+            Err(LoadError::of_file(format!("{kind} = \"{named}\""), reason, "").into())
         }
         None => {
-            let stems = slots.by_stem.keys().map(String::as_str);
+            let stems = registry.by_stem.keys().map(String::as_str);
             let nearest = nearest(named, stems).map(str::to_owned);
             Err(Error::NamedMissing { kind, stem: named.clone(), folder: folder.to_owned(), nearest })
         }

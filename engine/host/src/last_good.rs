@@ -60,7 +60,7 @@ impl LastGood {
         let text = fs::read_to_string(folder.join("index.json")).unwrap_or_else(|_| "{}".into());
         let index = serde_json::from_str(&text).unwrap_or_else(|error| {
             if text != "{}" {
-                tracing::warn!(folder = %folder.display(), "index of last-good plugins is broken: {error}");
+                tracing::warn!(folder = %folder.display(), "the index of last-good plugins cannot be parsed: {error}");
             }
             Index::default()
         });
@@ -129,7 +129,7 @@ impl LastGood {
             .and_then(|()| write_whole(&folder.join(format!("{digest}.templates")), &[&templates]))
             .and_then(|()| write_whole(&folder.join(format!("{digest}.wasm")), &[&files.wasm]));
         if let Err(error) = kept {
-            tracing::warn!(plugin = files.stem, "last-good files not kept: {error}");
+            tracing::warn!(plugin = files.stem, "the last-good files were not stored: {error}");
         }
     }
 
@@ -153,7 +153,7 @@ impl LastGood {
         let Some(folder) = &self.folder else { return };
         let text = serde_json::to_vec_pretty(index).expect("an index holds only texts");
         if let Err(error) = write_whole(&folder.join("index.json"), &[&text]) {
-            tracing::warn!(folder = %folder.display(), "index of last-good plugins not written: {error}");
+            tracing::warn!(folder = %folder.display(), "the index of last-good plugins was not written: {error}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::contract::throttling::{Throttling, ThrottlingPolicy};
 use crate::contract::{Contract, Description, bindings};
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{MEND, Refusal};
+use crate::error::{FIX_PLUGIN, LoadError};
 use crate::files::PluginFiles;
 use crate::health::Health;
 use crate::limits::Limits;
@@ -34,19 +34,19 @@ use pricedrop_model::plugin::Kind;
 
 /// What loading needs in addition to the files: the engine, the cache, the default limits, and the
 /// digests that may be loaded (none: all).
-pub(crate) struct Workshop {
+pub(crate) struct Loader {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<Cache>,
     pub(crate) limits: Limits,
     pub(crate) allow_digests: Option<Vec<String>>,
 }
 
-impl Workshop {
+impl Loader {
     /// Loads files with their own sidecar and runs the cases in it.
     ///
     /// # Errors
     /// The plugin is refused, for this reason.
-    pub(crate) fn load(&self, files: &PluginFiles, metrics: PluginMetrics) -> Result<Loaded, Refusal> {
+    pub(crate) fn load(&self, files: &PluginFiles, metrics: PluginMetrics) -> Result<Loaded, LoadError> {
         let sidecar = match &files.sidecar {
             Some(text) => Sidecar::parse(&files.sidecar_file(), text, &self.limits)?,
             None => Sidecar { limits: self.limits.clone(), ..Sidecar::default() },
@@ -55,10 +55,10 @@ impl Workshop {
         let problems = cases::run(&sidecar.cases, &loaded);
         match problems.first() {
             None => Ok(loaded),
-            Some(problem) => Err(Refusal::of_file(
+            Some(problem) => Err(LoadError::of_file(
                 files.sidecar_file(),
                 format!("{} of {} cases failed: {problem}", problems.len(), sidecar.cases.len()),
-                "mend the plugin, or the case",
+                "fix the plugin, or the case",
             )),
         }
     }
@@ -69,12 +69,12 @@ impl Workshop {
         files: &PluginFiles,
         sidecar: &Sidecar,
         metrics: PluginMetrics,
-    ) -> Result<Loaded, Refusal> {
+    ) -> Result<Loaded, LoadError> {
         let file = files.wasm_file();
         self.check_allowed(files)?;
         if files.wasm.len() as u64 > sidecar.limits.wasm_bytes {
             let reason = format!("{} bytes; at most {}", files.wasm.len(), sidecar.limits.wasm_bytes);
-            return Err(Refusal::of_file(file, reason, "make it smaller, or raise the limit wasm_bytes"));
+            return Err(LoadError::of_file(file, reason, "make it smaller, or raise the limit wasm_bytes"));
         }
         let component = self.compile(&file, &files.wasm)?;
         match self.kind_of(&file, &component)? {
@@ -82,7 +82,7 @@ impl Workshop {
                 let (plugin, _): (Plugin<Bucketing>, _) =
                     self.prepare(files, sidecar, &component, metrics)?;
                 let fingerprint = load_check::check(&plugin).map_err(|failed| {
-                    Refusal::of_function(&file, failed.function, failed.reason, failed.remedy)
+                    LoadError::of_function(&file, failed.function, failed.reason, failed.remedy)
                 })?;
                 let name = format!("{}+{}", plugin.meta.name, plugin.settings.digest());
                 let identity = PolicyIdentity { name, fingerprint };
@@ -94,7 +94,7 @@ impl Workshop {
                 let formats = plugin
                     .call(|exports, store| exports.pricedrop_throttling_policy().call_state_formats(store));
                 let (writes, reads) = formats.map_err(|failure| {
-                    Refusal::of_function(&file, "state-formats", failure.reason(), MEND)
+                    LoadError::of_function(&file, "state-formats", failure.reason(), FIX_PLUGIN)
                 })?;
                 Ok(Loaded::Throttling(Arc::new(ThrottlingPolicy { plugin, writes, reads })))
             }
@@ -103,25 +103,25 @@ impl Workshop {
                 let address_kind = address_kind.unwrap_or_default();
                 let channel = ChannelPlugin { plugin, address_kind, access: sidecar.access.clone() };
                 channel.try_samples().map_err(|reason| {
-                    Refusal::of_function(file, "render", reason, "mend the plugin, or its templates")
+                    LoadError::of_function(file, "render", reason, "fix the plugin, or its templates")
                 })?;
                 Ok(Loaded::Channel(Arc::new(channel)))
             }
         }
     }
 
-    fn check_allowed(&self, files: &PluginFiles) -> Result<(), Refusal> {
+    fn check_allowed(&self, files: &PluginFiles) -> Result<(), LoadError> {
         let Some(allowed) = &self.allow_digests else { return Ok(()) };
         let digest = Digest::of(&[&files.wasm]);
         if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(digest.as_str())) {
             return Ok(());
         }
-        let reason = format!("its digest {digest} is not on the list of allowed ones");
-        Err(Refusal::of_file(files.wasm_file(), reason, "add it to plugins.allow in the configuration"))
+        let reason = format!("its digest {digest} is not in the list of allowed digests");
+        Err(LoadError::of_file(files.wasm_file(), reason, "add it to plugins.allow in the configuration"))
     }
 
     /// Compiles a file, or reads the compiled code of the same content from the cache.
-    fn compile(&self, file: &str, wasm: &[u8]) -> Result<Component, Refusal> {
+    fn compile(&self, file: &str, wasm: &[u8]) -> Result<Component, LoadError> {
         let content = Digest::of(&[wasm]);
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, &content)) {
             return Ok(component);
@@ -129,8 +129,8 @@ impl Workshop {
         // A file that makes the compiler panic is refused like any other bad file.
         let component =
             catch_unwind(AssertUnwindSafe(|| self.compile_anew(file, wasm))).unwrap_or_else(|_| {
-                let reason = "reading or compiling it failed in an unforeseen way; standard error says where";
-                Err(Refusal::of_file(file, reason, "build it again with current tools"))
+                let reason = "the compiler panicked; standard error has the location";
+                Err(LoadError::of_file(file, reason, "build it again with current tools"))
             })?;
         if let Some(cache) = &self.cache {
             cache.keep(&content, &component);
@@ -138,16 +138,16 @@ impl Workshop {
         Ok(component)
     }
 
-    fn compile_anew(&self, file: &str, wasm: &[u8]) -> Result<Component, Refusal> {
+    fn compile_anew(&self, file: &str, wasm: &[u8]) -> Result<Component, LoadError> {
         let bytes = to_component(&self.engine, file, wasm)?;
         Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
             let reason = format!("cannot be compiled: {error:#}");
-            Refusal::of_file(file, reason, "build it again, and copy it whole")
+            LoadError::of_file(file, reason, "build it again, and copy the complete file")
         })
     }
 
     /// Returns the kind of the one contract whose interface the component exports.
-    fn kind_of(&self, file: &str, component: &Component) -> Result<Kind, Refusal> {
+    fn kind_of(&self, file: &str, component: &Component) -> Result<Kind, LoadError> {
         let kinds = [
             (Bucketing::INTERFACE, Kind::Bucketing),
             (Throttling::INTERFACE, Kind::Throttling),
@@ -165,12 +165,12 @@ impl Workshop {
                     if exports.is_empty() { "nothing".to_owned() } else { cut(&exports.join(", ")) };
                 let ours = kinds.map(|(name, _)| name).join(", ");
                 let reason = format!("exports none of {ours}; it exports {exports}");
-                Err(Refusal::of_file(file, reason, "build it against a world in wit/ of this release"))
+                Err(LoadError::of_file(file, reason, "build it against a world in wit/ of this release"))
             }
-            _ => Err(Refusal::of_file(
+            _ => Err(LoadError::of_file(
                 file,
-                "exports several of our interfaces",
-                "make it a plugin of one kind; put the others in files of their own",
+                "exports several plugin interfaces",
+                "build one plugin per kind, each in its own file",
             )),
         }
     }
@@ -183,11 +183,11 @@ impl Workshop {
         sidecar: &Sidecar,
         component: &Component,
         metrics: PluginMetrics,
-    ) -> Result<(Plugin<C>, Option<String>), Refusal> {
+    ) -> Result<(Plugin<C>, Option<String>), LoadError> {
         let file = files.wasm_file();
         if C::KIND != Kind::Channel && !files.templates.is_empty() {
             let reason = format!("a {} plugin has no templates", C::KIND);
-            return Err(Refusal::of_file(files.template_folder(), reason, "remove the folder"));
+            return Err(LoadError::of_file(files.template_folder(), reason, "remove the folder"));
         }
         let (linked, wasi) = self.link::<C>(&file, component)?;
         let log = LogLines::new(&files.stem, sidecar.limits.log_lines_per_second);
@@ -195,7 +195,7 @@ impl Workshop {
             self.introduce::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
         let is_credential = |name: &str| sidecar.access.credentials.contains_key(name);
         let settings = Settings::read(&about, &sidecar.settings, is_credential)
-            .map_err(|problems| Refusal::of_file(files.sidecar_file(), problems.join("; "), ""))?;
+            .map_err(|problems| LoadError::of_file(files.sidecar_file(), problems.join("; "), ""))?;
         let meta = Meta {
             stem: files.stem.clone(),
             name: format!("{}@{}", about.id, about.version),
@@ -217,23 +217,23 @@ impl Workshop {
             idle: Mutex::default(),
         };
         let instance = plugin.fresh().map_err(|failure| {
-            Refusal::of_function(
+            LoadError::of_function(
                 file,
                 "configure",
                 failure.reason(),
-                "mend its settings, its templates, or the plugin",
+                "correct its settings or templates, or fix the plugin",
             )
         })?;
         plugin.keep_idle(instance);
         Ok((plugin, address_kind))
     }
 
-    fn link<C: Contract>(&self, file: &str, component: &Component) -> Result<(C::Linked, bool), Refusal> {
+    fn link<C: Contract>(&self, file: &str, component: &Component) -> Result<(C::Linked, bool), LoadError> {
         let refuse = |error: wasmtime::Error| {
-            Refusal::of_file(
+            LoadError::of_file(
                 file,
                 format!("does not fit the {} contract: {error:#}", C::KIND),
-                "a plugin may import pricedrop:host/log, and WASI 0.2 where its runtime needs it; build it against wit/ of this release",
+                "a plugin may import pricedrop:host/log, and WASI 0.2 if its runtime needs it; build it against wit/ of this release",
             )
         };
         let engine = self.engine.wasmtime();
@@ -256,14 +256,14 @@ impl Workshop {
         limits: &Limits,
         log: &LogLines,
         wasi: bool,
-    ) -> Result<Description, Refusal> {
+    ) -> Result<Description, LoadError> {
         let mut instance: Instance<C> = Instance::bare(&self.engine, linked, limits, log, wasi)
-            .map_err(|error| Refusal::of_function(file, "instantiate", explain(&error), MEND))?;
+            .map_err(|error| LoadError::of_function(file, "instantiate", explain(&error), FIX_PLUGIN))?;
         let description = C::describe(&instance.exports, &mut instance.store)
-            .map_err(|error| Refusal::of_function(file, "describe", explain(&error), MEND))?;
+            .map_err(|error| LoadError::of_function(file, "describe", explain(&error), FIX_PLUGIN))?;
         check_about(&description.about)
             .and_then(|()| check_address_kind(description.address_kind.as_deref()))
-            .map_err(|reason| Refusal::of_function(file, "describe", reason, MEND))?;
+            .map_err(|reason| LoadError::of_function(file, "describe", reason, FIX_PLUGIN))?;
         Ok(description)
     }
 }

@@ -13,7 +13,7 @@ use pricedrop_model::{BucketId, Price};
 
 use crate::contract::bucketing::Bucketing;
 use crate::digest::Digest;
-use crate::error::MEND;
+use crate::error::FIX_PLUGIN;
 use crate::limits::CHECK_ITEMS;
 use crate::plugin::{Failure, Plugin};
 
@@ -45,28 +45,28 @@ const PRODUCTS: [&str; 3] = ["P1", "another product", "\u{1F45F}"];
 /// # Errors
 /// The mapping is not pure or decreases somewhere, or the plugin fails.
 pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
-    let mut asker = Asker { plugin, left: CHECK_ITEMS };
+    let mut prober = Prober { plugin, left: CHECK_ITEMS };
     let fixed = fixed_sample();
     let around = multiples_of_settings(plugin);
     let all: Vec<Price> = fixed.iter().chain(&around).copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let answers = asker.ask(PRODUCTS[0], &all, CALL_ITEMS)?;
+    let answers = prober.ask(PRODUCTS[0], &all, CALL_ITEMS)?;
     non_decreasing(&all, &answers)?;
-    ask_again(&mut asker, &all, &answers)?;
+    check_repeatable(&mut prober, &all, &answers)?;
     for product in &PRODUCTS[1..] {
         let some: Vec<Price> = all.iter().step_by(5).copied().collect();
-        let buckets = asker.ask(product, &some, OTHER_CALL_ITEMS)?;
+        let buckets = prober.ask(product, &some, OTHER_CALL_ITEMS)?;
         non_decreasing(&some, &buckets)?;
     }
-    fingerprint(&mut asker, &fixed)
+    fingerprint(&mut prober, &fixed)
 }
 
 /// Asks the plugin, and counts the prices against the budget of the check.
-struct Asker<'a> {
+struct Prober<'a> {
     plugin: &'a Plugin<Bucketing>,
     left: usize,
 }
 
-impl Asker<'_> {
+impl Prober<'_> {
     fn ask(&mut self, product: &str, prices: &[Price], cut: usize) -> Result<Vec<BucketId>, Failed> {
         let mut buckets = Vec::with_capacity(prices.len());
         for part in prices.chunks(cut) {
@@ -81,13 +81,13 @@ impl Asker<'_> {
 fn failed(failure: &Failure) -> Failed {
     let remedy = match failure {
         Failure::Cpu(_) => "make it faster, or raise the limit cpu_ms",
-        Failure::Trap(_) | Failure::Breach(_) => MEND,
+        Failure::Trap(_) | Failure::Breach(_) => FIX_PLUGIN,
     };
     Failed { function: FUNCTION, reason: failure.reason().to_owned(), remedy }
 }
 
 fn breach(reason: String) -> Failed {
-    Failed { function: FUNCTION, reason, remedy: MEND }
+    Failed { function: FUNCTION, reason, remedy: FIX_PLUGIN }
 }
 
 fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> {
@@ -105,15 +105,15 @@ fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> 
 
 /// Asks about the same prices of the same product again: on a fresh instance, in another order, in
 /// other batches. Fails if an answer differs.
-fn ask_again(asker: &mut Asker<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
-    asker.plugin.cool_down();
+fn check_repeatable(prober: &mut Prober<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
+    prober.plugin.cool_down();
     let mut order: Vec<usize> = (0..prices.len()).collect();
     let mut random = Random(0x006f_7264_6572);
     for at in (1..order.len()).rev() {
         order.swap(at, random.below(at as u64 + 1) as usize);
     }
     let shuffled: Vec<Price> = order.iter().map(|&at| prices[at]).collect();
-    let again = asker.ask(PRODUCTS[0], &shuffled, OTHER_CALL_ITEMS)?;
+    let again = prober.ask(PRODUCTS[0], &shuffled, OTHER_CALL_ITEMS)?;
     match order.iter().zip(&again).find(|(at, bucket)| answers[**at] != **bucket) {
         None => Ok(()),
         Some((&at, bucket)) => Err(breach(format!(
@@ -177,17 +177,17 @@ struct Cut {
 
 /// Returns the fingerprint: a hash of the answers to the fixed sample, and of up to [`CUTS`] exact
 /// cuts.
-fn fingerprint(asker: &mut Asker<'_>, fixed: &[Price]) -> Result<String, Failed> {
-    let buckets = asker.ask(PRODUCTS[0], fixed, CALL_ITEMS)?;
+fn fingerprint(prober: &mut Prober<'_>, fixed: &[Price]) -> Result<String, Failed> {
+    let buckets = prober.ask(PRODUCTS[0], fixed, CALL_ITEMS)?;
     let mut cuts = some_cuts(fixed, &buckets);
     loop {
         let open: Vec<usize> = (0..cuts.len()).filter(|&at| middle(&cuts[at]).is_some()).collect();
-        if open.is_empty() || asker.left < open.len() {
+        if open.is_empty() || prober.left < open.len() {
             break;
         }
         let prices: Vec<Price> = open.iter().filter_map(|&at| middle(&cuts[at])).collect();
         for ((&at, price), bucket) in
-            open.iter().zip(&prices).zip(asker.ask(PRODUCTS[0], &prices, CALL_ITEMS)?)
+            open.iter().zip(&prices).zip(prober.ask(PRODUCTS[0], &prices, CALL_ITEMS)?)
         {
             let cut = &mut cuts[at];
             match bucket > cut.bucket {

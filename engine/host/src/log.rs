@@ -39,7 +39,7 @@ impl LogLines {
         let Some(dropped) = self.permit() else { return };
         let plugin = &*self.plugin;
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin, "{dropped} lines dropped: more than its log rate");
+            tracing::warn!(target: "plugin", plugin, "{dropped} lines dropped: the plugin exceeded its log rate");
         }
         let message = printable(message);
         match level {

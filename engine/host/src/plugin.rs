@@ -165,9 +165,10 @@ impl<C: Contract> Plugin<C> {
         if let Err(error) = self.admit(function) {
             return items.iter().map(|_| Err(error.clone())).collect();
         }
-        let mut hunt = Hunt { plugin: self, run, left: BISECT_FAILURES, first: None, answers: Vec::new() };
-        hunt.ask(items);
-        let (first, answers) = (hunt.first, hunt.answers);
+        let mut bisection =
+            Bisection { plugin: self, run, left: BISECT_FAILURES, first: None, answers: Vec::new() };
+        bisection.ask(items);
+        let (first, answers) = (bisection.first, bisection.answers);
         match &first {
             None => self.health.succeeded(),
             Some(failure) => {
@@ -247,7 +248,7 @@ pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
 
 /// The bisection of one batch to find its bad items. `left` is the number of calls that may still
 /// fail, `first` the first failure.
-struct Hunt<'a, C: Contract, F, R> {
+struct Bisection<'a, C: Contract, F, R> {
     plugin: &'a Plugin<C>,
     run: F,
     left: u32,
@@ -255,7 +256,7 @@ struct Hunt<'a, C: Contract, F, R> {
     answers: Vec<Result<R, Failure>>,
 }
 
-impl<C: Contract, F, R> Hunt<'_, C, F, R> {
+impl<C: Contract, F, R> Bisection<'_, C, F, R> {
     fn ask<T>(&mut self, items: &[T])
     where
         F: Fn(&C::Exports, &mut Store<Data>, &[T]) -> wasmtime::Result<Vec<R>>,
@@ -266,7 +267,7 @@ impl<C: Contract, F, R> Hunt<'_, C, F, R> {
                 return;
             }
             Ok(answers) => Failure::Breach(format!(
-                "{} answers for {} items; one each is due",
+                "{} answers for {} items; exactly one each is required",
                 answers.len(),
                 items.len()
             )),

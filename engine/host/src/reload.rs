@@ -25,12 +25,12 @@ pub struct Watching {
 }
 
 enum Signal {
-    Look,
+    Changed,
     Stop,
 }
 
 /// Listings of a folder that keeps changing, before it is read anyway.
-const RESTLESS_LOOKS: u32 = 20;
+const MAX_UNSTABLE_LISTINGS: u32 = 20;
 
 impl Host {
     /// Starts to watch the folder. Does nothing if the option `reload` is off; then only
@@ -43,16 +43,16 @@ impl Host {
         if !self.shared.options.reload {
             return Ok(Watching { signals, thread: None });
         }
-        let follower = Follower {
+        let reload_thread = ReloadThread {
             shared: Arc::clone(&self.shared),
             signals: signals.clone(),
             received,
-            eyes: None,
+            watcher: None,
             seen: None,
         };
         let thread = std::thread::Builder::new()
             .name("plugin-reload".into())
-            .spawn(move || follower.run())
+            .spawn(move || reload_thread.run())
             .map_err(|error| Error::Engine(Cause::of(error)))?;
         Ok(Watching { signals, thread: Some(thread) })
     }
@@ -67,13 +67,13 @@ impl Drop for Watching {
     }
 }
 
-struct Follower {
+struct ReloadThread {
     shared: Arc<Shared>,
     signals: Sender<Signal>,
     received: Receiver<Signal>,
     /// The watcher, with the folders that it watches. If one of them is replaced by another folder,
     /// a new watcher is needed.
-    eyes: Option<(RecommendedWatcher, Vec<Watched>)>,
+    watcher: Option<(RecommendedWatcher, Vec<Watched>)>,
     /// The listing when the folder was last read completely; none: read it again soon.
     seen: Option<Listing>,
 }
@@ -84,11 +84,11 @@ type Watched = (PathBuf, Option<(u64, u64)>);
 /// The thread was asked to stop.
 struct Stopped;
 
-impl Follower {
+impl ReloadThread {
     fn run(mut self) {
         loop {
-            self.open_eyes();
-            if self.look().is_err() {
+            self.watch_folders();
+            if self.read_if_changed().is_err() {
                 return;
             }
             if self.wait(self.shared.options.poll_ms).is_err() {
@@ -98,13 +98,13 @@ impl Follower {
     }
 
     /// If the folder changed, waits until it is quiet and reads it.
-    fn look(&mut self) -> Result<(), Stopped> {
+    fn read_if_changed(&mut self) -> Result<(), Stopped> {
         let mut listing = Listing::of(&self.shared.options.folder);
         if self.seen.as_ref() == Some(&listing) {
             return Ok(());
         }
-        for _ in 0..RESTLESS_LOOKS {
-            self.rest(self.shared.options.debounce_ms)?;
+        for _ in 0..MAX_UNSTABLE_LISTINGS {
+            self.debounce(self.shared.options.debounce_ms)?;
             let again = Listing::of(&self.shared.options.folder);
             if again == listing {
                 break;
@@ -121,18 +121,18 @@ impl Follower {
         let unread = self.seen.is_none();
         let most = if unread { milliseconds.min(self.shared.options.debounce_ms) } else { milliseconds };
         match self.received.recv_timeout(Duration::from_millis(most)) {
-            Ok(Signal::Look) | Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(Signal::Changed) | Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
         }
     }
 
     /// Waits this long, and ignores events.
-    fn rest(&self, milliseconds: u64) -> Result<(), Stopped> {
+    fn debounce(&self, milliseconds: u64) -> Result<(), Stopped> {
         let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
         loop {
             let left = until.saturating_duration_since(std::time::Instant::now());
             match self.received.recv_timeout(left) {
-                Ok(Signal::Look) => {}
+                Ok(Signal::Changed) => {}
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
             }
@@ -154,9 +154,9 @@ impl Follower {
     }
 
     /// Watches the folders. Creates a new watcher if a folder was added, removed or replaced.
-    fn open_eyes(&mut self) {
+    fn watch_folders(&mut self) {
         let folders = self.folders();
-        if self.eyes.as_ref().is_some_and(|(_, watched)| *watched == folders) {
+        if self.watcher.as_ref().is_some_and(|(_, watched)| *watched == folders) {
             return;
         }
         let signals = self.signals.clone();
@@ -164,7 +164,7 @@ impl Follower {
             if event.is_ok_and(|event| only_read(event.kind)) {
                 return;
             }
-            let _ = signals.send(Signal::Look);
+            let _ = signals.send(Signal::Changed);
         };
         match notify::recommended_watcher(hint) {
             Ok(mut watcher) => {
@@ -172,9 +172,11 @@ impl Follower {
                     // A missing folder cannot be watched. The poll finds it once it exists.
                     let _ = watcher.watch(path, RecursiveMode::NonRecursive);
                 }
-                self.eyes = Some((watcher, folders));
+                self.watcher = Some((watcher, folders));
             }
-            Err(error) => tracing::debug!("no events of the plugin folder, only polling: {error}"),
+            Err(error) => {
+                tracing::debug!("file system events are unavailable, the plugin folder is polled: {error}")
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ fn read_one(
             Value::Credential(name.clone())
         }
         (Value::Credential(_), Toml::String(name)) => {
-            return Err(format!("names the credential \"{name}\", which [credentials] does not have"));
+            return Err(format!("names the credential \"{name}\", which is not in [credentials]"));
         }
         (Value::Credential(_), _) => return Err(wrong("the name of a credential")),
     })

@@ -7,7 +7,7 @@ use pricedrop_model::channel::{Access, Credential, MailAccount};
 use serde::Deserialize;
 
 use crate::cases::Case;
-use crate::error::{Refusal, nearest};
+use crate::error::{LoadError, nearest};
 use crate::limits::Limits;
 
 /// A parsed sidecar.
@@ -52,8 +52,8 @@ impl Sidecar {
     ///
     /// # Errors
     /// A key or a value is invalid; the text names it, and the most similar key.
-    pub(crate) fn parse(file: &str, text: &str, defaults: &Limits) -> Result<Sidecar, Refusal> {
-        let refuse = |reason: String| Refusal::of_file(file, reason, "");
+    pub(crate) fn parse(file: &str, text: &str, defaults: &Limits) -> Result<Sidecar, LoadError> {
+        let refuse = |reason: String| LoadError::of_file(file, reason, "");
         let table: toml::Table = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;
         check_keys(&table, &KEYS, "").map_err(refuse)?;
         let read: File = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;

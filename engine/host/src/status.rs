@@ -4,7 +4,7 @@ use pricedrop_model::plugin::{Counts, Kind, PluginStatus, State, Status};
 
 use crate::loaded::Loaded;
 use crate::metrics::{Metrics, PluginMetrics};
-use crate::slots::{Slot, Slots, Table};
+use crate::registry::{PluginEntry, PluginRegistry, Serving};
 
 fn counts_of(metrics: &PluginMetrics) -> Counts {
     Counts {
@@ -19,87 +19,99 @@ fn counts_of(metrics: &PluginMetrics) -> Counts {
 }
 
 /// Returns the status of all plugins, with warnings.
-pub(crate) fn status_of(slots: &Slots, table: &Table, metrics: &Metrics) -> Status {
-    let status = |(stem, slot): (&String, &Slot)| {
-        plugin_status(stem, slot, (slots, table), counts_of(&metrics.plugin(stem)))
+pub(crate) fn status_of(registry: &PluginRegistry, serving: &Serving, metrics: &Metrics) -> Status {
+    let status = |(stem, entry): (&String, &PluginEntry)| {
+        plugin_status(stem, entry, (registry, serving), counts_of(&metrics.plugin(stem)))
     };
-    let plugins: Vec<PluginStatus> = slots.by_stem.iter().map(status).collect();
-    let mut warnings = slots.folder_problems.clone();
+    let plugins: Vec<PluginStatus> = registry.by_stem.iter().map(status).collect();
+    let mut warnings = registry.folder_problems.clone();
     warnings.extend(plugins.iter().filter_map(|plugin| plugin.problem.clone()));
-    for (stem, slot) in slots.by_stem.iter().filter(|(_, slot)| slot.removed) {
-        if slot.current.as_ref().is_some_and(|loaded| serves(loaded, stem, table)) {
+    for (stem, entry) in registry.by_stem.iter().filter(|(_, entry)| entry.removed) {
+        if entry.current.as_ref().is_some_and(|loaded| serves(loaded, stem, serving)) {
             warnings.push(format!(
-                "{stem}.wasm is gone from the plugin folder; its last good files keep serving"
+                "{stem}.wasm was removed from the plugin folder; its last good version keeps serving"
             ));
         }
     }
-    warnings.extend([Kind::Bucketing, Kind::Throttling].iter().filter_map(|kind| newcomers(slots, *kind)));
-    if table.bucketing.is_none() && slots.chosen.contains_key(&Kind::Bucketing) {
-        warnings.push("no bucketing policy with the active mapping serves: plain scans are read".into());
+    warnings.extend([Kind::Bucketing, Kind::Throttling].iter().filter_map(|kind| newcomers(registry, *kind)));
+    if serving.bucketing.is_none() && registry.chosen.contains_key(&Kind::Bucketing) {
+        warnings.push(
+            "no bucketing policy with the active mapping is loaded: drops are read by plain scans".into(),
+        );
     }
-    Status { plugins, active_policy: slots.active.as_ref().map(|policy| policy.name.clone()), warnings }
+    Status { plugins, active_policy: registry.active.as_ref().map(|policy| policy.name.clone()), warnings }
 }
 
 /// Returns a warning if there are several plugins of a kind and the configuration names none: those
 /// not chosen are ignored.
-fn newcomers(slots: &Slots, kind: Kind) -> Option<String> {
-    if slots.named.contains_key(&kind) {
+fn newcomers(registry: &PluginRegistry, kind: Kind) -> Option<String> {
+    if registry.named.contains_key(&kind) {
         return None;
     }
-    let candidates = slots.candidates(kind);
-    let others: Vec<&str> =
-        candidates.iter().filter(|stem| slots.chosen.get(&kind) != Some(stem)).map(String::as_str).collect();
-    match (slots.chosen.get(&kind), &others[..]) {
+    let candidates = registry.candidates(kind);
+    let others: Vec<&str> = candidates
+        .iter()
+        .filter(|stem| registry.chosen.get(&kind) != Some(stem))
+        .map(String::as_str)
+        .collect();
+    match (registry.chosen.get(&kind), &others[..]) {
         (_, []) => None,
         (Some(chosen), others) => Some(format!(
             "{kind}: {chosen} serves, {} ignored; name one in the configuration ({kind} = \"{chosen}\")",
             others.join(", ")
         )),
         (None, others) => Some(format!(
-            "{kind}: none serves, for none is named and there are {}; name one in the configuration",
+            "{kind}: no plugin serves, because none is configured and there are {}; name one in the configuration",
             others.join(", ")
         )),
     }
 }
 
-fn serves(loaded: &Loaded, stem: &str, table: &Table) -> bool {
+fn serves(loaded: &Loaded, stem: &str, serving: &Serving) -> bool {
     let digest = &loaded.meta().digest;
     let serving = match loaded.kind() {
-        Kind::Bucketing => table.bucketing.as_ref().map(|policy| &policy.plugin.meta),
-        Kind::Throttling => table.throttling.as_ref().map(|policy| &policy.plugin.meta),
-        Kind::Channel => table.channels.get(stem).map(|channel| &channel.plugin.meta),
+        Kind::Bucketing => serving.bucketing.as_ref().map(|policy| &policy.plugin.meta),
+        Kind::Throttling => serving.throttling.as_ref().map(|policy| &policy.plugin.meta),
+        Kind::Channel => serving.channels.get(stem).map(|channel| &channel.plugin.meta),
     };
     serving.is_some_and(|meta| meta.stem == stem && meta.digest == *digest)
 }
 
-fn plugin_status(stem: &str, slot: &Slot, (slots, table): (&Slots, &Table), counts: Counts) -> PluginStatus {
-    let current = slot.current.as_ref();
+fn plugin_status(
+    stem: &str,
+    entry: &PluginEntry,
+    (registry, serving): (&PluginRegistry, &Serving),
+    counts: Counts,
+) -> PluginStatus {
+    let current = entry.current.as_ref();
     let meta = current.map(Loaded::meta);
     let state = match current {
         None => State::Refused,
-        Some(loaded) if serves(loaded, stem, table) => State::Active,
+        Some(loaded) if serves(loaded, stem, serving) => State::Active,
         Some(loaded) => match loaded.policy() {
-            Some(policy) if is_chosen(slots, stem) && !slots.cuts_as_active(policy) => State::Staged,
+            Some(policy) if is_chosen(registry, stem) && !registry.has_active_mapping(policy) => {
+                State::Staged
+            }
             _ => State::Available,
         },
     };
-    let condemned = current.and_then(|loaded| loaded.health().condemned().map(str::to_owned));
+    let disabled = current.and_then(|loaded| loaded.health().disabled().map(str::to_owned));
     PluginStatus {
         name: stem.to_owned(),
-        kind: slot.kind(),
+        kind: entry.kind(),
         plugin: meta.map(|meta| meta.name.clone()),
         summary: meta.map(|meta| meta.summary.clone()),
         digest: meta.map(|meta| meta.digest.to_string()),
         wasm_digest: meta.map(|meta| meta.wasm_digest.to_string()),
         policy: current.and_then(Loaded::policy).map(|policy| policy.name.clone()),
         state,
-        last_good: slot.from_last_good,
+        last_good: entry.from_last_good,
         on_probation: current.is_some_and(|loaded| !loaded.health().is_proven()),
-        problem: slot.problem.clone().or(condemned.map(|reason| format!("{stem}.wasm: {reason}"))),
+        problem: entry.problem.clone().or(disabled.map(|reason| format!("{stem}.wasm: {reason}"))),
         counts,
     }
 }
 
-fn is_chosen(slots: &Slots, stem: &str) -> bool {
-    slots.chosen.get(&Kind::Bucketing).is_some_and(|chosen| chosen == stem)
+fn is_chosen(registry: &PluginRegistry, stem: &str) -> bool {
+    registry.chosen.get(&Kind::Bucketing).is_some_and(|chosen| chosen == stem)
 }

@@ -32,7 +32,7 @@ impl HasData for Logging {
 pub(crate) enum Exceeded {
     #[error("used more than {0} ms of CPU time (limit cpu_ms)")]
     Cpu(u64),
-    #[error("wanted more than {0} bytes of memory (limit memory_bytes)")]
+    #[error("requested more than {0} bytes of memory (limit memory_bytes)")]
     Memory(usize),
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use wit_component::ComponentEncoder;
 
 use crate::engine::Engine;
-use crate::error::Refusal;
+use crate::error::LoadError;
 
 /// The layer of a WebAssembly file, from bytes 4 to 7 of its preamble.
 enum Layer {
@@ -24,18 +24,18 @@ pub(crate) fn to_component<'a>(
     engine: &Engine,
     file: &str,
     bytes: &'a [u8],
-) -> Result<Cow<'a, [u8]>, Refusal> {
+) -> Result<Cow<'a, [u8]>, LoadError> {
     if !bytes.starts_with(b"\0asm") {
         let (reason, remedy) = what_else(bytes);
-        return Err(Refusal::of_file(file, reason, remedy));
+        return Err(LoadError::of_file(file, reason, remedy));
     }
     match layer(bytes) {
         Layer::Component => Ok(bytes.into()),
         Layer::Core => wrap(engine, file, bytes).map(Cow::Owned),
-        Layer::Unknown => Err(Refusal::of_file(
+        Layer::Unknown => Err(LoadError::of_file(
             file,
-            "WebAssembly of a version this engine does not know, or a file that is not whole",
-            "build a component with current tools, and put it in place by renaming a whole file",
+            "WebAssembly of an unknown version, or an incomplete file",
+            "build a component with current tools, and replace the file by a rename",
         )),
     }
 }
@@ -48,24 +48,24 @@ fn layer(bytes: &[u8]) -> Layer {
     }
 }
 
-fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, LoadError> {
     // `metadata::decode` assumes a valid module.
     wasmtime::Module::validate(engine.wasmtime(), module).map_err(|error| {
-        Refusal::of_file(
+        LoadError::of_file(
             file,
             format!("a broken core module: {error:#}"),
-            "build it again, and copy it whole",
+            "build it again, and copy the complete file",
         )
     })?;
     let (_, metadata) = wit_component::metadata::decode(module).map_err(|error| {
-        Refusal::of_file(
+        LoadError::of_file(
             file,
             format!("a broken core module: {error:#}"),
-            "build it again, and copy it whole",
+            "build it again, and copy the complete file",
         )
     })?;
     if metadata.resolve.worlds[metadata.world].exports.is_empty() {
-        return Err(Refusal::of_file(
+        return Err(LoadError::of_file(
             file,
             "a core module without an embedded component type",
             "build it with wit-bindgen, or embed the type: wasm-tools component embed wit/<contract> module.wasm -o plugin.wasm",
@@ -73,7 +73,7 @@ fn wrap(engine: &Engine, file: &str, module: &[u8]) -> Result<Vec<u8>, Refusal> 
     }
     let encoded = ComponentEncoder::default().validate(true).module(module).and_then(|mut it| it.encode());
     encoded.map_err(|error| {
-        Refusal::of_file(
+        LoadError::of_file(
             file,
             format!("a core module that cannot be made a component: {error:#}"),
             "build it for wasm32-unknown-unknown or wasm32-wasip2; wasm32-wasip1 needs an adapter: wasm-tools component new --adapt",
@@ -86,8 +86,8 @@ fn what_else(bytes: &[u8]) -> (&'static str, &'static str) {
     const REBUILD: &str = "build the plugin as a WebAssembly component";
     let text = std::str::from_utf8(bytes).ok().map(str::trim_start);
     match (bytes, text) {
-        ([], _) => ("empty", "put it in place by renaming a whole file"),
-        (b"\0" | b"\0a" | b"\0as", _) => ("not whole", "put it in place by renaming a whole file"),
+        ([], _) => ("empty", "replace the file by a rename"),
+        (b"\0" | b"\0a" | b"\0as", _) => ("incomplete", "replace the file by a rename"),
         ([0x7f, b'E', b'L', b'F', ..], _) => (
             "a program or compiled code for a machine, not WebAssembly",
             "put the component itself here; the engine compiles it",

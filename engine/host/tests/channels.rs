@@ -64,7 +64,7 @@ fn contract(place: &Place) -> Host {
 }
 
 #[test]
-fn a_digest_with_its_links_reaches_the_channel_as_it_is() {
+fn a_digest_with_its_links_reaches_the_channel_unchanged() {
     let place = Place::new();
     let host = contract(&place);
     let channel = host.channel("channel").unwrap();

@@ -36,7 +36,7 @@ fn the_cases_of_every_plugin_pass() {
 }
 
 #[test]
-fn a_policy_in_javascript_cuts_exactly_as_the_one_in_rust() {
+fn the_javascript_policy_maps_prices_like_the_rust_policy() {
     let folder = built("").with_file_name("").join("../examples/bucketing-js/cases");
     let report = check(&built("bucketing-js"), Some(&folder), &Limits::default()).unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
@@ -69,17 +69,17 @@ fn a_core_module_with_its_component_type_serves() {
 }
 
 #[test]
-fn a_file_that_is_no_plugin_is_told_what_it_is_and_how_to_make_it_right() {
+fn the_error_for_a_file_that_is_no_plugin_says_what_it_is_and_how_to_fix_it() {
     let core = wasm_module();
     for (bytes, reason, remedy) in [
-        (&b""[..], "empty", "renaming a whole file"),
-        (b"\0as", "not whole", "renaming a whole file"),
+        (&b""[..], "empty", "replace the file by a rename"),
+        (b"\0as", "incomplete", "replace the file by a rename"),
         (b"(module)", "WebAssembly as text", "wasm-tools parse"),
         (b"export const x = 1", "text, not WebAssembly", "componentize"),
         (b"<!doctype html>", "a web page", "component"),
         (b"\x7fELF\x02\x01\x01", "compiled code for a machine", "the component itself"),
         (b"\x1f\x8b\x08\0", "a compressed file", "unpack"),
-        (b"\0asm\x07\0\0\0", "a version this engine does not know", "current tools"),
+        (b"\0asm\x07\0\0\0", "an unknown version", "current tools"),
         (&core, "without an embedded component type", "wasm-tools component embed"),
         (b"\0asm\x0d\0\x01\0", "exports none of pricedrop:bucketing/policy@0.1.0", "wit/"),
     ] {
@@ -99,7 +99,7 @@ fn wasm_module() -> Vec<u8> {
 }
 
 #[test]
-fn a_wrong_setting_is_told_with_the_nearest_right_one() {
+fn the_error_for_a_wrong_setting_suggests_the_nearest_name() {
     for (sidecar, told) in [
         ("[settings]\nwith = \"10\"", "setting with is unknown; did you mean width?"),
         ("[settings]\nwidth = 0.1", "write exact decimals in quotes: \"0.1\""),

@@ -41,7 +41,7 @@ fn a_plugin_outlives_its_host_and_the_host_is_gone_when_dropped() {
 }
 
 #[test]
-fn a_renamed_policy_file_goes_on_under_its_new_name() {
+fn a_renamed_policy_file_serves_under_its_new_name() {
     let place = Place::new();
     place.put_plugin("old", &built("bucketing-floor"));
     let host = place.host();

@@ -23,7 +23,7 @@ fn each_misbehaviour_is_refused_with_one_clear_error() {
         ("memory", "bucket-of", "bytes of memory (limit memory_bytes)"),
         ("stack", "bucket-of", "too deep a recursion"),
         ("giant", "bucket-of", "memory_bytes"),
-        ("short", "bucket-of", "one each is due"),
+        ("short", "bucket-of", "exactly one each is required"),
         ("decreasing", "bucket-of", "must never get a lower bucket"),
         ("impure", "bucket-of", "it must depend on the product and price alone"),
         ("configure-loop", "configure", "more than 2000 ms of CPU time"),
@@ -93,7 +93,7 @@ fn a_flood_of_lines_is_cut_to_the_log_rate() {
 }
 
 #[test]
-fn a_policy_that_breaks_its_contract_in_service_is_never_asked_again() {
+fn a_policy_that_breaks_its_contract_in_service_is_never_called_again() {
     let place = Place::new();
     place.put_hostile("hostile", "late-decreasing", 500);
     let host = place.host();
@@ -115,7 +115,7 @@ fn buckets_of(policy: &dyn pricedrop_model::plugin::Bucketing) -> Option<String>
 }
 
 #[test]
-fn a_trap_now_and_then_is_answered_by_a_fresh_instance() {
+fn after_an_occasional_trap_a_fresh_instance_answers() {
     let place = Place::new();
     place.put_hostile("hostile", "trap-at-random", 500);
     let host = place.host();
@@ -126,7 +126,7 @@ fn a_trap_now_and_then_is_answered_by_a_fresh_instance() {
 }
 
 #[test]
-fn a_plugin_that_keeps_failing_is_left_alone_for_a_while() {
+fn the_breaker_of_a_plugin_that_keeps_failing_opens() {
     let place = Place::new();
     place.put_plugin("throttle", &fixture("throttle-hostile"));
     place.put("throttle.toml", "[settings]\nbehaviour = \"trap\"\n");
@@ -136,13 +136,13 @@ fn a_plugin_that_keeps_failing_is_left_alone_for_a_while() {
     let errors: Vec<String> =
         (0..500).map(|_| throttle.decide(&[arrival(&product)]).remove(0).unwrap_err().to_string()).collect();
     assert!(errors[0].contains("a panic or a failed assertion"), "{}", errors[0]);
-    assert!(errors[499].contains("left alone for a while"), "{}", errors[499]);
+    assert!(errors[499].contains("circuit breaker is open"), "{}", errors[499]);
     let counts = host.status().plugin("throttle").unwrap().counts;
     assert!(counts.calls < 100, "{counts:?}");
 }
 
 #[test]
-fn a_starved_thread_is_not_trapped_for_wall_time() {
+fn the_cpu_limit_does_not_count_the_wall_time_of_a_starved_thread() {
     let place = Place::new();
     place.put_floor("floor", "10");
     place.put("floor.toml", "[limits]\ncpu_ms = 100\n");
@@ -237,7 +237,7 @@ fn message(product: &str) -> Message {
 }
 
 #[test]
-fn one_bad_item_does_not_take_its_batch_with_it() {
+fn one_bad_item_does_not_fail_its_batch() {
     let place = Place::new();
     place.put_plugin("channel", &fixture("channel-hostile"));
     let host = place.host();
@@ -255,7 +255,7 @@ fn one_bad_item_does_not_take_its_batch_with_it() {
 }
 
 #[test]
-fn misbehaving_for_long_does_not_grow_the_engine() {
+fn memory_does_not_grow_while_plugins_keep_failing() {
     let place = Place::new();
     place.put_floor("floor", "10");
     place.put_plugin("throttle", &fixture("throttle-hostile"));

@@ -17,7 +17,7 @@ fn ask(host: &Host, times: u32) -> Vec<i64> {
 }
 
 #[test]
-fn a_policy_with_another_mapping_is_staged_until_its_buckets_are_there() {
+fn a_policy_with_another_mapping_is_staged_until_its_buckets_exist() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let host = place.host();
@@ -73,7 +73,7 @@ fn the_same_identity_with_another_mapping_is_refused() {
 }
 
 #[test]
-fn a_plugin_that_fails_on_probation_gives_way_and_is_not_tried_again() {
+fn a_plugin_that_fails_on_probation_is_rolled_back_and_not_loaded_again() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let host = place.host();
@@ -92,7 +92,7 @@ fn a_plugin_that_fails_on_probation_gives_way_and_is_not_tried_again() {
         let problem = problem(host, "floor");
         assert!(
             problem.contains("rolled back to bucketing-floor@0.1.0")
-                || problem.contains("rejected in service"),
+                || problem.contains("failed in service before"),
             "{problem}"
         );
         assert_eq!(host.status().plugin("floor").unwrap().plugin.as_deref(), Some("bucketing-floor@0.1.0"));
@@ -143,7 +143,7 @@ fn a_breach_seen_by_the_live_audit_rolls_back_too() {
 }
 
 #[test]
-fn a_proven_plugin_is_not_rolled_back_for_a_trap_now_and_then() {
+fn a_proven_plugin_is_not_rolled_back_for_an_occasional_trap() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let host = place.host();
@@ -157,7 +157,7 @@ fn a_proven_plugin_is_not_rolled_back_for_a_trap_now_and_then() {
 }
 
 #[test]
-fn compiled_code_is_used_again_and_never_when_tampered_with() {
+fn compiled_code_is_reused_unless_it_was_tampered_with() {
     let place = Place::new();
     place.put_plugin("mail", &built("channel-email"));
     drop(place.host());
@@ -184,14 +184,14 @@ fn compiled_code_is_used_again_and_never_when_tampered_with() {
     fs::write(compiled(), &tampered).unwrap();
     let host = place.host();
     assert!(host.channel("mail").is_some());
-    assert_eq!(fs::read(compiled()).unwrap(), first, "it was compiled anew");
+    assert_eq!(fs::read(compiled()).unwrap(), first, "it was compiled again");
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(place.root().join("data/compiled")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]
-fn a_plugin_that_was_never_good_does_not_keep_the_engine_from_starting_unless_named() {
+fn the_engine_starts_without_a_plugin_that_never_loaded_unless_it_is_configured() {
     let place = Place::new();
     place.put_plugin("hostile", &fixture("hostile"));
     place.put("hostile.toml", settings("short", 1));
@@ -199,5 +199,5 @@ fn a_plugin_that_was_never_good_does_not_keep_the_engine_from_starting_unless_na
     let mut options = place.options();
     options.bucketing = Some("hostile".into());
     let error = options.build().err().unwrap().to_string();
-    assert!(error.contains("one each is due"), "{error}");
+    assert!(error.contains("exactly one each is required"), "{error}");
 }

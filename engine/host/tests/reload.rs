@@ -37,7 +37,7 @@ fn a_renamed_over_file_is_swapped_in() {
 }
 
 #[test]
-fn a_changed_sidecar_alone_reloads_the_pair() {
+fn a_changed_sidecar_alone_reloads_the_plugin() {
     let place = Place::new();
     place.put_plugin("hook", &built("channel-webhook"));
     let host = place.host();
@@ -114,7 +114,7 @@ fn a_removed_plugin_keeps_serving_with_a_warning() {
     let _watching = host.watch().unwrap();
     fs::remove_file(place.file("floor.wasm")).unwrap();
     eventually("there is a warning", || {
-        host.status().warnings.iter().any(|warning| warning.contains("floor.wasm is gone"))
+        host.status().warnings.iter().any(|warning| warning.contains("floor.wasm was removed"))
     });
     assert!(has_width(&host, 10));
     place.put_plugin("floor", &built("bucketing-floor"));
@@ -122,7 +122,7 @@ fn a_removed_plugin_keeps_serving_with_a_warning() {
 }
 
 #[test]
-fn nonsense_in_the_folder_harms_nobody() {
+fn other_files_in_the_folder_do_not_affect_the_plugins() {
     let place = Place::new();
     place.put_floor("floor", "10");
     fs::create_dir(place.file("folder.wasm")).unwrap();
@@ -140,7 +140,7 @@ fn nonsense_in_the_folder_harms_nobody() {
 }
 
 #[test]
-fn a_missing_folder_is_a_warning_until_it_is_there() {
+fn a_missing_folder_is_a_warning_until_it_exists() {
     let place = Place::new();
     fs::remove_dir(place.folder()).unwrap();
     let host = place.host();
@@ -176,7 +176,7 @@ fn two_candidates_are_refused_at_the_start_and_ignored_later() {
 }
 
 #[test]
-fn with_reload_off_the_folder_is_read_when_asked_only() {
+fn with_reload_off_the_folder_is_read_only_on_request() {
     let place = Place::new();
     place.put_plugin("hook", &built("channel-console"));
     let mut options = place.options();
@@ -209,7 +209,7 @@ fn a_broken_plugin_is_refused_while_the_old_one_serves_also_after_a_restart() {
 }
 
 #[test]
-fn a_thousand_reloads_under_calls_lose_none_and_grow_nothing() {
+fn a_thousand_reloads_lose_no_call_and_leak_no_memory() {
     let place = Place::new();
     place.put_floor("floor", "10");
     place.put_plugin("hook", &built("channel-console"));

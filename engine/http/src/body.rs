@@ -9,30 +9,30 @@ use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch}
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// A request body within `max_body` bytes that arrived within `body_timeout`.
 pub(crate) struct Body(pub(crate) Bytes);
 
-impl FromRequest<State> for Body {
-    type Rejection = Refusal;
+impl FromRequest<AppState> for Body {
+    type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &State) -> Result<Body, Refusal> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Body, Problem> {
         let most = state.options.max_body;
         let wait = state.options.body_timeout;
         let read = axum::body::to_bytes(request.into_body(), most);
         let Ok(read) = tokio::time::timeout(wait, read).await else {
             let error = format!("the body did not arrive within {wait:?}");
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
-                .remedy("nothing was taken: send it in parts, or raise http.body_timeout"));
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error)
+                .remedy("no entry was accepted: send the body in parts, or raise http.body_timeout"));
         };
         read.map(Body).map_err(|error| match is_too_long(&error) {
             true => {
-                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most} bytes"))
-                    .remedy("send it in parts, or raise http.max_body")
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most} bytes"))
+                    .remedy("send the body in parts, or raise http.max_body")
             }
-            false => Refusal::bad(format!("the body could not be read: {error}")),
+            false => Problem::bad(format!("the body could not be read: {error}")),
         })
     }
 }
@@ -68,20 +68,20 @@ impl Entries {
     /// # Errors
     /// 400 for an empty body; 413 for more than `most` entries, because a post is taken as a whole
     /// and later ones wait for it.
-    pub(crate) fn of(body: &Bytes, most: usize) -> Answer<Entries> {
+    pub(crate) fn of(body: &Bytes, most: usize) -> Result<Entries> {
         let entries = match whole_value(body) {
             Some(value) if value.starts_with('[') => array(body, value),
             Some(value) => vec![Entry { line: 1, bytes: body.slice_ref(value.as_bytes()) }],
             None => lines(body, most.saturating_add(1)),
         };
         if entries.is_empty() {
-            return Err(Refusal::bad("the body is empty")
-                .remedy("send one JSON object, an array of them, or one object a line"));
+            return Err(Problem::bad("the body is empty")
+                .remedy("send one JSON object, an array of objects, or one object per line"));
         }
         if entries.len() > most {
             let error = format!("the body has more than {most} entries");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-                .remedy("nothing was taken: send it in parts, or raise http.body_entries"));
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+                .remedy("no entry was accepted: send the body in parts, or raise http.body_entries"));
         }
         let single = entries.len() == 1;
         Ok(Entries { entries, single })
@@ -160,7 +160,7 @@ struct WatchBody {
 /// # Errors
 /// Says which field is wrong, and why.
 pub fn read_watch(json: &[u8]) -> Result<Watch, String> {
-    let body: WatchBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
+    let body: WatchBody = serde_json::from_slice(json).map_err(|error| without_position(&error))?;
     let mode = body.mode.map(|name| Mode::from_name(&name).ok_or_else(|| unknown_mode(&name))).transpose()?;
     Ok(Watch {
         product_id: body.product_id,
@@ -193,7 +193,7 @@ struct RecipientBody {
 /// # Errors
 /// Says which field is wrong, and why.
 pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
-    let body: RecipientBody = serde_json::from_slice(json).map_err(|error| in_words(&error))?;
+    let body: RecipientBody = serde_json::from_slice(json).map_err(|error| without_position(&error))?;
     let RecipientBody { user_id, channel, address, locale, attributes } = body;
     for (name, text) in [("channel", &channel), ("address", &address)] {
         if text.is_empty() || text.len() > RECIPIENT_BYTES {
@@ -207,7 +207,7 @@ pub fn read_recipient(json: &[u8]) -> Result<Recipient, String> {
 const RECIPIENT_BYTES: usize = 2048;
 
 /// The text of a serde error without its position, which is relative to the entry, not to the body.
-fn in_words(error: &serde_json::Error) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => text[..end].to_owned(),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_too_many_entries_is_refused_whole() {
+    fn a_body_with_too_many_entries_is_refused_as_a_whole() {
         for body in ["{}\n{}\n{}\n{}", "[1,2,3,4]"] {
             assert!(Entries::of(&Bytes::from_static(body.as_bytes()), 3).is_err(), "{body}");
             assert!(Entries::of(&Bytes::from_static(body.as_bytes()), 4).is_ok(), "{body}");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_watch_is_refused_in_words() {
+    fn the_error_for_an_invalid_watch_says_what_is_wrong() {
         for (json, reason) in [
             (r#"{"productId":"P","userId":"u"}"#, "missing field `priceWatchValue`"),
             (

@@ -3,45 +3,45 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State as From};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// Runs before every route. `/livez` needs no token, so that a supervisor can call it without one.
-pub(crate) async fn guard(From(state): From<State>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let checked = check(&state, &request);
-    if let Err(refusal) = checked {
-        return refusal.into_response();
+    if let Err(problem) = checked {
+        return problem.into_response();
     }
     // `/livez` is answered however many requests are being served.
     if request.uri().path() == "/livez" {
         return next.run(request).await;
     }
-    let Ok(_turn) = state.turns.try_acquire() else {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time");
-        return refusal.remedy("send it again, with fewer connections").into_response();
+    let Ok(_permit) = state.permits.try_acquire() else {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent requests");
+        return problem.remedy("send the request again, over fewer connections").into_response();
     };
     next.run(request).await
 }
 
-fn check(state: &State, request: &Request) -> Answer<()> {
+fn check(state: &AppState, request: &Request) -> Result<()> {
     let headers = request.headers();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         same_origin(headers)?;
     }
     match &state.options.token {
         _ if request.uri().path() == "/livez" => Ok(()),
-        Some(token) => bears(headers, token),
+        Some(token) => require_token(headers, token),
         None => known_host(headers, &state.host),
     }
 }
 
 /// Refuses writes that a browser sends for a page of another site (CSRF).
-fn same_origin(headers: &HeaderMap) -> Answer<()> {
+fn same_origin(headers: &HeaderMap) -> Result<()> {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Ok(());
     };
@@ -50,20 +50,20 @@ fn same_origin(headers: &HeaderMap) -> Answer<()> {
     match authority.is_some() && authority == host(headers) {
         true => Ok(()),
         false => {
-            Err(Refusal::new(StatusCode::FORBIDDEN, "a page of another site may not do this").at("Origin"))
+            Err(Problem::new(StatusCode::FORBIDDEN, "a web page of another site may not write").at("Origin"))
         }
     }
 }
 
 /// Requires the bearer token.
-fn bears(headers: &HeaderMap, token: &str) -> Answer<()> {
+fn require_token(headers: &HeaderMap, token: &str) -> Result<()> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
     match given.is_some_and(|given| same_secret(given.as_bytes(), token.as_bytes())) {
         true => Ok(()),
-        false => Err(Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
+        false => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
             .at("Authorization")
-            .remedy("send the header `Authorization: Bearer <token>` with the token of the engine's config")),
+            .remedy("send the header `Authorization: Bearer <token>` with the token of the engine's configuration")),
     }
 }
 
@@ -75,15 +75,15 @@ fn same_secret(given: &[u8], right: &[u8]) -> bool {
 
 /// Without a token, only accepts the `Host` of loopback or of `http.listen`. This prevents DNS
 /// rebinding: a web page whose own host name resolves to this address sends that name.
-fn known_host(headers: &HeaderMap, listening: &str) -> Answer<()> {
+fn known_host(headers: &HeaderMap, listening: &str) -> Result<()> {
     let name = host(headers).map(without_port).unwrap_or_default();
     let loopback = name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     match loopback || name.eq_ignore_ascii_case(listening) {
         true => Ok(()),
-        false => Err(Refusal::new(StatusCode::FORBIDDEN, format!("unknown host {name:?}"))
+        false => Err(Problem::new(StatusCode::FORBIDDEN, format!("unknown host {name:?}"))
             .at("Host")
-            .remedy("ask 127.0.0.1 or localhost, or set a token (http.token_file or http.token_env)")),
+            .remedy("send the request to 127.0.0.1 or localhost, or set a token (http.token_file or http.token_env)")),
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_the_same_or_it_is_not() {
+    fn only_equal_secrets_match() {
         assert!(same_secret(b"abc", b"abc"));
         for wrong in [&b""[..], b"ab", b"abcd", b"abd"] {
             assert!(!same_secret(wrong, b"abc"));

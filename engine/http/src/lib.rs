@@ -31,5 +31,5 @@ mod watches;
 pub use api::Api;
 pub use body::{read_recipient, read_watch};
 pub use options::{Error, Options};
-pub use problem::Problem;
+pub use problem::ProblemBody;
 pub use server::{Bound, bind};

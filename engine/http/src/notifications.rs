@@ -1,14 +1,14 @@
 //! `/v1/notifications`: lists committed notifications as JSON lines.
 
-use axum::extract::State as From;
+use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
 use pricedrop_model::Partition;
 use serde::Deserialize;
 
-use crate::pages::{Asked, page_entries};
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::pages::{QueryParams, page_entries};
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// The header with the offset of the next page.
 pub(crate) const NEXT_OFFSET: HeaderName = HeaderName::from_static("pricedrop-next-offset");
@@ -26,19 +26,19 @@ pub(crate) struct ListQuery {
 
 /// Lists notifications of a partition from an offset on, one a line.
 pub(crate) async fn list(
-    From(state): From<State>,
-    Asked(query): Asked<ListQuery>,
-) -> Answer<impl IntoResponse> {
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<impl IntoResponse> {
     let most = page_entries(&state, query.limit)?;
     let from = query.from.unwrap_or(0);
     if from < 0 {
-        return Err(Refusal::bad("from must be 0 or more").at("from"));
+        return Err(Problem::bad("from must be 0 or more").at("from"));
     }
     let partitions = state.api.outbox.partitions().await?;
     let partition = Partition(query.partition.unwrap_or(0));
     if !usize::try_from(partition.0).is_ok_and(|number| number < partitions) {
         let error = format!("there are partitions 0 to {}", partitions.saturating_sub(1));
-        return Err(Refusal::bad(error).at("partition"));
+        return Err(Problem::bad(error).at("partition"));
     }
     let (lines, next) = state.api.outbox.read(partition, from, most).await?;
     let headers = [

@@ -70,13 +70,13 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Other machines could use the API without a token.
-    #[error("{0} is reachable from other machines, and no token is set")]
+    #[error("{0} is reachable from other machines, but no token is set")]
     Open(SocketAddr),
     /// The token is empty.
     #[error("the token is empty")]
     EmptyToken,
     /// The token has bytes that a header cannot carry.
-    #[error("the token has characters that no header carries")]
+    #[error("the token has characters that are not allowed in a header")]
     OddToken,
     /// The address cannot be bound.
     #[error("cannot listen on {listen}: {reason}")]
@@ -87,7 +87,7 @@ pub enum Error {
         reason: std::io::Error,
     },
     /// The listener failed while serving.
-    #[error("stopped listening: {0}")]
+    #[error("the listener failed: {0}")]
     Stopped(std::io::Error),
 }
 
@@ -95,10 +95,14 @@ impl Error {
     /// Returns what an operator does about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Error::Open(_) => "name a token with http.token_file or http.token_env, or listen on 127.0.0.1",
-            Error::EmptyToken => "put a token into the file or variable that the config names",
-            Error::OddToken => "take a token of printable ASCII characters",
-            Error::Listen { .. } => "stop what listens there, or set http.listen to another address",
+            Error::Open(_) => {
+                "configure a token with http.token_file or http.token_env, or listen on 127.0.0.1"
+            }
+            Error::EmptyToken => "write a token into the file or variable that the configuration names",
+            Error::OddToken => "use a token of printable ASCII characters",
+            Error::Listen { .. } => {
+                "stop the process that listens there, or set http.listen to another address"
+            }
             Error::Stopped(_) => "start the engine again",
         }
     }
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_no_header_carries_is_refused() {
+    fn a_token_that_is_no_valid_header_value_is_refused() {
         for (token, right) in
             [("s3cret!", true), ("two words", true), ("s\u{e9}cret", false), ("a\nb", false)]
         {

@@ -5,50 +5,51 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
-/// Query parameters; invalid ones are answered with 400 and a [`Problem`](crate::Problem).
-pub(crate) struct Asked<T>(pub(crate) T);
+/// Query parameters; invalid ones are answered with 400 and a [`ProblemBody`](crate::ProblemBody).
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Asked<T>, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<QueryParams<T>, Problem> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        query.map(|Query(asked)| Asked(asked)).map_err(|error| {
+        query.map(|Query(params)| QueryParams(params)).map_err(|error| {
             let text = error.body_text();
-            Refusal::bad(text.rsplit(": ").next().unwrap_or(&text)).at("the query")
+            Problem::bad(text.rsplit(": ").next().unwrap_or(&text)).at("the query")
         })
     }
 }
 
-/// Path parameters; invalid ones are answered with 400 and a [`Problem`](crate::Problem).
-pub(crate) struct Named<T>(pub(crate) T);
+/// Path parameters; invalid ones are answered with 400 and a [`ProblemBody`](crate::ProblemBody).
+pub(crate) struct PathParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<State> for Named<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for PathParams<T> {
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Named<T>, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<PathParams<T>, Problem> {
         let path: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
-        path.map(|Path(named)| Named(named)).map_err(|error| Refusal::bad(error.body_text()).at("the path"))
+        path.map(|Path(params)| PathParams(params))
+            .map_err(|error| Problem::bad(error.body_text()).at("the path"))
     }
 }
 
 /// Returns the size of a page: the requested one, at most `page_entries`.
-pub(crate) fn page_entries(state: &State, asked: Option<usize>) -> Answer<usize> {
+pub(crate) fn page_entries(state: &AppState, requested: Option<usize>) -> Result<usize> {
     let most = state.options.page_entries;
-    match asked {
+    match requested {
         None => Ok(most),
-        Some(0) => Err(Refusal::bad("limit must be at least 1").at("limit")),
+        Some(0) => Err(Problem::bad("limit must be at least 1").at("limit")),
         Some(limit) => Ok(limit.min(most)),
     }
 }
 
 /// Parses the `after` parameter, which is the `next` of the previous page.
-pub(crate) fn read_cursor<T: DeserializeOwned>(after: Option<&str>) -> Answer<Option<T>> {
+pub(crate) fn read_cursor<T: DeserializeOwned>(after: Option<&str>) -> Result<Option<T>> {
     let read = after.map(serde_json::from_str).transpose();
-    read.map_err(|_| Refusal::bad("after must be the `next` of the page before").at("after"))
+    read.map_err(|_| Problem::bad("after must be the `next` of the previous page").at("after"))
 }
 
 /// Returns the `next` of a page: the key of its last entry, or `None` if the page is not full, and

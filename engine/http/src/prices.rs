@@ -1,7 +1,7 @@
 //! `/v1/prices`: posts updates, forgets products, returns current prices.
 
 use axum::Json;
-use axum::extract::State as From;
+use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use pricedrop_model::intake::{NewRecord, Posted};
@@ -10,12 +10,12 @@ use pricedrop_model::{Currency, Floor, Price, ProductId, WallTime};
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, Entries, LineError};
-use crate::pages::{Asked, Named};
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::pages::{PathParams, QueryParams};
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// Most errors that an answer lists. Every line with an error becomes a dead letter.
-const ERRORS_LISTED: usize = 20;
+const MAX_LISTED_ERRORS: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(crate) struct Summary {
     evaluated: u64,
     drops: u64,
     told: u64,
-    suppressed: u64,
+    deduplicated: u64,
     stale: u64,
     held: u64,
     skipped: u64,
@@ -80,7 +80,7 @@ impl Summary {
         match outcome {
             Outcome::Dead(reason) => {
                 self.dead += 1;
-                if self.errors.len() < ERRORS_LISTED {
+                if self.errors.len() < MAX_LISTED_ERRORS {
                     self.errors.push(LineError { line, reason });
                 }
             }
@@ -93,7 +93,7 @@ impl Summary {
                 self.evaluated += 1;
                 self.drops += 1;
                 self.told += told;
-                self.suppressed += u64::from(told_before);
+                self.deduplicated += u64::from(told_before);
             }
         }
     }
@@ -106,17 +106,17 @@ fn is_zero(count: &u64) -> bool {
 /// Posts updates. Answers when all of them are durable, and, if this engine decides them, decided
 /// and committed.
 pub(crate) async fn post(
-    From(state): From<State>,
-    Asked(query): Asked<PostQuery>,
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<PostQuery>,
     Body(body): Body,
-) -> Answer<Json<Summary>> {
+) -> Result<Json<Summary>> {
     let Entries { entries, single } = Entries::of(&body, state.options.body_entries)?;
     let lines: Vec<usize> = entries.iter().map(|entry| entry.line).collect();
     let records = entries.into_iter().map(|entry| NewRecord { key: None, value: Some(entry.bytes) });
     let summary = submit(&state, records.collect(), &lines, query.offset).await?;
     match (single, summary.errors.first()) {
-        (true, Some(error)) => Err(Refusal::bad(error.reason.clone()).at("the body").remedy(
-            "it was kept among the dead letters: see `pricedrop dlq list`; send it again when it is right",
+        (true, Some(error)) => Err(Problem::bad(error.reason.clone()).at("the body").remedy(
+            "the record is stored as a dead letter (see `pricedrop dlq list`); correct it and send it again",
         )),
         _ => Ok(Json(summary)),
     }
@@ -124,23 +124,23 @@ pub(crate) async fn post(
 
 /// Posts a tombstone: the engine forgets the prices of a product, but not its watches.
 pub(crate) async fn forget(
-    From(state): From<State>,
-    Named(product): Named<String>,
-    Asked(query): Asked<PostQuery>,
-) -> Answer<Json<Summary>> {
-    let product = ProductId::new(&product).map_err(|error| Refusal::bad(error.to_string()).at("the path"))?;
+    State(state): State<AppState>,
+    PathParams(product): PathParams<String>,
+    QueryParams(query): QueryParams<PostQuery>,
+) -> Result<Json<Summary>> {
+    let product = ProductId::new(&product).map_err(|error| Problem::bad(error.to_string()).at("the path"))?;
     let key = Some(Bytes::copy_from_slice(product.as_str().as_bytes()));
     submit(&state, vec![NewRecord { key, value: None }], &[1], query.offset).await.map(Json)
 }
 
 async fn submit(
-    state: &State,
+    state: &AppState,
     records: Vec<NewRecord>,
     lines: &[usize],
     offset: Option<i64>,
-) -> Answer<Summary> {
+) -> Result<Summary> {
     if offset.is_some_and(|offset| offset < 0) {
-        return Err(Refusal::bad("offset must be 0 or more").at("offset"));
+        return Err(Problem::bad("offset must be 0 or more").at("offset"));
     }
     let posted = state.api.intake.post(records, offset).await?;
     Ok(Summary::of(posted, lines))
@@ -173,19 +173,19 @@ enum FloorView {
 
 /// Returns the last evaluated price of a product in one currency, or 404.
 pub(crate) async fn current(
-    From(state): From<State>,
-    Named(product): Named<String>,
-    Asked(query): Asked<CurrentQuery>,
-) -> Answer<Json<CurrentPrice>> {
+    State(state): State<AppState>,
+    PathParams(product): PathParams<String>,
+    QueryParams(query): QueryParams<CurrentQuery>,
+) -> Result<Json<CurrentPrice>> {
     let product_id =
-        ProductId::new(&product).map_err(|error| Refusal::bad(error.to_string()).at("the path"))?;
-    let asked = query.currency.as_deref().map(Currency::new).transpose();
-    let currency = asked
-        .map_err(|error| Refusal::bad(error.to_string()).at("currency"))?
+        ProductId::new(&product).map_err(|error| Problem::bad(error.to_string()).at("the path"))?;
+    let parsed = query.currency.as_deref().map(Currency::new).transpose();
+    let currency = parsed
+        .map_err(|error| Problem::bad(error.to_string()).at("currency"))?
         .unwrap_or(state.api.rules.currency);
     let Some((evaluated, floor)) = state.api.prices.of(&product_id, currency).await? else {
-        let error = format!("no price of {product_id} in {currency} was ever evaluated");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, error));
+        let error = format!("no price of {product_id} in {currency} was evaluated yet");
+        return Err(Problem::new(StatusCode::NOT_FOUND, error));
     };
     let floor = match floor {
         Floor::Infinite => None,

@@ -10,7 +10,7 @@ use pricedrop_model::intake::IntakeError;
 
 /// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct ProblemBody {
     /// What is wrong, as text.
     pub error: String,
     /// Where it is wrong: a field, a line or a header.
@@ -23,66 +23,66 @@ pub struct Problem {
 
 /// An error response: a problem with its status code.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Problem {
     status: StatusCode,
-    problem: Problem,
+    problem: ProblemBody,
 }
 
 /// The result of every handler.
-pub(crate) type Answer<T> = Result<T, Refusal>;
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
-impl Refusal {
-    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
-        Refusal { status, problem: Problem { error: error.into(), place: None, remedy: None } }
+impl Problem {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Problem {
+        Problem { status, problem: ProblemBody { error: error.into(), place: None, remedy: None } }
     }
 
     /// An error response with status 400.
-    pub(crate) fn bad(error: impl Into<String>) -> Refusal {
-        Refusal::new(StatusCode::BAD_REQUEST, error)
+    pub(crate) fn bad(error: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, error)
     }
 
-    pub(crate) fn at(mut self, place: impl Into<String>) -> Refusal {
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Problem {
         self.problem.place = Some(place.into());
         self
     }
 
-    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Refusal {
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Problem {
         self.problem.remedy = Some(remedy.into());
         self
     }
 }
 
-impl From<ports::Error> for Refusal {
-    fn from(error: ports::Error) -> Refusal {
+impl From<ports::Error> for Problem {
+    fn from(error: ports::Error) -> Problem {
         let remedy = match &error {
             ports::Error::Unavailable(_) | ports::Error::Rebalanced(_) => "send the request again",
-            ports::Error::Fatal(_) => "look at the engine's log and at /readyz",
+            ports::Error::Fatal(_) => "see the engine's log and /readyz",
         };
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).remedy(remedy)
     }
 }
 
-impl From<IntakeError> for Refusal {
-    fn from(error: IntakeError) -> Refusal {
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Problem {
         let text = error.to_string();
         match error {
             IntakeError::Gap { next } => {
-                Refusal::new(StatusCode::CONFLICT, text).at("offset").remedy(format!("go on from {next}"))
+                Problem::new(StatusCode::CONFLICT, text).at("offset").remedy(format!("continue at offset {next}"))
             }
-            IntakeError::NotTaken(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                .remedy("nothing was taken: send the request again"),
-            IntakeError::Unknown(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
-                .remedy("send it again with ?offset= of its first record, and nothing is taken twice"),
-            IntakeError::Partly(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text).remedy(
-                "send it again: nobody is told twice if its updates have a sequence, or no other price of their \
-                 products comes in between",
+            IntakeError::NotTaken(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .remedy("no record was accepted: send the request again"),
+            IntakeError::Unknown(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .remedy("send the request again with ?offset= of its first record, so that no record is accepted twice"),
+            IntakeError::Partly(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, text).remedy(
+                "send the request again: no user is notified twice if the updates have a sequence, or if no other price of \
+                 their products arrives in between",
             ),
-            IntakeError::NoOffset(_) => Refusal::bad(text).at("offset").remedy("leave ?offset= out"),
+            IntakeError::NoOffset(_) => Problem::bad(text).at("offset").remedy("omit ?offset="),
         }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.problem)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

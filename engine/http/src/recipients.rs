@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State as From;
+use axum::extract::State;
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::Recipient;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, Entries, LineError, read_recipient};
-use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::pages::{QueryParams, page_entries, read_cursor, write_cursor};
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 use crate::watches::Deleted;
 
 /// The answer to written recipients.
@@ -24,13 +24,13 @@ pub(crate) struct Written {
 
 /// Writes addresses. Of several, the valid ones are written and the others are listed as errors. A
 /// single invalid one is answered with 400.
-pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
+pub(crate) async fn put(State(state): State<AppState>, Body(body): Body) -> Result<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (recipients, mut errors) = entries.read_lines(read_recipient);
     let recipients = normalize(&state, recipients, &mut errors).await;
     if let (true, Some(error)) = (single, errors.first()) {
-        return Err(Refusal::bad(error.reason.clone()).at("the body"));
+        return Err(Problem::bad(error.reason.clone()).at("the body"));
     }
     let written = recipients.len();
     if written > 0 {
@@ -42,7 +42,7 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
 /// Normalizes addresses with the plugins of their channels. Those that a plugin refuses are added
 /// to `errors`.
 async fn normalize(
-    state: &State,
+    state: &AppState,
     recipients: Vec<(usize, Recipient)>,
     errors: &mut Vec<LineError>,
 ) -> Vec<Recipient> {
@@ -82,14 +82,17 @@ pub(crate) struct Page {
 }
 
 /// Lists all addresses of one user, or a page of all users' addresses.
-pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<Page>> {
     if let Some(user) = &query.user {
-        let user = UserId::new(user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
+        let user = UserId::new(user).map_err(|error| Problem::bad(error.to_string()).at("user"))?;
         let recipients = state.api.recipients.of(&[user]).await?.into_iter().flatten().collect();
         return Ok(Json(Page { recipients, next: None }));
     }
     let most = page_entries(&state, query.limit)?;
-    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let after = read_cursor(query.after.as_deref())?.map(cursor_entry);
     let recipients = state.api.recipients.list(after.as_ref(), most).await?;
     let next = write_cursor(&recipients, most, |last| {
         (last.user_id.clone(), last.channel.clone(), last.address.clone())
@@ -98,7 +101,7 @@ pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery
 }
 
 /// A recipient with only the key of a cursor; the other fields are not used.
-fn behind((user_id, channel, address): (UserId, String, String)) -> Recipient {
+fn cursor_entry((user_id, channel, address): (UserId, String, String)) -> Recipient {
     Recipient { user_id, channel, address, locale: None, attributes: Vec::new() }
 }
 
@@ -112,10 +115,10 @@ pub(crate) struct DeleteQuery {
 
 /// Deletes one address, as given or in its normalized form.
 pub(crate) async fn delete(
-    From(state): From<State>,
-    Asked(query): Asked<DeleteQuery>,
-) -> Answer<Json<Deleted>> {
-    let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<DeleteQuery>,
+) -> Result<Json<Deleted>> {
+    let user = UserId::new(&query.user).map_err(|error| Problem::bad(error.to_string()).at("user"))?;
     let recipients = &state.api.recipients;
     let mut deleted = recipients.delete(&user, &query.channel, &query.address).await?;
     if !deleted {

@@ -5,12 +5,12 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{delete, get, post};
 
-use crate::problem::Refusal;
-use crate::state::State;
+use crate::problem::Problem;
+use crate::state::AppState;
 use crate::{dlq, engine, guard, notifications, prices, recipients, watches};
 
 /// Builds the router. Every request passes the guard first.
-pub(crate) fn router(state: State) -> Router {
+pub(crate) fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/prices", post(prices::post))
         .route("/v1/prices/{product}", delete(prices::forget).get(prices::current))
@@ -33,12 +33,15 @@ pub(crate) fn router(state: State) -> Router {
         .with_state(state)
 }
 
-async fn unknown(uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-        .remedy("docs/http.md lists what there is")
+async fn unknown(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("unknown path {}", uri.path()))
+        .remedy("docs/http.md lists all paths")
 }
 
-async fn not_allowed(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
-        .remedy("docs/http.md lists what it takes")
+async fn not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not support the method {method}", uri.path()),
+    )
+    .remedy("docs/http.md lists the methods of each path")
 }

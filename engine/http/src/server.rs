@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::guard::without_port;
 use crate::options::{Error, Options};
 use crate::routes;
-use crate::state::State;
+use crate::state::AppState;
 
 /// A server that is bound to its address and does not serve yet.
 pub struct Bound {
@@ -50,36 +50,36 @@ impl Bound {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
         let most = u32::try_from(self.options.max_concurrent_requests).unwrap_or(u32::MAX);
-        let state = State {
+        let state = AppState {
             api,
-            turns: Arc::new(Semaphore::new(self.options.max_concurrent_requests)),
+            permits: Arc::new(Semaphore::new(self.options.max_concurrent_requests)),
             host: without_port(&self.options.listen).into(),
             options: Arc::new(self.options),
         };
-        let (turns, (told, stopping)) = (state.turns.clone(), oneshot::channel());
+        let (permits, (stop, stopping)) = (state.permits.clone(), oneshot::channel());
         let shutdown = async {
             shutdown.await;
             // The receiver is gone if serving has already ended with an error.
-            let _ = told.send(());
+            let _ = stop.send(());
         };
         let served = axum::serve(self.listener, routes::router(state)).with_graceful_shutdown(shutdown);
         tokio::select! {
             ended = served => ended.map_err(Error::Stopped),
-            () = all_answered(stopping, turns, most) => Ok(()),
+            () = all_responded(stopping, permits, most) => Ok(()),
         }
     }
 }
 
 /// How long shutdown waits for the last responses to be written to their connections.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_RESPONSES: Duration = Duration::from_secs(1);
 
 /// Returns when the engine stops and no request is being served. A connection that never completes
 /// the head of a request is not waited for.
-async fn all_answered(stopping: oneshot::Receiver<()>, turns: Arc<Semaphore>, most: u32) {
+async fn all_responded(stopping: oneshot::Receiver<()>, permits: Arc<Semaphore>, most: u32) {
     if stopping.await.is_err() {
         std::future::pending::<()>().await;
     }
     // The semaphore is never closed.
-    let _all = turns.acquire_many(most).await;
-    tokio::time::sleep(LAST_ANSWERS).await;
+    let _all = permits.acquire_many(most).await;
+    tokio::time::sleep(LAST_RESPONSES).await;
 }

@@ -9,11 +9,11 @@ use crate::options::Options;
 
 /// Ports, options and limits; clones share them.
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct AppState {
     pub(crate) api: Api,
     pub(crate) options: Arc<Options>,
     /// One permit for each request that may be served at a time.
-    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// The host of `http.listen`, without the port.
     pub(crate) host: Arc<str>,
 }

@@ -1,14 +1,14 @@
 //! `/v1/watches`: writes, lists and deletes watches.
 
 use axum::Json;
-use axum::extract::State as From;
+use axum::extract::State;
 use pricedrop_model::{Mode, Price, ProductId, UserId, WallTime, Watch};
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, Entries, LineError, read_watch};
-use crate::pages::{Asked, page_entries, read_cursor, write_cursor};
-use crate::problem::{Answer, Refusal};
-use crate::state::State;
+use crate::pages::{QueryParams, page_entries, read_cursor, write_cursor};
+use crate::problem::{Problem, Result};
+use crate::state::AppState;
 
 /// The answer to written watches.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ pub(crate) struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_by: Option<WallTime>,
     #[serde(flatten)]
-    born: Option<Born>,
+    initial_state: Option<InitialState>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<LineError>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Written {
 /// The initial state of a single watch: whether it is armed at the current price.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Born {
+struct InitialState {
     armed: bool,
     current_price: Option<Price>,
     /// The watch is armed again above this price. An exact JSON number.
@@ -39,12 +39,12 @@ struct Born {
 
 /// Writes watches. Of several, the valid ones are written and the others are listed as errors. A
 /// single invalid one is answered with 400.
-pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Json<Written>> {
+pub(crate) async fn put(State(state): State<AppState>, Body(body): Body) -> Result<Json<Written>> {
     let entries = Entries::of(&body, state.options.body_entries)?;
     let single = entries.single;
     let (watches, errors) = entries.read(read_watch);
     if let (true, Some(error)) = (single, errors.first()) {
-        return Err(Refusal::bad(error.reason.clone()).at("the body"));
+        return Err(Problem::bad(error.reason.clone()).at("the body"));
     }
     let written = watches.len();
     let one = watches.first().filter(|_| single).cloned();
@@ -52,21 +52,21 @@ pub(crate) async fn put(From(state): From<State>, Body(body): Body) -> Answer<Js
         0 => None,
         _ => Some(state.api.watches.put(watches).await?),
     };
-    let born = match one {
-        Some(watch) => Some(born(&state, &watch).await?),
+    let initial_state = match one {
+        Some(watch) => Some(initial_state(&state, &watch).await?),
         None => None,
     };
     Ok(Json(Written {
         written,
         updated_at: stored.map(|stored| stored.updated_at),
         effective_by: stored.and_then(|stored| stored.effective_by),
-        born,
+        initial_state,
         errors,
     }))
 }
 
 /// Returns the initial state of a new watch: that of every watch with its threshold.
-async fn born(state: &State, watch: &Watch) -> Answer<Born> {
+async fn initial_state(state: &AppState, watch: &Watch) -> Result<InitialState> {
     let rules = &state.api.rules;
     let currency = watch.currency.unwrap_or(rules.currency);
     let current = state.api.prices.of(&watch.product_id, currency).await?;
@@ -74,7 +74,7 @@ async fn born(state: &State, watch: &Watch) -> Answer<Born> {
     let floor = current.filter(|_| crossing).map(|(_, floor)| floor);
     let above = floor.and_then(|floor| floor.rearms_above(watch.price_watch_value, rules.hysteresis));
     let number = above.map(|price| serde_json::value::RawValue::from_string(price.to_string()));
-    Ok(Born {
+    Ok(InitialState {
         armed: above.is_none(),
         current_price: current.map(|(evaluated, _)| evaluated.price),
         rearms_above: number.transpose().expect("a decimal is a JSON number"),
@@ -96,11 +96,14 @@ pub(crate) struct Page {
 }
 
 /// Lists a page of watches, in order of product, threshold, user.
-pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery>) -> Answer<Json<Page>> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<Page>> {
     let most = page_entries(&state, query.limit)?;
     let product = query.product.as_deref().map(ProductId::new).transpose();
-    let product = product.map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
-    let after = read_cursor(query.after.as_deref())?.map(behind);
+    let product = product.map_err(|error| Problem::bad(error.to_string()).at("product"))?;
+    let after = read_cursor(query.after.as_deref())?.map(cursor_entry);
     let watches = state.api.watches.list(product.as_ref(), after.as_ref(), most).await?;
     let next = write_cursor(&watches, most, |last| {
         (last.product_id.clone(), last.price_watch_value, last.user_id.clone())
@@ -109,7 +112,7 @@ pub(crate) async fn list(From(state): From<State>, Asked(query): Asked<ListQuery
 }
 
 /// A watch with only the key of a cursor; the other fields are not used.
-fn behind((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
+fn cursor_entry((product_id, price_watch_value, user_id): (ProductId, Price, UserId)) -> Watch {
     Watch { product_id, price_watch_value, user_id, mode: None, currency: None, updated_at: None }
 }
 
@@ -133,13 +136,13 @@ pub(crate) struct Deleted {
 
 /// Deletes one watch by product, threshold and user.
 pub(crate) async fn delete(
-    From(state): From<State>,
-    Asked(query): Asked<DeleteQuery>,
-) -> Answer<Json<Deleted>> {
+    State(state): State<AppState>,
+    QueryParams(query): QueryParams<DeleteQuery>,
+) -> Result<Json<Deleted>> {
     let product =
-        ProductId::new(&query.product).map_err(|error| Refusal::bad(error.to_string()).at("product"))?;
-    let user = UserId::new(&query.user).map_err(|error| Refusal::bad(error.to_string()).at("user"))?;
-    let price = Price::parse(&query.price).map_err(|error| Refusal::bad(error.to_string()).at("price"))?;
+        ProductId::new(&query.product).map_err(|error| Problem::bad(error.to_string()).at("product"))?;
+    let user = UserId::new(&query.user).map_err(|error| Problem::bad(error.to_string()).at("user"))?;
+    let price = Price::parse(&query.price).map_err(|error| Problem::bad(error.to_string()).at("price"))?;
     let deleted = state.api.watches.delete(&product, price, &user).await?;
     Ok(Json(Deleted { deleted: deleted.existed, effective_by: deleted.effective_by }))
 }

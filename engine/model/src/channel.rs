@@ -185,7 +185,7 @@ pub enum Outgoing {
 
 /// Why a plugin refuses to render a message. Both are permanent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RenderError {
     /// The address cannot be used.
     BadRecipient(String),
     /// The message cannot be sent.
@@ -345,7 +345,7 @@ pub trait Channel: Send + Sync {
     fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>>;
 
     /// Returns what to send for each message, in order.
-    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>>;
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, RenderError>, plugin::Error>>;
 
     /// Classifies each reply, in order. After an error, the caller uses the host's default table.
     fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>>;

@@ -29,7 +29,7 @@ pub(super) fn check(dkim: &Dkim) -> Result<(), String> {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         if !name.split('.').all(label) || (key == "domain" && !name.contains('.')) {
-            return Err(format!("dkim.{key} {name:?} is no name of the DNS"));
+            return Err(format!("dkim.{key} {name:?} is not a DNS name"));
         }
     }
     Ok(())

@@ -31,15 +31,15 @@ pub(super) fn read(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let header =
-            HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
+            HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is not a header name"))?;
         if RESERVED.contains(&header.as_str()) {
-            return Err(format!("the header {header} is the host's to set"));
+            return Err(format!("the header {header} is reserved for the host"));
         }
         if name.len() + value.len() > HEADER_BYTES {
             return Err(format!("the header {header} is longer than {HEADER_BYTES} bytes"));
         }
         let value = HeaderValue::try_from(value.as_str())
-            .map_err(|_| format!("the header {header} has a value that is none"))?;
+            .map_err(|_| format!("the header {header} has an invalid value"))?;
         map.append(header, value);
     }
     Ok(map)
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_sets_no_header_of_the_host_and_smuggles_none_in() {
+    fn a_plugin_can_neither_set_nor_inject_a_header_of_the_host() {
         for name in
             ["Host", "content-length", "Authorization", "IDEMPOTENCY-KEY", "transfer-encoding", "upgrade"]
         {

@@ -37,7 +37,7 @@ enum Host {
 /// An entry that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "hosts: {entry:?} is none of name, *.suffix, address, [address] or private:name, with :port or without"
+    "hosts: {entry:?} is not a name, *.suffix, address, [address] or private:name, optionally with :port"
 )]
 pub(super) struct BadEntry {
     entry: String,
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_is_reached() {
+    fn only_listed_hosts_are_allowed() {
         let public = Some(Reach::Public);
         for (entry, url, expected) in [
             ("api.example.com", "https://api.example.com/x", public),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_read_is_refused() {
+    fn an_invalid_entry_is_refused() {
         for entry in
             ["", "*", "*.", "*example.com", "https://example.com", "a b", "a:b", "a:70000", "::1", "a/b"]
         {

@@ -39,7 +39,7 @@ pub(super) async fn send(
     }
     let mut headers = headers::read(&http.headers).map_err(SendError::Refused)?;
     let key = HeaderValue::try_from(request.idempotency_key)
-        .map_err(|_| SendError::Refused("the idempotency key is no header".into()))?;
+        .map_err(|_| SendError::Refused("the idempotency key is not a header value".into()))?;
     headers.insert(IDEMPOTENCY_KEY, key);
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
     let credential = find_credential(http, channel)?;
@@ -58,7 +58,7 @@ pub(super) async fn send(
         match credential.apply(&call, &mut headers).await {
             Ok(()) => {}
             Err(credential::Error::Refused(reason)) => return Err(SendError::Refused(reason.to_string())),
-            Err(error) => return Ok(Reply::Unanswered(format!("the credential cannot be had: {error}"))),
+            Err(error) => return Ok(Reply::Unanswered(format!("the credential is unavailable: {error}"))),
         }
     }
     let used = headers.get(AUTHORIZATION).cloned();
@@ -67,7 +67,7 @@ pub(super) async fn send(
     let reply = match tokio::time::timeout_at(deadline, built.send()).await {
         Ok(Ok(response)) => Ok(read(response, options.response_bytes, deadline).await),
         Ok(Err(error)) => unanswered(&error),
-        Err(_) => Ok(Reply::Unanswered(format!("no answer within {} ms", request.timeout_ms))),
+        Err(_) => Ok(Reply::Unanswered(format!("no response within {} ms", request.timeout_ms))),
     };
     if let (Some(credential), Some(used), Ok(Reply::Http { status, body, .. })) = (credential, used, &reply) {
         credential.answered(&used, *status, body);
@@ -89,7 +89,7 @@ fn not_listed(url: &Url, channel: &str) -> SendError {
     let host = url.host_str().unwrap_or_default();
     let entry = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     SendError::Refused(format!(
-        "{entry} is not among the hosts of {channel}: if it may be reached, add it to `hosts` in {channel}.toml"
+        "{entry} is not among the hosts of {channel}: to allow it, add it to `hosts` in {channel}.toml"
     ))
 }
 
@@ -99,7 +99,7 @@ fn read_url(request: &SendRequest<'_>, http: &HttpRequest) -> Result<Url, SendEr
         true => SendError::BadRecipient(format!("the address is {what}")),
         false => SendError::Refused(format!("the request has {what}")),
     };
-    let url = Url::parse(&http.url).map_err(|_| wrong("no absolute URL"))?;
+    let url = Url::parse(&http.url).map_err(|_| wrong("not an absolute URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("a URL that is neither http nor https"));
     }

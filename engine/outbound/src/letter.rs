@@ -72,7 +72,7 @@ pub(super) fn letter(
     for (name, value) in further(&mail.headers).map_err(refused)? {
         let plain: &str = &name;
         if own_names.iter().any(|own| plain.eq_ignore_ascii_case(own)) {
-            return Err(refused(format!("the header {plain} is the host's to set")));
+            return Err(refused(format!("the header {plain} is reserved for the host")));
         }
         builder = builder.raw_header(HeaderValue::new(name, value));
     }
@@ -88,7 +88,7 @@ fn unsubscribe(url: &str) -> Result<Vec<(&'static str, String)>, String> {
     let https = url.starts_with("https://");
     let fits = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<' && byte != b'>');
     if !fits || !(https || url.starts_with("http://")) || url.len() > HEADER_BYTES {
-        return Err("the unsubscribe URL is no URL on one line without angle brackets".into());
+        return Err("the unsubscribe URL must be a URL on one line without angle brackets".into());
     }
     let mut headers = vec![("List-Unsubscribe", format!("<{url}>"))];
     if https {
@@ -114,11 +114,11 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     let lower = name.to_ascii_lowercase();
     let fits = lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if RESERVED.contains(&lower.as_str()) || lower.starts_with("content-") || lower.starts_with("resent-") {
-        return Err(format!("the header {name} is the host's to set"));
+        return Err(format!("the header {name} is reserved for the host"));
     }
     match HeaderName::new_from_ascii(name.to_owned()) {
         Ok(header) if fits => Ok(header),
-        _ => Err(format!("{name:?} is no header name")),
+        _ => Err(format!("{name:?} is not a header name")),
     }
 }
 

@@ -25,7 +25,7 @@ impl Lines {
     /// Writes a line. Returns after it was written and flushed, or with the error.
     pub(super) async fn write(&self, line: &str) -> Reply {
         let (answer, written) = oneshot::channel();
-        let gone = || Reply::Unanswered("nobody writes lines any more".into());
+        let gone = || Reply::Unanswered("the thread that writes lines has ended".into());
         match self.0.send((one_line(line), answer)) {
             Ok(()) => written.await.unwrap_or_else(|_| gone()),
             Err(_) => gone(),

@@ -40,7 +40,7 @@ struct Idle {
 impl MailPool {
     pub(super) fn new(account: &MailAccount, options: &Options) -> Result<MailPool, String> {
         if account.tls == MailTls::None && account.username.is_some() {
-            return Err("a password is not sent in the clear; set tls, or leave the username out".into());
+            return Err("a password is not sent without TLS; set tls, or remove the username".into());
         }
         account.dkim.as_ref().map_or(Ok(()), dkim::check)?;
         let from = account.from.parse().map_err(|error| format!("from {:?}: {error}", account.from))?;
@@ -65,10 +65,9 @@ impl MailPool {
         most_bytes: usize,
         secrets: &Secrets,
     ) -> Result<Reply, SendError> {
-        let to: Address =
-            request.to.address.parse().map_err(|error| {
-                SendError::BadRecipient(format!("the address is no mail address: {error}"))
-            })?;
+        let to: Address = request.to.address.parse().map_err(|error| {
+            SendError::BadRecipient(format!("the address is not a mail address: {error}"))
+        })?;
         let unsubscribe = request.unsubscribe_url;
         let mut message = letter(&self.from, &to, mail, request.idempotency_key, unsubscribe, most_bytes)?;
         if let Some(signature) = &self.account.dkim {
@@ -80,14 +79,14 @@ impl MailPool {
         }
         let password = match self.account.password.as_ref().map(|secret| secrets.read(secret)).transpose() {
             Ok(password) => password,
-            Err(error) => return Ok(Reply::Unanswered(format!("the mail password cannot be had: {error}"))),
+            Err(error) => return Ok(Reply::Unanswered(format!("the mail password is unavailable: {error}"))),
         };
         let bytes = message.formatted();
         let exchange = self.exchange(message.envelope(), &bytes, password);
         let limit = Duration::from_millis(request.timeout_ms);
         // A timeout drops the connection in the middle of its SMTP session.
         Ok(tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
-            Reply::Unanswered(format!("the mail server took longer than {} ms", request.timeout_ms))
+            Reply::Unanswered(format!("no response of the mail server within {} ms", request.timeout_ms))
         }))
     }
 
@@ -99,7 +98,9 @@ impl MailPool {
     ) -> Reply {
         let mut connection = match self.connection(password.as_ref()).await {
             Ok(connection) => connection,
-            Err(error) => return Reply::Unanswered(reason("the mail server did not take us", &error)),
+            Err(error) => {
+                return Reply::Unanswered(reason("the connection to the mail server failed", &error));
+            }
         };
         match connection.send(envelope, bytes).await {
             Ok(response) => {
@@ -109,7 +110,7 @@ impl MailPool {
             }
             Err(error) => match error.status() {
                 Some(code) => Reply::Smtp(code.into(), answer(&error)),
-                None => Reply::Unanswered(reason("the mail was not taken", &error)),
+                None => Reply::Unanswered(reason("the mail was not accepted", &error)),
             },
         }
     }

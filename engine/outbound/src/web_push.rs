@@ -24,7 +24,7 @@ const LAST_RECORD: u8 = 2;
 pub(super) fn request(push: &WebPush, channel: &ChannelAccess) -> Result<HttpRequest, SendError> {
     check(push, channel)?;
     let bad = |what: &str| SendError::BadRecipient(format!("the subscription's {what}"));
-    let url = Url::parse(&push.endpoint).map_err(|_| bad("endpoint is no URL"))?;
+    let url = Url::parse(&push.endpoint).map_err(|_| bad("endpoint is not a URL"))?;
     if url.scheme() != "https" && url.scheme() != "http" {
         return Err(bad("endpoint is neither https nor http"));
     }
@@ -33,7 +33,7 @@ pub(super) fn request(push: &WebPush, channel: &ChannelAccess) -> Result<HttpReq
     let auth = decode(&push.auth).filter(|auth| auth.len() == 16);
     let auth = auth.ok_or_else(|| bad("auth is not 16 bytes in base64url"))?;
     let body =
-        encrypt(&public, &auth, &push.payload).ok_or_else(|| bad("p256dh is no point of the curve"))?;
+        encrypt(&public, &auth, &push.payload).ok_or_else(|| bad("p256dh is not a point of the curve"))?;
     let mut headers = vec![
         ("content-type".to_owned(), "application/octet-stream".to_owned()),
         ("content-encoding".to_owned(), "aes128gcm".to_owned()),

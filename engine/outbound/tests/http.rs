@@ -90,7 +90,7 @@ async fn a_credential_goes_to_its_hosts_only() {
 }
 
 #[tokio::test]
-async fn silence_resets_and_garbage_are_no_answer() {
+async fn timeouts_resets_and_invalid_responses_are_reported_as_unanswered() {
     let peer = Peer::http().unwrap();
     let started = std::time::Instant::now();
     for path in ["slow-headers", "reset", "garbage"] {
@@ -110,7 +110,7 @@ async fn silence_resets_and_garbage_are_no_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_keeps_its_status() {
+async fn a_response_that_breaks_off_keeps_its_status() {
     let peer = Peer::http().unwrap();
     assert_eq!(status(fetch(&peer, "slow-body").await), (200, "so far".into(), true));
     let (code, body, truncated) = status(fetch(&peer, "half").await);
@@ -119,21 +119,21 @@ async fn an_answer_that_breaks_off_keeps_its_status() {
 }
 
 #[tokio::test]
-async fn a_giant_body_is_cut() {
+async fn a_response_body_is_truncated_at_the_limit() {
     let peer = Peer::http().unwrap();
     let (code, body, truncated) = status(fetch(&peer, "giant").await);
     assert_eq!((code, body.len(), truncated), (200, Options::default().response_bytes, true));
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_not_followed() {
+async fn a_redirect_is_returned_and_not_followed() {
     let peer = Peer::http().unwrap();
     assert_eq!(status(fetch(&peer, "redirect").await).0, 302);
     assert_eq!(peer.records().len(), 1);
 }
 
 #[tokio::test]
-async fn a_request_to_be_slower_comes_with_its_wait() {
+async fn the_reply_has_the_retry_after_header() {
     let peer = Peer::http().unwrap();
     for path in ["retry-seconds", "retry-date"] {
         let Ok(Reply::Http { status: 429, headers, .. }) = fetch(&peer, path).await else { panic!("{path}") };
@@ -145,13 +145,13 @@ async fn a_request_to_be_slower_comes_with_its_wait() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_a_private_address_is_refused_unless_listed_as_private() {
+async fn a_host_that_resolves_to_a_private_address_is_refused_unless_listed_as_private() {
     let peer = Peer::http().unwrap();
     let url = format!("http://localhost:{}/ok", peer.port);
     let listed = format!("localhost:{}", peer.port);
     let reply = send(&outbound(), &access(&[&listed]), "u1", Outgoing::Http(get(&url))).await;
     let Err(SendError::Refused(reason)) = reply else { panic!("{reply:?}") };
-    assert_eq!(reason, "localhost leads to a private address; list it as private:localhost to allow that");
+    assert_eq!(reason, "localhost resolves to a private address; list it as private:localhost to allow that");
     let listed = format!("private:localhost:{}", peer.port);
     let reply = send(&outbound(), &access(&[&listed]), "u1", Outgoing::Http(get(&url))).await;
     assert_eq!(status(reply).0, 200);
@@ -159,7 +159,7 @@ async fn a_name_that_leads_to_a_private_address_is_refused_unless_listed_as_priv
 }
 
 #[tokio::test]
-async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
+async fn a_certificate_of_an_untrusted_authority_is_refused() {
     let peer = Peer::https().unwrap();
     let access = access(&[&format!("private:localhost:{}", peer.port)]);
     let request = || Outgoing::Http(get(&format!("https://localhost:{}/ok", peer.port)));
@@ -172,7 +172,7 @@ async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
 }
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_not_sent() {
+async fn a_request_that_breaks_a_rule_is_not_sent() {
     let peer = Peer::http().unwrap();
     let host = format!("127.0.0.1:{}", peer.port);
     let url = format!("http://{host}/ok");
@@ -199,7 +199,7 @@ async fn what_breaks_a_rule_is_not_sent() {
 }
 
 #[tokio::test]
-async fn lines_are_whole_and_a_closed_output_is_a_failure_that_may_pass() {
+async fn lines_are_written_whole_and_a_closed_output_is_a_temporary_failure() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let outbound = Outbound::with_output(Options::default(), Box::new(writer)).unwrap();
     let line = |text: &str| Outgoing::Line(text.into());

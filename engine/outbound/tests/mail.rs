@@ -69,7 +69,7 @@ async fn a_mail_goes_through_starttls_and_auth_and_arrives_as_written() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_no_answer_until_the_file_is_mended() {
+async fn a_wrong_password_is_a_temporary_failure_until_the_file_is_corrected() {
     let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, wrong) = (outbound(), access(&peer, "wrong"));
     let Ok(Reply::Unanswered(reason)) = post(&outbound, &wrong, "ann@example.test").await else { panic!() };
@@ -81,7 +81,7 @@ async fn a_wrong_password_is_no_answer_until_the_file_is_mended() {
 }
 
 #[tokio::test]
-async fn refusals_keep_their_codes_and_the_next_mail_goes_through() {
+async fn refusals_keep_their_codes_and_the_next_mail_is_sent() {
     let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     for (to, expected) in [
@@ -99,7 +99,7 @@ async fn refusals_keep_their_codes_and_the_next_mail_goes_through() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_or_drops_is_no_answer_and_its_connection_is_not_used_again() {
+async fn a_connection_that_hangs_or_drops_is_a_temporary_failure_and_is_not_reused() {
     let peer = Peer::smtp(&AUTH).unwrap();
     let (outbound, access) = (outbound(), access(&peer, "s3cret"));
     for to in ["drop@example.test", "hang@example.test"] {
@@ -140,7 +140,7 @@ async fn without_starttls_or_a_trusted_certificate_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn an_address_cannot_carry_a_command() {
+async fn an_address_cannot_inject_an_smtp_command() {
     let peer = Peer::smtp(&AUTH).unwrap();
     let access = access(&peer, "s3cret");
     for to in ["ann@example.test>\r\nRCPT TO:<all@example.test", "ann", "", "a@b@c", "Ann <ann@example.test>"]

@@ -54,7 +54,7 @@ fn vapid(folder: &Path) -> CredentialScheme {
 }
 
 #[tokio::test]
-async fn a_push_message_is_decrypted_and_its_signature_holds() {
+async fn a_push_message_can_be_decrypted_and_its_signature_is_valid() {
     let (peer, folder) = (Peer::http().unwrap(), tempfile::tempdir().unwrap());
     let access = with_credential(&peer, vapid(folder.path()));
     let outbound = outbound();
@@ -179,7 +179,7 @@ async fn a_mail_carries_a_dkim_signature_by_ed25519_that_covers_the_unsubscribe_
 
 /// A server that verifies signatures accepts the request, and refuses it with another secret.
 #[tokio::test]
-async fn a_request_signed_for_aws_is_taken_by_a_server_of_s3() {
+async fn an_s3_server_accepts_a_signed_request() {
     let (server, folder) = (pricedrop_harness::servers::s3(), tempfile::tempdir().unwrap());
     for (secret_key, expected) in [("admin-secret", 200), ("another", 403)] {
         let scheme = CredentialScheme::AwsSigv4 {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use pricedrop_http::Problem;
+use pricedrop_http::ProblemBody;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -186,7 +186,7 @@ fn bound_address(config: &Config) -> Result<String, Stopped> {
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Stopped {
-    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
+    let Ok(problem) = serde_json::from_slice::<ProblemBody>(body) else {
         return Stopped::failed(format!("the engine answered {status}"), "see its log");
     };
     let place = problem.place.map(|place| format!("{place}: ")).unwrap_or_default();

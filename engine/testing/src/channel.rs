@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use pricedrop_model::dispatch::{
     Access, Answer, CallbackRequest, Channel, Classification, HttpRequest, Message, Method, Outgoing,
-    Received, Refusal, Reply, SendError, SendRequest, Sender,
+    Received, RenderError, Reply, SendError, SendRequest, Sender,
 };
 use pricedrop_model::plugin::{self, Bucketing, Plugins, Throttling};
 use pricedrop_model::sync::lock;
 
-type Render = dyn Fn(&Message) -> Result<Result<Outgoing, Refusal>, plugin::Error> + Send + Sync;
+type Render = dyn Fn(&Message) -> Result<Result<Outgoing, RenderError>, plugin::Error> + Send + Sync;
 type Classify = dyn Fn(&Message, &Reply, u32) -> Result<Classification, plugin::Error> + Send + Sync;
 type Respond = dyn Fn(&Sent) -> Result<Reply, SendError> + Send + Sync;
 
@@ -81,7 +81,7 @@ impl Channel for FakeChannel {
         addresses.iter().map(|address| Ok(one(address))).collect()
     }
 
-    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, RenderError>, plugin::Error>> {
         messages.iter().map(&self.render).collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pricedrop_model::channel::{
     Answer, Channel, Classification, HttpRequest, Item, Mail, Message, Method, Money, Outgoing, Reason,
-    Recipient, Refusal, Reply, Scope, Urgency, WebPush,
+    Recipient, RenderError, Reply, Scope, Urgency, WebPush,
 };
 use pricedrop_model::{Currency, UserId};
 use serde::Deserialize;
@@ -284,14 +284,14 @@ fn only<T, E: std::fmt::Display>(answers: Vec<Result<T, E>>) -> Result<T, String
     answers.into_iter().next().ok_or("no answer")?.map_err(|error| error.to_string())
 }
 
-fn compare_rendered(expect: &Rendered, got: &Result<Outgoing, Refusal>) -> Result<(), String> {
+fn compare_rendered(expect: &Rendered, got: &Result<Outgoing, RenderError>) -> Result<(), String> {
     let same = match (expect, got) {
         (Rendered::Line(line), Ok(Outgoing::Line(got))) => line == got,
         (Rendered::Mail(mail), Ok(Outgoing::Mail(got))) => is_mail(mail, got),
         (Rendered::Http(http), Ok(Outgoing::Http(got))) => is_http(http, got),
         (Rendered::WebPush(push), Ok(Outgoing::WebPush(got))) => is_web_push(push, got),
-        (Rendered::Refused(RefusedCase::BadRecipient), Err(Refusal::BadRecipient(_)))
-        | (Rendered::Refused(RefusedCase::Permanent), Err(Refusal::Permanent(_))) => true,
+        (Rendered::Refused(RefusedCase::BadRecipient), Err(RenderError::BadRecipient(_)))
+        | (Rendered::Refused(RefusedCase::Permanent), Err(RenderError::Permanent(_))) => true,
         _ => false,
     };
     if same { Ok(()) } else { Err(differs(expect, got)) }

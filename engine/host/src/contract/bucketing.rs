@@ -44,7 +44,11 @@ impl Plugin<Bucketing> {
 /// prices have buckets in the same order.
 fn check(prices: &[Price], buckets: &[i64]) -> Result<(), String> {
     if buckets.len() != prices.len() {
-        return Err(format!("{} buckets for {} prices; one each is due", buckets.len(), prices.len()));
+        return Err(format!(
+            "{} buckets for {} prices; exactly one each is required",
+            buckets.len(),
+            prices.len()
+        ));
     }
     if let Some((price, bucket)) =
         prices.iter().zip(buckets).find(|(_, bucket)| bucket.unsigned_abs() >= BUCKETS)

@@ -6,7 +6,7 @@ use wasmtime::Store;
 
 use super::bindings::callbacks::CallbacksPlugin;
 use super::bindings::callbacks::exports::pricedrop::channel::callbacks as wire;
-use super::pairs::pairs;
+use super::name_values::borrow;
 use crate::limits::EVENTS;
 use crate::settings::cut;
 use crate::store::Data;
@@ -17,7 +17,7 @@ pub(super) fn receive(
     store: &mut Store<Data>,
     request: &CallbackRequest,
 ) -> wasmtime::Result<Result<wire::Received, String>> {
-    let (query, headers) = (pairs(&request.query), pairs(&request.headers));
+    let (query, headers) = (borrow(&request.query), borrow(&request.headers));
     let request = wire::Request {
         key: &request.key,
         query: &query,

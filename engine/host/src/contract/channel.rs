@@ -3,7 +3,7 @@
 
 use pricedrop_model::channel::{
     Access, Answer, CallbackRequest, Channel as Model, Classification, Item, Message, Money, Outgoing,
-    Reason, Received, Refusal, Reply, Scope,
+    Reason, Received, RenderError, Reply, Scope,
 };
 use pricedrop_model::plugin;
 use wasmtime::Store;
@@ -13,8 +13,8 @@ use super::bindings::callbacks::{CallbacksPlugin, CallbacksPluginIndices};
 use super::bindings::channel::exports::pricedrop::channel::channel as wire;
 use super::bindings::channel::{ChannelPlugin as Exported, ChannelPluginIndices};
 use super::bindings::types::{Problem, Setting};
+use super::name_values::{NameValues, borrow};
 use super::outgoing::read_outgoing;
-use super::pairs::{Pairs, pairs};
 use super::throttling::wire_price;
 use super::{Contract, Description, Template, callbacks};
 use crate::limits::{ADDRESS_BYTES, HOLD_MS};
@@ -93,24 +93,24 @@ pub(crate) struct ChannelPlugin {
 }
 
 /// A message with its lists as slices, borrowed during a call.
-struct Lent<'a> {
+struct Borrowed<'a> {
     message: &'a Message,
-    attributes: Pairs<'a>,
-    recipient: Pairs<'a>,
+    attributes: NameValues<'a>,
+    recipient: NameValues<'a>,
     /// The attributes of each item.
-    of_items: Vec<Pairs<'a>>,
+    of_items: Vec<NameValues<'a>>,
 }
 
 /// The items of a message in the contract's form.
 type Items<'a> = Vec<wire::Item<'a>>;
 
-impl<'a> Lent<'a> {
-    fn of(message: &'a Message) -> Lent<'a> {
-        Lent {
+impl<'a> Borrowed<'a> {
+    fn of(message: &'a Message) -> Borrowed<'a> {
+        Borrowed {
             message,
-            attributes: pairs(&message.attributes),
-            recipient: pairs(&message.to.attributes),
-            of_items: message.items.iter().map(|item| pairs(&item.attributes)).collect(),
+            attributes: borrow(&message.attributes),
+            recipient: borrow(&message.to.attributes),
+            of_items: message.items.iter().map(|item| borrow(&item.attributes)).collect(),
         }
     }
 
@@ -150,7 +150,7 @@ impl<'a> Lent<'a> {
     }
 }
 
-fn wire_item<'a>(item: &'a Item, attributes: &'a Pairs<'a>) -> wire::Item<'a> {
+fn wire_item<'a>(item: &'a Item, attributes: &'a NameValues<'a>) -> wire::Item<'a> {
     wire::Item {
         notification: &item.notification,
         product: &item.product,
@@ -182,8 +182,8 @@ impl ChannelPlugin {
     /// # Errors
     /// It failed or broke the contract; the text says with which sample.
     pub(crate) fn try_render(&self, messages: &[Message]) -> Result<(), String> {
-        let lists: Vec<Lent<'_>> = messages.iter().map(Lent::of).collect();
-        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
+        let lists: Vec<Borrowed<'_>> = messages.iter().map(Borrowed::of).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
         for (lent, items) in lists.iter().zip(&items) {
             let of = |reason: &str| {
                 let locale = lent.message.to.locale.as_deref().unwrap_or("no locale");
@@ -233,10 +233,10 @@ impl Model for ChannelPlugin {
         answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
     }
 
-    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, Refusal>, plugin::Error>> {
+    fn render(&self, messages: &[Message]) -> Vec<Result<Result<Outgoing, RenderError>, plugin::Error>> {
         const FUNCTION: &str = "render";
-        let lists: Vec<Lent<'_>> = messages.iter().map(Lent::of).collect();
-        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
+        let lists: Vec<Borrowed<'_>> = messages.iter().map(Borrowed::of).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
         let lent: Vec<wire::Message<'_>> =
             lists.iter().zip(&items).map(|(lent, items)| lent.message(items)).collect();
         let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, messages| {
@@ -244,17 +244,17 @@ impl Model for ChannelPlugin {
         });
         let read = |answer| match answer {
             Ok(outgoing) => read_outgoing(outgoing).map(Ok),
-            Err(wire::Refusal::BadRecipient(reason)) => Ok(Err(Refusal::BadRecipient(cut(&reason)))),
-            Err(wire::Refusal::Permanent(reason)) => Ok(Err(Refusal::Permanent(cut(&reason)))),
+            Err(wire::Refusal::BadRecipient(reason)) => Ok(Err(RenderError::BadRecipient(cut(&reason)))),
+            Err(wire::Refusal::Permanent(reason)) => Ok(Err(RenderError::Permanent(cut(&reason)))),
         };
         answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
     }
 
     fn classify(&self, answers: &[Answer<'_>]) -> Vec<Result<Classification, plugin::Error>> {
         const FUNCTION: &str = "classify";
-        let lists: Vec<Lent<'_>> = answers.iter().map(|answer| Lent::of(answer.message)).collect();
-        let items: Vec<Items<'_>> = lists.iter().map(Lent::items).collect();
-        let headers: Vec<Pairs<'_>> = answers.iter().map(|answer| headers(answer.reply)).collect();
+        let lists: Vec<Borrowed<'_>> = answers.iter().map(|answer| Borrowed::of(answer.message)).collect();
+        let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
+        let headers: Vec<NameValues<'_>> = answers.iter().map(|answer| headers(answer.reply)).collect();
         let lent: Vec<wire::Answer<'_>> = (0..answers.len())
             .map(|at| wire::Answer {
                 message: lists[at].message(&items[at]),
@@ -284,14 +284,14 @@ impl Model for ChannelPlugin {
     }
 }
 
-fn headers(reply: &Reply) -> Pairs<'_> {
+fn headers(reply: &Reply) -> NameValues<'_> {
     match reply {
-        Reply::Http { headers, .. } => pairs(headers),
+        Reply::Http { headers, .. } => borrow(headers),
         _ => Vec::new(),
     }
 }
 
-fn wire_reply<'a>(reply: &'a Reply, headers: &'a Pairs<'a>) -> wire::Reply<'a> {
+fn wire_reply<'a>(reply: &'a Reply, headers: &'a NameValues<'a>) -> wire::Reply<'a> {
     match reply {
         Reply::Http { status, body, truncated, .. } => {
             wire::Reply::Http(wire::Response { status: *status, headers, body, truncated: *truncated })

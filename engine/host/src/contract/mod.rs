@@ -6,8 +6,8 @@ pub(crate) mod bindings;
 pub(crate) mod bucketing;
 mod callbacks;
 pub(crate) mod channel;
+mod name_values;
 mod outgoing;
-mod pairs;
 pub(crate) mod throttling;
 
 use wasmtime::Store;

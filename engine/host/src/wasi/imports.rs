@@ -66,7 +66,7 @@ mod tests {
     use wasmtime_wasi::random::WasiRandomView as _;
 
     #[test]
-    fn waiting_is_over_at_once_and_everything_is_the_same_every_time() {
+    fn waits_return_at_once_and_results_are_deterministic() {
         let engine = Engine::new().unwrap();
         let log = LogLines::new("test", 1);
         let seen = || {

@@ -13,18 +13,18 @@ use crate::rig::{options, refused, serve, served};
 const WRITES: [&str; 3] = ["POST /v1/prices", "PUT /v1/watches", "PUT /v1/recipients"];
 
 #[tokio::test]
-async fn an_unknown_path_and_a_wrong_method_are_answered_in_words() {
+async fn an_unknown_path_and_a_wrong_method_are_answered_with_a_problem() {
     let served = served().await;
     refused(
         &served,
         &[
-            ("GET /", "", 404, "there is nothing at /", ""),
-            ("GET /v2/prices", "", 404, "there is nothing at /v2/prices", ""),
-            ("GET /v1/prices/P/x", "", 404, "there is nothing at /v1/prices/P/x", ""),
-            ("GET /v1/prices", "", 405, "/v1/prices does not take GET", ""),
-            ("POST /v1/watches", "", 405, "/v1/watches does not take POST", ""),
-            ("DELETE /v1/dlq/dlq/0/1", "", 405, "/v1/dlq/dlq/0/1 does not take DELETE", ""),
-            ("PUT /livez", "", 405, "/livez does not take PUT", ""),
+            ("GET /", "", 404, "unknown path /", ""),
+            ("GET /v2/prices", "", 404, "unknown path /v2/prices", ""),
+            ("GET /v1/prices/P/x", "", 404, "unknown path /v1/prices/P/x", ""),
+            ("GET /v1/prices", "", 405, "/v1/prices does not support the method GET", ""),
+            ("POST /v1/watches", "", 405, "/v1/watches does not support the method POST", ""),
+            ("DELETE /v1/dlq/dlq/0/1", "", 405, "/v1/dlq/dlq/0/1 does not support the method DELETE", ""),
+            ("PUT /livez", "", 405, "/livez does not support the method PUT", ""),
         ],
     )
     .await;
@@ -33,7 +33,7 @@ async fn an_unknown_path_and_a_wrong_method_are_answered_in_words() {
 }
 
 #[tokio::test]
-async fn a_body_past_its_limits_is_refused_whole() {
+async fn a_body_that_exceeds_a_limit_is_refused_as_a_whole() {
     let served = served().await;
     let (long, many) = ("x".repeat(401), "{}\n".repeat(5));
     for route in WRITES {
@@ -42,7 +42,10 @@ async fn a_body_past_its_limits_is_refused_whole() {
         assert_eq!(too_long.remedy(), "send it in parts, or raise http.max_body");
         let too_many = served.ask(route, &many).await;
         assert_eq!(too_many.problem(), (413, "the body has more than 4 entries".into(), None));
-        assert_eq!(too_many.remedy(), "nothing was taken: send it in parts, or raise http.body_entries");
+        assert_eq!(
+            too_many.remedy(),
+            "no entry was accepted: send the body in parts, or raise http.body_entries"
+        );
     }
     assert!(served.fakes.posted.lock().unwrap().is_empty());
 }
@@ -70,7 +73,7 @@ async fn a_body_that_does_not_arrive_in_time_is_refused() {
 }
 
 #[tokio::test]
-async fn a_query_or_path_that_cannot_be_read_is_answered_with_its_place() {
+async fn an_invalid_query_or_path_is_answered_with_its_place() {
     let served = served().await;
     let form = "; the id of a dead letter is topic/partition/offset, such as price_updates.dlq/3/1881";
     let partition = format!("the partition `x` is not a whole number from 0 to {}{form}", i32::MAX);
@@ -82,8 +85,8 @@ async fn a_query_or_path_that_cannot_be_read_is_answered_with_its_place() {
             ("GET /v1/recipients?limit=0", "", 400, "limit must be at least 1", "limit"),
             ("GET /v1/dlq?limit=0", "", 400, "limit must be at least 1", "limit"),
             ("GET /v1/watches?limit=x", "", 400, "invalid digit found in string", "the query"),
-            ("GET /v1/watches?after=x", "", 400, "after must be the `next` of the page before", "after"),
-            ("GET /v1/recipients?after=1", "", 400, "after must be the `next` of the page before", "after"),
+            ("GET /v1/watches?after=x", "", 400, "after must be the `next` of the previous page", "after"),
+            ("GET /v1/recipients?after=1", "", 400, "after must be the `next` of the previous page", "after"),
             (
                 "GET /v1/notifications?form=1",
                 "",

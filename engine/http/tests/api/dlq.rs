@@ -44,7 +44,7 @@ async fn dead_letters_are_listed_in_pages_and_shown_by_id() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_there_is_not_is_answered_404() {
+async fn an_unknown_dead_letter_is_answered_404() {
     refused(
         &served().await,
         &[
@@ -59,11 +59,14 @@ async fn a_dead_letter_that_there_is_not_is_answered_404() {
 async fn a_replayed_update_is_posted_again_and_leaves_the_list() {
     let position = Position { partition: Partition(2), offset: 9 };
     for (posted, outcome) in [
-        (Posted::Decided(position, Outcome::Drop { told: 3, told_before: false }), "a drop, 3 told"),
-        (Posted::Decided(position, Outcome::NotLower), "taken, no drop"),
+        (
+            Posted::Decided(position, Outcome::Drop { told: 3, told_before: false }),
+            "the update is a drop; 3 users are notified",
+        ),
+        (Posted::Decided(position, Outcome::NotLower), "the update is accepted and is no drop"),
         (
             Posted::Decided(position, Outcome::Dead("odd".into())),
-            "it is still no update, and a new dead letter: odd",
+            "the record is still invalid and became a new dead letter: odd",
         ),
         (Posted::Queued(position), "written at offset 9 of partition 2"),
         (Posted::Already(position), "taken"),
@@ -79,7 +82,7 @@ async fn a_replayed_update_is_posted_again_and_leaves_the_list() {
 }
 
 #[tokio::test]
-async fn a_replayed_delivery_gets_its_attempts_anew() {
+async fn a_replayed_delivery_starts_at_its_first_attempt() {
     let served = with([delivery()]).await;
     let replayed = served.ask("POST /v1/dlq/dlq/0/0/replay", "").await.ok();
     assert_eq!(replayed, json!({"replayed": "dlq/0/0", "outcome": "queued for u on mail"}));
@@ -92,9 +95,9 @@ async fn a_replayed_delivery_gets_its_attempts_anew() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_replayed_is_answered_409_and_stays() {
+async fn a_dead_letter_that_cannot_be_replayed_is_answered_409_and_kept() {
     let served = with([notification(), update("begin", Some(9_999))]).await;
-    let cut = "the update had 9999 bytes, and only its beginning was kept";
+    let cut = "the update had 9999 bytes, of which only the first part was stored";
     refused(
         &served,
         &[
@@ -102,7 +105,7 @@ async fn what_cannot_be_replayed_is_answered_409_and_stays() {
                 "POST /v1/dlq/dlq/0/0/replay",
                 "",
                 409,
-                "it was no notification, and there is nothing to send",
+                "the record is not a valid notification, so there is nothing to send",
                 "",
             ),
             ("POST /v1/dlq/dlq/0/1/replay", "", 409, cut, ""),

@@ -41,7 +41,7 @@ async fn metrics_come_in_the_format_that_is_accepted() {
 }
 
 #[tokio::test]
-async fn plugins_and_buckets_are_shown_moved_and_repaired() {
+async fn plugins_and_buckets_are_listed_and_buckets_migrated_and_repaired() {
     let served = served().await;
     for (request, expected) in [
         ("GET /v1/plugins", json!({"plugins": [], "activePolicy": "range", "warnings": ["odd"]})),
@@ -55,7 +55,7 @@ async fn plugins_and_buckets_are_shown_moved_and_repaired() {
 }
 
 #[tokio::test]
-async fn buckets_that_cannot_be_moved_now_are_answered_409() {
+async fn a_migration_that_is_refused_is_answered_409() {
     let served = served().await;
     *served.fakes.refusal.lock().unwrap() = Some("no policy is staged".into());
     refused(

@@ -13,7 +13,7 @@ fn with_token() -> Options {
 }
 
 #[tokio::test]
-async fn with_a_token_every_request_but_livez_must_bear_it() {
+async fn with_a_token_every_request_except_livez_needs_it() {
     let served = serve(with_token(), Rules::default()).await;
     let wrong =
         ["x: y", "authorization: Bearer s3cre", "authorization: Bearer s3crets", "authorization: s3cret"];
@@ -29,7 +29,7 @@ async fn with_a_token_every_request_but_livez_must_bear_it() {
 }
 
 #[tokio::test]
-async fn who_bears_the_token_may_ask_by_any_host() {
+async fn a_request_with_the_token_may_use_any_host() {
     let served = serve(with_token(), Rules::default()).await;
     for host in ["host: localhost", "host: prices.example:8080"] {
         let reply = served.ask_with(&[host, "authorization: Bearer s3cret"], "GET /v1/watches", "").await;
@@ -52,7 +52,7 @@ async fn without_a_token_a_host_that_is_not_loopback_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_may_read_nothing_into_the_engine() {
+async fn a_page_of_another_site_cannot_write() {
     for (options, bearer) in [(options(), "x: y"), (with_token(), "authorization: Bearer s3cret")] {
         let served = serve(options, Rules::default()).await;
         for (origin, status) in [("http://attacker.example", 403), ("null", 403), ("http://localhost", 200)] {
@@ -71,7 +71,7 @@ async fn past_the_limit_of_concurrent_requests_only_livez_is_answered() {
     let none_at_a_time = Options { max_concurrent_requests: 0, ..options() };
     let served = serve(none_at_a_time, Rules::default()).await;
     let reply = served.get("/v1/watches").await;
-    assert_eq!(reply.problem(), (503, "too many requests at a time".into(), None));
+    assert_eq!(reply.problem(), (503, "too many concurrent requests".into(), None));
     assert_eq!(reply.header("retry-after"), Some("1"));
     assert_eq!(served.get("/livez").await.status, 200);
 }

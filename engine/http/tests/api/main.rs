@@ -2,7 +2,6 @@
 //! serves an API of its own on a free loopback port.
 #![allow(clippy::unwrap_used)]
 
-mod away;
 mod bodies;
 mod dlq;
 mod engine;
@@ -12,4 +11,5 @@ mod notifications;
 mod prices;
 mod recipients;
 mod rig;
+mod unavailable;
 mod watches;

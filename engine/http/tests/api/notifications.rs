@@ -3,7 +3,7 @@
 use crate::rig::{refused, served};
 
 #[tokio::test]
-async fn a_page_is_lines_with_the_next_offset_in_the_head() {
+async fn a_page_has_a_notification_per_line_and_the_next_offset_in_a_header() {
     let served = served().await;
     let line = |partition: i32, at: i64| format!("{{\"partition\":{partition},\"at\":{at}}}\n");
     for (query, lines, next) in [
@@ -21,7 +21,7 @@ async fn a_page_is_lines_with_the_next_offset_in_the_head() {
 }
 
 #[tokio::test]
-async fn an_offset_or_partition_that_there_is_not_is_refused() {
+async fn an_unknown_offset_or_partition_is_refused() {
     let there = "there are partitions 0 to 2";
     refused(
         &served().await,

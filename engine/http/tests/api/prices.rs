@@ -47,7 +47,7 @@ async fn every_outcome_of_a_post_is_counted() {
         ]),
     );
     let summary = counted(served.ask("POST /v1/prices", "[1,2,3,4]").await.ok());
-    let expected = json!({"records": 4, "evaluated": 2, "drops": 1, "told": 17, "suppressed": 1,
+    let expected = json!({"records": 4, "evaluated": 2, "drops": 1, "told": 17, "deduplicated": 1,
                           "stale": 1, "already": 1, "offset": 40, "next": 44});
     assert_eq!(summary, expected);
     answer(
@@ -93,7 +93,7 @@ async fn a_single_bad_update_is_answered_400() {
 }
 
 #[tokio::test]
-async fn what_others_decide_is_counted_as_queued_and_has_no_offset() {
+async fn updates_that_another_instance_decides_are_counted_as_queued_without_offset() {
     let served = served().await;
     answer(&served, Ok(vec![Posted::Queued(at(3)), Posted::Queued(at(9))]));
     let summary = counted(served.ask("POST /v1/prices", "{}\n{}").await.ok());
@@ -101,14 +101,19 @@ async fn what_others_decide_is_counted_as_queued_and_has_no_offset() {
 }
 
 #[tokio::test]
-async fn a_post_that_is_not_taken_is_answered_by_why() {
+async fn a_failed_post_is_answered_with_its_reason() {
     let served = served().await;
     for (error, status, place, remedy) in [
-        (IntakeError::Gap { next: 5 }, 409, Some("offset"), "go on from 5"),
-        (IntakeError::NotTaken("full".into()), 503, None, "nothing was taken: send the request again"),
-        (IntakeError::Unknown("late".into()), 503, None, "send it again with ?offset="),
-        (IntakeError::Partly("lost".into()), 503, None, "send it again: nobody is told twice if"),
-        (IntakeError::NoOffset("many partitions".into()), 400, Some("offset"), "leave ?offset= out"),
+        (IntakeError::Gap { next: 5 }, 409, Some("offset"), "continue at offset 5"),
+        (IntakeError::NotTaken("full".into()), 503, None, "no record was accepted: send the request again"),
+        (IntakeError::Unknown("late".into()), 503, None, "send the request again with ?offset="),
+        (
+            IntakeError::Partly("lost".into()),
+            503,
+            None,
+            "send the request again: no user is notified twice if",
+        ),
+        (IntakeError::NoOffset("many partitions".into()), 400, Some("offset"), "omit ?offset="),
     ] {
         answer(&served, Err(error.clone()));
         let reply = served.ask("POST /v1/prices", "{}").await;
@@ -146,8 +151,8 @@ async fn the_current_price_is_of_one_currency() {
     refused(
         &served,
         &[
-            ("GET /v1/prices/P?currency=EUR", "", 404, "no price of P in EUR was ever evaluated", ""),
-            ("GET /v1/prices/Q", "", 404, "no price of Q in USD was ever evaluated", ""),
+            ("GET /v1/prices/P?currency=EUR", "", 404, "no price of P in EUR was evaluated yet", ""),
+            ("GET /v1/prices/Q", "", 404, "no price of Q in USD was evaluated yet", ""),
             ("GET /v1/prices/P?currency=eur", "", 400, capitals, "currency"),
         ],
     )
@@ -155,7 +160,7 @@ async fn the_current_price_is_of_one_currency() {
 }
 
 #[tokio::test]
-async fn an_offset_or_product_that_cannot_be_is_refused() {
+async fn an_invalid_offset_or_product_is_refused() {
     let served = served().await;
     let long = "x".repeat(257);
     let length = "productId must have 1 to 256 bytes, not 257";

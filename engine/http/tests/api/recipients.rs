@@ -25,7 +25,7 @@ async fn addresses_are_written_in_their_canonical_form() {
 }
 
 #[tokio::test]
-async fn of_several_the_good_ones_are_written_and_the_others_listed() {
+async fn valid_entries_are_written_and_invalid_ones_listed() {
     let served = served().await;
     let lines = [recipient("u", "mail", "nowhere"), recipient("u", "mail", "a@b"), "{}".into()];
     let errors = json!([

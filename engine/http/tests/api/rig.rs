@@ -104,7 +104,7 @@ impl Reply {
 
     /// Returns status, error and place of a problem. Checks that it has no members but these and a remedy.
     pub fn problem(&self) -> (u16, String, Option<String>) {
-        let problem: pricedrop_http::Problem = serde_json::from_str(&self.text).unwrap();
+        let problem: pricedrop_http::ProblemBody = serde_json::from_str(&self.text).unwrap();
         let known = |name: &str| ["error", "where", "remedy"].contains(&name);
         assert!(self.json().as_object().unwrap().keys().all(|name| known(name)), "{}", self.text);
         assert_eq!(self.header("content-type"), Some("application/json"));

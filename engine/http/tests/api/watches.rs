@@ -22,7 +22,7 @@ fn priced(served: &Served, price: &str) {
 }
 
 #[tokio::test]
-async fn a_single_watch_is_answered_with_the_state_it_is_born_in() {
+async fn the_answer_to_a_single_watch_has_its_initial_state() {
     let served = served().await;
     let written = put(&served, &[watch("P", 80.0, "u")]).await;
     assert_eq!(written, json!({"written": 1, "updatedAt": NOW, "armed": true, "currentPrice": null}));
@@ -32,7 +32,7 @@ async fn a_single_watch_is_answered_with_the_state_it_is_born_in() {
 }
 
 #[tokio::test]
-async fn a_crossing_watch_that_has_fired_is_answered_with_what_arms_it_again() {
+async fn the_answer_to_a_fired_crossing_watch_has_the_price_that_rearms_it() {
     let hysteresis = Hysteresis::new("0.05".parse().unwrap()).unwrap();
     let served = serve(options(), Rules { mode: Mode::Crossing, hysteresis, ..Rules::default() }).await;
     priced(&served, "79.90");
@@ -46,7 +46,7 @@ async fn a_crossing_watch_that_has_fired_is_answered_with_what_arms_it_again() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_listed_with_its_time() {
+async fn written_watches_are_listed_with_their_time() {
     let served = served().await;
     let once = json!({"productId": "P", "priceWatchValue": "80.50", "userId": "u", "mode": "once",
                       "currency": "EUR", "updatedAt": 1});
@@ -59,7 +59,7 @@ async fn what_was_written_is_listed_with_its_time() {
 }
 
 #[tokio::test]
-async fn of_several_the_good_ones_are_written_and_the_others_listed() {
+async fn valid_entries_are_written_and_invalid_ones_listed() {
     let served = served().await;
     let watches = [watch("P", 80.0, "u"), watch("P", -1.0, "v"), json!(7)];
     let written = put(&served, &watches).await;

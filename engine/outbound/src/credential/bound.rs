@@ -96,12 +96,12 @@ impl Bound {
     fn permit(&self, url: &Url) -> Result<(), Error> {
         let host = url.host_str().unwrap_or_default();
         let reach = self.hosts.permit(url);
-        let reach =
-            reach.ok_or_else(|| Error::Refused(format!("the credential is not for {host}").into()))?;
+        let reach = reach
+            .ok_or_else(|| Error::Refused(format!("the credential may not be sent to {host}").into()))?;
         let signs_only =
             matches!(self.scheme, CredentialScheme::Hmac { .. } | CredentialScheme::StandardWebhooks { .. });
         if url.scheme() == "http" && reach == Reach::Public && !signs_only {
-            return Err(Error::Refused(format!("the credential would go to {host} in the clear").into()));
+            return Err(Error::Refused(format!("the credential would be sent to {host} without TLS").into()));
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ fn apply_sigv4(call: &Call<'_>, scheme: &CredentialScheme, headers: &mut HeaderM
     let CredentialScheme::AwsSigv4 { access_key_id, secret_access_key, session_token, region, service } =
         scheme
     else {
-        return Err(Error::Refused("the credential is none of AWS".into()));
+        return Err(Error::Refused("the credential is not one of AWS".into()));
     };
     let id = call.secrets.read(access_key_id)?;
     let secret = call.secrets.read(secret_access_key)?;
@@ -190,7 +190,7 @@ fn apply_sigv4(call: &Call<'_>, scheme: &CredentialScheme, headers: &mut HeaderM
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Error> {
-    HeaderName::try_from(name).map_err(|_| Error::Refused(format!("{name:?} is no header name").into()))
+    HeaderName::try_from(name).map_err(|_| Error::Refused(format!("{name:?} is not a header name").into()))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Error> {

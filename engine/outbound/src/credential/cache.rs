@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_serves_until_it_expires_when_it_cannot_be_renewed() {
+    async fn a_token_that_cannot_be_renewed_is_used_until_it_expires() {
         let (cache, server) = (TokenCache::default(), Server::default());
         get(&cache, &server).await.unwrap();
         server.is_down.set(true);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_in_flight_holds_up_nobody_whose_token_is_valid() {
+    async fn a_renewal_in_flight_delays_no_request_with_a_valid_token() {
         let (cache, server) = (TokenCache::default(), Server::default());
         get(&cache, &server).await.unwrap();
         tokio::time::advance(LIFETIME * 95 / 100).await;

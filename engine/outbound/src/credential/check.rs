@@ -16,7 +16,7 @@ pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), Stri
             std::iter::once(header).chain(timestamp_header).try_for_each(|name| header_name(name))
         }
         CredentialScheme::StandardWebhooks { keys } if keys.is_empty() => {
-            Err("keys: it needs at least one".into())
+            Err("keys: at least one is required".into())
         }
         CredentialScheme::Oauth2 { token_url, .. } => {
             oauth::token_url(hosts, token_url).map(drop).map_err(|reason| format!("token_url: {reason}"))
@@ -26,7 +26,7 @@ pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), Stri
             let contact = subject.strip_prefix("mailto:").or(subject.strip_prefix("https:"));
             match contact.is_some_and(|contact| !contact.is_empty()) {
                 true => Ok(()),
-                false => Err(format!("subject {subject:?} begins with neither mailto: nor https:")),
+                false => Err(format!("subject {subject:?} must begin with mailto: or https:")),
             }
         }
         CredentialScheme::Apns { key_id, team_id, .. } => {
@@ -40,7 +40,7 @@ pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), Stri
 }
 
 fn header_name(name: &str) -> Result<(), String> {
-    HeaderName::try_from(name).map(drop).map_err(|_| format!("{name:?} is no header name"))
+    HeaderName::try_from(name).map(drop).map_err(|_| format!("{name:?} is not a header name"))
 }
 
 fn plain(key: &str, text: &str) -> Result<(), String> {

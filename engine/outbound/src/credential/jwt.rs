@@ -22,7 +22,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 pub(in crate::credential) fn ec_key(pem: &str) -> Result<EcdsaKeyPair, String> {
     let der = pkcs8(pem)?;
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
-        .map_err(|error| format!("the key is no P-256 key: {error}"))
+        .map_err(|error| format!("the key is not a P-256 key: {error}"))
 }
 
 /// Returns a JWT signed with ES256.
@@ -41,7 +41,7 @@ pub(in crate::credential) fn es256(
 pub(in crate::credential) fn rs256(pem: &str, header: &Value, claims: &Value) -> Result<String, String> {
     let der = pkcs8(pem)?;
     let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
-        .map_err(|error| format!("the key is no RSA key: {error}"))?;
+        .map_err(|error| format!("the key is not an RSA key: {error}"))?;
     let input = signing_input(header, claims);
     let mut signature = vec![0; key.public_modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
@@ -51,7 +51,7 @@ pub(in crate::credential) fn rs256(pem: &str, header: &Value, claims: &Value) ->
 
 fn pkcs8(pem: &str) -> Result<PrivatePkcs8KeyDer<'static>, String> {
     PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| "the key is no private key in PKCS#8 PEM".to_owned())
+        .map_err(|_| "the key is not a private key in PKCS#8 PEM".to_owned())
 }
 
 fn signing_input(header: &Value, claims: &Value) -> String {

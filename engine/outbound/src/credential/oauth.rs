@@ -43,7 +43,7 @@ struct KeyFile {
 /// Parses a token URL. It must be https to a public host, or lead to a private host that the
 /// credential lists.
 pub(super) fn token_url(hosts: &Hosts, text: &str) -> Result<(Url, Reach), String> {
-    let url = Url::parse(text).map_err(|_| "the token URL is no absolute URL".to_owned())?;
+    let url = Url::parse(text).map_err(|_| "the token URL is not an absolute URL".to_owned())?;
     let reach = hosts.permit(&url).unwrap_or(Reach::Public);
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
@@ -51,7 +51,7 @@ pub(super) fn token_url(hosts: &Hosts, text: &str) -> Result<(Url, Reach), Strin
     match (url.scheme(), reach) {
         ("http" | "https", Reach::Anywhere) => Ok((url, reach)),
         ("https", Reach::Public) if !private => Ok((url, reach)),
-        ("https", Reach::Public) => Err(format!("the token URL leads to the private address {host}")),
+        ("https", Reach::Public) => Err(format!("the host of the token URL has the private address {host}")),
         _ => Err("the token URL must be https".into()),
     }
 }
@@ -71,7 +71,7 @@ pub(super) async fn client_credentials(call: &Call<'_>, client: Client<'_>) -> R
 /// Requests a token with a JWT signed by the service account.
 pub(super) async fn service_account(call: &Call<'_>, key: &str, scopes: &[String]) -> Result<Issued, Error> {
     let bad = |what: &str| Error::Unavailable(format!("the service account's key file {what}").into());
-    let key: KeyFile = serde_json::from_str(key).map_err(|_| bad("is no JSON with its keys"))?;
+    let key: KeyFile = serde_json::from_str(key).map_err(|_| bad("is not JSON with the required keys"))?;
     let claims = json!({
         "iss": key.client_email, "scope": scopes.join(" "), "aud": key.token_uri,
         "iat": call.epoch_s, "exp": call.epoch_s + ASSERTION_LIFETIME_S,
@@ -110,7 +110,7 @@ async fn request(
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > TOKEN_ANSWER_BYTES {
-            return Err(Error::Unavailable("the token server's answer is too long".into()));
+            return Err(Error::Unavailable("the response of the token server is too long".into()));
         }
         body.extend_from_slice(&chunk);
     }
@@ -119,7 +119,7 @@ async fn request(
 
 /// Parses a token response. Error texts never contain the body, because it may contain a token.
 fn read(body: &[u8]) -> Result<Issued, Error> {
-    let none = || Error::Unavailable("the token server's answer holds no token".into());
+    let none = || Error::Unavailable("the response of the token server has no token".into());
     let answer: Value = serde_json::from_slice(body).map_err(|_| none())?;
     let token = answer["access_token"].as_str().filter(|token| !token.is_empty()).ok_or_else(none)?;
     let lifetime_s = answer["expires_in"].as_u64().unwrap_or(TOKEN_LIFETIME_S).min(u64::from(u32::MAX));

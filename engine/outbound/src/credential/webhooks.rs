@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 /// Returns one signature: `v1,<base64>`. The error text does not contain the key.
 pub(super) fn sign(key: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String, String> {
     let key = key.strip_prefix("whsec_").unwrap_or(key);
-    let key = STANDARD.decode(key).map_err(|_| "a key is not whsec_ and base64".to_owned())?;
+    let key =
+        STANDARD.decode(key).map_err(|_| "a key does not have the form whsec_ and base64".to_owned())?;
     let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key));
     mac.update(format!("{id}.{timestamp}.").as_bytes());
     mac.update(body);

@@ -12,7 +12,7 @@ use super::backoff::{defer, failed, spread_ms};
 use super::breaker::{self, Admission};
 use super::classification::standard;
 use super::classifier::Classifier;
-use super::job::{Job, Outcome, Settled};
+use super::job::{FinishedJob, Job, Outcome};
 use super::key::idempotency_key;
 use super::metrics::ChannelMetrics;
 use super::options::{FOLLOW_UPS, later};
@@ -21,7 +21,7 @@ use super::shared::{Outcomes, Shared};
 
 /// What all attempts of one channel share.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct AttemptContext {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Arc<ChannelMetrics>,
     pub(super) classifier: Classifier,
@@ -33,7 +33,7 @@ pub(super) struct Desk {
 
 /// A delivery that is claimed and rendered.
 pub(super) struct Attempt {
-    pub(super) desk: Desk,
+    pub(super) context: AttemptContext,
     pub(super) channel: Arc<dyn Channel>,
     pub(super) job: Job,
     pub(super) message: Arc<Message>,
@@ -47,12 +47,12 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Runs the attempt and sends its outcome to the task that stores outcomes.
     pub(super) async fn run(mut self) {
-        let sending = Arc::clone(&self.desk.sending);
+        let sending = Arc::clone(&self.context.sending);
         let outcome = match sending.acquire().await {
-            Ok(_slot) => self.send_and_classify().await,
+            Ok(_permit) => self.send_and_classify().await,
             Err(_) => Outcome::Abandoned,
         };
-        self.desk.outcomes.send(Settled { job: self.job, outcome, permit: Some(self.permit) });
+        self.context.outcomes.send(FinishedJob { job: self.job, outcome, permit: Some(self.permit) });
     }
 
     async fn send_and_classify(&mut self) -> Outcome {
@@ -61,11 +61,11 @@ impl Attempt {
                 Ok(reply) => reply,
                 Err(outcome) => return outcome,
             };
-            let now = self.desk.shared.clock.now();
+            let now = self.context.shared.clock.now();
             let classification = match self.is_fallback {
                 true => standard(&reply, now),
                 false => {
-                    let classifier = &self.desk.classifier;
+                    let classifier = &self.context.classifier;
                     classifier.classify(&self.channel, &self.message, reply, step, now).await
                 }
             };
@@ -74,24 +74,26 @@ impl Attempt {
                 Err(follow_up) => self.outgoing = *follow_up,
             }
         }
-        self.dead(format!("the plugin asked for more than {FOLLOW_UPS} follow-ups"))
+        self.dead(format!("the plugin requested more than {FOLLOW_UPS} follow-ups"))
     }
 
     /// Sends one request, if the rate limit, the lease and the breaker allow it. Otherwise returns
     /// the outcome that defers the delivery.
     async fn send(&self, step: u32) -> Result<Reply, Outcome> {
-        let shared = &self.desk.shared;
+        let shared = &self.context.shared;
         self.wait_for_rate().await?;
         let access = self.channel.access();
         let timeout_ms = access.timeout_ms.unwrap_or(shared.options.timeout_ms);
         let now = shared.clock.now();
         if self.job.lease.is_none_or(|until| later(now, timeout_ms) > until) {
-            return Err(self.defer(now, "its lease was about to end before it was sent"));
+            return Err(self.defer(now, "the lease would have ended before the request was sent"));
         }
         let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
         if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {
             let spread = spread_ms(Duration::from_millis(shared.options.backoff_initial_ms));
-            return Err(self.defer(later(until, spread), &format!("waiting for {provider} to recover")));
+            return Err(
+                self.defer(later(until, spread), &format!("the circuit breaker of {provider} is open"))
+            );
         }
         let request = SendRequest {
             channel: &self.job.to.channel,
@@ -104,7 +106,7 @@ impl Attempt {
         };
         let began = Instant::now();
         let sent = shared.sender.send(request).await;
-        self.desk.metrics.attempt_seconds.observe(began.elapsed().as_secs_f64());
+        self.context.metrics.attempt_seconds.observe(began.elapsed().as_secs_f64());
         if let Ok(reply) = &sent {
             shared.breakers.record(&provider, breaker::failed(reply), shared.clock.now());
         }
@@ -115,9 +117,9 @@ impl Attempt {
     }
 
     async fn wait_for_rate(&self) -> Result<(), Outcome> {
-        let shared = &self.desk.shared;
+        let shared = &self.context.shared;
         if let Some(per_second) = self.channel.access().rate_per_second {
-            let start = self.desk.rate.reserve(per_second, Instant::now());
+            let start = self.context.rate.reserve(per_second, Instant::now());
             tokio::select! {
                 () = tokio::time::sleep_until(start) => {}
                 () = shared.stopped() => {}
@@ -128,7 +130,7 @@ impl Attempt {
 
     /// Returns the outcome of a classification, or as `Err` the follow-up request that it asks for.
     fn outcome(&self, classification: Classification) -> Result<Outcome, Box<Outgoing>> {
-        let shared = &self.desk.shared;
+        let shared = &self.context.shared;
         Ok(match classification {
             Classification::Delivered(_) => Outcome::Delivered,
             Classification::Temporary { reason, retry_after_ms, .. } => {
@@ -138,12 +140,14 @@ impl Attempt {
             Classification::Permanent(reason) => self.dead(reason),
             Classification::BadRecipient { reason, .. } => self.bad_recipient(reason),
             Classification::FollowUp(outgoing) => return Err(Box::new(outgoing)),
-            Classification::Standard => self.dead("the standard table was asked for twice".into()),
+            Classification::Standard => {
+                self.dead("the plugin returned `standard` for a reply of the standard table".into())
+            }
         })
     }
 
     fn defer(&self, due: pricedrop_model::WallTime, reason: &str) -> Outcome {
-        let shared = &self.desk.shared;
+        let shared = &self.context.shared;
         let now = shared.clock.now();
         defer(&shared.options, &self.job, due, reason.to_owned(), self.channel.name(), now)
     }
@@ -153,7 +157,7 @@ impl Attempt {
     }
 
     fn bad_recipient(&self, reason: String) -> Outcome {
-        self.desk.metrics.bad_recipients.inc();
+        self.context.metrics.bad_recipients.inc();
         self.dead(format!("bad recipient: {reason}"))
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn failed(
     now: WallTime,
 ) -> Outcome {
     if job.attempt >= options.max_attempts {
-        let reason = format!("{} attempts used up; the last: {reason}", job.attempt);
+        let reason = format!("all {} attempts failed; the last error: {reason}", job.attempt);
         return Outcome::Dead { reason, plugin: plugin.to_owned() };
     }
     if let Some(dead) = given_up(options, job, &reason, plugin, now) {
@@ -51,7 +51,7 @@ pub(super) fn defer(
 fn given_up(options: &Options, job: &Job, reason: &str, plugin: &str, now: WallTime) -> Option<Outcome> {
     let age_ms = u64::try_from(now.0.saturating_sub(job.since.0)).unwrap_or(0);
     (age_ms >= options.max_age_ms).then(|| Outcome::Dead {
-        reason: format!("given up after {} s; the last: {reason}", age_ms / 1000),
+        reason: format!("given up after {} s; the last error: {reason}", age_ms / 1000),
         plugin: plugin.to_owned(),
     })
 }
@@ -80,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_a_limit_and_a_providers_wish_is_kept() {
+    fn waits_double_up_to_a_limit_and_retry_after_is_honored() {
         let options = Options::default();
         for (attempt, most) in [(1, 1_000), (4, 8_000), (11, 600_000), (u32::MAX, 600_000)] {
             let longest = (0..500).map(|_| wait_ms(&options, attempt, None)).max().unwrap_or(0);
             assert!(longest <= most && longest > most / 2, "{attempt}: {longest}");
         }
-        let wished = wait_ms(&options, 1, Some(30_000));
-        assert!((30_000..=31_000).contains(&wished), "{wished}");
+        let requested = wait_ms(&options, 1, Some(30_000));
+        assert!((30_000..=31_000).contains(&requested), "{requested}");
         assert!(wait_ms(&options, 1, Some(u64::MAX)) <= 3_601_000);
     }
 }

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_that_keeps_failing_is_left_alone_until_a_probe_succeeds() {
+    fn nothing_is_sent_to_a_failing_provider_until_a_trial_request_succeeds() {
         let breakers = Breakers::new(2, 1_000);
         let at = WallTime;
         breakers.record("c a", true, at(0));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_hold_a_provider() {
+    fn a_clock_that_is_set_back_does_not_block_a_provider() {
         let breakers = Breakers::new(1, 1_000);
         breakers.record("c a", true, WallTime(1_000_000));
         assert_eq!(breakers.admit("c a", WallTime(0)), Admission::Send);

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_meaning() {
+    fn every_http_status_is_classified() {
         for status in [200, 202, 299] {
             assert_eq!(answer(status, &[]), Classification::Delivered(None));
         }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_codes_and_silence_have_their_meaning() {
+    fn smtp_codes_and_missing_replies_are_classified() {
         let now = WallTime(0);
         assert_eq!(standard(&Reply::Smtp(250, "ok".into()), now), Classification::Delivered(None));
         assert!(matches!(standard(&Reply::Smtp(451, "later".into()), now), Classification::Temporary { .. }));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_a_provider_asks_for_is_read_as_seconds_or_date() {
+    fn retry_after_is_parsed_as_seconds_or_date() {
         for (value, expected) in [
             ("7", Some(7_000)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7_000)),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_names_the_provider_is_told_from_one_about_the_message() {
+    fn failures_of_the_provider_are_distinguished_from_failures_of_a_message() {
         let scope = |classification| match classification {
             Classification::Temporary { scope, .. } => scope,
             other => panic!("{other:?}"),

@@ -1,5 +1,5 @@
 //! Asks channel plugins what the replies of providers mean. Replies that wait for a plugin call
-//! are batched, up to [`CLASSIFY`] per call.
+//! are batched, up to [`CLASSIFY_BATCH`] per call.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use pricedrop_model::plugin;
 use tokio::sync::{mpsc, oneshot};
 
 use super::classification::standard;
-use super::options::CLASSIFY;
+use super::options::CLASSIFY_BATCH;
 use super::shared::Shared;
 
 /// A handle of the task that classifies replies of one channel.
 #[derive(Clone)]
-pub(super) struct Classifier(mpsc::UnboundedSender<Question>);
+pub(super) struct Classifier(mpsc::UnboundedSender<PendingReply>);
 
-struct Question {
+struct PendingReply {
     channel: Arc<dyn Channel>,
     message: Arc<Message>,
     reply: Reply,
@@ -27,9 +27,9 @@ struct Question {
 impl Classifier {
     /// Starts the task; it ends when the last handle is dropped.
     pub(super) fn start(shared: Arc<Shared>) -> Classifier {
-        let (questions, inbox) = mpsc::unbounded_channel();
+        let (replies, inbox) = mpsc::unbounded_channel();
         tokio::spawn(classify(shared, inbox));
-        Classifier(questions)
+        Classifier(replies)
     }
 
     /// Returns the plugin's classification of a reply. If the plugin fails or says `Standard`, the
@@ -44,10 +44,10 @@ impl Classifier {
     ) -> Classification {
         let by_table = standard(&reply, now);
         let (answer, classification) = oneshot::channel();
-        let question =
-            Question { channel: Arc::clone(channel), message: Arc::clone(message), reply, step, answer };
-        let asked = self.0.send(question).is_ok();
-        match if asked { classification.await.ok() } else { None } {
+        let pending =
+            PendingReply { channel: Arc::clone(channel), message: Arc::clone(message), reply, step, answer };
+        let is_sent = self.0.send(pending).is_ok();
+        match if is_sent { classification.await.ok() } else { None } {
             None | Some(Classification::Standard) => by_table,
             Some(classification) => classification,
         }
@@ -55,45 +55,45 @@ impl Classifier {
 }
 
 /// Waits for a permit to call a plugin, then takes all replies that arrived meanwhile.
-async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Question>) {
+async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<PendingReply>) {
     while let Some(first) = inbox.recv().await {
-        let Some(slot) = shared.plugin_slot().await else { return };
-        let mut questions = vec![first];
-        while questions.len() < CLASSIFY {
-            let Ok(question) = inbox.try_recv() else { break };
-            questions.push(question);
+        let Some(permit) = shared.plugin_permit().await else { return };
+        let mut replies = vec![first];
+        while replies.len() < CLASSIFY_BATCH {
+            let Ok(pending) = inbox.try_recv() else { break };
+            replies.push(pending);
         }
         let shared = Arc::clone(&shared);
         tokio::task::spawn_blocking(move || {
-            let _slot = slot;
+            let _permit = permit;
             // During a plugin swap the messages may come from two generations; each classifies its own.
-            while let Some(first) = questions.first().map(|question| Arc::clone(&question.channel)) {
-                let same = |question: &mut Question| Arc::ptr_eq(&question.channel, &first);
-                let of_one: Vec<Question> = questions.extract_if(.., same).collect();
-                ask(&shared, &*first, of_one);
+            while let Some(first) = replies.first().map(|pending| Arc::clone(&pending.channel)) {
+                let same = |pending: &mut PendingReply| Arc::ptr_eq(&pending.channel, &first);
+                let of_one: Vec<PendingReply> = replies.extract_if(.., same).collect();
+                classify_batch(&shared, &*first, of_one);
             }
         });
     }
 }
 
-/// Asks one plugin about its replies. If it fails, the question is dropped unanswered, and the
+/// Asks one plugin about its replies. If it fails, the pending is dropped unanswered, and the
 /// caller uses the standard table.
-fn ask(shared: &Shared, channel: &dyn Channel, questions: Vec<Question>) {
-    let answers: Vec<Answer<'_>> = questions
+fn classify_batch(shared: &Shared, channel: &dyn Channel, replies: Vec<PendingReply>) {
+    let answers: Vec<Answer<'_>> = replies
         .iter()
-        .map(|question| Answer { message: &question.message, reply: &question.reply, step: question.step })
+        .map(|pending| Answer { message: &pending.message, reply: &pending.reply, step: pending.step })
         .collect();
     let classifications = channel.classify(&answers);
-    for (question, classification) in questions.into_iter().zip(classifications) {
+    for (pending, classification) in replies.into_iter().zip(classifications) {
         match classification {
             // The receiver is gone if the attempt was cancelled.
-            Ok(classification) => drop(question.answer.send(classification)),
-            Err(error) => no_answer(shared, &question.message, &error),
+            Ok(classification) => drop(pending.answer.send(classification)),
+            Err(error) => plugin_failed(shared, &pending.message, &error),
         }
     }
 }
 
-fn no_answer(shared: &Shared, message: &Message, error: &plugin::Error) {
-    tracing::warn!(%error, key = message.key, "the reply is classified by the standard table");
+fn plugin_failed(shared: &Shared, message: &Message, error: &plugin::Error) {
+    tracing::warn!(%error, key = message.key, "the plugin did not classify the reply; the standard table is used");
     shared.metrics.channel(&message.to.channel).plugin_failures.inc();
 }

@@ -1,11 +1,11 @@
-//! The plain message that is sent when a channel's plugin fails to render one. It contains only
+//! The fallback message that is sent when a channel's plugin fails to render one. It contains only
 //! the first item.
 
 use pricedrop_model::dispatch::{Access, HttpRequest, Item, Mail, Message, Method, Outgoing};
 use pricedrop_model::{Currency, Price, UserId};
 use serde::Serialize;
 
-/// Returns the plain message for this address. `None` if only the plugin knows the form of the
+/// Returns the fallback message for this address. `None` if only the plugin knows the form of the
 /// channel's messages, so that the delivery has to be retried.
 pub(super) fn fallback(message: &Message, access: &Access) -> Option<Outgoing> {
     let item = message.items.first()?;
@@ -42,7 +42,7 @@ fn mail(item: &Item) -> Mail {
     Mail { subject, text, html: None, headers: Vec::new() }
 }
 
-/// The JSON body of a plain HTTP request; prices are exact JSON numbers.
+/// The JSON body of the HTTP request; prices are exact JSON numbers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {

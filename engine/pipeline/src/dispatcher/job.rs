@@ -8,9 +8,9 @@ use pricedrop_model::{Currency, Notification, Partition, WallTime, time};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::key::{Keys, collapse_key, notification_name};
-use super::money::money;
+use super::offset_tracker::TrackedPosition;
 use super::options::{REASON_BYTES, later};
-use super::window::Place;
+use super::price_format::format_price;
 
 /// A delivery: one notification for one address.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Job {
     pub(super) since: WallTime,
     /// The partition of its notification. The partition's owner delivers it.
     pub(super) partition: Partition,
-    /// The window's generation when the job was read.
+    /// The generation of the offset tracker when the job was read.
     pub(super) generation: u64,
     pub(super) origin: Origin,
     /// When this worker's lease on it ends; `None` before it is claimed.
@@ -36,7 +36,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Origin {
     /// The log; its notification has to be marked finished.
-    Log(Place),
+    Log(TrackedPosition),
     /// The retry queue, with the entry's due time and reason; the entry has to be removed.
     Queue(WallTime, String),
 }
@@ -47,7 +47,7 @@ impl Job {
         keys: &Keys,
         notification: &Arc<Notification>,
         to: Recipient,
-        place: Place,
+        tracked: TrackedPosition,
         now: WallTime,
     ) -> Job {
         Job {
@@ -56,9 +56,9 @@ impl Job {
             notification: Arc::clone(notification),
             attempt: 1,
             since: now,
-            partition: place.position.partition,
-            generation: place.generation,
-            origin: Origin::Log(place),
+            partition: tracked.position.partition,
+            generation: tracked.generation,
+            origin: Origin::Log(tracked),
             lease: None,
         }
     }
@@ -127,9 +127,9 @@ impl Job {
         Item {
             notification: notification_name(notification),
             product: notification.product_id.as_str().to_owned(),
-            new_price: money(notification.new_price, currency, locale),
-            watch_price: notification.watch_price.map(|price| money(price, currency, locale)),
-            previous_price: notification.previous_price.map(|price| money(price, currency, locale)),
+            new_price: format_price(notification.new_price, currency, locale),
+            watch_price: notification.watch_price.map(|price| format_price(price, currency, locale)),
+            previous_price: notification.previous_price.map(|price| format_price(price, currency, locale)),
             occurred_ms: notification.occurred_at.as_deref().and_then(time::parse_millis),
             attributes: [attribute("title", &notification.title), attribute("url", &notification.url)]
                 .into_iter()
@@ -147,7 +147,7 @@ pub(super) enum Outcome {
     /// It was confirmed by an earlier attempt, so nothing was sent.
     DeliveredBefore,
     /// The price rose above the watch before a delayed send, so nothing was sent.
-    Risen,
+    Obsolete,
     /// It failed or has to wait: it goes to the retry queue, due at this time.
     Retry { due: WallTime, attempt: u32, reason: String },
     /// It failed permanently: it becomes a dead letter.
@@ -157,7 +157,7 @@ pub(super) enum Outcome {
 }
 
 /// A job with its outcome, to be stored.
-pub(super) struct Settled {
+pub(super) struct FinishedJob {
     pub(super) job: Job,
     pub(super) outcome: Outcome,
     /// Its permit of the channel, released when the outcome is durable.

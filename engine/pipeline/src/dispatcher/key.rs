@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_an_id_goes_by_user_product_and_price() {
+    fn a_notification_without_an_id_is_keyed_by_user_product_and_price() {
         let lean = notification(r#"{"userId":"u1","productId":"P7","newPrice":79.90}"#);
         let keys = Keys::default();
         assert_eq!(

@@ -22,7 +22,7 @@ pub struct Metrics {
     /// Notifications read.
     pub read: Counter,
     /// Addresses ignored because their user has more than `addresses_per_user`.
-    pub addresses_left_out: Counter,
+    pub addresses_ignored: Counter,
     /// Notifications of users without an address, when there is no default channel.
     pub unreachable: Counter,
     families: Families,
@@ -53,8 +53,8 @@ pub struct ChannelMetrics {
     pub dead: Counter,
     /// Dead letters because of a bad address; included in `dead`.
     pub bad_recipients: Counter,
-    /// Delayed deliveries dropped because the price rose above the watch.
-    pub risen: Counter,
+    /// Delayed deliveries dropped because the price rose above the watch; `risen` in the metric.
+    pub obsolete: Counter,
     /// Messages that the plugin failed to render and replies that it failed to classify. The
     /// delivery's outcome is counted too.
     pub plugin_failures: Counter,
@@ -91,7 +91,7 @@ impl Families {
             retried: outcome("retried"),
             deferred: outcome("deferred"),
             dead: outcome("dead"),
-            risen: outcome("risen"),
+            obsolete: outcome("risen"),
             plugin_failures: outcome("plugin-failure"),
             bad_recipients: self.bad_recipients.get_or_create_owned(&channel),
             attempt_seconds: self.attempt_seconds.get_or_create_owned(&channel),
@@ -113,21 +113,25 @@ impl Metrics {
         );
         registry.register(
             "addresses_left_out",
-            "Addresses left out because their user has too many",
-            self.addresses_left_out.clone(),
+            "Addresses ignored because their user has too many",
+            self.addresses_ignored.clone(),
         );
         registry.register("deliveries", "Deliveries by channel and outcome", deliveries.clone());
         registry.register(
             "bad_recipients",
-            "Deliveries that failed for good because of their address",
+            "Deliveries that failed permanently because of their address",
             bad_recipients.clone(),
         );
         registry.register(
             "delivery_attempt_seconds",
-            "How long requests to providers took",
+            "Duration of requests to providers",
             attempt_seconds.clone(),
         );
-        registry.register("deliveries_in_flight", "Deliveries taken and not finished", in_flight.clone());
+        registry.register(
+            "deliveries_in_flight",
+            "Deliveries taken from a queue and not finished",
+            in_flight.clone(),
+        );
         registry.register("retries_waiting", "Deliveries waiting for their next attempt", waiting.clone());
     }
 

@@ -2,9 +2,9 @@
 //! dead letter. A repetition has the same idempotency key.
 //!
 //! ```text
-//! log ─▶ intake ─▶ lane per channel ─▶ attempts ─▶ settle ─▶ leases, retries, dead letters
+//! log ─▶ intake ─▶ channel_worker ─▶ attempts ─▶ outcome_writer ─▶ leases, retries, dead letters
 //!          ▲                                          │
-//!          └────────────── window ◀───────────────────┘   (offsets to commit)
+//!          └──────────── offset_tracker ◀─────────────┘   (offsets to commit)
 //! ```
 //!
 //! Invariant: a delivery's lease is durable before its request is sent; its outcome is durable
@@ -20,24 +20,24 @@
 mod attempt;
 mod backoff;
 mod breaker;
+mod channel_queue;
+mod channel_worker;
 mod classification;
 mod classifier;
 mod fallback;
 mod intake;
 mod job;
 mod key;
-mod lane;
 mod metrics;
-mod money;
+mod offset_tracker;
 mod options;
-mod queue;
+mod outcome_writer;
+mod price_format;
 mod rate;
 mod recheck;
 mod render;
 mod replay;
-mod settle;
 mod shared;
-mod window;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ pub use breaker::State as BreakerState;
 pub use classification::standard;
 pub use key::{Keys, idempotency_key, notification_name};
 pub use metrics::{ChannelMetrics, Metrics};
-pub use money::money;
 pub use options::{FOLLOW_UPS, Options};
+pub use price_format::format_price;
 pub use replay::{ReplayError, replay};
 
 use intake::Intake;
@@ -98,7 +98,7 @@ pub enum Error {
     Fatal(#[source] Cause),
     /// Some deliveries were still in flight after `drain_timeout_ms`. They are repeated after the
     /// next start, under the same keys.
-    #[error("deliveries in flight did not end within {0} ms; they will be repeated")]
+    #[error("deliveries in flight did not end within {0} ms; they are repeated after the next start")]
     NotDrained(u64),
 }
 
@@ -131,19 +131,19 @@ impl Dispatcher {
         let shared = Arc::new(shared);
         let stop = StopOnDrop(Arc::clone(&shared));
         let (outcomes, inbox) = mpsc::unbounded_channel();
-        let mut settler = tokio::spawn(settle::run(Arc::clone(&shared), inbox));
+        let mut outcome_writer = tokio::spawn(outcome_writer::run(Arc::clone(&shared), inbox));
         let intake = tokio::spawn(Intake::new(self.log, Arc::clone(&shared), Outcomes(outcomes)).run());
         tokio::select! {
             () = shutdown => {}
             () = shared.stopped() => {}
             // This task ends after all others, unless it panicked.
-            _ = &mut settler => shared.fail("outcomes are not settled any more".into()),
+            _ = &mut outcome_writer => shared.fail("the task that stores outcomes panicked".into()),
         }
         drop(stop);
         let drain = async {
             let log = intake.await.ok();
-            if !settler.is_finished() {
-                let _ = settler.await;
+            if !outcome_writer.is_finished() {
+                let _ = outcome_writer.await;
             }
             if let Some(mut log) = log {
                 let _ = intake::commit(log.as_mut(), &shared).await;

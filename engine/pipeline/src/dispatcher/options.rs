@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 pub const FOLLOW_UPS: u32 = 3;
 /// Most notifications between the first unfinished one and the last one read, as a multiple of
 /// `window`: how far reading continues while one delivery does not end.
-pub(super) const SPAN: usize = 64;
+pub(super) const SPAN_FACTOR: usize = 64;
 /// How often waiting retries are counted, and workers are started for channels that have only
 /// retries, milliseconds.
-pub(super) const SURVEY_MS: u64 = 5_000;
+pub(super) const WAITING_POLL_MS: u64 = 5_000;
 /// Most outcomes stored in one batch.
-pub(super) const SETTLE: usize = 2_048;
+pub(super) const OUTCOME_BATCH: usize = 2_048;
 /// Most replies classified in one plugin call.
-pub(super) const CLASSIFY: usize = 64;
+pub(super) const CLASSIFY_BATCH: usize = 64;
 /// Pause before an unavailable store is asked again, milliseconds.
 pub(super) const STORE_PAUSE_MS: u64 = 200;
 /// Longest reason that is stored with a retry, bytes.

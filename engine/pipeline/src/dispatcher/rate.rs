@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holds_no_more_starts_than_the_rate_and_its_burst() {
+    fn at_most_the_rate_and_its_burst_start_within_a_second() {
         let (rate, now) = (Rate::default(), Instant::now());
         let starts = (0..200).filter(|_| rate.reserve(50, now) < now + Duration::from_secs(1)).count();
         assert_eq!(starts, 55);

@@ -12,11 +12,11 @@ use pricedrop_model::{Cause, Clock, ports};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::breaker::Breakers;
-use super::job::{Job, Outcome, Settled};
+use super::job::{FinishedJob, Job, Outcome};
 use super::key::Keys;
 use super::metrics::Metrics;
+use super::offset_tracker::OffsetTracker;
 use super::options::{Options, STORE_PAUSE_MS};
-use super::window::Window;
 
 /// The stores of the dispatcher, as ports.
 pub(super) struct Stores {
@@ -36,10 +36,10 @@ pub(super) struct Shared {
     pub(super) sender: Arc<dyn Sender>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) window: Window,
+    pub(super) offsets: OffsetTracker,
     pub(super) breakers: Arc<Breakers>,
     pub(super) stop: watch::Sender<bool>,
-    broken: Mutex<Option<Cause>>,
+    failure: Mutex<Option<Cause>>,
     plugin_calls: Arc<Semaphore>,
 }
 
@@ -60,10 +60,10 @@ impl Shared {
         let breakers = Arc::new(Breakers::new(options.breaker_threshold, options.breaker_reset_timeout_ms));
         metrics.watch(&breakers);
         Shared {
-            window: Window::new(options.window),
+            offsets: OffsetTracker::new(options.window),
             plugin_calls: Arc::new(Semaphore::new(options.plugin_calls.max(1))),
             stop: watch::channel(false).0,
-            broken: Mutex::default(),
+            failure: Mutex::default(),
             options,
             keys,
             stores,
@@ -80,7 +80,11 @@ impl Shared {
     ///
     /// # Errors
     /// The store needs an operator; the dispatcher stops.
-    pub(super) async fn ask<T, F>(&self, needed: bool, mut call: impl FnMut() -> F) -> Result<T, Stopped>
+    pub(super) async fn call_store<T, F>(
+        &self,
+        needed: bool,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, Stopped>
     where
         T: Default,
         F: Future<Output = Result<T, ports::Error>>,
@@ -92,7 +96,7 @@ impl Shared {
             match call().await {
                 Ok(value) => return Ok(value),
                 Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
-                    tracing::warn!(%reason, "a store of the dispatcher is away; it will be asked again");
+                    tracing::warn!(%reason, "a store does not answer; the call is retried");
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }
                 Err(ports::Error::Fatal(reason)) => {
@@ -106,13 +110,13 @@ impl Shared {
     /// Stops the dispatcher with this error. Of several errors the first is reported.
     pub(super) fn fail(&self, reason: Cause) {
         tracing::error!(%reason, "the dispatcher stops");
-        lock(&self.broken).get_or_insert(reason);
+        lock(&self.failure).get_or_insert(reason);
         self.stop.send_replace(true);
     }
 
     /// The error that stopped the dispatcher, if there was one.
     pub(super) fn failure(&self) -> Option<Cause> {
-        lock(&self.broken).clone()
+        lock(&self.failure).clone()
     }
 
     /// Whether the dispatcher stops.
@@ -126,7 +130,7 @@ impl Shared {
     }
 
     /// Waits for one of the `plugin_calls` permits to call a plugin.
-    pub(super) async fn plugin_slot(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn plugin_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.plugin_calls).acquire_owned().await.ok()
     }
 
@@ -135,9 +139,9 @@ impl Shared {
         &self,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let slot = self.plugin_slot().await?;
+        let permit = self.plugin_permit().await?;
         let call = move || {
-            let _slot = slot;
+            let _permit = permit;
             call()
         };
         tokio::task::spawn_blocking(call).await.ok()
@@ -146,18 +150,18 @@ impl Shared {
 
 /// Sends outcomes to the task that stores them.
 #[derive(Clone)]
-pub(super) struct Outcomes(pub(super) mpsc::UnboundedSender<Settled>);
+pub(super) struct Outcomes(pub(super) mpsc::UnboundedSender<FinishedJob>);
 
 impl Outcomes {
-    /// Sends the outcome of a job that has no permit of its channel.
-    pub(super) fn settle(&self, job: Job, outcome: Outcome) {
-        self.send(Settled { job, outcome, permit: None });
+    /// Sends the outcome of a job that was not started, so it has no permit of its channel.
+    pub(super) fn send_unstarted(&self, job: Job, outcome: Outcome) {
+        self.send(FinishedJob { job, outcome, permit: None });
     }
 
     /// Sends an outcome.
-    pub(super) fn send(&self, settled: Settled) {
+    pub(super) fn send(&self, finished: FinishedJob) {
         // The receiver ends early only if a store needs an operator. Then nothing is confirmed, and
         // the log or the retry queue still has the delivery.
-        let _ = self.0.send(settled);
+        let _ = self.0.send(finished);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use pricedrop_decide::{Evaluation, Teller, evaluate, finish, hold, release};
+use pricedrop_decide::{Evaluation, Matcher, evaluate, finish, hold, release};
 use pricedrop_model::plugin::{Decision, Plugins, Release};
 use pricedrop_model::ports::{Outcome, RejectedRecord, Summary, WatchView};
 use pricedrop_model::{
@@ -16,7 +16,7 @@ use super::fan_out_reader::{FanOutReader, Reach, Reading};
 use super::intake::{Incoming, Parsed, state_key};
 use super::metrics::Metrics;
 use super::options::Options;
-use super::prefetch::{Ahead, FAN_OUTS_AHEAD, MOST_AHEAD, Prefetch, RECORDS_AHEAD};
+use super::prefetch::{FIRST_FAN_OUTS, FIRST_RECORDS, MAX_PREFETCH, Prefetch, PrefetchRange};
 use super::record_queue::RecordQueue;
 use super::states::States;
 use super::throttle::{FailOpen, Throttle};
@@ -71,33 +71,33 @@ impl<'a> Batch<'a> {
     /// half of both is kept for records.
     pub async fn resume_fan_outs(
         &mut self,
-        running: &mut BTreeMap<StateKey, Option<Teller>>,
+        running: &mut BTreeMap<StateKey, Option<Matcher>>,
         others_wait: bool,
     ) -> Result<(), Failure> {
         let reserve = self.reader.budget.reserve_half(others_wait);
-        let order: Vec<_> = running.iter().map(|(key, teller)| (key.clone(), teller.is_some())).collect();
-        let mut ahead = Ahead::new(FAN_OUTS_AHEAD);
-        for (at, (key, teller)) in running.iter_mut().enumerate() {
+        let order: Vec<_> = running.iter().map(|(key, matcher)| (key.clone(), matcher.is_some())).collect();
+        let mut ahead = PrefetchRange::new(FIRST_FAN_OUTS);
+        for (at, (key, matcher)) in running.iter_mut().enumerate() {
             if self.reader.budget.left() == 0 {
                 break;
             }
             if let Some(range) = ahead.at(at, order.len()) {
                 self.prefetch().running(&order[range]).await?;
             }
-            self.resume(key, teller).await?;
+            self.resume(key, matcher).await?;
         }
         self.reader.budget.release(reserve);
         Ok(())
     }
 
-    async fn resume(&mut self, key: &StateKey, teller: &mut Option<Teller>) -> Result<(), Failure> {
+    async fn resume(&mut self, key: &StateKey, matcher: &mut Option<Matcher>) -> Result<(), Failure> {
         let Some(fan_out) = self.states.change(key).fan_out.take() else { return Ok(()) };
         let known = self.reader.view.summary(&key.product).await?;
-        let teller = match teller.take() {
-            Some(teller) => teller,
+        let matcher = match matcher.take() {
+            Some(matcher) => matcher,
             None => self.reader.rebuild(key, &fan_out, &self.once_ranges(key), &known).await?,
         };
-        self.advance(key, *fan_out, teller, &known).await
+        self.advance(key, *fan_out, matcher, &known).await
     }
 
     /// Decides records while the budget lasts, in runs that contain a product at most once. Returns for
@@ -108,7 +108,7 @@ impl<'a> Batch<'a> {
         fail_open: &mut FailOpen,
     ) -> Result<Vec<bool>, Failure> {
         let mut queue = RecordQueue::new(records);
-        let mut ahead = Ahead::new(RECORDS_AHEAD);
+        let mut ahead = PrefetchRange::new(FIRST_RECORDS);
         while self.reader.budget.left() > 0 {
             if !self.throttle.is_active()
                 && let Some(range) = ahead.at(queue.at(), records.len())
@@ -142,8 +142,8 @@ impl<'a> Batch<'a> {
             && let Some(incoming) = queue.next()
         {
             let partition = incoming.record.position.partition;
-            if incoming.product().is_some_and(|product| self.is_telling(partition, product)) {
-                queue.pass_over(partition);
+            if incoming.product().is_some_and(|product| self.is_fanning_out(partition, product)) {
+                queue.skip_partition(partition);
             } else if incoming.product().is_none_or(|product| seen.insert(product)) {
                 queue.take();
                 run.push(incoming);
@@ -164,9 +164,9 @@ impl<'a> Batch<'a> {
     }
 
     /// Whether a fan-out of the product is unfinished.
-    fn is_telling(&self, partition: Partition, product: &ProductId) -> bool {
+    fn is_fanning_out(&self, partition: Partition, product: &ProductId) -> bool {
         let of_product = |key: &StateKey| key.partition == partition && key.product == *product;
-        self.work.tellers.keys().any(of_product)
+        self.work.matchers.keys().any(of_product)
     }
 
     /// Handles records that are no updates, tombstones and stale updates. Returns the other updates.
@@ -179,16 +179,16 @@ impl<'a> Batch<'a> {
                     let reason = why.to_string();
                     let rejected = RejectedRecord { record: incoming.record.clone(), reason: reason.clone() };
                     self.work.commit.rejected_records.push(rejected);
-                    self.work.settle(position, Outcome::Dead(reason));
+                    self.work.record_outcome(position, Outcome::Dead(reason));
                 }
                 Ok(Parsed::Tombstone(product)) => {
                     self.states.forget(position.partition, product);
-                    self.work.settle(position, Outcome::Tombstone);
+                    self.work.record_outcome(position, Outcome::Tombstone);
                 }
                 Ok(Parsed::Update(update)) => {
                     let key = state_key(position.partition, update, &self.options.rules);
                     if !self.states.accept(&key, update) {
-                        self.work.settle(position, Outcome::Stale);
+                        self.work.record_outcome(position, Outcome::Stale);
                         continue;
                     }
                     updates.push((key, position, update.priced(&incoming.record)));
@@ -214,11 +214,11 @@ impl<'a> Batch<'a> {
             }
             Decision::Hold(until) => {
                 hold(self.states.change(key), priced, now, WallTime(until.0.max(now.0 + 1)));
-                self.work.settle(position, Outcome::Held);
+                self.work.record_outcome(position, Outcome::Held);
                 Ok(())
             }
             Decision::Skip => {
-                self.work.settle(position, Outcome::Skipped);
+                self.work.record_outcome(position, Outcome::Skipped);
                 Ok(())
             }
         }
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
     /// Releases one run, which contains a product at most once.
     async fn release_run(&mut self, run: &[StateKey]) -> Result<(), Failure> {
         let released: Vec<_> = run.iter().zip(self.throttle.release(&mut self.states, run)).collect();
-        for part in released.chunks(MOST_AHEAD) {
+        for part in released.chunks(MAX_PREFETCH) {
             self.prefetch().released(part).await?;
             for (key, decision) in part {
                 self.release_one(key, *decision).await?;
@@ -280,14 +280,14 @@ impl<'a> Batch<'a> {
         match evaluate(self.states.change(key), priced, rules, now) {
             Evaluation::Baseline | Evaluation::NotLower => {
                 if answer {
-                    self.work.settle(priced.position, Outcome::NotLower);
+                    self.work.record_outcome(priced.position, Outcome::NotLower);
                 }
                 Ok(())
             }
             Evaluation::Drop(mut fan_out) => {
                 let known = self.reader.view.summary(&key.product).await?;
                 self.reader.choose_path(&key.product, &known, &mut fan_out);
-                self.advance(key, *fan_out, Teller::default(), &known).await
+                self.advance(key, *fan_out, Matcher::default(), &known).await
             }
         }
     }
@@ -298,22 +298,25 @@ impl<'a> Batch<'a> {
         &mut self,
         key: &StateKey,
         mut fan_out: FanOut,
-        mut teller: Teller,
+        mut matcher: Matcher,
         known: &Summary,
     ) -> Result<(), Failure> {
         let once_ranges = self.once_ranges(key);
-        let reading = Reading { key, fan_out: &mut fan_out, teller: &mut teller, once_ranges };
-        match self.reader.read_and_tell(reading, known, &mut self.work).await? {
+        let reading = Reading { key, fan_out: &mut fan_out, matcher: &mut matcher, once_ranges };
+        match self.reader.read_and_decide(reading, known, &mut self.work).await? {
             Reach::Part => {
                 self.states.change(key).fan_out = Some(Box::new(fan_out));
-                self.work.tellers.insert(key.clone(), teller);
+                self.work.matchers.insert(key.clone(), matcher);
             }
             Reach::End => {
                 let window_ms = self.options.rules.dedup_window_ms;
                 self.work.forgotten += finish(self.states.change(key), &fan_out, window_ms) as u64;
                 let told_before = fan_out.told_before.is_some();
                 self.work.drops.push((fan_out.told, told_before));
-                self.work.settle(fan_out.priced.position, Outcome::Drop { told: fan_out.told, told_before });
+                self.work.record_outcome(
+                    fan_out.priced.position,
+                    Outcome::Drop { told: fan_out.told, told_before },
+                );
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pricedrop_decide::Teller;
+use pricedrop_decide::Matcher;
 use pricedrop_model::plugin::Plugins;
 use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{Clock, Partition, ProductId, ProductState, StateKey};
@@ -20,12 +20,12 @@ use super::input_progress::InputProgress;
 use super::intake::{Incoming, Waiting};
 use super::metrics::Metrics;
 use super::options::Options;
-use super::prepared::{Back, News, Prepared, commit};
+use super::prepared::{CommitReport, Prepared, Undo, commit};
 use super::throttle::FailOpen;
 
 /// Lower bound of `batch_target`. After a batch that could not take all its records, the next is
 /// offered twice as many as were taken, because the state of each has to be loaded.
-const LEAST_RECORDS: usize = 32;
+const MIN_BATCH_TARGET: usize = 32;
 
 /// The result of a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +80,14 @@ pub struct Cycles {
     waiting: Waiting,
     /// How many of them are offered to the next batch.
     batch_target: usize,
-    /// Partitions with enough waiting records; the source hands out no more of them.
+    /// Partitions with enough waiting records; the source returns no more of them.
     held_back: Vec<Partition>,
     /// Fan-outs, timers and offsets, including those of the prepared batch.
     progress: InputProgress,
     /// The batch that is decided and not yet being committed.
     prepared: Option<Prepared>,
     /// How much the last view's wall time lagged the clock, milliseconds.
-    view_behind_ms: i64,
+    view_lag_ms: i64,
 }
 
 impl Cycles {
@@ -103,7 +103,7 @@ impl Cycles {
             held_back: Vec::new(),
             progress: InputProgress::default(),
             prepared: None,
-            view_behind_ms: 0,
+            view_lag_ms: 0,
         }
     }
 
@@ -143,7 +143,7 @@ impl Cycles {
             self.ports.source.hold_back(&full);
             self.held_back = full;
         }
-        match self.ports.source.next_batch(self.room(), self.wait_ms()).await? {
+        match self.ports.source.next_batch(self.records_wanted(), self.wait_ms()).await? {
             Some(records) => self.waiting.push(records),
             None if self.waiting.len() == 0
                 && self.progress.running.is_empty()
@@ -156,9 +156,9 @@ impl Cycles {
         self.plan().await
     }
 
-    /// How many records the source may hand out. The limit grows with the number of partitions, so
-    /// a partition that waits for its fan-out takes no room from others.
-    fn room(&self) -> usize {
+    /// How many records the source may return. The limit grows with the number of partitions, so
+    /// a partition that waits for its fan-out takes no capacity from others.
+    fn records_wanted(&self) -> usize {
         let most = self.options.batch_records * self.progress.partitions().max(1);
         if self.waiting.len() < most { self.options.batch_records } else { 0 }
     }
@@ -172,7 +172,7 @@ impl Cycles {
 
     /// Milliseconds until the next timer is due by the wall time of a view. `None` without timers.
     fn timer_ms(&self) -> Option<u64> {
-        let now = self.ports.clock.now().0.saturating_sub(self.view_behind_ms);
+        let now = self.ports.clock.now().0.saturating_sub(self.view_lag_ms);
         self.progress.next_due().map(|due| due.0.saturating_sub(now).max(0) as u64)
     }
 
@@ -196,9 +196,9 @@ impl Cycles {
 
     /// Takes the next records. Stops in each partition at a product whose fan-out is unfinished.
     fn take_records(&mut self) -> Vec<Incoming> {
-        let telling = self.progress.telling();
+        let fanning_out = self.progress.fanning_out();
         self.waiting.take(self.batch_target, |partition, product| {
-            !telling.is_empty() && telling.contains(&(partition, product.clone()))
+            !fanning_out.is_empty() && fanning_out.contains(&(partition, product.clone()))
         })
     }
 
@@ -209,16 +209,18 @@ impl Cycles {
         taken: &[Incoming],
     ) -> Result<(Box<dyn WatchView>, Vec<StateKey>, Vec<(StateKey, ProductState)>), Failure> {
         let view = self.ports.watches.view().await?;
-        self.view_behind_ms = self.ports.clock.now().0.saturating_sub(view.wall_time().0).max(0);
+        self.view_lag_ms = self.ports.clock.now().0.saturating_sub(view.wall_time().0).max(0);
         let due = self.progress.due(view.wall_time());
         let products = self.products(taken, &due);
         let listed: Vec<_> = products.iter().cloned().collect();
         let mut states = self.ports.committer.load(&listed).await?;
         if let Some(prepared) = &self.prepared {
-            let ahead = prepared.commit.states.iter();
+            let prepared_states = prepared.commit.states.iter();
             // `States::new` keeps the last one of each key.
             states.extend(
-                ahead.filter(|(key, _)| products.contains(&(key.partition, key.product.clone()))).cloned(),
+                prepared_states
+                    .filter(|(key, _)| products.contains(&(key.partition, key.product.clone())))
+                    .cloned(),
             );
         }
         Ok((view, due, states))
@@ -230,32 +232,32 @@ impl Cycles {
             .iter()
             .filter_map(|incoming| Some((incoming.record.position.partition, incoming.product()?.clone())));
         let from_timers = due.iter().map(|key| (key.partition, key.product.clone()));
-        from_records.chain(from_timers).chain(self.progress.telling()).collect()
+        from_records.chain(from_timers).chain(self.progress.fanning_out()).collect()
     }
 
     /// Decides a batch while the prepared one commits. If the commit fails, both batches are put back,
     /// because the second was decided from the states of the first.
     async fn overlap(&mut self, mut plan: Plan) -> Result<Cycle, Failure> {
         let fail_open = self.fail_open;
-        let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
-        let cycle = if landing.is_some() { Cycle::Done } else { Cycle::Begun };
+        let (committing, undo) = self.prepared.take().map(Prepared::split).unzip();
+        let cycle = if committing.is_some() { Cycle::Done } else { Cycle::Begun };
         let running = &mut self.progress.running;
-        let (landed, decided) = futures::join!(
+        let (committed, decided) = futures::join!(
             commit(
                 &mut *self.ports.committer,
                 &mut *self.ports.source,
                 (&self.metrics, &*self.ports.clock),
-                landing
+                committing
             ),
             plan.decide(&self.options, &*self.ports.plugins, &self.metrics, running, &mut self.fail_open),
         );
-        let lost = back.filter(|_| landed.is_err());
-        match landed.and(decided) {
+        let lost = undo.filter(|_| committed.is_err());
+        match committed.and(decided) {
             Ok(decided) => self.prepare(plan.taken, decided, fail_open),
             Err(failure) => {
                 self.waiting.put_back(plan.taken);
                 self.fail_open = fail_open;
-                self.take_back(lost);
+                self.undo(lost);
                 return Err(failure);
             }
         }
@@ -269,18 +271,19 @@ impl Cycles {
     fn prepare(&mut self, records: Vec<Incoming>, decided: Decided, fail_open: FailOpen) {
         let Decided { mut work, took } = decided;
         let mut took = took.into_iter();
-        let (taken, left): (Vec<_>, Vec<_>) = records.into_iter().partition(|_| took.next() == Some(true));
-        self.batch_target = match left.is_empty() {
+        let (taken, not_taken): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|_| took.next() == Some(true));
+        self.batch_target = match not_taken.is_empty() {
             true => self.options.batch_records,
-            false => self.options.batch_records.min(LEAST_RECORDS.max(taken.len() * 2)),
+            false => self.options.batch_records.min(MIN_BATCH_TARGET.max(taken.len() * 2)),
         };
-        self.waiting.put_back(left);
+        self.waiting.put_back(not_taken);
         let before = self.progress.advance(&taken, &mut work);
         if work.commit.offsets.is_empty() {
             return;
         }
         let mismatches = taken.iter().filter(|one| self.options.keyed && one.is_key_mismatch()).count();
-        let news = News {
+        let report = CommitReport {
             records: taken.len() as u64,
             key_mismatches: mismatches as u64,
             logged: taken.iter().map(|one| one.record.timestamp).collect(),
@@ -288,28 +291,29 @@ impl Cycles {
             drops: work.drops,
             forgotten: work.forgotten,
         };
-        self.prepared = Some(Prepared { commit: work.commit, news, back: Back { taken, before, fail_open } });
+        self.prepared =
+            Some(Prepared { commit: work.commit, report, undo: Undo { taken, before, fail_open } });
     }
 
     /// Commits the prepared batch, if there is one, without deciding another meanwhile.
     pub async fn commit_prepared(&mut self) -> Result<(), Failure> {
-        let (landing, back) = self.prepared.take().map(Prepared::split).unzip();
-        let landed = commit(
+        let (committing, undo) = self.prepared.take().map(Prepared::split).unzip();
+        let committed = commit(
             &mut *self.ports.committer,
             &mut *self.ports.source,
             (&self.metrics, &*self.ports.clock),
-            landing,
+            committing,
         )
         .await;
-        self.take_back(back.filter(|_| landed.is_err()));
-        landed
+        self.undo(undo.filter(|_| committed.is_err()));
+        committed
     }
 
     /// Undoes a batch that was not committed: its records, its progress, its throttle cap.
-    fn take_back(&mut self, back: Option<Back>) {
-        let Some(Back { taken, before, fail_open }) = back else { return };
+    fn undo(&mut self, undo: Option<Undo>) {
+        let Some(Undo { taken, before, fail_open }) = undo else { return };
         self.waiting.put_back(taken);
-        self.progress.go_back(before);
+        self.progress.roll_back(before);
         self.fail_open = fail_open;
     }
 }
@@ -321,7 +325,7 @@ impl Plan {
         options: &Options,
         plugins: &dyn Plugins,
         metrics: &Metrics,
-        running: &mut BTreeMap<StateKey, Option<Teller>>,
+        running: &mut BTreeMap<StateKey, Option<Matcher>>,
         fail_open: &mut FailOpen,
     ) -> Result<Decided, Failure> {
         let states = std::mem::take(&mut self.states);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pricedrop_decide::Teller;
+use pricedrop_decide::Matcher;
 use pricedrop_model::ports::{Commit, Outcome};
 use pricedrop_model::{Position, StateKey};
 
@@ -19,12 +19,12 @@ pub struct Work {
     /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
     /// The users that unfinished fan-outs have notified.
-    pub tellers: BTreeMap<StateKey, Teller>,
+    pub matchers: BTreeMap<StateKey, Matcher>,
 }
 
 impl Work {
     /// Records the outcome of a record.
-    pub fn settle(&mut self, position: Position, outcome: Outcome) {
+    pub fn record_outcome(&mut self, position: Position, outcome: Outcome) {
         self.outcomes.push((position, outcome));
     }
 }

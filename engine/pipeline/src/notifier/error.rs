@@ -16,7 +16,7 @@ pub enum Stop {
 pub enum Failure {
     /// Nothing was committed: try again after a pause.
     #[error(transparent)]
-    Again(Cause),
+    Retry(Cause),
     /// The outcome of a commit is unknown: restore after a pause.
     #[error(transparent)]
     Restore(Cause),
@@ -35,7 +35,7 @@ pub enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
-            Error::Unavailable(why) => Failure::Again(why),
+            Error::Unavailable(why) => Failure::Retry(why),
             Error::Fatal(why) => Failure::Stop(Stop::Fatal(why)),
             Error::Rebalanced(why) => Failure::Rebalanced(why),
         }
@@ -45,7 +45,7 @@ impl From<Error> for Failure {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Failure {
         match error {
-            CommitError::NotCommitted(_) => Failure::Again(Cause::of(error)),
+            CommitError::NotCommitted(_) => Failure::Retry(Cause::of(error)),
             CommitError::Unknown(_) => Failure::Restore(Cause::of(error)),
             CommitError::Fenced(_) => Failure::Fenced(Cause::of(error)),
         }

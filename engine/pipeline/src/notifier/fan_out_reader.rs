@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pricedrop_decide::{Lookup, Silence, Teller, Verdict, lookup};
+use pricedrop_decide::{Decision, Lookup, Matcher, Silence, lookup};
 use pricedrop_model::fan_out::ToldList;
 use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{Scan, Summary, WatchView};
@@ -30,7 +30,7 @@ pub enum Reach {
 }
 
 /// Whether a row was last written before the fan-out began, and not while it was being read.
-fn was_there(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
+fn existed_before(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
     row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
 }
 
@@ -48,7 +48,7 @@ pub struct Reading<'a> {
     /// The fan-out, with its cursor.
     pub fan_out: &'a mut FanOut,
     /// The users it has notified.
-    pub teller: &'a mut Teller,
+    pub matcher: &'a mut Matcher,
     /// The once-ranges of the state, which change only when the fan-out ends.
     pub once_ranges: Vec<OnceRange>,
 }
@@ -89,21 +89,23 @@ impl<'a> FanOutReader<'a> {
                 let policy = bucketing.identity().name.clone();
                 fan_out.path = ReadPath::Buckets { policy, from: buckets[0] };
             }
-            Ok(_) => bucketing.report_breach(product, "not one bucket for one price"),
+            Ok(_) => bucketing.report_breach(product, "the number of buckets for one price is not one"),
             // The plugin host has logged the failure, once and not for every drop.
-            Err(error) => tracing::debug!(%error, product = %product, "reading the plain range instead"),
+            Err(error) => {
+                tracing::debug!(%error, product = %product, "the bucketing policy failed; the plain range is read")
+            }
         }
     }
 
     /// Reads from the fan-out's cursor to its end or the end of the budget. Adds the users to notify
     /// and the once watches to remove to the commit.
-    pub async fn read_and_tell(
+    pub async fn read_and_decide(
         &mut self,
         reading: Reading<'_>,
         known: &Summary,
         work: &mut Work,
     ) -> Result<Reach, Failure> {
-        let Reading { key, fan_out, teller, once_ranges } = reading;
+        let Reading { key, fan_out, matcher, once_ranges } = reading;
         let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(Reach::End) };
         self.count_path(fan_out);
         let audit = self.audits(fan_out);
@@ -115,11 +117,11 @@ impl<'a> FanOutReader<'a> {
             self.budget.spend(page.len() * weight(&fan_out.priced));
             for row in page.iter() {
                 let currencies = (key.currency, self.options.rules.currency);
-                let verdict = teller.consider(fan_out, &once_ranges, currencies.0, currencies.1, &row);
-                if self.is_told(verdict, &row, &mut told) && row.mode.unwrap_or(fan_out.mode) == Mode::Once {
+                let decision = matcher.decide(fan_out, &once_ranges, currencies.0, currencies.1, &row);
+                if self.fires(decision, &row, &mut told) && row.mode.unwrap_or(fan_out.mode) == Mode::Once {
                     work.commit.removals.extend(removal(&key.product, &row));
                 }
-                rows += u64::from(audit && was_there(&row, fan_out));
+                rows += u64::from(audit && existed_before(&row, fan_out));
             }
             let Some(next) = next else { break Reach::End };
             fan_out.cursor = Some(next);
@@ -152,15 +154,15 @@ impl<'a> FanOutReader<'a> {
     }
 
     /// Returns whether the watch fired. Adds its user to `told`, unless an earlier watch did.
-    fn is_told(&self, verdict: Verdict, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
-        match verdict {
-            Verdict::Told => told.push(row.user, row.threshold),
-            Verdict::Covered => {}
-            Verdict::Silent(Silence::OtherCurrency) => {
+    fn fires(&self, decision: Decision, row: &WatchRow<'_>, told: &mut ToldList) -> bool {
+        match decision {
+            Decision::Told => told.push(row.user, row.threshold),
+            Decision::Covered => {}
+            Decision::Silent(Silence::OtherCurrency) => {
                 self.metrics.other_currency.inc();
                 return false;
             }
-            Verdict::Silent(_) => return false,
+            Decision::Silent(_) => return false,
         }
         true
     }
@@ -173,24 +175,24 @@ impl<'a> FanOutReader<'a> {
         fan_out: &FanOut,
         once_ranges: &[OnceRange],
         known: &Summary,
-    ) -> Result<Teller, Failure> {
-        let mut teller = Teller::default();
-        let Some(end) = &fan_out.cursor else { return Ok(teller) };
+    ) -> Result<Matcher, Failure> {
+        let mut matcher = Matcher::default();
+        let Some(end) = &fan_out.cursor else { return Ok(matcher) };
         let mut again = FanOut { cursor: None, ..fan_out.clone() };
-        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(teller) };
+        let Lookup::Below(below) = lookup(fan_out, known) else { return Ok(matcher) };
         let rules_currency = self.options.rules.currency;
         let mut page = WatchPage::default();
         loop {
             let next = self.scan(key, &again, below, self.options.page_rows, &mut page).await?;
-            let told_part = page.iter().take_while(|row| is_told_part(row, end));
+            let told_part = page.iter().take_while(|row| was_read(row, end));
             // A watch written after the fan-out began counts as not notified. If it was notified, a higher
             // watch of its user may notify the user a second time.
-            for row in told_part.filter(|row| was_there(row, fan_out)) {
-                teller.consider(&mut again, once_ranges, key.currency, rules_currency, &row);
+            for row in told_part.filter(|row| existed_before(row, fan_out)) {
+                matcher.decide(&mut again, once_ranges, key.currency, rules_currency, &row);
             }
             match next {
-                Some(next) if place(&next) < place(end) => again.cursor = Some(next),
-                _ => return Ok(teller),
+                Some(next) if scan_position(&next) < scan_position(end) => again.cursor = Some(next),
+                _ => return Ok(matcher),
             }
         }
     }
@@ -248,7 +250,7 @@ impl<'a> FanOutReader<'a> {
         let (mut rows, mut page) = (0, WatchPage::default());
         loop {
             all.cursor = self.scan(key, &all, below, self.options.page_rows, &mut page).await?;
-            rows += page.iter().filter(|row| was_there(row, fan_out)).count() as u64;
+            rows += page.iter().filter(|row| existed_before(row, fan_out)).count() as u64;
             if all.cursor.is_none() {
                 return Ok(rows);
             }
@@ -298,11 +300,11 @@ fn removal(product: &ProductId, row: &WatchRow<'_>) -> Option<Removal> {
 }
 
 /// The position of a cursor in the order of scans: by threshold, then user, also across buckets.
-fn place(cursor: &Cursor) -> (pricedrop_model::Price, &str) {
+fn scan_position(cursor: &Cursor) -> (pricedrop_model::Price, &str) {
     (cursor.threshold, cursor.user.as_str())
 }
 
 /// Whether the fan-out had read this row before it was interrupted at `end`.
-fn is_told_part(row: &WatchRow<'_>, end: &Cursor) -> bool {
-    (row.threshold, row.user) <= place(end)
+fn was_read(row: &WatchRow<'_>, end: &Cursor) -> bool {
+    (row.threshold, row.user) <= scan_position(end)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pricedrop_decide::Teller;
+use pricedrop_decide::Matcher;
 use pricedrop_model::ports::{Commit, Restored};
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey, WallTime};
 
@@ -15,14 +15,14 @@ use super::intake::Incoming;
 pub struct InputProgress {
     /// Unfinished fan-outs, each with the users it has notified; `None`: known only by reading its
     /// first part again.
-    pub running: BTreeMap<StateKey, Option<Teller>>,
+    pub running: BTreeMap<StateKey, Option<Matcher>>,
     timers: Timers,
     /// The next offset of each partition.
     offsets: BTreeMap<Partition, i64>,
 }
 
 /// The progress before a batch, to go back to.
-pub struct Before {
+pub struct ProgressSnapshot {
     /// For each state that the batch changed: whether it had an unfinished fan-out, and its timer.
     states: Vec<(StateKey, bool, Option<WallTime>)>,
     offsets: BTreeMap<Partition, i64>,
@@ -55,13 +55,13 @@ impl InputProgress {
     }
 
     /// Products with an unfinished fan-out.
-    pub fn telling(&self) -> BTreeSet<(Partition, ProductId)> {
+    pub fn fanning_out(&self) -> BTreeSet<(Partition, ProductId)> {
         self.running.keys().map(|key| (key.partition, key.product.clone())).collect()
     }
 
     /// Advances past a decided batch that took these records. Puts the offsets into its commit and
-    /// the tellers of its unfinished fan-outs into `running`.
-    pub fn advance(&mut self, taken: &[Incoming], work: &mut Work) -> Before {
+    /// the matchers of its unfinished fan-outs into `running`.
+    pub fn advance(&mut self, taken: &[Incoming], work: &mut Work) -> ProgressSnapshot {
         let offsets = self.offsets.clone();
         for incoming in taken {
             let position = incoming.record.position;
@@ -71,9 +71,9 @@ impl InputProgress {
         let mut states = Vec::with_capacity(work.commit.states.len());
         for (key, state) in &work.commit.states {
             states.push((key.clone(), self.running.contains_key(key), self.timers.of(key)));
-            self.remember(key, state, work.tellers.remove(key));
+            self.remember(key, state, work.matchers.remove(key));
         }
-        Before { states, offsets }
+        ProgressSnapshot { states, offsets }
     }
 
     /// The offsets of every partition from which the commit has a record or a state.
@@ -85,9 +85,9 @@ impl InputProgress {
         touched.map(|(partition, next)| (*partition, *next)).collect()
     }
 
-    /// Goes back to before a batch that was not committed. Its tellers already contain users of that
+    /// Goes back to before a batch that was not committed. Its matchers already contain users of that
     /// batch, so they are dropped and rebuilt later.
-    pub fn go_back(&mut self, before: Before) {
+    pub fn roll_back(&mut self, before: ProgressSnapshot) {
         for (key, running, timer) in before.states {
             set(&mut self.running, &key, running.then_some(None));
             self.timers.set(&key, timer);
@@ -95,8 +95,8 @@ impl InputProgress {
         self.offsets = before.offsets;
     }
 
-    fn remember(&mut self, key: &StateKey, state: &ProductState, teller: Option<Teller>) {
-        set(&mut self.running, key, state.fan_out.is_some().then_some(teller));
+    fn remember(&mut self, key: &StateKey, state: &ProductState, matcher: Option<Matcher>) {
+        set(&mut self.running, key, state.fan_out.is_some().then_some(matcher));
         self.timers.set(key, state.pending.as_ref().map(|pending| pending.due));
     }
 }

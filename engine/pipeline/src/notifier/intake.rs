@@ -90,7 +90,7 @@ impl Waiting {
     /// `must_wait`, so that its order is kept.
     pub fn take(&mut self, most: usize, must_wait: impl Fn(Partition, &ProductId) -> bool) -> Vec<Incoming> {
         let mut queues: Vec<_> = self.queues.iter_mut().filter(|(_, queue)| !queue.is_empty()).collect();
-        // Rotate the first partition, because there may be no room for all.
+        // Rotate the first partition, because there may be no capacity for all.
         let turn = queues.iter().position(|(partition, _)| Some(**partition) > self.first).unwrap_or(0);
         queues.rotate_left(turn);
         self.first = queues.first().map(|(partition, _)| **partition);
@@ -99,9 +99,9 @@ impl Waiting {
             queues.retain_mut(|(partition, queue)| {
                 let waits =
                     |next: &Incoming| next.product().is_some_and(|product| must_wait(**partition, product));
-                let goes = taken.len() < most && queue.front().is_some_and(|next| !waits(next));
-                taken.extend(goes.then(|| queue.pop_front()).flatten());
-                goes
+                let taken_one = taken.len() < most && queue.front().is_some_and(|next| !waits(next));
+                taken.extend(taken_one.then(|| queue.pop_front()).flatten());
+                taken_one
             });
         }
         self.records -= taken.len();

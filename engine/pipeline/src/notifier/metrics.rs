@@ -30,7 +30,7 @@ pub struct Metrics {
     /// Drops whose fan-out is finished.
     pub drops: Counter,
     /// Drops to a price that was notified within the window.
-    pub suppressed: Counter,
+    pub deduplicated: Counter,
     /// Notifications, counted when their fan-out is finished.
     pub notifications: Counter,
     /// Prices that left a full ledger before their window ended: drops to them may notify the same
@@ -73,7 +73,7 @@ impl Default for Metrics {
             skipped: outcome("skipped"),
             not_lower: outcome("not-lower"),
             drops: outcome("drop"),
-            suppressed: Counter::default(),
+            deduplicated: Counter::default(),
             notifications: Counter::default(),
             ledger_overflows: Counter::default(),
             rows_read: Counter::default(),
@@ -99,20 +99,32 @@ impl Metrics {
             ("records", "Records read", &self.records),
             ("key_mismatches", "Updates whose key was not their productId", &self.key_mismatches),
             ("notifications", "Notifications committed", &self.notifications),
-            ("suppressed_drops", "Drops to a price told within the window", &self.suppressed),
-            ("ledger_overflows", "Told prices forgotten before their window ended", &self.ledger_overflows),
-            ("rows_read", "Watches read to decide", &self.rows_read),
-            ("other_currency_rows", "Watches read that wait for another currency", &self.other_currency),
+            (
+                "deduplicated_drops",
+                "Drops to a price that was notified within the deduplication window",
+                &self.deduplicated,
+            ),
+            (
+                "ledger_overflows",
+                "Notified prices that left a full ledger before their window ended",
+                &self.ledger_overflows,
+            ),
+            ("rows_read", "Watches read to decide drops", &self.rows_read),
+            ("other_currency_rows", "Watches read that are in another currency", &self.other_currency),
             ("audits", "Bucketed drops compared with the plain range", &self.audits),
-            ("failed_open", "Updates a failing throttle let pass", &self.failed_open),
+            (
+                "failed_open",
+                "Updates that a failing throttling policy gave no decision on",
+                &self.failed_open,
+            ),
             ("commits", "Commits", &self.commits),
-            ("restores", "Times the notifier went back to what is stored", &self.restores),
+            ("restores", "Restores of the stored progress", &self.restores),
         ] {
             registry.register(name, help, counter.clone());
         }
-        registry.register("updates", "Records by what became of them", self.updates.clone());
-        registry.register("lookups", "Drops by how their watchers were read", self.lookups.clone());
-        registry.register("commit_seconds", "How long commits took", self.commit_seconds.clone());
+        registry.register("updates", "Records by outcome", self.updates.clone());
+        registry.register("lookups", "Drops by how their watches were read", self.lookups.clone());
+        registry.register("commit_seconds", "Duration of commits", self.commit_seconds.clone());
         registry.register(
             "update_to_commit_seconds",
             "Time from an update's entry in the log to its commit",
@@ -140,7 +152,7 @@ impl Metrics {
             tracing::warn!(
                 updates = before + updates,
                 "updates are not keyed by productId: a product is spread over partitions, its prices are compared \
-                 within each alone, and wrong alerts are possible; let producers set productId as the record's key"
+                 within each alone, and wrong notifications are possible; configure the producers to set productId as the record key"
             );
         }
     }
@@ -161,6 +173,6 @@ impl Metrics {
     pub(super) fn count_drop(&self, told: u64, told_before: bool) {
         self.drops.inc();
         self.notifications.inc_by(told);
-        self.suppressed.inc_by(told_before.into());
+        self.deduplicated.inc_by(told_before.into());
     }
 }

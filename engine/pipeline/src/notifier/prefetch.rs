@@ -13,24 +13,24 @@ use super::fan_out_reader::scan_of;
 use super::intake::{Incoming, Parsed, state_key};
 use super::states::States;
 
-/// Records of a batch's first prefetch; each later one covers twice as many, up to [`MOST_AHEAD`].
+/// Records of a batch's first prefetch; each later one covers twice as many, up to [`MAX_PREFETCH`].
 /// So little is read in vain if the commit's budget ends early.
-pub const RECORDS_AHEAD: usize = 32;
-/// As [`RECORDS_AHEAD`], for unfinished fan-outs. Few, because each may use up a commit's budget.
-pub const FAN_OUTS_AHEAD: usize = 2;
+pub const FIRST_RECORDS: usize = 32;
+/// As [`FIRST_RECORDS`], for unfinished fan-outs. Few, because each may use up a commit's budget.
+pub const FIRST_FAN_OUTS: usize = 2;
 /// Most records or fan-outs of one prefetch.
-pub const MOST_AHEAD: usize = 256;
+pub const MAX_PREFETCH: usize = 256;
 
 /// Which part of a sequence is prefetched.
-pub struct Ahead {
+pub struct PrefetchRange {
     up_to: usize,
     next: usize,
 }
 
-impl Ahead {
+impl PrefetchRange {
     /// The first prefetch covers `first` items.
-    pub fn new(first: usize) -> Ahead {
-        Ahead { up_to: 0, next: first }
+    pub fn new(first: usize) -> PrefetchRange {
+        PrefetchRange { up_to: 0, next: first }
     }
 
     /// Returns the range to prefetch before item `at` is processed; `None` if it is prefetched
@@ -40,7 +40,7 @@ impl Ahead {
             return None;
         }
         self.up_to = len.min(at + self.next);
-        self.next = MOST_AHEAD.min(self.next * 2);
+        self.next = MAX_PREFETCH.min(self.next * 2);
         Some(at..self.up_to)
     }
 }

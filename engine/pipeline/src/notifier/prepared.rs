@@ -6,7 +6,7 @@ use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource};
 use pricedrop_model::{Clock, EventTime, Position};
 
 use super::error::Failure;
-use super::input_progress::Before;
+use super::input_progress::ProgressSnapshot;
 use super::intake::Incoming;
 use super::metrics::Metrics;
 use super::throttle::FailOpen;
@@ -16,13 +16,13 @@ pub struct Prepared {
     /// What is committed.
     pub commit: Commit,
     /// What is reported after the commit.
-    pub news: News,
+    pub report: CommitReport,
     /// What is needed to undo it if the commit fails.
-    pub back: Back,
+    pub undo: Undo,
 }
 
 /// Outcomes and counts of a batch, reported once it is committed.
-pub struct News {
+pub struct CommitReport {
     /// Records taken.
     pub records: u64,
     /// Updates whose record key was not their product id.
@@ -39,19 +39,19 @@ pub struct News {
 }
 
 /// What undoes a batch whose commit failed.
-pub struct Back {
+pub struct Undo {
     /// Its records.
     pub taken: Vec<Incoming>,
     /// The progress before it.
-    pub before: Before,
+    pub before: ProgressSnapshot,
     /// The cap on updates that pass a failing throttle, before it.
     pub fail_open: FailOpen,
 }
 
 impl Prepared {
     /// Splits it into what is committed and reported, and what is kept until the commit succeeds.
-    pub fn split(self) -> ((Commit, News), Back) {
-        ((self.commit, self.news), self.back)
+    pub fn split(self) -> ((Commit, CommitReport), Undo) {
+        ((self.commit, self.report), self.undo)
     }
 }
 
@@ -61,18 +61,18 @@ pub async fn commit(
     committer: &mut dyn Committer,
     source: &mut dyn UpdateSource,
     (metrics, clock): (&Metrics, &dyn Clock),
-    landing: Option<(Commit, News)>,
+    committing: Option<(Commit, CommitReport)>,
 ) -> Result<(), Failure> {
-    let Some((commit, news)) = landing else { return Ok(()) };
+    let Some((commit, report)) = committing else { return Ok(()) };
     let begun = Instant::now();
     committer.commit(commit).await?;
     metrics.count_commit(begun.elapsed());
-    metrics.count_logged(&news.logged, clock.now());
-    metrics.records.inc_by(news.records);
-    metrics.count_key_mismatches(news.key_mismatches);
-    metrics.ledger_overflows.inc_by(news.forgotten);
-    news.outcomes.iter().for_each(|(_, outcome)| metrics.count(outcome));
-    news.drops.iter().for_each(|(told, told_before)| metrics.count_drop(*told, *told_before));
-    source.settled(news.outcomes);
+    metrics.count_logged(&report.logged, clock.now());
+    metrics.records.inc_by(report.records);
+    metrics.count_key_mismatches(report.key_mismatches);
+    metrics.ledger_overflows.inc_by(report.forgotten);
+    report.outcomes.iter().for_each(|(_, outcome)| metrics.count(outcome));
+    report.drops.iter().for_each(|(told, told_before)| metrics.count_drop(*told, *told_before));
+    source.settled(report.outcomes);
     Ok(())
 }

@@ -46,7 +46,7 @@ impl<'a> RecordQueue<'a> {
     }
 
     /// Leaves the remaining records of a partition to a later batch.
-    pub fn pass_over(&mut self, partition: Partition) {
+    pub fn skip_partition(&mut self, partition: Partition) {
         self.waiting.insert(partition);
     }
 

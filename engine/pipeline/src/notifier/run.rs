@@ -94,7 +94,7 @@ impl Notifier {
             };
         }
         if let Err(failure) = self.cycles.commit_prepared().await {
-            tracing::warn!(reason = %failure, "stopping; what was begun is done after the next start");
+            tracing::warn!(reason = %failure, "the last batch was not committed before the stop; it is decided again after the next start");
         }
         Ok(())
     }
@@ -117,21 +117,23 @@ impl Notifier {
                 if !restored {
                     tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;
                 }
-                return Ok(moved(&why));
+                return Ok(rebalanced(&why));
             }
             // Fenced once: partitions were reassigned. Twice without a commit in between: a failure.
-            Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => return Ok(moved(&why)),
-            Failure::Again(why) => (why, true),
+            Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => {
+                return Ok(rebalanced(&why));
+            }
+            Failure::Retry(why) => (why, true),
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
-        tracing::warn!(reason = %why, "paused");
+        tracing::warn!(reason = %why, "the notifier pauses after a failure, then tries again");
         self.trouble.set(Some(why.to_string()));
         tokio::time::sleep(backoff.next_pause()).await;
         Ok(restored)
     }
 }
 
-fn moved(why: &Cause) -> bool {
-    tracing::info!(reason = %why, "partitions moved; going on with those there are now");
+fn rebalanced(why: &Cause) -> bool {
+    tracing::info!(reason = %why, "partitions were reassigned; the stored progress is restored");
     false
 }

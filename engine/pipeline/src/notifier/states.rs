@@ -6,10 +6,10 @@ use pricedrop_decide::accept;
 use pricedrop_model::{Partition, ProductId, ProductState, StateKey, Update};
 
 /// Working copies of every state that the batch may touch.
-pub struct States(HashMap<StateKey, Held>);
+pub struct States(HashMap<StateKey, WorkingState>);
 
 #[derive(Default)]
-struct Held {
+struct WorkingState {
     state: ProductState,
     changed: bool,
 }
@@ -17,7 +17,7 @@ struct Held {
 impl States {
     /// Working copies of these states. Of several with the same key the last one counts.
     pub fn new(loaded: Vec<(StateKey, ProductState)>) -> States {
-        let held = |(key, state)| (key, Held { state, changed: false });
+        let held = |(key, state)| (key, WorkingState { state, changed: false });
         States(loaded.into_iter().map(held).collect())
     }
 

@@ -100,7 +100,7 @@ impl Throttle<'_> {
                 }
                 Err(error) => {
                     // The plugin host has logged the failure, once and not for every update.
-                    tracing::debug!(%error, product = %key.product, "passing without the throttle");
+                    tracing::debug!(%error, product = %key.product, "the throttling policy failed; the update is decided without it");
                     self.metrics.failed_open.inc();
                     fail_open.decide(self.now)
                 }
@@ -126,7 +126,7 @@ impl Throttle<'_> {
                     later_than(decision, self.now)
                 }
                 Err(error) => {
-                    tracing::debug!(%error, product = %key.product, "releasing without the throttle");
+                    tracing::debug!(%error, product = %key.product, "the throttling policy failed; the held update is released");
                     Release::Last
                 }
             });

@@ -174,7 +174,7 @@ fn long_notifications_take_more_of_a_commit() {
 }
 
 #[test]
-fn an_update_of_a_product_that_is_telling_makes_only_its_own_partition_wait() {
+fn an_update_of_a_product_with_an_unfinished_fan_out_delays_only_its_partition() {
     let drops = |product: &str| (0..50).map(|step| (product.to_owned(), 900 - step)).collect::<Vec<_>>();
     let options = Options { batch_records: 4, commit_watches: 10, page_rows: 10, ..unhurried() };
     let done = work(&[("many", 1_000), ("few", 1)], &[drops("many"), drops("few")], options);
@@ -184,7 +184,7 @@ fn an_update_of_a_product_that_is_telling_makes_only_its_own_partition_wait() {
 }
 
 #[test]
-fn a_partition_with_more_work_than_a_commit_holds_leaves_room_for_others() {
+fn a_partition_with_more_work_than_one_commit_does_not_starve_the_others() {
     let busy = (0..200).map(|number| (format!("busy{number}"), 900)).collect();
     let quiet = (0..20).map(|step| ("quiet".to_owned(), 900 - step)).collect();
     let names: Vec<String> = (0..200).map(|number| format!("busy{number}")).collect();

@@ -152,7 +152,7 @@ fn histories(steps: usize) -> impl Strategy<Value = (Rules, Plot, u64)> {
 }
 
 #[test]
-fn files_without_a_clock_tell_whom_the_reference_tells() {
+fn scripts_without_a_clock_notify_the_same_users_as_the_reference() {
     let strategy = || histories(40).prop_map(|(rules, plot, seed)| (History::of_records(rules, &plot), seed));
     hold(10_000, strategy, |(history, seed)| {
         let answer = expected(&history);
@@ -167,7 +167,7 @@ fn files_without_a_clock_tell_whom_the_reference_tells() {
 }
 
 #[test]
-fn fan_outs_in_chunks_interrupted_at_random_tell_whom_the_reference_tells() {
+fn chunked_fan_outs_interrupted_at_random_notify_the_same_users_as_the_reference() {
     let strategy =
         || histories(40).prop_map(|(rules, plot, seed)| (History::under_a_clock(rules, &plot), seed));
     hold(10_000, strategy, |(history, seed)| {
@@ -180,7 +180,7 @@ fn fan_outs_in_chunks_interrupted_at_random_tell_whom_the_reference_tells() {
 }
 
 #[test]
-fn a_fan_out_interrupted_at_any_commit_goes_on_as_if_it_had_not_been() {
+fn a_fan_out_interrupted_at_any_commit_resumes_with_the_same_result() {
     let strategy =
         || histories(10).prop_map(|(rules, plot, seed)| (History::under_a_clock(rules, &plot), seed));
     hold(200, strategy, |(history, seed)| {
@@ -197,7 +197,7 @@ fn a_fan_out_interrupted_at_any_commit_goes_on_as_if_it_had_not_been() {
 }
 
 #[test]
-fn partitions_that_move_between_notifiers_tell_whom_the_reference_tells() {
+fn partitions_that_move_between_notifiers_notify_the_same_users_as_the_reference() {
     let strategy =
         || histories(40).prop_map(|(rules, plot, seed)| (History::under_a_clock(rules, &plot), seed));
     let moves = AtomicU64::new(0);
@@ -221,7 +221,7 @@ fn partitions_that_move_between_notifiers_tell_whom_the_reference_tells() {
 }
 
 #[test]
-fn a_throttle_loses_no_accepted_update_and_what_it_lets_through_tells_whom_the_reference_tells() {
+fn a_throttle_loses_no_accepted_update_and_released_updates_notify_like_the_reference() {
     let strategy =
         || histories(40).prop_map(|(rules, plot, seed)| (History::under_a_clock(rules, &plot), seed));
     hold(10_000, strategy, |(history, seed)| {

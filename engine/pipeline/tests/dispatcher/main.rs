@@ -5,7 +5,7 @@ mod moves;
 mod rig;
 
 use pricedrop_model::dispatch::{
-    Access, Claim, Classification, DeadWhat, Leases, Refusal, Reply, RetryQueue, SendError,
+    Access, Claim, Classification, DeadWhat, Leases, RenderError, Reply, RetryQueue, SendError,
 };
 use pricedrop_model::{Clock, Currency, Evaluated, Price, ProductId, WallTime};
 use pricedrop_pipeline::dispatcher::{BreakerState, Options, replay};
@@ -61,7 +61,7 @@ fn a_crash_between_send_and_confirm_does_not_lose_the_alert_and_repeats_with_the
 }
 
 #[test]
-fn a_lease_of_somebody_else_is_a_retry_when_it_ends_never_done() {
+fn a_delivery_leased_by_another_worker_is_retried_when_the_lease_ends() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     let until = WallTime(rig.clock.now().0 + 5_000);
     let keys = [key(1, "u1")];
@@ -78,7 +78,7 @@ fn a_lease_of_somebody_else_is_a_retry_when_it_ends_never_done() {
 }
 
 #[test]
-fn what_was_delivered_is_not_sent_again() {
+fn a_confirmed_delivery_is_not_sent_again() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.block_on(async { rig.stores.confirm(&[key(1, "u1")], rig.clock.now()).await.unwrap() });
     rig.stores.notify([notification(1, "u1")]);
@@ -106,7 +106,7 @@ fn offsets_never_pass_an_unfinished_notification() {
 }
 
 #[test]
-fn an_open_breaker_holds_its_provider_and_no_other_until_a_probe_succeeds() {
+fn an_open_breaker_delays_only_its_provider_until_a_trial_request_succeeds() {
     let rig = Rig::new(|sent| match sent.address.as_str() {
         "down" => Ok(Reply::Unanswered("connection refused".into())),
         _ => Ok(http(200, &[])),
@@ -149,7 +149,7 @@ fn waiting_for_a_breaker_uses_up_no_attempt() {
 }
 
 #[test]
-fn the_wait_a_provider_asks_for_is_kept() {
+fn retry_after_of_a_provider_is_honored() {
     let rig = Rig::new(|_| Ok(http(429, &[("retry-after", "120")])));
     rig.stores.notify([notification(1, "u1")]);
     let running = rig.start();
@@ -165,7 +165,7 @@ fn the_wait_a_provider_asks_for_is_kept() {
 }
 
 #[test]
-fn attempts_used_up_are_a_dead_letter_and_a_replay_delivers() {
+fn a_delivery_without_attempts_left_is_a_dead_letter_and_a_replay_delivers_it() {
     let rig = Rig::new(|_| Ok(http(500, &[])));
     rig.stores.notify([notification(1, "u1")]);
     let running = rig.start_with(Options { max_attempts: 3, breaker_threshold: 99, ..Rig::options() });
@@ -175,7 +175,7 @@ fn attempts_used_up_are_a_dead_letter_and_a_replay_delivers() {
     });
     rig.until("its entry is gone", |rig| rig.stores.retries().is_empty());
     let item = rig.stores.dead().remove(0);
-    assert_eq!(item.reason, "3 attempts used up; the last: HTTP 500");
+    assert_eq!(item.reason, "all 3 attempts failed; the last error: HTTP 500");
     assert!(matches!(&item.what, DeadWhat::Delivery { plugin, .. } if plugin == "fake@1"));
 
     rig.sender.answer(|_| Ok(http(200, &[])));
@@ -195,7 +195,7 @@ fn permanent_failures_and_refusals_are_dead_letters_at_once() {
     });
     rig.channel(FakeChannel {
         render: Box::new(|delivery| match delivery.to.address.as_str() {
-            "nowhere" => Ok(Err(Refusal::BadRecipient("no address".into()))),
+            "nowhere" => Ok(Err(RenderError::BadRecipient("no address".into()))),
             _ => Ok(Ok(post("https://provider.test/", &delivery.key))),
         }),
         ..FakeChannel::default()
@@ -214,7 +214,7 @@ fn permanent_failures_and_refusals_are_dead_letters_at_once() {
 }
 
 #[test]
-fn a_recheck_drops_only_what_has_risen_above_the_watch_by_a_newer_price() {
+fn a_recheck_drops_only_deliveries_whose_newer_price_is_above_the_watch() {
     let rig = Rig::new(|_| Ok(http(503, &[])));
     let row = |user: &str, price: &str, at: i64| {
         let product = ProductId::new(&format!("P-{user}")).unwrap();
@@ -237,15 +237,15 @@ fn a_recheck_drops_only_what_has_risen_above_the_watch_by_a_newer_price() {
     running.stop().unwrap();
     let again: Vec<_> = rig.sender.sent().into_iter().skip(4).map(|sent| sent.address).collect();
     assert!(!again.contains(&"risen".to_string()) && again.len() == 3, "{again:?}");
-    assert_eq!(rig.risen(), 1);
+    assert_eq!(rig.obsolete(), 1);
 }
 
 #[test]
-fn a_poison_delivery_does_not_take_its_batch_along() {
+fn a_poison_delivery_does_not_fail_its_batch() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.channel(FakeChannel {
         render: Box::new(|delivery| match delivery.to.address.as_str() {
-            "panic" => panic!("a delivery that no plugin bears"),
+            "panic" => panic!("a delivery that makes the plugin panic"),
             "trap" => Err(trap("render")),
             _ => Ok(Ok(post("https://provider.test/", &delivery.key))),
         }),
@@ -264,7 +264,7 @@ fn a_poison_delivery_does_not_take_its_batch_along() {
 }
 
 #[test]
-fn a_channel_that_breaks_down_falls_back_to_the_plain_template() {
+fn a_message_that_the_plugin_fails_to_render_is_replaced_by_the_fallback() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.channel(FakeChannel { render: Box::new(|_| Err(trap("render"))), ..FakeChannel::default() });
     rig.block_on(rig.stores_recipients(&[recipient("u1", "https://provider.test/u1")]));
@@ -281,7 +281,7 @@ fn a_channel_that_breaks_down_falls_back_to_the_plain_template() {
 }
 
 #[test]
-fn a_missing_plugin_waits_for_its_return() {
+fn deliveries_of_a_missing_plugin_wait_until_it_is_loaded() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.block_on(rig.stores_recipients(&[pricedrop_model::dispatch::Recipient {
         channel: "channel-late".into(),
@@ -290,7 +290,7 @@ fn a_missing_plugin_waits_for_its_return() {
     rig.stores.notify([notification(1, "u1")]);
     let running = rig.start();
     rig.until("it waits", |rig| rig.stores.retries().len() == 1);
-    assert_eq!(rig.stores.retries()[0].reason, "there is no plugin channel-late");
+    assert_eq!(rig.stores.retries()[0].reason, "no plugin channel-late is loaded");
     rig.plugins.set("channel-late", FakeChannel::default());
     rig.clock.advance(2_000);
     rig.until("it is delivered", |rig| rig.sender.sent().len() == 1 && rig.stores.retries().is_empty());
@@ -317,11 +317,11 @@ fn follow_ups_have_their_own_keys_and_end_after_three() {
     let polite = key(1, "polite");
     assert_eq!(keys("polite"), [polite.clone(), format!("{polite}:1"), format!("{polite}:2")]);
     assert_eq!(keys("endless").len(), 4);
-    assert_eq!(rig.stores.dead()[0].reason, "the plugin asked for more than 3 follow-ups");
+    assert_eq!(rig.stores.dead()[0].reason, "the plugin requested more than 3 follow-ups");
 }
 
 #[test]
-fn a_slow_channel_goes_through_the_retry_queue_and_holds_up_no_other() {
+fn deliveries_of_a_slow_channel_go_to_the_retry_queue_and_delay_no_other_channel() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     let access =
         Access { rate_per_second: Some(5), timeout_ms: Some(1_000), ..FakeChannel::default().access };
@@ -347,7 +347,7 @@ fn a_slow_channel_goes_through_the_retry_queue_and_holds_up_no_other() {
 }
 
 #[test]
-fn a_shutdown_lets_requests_in_flight_end_and_gives_back_the_rest() {
+fn a_shutdown_finishes_requests_in_flight_and_releases_the_other_deliveries() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     let access = Access { rate_per_second: Some(5), ..FakeChannel::default().access };
     rig.channel(FakeChannel { access, ..FakeChannel::default() });
@@ -372,7 +372,7 @@ fn a_shutdown_lets_requests_in_flight_end_and_gives_back_the_rest() {
 }
 
 #[test]
-fn stores_that_are_away_stop_nothing_for_good() {
+fn delivery_continues_after_an_outage_of_the_stores() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     rig.stores.set_away(true);
     rig.stores.notify((0..10).map(|n| notification(n, "u1")));

@@ -33,7 +33,7 @@ fn small() -> Options {
 }
 
 #[test]
-fn a_move_in_the_middle_neither_loses_nor_repeats() {
+fn a_rebalance_neither_loses_nor_repeats_a_delivery() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     fill(&rig);
     let ours = Arc::new(Assignment::of(PARTITIONS));
@@ -58,7 +58,7 @@ fn a_move_in_the_middle_neither_loses_nor_repeats() {
 }
 
 #[test]
-fn what_ends_after_the_move_does_not_count_for_whoever_lost_the_partition() {
+fn an_attempt_that_ends_after_a_rebalance_finishes_nothing_for_the_old_owner() {
     let rig = Rig::new(|_| Ok(Reply::Smtp(NEVER, String::new())));
     rig.stores.notify_in(Partition(2), [notification(0, "u1")]);
     let ours = Arc::new(Assignment::of([Partition(2)]));
@@ -79,7 +79,7 @@ fn what_ends_after_the_move_does_not_count_for_whoever_lost_the_partition() {
 }
 
 #[test]
-fn what_waits_in_memory_is_left_to_the_new_owner() {
+fn deliveries_queued_in_memory_are_left_to_the_new_owner() {
     let rig = Rig::new(|_| Ok(http(200, &[])));
     let access =
         Access { rate_per_second: Some(5), timeout_ms: Some(1_000), ..FakeChannel::default().access };

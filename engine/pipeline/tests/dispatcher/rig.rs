@@ -117,8 +117,8 @@ impl Rig {
         self.metrics.channel(CHANNEL).delivered.get()
     }
 
-    pub fn risen(&self) -> u64 {
-        self.metrics.channel(CHANNEL).risen.get()
+    pub fn obsolete(&self) -> u64 {
+        self.metrics.channel(CHANNEL).obsolete.get()
     }
 }
 

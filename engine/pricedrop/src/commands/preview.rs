@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use pricedrop_host::Preview;
-use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, Refusal, Urgency, WebPush};
-use pricedrop_pipeline::dispatcher::money;
+use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, RenderError, Urgency, WebPush};
+use pricedrop_pipeline::dispatcher::format_price;
 
 use crate::config::Config;
 use crate::report::Stopped;
@@ -24,8 +24,8 @@ pub fn execute(
 ) -> Result<(), Stopped> {
     let host = config.host_options();
     let file = host.folder.join(format!("{channel}.wasm"));
-    let preview =
-        pricedrop_host::preview(&file, &host.limits, (address, locale), items, &money).map_err(refused)?;
+    let preview = pricedrop_host::preview(&file, &host.limits, (address, locale), items, &format_price)
+        .map_err(refused)?;
     let text = shown(&preview);
     match &preview.rendered {
         Ok(_) => Ok(write!(anstream::stdout(), "{text}")?),
@@ -46,8 +46,8 @@ fn shown(preview: &Preview) -> String {
         Ok(Outgoing::Mail(mail)) => mail_shown(&mut text, mail),
         Ok(Outgoing::Http(request)) => request_shown(&mut text, request),
         Ok(Outgoing::WebPush(push)) => push_shown(&mut text, push),
-        Err(Refusal::BadRecipient(reason)) => text += &format!("refused: bad recipient: {reason}\n"),
-        Err(Refusal::Permanent(reason)) => text += &format!("refused: {reason}\n"),
+        Err(RenderError::BadRecipient(reason)) => text += &format!("refused: bad recipient: {reason}\n"),
+        Err(RenderError::Permanent(reason)) => text += &format!("refused: {reason}\n"),
     }
     text
 }

@@ -89,11 +89,11 @@ fn stopped(asked: &cli::Simulate, error: &Error) -> Stopped {
 }
 
 fn describe(stats: &Stats) -> String {
-    let Stats { updates, stale, held, skipped, drops, notifications, suppressed, dead, .. } = stats;
+    let Stats { updates, stale, held, skipped, drops, notifications, deduplicated, dead, .. } = stats;
     let Stats { rows_read, bucket_reads, bucketed_products, buckets, fullest_bucket, .. } = stats;
     let mut text = format!(
         "updates {updates}, stale {stale}, held {held}, skipped {skipped}, drops {drops}, \
-         notifications {notifications}, suppressed {suppressed}, dead {dead}, rows read {rows_read}"
+         notifications {notifications}, deduplicated {deduplicated}, dead {dead}, rows read {rows_read}"
     );
     if *bucketed_products > 0 {
         text += &format!(

@@ -41,7 +41,7 @@ pub struct Stats {
     pub drops: u64,
     pub notifications: u64,
     /// Drops to a price that was notified within the deduplication window.
-    pub suppressed: u64,
+    pub deduplicated: u64,
     pub dead: u64,
     /// Watches that were read for decisions.
     pub rows_read: u64,
@@ -120,7 +120,7 @@ fn stats(metrics: &notifier::Metrics, store: &MemoryWatches) -> Stats {
         skipped: metrics.skipped.get(),
         drops: metrics.drops.get(),
         notifications: metrics.notifications.get(),
-        suppressed: metrics.suppressed.get(),
+        deduplicated: metrics.deduplicated.get(),
         dead: metrics.dead.get(),
         rows_read: metrics.rows_read.get(),
         bucket_reads: metrics.bucket_reads.get(),

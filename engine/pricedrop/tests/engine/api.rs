@@ -32,7 +32,7 @@ fn a_post_repeated_with_its_offset_is_taken_once() {
     let again = post(&engine, "/v1/prices?offset=0", lines).json();
     assert_eq!((again["told"].clone(), again["already"].clone()), (json!(0), json!(2)));
     let ahead = post(&engine, "/v1/prices?offset=5", lines);
-    assert_eq!((ahead.status, ahead.json()["remedy"].clone()), (409, json!("go on from 2")));
+    assert_eq!((ahead.status, ahead.json()["remedy"].clone()), (409, json!("continue at offset 2")));
     assert_eq!(post(&engine, "/v1/prices?offset=-1", lines).status, 400);
 }
 
@@ -113,14 +113,14 @@ fn malformed_requests_are_answered_in_words() {
         (put(&engine, "/v1/watches", "{}"), 400, "missing field `productId`"),
         (put(&engine, "/v1/watches", " "), 400, "the body is empty"),
         (get(&engine, "/v1/watches?prodct=1"), 400, "unknown field `prodct`"),
-        (get(&engine, "/v1/watches?after=1"), 400, "after must be the `next` of the page before"),
+        (get(&engine, "/v1/watches?after=1"), 400, "after must be the `next` of the previous page"),
         (get(&engine, "/v1/watches?limit=0"), 400, "limit must be at least 1"),
         (get(&engine, "/v1/dlq/dlq/0/x"), 400, "the offset `x` is not a whole number"),
         (get(&engine, "/v1/dlq?after=7"), 400, "it has 1 of 3 parts; the id of a dead letter is"),
         (get(&engine, "/v1/dlq/dlq/0/7"), 404, "there is no dead letter dlq/0/7"),
         (post(&engine, "/v1/dlq/other/0/7/replay", ""), 404, "there is no dead letter other/0/7"),
-        (get(&engine, "/nowhere"), 404, "there is nothing at /nowhere"),
-        (put(&engine, "/v1/prices", "{}"), 405, "/v1/prices does not take PUT"),
+        (get(&engine, "/nowhere"), 404, "unknown path /nowhere"),
+        (put(&engine, "/v1/prices", "{}"), 405, "/v1/prices does not support the method PUT"),
         (post(&engine, "/v1/buckets/migrate", ""), 409, "no policy is staged"),
     ] {
         assert_eq!(answer.status, status, "{answer:?}");

@@ -76,7 +76,7 @@ fn a_body_beyond_the_limit_is_refused() {
 }
 
 #[test]
-fn a_body_of_too_many_entries_is_refused_whole() {
+fn a_body_with_too_many_entries_is_refused_as_a_whole() {
     let (_folder, engine) = with_http("body_entries = 2");
     let line = r#"{"productId":"P","newPrice":1}"#;
     assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["records"], 2);

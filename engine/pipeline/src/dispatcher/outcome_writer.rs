@@ -10,10 +10,10 @@ use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadWhat, NewDeadLetter, Retry};
 use tokio::sync::mpsc;
 
-use super::job::{Job, Origin, Outcome, Settled};
-use super::options::SETTLE;
+use super::job::{FinishedJob, Job, Origin, Outcome};
+use super::offset_tracker::TrackedPosition;
+use super::options::OUTCOME_BATCH;
 use super::shared::{Shared, Stopped};
-use super::window::Place;
 
 /// The store writes of one batch of outcomes.
 #[derive(Default)]
@@ -23,29 +23,29 @@ struct Writes {
     put: Vec<Retry>,
     dead: Vec<NewDeadLetter>,
     remove: Vec<Retry>,
-    finished: Vec<Place>,
+    finished: Vec<TrackedPosition>,
 }
 
 /// Runs until every sender of outcomes is dropped, or until a store needs an operator.
-pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiver<Settled>) {
-    let mut batch = Vec::with_capacity(SETTLE);
-    while outcomes.recv_many(&mut batch, SETTLE).await > 0 {
+pub(super) async fn run(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiver<FinishedJob>) {
+    let mut batch = Vec::with_capacity(OUTCOME_BATCH);
+    while outcomes.recv_many(&mut batch, OUTCOME_BATCH).await > 0 {
         let mut writes = Writes::default();
         let now = shared.clock.now();
-        let generation = shared.window.generation();
-        for settled in &batch {
-            match settled.job.generation == generation {
-                true => writes.add(&settled.job, &settled.outcome, now),
-                false => writes.add_moved(&settled.job, &settled.outcome),
+        let generation = shared.offsets.generation();
+        for finished in &batch {
+            match finished.job.generation == generation {
+                true => writes.add(&finished.job, &finished.outcome, now),
+                false => writes.add_outdated(&finished.job, &finished.outcome),
             }
         }
         if write(&shared, &writes, now).await.is_err() {
             return;
         }
-        for settled in batch.drain(..) {
-            tally(&shared, &settled);
+        for finished in batch.drain(..) {
+            tally(&shared, &finished);
         }
-        shared.window.finish(&writes.finished);
+        shared.offsets.finish(&writes.finished);
     }
 }
 
@@ -54,7 +54,7 @@ impl Writes {
         let mut finished = true;
         match outcome {
             Outcome::Delivered => self.confirm.push(job.key.clone()),
-            Outcome::DeliveredBefore | Outcome::Risen => {}
+            Outcome::DeliveredBefore | Outcome::Obsolete => {}
             Outcome::Retry { due, attempt, reason } => {
                 self.put.push(job.retry(*due, *attempt, reason));
             }
@@ -73,7 +73,7 @@ impl Writes {
             self.release.push(job.key.clone());
         }
         match job.origin {
-            Origin::Log(place) if finished => self.finished.push(place),
+            Origin::Log(tracked) if finished => self.finished.push(tracked),
             Origin::Queue(..) if !moved => self.remove.extend(job.queued()),
             _ => {}
         }
@@ -82,7 +82,7 @@ impl Writes {
     /// Adds an outcome of an older generation: partitions were assigned or revoked since the job was
     /// read. The log or the retry queue still has the delivery for the present owner, so only the
     /// confirmation, or the release of the lease, is written.
-    fn add_moved(&mut self, job: &Job, outcome: &Outcome) {
+    fn add_outdated(&mut self, job: &Job, outcome: &Outcome) {
         match outcome {
             Outcome::Delivered => self.confirm.push(job.key.clone()),
             _ if job.lease.is_some() => self.release.push(job.key.clone()),
@@ -96,23 +96,24 @@ impl Writes {
 /// log or the retry queue still has the delivery.
 async fn write(shared: &Shared, writes: &Writes, now: WallTime) -> Result<(), Stopped> {
     let stores = &shared.stores;
-    let confirm = shared.ask(!writes.confirm.is_empty(), || stores.leases.confirm(&writes.confirm, now));
-    let release = shared.ask(!writes.release.is_empty(), || stores.leases.release(&writes.release));
+    let confirm =
+        shared.call_store(!writes.confirm.is_empty(), || stores.leases.confirm(&writes.confirm, now));
+    let release = shared.call_store(!writes.release.is_empty(), || stores.leases.release(&writes.release));
     futures::try_join!(confirm, release)?;
-    let put = shared.ask(!writes.put.is_empty(), || stores.retries.put(writes.put.clone()));
-    let dead = shared.ask(!writes.dead.is_empty(), || stores.dead_letters.add(writes.dead.clone()));
+    let put = shared.call_store(!writes.put.is_empty(), || stores.retries.put(writes.put.clone()));
+    let dead = shared.call_store(!writes.dead.is_empty(), || stores.dead_letters.add(writes.dead.clone()));
     futures::try_join!(put, dead)?;
-    shared.ask(!writes.remove.is_empty(), || stores.retries.remove(&writes.remove)).await?;
+    shared.call_store(!writes.remove.is_empty(), || stores.retries.remove(&writes.remove)).await?;
     Ok(())
 }
 
-fn tally(shared: &Shared, settled: &Settled) {
-    let metrics = shared.metrics.channel(&settled.job.to.channel);
-    let counter = match &settled.outcome {
+fn tally(shared: &Shared, finished: &FinishedJob) {
+    let metrics = shared.metrics.channel(&finished.job.to.channel);
+    let counter = match &finished.outcome {
         Outcome::Delivered => Some(&metrics.delivered),
         Outcome::DeliveredBefore => Some(&metrics.delivered_before),
-        Outcome::Risen => Some(&metrics.risen),
-        Outcome::Retry { attempt, .. } if *attempt > settled.job.attempt => Some(&metrics.retried),
+        Outcome::Obsolete => Some(&metrics.obsolete),
+        Outcome::Retry { attempt, .. } if *attempt > finished.job.attempt => Some(&metrics.retried),
         Outcome::Retry { .. } => Some(&metrics.deferred),
         Outcome::Dead { .. } => Some(&metrics.dead),
         Outcome::Abandoned => None,
@@ -120,7 +121,7 @@ fn tally(shared: &Shared, settled: &Settled) {
     if let Some(counter) = counter {
         counter.inc();
     }
-    if settled.permit.is_some() {
+    if finished.permit.is_some() {
         metrics.in_flight.dec();
     }
 }

@@ -30,7 +30,7 @@ const ASKING: [(&str, &str); 16] = [
 ];
 
 #[tokio::test]
-async fn a_store_that_is_away_is_answered_503_and_the_request_may_be_repeated() {
+async fn an_unavailable_store_is_answered_503_and_the_request_may_be_repeated() {
     let served = served().await;
     let what = DeadWhat::Delivery { retry: Box::new(retry("key", "sms", 1)), plugin: "sms@1".into() };
     let letter = NewDeadLetter { at: WallTime(1), reason: "no".into(), what };
@@ -55,7 +55,7 @@ async fn a_store_that_is_away_is_answered_503_and_the_request_may_be_repeated() 
 }
 
 #[tokio::test]
-async fn health_is_answered_while_every_store_is_away() {
+async fn health_is_answered_while_every_store_is_unavailable() {
     let served = served().await;
     served.set_away(true);
     for path in ["/livez", "/readyz", "/metrics", "/v1/plugins"] {

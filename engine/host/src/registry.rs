@@ -1,4 +1,4 @@
-//! Decides which generation of which plugin serves: one slot per file stem, and the rules that
+//! Decides which generation of which plugin serves: one entry per file stem, and the rules that
 //! choose one policy of a kind. Nothing here reads a file or calls a plugin.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use pricedrop_model::plugin::Kind;
 
 /// The state of one file stem.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub(crate) struct PluginEntry {
     /// The current generation: the last one that passed its checks, or after a rollback the one
     /// before it.
     pub(crate) current: Option<Loaded>,
@@ -32,7 +32,7 @@ pub(crate) struct Slot {
     pub(crate) from_last_good: bool,
 }
 
-impl Slot {
+impl PluginEntry {
     pub(crate) fn kind(&self) -> Option<Kind> {
         self.current.as_ref().or(self.previous.as_ref()).map(Loaded::kind)
     }
@@ -40,16 +40,16 @@ impl Slot {
 
 /// The plugins that serve now. Channels are by file stem.
 #[derive(Default, Clone)]
-pub(crate) struct Table {
+pub(crate) struct Serving {
     pub(crate) bucketing: Option<Arc<BucketingPolicy>>,
     pub(crate) throttling: Option<Arc<ThrottlingPolicy>>,
     pub(crate) channels: BTreeMap<String, Arc<ChannelPlugin>>,
 }
 
-/// All slots, and the plugins chosen among them.
+/// All entries, and the plugins chosen among them.
 #[derive(Default)]
-pub(crate) struct Slots {
-    pub(crate) by_stem: BTreeMap<String, Slot>,
+pub(crate) struct PluginRegistry {
+    pub(crate) by_stem: BTreeMap<String, PluginEntry>,
     /// The stems that the configuration names.
     pub(crate) named: BTreeMap<Kind, String>,
     /// The chosen stems: named by the configuration, or the only candidate.
@@ -60,24 +60,24 @@ pub(crate) struct Slots {
     pub(crate) folder_problems: Vec<String>,
 }
 
-impl Slots {
+impl PluginRegistry {
     /// Returns the stems of a kind whose files exist; if there are none, those whose files were
     /// removed.
     pub(crate) fn candidates(&self, kind: Kind) -> Vec<String> {
-        let of_kind = self.by_stem.iter().filter(|(_, slot)| slot.kind() == Some(kind));
-        let (gone, present): (Vec<_>, Vec<_>) = of_kind.partition(|(_, slot)| slot.removed);
-        let left = if present.is_empty() { gone } else { present };
-        left.into_iter().map(|(stem, _)| stem.clone()).collect()
+        let of_kind = self.by_stem.iter().filter(|(_, entry)| entry.kind() == Some(kind));
+        let (gone, present): (Vec<_>, Vec<_>) = of_kind.partition(|(_, entry)| entry.removed);
+        let stems = if present.is_empty() { gone } else { present };
+        stems.into_iter().map(|(stem, _)| stem.clone()).collect()
     }
 
     /// Chooses the stem of a kind: the one that the configuration names, else the one chosen before
     /// as long as its files exist, else the only candidate. With several candidates, the choice
     /// does not change.
     pub(crate) fn choose(&mut self, kind: Kind) {
-        let stands = |stem: &String| self.by_stem.get(stem).is_some_and(|slot| !slot.removed);
+        let present = |stem: &String| self.by_stem.get(stem).is_some_and(|entry| !entry.removed);
         let choice = match (self.named.get(&kind), self.chosen.get(&kind)) {
             (Some(named), _) => Some(named.clone()),
-            (None, Some(chosen)) if stands(chosen) => Some(chosen.clone()),
+            (None, Some(chosen)) if present(chosen) => Some(chosen.clone()),
             (None, before) => match &self.candidates(kind)[..] {
                 [only] => Some(only.clone()),
                 _ => before.cloned(),
@@ -91,27 +91,27 @@ impl Slots {
 
     /// Chooses, and returns the plugins that serve. The first policy becomes the active one. A
     /// policy with the same mapping as the active one replaces it.
-    pub(crate) fn settle(&mut self) -> Table {
+    pub(crate) fn choose_serving(&mut self) -> Serving {
         self.choose(Kind::Bucketing);
         self.choose(Kind::Throttling);
-        let mut table = Table { bucketing: self.serving_policy(), ..Table::default() };
-        if let Some(policy) = &table.bucketing {
+        let mut serving = Serving { bucketing: self.serving_policy(), ..Serving::default() };
+        if let Some(policy) = &serving.bucketing {
             self.active = Some(policy.identity.clone());
         }
         if let Some(Loaded::Throttling(policy)) =
-            self.chosen_slot(Kind::Throttling).and_then(|slot| slot.current.clone())
+            self.chosen_entry(Kind::Throttling).and_then(|entry| entry.current.clone())
         {
-            table.throttling = Some(policy);
+            serving.throttling = Some(policy);
         }
-        for (stem, slot) in &self.by_stem {
-            if let Some(Loaded::Channel(channel)) = &slot.current {
-                table.channels.insert(stem.clone(), Arc::clone(channel));
+        for (stem, entry) in &self.by_stem {
+            if let Some(Loaded::Channel(channel)) = &entry.current {
+                serving.channels.insert(stem.clone(), Arc::clone(channel));
             }
         }
-        table
+        serving
     }
 
-    pub(crate) fn chosen_slot(&self, kind: Kind) -> Option<&Slot> {
+    pub(crate) fn chosen_entry(&self, kind: Kind) -> Option<&PluginEntry> {
         self.by_stem.get(self.chosen.get(&kind)?)
     }
 
@@ -119,40 +119,40 @@ impl Slots {
     /// that has it: until a migration has finished, the stored buckets are those of the active
     /// policy.
     fn serving_policy(&self) -> Option<Arc<BucketingPolicy>> {
-        let chosen = self.chosen_slot(Kind::Bucketing)?;
-        let of_slot = |slot: &Slot| [slot.current.clone(), slot.previous.clone()];
-        let all = of_slot(chosen).into_iter().chain(self.by_stem.values().flat_map(of_slot));
+        let chosen = self.chosen_entry(Kind::Bucketing)?;
+        let generations_of = |entry: &PluginEntry| [entry.current.clone(), entry.previous.clone()];
+        let all = generations_of(chosen).into_iter().chain(self.by_stem.values().flat_map(generations_of));
         let policies = all.flatten().filter_map(|loaded| match loaded {
             Loaded::Bucketing(policy) => Some(policy),
             _ => None,
         });
         policies
-            .filter(|policy| policy.plugin.health.condemned().is_none())
-            .find(|policy| self.cuts_as_active(&policy.identity))
+            .filter(|policy| policy.plugin.health.disabled().is_none())
+            .find(|policy| self.has_active_mapping(&policy.identity))
     }
 
-    pub(crate) fn cuts_as_active(&self, policy: &PolicyIdentity) -> bool {
+    pub(crate) fn has_active_mapping(&self, policy: &PolicyIdentity) -> bool {
         self.active.as_ref().is_none_or(|active| active.fingerprint == policy.fingerprint)
     }
 
     /// Makes a new generation the current one. The replaced generation becomes the previous one,
     /// for a rollback. But an earlier previous generation stays if the replaced one is staged, or
     /// neither proven nor active.
-    pub(crate) fn place(&mut self, stem: &str, loaded: Loaded) {
+    pub(crate) fn install(&mut self, stem: &str, loaded: Loaded) {
         let active = self.active.clone();
         let is_active = |loaded: &Loaded| {
             let fingerprint = loaded.policy().map(|policy| &policy.fingerprint);
             fingerprint.is_some() && fingerprint == active.as_ref().map(|active| &active.fingerprint)
         };
-        let slot = self.by_stem.entry(stem.to_owned()).or_default();
-        let Some(old) = slot.current.replace(loaded) else { return };
-        let keep_previous = slot.previous.as_ref().is_some_and(|previous| {
+        let entry = self.by_stem.entry(stem.to_owned()).or_default();
+        let Some(old) = entry.current.replace(loaded) else { return };
+        let keep_previous = entry.previous.as_ref().is_some_and(|previous| {
             (is_active(previous) && !is_active(&old)) || (!old.health().is_proven() && !is_active(&old))
         });
         if !keep_previous {
-            slot.previous = Some(old);
+            entry.previous = Some(old);
         }
-        if let Some(previous) = &slot.previous {
+        if let Some(previous) = &entry.previous {
             previous.cool_down();
         }
     }

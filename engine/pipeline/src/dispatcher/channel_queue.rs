@@ -13,39 +13,39 @@ use tokio::sync::Notify;
 use super::job::Job;
 
 /// The queue, shared by the task that reads notifications and the channel's worker.
-pub(super) struct LaneQueue {
+pub(super) struct ChannelQueue {
     jobs: Mutex<VecDeque<Job>>,
     slow: AtomicBool,
     arrived: Notify,
-    room: Notify,
+    space_freed: Notify,
     most: usize,
 }
 
-impl LaneQueue {
-    pub(super) fn new(most: usize) -> LaneQueue {
-        LaneQueue {
+impl ChannelQueue {
+    pub(super) fn new(most: usize) -> ChannelQueue {
+        ChannelQueue {
             jobs: Mutex::default(),
             slow: AtomicBool::new(false),
             arrived: Notify::new(),
-            room: Notify::new(),
+            space_freed: Notify::new(),
             most,
         }
     }
 
-    /// Adds these jobs, after waiting up to `patience` for room. Returns the jobs that the caller
-    /// must put into the retry queue: after a timeout all offered jobs and all queued ones.
+    /// Adds these jobs, after waiting up to `timeout` for space. Returns the jobs that the caller
+    /// must put into the retry queue: after a timeout all pushed jobs and all queued ones.
     ///
-    /// All jobs are added if there is room for one, so the queue may exceed its limit by one call.
-    pub(super) async fn offer(&self, jobs: Vec<Job>, patience: Duration) -> Vec<Job> {
+    /// All jobs are added if there is space for one, so the queue may exceed its limit by one call.
+    pub(super) async fn push(&self, jobs: Vec<Job>, timeout: Duration) -> Vec<Job> {
         if self.slow.load(Relaxed) {
             return jobs;
         }
-        let has_room = async {
+        let has_space = async {
             while self.lock().len() >= self.most {
-                self.room.notified().await;
+                self.space_freed.notified().await;
             }
         };
-        if tokio::time::timeout(patience, has_room).await.is_err() {
+        if tokio::time::timeout(timeout, has_space).await.is_err() {
             self.slow.store(true, Relaxed);
             return self.lock().drain(..).chain(jobs).collect();
         }
@@ -60,15 +60,15 @@ impl LaneQueue {
         let count = most.min(jobs.len());
         let taken = jobs.drain(..count).collect();
         if jobs.len() < self.most {
-            self.room.notify_one();
+            self.space_freed.notify_one();
         }
         taken
     }
 
-    /// Removes all jobs, because the log hands their notifications out again.
+    /// Removes all jobs, because the log returns their notifications again.
     pub(super) fn forget(&self) {
         self.lock().clear();
-        self.room.notify_one();
+        self.space_freed.notify_one();
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -8,9 +8,10 @@ use pricedrop_model::limits::ONCE_RANGE_MS;
 use pricedrop_model::{Currency, FanOut, Mode, OnceRange, WatchRow};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The decision on a watch.
+/// The decision on a watch. A watch that fires counts as fired whether its user is notified for it or
+/// for another of their watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// It fires, and its user is notified.
     Told,
     /// It fires, but a lower watch of the same user fired before it, so the user is notified once.
@@ -37,35 +38,35 @@ pub enum Silence {
 /// Decides the watches of one fan-out, in ascending order of threshold. Keeps a hash of 12 bytes
 /// for each user notified, in hash sets.
 #[derive(Debug, Default)]
-pub struct Teller {
+pub struct Matcher {
     told: ToldUsers,
 }
 
-impl Teller {
+impl Matcher {
     /// Decides one watch. A watch without a currency has `rules_currency`.
-    pub fn consider(
+    pub fn decide(
         &mut self,
         fan_out: &mut FanOut,
         once_ranges: &[OnceRange],
         currency: Currency,
         rules_currency: Currency,
         row: &WatchRow<'_>,
-    ) -> Verdict {
+    ) -> Decision {
         let mode = row.mode.unwrap_or(fan_out.mode);
         if row.threshold < fan_out.priced.price {
-            return Verdict::Silent(Silence::NotReached);
+            return Decision::Silent(Silence::NotReached);
         }
         if row.currency.unwrap_or(rules_currency) != currency {
-            return Verdict::Silent(Silence::OtherCurrency);
+            return Decision::Silent(Silence::OtherCurrency);
         }
         if let Some(silence) = silence(fan_out, once_ranges, mode, row) {
-            return Verdict::Silent(silence);
+            return Decision::Silent(silence);
         }
         fan_out.told_every_drop |= mode == Mode::EveryDrop;
         fan_out.told_once |= mode == Mode::Once;
         match self.told.add(UserHash::of(row.user)) {
-            true => Verdict::Told,
-            false => Verdict::Covered,
+            true => Decision::Told,
+            false => Decision::Covered,
         }
     }
 }
@@ -108,48 +109,48 @@ impl Hash for UserHash {
 
 type Hashes = HashSet<UserHash, BuildHasherDefault<AlreadyHashed>>;
 
-/// Most users in a single set; more are split into [`PARTS`] sets.
-const UNPARTED: usize = 1 << 14;
+/// Most users in a single set; more are split into [`SET_COUNT`] sets.
+const SINGLE_SET_USERS: usize = 1 << 14;
 /// Number of sets of a large fan-out.
-const PARTS: usize = 64;
+const SET_COUNT: usize = 64;
 
 /// The hashes of notified users. A hash set doubles when it grows, and needs three times its memory
 /// while it copies. So a large fan-out uses sets of different sizes; only a few of them grow at
 /// about the same time.
 #[derive(Debug, Default)]
 struct ToldUsers {
-    first: Hashes,
-    parts: Vec<Hashes>,
+    single: Hashes,
+    sets: Vec<Hashes>,
 }
 
 impl ToldUsers {
     /// Adds a hash. Returns whether it is new.
     fn add(&mut self, hash: UserHash) -> bool {
-        if self.parts.is_empty() {
-            let new = self.first.insert(hash);
-            if self.first.len() > UNPARTED {
-                self.part();
+        if self.sets.is_empty() {
+            let new = self.single.insert(hash);
+            if self.single.len() > SINGLE_SET_USERS {
+                self.split();
             }
             return new;
         }
-        self.parts[part_of(hash)].insert(hash)
+        self.sets[set_index(hash)].insert(hash)
     }
 
     /// Splits the single set.
-    fn part(&mut self) {
-        self.parts = std::iter::repeat_with(Hashes::default).take(PARTS).collect();
-        for hash in std::mem::take(&mut self.first) {
-            self.parts[part_of(hash)].insert(hash);
+    fn split(&mut self) {
+        self.sets = std::iter::repeat_with(Hashes::default).take(SET_COUNT).collect();
+        for hash in std::mem::take(&mut self.single) {
+            self.sets[set_index(hash)].insert(hash);
         }
     }
 }
 
 /// Returns the index of a hash's set. Each set is larger than the one before by the same factor,
 /// and the last is almost twice as large as the first.
-fn part_of(hash: UserHash) -> usize {
-    // Independent of the first two words, which are the hash inside the set.
+fn set_index(hash: UserHash) -> usize {
+    // Independent of the single two words, which are the hash inside the set.
     let share = (hash.0[2] >> 8) as f32 / (1u32 << 24) as f32;
-    (((1.0 + share).log2() * PARTS as f32) as usize).min(PARTS - 1)
+    (((1.0 + share).log2() * SET_COUNT as f32) as usize).min(SET_COUNT - 1)
 }
 
 /// A hasher for values that are hashes already.
@@ -173,17 +174,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_new_once_however_many_there_are() {
+    fn each_user_is_new_only_once() {
         let mut told = ToldUsers::default();
         let hash = |user: u32| UserHash::of(&user.to_string());
         for user in 0..100_000 {
             assert!(told.add(hash(user)));
             assert!(!told.add(hash(user / 2)));
         }
-        assert!(told.first.is_empty());
-        let sizes: Vec<usize> = told.parts.iter().map(HashSet::len).collect();
+        assert!(told.single.is_empty());
+        let sizes: Vec<usize> = told.sets.iter().map(HashSet::len).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 100_000);
-        let (least, most) = (sizes[0], sizes[PARTS - 1]);
+        let (least, most) = (sizes[0], sizes[SET_COUNT - 1]);
         assert!(least * 3 < most * 2 && most < least * 3, "from {least} to {most}");
     }
 }

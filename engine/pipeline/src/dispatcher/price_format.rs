@@ -19,12 +19,12 @@ const NO_BREAK: &str = "\u{a0}";
 const ENGLISH: Style = Style { decimal: '.', group: ",", symbol_first: true, space: "", pairs: false };
 
 /// The symbol is after the amount.
-const fn behind(decimal: char, group: &'static str) -> Style {
+const fn symbol_after(decimal: char, group: &'static str) -> Style {
     Style { decimal, group, symbol_first: false, space: NO_BREAK, pairs: false }
 }
 
 /// The symbol is before the amount.
-const fn in_front(decimal: char, group: &'static str) -> Style {
+const fn symbol_before(decimal: char, group: &'static str) -> Style {
     Style { decimal, group, symbol_first: true, space: NO_BREAK, pairs: false }
 }
 
@@ -34,19 +34,19 @@ fn style(locale: &str) -> Style {
     let tag = locale.replace('_', "-").to_ascii_lowercase();
     let language = tag.split('-').next().unwrap_or_default();
     match tag.as_str() {
-        "de-ch" | "de-li" | "it-ch" => return in_front('.', "’"),
-        "de-at" => return in_front(',', NO_BREAK),
+        "de-ch" | "de-li" | "it-ch" => return symbol_before('.', "’"),
+        "de-at" => return symbol_before(',', NO_BREAK),
         "es-mx" | "es-us" => return ENGLISH,
         "en-in" => return Style { pairs: true, ..ENGLISH },
-        "pt-br" => return in_front(',', "."),
+        "pt-br" => return symbol_before(',', "."),
         _ => {}
     }
     match language {
-        "de" | "es" | "it" | "da" | "el" | "id" | "ro" | "sl" | "hr" | "sr" | "vi" => behind(',', "."),
-        "fr" => behind(',', NARROW),
+        "de" | "es" | "it" | "da" | "el" | "id" | "ro" | "sl" | "hr" | "sr" | "vi" => symbol_after(',', "."),
+        "fr" => symbol_after(',', NARROW),
         "pt" | "pl" | "cs" | "sk" | "fi" | "sv" | "nb" | "no" | "ru" | "uk" | "hu" | "bg" | "lt" | "lv"
-        | "et" => behind(',', NO_BREAK),
-        "nl" | "tr" => in_front(',', "."),
+        | "et" => symbol_after(',', NO_BREAK),
+        "nl" | "tr" => symbol_before(',', "."),
         "hi" => Style { pairs: true, ..ENGLISH },
         _ => ENGLISH,
     }
@@ -82,7 +82,7 @@ fn decimals(currency: Currency) -> usize {
 }
 
 /// Returns an amount together with its text in this locale; `None` is en-US.
-pub fn money(amount: Price, currency: Currency, locale: Option<&str>) -> Money {
+pub fn format_price(amount: Price, currency: Currency, locale: Option<&str>) -> Money {
     Money { amount, currency, text: text(amount, currency, &style(locale.unwrap_or("en-US"))) }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_written_as_the_locale_writes_them() {
+    fn prices_are_formatted_for_the_locale() {
         for (amount, currency, locale, expected) in [
             ("79.9", "USD", None, "$79.90"),
             ("1234567.5", "USD", Some("en-US"), "$1,234,567.50"),
@@ -138,7 +138,7 @@ mod tests {
             ("9007199254740991", "USD", None, "$9,007,199,254,740,991.00"),
         ] {
             let currency = Currency::new(currency).unwrap();
-            assert_eq!(money(Price::parse(amount).unwrap(), currency, locale).text, expected);
+            assert_eq!(format_price(Price::parse(amount).unwrap(), currency, locale).text, expected);
         }
     }
 }
