@@ -22,5 +22,14 @@ pub const HYSTERESIS_SCALE: u32 = 6;
 pub const THROTTLE_STATE_BYTES: usize = 1024;
 /// Longest title or URL of an update, in bytes. A longer one is left out of the notification.
 pub const ATTRIBUTE_BYTES: usize = 2048;
+/// Earliest `occurredAt` and time of a watch, in epoch milliseconds: 2000-01-01. An earlier one is
+/// probably in seconds.
+pub const EARLIEST_MS: i64 = 946_684_800_000;
+/// The time from which on an `occurredAt` is refused, in epoch milliseconds: 2200-01-01. A later one
+/// is probably in microseconds.
+pub const LATEST_MS: i64 = 7_258_118_400_000;
+/// How far the time of an update may be ahead of the clocks before it is reported, in milliseconds:
+/// one day.
+pub const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Longest name of a topic, in bytes. This is Kafka's limit.
 pub const TOPIC_BYTES: usize = 249;

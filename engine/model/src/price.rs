@@ -43,6 +43,13 @@ pub enum Error {
     /// It has more than nine decimals.
     #[error("more than 9 decimals")]
     TooFine,
+    /// Its digits are those of a binary floating-point number, which has no exact decimals. Contains
+    /// the price it was probably computed from.
+    #[error(
+        "it looks like a binary float near {0}: send a decimal with at most 9 decimals, or let the engine round \
+         with rules.round_decimals"
+    )]
+    BinaryFloat(Price),
     /// Its digits without the point are 2^53 or more.
     #[error("too large: the digits without the point must stay below 2^53")]
     TooLarge,
@@ -79,8 +86,20 @@ impl Price {
     /// # Errors
     /// The text is not a JSON number, or is outside the limits of a price.
     pub fn parse(text: &str) -> Result<Price, Error> {
+        Price::parse_rounded(text, None)
+    }
+
+    /// Reads a JSON number as [`Price::parse`] does, and rounds it half to even if it has more
+    /// decimals than `round_decimals`.
+    ///
+    /// # Errors
+    /// The text is not a JSON number, or is outside the limits of a price after rounding.
+    pub fn parse_rounded(text: &str, round_decimals: Option<u8>) -> Result<Price, Error> {
         let number = JsonNumber::split(text).ok_or(Error::NotANumber)?;
-        number.into_price()
+        number.into_price(round_decimals).map_err(|error| match (error, near_float(text)) {
+            (Error::TooFine | Error::TooLarge, Some(price)) => Error::BinaryFloat(price),
+            _ => error,
+        })
     }
 
     /// Returns the digits without the point, below 2^53.
@@ -152,7 +171,7 @@ impl<'a> JsonNumber<'a> {
         Some(JsonNumber { negative, whole, fraction, exponent })
     }
 
-    fn into_price(self) -> Result<Price, Error> {
+    fn into_price(self, round_decimals: Option<u8>) -> Result<Price, Error> {
         let digits: String = [self.whole, self.fraction].concat();
         let significant = digits.trim_start_matches('0');
         let kept = significant.trim_end_matches('0');
@@ -164,6 +183,11 @@ impl<'a> JsonNumber<'a> {
         }
         let dropped = (significant.len() - kept.len()) as i64;
         let scale = self.fraction.len() as i64 - self.exponent - dropped;
+        if let Some(decimals) = round_decimals
+            && scale > i64::from(decimals)
+        {
+            return round(kept, scale - i64::from(decimals), decimals.into());
+        }
         if scale > i64::from(PRICE_SCALE) {
             return Err(Error::TooFine);
         }
@@ -176,6 +200,43 @@ impl<'a> JsonNumber<'a> {
             Err(_) => Price::new(units * 10i64.pow(-scale as u32), 0),
         }
     }
+}
+
+/// Removes the last `excess` digits of a number, and rounds half to even. The result has `decimals`
+/// decimals.
+fn round(digits: &str, excess: i64, decimals: u32) -> Result<Price, Error> {
+    let kept = usize::try_from(digits.len() as i64 - excess);
+    let (kept, removed) = match kept {
+        Ok(kept) => digits.split_at(kept),
+        // All digits come after the first removed one, which is 0.
+        Err(_) => return Ok(Price::ZERO),
+    };
+    let units: i64 = match kept {
+        "" => 0,
+        kept => kept.parse().map_err(|_| Error::TooLarge)?,
+    };
+    let is_half = removed.starts_with('5') && removed[1..].bytes().all(|digit| digit == b'0');
+    let is_up = if is_half { units % 2 == 1 } else { removed.as_bytes()[0] >= b'5' };
+    Price::new(units.checked_add(is_up.into()).ok_or(Error::TooLarge)?, decimals)
+}
+
+/// Fewest significant digits of a number that may be a binary float.
+const FLOAT_DIGITS: usize = 15;
+
+/// Returns the short price next to a number that looks like a binary float: a 64-bit one whose
+/// digits after the twelfth are only rounding errors, or a 32-bit one. Used for error texts only.
+fn near_float(text: &str) -> Option<Price> {
+    let digits = text.split(['e', 'E']).next()?.bytes().filter(u8::is_ascii_digit);
+    if digits.skip_while(|digit| *digit == b'0').count() < FLOAT_DIGITS {
+        return None;
+    }
+    let float: f64 = text.parse().ok().filter(|float: &f64| float.fract() != 0.0)?;
+    let single = float as f32;
+    if f64::from(single) == float {
+        return Price::parse(&format!("{single:.6e}")).ok();
+    }
+    let price = Price::parse(&format!("{float:.11e}")).ok()?;
+    (Price::parse(&format!("{float:.13e}")) == Ok(price)).then_some(price)
 }
 
 fn is_digits(text: &str) -> bool {
@@ -241,11 +302,19 @@ impl Price {
     /// # Errors
     /// The text is neither, or is outside the limits of a price.
     pub fn from_json(json: &str) -> Result<Price, Error> {
+        Price::from_json_rounded(json, None)
+    }
+
+    /// Reads JSON as [`Price::from_json`] does, and rounds as [`Price::parse_rounded`] does.
+    ///
+    /// # Errors
+    /// The text is neither, or is outside the limits of a price after rounding.
+    pub fn from_json_rounded(json: &str, round_decimals: Option<u8>) -> Result<Price, Error> {
         if !json.starts_with('"') {
-            return Price::parse(json);
+            return Price::parse_rounded(json, round_decimals);
         }
         let text: std::borrow::Cow<'_, str> = serde_json::from_str(json).map_err(|_| Error::NotANumber)?;
-        Price::parse(&text)
+        Price::parse_rounded(&text, round_decimals)
     }
 }
 
@@ -297,6 +366,57 @@ mod tests {
         ] {
             assert_eq!(Price::parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn a_binary_float_is_named_with_the_price_it_was_meant_to_be() {
+        for (text, near) in [
+            ("71.91000000000001", "71.91"),
+            ("71.909999999999997", "71.91"),
+            ("0.30000000000000004", "0.3"),
+            ("1234567.8900000001", "1234567.89"),
+            ("123456789.12000000", "123456789.12"),
+            ("71.91000366210938", "71.91"),
+            ("1.1920000000000001e1", "11.92"),
+        ] {
+            match Price::parse(text) {
+                Ok(price) => assert_eq!(price.to_string(), near, "{text}"),
+                Err(error) => {
+                    assert_eq!(error, Error::BinaryFloat(Price::parse(near).unwrap()), "{text}");
+                    assert!(error.to_string().contains("rules.round_decimals"), "{error}");
+                }
+            }
+        }
+        for text in ["0.1234567890123", "9007199254740992", "1e-10", "900719925474099.21"] {
+            assert!(matches!(Price::parse(text), Err(Error::TooFine | Error::TooLarge)), "{text}");
+        }
+    }
+
+    #[test]
+    fn rounding_is_half_to_even_and_exact() {
+        for (text, decimals, rounded) in [
+            ("71.91000000000001", 2, "71.91"),
+            ("71.909999999999997", 2, "71.91"),
+            ("10.125", 2, "10.12"),
+            ("10.135", 2, "10.14"),
+            ("10.1250000000000000000000000000000000001", 2, "10.13"),
+            ("10.5", 0, "10"),
+            ("9.5", 0, "10"),
+            ("0.5", 0, "0"),
+            ("0.05", 0, "0"),
+            ("0.6", 0, "1"),
+            ("99.995", 2, "100"),
+            ("5e-10", 9, "0"),
+            ("6e-10", 9, "0.000000001"),
+            ("1e-99", 9, "0"),
+            ("79.9", 2, "79.9"),
+            ("9007199254740991.4", 0, "9007199254740991"),
+        ] {
+            let price = Price::parse_rounded(text, Some(decimals)).unwrap();
+            assert_eq!(price.to_string(), rounded, "{text} with {decimals} decimals");
+        }
+        assert_eq!(Price::parse_rounded("9007199254740991.5", Some(0)), Err(Error::TooLarge));
+        assert_eq!(Price::parse_rounded("-0.1", Some(0)), Err(Error::Negative));
     }
 
     #[test]

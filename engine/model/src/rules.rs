@@ -115,6 +115,9 @@ pub struct Rules {
     pub hysteresis: Hysteresis,
     /// The currency of updates and watches that name none.
     pub currency: Currency,
+    /// The number of decimals to which prices of updates are rounded, half to even, from 0 to 9;
+    /// none: they are not rounded.
+    pub round_decimals: Option<u8>,
 }
 
 impl Default for Rules {
@@ -125,6 +128,7 @@ impl Default for Rules {
             dedup_window_ms: 24 * 60 * 60 * 1000,
             hysteresis: Hysteresis::NONE,
             currency: Currency::USD,
+            round_decimals: None,
         }
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::limits::{ATTRIBUTE_BYTES, UPDATE_BYTES};
-use crate::{Currency, EventTime, Position, Price, ProductId, names, price, time};
+use crate::limits::{ATTRIBUTE_BYTES, EARLIEST_MS, LATEST_MS, UPDATE_BYTES};
+use crate::{Currency, EventTime, Position, Price, ProductId, WallTime, names, price, time};
 
 /// One record of `price_updates`, with unparsed key and value.
 #[derive(Debug, Clone)]
@@ -96,6 +96,12 @@ pub enum Unreadable {
         /// What the value must be.
         expected: &'static str,
     },
+    /// `occurredAt` is outside the limits of a time.
+    #[error("occurredAt {0}; it must be epoch milliseconds or an RFC 3339 time")]
+    Time(#[from] time::OutsideLimits),
+    /// A required field has bytes that are not UTF-8.
+    #[error("{0} is not UTF-8")]
+    NotUtf8(&'static str),
     /// It is a tombstone whose key is not a product id.
     #[error("a tombstone (no value) needs the productId as its key")]
     TombstoneKey,
@@ -122,46 +128,89 @@ struct Fields<'a> {
 }
 
 impl Update {
-    /// Parses the value of a record. Unknown fields are ignored.
+    /// Parses the value of a record. Unknown fields are ignored. The price is rounded to
+    /// `round_decimals`, see [`Rules::round_decimals`](crate::Rules).
     ///
     /// # Errors
     /// The value is not an update. The record becomes a dead letter with this reason.
-    pub fn parse(value: &[u8]) -> Result<Update, Unreadable> {
+    pub fn parse(value: &[u8], round_decimals: Option<u8>) -> Result<Update, Unreadable> {
         if value.len() > UPDATE_BYTES {
             return Err(Unreadable::TooLong(value.len()));
         }
+        match std::str::from_utf8(value) {
+            Ok(json) => Update::parse_text(json, round_decimals, false),
+            // A title or URL with invalid bytes is left out; the price counts all the same.
+            Err(_) => Update::parse_text(&String::from_utf8_lossy(value), round_decimals, true),
+        }
+    }
+
+    /// Parses a text. If it `is_lossy`, U+FFFD stands for invalid bytes, and a field that contains it
+    /// is not used.
+    fn parse_text(json: &str, round_decimals: Option<u8>, is_lossy: bool) -> Result<Update, Unreadable> {
+        let optional = |raw| present(raw).filter(|json| !is_lossy || !is_damaged(json)).and_then(attribute);
         // A derived struct would also accept an array of its fields.
-        let first = value.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first != Some(&b'{') {
+        let first = json.bytes().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(b'{') {
             return Err(Unreadable::Json("it does not start with {".into()));
         }
         let fields: Fields<'_> =
-            serde_json::from_slice(value).map_err(|error| Unreadable::Json(error.to_string()))?;
-        let product = present(fields.product_id).ok_or(Unreadable::Missing("productId"))?;
+            serde_json::from_str(json).map_err(|error| Unreadable::Json(error.to_string()))?;
+        let product =
+            intact(is_lossy, "productId", fields.product_id)?.ok_or(Unreadable::Missing("productId"))?;
         let product = text(product).ok_or(Unreadable::Kind { field: "productId", expected: "a string" })?;
-        let price = present(fields.new_price).ok_or(Unreadable::Missing("newPrice"))?;
+        let price = intact(is_lossy, "newPrice", fields.new_price)?.ok_or(Unreadable::Missing("newPrice"))?;
         Ok(Update {
             product: ProductId::new(&product)?,
-            price: Price::from_json(price)?,
-            currency: present(fields.currency).map(read_currency).transpose()?,
-            sequence: present(fields.sequence).map(read_sequence).transpose()?,
-            occurred_at: present(fields.occurred_at).map(read_occurred_at).transpose()?,
-            title: present(fields.title).and_then(attribute),
-            url: present(fields.url).and_then(attribute),
+            price: Price::from_json_rounded(price, round_decimals)?,
+            currency: intact(is_lossy, "currency", fields.currency)?.map(read_currency).transpose()?,
+            sequence: intact(is_lossy, "sequence", fields.sequence)?.map(read_sequence).transpose()?,
+            occurred_at: intact(is_lossy, "occurredAt", fields.occurred_at)?
+                .map(read_occurred_at)
+                .transpose()?,
+            title: optional(fields.title),
+            url: optional(fields.url),
         })
     }
 
-    /// Returns the price with the fields that a notification repeats.
-    pub fn priced(&self, record: &Record) -> Priced {
+    /// Returns the product of a value that is an update, whatever the rules say about its price.
+    pub fn product_of(value: &[u8]) -> Option<ProductId> {
+        // Every price that is valid under some rule can be rounded to a whole number.
+        Update::parse(value, Some(0)).ok().map(|update| update.product)
+    }
+
+    /// Returns the price with the fields that a notification repeats. A timestamp of the record outside
+    /// the limits of a time is replaced by `now`.
+    pub fn priced(&self, record: &Record, now: WallTime) -> Priced {
+        let timestamp = match (EARLIEST_MS..LATEST_MS).contains(&record.timestamp.0) {
+            true => record.timestamp,
+            false => EventTime(now.0),
+        };
         Priced {
             price: self.price,
             position: record.position,
             original: record.original,
-            event_time: self.occurred_at.unwrap_or(record.timestamp),
+            event_time: self.occurred_at.unwrap_or(timestamp),
             occurred_at: self.occurred_at,
             title: self.title.clone(),
             url: self.url.clone(),
         }
+    }
+}
+
+/// Returns whether a field of a text that was not UTF-8 had invalid bytes.
+fn is_damaged(json: &str) -> bool {
+    json.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Returns a field that must be intact; none if it is absent.
+fn intact<'a>(
+    is_lossy: bool,
+    name: &'static str,
+    raw: Option<&'a RawValue>,
+) -> Result<Option<&'a str>, Unreadable> {
+    match present(raw) {
+        Some(json) if is_lossy && is_damaged(json) => Err(Unreadable::NotUtf8(name)),
+        json => Ok(json),
     }
 }
 
@@ -194,11 +243,13 @@ fn read_sequence(json: &str) -> Result<i64, Unreadable> {
 
 fn read_occurred_at(json: &str) -> Result<EventTime, Unreadable> {
     let wrong = Unreadable::Kind { field: "occurredAt", expected: "an RFC 3339 time or epoch milliseconds" };
-    let millis = match text(json) {
-        Some(text) => time::parse_rfc3339(&text),
+    let written = text(json);
+    let millis = match &written {
+        Some(text) => time::parse_rfc3339(text),
         None => whole(json),
     };
-    millis.map(EventTime).ok_or(wrong)
+    let millis = millis.ok_or(wrong)?;
+    Ok(EventTime(time::within_limits(millis, written.as_deref().unwrap_or(json))?))
 }
 
 /// Reads a title or a URL. They are optional, so one of another kind, or one that is too long, is
@@ -213,26 +264,44 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<Update, Unreadable> {
-        Update::parse(json.as_bytes())
+        Update::parse(json.as_bytes(), None)
     }
 
     #[test]
     fn an_update_is_read_with_its_optional_fields() {
         let update = parse(
             r#"{"productId":"P7","newPrice":"79.90","currency":"EUR","sequence":-3,
-                "occurredAt":"1970-01-01T00:00:01.5Z","title":"Shoes","stock":{"a":[1]},"url":null}"#,
+                "occurredAt":"2000-01-01T00:00:01.5Z","title":"Shoes","stock":{"a":[1]},"url":null}"#,
         )
         .unwrap();
         assert_eq!(update.product.as_str(), "P7");
         assert_eq!(update.price.to_string(), "79.9");
         assert_eq!(update.currency, Some(Currency::new("EUR").unwrap()));
         assert_eq!(update.sequence, Some(-3));
-        assert_eq!(update.occurred_at, Some(EventTime(1500)));
+        assert_eq!(update.occurred_at, Some(EventTime(EARLIEST_MS + 1500)));
         assert_eq!(update.title.as_deref(), Some("Shoes"));
         assert_eq!(update.url, None);
-        let millis = parse(r#"{"productId":"P\u0037","newPrice":1e1,"occurredAt":1500}"#).unwrap();
+        let millis = parse(r#"{"productId":"P\u0037","newPrice":1e1,"occurredAt":946684801500}"#).unwrap();
         assert_eq!(millis.product.as_str(), "P7");
-        assert_eq!(millis.occurred_at, Some(EventTime(1500)));
+        assert_eq!(millis.occurred_at, Some(EventTime(EARLIEST_MS + 1500)));
+    }
+
+    #[test]
+    fn invalid_bytes_cost_the_field_they_are_in_and_not_the_price() {
+        let parse = |json: &[u8]| Update::parse(json, None);
+        let title =
+            parse(b"{\"productId\":\"P\",\"newPrice\":1,\"title\":\"Caf\xE9\",\"url\":\"u\"}").unwrap();
+        assert_eq!((title.title, title.url.as_deref()), (None, Some("u")));
+        let url = parse(b"{\"productId\":\"P\",\"newPrice\":1,\"title\":\"T\",\"url\":\"\xff\"}").unwrap();
+        assert_eq!((url.title.as_deref(), url.url), (Some("T"), None));
+        let unknown = parse(b"{\"productId\":\"P\",\"newPrice\":1,\"x\xff\":{\"y\":\"\xff\"}}").unwrap();
+        assert_eq!(unknown.product.as_str(), "P");
+        let surrogate = parse(br#"{"productId":"P","newPrice":1,"title":"\ud800"}"#).unwrap();
+        assert_eq!(surrogate.title, None);
+        let product = parse(b"{\"productId\":\"P\xff\",\"newPrice\":1}").unwrap_err();
+        assert_eq!(product, Unreadable::NotUtf8("productId"));
+        let kept = parse("{\"productId\":\"P\",\"newPrice\":1,\"title\":\"a\u{fffd}\"}".as_bytes()).unwrap();
+        assert_eq!(kept.title.as_deref(), Some("a\u{fffd}"));
     }
 
     #[test]
@@ -260,6 +329,16 @@ mod tests {
             (
                 r#"{"productId":"P","newPrice":1,"occurredAt":"yesterday"}"#,
                 "occurredAt must be an RFC 3339 time or epoch milliseconds",
+            ),
+            (
+                r#"{"productId":"P","newPrice":1,"occurredAt":1796006060000000}"#,
+                "occurredAt 1796006060000000 looks like microseconds, and is outside 2000-01-01 to 2200-01-01; \
+                 it must be epoch milliseconds or an RFC 3339 time",
+            ),
+            (
+                r#"{"productId":"P","newPrice":71.91000000000001}"#,
+                "newPrice: it looks like a binary float near 71.91: send a decimal with at most 9 decimals, or let \
+                 the engine round with rules.round_decimals",
             ),
         ] {
             assert_eq!(parse(json).unwrap_err().to_string(), reason, "{json}");

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use pricedrop_model::limits::FUTURE_MS;
 use pricedrop_model::ports::Error;
-use pricedrop_model::{Partition, ProductId, Update};
+use pricedrop_model::{EventTime, Partition, Position, ProductId, Update};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::client::assign::assign;
@@ -23,6 +25,13 @@ pub struct Sample {
     pub records: u64,
     /// The number of records that are no updates.
     pub unreadable: u64,
+    /// The position of one of those, and why it is none.
+    pub unreadable_example: Option<(Position, String)>,
+    /// The number of updates whose `occurredAt` is more than [`FUTURE_MS`] after the record's
+    /// timestamp.
+    pub future: u64,
+    /// Product, position and `occurredAt` of one of those.
+    pub future_example: Option<(ProductId, Position, EventTime)>,
     /// The number of updates whose key is not their productId.
     pub key_mismatches: u64,
     /// Key and productId of one of those.
@@ -33,11 +42,12 @@ pub struct Sample {
     pub newest_ms: Option<i64>,
 }
 
-/// Samples the newest records of each partition.
+/// Samples the newest records of each partition. Prices are read as the rules say, rounded to
+/// `round_decimals`.
 ///
 /// # Errors
 /// The cluster does not answer, or the topic is missing.
-pub fn sample(settings: &Settings) -> Result<Sample, Error> {
+pub fn sample(settings: &Settings, round_decimals: Option<u8>) -> Result<Sample, Error> {
     let client = reader(settings)?;
     let topic = &settings.topics.prices;
     let partitions = i32::try_from(partitions_of(&client, topic)?).unwrap_or(i32::MAX);
@@ -53,13 +63,14 @@ pub fn sample(settings: &Settings) -> Result<Sample, Error> {
         }
     }
     assign(&client, &list).map_err(unavailable)?;
-    let mut seen = Seen::default();
+    let mut seen = Seen { round_decimals, ..Seen::default() };
     seen.read(&client, left);
     Ok(seen.sample)
 }
 
 #[derive(Default)]
 struct Seen {
+    round_decimals: Option<u8>,
     sample: Sample,
     products: BTreeMap<ProductId, Partition>,
 }
@@ -75,16 +86,29 @@ impl Seen {
             until = Instant::now() + Duration::from_millis(10 * EVENT_POLL_MS);
             self.sample.records += 1;
             self.sample.newest_ms = self.sample.newest_ms.max(message.timestamp().to_millis());
-            self.look(Partition(message.partition()), message.key(), message.payload());
+            self.add(&message);
         }
     }
 
-    fn look(&mut self, partition: Partition, key: Option<&[u8]>, value: Option<&[u8]>) {
-        let Some(value) = value else { return };
-        let Ok(update) = Update::parse(value) else {
-            self.sample.unreadable += 1;
-            return;
+    fn add(&mut self, message: &BorrowedMessage<'_>) {
+        let Some(value) = message.payload() else { return };
+        let key = message.key();
+        let position = Position { partition: Partition(message.partition()), offset: message.offset() };
+        let update = match Update::parse(value, self.round_decimals) {
+            Ok(update) => update,
+            Err(error) => {
+                self.sample.unreadable += 1;
+                self.sample.unreadable_example = Some((position, error.to_string()));
+                return;
+            }
         };
+        if let (Some(at), Some(timestamp)) = (update.occurred_at, message.timestamp().to_millis())
+            && at.0.saturating_sub(timestamp) > FUTURE_MS
+        {
+            self.sample.future += 1;
+            self.sample.future_example = Some((update.product.clone(), position, at));
+        }
+        let partition = position.partition;
         if key != Some(update.product.as_str().as_bytes()) {
             self.sample.key_mismatches += 1;
             let key = key.map_or("none".into(), |key| String::from_utf8_lossy(key).into_owned());

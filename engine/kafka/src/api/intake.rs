@@ -76,9 +76,7 @@ impl PriceIntake for KafkaIntake {
 fn product(record: &NewRecord) -> Option<Vec<u8>> {
     match (&record.key, &record.value) {
         (Some(key), _) => Some(key.to_vec()),
-        (None, Some(value)) => {
-            Update::parse(value).ok().map(|update| update.product.as_str().as_bytes().to_vec())
-        }
+        (None, Some(value)) => Update::product_of(value).map(|product| product.as_str().as_bytes().to_vec()),
         (None, None) => None,
     }
 }

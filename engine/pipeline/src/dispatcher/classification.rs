@@ -55,7 +55,7 @@ fn retry_after_ms(headers: &[(String, String)], now: WallTime) -> Option<u64> {
     if let Ok(seconds) = value.trim().parse::<u64>() {
         return Some(seconds.saturating_mul(1000));
     }
-    let at = time::parse_http_date(value)?;
+    let at = time::parse_http_date(value, now)?;
     Some(u64::try_from(at.saturating_sub(now.0)).unwrap_or(0))
 }
 

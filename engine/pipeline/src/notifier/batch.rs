@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use pricedrop_decide::{Evaluation, Matcher, evaluate, finish, hold, release};
+use pricedrop_model::limits::FUTURE_MS;
 use pricedrop_model::plugin::{Decision, Plugins, Release};
 use pricedrop_model::ports::{Outcome, RejectedRecord, Summary, WatchView};
 use pricedrop_model::{
     FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, WallTime,
 };
 
-use super::decided::Work;
+use super::decided::{FutureUpdate, Work};
 use super::error::Failure;
 use super::fan_out_reader::{FanOutReader, Reach, Reading};
 use super::intake::{Incoming, Parsed, state_key};
@@ -191,7 +192,12 @@ impl<'a> Batch<'a> {
                         self.work.record_outcome(position, Outcome::Stale);
                         continue;
                     }
-                    updates.push((key, position, update.priced(&incoming.record)));
+                    let priced = update.priced(&incoming.record, self.now);
+                    if is_future(&priced, incoming, self.now) {
+                        let product = update.product.clone();
+                        self.work.future.push(FutureUpdate { product, position, at: priced.event_time });
+                    }
+                    updates.push((key, position, priced));
                 }
             }
         }
@@ -334,4 +340,11 @@ impl<'a> Batch<'a> {
             view: &mut *self.reader.view,
         }
     }
+}
+
+/// Returns whether the time of an update is more than [`FUTURE_MS`] ahead of its record's timestamp or
+/// of the clock.
+fn is_future(priced: &Priced, incoming: &Incoming, now: WallTime) -> bool {
+    let earliest_clock = incoming.record.timestamp.0.min(now.0);
+    priced.event_time.0.saturating_sub(earliest_clock) > FUTURE_MS
 }

@@ -97,7 +97,7 @@ impl Cycles {
             ports,
             metrics,
             fail_open: FailOpen::new(options.fail_open_per_second),
-            waiting: Waiting::default(),
+            waiting: Waiting::new(options.rules.round_decimals),
             batch_target: options.batch_records,
             options,
             held_back: Vec::new(),
@@ -290,6 +290,7 @@ impl Cycles {
             outcomes: work.outcomes,
             drops: work.drops,
             forgotten: work.forgotten,
+            future: work.future,
         };
         self.prepared =
             Some(Prepared { commit: work.commit, report, undo: Undo { taken, before, fail_open } });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pricedrop_decide::Matcher;
 use pricedrop_model::ports::{Commit, Outcome};
-use pricedrop_model::{Position, StateKey};
+use pricedrop_model::{EventTime, Position, ProductId, StateKey};
 
 /// What a batch has decided. Nothing of it is visible before the commit.
 #[derive(Default)]
@@ -18,8 +18,20 @@ pub struct Work {
     pub drops: Vec<(u64, bool)>,
     /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
+    /// Updates whose time is more than a day ahead of the clocks.
+    pub future: Vec<FutureUpdate>,
     /// The users that unfinished fan-outs have notified.
     pub matchers: BTreeMap<StateKey, Matcher>,
+}
+
+/// An update whose time is ahead of the clocks.
+pub struct FutureUpdate {
+    /// The product.
+    pub product: ProductId,
+    /// The position of the record.
+    pub position: Position,
+    /// The time of the update.
+    pub at: EventTime,
 }
 
 impl Work {

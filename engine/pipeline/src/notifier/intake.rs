@@ -21,10 +21,10 @@ pub enum Parsed {
 }
 
 impl Incoming {
-    /// Parses a record.
-    pub fn read(record: Record) -> Incoming {
+    /// Parses a record. Its price is rounded to `round_decimals`.
+    pub fn read(record: Record, round_decimals: Option<u8>) -> Incoming {
         let parsed = match &record.value {
-            Some(value) => Update::parse(value).map(Parsed::Update),
+            Some(value) => Update::parse(value, round_decimals).map(Parsed::Update),
             None => read_tombstone(record.key.as_deref()).map(Parsed::Tombstone),
         };
         Incoming { record, parsed }
@@ -58,8 +58,8 @@ pub fn state_key(partition: Partition, update: &Update, rules: &Rules) -> StateK
 }
 
 /// Records that wait for a batch.
-#[derive(Default)]
 pub struct Waiting {
+    round_decimals: Option<u8>,
     queues: BTreeMap<Partition, VecDeque<Incoming>>,
     records: usize,
     /// The partition that was first in the last `take`.
@@ -67,6 +67,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// Creates an empty queue. Prices are rounded to `round_decimals`.
+    pub fn new(round_decimals: Option<u8>) -> Waiting {
+        Waiting { round_decimals, queues: BTreeMap::new(), records: 0, first: None }
+    }
+
     /// The number of waiting records.
     pub fn len(&self) -> usize {
         self.records
@@ -82,7 +87,10 @@ impl Waiting {
     pub fn push(&mut self, records: Vec<Record>) {
         self.records += records.len();
         for record in records {
-            self.queues.entry(record.position.partition).or_default().push_back(Incoming::read(record));
+            self.queues
+                .entry(record.position.partition)
+                .or_default()
+                .push_back(Incoming::read(record, self.round_decimals));
         }
     }
 
@@ -118,6 +126,6 @@ impl Waiting {
 
     /// Removes all records.
     pub fn clear(&mut self) {
-        *self = Waiting::default();
+        *self = Waiting::new(self.round_decimals);
     }
 }

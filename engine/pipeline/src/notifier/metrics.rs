@@ -5,6 +5,8 @@ use std::time::Duration;
 use pricedrop_model::histogram::LONG_SECONDS;
 use pricedrop_model::ports::Outcome;
 use pricedrop_model::{EventTime, WallTime};
+
+use super::decided::FutureUpdate;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -20,6 +22,8 @@ pub struct Metrics {
     pub records: Counter,
     /// Updates whose record key was not their product id.
     pub key_mismatches: Counter,
+    /// Updates whose time was more than a day ahead of the clocks.
+    pub future: Counter,
     updates: ByLabel,
     pub dead: Counter,
     pub tombstones: Counter,
@@ -66,6 +70,7 @@ impl Default for Metrics {
         Metrics {
             records: Counter::default(),
             key_mismatches: Counter::default(),
+            future: Counter::default(),
             dead: outcome("dead"),
             tombstones: outcome("tombstone"),
             stale: outcome("stale"),
@@ -98,6 +103,11 @@ impl Metrics {
         for (name, help, counter) in [
             ("records", "Records read", &self.records),
             ("key_mismatches", "Updates whose key was not their productId", &self.key_mismatches),
+            (
+                "future_updates",
+                "Updates whose time was more than a day ahead of their record's timestamp or of the clock",
+                &self.future,
+            ),
             ("notifications", "Notifications committed", &self.notifications),
             (
                 "deduplicated_drops",
@@ -153,6 +163,24 @@ impl Metrics {
                 updates = before + updates,
                 "updates are not keyed by productId: a product is spread over partitions, its prices are compared \
                  within each alone, and wrong notifications are possible; configure the producers to set productId as the record key"
+            );
+        }
+    }
+
+    /// Counts updates from the future, and warns of the last one each time their number has doubled.
+    pub(super) fn count_future(&self, updates: &[FutureUpdate]) {
+        let Some(last) = updates.last() else { return };
+        let before = self.future.inc_by(updates.len() as u64);
+        let now = before + updates.len() as u64;
+        if before.checked_ilog2() != now.checked_ilog2() {
+            tracing::warn!(
+                updates = now,
+                product = %last.product,
+                partition = last.position.partition.0,
+                offset = last.position.offset,
+                time = %last.at,
+                "the time of an update is more than a day in the future: older updates of the product are stale until \
+                 then; check the clock and the time unit of its producer"
             );
         }
     }

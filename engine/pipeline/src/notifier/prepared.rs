@@ -5,6 +5,7 @@ use std::time::Instant;
 use pricedrop_model::ports::{Commit, Committer, Outcome, UpdateSource};
 use pricedrop_model::{Clock, EventTime, Position};
 
+use super::decided::FutureUpdate;
 use super::error::Failure;
 use super::input_progress::ProgressSnapshot;
 use super::intake::Incoming;
@@ -36,6 +37,8 @@ pub struct CommitReport {
     pub drops: Vec<(u64, bool)>,
     /// Prices that left a full ledger before their window ended.
     pub forgotten: u64,
+    /// Updates whose time is more than a day ahead of the clocks.
+    pub future: Vec<FutureUpdate>,
 }
 
 /// What undoes a batch whose commit failed.
@@ -70,6 +73,7 @@ pub async fn commit(
     metrics.count_logged(&report.logged, clock.now());
     metrics.records.inc_by(report.records);
     metrics.count_key_mismatches(report.key_mismatches);
+    metrics.count_future(&report.future);
     metrics.ledger_overflows.inc_by(report.forgotten);
     report.outcomes.iter().for_each(|(_, outcome)| metrics.count(outcome));
     report.drops.iter().for_each(|(told, told_before)| metrics.count_drop(*told, *told_before));

@@ -266,7 +266,7 @@ impl Filter {
 /// Returns the product of an update; the key of a tombstone.
 fn product_of_update(record: &ArchivedRecord) -> Option<ProductId> {
     match &record.value {
-        Some(value) => Update::parse(value).ok().map(|update| update.product),
+        Some(value) => Update::product_of(value),
         None => ProductId::new(std::str::from_utf8(record.key.as_ref()?).ok()?).ok(),
     }
 }

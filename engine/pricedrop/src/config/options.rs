@@ -25,6 +25,7 @@ impl Config {
             dedup_window_ms: to_millis(self.rules.dedup_window),
             hysteresis: self.rules.hysteresis,
             currency: self.rules.currency,
+            round_decimals: self.rules.round_decimals,
         }
     }
 

@@ -71,7 +71,7 @@ macro_rules! whole_numbers {
     )+};
 }
 
-whole_numbers!(u16, u32, u64, usize);
+whole_numbers!(u8, u16, u32, u64, usize);
 
 /// A duration with its unit; 0 needs no unit.
 impl Setting for Duration {

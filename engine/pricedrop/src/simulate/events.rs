@@ -40,6 +40,7 @@ pub struct Events<R, C> {
     store: Arc<MemoryWatches>,
     clock: Arc<SimulatedClock>,
     complain: C,
+    round_decimals: Option<u8>,
     offset: i64,
     /// The record that the notifier is processing.
     current: Option<Current>,
@@ -72,8 +73,14 @@ enum Change {
 }
 
 impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
-    /// Reads `input`. Watch changes are written to `store`; unreadable lines are passed to `complain`.
-    pub fn new(input: R, store: Arc<MemoryWatches>, clock: Arc<SimulatedClock>, complain: C) -> Self {
+    /// Reads `input`. Prices are rounded to `round_decimals`. Watch changes are written to `store`; unreadable lines are passed to `complain`.
+    pub fn new(
+        input: R,
+        store: Arc<MemoryWatches>,
+        clock: Arc<SimulatedClock>,
+        round_decimals: Option<u8>,
+        complain: C,
+    ) -> Self {
         Events {
             lines: input.lines(),
             number: 0,
@@ -81,6 +88,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
             store,
             clock,
             complain,
+            round_decimals,
             offset: 0,
             current: None,
             latest: HashMap::new(),
@@ -122,7 +130,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
     }
 
     fn update(&mut self, value: String) -> Event {
-        let update = Update::parse(value.as_bytes()).ok();
+        let update = Update::parse(value.as_bytes(), self.round_decimals).ok();
         let at = update.as_ref().map(|update| {
             let latest = self.latest.get(&update.product).copied().unwrap_or(EventTime(0));
             update.occurred_at.unwrap_or(latest)
@@ -134,7 +142,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
     /// Returns an archived record as an event, with the timestamp that Kafka gave it.
     fn archived(&self, record: ArchivedRecord) -> Event {
         let ArchivedRecord { timestamp_ms, key, value, .. } = record;
-        let update = value.as_ref().and_then(|value| Update::parse(value).ok());
+        let update = value.as_ref().and_then(|value| Update::parse(value, self.round_decimals).ok());
         let product = update.map(|update| update.product);
         Event::Update(Incoming { line: self.number, key, value, product, at: Some(EventTime(timestamp_ms)) })
     }

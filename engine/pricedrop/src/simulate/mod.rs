@@ -85,7 +85,7 @@ impl Simulation {
         watches::load(watches, &store)?;
         let committer =
             Printing { inner: MemoryCommitter::default(), store: store.clone(), out, line: Vec::new() };
-        let events = Events::new(updates, store.clone(), clock.clone(), complain);
+        let events = Events::new(updates, store.clone(), clock.clone(), self.rules.round_decimals, complain);
         let options = notifier::Options {
             rules: self.rules,
             batch_records: 1,

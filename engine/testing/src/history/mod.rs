@@ -9,6 +9,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use pricedrop_model::limits::EARLIEST_MS;
 use pricedrop_model::{Currency, Mode, Rules};
 
 use crate::reference::{Event, Times, read, who_is_told};
@@ -73,7 +74,7 @@ impl History {
             if let Event::Record { key, value, timestamp_ms, wall_ms } = event {
                 let settled = settled.next().expect("every record is settled");
                 *wall_ms = settled.wall_ms;
-                let says_when = match read::record(key.as_deref(), value.as_deref()) {
+                let says_when = match read::record(key.as_deref(), value.as_deref(), rules.round_decimals) {
                     read::Read::Update(update) => update.occurred_at.is_some(),
                     _ => true,
                 };
@@ -104,7 +105,7 @@ struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     fn new(plot: &'a Plot, times: Times) -> Teller<'a> {
-        let (now_ms, wall_ms) = (1_000, 1_000_000);
+        let (now_ms, wall_ms) = (EARLIEST_MS + 10 * WEEK_MS, EARLIEST_MS + 20 * WEEK_MS);
         Teller { plot, times, now_ms, wall_ms, changed: false, sequences: [0; 3], events: Vec::new() }
     }
 

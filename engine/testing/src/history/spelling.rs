@@ -5,7 +5,7 @@ use pricedrop_model::Currency;
 /// The number of ways to write an update.
 pub const SPELLINGS: u8 = 12;
 /// The number of kinds of records that are not updates.
-pub const MALFORMED: u8 = 20;
+pub const MALFORMED: u8 = 26;
 
 /// Writes an amount as a plain decimal number.
 pub fn billionths_text(billionths: i128) -> String {
@@ -67,7 +67,7 @@ impl Fields<'_> {
 
 /// Writes a time as epoch milliseconds, or as RFC 3339 if the year permits it.
 fn time(millis: i64, spelling: u8) -> String {
-    let in_reach = (0..4_000_000_000_000).contains(&millis);
+    let in_reach = (0..7_258_100_000_000).contains(&millis);
     if spelling.is_multiple_of(3) || !in_reach {
         return millis.to_string();
     }
@@ -109,6 +109,13 @@ pub(super) fn malformed(product: String, kind: u8) -> Vec<u8> {
         16 => with(r#""newPrice":1,"occurredAt":"1970-01-01""#),
         17 => with(r#""newPrice":1,"occurredAt":"1000""#),
         18 => with(r#""newPrice":null"#),
+        // Prices only if they are rounded.
+        20 => with(r#""newPrice":10.500000000000001"#),
+        21 => with(r#""newPrice":"9.49999999999999956""#),
+        22 => with(r#""newPrice":1.00500000000000010e1"#) + " ",
+        23 => with(r#""newPrice":1,"occurredAt":946684799999"#),
+        24 => with(r#""newPrice":1,"occurredAt":"2200-01-01T00:00:00Z""#),
+        25 => with(r#""newPrice":1,"occurredAt":1796006060000000"#),
         _ => "null".to_owned(),
     };
     text.into_bytes()
@@ -117,6 +124,8 @@ pub(super) fn malformed(product: String, kind: u8) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use pricedrop_model::limits::{EARLIEST_MS, LATEST_MS};
+
     use super::*;
     use crate::history::PRICES;
     use crate::reference::read::{self, Read};
@@ -125,7 +134,9 @@ mod tests {
     fn every_spelling_says_the_same() {
         for price in PRICES.map(|text| read::price(text).unwrap()) {
             for spelling in 0..SPELLINGS {
-                for occurred_at in [None, Some(0), Some(86_400_001), Some(-1), Some(i64::MAX)] {
+                for occurred_at in
+                    [None, Some(EARLIEST_MS), Some(EARLIEST_MS + 86_400_001), Some(LATEST_MS - 1)]
+                {
                     let currency = occurred_at.map(|_| Currency::USD);
                     let sequence = occurred_at;
                     let json = spelt(price, spelling);
@@ -138,7 +149,7 @@ mod tests {
                         sequence,
                         occurred_at,
                     });
-                    assert_eq!(read::record(None, Some(&value)), expected, "{spelling} {json}");
+                    assert_eq!(read::record(None, Some(&value), None), expected, "{spelling} {json}");
                 }
             }
         }
@@ -147,7 +158,7 @@ mod tests {
     #[test]
     fn malformed_records_are_no_updates() {
         for kind in 0..MALFORMED {
-            assert_eq!(read::record(None, Some(&malformed("P".into(), kind))), Read::Dead, "{kind}");
+            assert_eq!(read::record(None, Some(&malformed("P".into(), kind)), None), Read::Dead, "{kind}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The steps of a history, and the proptest strategies that generate them.
 
+use pricedrop_model::limits::{EARLIEST_MS, LATEST_MS};
 use pricedrop_model::{Currency, FirstPrice, Hysteresis, Mode, Rules};
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -113,13 +114,15 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     let window = select(vec![DAY, 20, 5, 1, 0, 30 * DAY]);
     let hysteresis = select(vec!["0", "0.05", "0.1", "0.333333"])
         .prop_map(|share| Hysteresis::new(share.parse().expect("a number")).expect("a share"));
-    (mode, first_price, window, hysteresis, currency()).prop_map(
-        |(mode, first_price, dedup_window_ms, hysteresis, currency)| Rules {
+    let round_decimals = weighted(0.25, select(vec![0, 1, 2, 9]));
+    (mode, first_price, window, hysteresis, currency(), round_decimals).prop_map(
+        |(mode, first_price, dedup_window_ms, hysteresis, currency, round_decimals)| Rules {
             mode,
             first_price,
             dedup_window_ms,
             hysteresis,
             currency,
+            round_decimals,
         },
     )
 }
@@ -166,7 +169,7 @@ fn weighted_bool(probability: f64) -> impl Strategy<Value = bool> {
 
 fn watched() -> impl Strategy<Value = Watched> {
     let mode = weighted(0.8, select(vec![Mode::EveryDrop, Mode::Crossing, Mode::Once]));
-    let at = weighted(0.85, select(vec![0, 1, -1, -5, 5, 100, DAY, -DAY, i64::MIN, i64::MAX]));
+    let at = weighted(0.85, select(vec![0, 1, -1, -5, 5, 100, DAY, -DAY, -60 * DAY, 60_000 * DAY]));
     (0..30u8, 0..30u8, 0..30u8, mode, weighted(0.25, currency()), at).prop_map(
         |(product, user, threshold, mode, currency, at)| Watched {
             product,
@@ -202,6 +205,7 @@ fn when() -> impl Strategy<Value = When> {
         80 => select(soon).prop_map(When::Forward),
         20 => select(late).prop_map(When::Forward),
         20 => select(vec![1, 5, 20, DAY, 7 * DAY]).prop_map(When::Back),
-        1 => select(vec![i64::MIN, i64::MAX]).prop_map(When::Extreme),
+        1 => select(vec![i64::MIN, EARLIEST_MS - 1, EARLIEST_MS, LATEST_MS - 1, LATEST_MS, i64::MAX])
+            .prop_map(When::Extreme),
     ]
 }

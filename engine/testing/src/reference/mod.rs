@@ -255,7 +255,7 @@ impl<'a> World<'a> {
     }
 
     fn record(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, given: Now) {
-        let read = read::record(key, value);
+        let read = read::record(key, value, self.rules.round_decimals);
         let mut now = given;
         if let Read::Update(update) = &read {
             now = self.now(update, given);

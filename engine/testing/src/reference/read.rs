@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 /// Longest value of a record, in bytes.
 const RECORD_BYTES: usize = 1 << 20;
+/// 2000-01-01 and 2200-01-01: the limits of `occurredAt`, the second excluded.
+const TIMES: std::ops::Range<i64> = 946_684_800_000..7_258_118_400_000;
 
 /// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +37,8 @@ pub struct Update {
     pub occurred_at: Option<i64>,
 }
 
-/// Parses a record.
-pub fn record(key: Option<&[u8]>, value: Option<&[u8]>) -> Read {
+/// Parses a record. Prices are rounded to `decimals`, if that is given.
+pub fn record(key: Option<&[u8]>, value: Option<&[u8]>, decimals: Option<u8>) -> Read {
     let Some(value) = value else {
         let product = key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| is_name(key));
         return match product {
@@ -44,34 +46,40 @@ pub fn record(key: Option<&[u8]>, value: Option<&[u8]>) -> Read {
             None => Read::Dead,
         };
     };
-    match update(value) {
+    match update(value, decimals) {
         Some(update) => Read::Update(update),
         None => Read::Dead,
     }
 }
 
-fn update(value: &[u8]) -> Option<Update> {
+fn update(value: &[u8], decimals: Option<u8>) -> Option<Update> {
     if value.len() > RECORD_BYTES {
         return None;
     }
-    let fields = object(value)?;
+    // Invalid bytes become U+FFFD. They harm only the fields that they are in.
+    let json = String::from_utf8_lossy(value);
+    let is_valid = json.as_bytes() == value;
+    let fields = object(&json)?;
     let field = |name: &str| -> Result<Option<&str>, ()> {
         let mut of_name = fields.iter().filter(|(known, _)| known == name);
         match (of_name.next(), of_name.next()) {
             (Some(_), Some(_)) => Err(()),
+            (Some((_, json)), None) if !is_valid && json.get().contains('\u{fffd}') => Err(()),
             (Some((_, json)), None) if json.get() != "null" => Ok(Some(json.get())),
             _ => Ok(None),
         }
     };
     for decoration in ["title", "url"] {
-        field(decoration).ok()?;
+        if fields.iter().filter(|(known, _)| known == decoration).count() > 1 {
+            return None;
+        }
     }
     Some(Update {
         product: field("productId").ok()?.and_then(text).filter(|name| is_name(name))?,
-        price: field("newPrice").ok()?.and_then(price_json)?,
+        price: field("newPrice").ok()?.and_then(|json| price_json(json, decimals))?,
         currency: optional(field("currency").ok()?, currency)?,
         sequence: optional(field("sequence").ok()?, whole)?,
-        occurred_at: optional(field("occurredAt").ok()?, time)?,
+        occurred_at: optional(field("occurredAt").ok()?, |json| time(json).filter(|at| TIMES.contains(at)))?,
     })
 }
 
@@ -88,7 +96,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Returns the fields of a JSON object, including repeated ones.
-fn object(value: &[u8]) -> Option<Vec<(String, Box<RawValue>)>> {
+fn object(value: &str) -> Option<Vec<(String, Box<RawValue>)>> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
         type Value = Vec<(String, Box<RawValue>)>;
@@ -103,7 +111,7 @@ fn object(value: &[u8]) -> Option<Vec<(String, Box<RawValue>)>> {
             Ok(fields)
         }
     }
-    let mut json = serde_json::Deserializer::from_slice(value);
+    let mut json = serde_json::Deserializer::from_str(value);
     let fields = json.deserialize_map(Fields).ok()?;
     json.end().ok()?;
     Some(fields)
@@ -187,12 +195,17 @@ fn days_before(year: i64, month: i64) -> i64 {
     years + (1..month).filter_map(|month| days_of(year, month)).sum::<i64>()
 }
 
-fn price_json(json: &str) -> Option<i128> {
-    if json.starts_with('"') { price(&text(json)?) } else { price(json) }
+fn price_json(json: &str, decimals: Option<u8>) -> Option<i128> {
+    if json.starts_with('"') { rounded(&text(json)?, decimals) } else { rounded(json, decimals) }
 }
 
 /// Reads a JSON number as billionths. Each digit is multiplied by its power of ten.
 pub fn price(number: &str) -> Option<i128> {
+    rounded(number, None)
+}
+
+/// Reads a JSON number as billionths, rounded half to even.
+fn rounded(number: &str, round_to: Option<u8>) -> Option<i128> {
     let (negative, unsigned) = match number.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, number),
@@ -221,12 +234,39 @@ pub fn price(number: &str) -> Option<i128> {
     let Some(&(_, lowest)) = worth.last() else {
         return Some(0);
     };
-    if negative || lowest < -9 || worth[0].1 > 15 {
+    if negative || worth[0].1 > 15 {
+        return None;
+    }
+    if let Some(last) = round_to.map(|decimals| -i128::from(decimals)).filter(|last| lowest < *last) {
+        return rounded_to(&worth, last);
+    }
+    if lowest < -9 {
         return None;
     }
     let decimals = (-lowest).max(0);
     let units: i128 = worth.iter().map(|(digit, power)| digit * 10i128.pow((power + decimals) as u32)).sum();
     (units < 1 << 53).then(|| units * 10i128.pow((9 - decimals) as u32))
+}
+
+/// Adds up the digits down to the power `last`, in billionths, and rounds by what is below it: digits,
+/// each with its power of ten.
+fn rounded_to(worth: &[(i128, i128)], last: i128) -> Option<i128> {
+    let units = |digits: &mut dyn Iterator<Item = &(i128, i128)>| -> i128 {
+        digits.map(|(digit, power)| digit * 10i128.pow((power - last) as u32)).sum()
+    };
+    let kept = units(&mut worth.iter().filter(|(_, power)| *power >= last));
+    let mut below = worth.iter().filter(|(_, power)| *power < last);
+    let up = match below.next() {
+        Some(&(digit, power)) if power == last - 1 && digit == 5 => below.next().is_some() || kept % 2 == 1,
+        Some(&(digit, power)) => power == last - 1 && digit > 5,
+        None => false,
+    };
+    let kept = kept + i128::from(up);
+    let mut normal = (kept, -last);
+    while normal.1 > 0 && normal.0 % 10 == 0 {
+        normal = (normal.0 / 10, normal.1 - 1);
+    }
+    (normal.0 < 1 << 53).then(|| kept * 10i128.pow((9 + last) as u32))
 }
 
 /// Reads an exponent. One beyond 2^100 is cut to that, which is outside the limits of a price too.

@@ -9,8 +9,8 @@ use proptest::sample::select;
 use super::read::{self, Read};
 use crate::history::billionths_text;
 
-fn engine(value: &[u8]) -> Read {
-    match Update::parse(value) {
+fn engine(value: &[u8], decimals: Option<u8>) -> Read {
+    match Update::parse(value, decimals) {
         Err(_) => Read::Dead,
         Ok(update) => Read::Update(read::Update {
             product: update.product.to_string(),
@@ -89,6 +89,8 @@ proptest! {
         fields in proptest::collection::vec(field(), 0..4),
         readable in proptest::bool::weighted(0.8),
         ending in select(vec!["", "", "", " ", "\n", ",", "}"]),
+        decimals in proptest::option::weighted(0.3, 0..=9u8),
+        damage in proptest::option::weighted(0.1, (proptest::prelude::any::<proptest::sample::Index>(), 0x80..=0xffu8)),
     ) {
         let mut fields = fields;
         if readable {
@@ -103,6 +105,11 @@ proptest! {
             });
         }
         let value = format!("{{{}}}{ending}", fields.join(","));
-        prop_assert_eq!(engine(value.as_bytes()), read::record(None, Some(value.as_bytes())));
+        let mut value = value.into_bytes();
+        if let Some((at, byte)) = damage {
+            let at = at.index(value.len());
+            value[at] = byte;
+        }
+        prop_assert_eq!(engine(&value, decimals), read::record(None, Some(&value), decimals));
     }
 }

@@ -7,6 +7,8 @@ use pricedrop_model::{Currency, Hysteresis};
 use super::*;
 
 const DAY: i64 = 24 * 3600 * 1000;
+/// Times of these histories count from here.
+const T: i64 = pricedrop_model::limits::EARLIEST_MS;
 
 fn billionths(price: &str) -> i128 {
     read::price(price).unwrap()
@@ -18,7 +20,7 @@ fn update(json: &str) -> Event {
 
 /// Returns a record with a price of product P at a time.
 fn price(price: &str, at: i64) -> Event {
-    update(&format!(r#"{{"productId":"P","newPrice":{price},"occurredAt":{at}}}"#))
+    update(&format!(r#"{{"productId":"P","newPrice":{price},"occurredAt":{}}}"#, T + at))
 }
 
 fn tombstone(key: &str) -> Event {
@@ -32,7 +34,7 @@ fn put(user: &str, threshold: &str, mode: Mode, at: impl Into<Option<i64>>) -> E
         threshold: billionths(threshold),
         mode: Some(mode),
         currency: None,
-        at: at.into(),
+        at: at.into().map(|at| T + at),
     }
 }
 
@@ -189,12 +191,12 @@ fn watches_of_another_currency_never_match() {
 #[test]
 fn stale_updates_are_ignored_and_a_newer_sequence_wins_whatever_its_time_says() {
     let events = [
-        r#"{"productId":"P","newPrice":100,"sequence":5,"occurredAt":100}"#,
-        r#"{"productId":"P","newPrice":90,"sequence":5,"occurredAt":200}"#,
-        r#"{"productId":"P","newPrice":90,"occurredAt":99}"#,
-        r#"{"productId":"P","newPrice":90,"occurredAt":100}"#,
-        r#"{"productId":"P","newPrice":80,"sequence":6,"occurredAt":1}"#,
-        r#"{"productId":"P","newPrice":70,"occurredAt":99}"#,
+        r#"{"productId":"P","newPrice":100,"sequence":5,"occurredAt":946684800100}"#,
+        r#"{"productId":"P","newPrice":90,"sequence":5,"occurredAt":946684800200}"#,
+        r#"{"productId":"P","newPrice":90,"occurredAt":946684800099}"#,
+        r#"{"productId":"P","newPrice":90,"occurredAt":946684800100}"#,
+        r#"{"productId":"P","newPrice":80,"sequence":6,"occurredAt":946684800001}"#,
+        r#"{"productId":"P","newPrice":70,"occurredAt":946684800099}"#,
         r#"{"productId":"P","newPrice":60}"#,
         r#"{"productId":"P","newPrice":50,"sequence":0,"currency":"EUR"}"#,
         r#"{"productId":"P"}"#,
@@ -206,7 +208,7 @@ fn stale_updates_are_ignored_and_a_newer_sequence_wins_whatever_its_time_says() 
     let stale = Verdict::Stale;
     assert_eq!(verdicts, [drop, stale, stale, drop, drop, stale, drop, drop, Verdict::Dead]);
     let times: Vec<i64> = answer.settled.iter().map(|settled| settled.wall_ms).collect();
-    assert_eq!(times[6..8], [100, 100]);
+    assert_eq!(times[6..8], [T + 100, T + 100]);
     let counts = Counts { updates: 8, stale: 3, drops: 5, notifications: 0, dead: 1 };
     assert_eq!(answer.counts(), counts);
 }
@@ -263,16 +265,16 @@ fn prices_are_read_digit_by_digit() {
 
 #[test]
 fn records_are_read_by_the_letter() {
-    let read = |json: &str| read::record(None, Some(json.as_bytes()));
+    let read = |json: &str| read::record(None, Some(json.as_bytes()), None);
     let Read::Update(update) = read(
         r#" {"product\u0049d":"P","newPrice":"1\u0030","currency":null,"sequence":-3,"x":{"x":[1]},"x":1,
-            "title":7,"occurredAt":"1972-03-01T01:00:00.0015+01:00"} "#,
+            "title":7,"occurredAt":"2001-03-01T01:00:00.0015+01:00"} "#,
     ) else {
         panic!("readable")
     };
     assert_eq!(update.price, 10_000_000_000);
     assert_eq!((update.currency, update.sequence), (None, Some(-3)));
-    assert_eq!(update.occurred_at, Some((365 + 365 + 31 + 29) * DAY + 1));
+    assert_eq!(update.occurred_at, Some(T + (366 + 31 + 28) * DAY + 1));
     for dead in [
         "",
         "[]",
@@ -290,7 +292,7 @@ fn records_are_read_by_the_letter() {
     ] {
         assert_eq!(read(dead), Read::Dead, "{dead}");
     }
-    assert_eq!(read::record(Some(b"P"), None), Read::Tombstone { product: "P".into() });
-    assert_eq!(read::record(Some(b"\xff"), None), Read::Dead);
-    assert_eq!(read::record(None, None), Read::Dead);
+    assert_eq!(read::record(Some(b"P"), None, None), Read::Tombstone { product: "P".into() });
+    assert_eq!(read::record(Some(b"\xff"), None, None), Read::Dead);
+    assert_eq!(read::record(None, None, None), Read::Dead);
 }

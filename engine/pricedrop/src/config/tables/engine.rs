@@ -34,6 +34,11 @@ table! {
 
         /// The currency of updates and watches that name none.
         currency: Currency = Currency::USD;
+
+        /// The number of decimals to which the prices of updates are rounded, half to even. Not set: they
+        /// are not rounded, and a price with more than 9 decimals, as producers write that compute prices
+        /// as binary floats, becomes a dead letter.
+        round_decimals: Option<u8>, in 0..=9;
     }
 }
 
