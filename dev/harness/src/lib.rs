@@ -1,8 +1,7 @@
 //! Runs the engine as a user does, as a process with an API: starts it, sends requests, kills
 //! it. For the demo, the tests and the benchmarks.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,10 +14,13 @@ pub mod browser;
 pub mod cassandra;
 pub mod certificates;
 pub mod faults;
+mod http;
 pub mod kafka;
 pub mod peers;
 pub mod redis;
 pub mod servers;
+
+pub use http::request;
 
 /// The error of every function here, as text for the person who runs the test.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -267,6 +269,52 @@ impl Engine {
         request(&self.address, method, path, body)
     }
 
+    /// Returns the reasons that `/readyz` lists, each as `part: reason`, whether it is ready or not.
+    ///
+    /// # Errors
+    /// There was no response.
+    pub fn reasons(&self) -> Result<Vec<String>, Error> {
+        reasons(&self.address)
+    }
+
+    /// Returns the values of the samples in `/metrics` whose lines begin with this text: the name of a
+    /// metric, or a name and the first labels.
+    ///
+    /// # Errors
+    /// There was no response, or a value is not a number.
+    pub fn samples(&self, beginning: &str) -> Result<Vec<f64>, Error> {
+        let text = self.request("GET", "/metrics", b"")?;
+        let lines = text.lines().filter(|line| line.starts_with(beginning));
+        lines.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)).collect()
+    }
+
+    /// Waits until its notifier has acquired partitions of the updates. A price that is sent before
+    /// that is in a topic that the group may not have started to read.
+    ///
+    /// # Errors
+    /// It has none in time; the error has the end of its log.
+    pub fn wait_until_notifying(&self) -> Result<(), Error> {
+        self.wait_for_sample("partitions of updates", "pricedrop_input_offset{", |_| true)
+    }
+
+    /// Waits until its dispatcher has acquired partitions of the notifications.
+    ///
+    /// # Errors
+    /// It has none in time; the error has the end of its log.
+    pub fn wait_until_dispatching(&self) -> Result<(), Error> {
+        self.wait_for_sample("partitions of notifications", "pricedrop_retry_partitions", |count| count > 0.0)
+    }
+
+    fn wait_for_sample(
+        &self,
+        what: &str,
+        beginning: &str,
+        is_enough: impl Fn(f64) -> bool,
+    ) -> Result<(), Error> {
+        let is_there = || self.samples(beginning).ok()?.into_iter().any(&is_enough).then_some(());
+        wait_for(what, is_there).map_err(|error| format!("{error}: {}", self.last_words()).into())
+    }
+
     /// Returns the status of the plugin with this file stem, from `/v1/plugins`.
     pub fn plugin(&self, stem: &str) -> Option<Value> {
         let status: Value = serde_json::from_str(&self.request("GET", "/v1/plugins", b"").ok()?).ok()?;
@@ -274,7 +322,7 @@ impl Engine {
         list.iter().find(|plugin| plugin["name"] == stem).cloned()
     }
 
-    /// Returns the last lines of its log.
+    /// Returns the last lines of its log, for the message of a test that failed.
     pub fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -288,52 +336,14 @@ impl Drop for Engine {
     }
 }
 
-/// Sends one request over a connection of its own.
+/// Returns the reasons that `/readyz` of the engine at this address lists, each as `part: reason`.
 ///
 /// # Errors
-/// There was no response, or its status was not 2xx.
-pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(&[head.as_bytes(), body].concat())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let (head, body) = split(&answer).ok_or("the engine hung up")?;
-    match head.split(' ').nth(1) {
-        Some(status) if status.starts_with('2') => Ok(body),
-        status => Err(format!("{method} {path}: {}: {body}", status.unwrap_or("no status")).into()),
-    }
-}
-
-/// Splits a response into head and body; `None` if the body is incomplete.
-fn split(answer: &[u8]) -> Option<(String, String)> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8(answer[..end].to_vec()).ok()?;
-    let lower = head.to_ascii_lowercase();
-    let body = &answer[end + 4..];
-    if let Some(length) = lower.lines().find_map(|line| line.strip_prefix("content-length: ")) {
-        (body.len() == length.trim().parse::<usize>().ok()?).then_some(())?;
-        return Some((head, String::from_utf8(body.to_vec()).ok()?));
-    }
-    if lower.contains("transfer-encoding: chunked") {
-        return Some((head, String::from_utf8(unchunk(body)?).ok()?));
-    }
-    Some((head, String::from_utf8(body.to_vec()).ok()?))
-}
-
-fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
-    let mut whole = Vec::new();
-    loop {
-        let line = body.windows(2).position(|window| window == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&body[..line]).ok()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(whole);
-        }
-        whole.extend_from_slice(body.get(line + 2..line + 2 + size)?);
-        body = body.get(line + 2 + size + 2..)?;
-    }
+/// There was no response.
+pub fn reasons(address: &str) -> Result<Vec<String>, Error> {
+    let (_, body) = http::respond(address, "GET", "/readyz", b"")?;
+    let readiness: Value = serde_json::from_str(&body)?;
+    let listed = readiness["reasons"].as_array().ok_or("/readyz lists no reasons")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(listed.iter().map(|one| format!("{}: {}", text(&one["part"]), text(&one["reason"]))).collect())
 }

@@ -68,8 +68,8 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     let (_folder, home) = back.home();
     let engine = home.launch().unwrap();
     wait_for("both partitions to wait for a person", || {
-        let log = engine.last_words();
-        ["[0]: the group is at", "[1]: the group is at"].iter().all(|said| log.contains(said)).then_some(())
+        let reasons = engine.reasons().ok()?.join("\n");
+        ["[0]: the group is at", "[1]: the group is at"].iter().all(|why| reasons.contains(why)).then_some(())
     })
     .unwrap();
     home.run(&["offsets", "accept"]).unwrap();

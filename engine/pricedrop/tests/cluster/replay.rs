@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::archive::{archived, home, reader, setting};
 use crate::providers::text;
-use crate::running::{delivering, metric, post, serving};
+use crate::running::{metric, post};
 use crate::support::{Setting, told};
 
 const USERS: usize = 12;
@@ -50,8 +50,8 @@ impl Shop {
 
     fn start(&self) -> Engine {
         let engine = self.home.start().unwrap();
-        serving(&engine);
-        delivering(&engine);
+        engine.wait_until_notifying().unwrap();
+        engine.wait_until_dispatching().unwrap();
         engine
     }
 

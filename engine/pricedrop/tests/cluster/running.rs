@@ -1,7 +1,5 @@
 //! A running engine on servers: prices in, notifications out, roles, stopping.
 
-use std::process::Command;
-
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
@@ -15,27 +13,13 @@ pub fn notifications(home: &Home) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Waits until the notifier has acquired partitions. A price posted before that would be in a
-/// topic that no group has started to read.
-pub fn serving(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions acquired").then_some(());
-    wait_for("the partitions to be acquired", taken).unwrap();
-}
-
-/// Waits until the dispatcher has acquired partitions of the notifications.
-pub fn delivering(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions of notifications acquired").then_some(());
-    wait_for("the partitions of notifications to be acquired", taken).unwrap();
-}
-
 pub fn post(engine: &Engine, body: &str) -> Value {
     serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
 }
 
-pub fn metric(engine: &Engine, name: &str) -> f64 {
-    let text = engine.request("GET", "/metrics", b"").unwrap();
-    let values = text.lines().filter(|line| line.starts_with(name));
-    values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+/// Returns the sum of the samples in `/metrics` that begin with this.
+pub fn metric(engine: &Engine, beginning: &str) -> f64 {
+    engine.samples(beginning).unwrap().into_iter().sum()
 }
 
 #[test]
@@ -44,8 +28,8 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
-    serving(&engine);
-    delivering(&engine);
+    engine.wait_until_notifying().unwrap();
+    engine.wait_until_dispatching().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     home.run(&["watch", "add", &product, "70", "u2"]).unwrap();
     let queued = post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -56,12 +40,12 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     drop(engine);
     // It continues at its offset, with its states.
     let engine = home.start().unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
     wait_for("both to be told", || (notifications(&home).len() == 3).then_some(())).unwrap();
     wait_for("metrics of the servers", || {
-        let partitions = metric(&engine, "pricedrop_input_offset");
-        (partitions > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
+        let offsets = metric(&engine, "pricedrop_input_offset");
+        (offsets > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
     })
     .unwrap();
     assert!(metric(&engine, "pricedrop_cassandra_read_seconds_count") > 0.0);
@@ -73,7 +57,7 @@ fn a_notifier_alone_tells_and_sends_nothing() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
@@ -93,10 +77,11 @@ fn a_notifier_that_does_not_cache_needs_no_redis() {
     let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && !doctor.contains("redis"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     let ready = || engine.request("GET", "/readyz", b"").ok();
     let ready = wait_for("the engine to be ready", ready).unwrap();
-    assert!(!ready.contains("redis") && !engine.last_words().contains("leases"), "{ready}");
+    assert!(!ready.contains("redis"), "{ready}");
+    assert_eq!(engine.samples("pricedrop_redis_operations").unwrap(), [0.0; 0], "it asks Redis nothing");
 }
 
 #[test]
@@ -106,7 +91,7 @@ fn a_shadow_counts_and_tells_nobody() {
     home.run(&["topics", "apply", "--shadow"]).unwrap();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--shadow"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     produce(&setting, &product, "no update");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -137,7 +122,7 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     produce(&setting, &product, r#"{"productId":"P","newPrice":"cheap"}"#);
     produce(&setting, "another key", &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -148,7 +133,8 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
         (metric(&engine, "pricedrop_key_mismatches_total") == 1.0).then_some(())
     })
     .unwrap();
-    assert!(engine.last_words().contains("not keyed by productId"), "{}", engine.last_words());
+    let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
+    assert!(doctor.contains("not keyed by productId"), "{doctor}");
 }
 
 #[test]
@@ -158,23 +144,20 @@ fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
     let (_second_folder, second) = setting.home();
     let product = format!("{}-P", setting.name);
     let mut leaving = first.start().unwrap();
-    serving(&leaving);
+    leaving.wait_until_notifying().unwrap();
     first.run(&["watch", "add", &product, "100", "u1"]).unwrap();
     let staying = second.start().unwrap();
-    serving(&staying);
+    staying.wait_until_notifying().unwrap();
     for price in 50..90 {
         post(&leaving, &format!(r#"{{"productId":"{product}","newPrice":{}}}"#, 140 - price));
     }
-    let done = Command::new("kill").arg(leaving.pid().to_string()).status().unwrap();
-    assert!(done.success());
-    wait_for("the engine to end", || leaving.ended()).unwrap();
-    assert!(leaving.last_words().contains("stopped"), "{}", leaving.last_words());
+    leaving.signal("TERM").unwrap();
+    leaving.wait().unwrap();
     // Each drop from 90 down was notified once, by one engine or the other.
     wait_for("every drop to be told", || (notifications(&second).len() == 40).then_some(())).unwrap();
     wait_for("all partitions to be served", || {
-        let text = staying.request("GET", "/metrics", b"").ok()?;
-        let served = text.lines().filter(|line| line.starts_with("pricedrop_input_offset{")).count();
-        (served == 2).then_some(())
+        let served = staying.samples("pricedrop_input_offset{").ok()?;
+        (served.len() == 2).then_some(())
     })
     .unwrap();
 }

@@ -4,7 +4,7 @@ use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::servers::Own;
 use pricedrop_harness::{Home, wait_for};
 
-use crate::running::{notifications, post, serving};
+use crate::running::{notifications, post};
 use crate::support::{NOWHERE, Setting, told};
 
 fn refused(setting: &Setting, arguments: &[&str]) -> String {
@@ -41,7 +41,7 @@ fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     let added = told(&setting, &home, &["watch", "add", &product, "80", "u1"]);
     assert!(added.contains("exit code 0"), "{added}");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));

@@ -65,6 +65,7 @@ fn a_push_message_reaches_the_browser_and_the_key_is_shown_to_nobody() {
     // An expired subscription is a bad recipient, and is tried only once.
     let dead = dead_letters(&home, 1);
     assert!(dead[0]["reason"].as_str().unwrap().starts_with("bad recipient: "), "{dead:?}");
+    // The log is one of the places where a secret must not appear.
     let log = std::fs::read_to_string(folder.path().join("engine.log")).unwrap();
     let answers = engine.request("GET", "/v1/plugins", b"").unwrap();
     for place in [log, answers, format!("{dead:?}")] {

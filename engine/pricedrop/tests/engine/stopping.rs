@@ -8,22 +8,16 @@ use pricedrop_harness::wait_for;
 
 use crate::support::{get, home, post, put};
 
-fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &process.to_string()]).status().unwrap();
-    assert!(sent.success());
-}
-
 #[test]
 fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
-    for name in ["-TERM", "-INT"] {
+    for name in ["TERM", "INT"] {
         let (folder, home) = home("");
-        let engine = home.start().unwrap();
+        let mut engine = home.start().unwrap();
         put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
         assert_eq!(post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":8}"#).json()["told"], 1);
-        signal(engine.pid(), name);
-        let file = folder.path().join("data/http.addr");
-        wait_for("the engine to end", || (!file.exists()).then_some(())).unwrap();
-        wait_for("its last words", || engine.last_words().contains("stopped").then_some(())).unwrap();
+        engine.signal(name).unwrap();
+        engine.wait().unwrap();
+        assert!(!folder.path().join("data/http.addr").exists(), "the address of no engine is left");
         let again = home.start().unwrap();
         assert_eq!(get(&again, "/v1/prices/P").json()["price"], 8);
         assert_eq!(
@@ -36,13 +30,12 @@ fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
 #[test]
 fn a_request_that_is_never_finished_does_not_keep_it_from_ending() {
     let (_folder, home) = home("");
-    let engine = home.start().unwrap();
+    let mut engine = home.start().unwrap();
     let mut half = TcpStream::connect(&engine.address).unwrap();
     write!(half, "POST /v1/prices HTTP/1.1\r\nHost").unwrap();
     assert_eq!(get(&engine, "/livez").status, 200);
-    signal(engine.pid(), "-TERM");
-    let stopped = || engine.last_words().contains("pricedrop::run: stopped").then_some(());
-    wait_for("its last words", stopped).unwrap();
+    engine.signal("TERM").unwrap();
+    engine.wait().unwrap();
 }
 
 #[test]

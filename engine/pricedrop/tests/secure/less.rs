@@ -1,33 +1,36 @@
 //! If a permission, a password or a CA is missing or wrong, the error names it.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use pricedrop_harness::acls::{Acl, On};
-use pricedrop_harness::{Home, wait_for};
+use pricedrop_harness::{Home, reasons, wait_for};
 
 use crate::listing::{self, Right};
 use crate::rig::{PASSWORD, Who, engine_rights, lacking, no_secret, said, servers};
 
-/// Starts the engine, and waits until it ends or its log contains these words. Returns its output.
-fn run_until(home: &Home, words: &[&str]) -> String {
-    let log = home.folder.join("engine.log");
-    let file = std::fs::File::create(&log).unwrap();
+/// Starts the engine, and waits until it ends, or runs and gives a reason in `/readyz` that contains
+/// these words. Returns its report on standard error, or the reasons.
+fn refusal(home: &Home, words: &[&str]) -> String {
+    let report = home.folder.join("report.txt");
+    let file = std::fs::File::create(&report).unwrap();
     let mut child = home.command(&["run"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-    let read = |log: &Path| std::fs::read_to_string(log).unwrap_or_default();
-    let said = wait_for("the engine to say it", || {
-        let ended = child.try_wait().unwrap().is_some();
-        let text = read(&log);
-        (ended || words.iter().all(|word| text.contains(*word))).then_some(text)
+    let address = || std::fs::read_to_string(home.folder.join("data/http.addr")).ok();
+    let refused = wait_for("the engine to refuse", || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(std::fs::read_to_string(&report).unwrap());
+        }
+        let reasons = reasons(address()?.trim()).ok()?.join("\n");
+        words.iter().all(|word| reasons.contains(*word)).then_some(reasons)
     });
     let _ = child.kill();
     let _ = child.wait();
-    let said = said.unwrap_or_else(|error| panic!("{error}: {words:?}: {}", read(&log)));
-    no_secret(&said);
+    let refused = refused
+        .unwrap_or_else(|error| panic!("{error}: {words:?}: {}", std::fs::read_to_string(&report).unwrap()));
+    no_secret(&refused);
     for word in words {
-        assert!(said.contains(*word), "no {word:?} in: {said}");
+        assert!(refused.contains(*word), "no {word:?} in: {refused}");
     }
-    said
+    refused
 }
 
 fn in_words(acl: &Acl) -> String {
@@ -62,7 +65,7 @@ fn each_missing_right_in_kafka_is_named_with_its_remedy() {
         }
         if is_needed_at_the_start(right) {
             assert!(doctor.contains("exit code 1"), "{doctor}");
-            run_until(&home, &[&what, "is not allowed", "kafka-acls"]);
+            refusal(&home, &[&what, "is not allowed", "kafka-acls"]);
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
@@ -100,7 +103,7 @@ fn each_missing_grant_in_cassandra_is_named_with_its_remedy() {
             assert!(named && doctor.contains(&remedy), "{right} on {without}: {doctor}");
             if right == "SELECT" && without != "product_prices" {
                 assert!(doctor.contains("exit code 1"), "{doctor}");
-                run_until(&home, &["refuses this user the table", without, "docs/operations.md"]);
+                refusal(&home, &["refuses this user the table", without, "docs/operations.md"]);
             }
         }
     }
@@ -162,7 +165,7 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
             assert!(remedies.iter().any(|word| doctor.contains(word)), "{doctor}");
             assert!(doctor.contains("exit code 1"), "{doctor}");
             println!("== {server}, authority {authority}: {line}");
-            let said = run_until(&home, &[name]);
+            let said = refusal(&home, &[name]);
             println!("{said}");
             assert!(wrong.iter().any(|word| said.contains(word)), "{said}");
         }
