@@ -19,7 +19,7 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
     let folder = tempfile::tempdir()?;
     let mut stage = Stage::open("a price goes in, the right people are told");
     let updates = market::updates(UPDATES);
-    let home = furnish(binary, folder.path(), &updates)?;
+    let home = create_home(binary, folder.path(), &updates)?;
 
     stage.act("Start the engine: no config needed, no server, a folder for its state");
     let engine = home.start()?;
@@ -43,8 +43,8 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
 }
 
 /// Creates a folder as a user would have it: configuration, plugins, data.
-fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
-    let home = Home::furnish(binary, folder, CONFIG)?;
+fn create_home(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
+    let home = Home::create(binary, folder, CONFIG)?;
     home.install("bucketing-floor", "bucketing")?;
     home.install("throttling-coalesce", "throttling")?;
     home.install("channel-console", "channel-console")?;
@@ -208,7 +208,7 @@ fn crash(
 fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Result<(), Error> {
     stage.act("Add up: what was told against `pricedrop simulate` over the same two files");
     let live = home.run(&["notifications", "list", "--limit", "0", "--json", "--url", &engine.url()])?;
-    let twin = home.run(&[
+    let simulated = home.run(&[
         "simulate",
         "--watches",
         "watches.csv",
@@ -217,12 +217,12 @@ fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Re
         "--plugins",
         "plugins",
     ])?;
-    let (live, twin) = (ids(&live.stdout)?, ids(&twin.stdout)?);
-    let verdict = if live == twin { "the same, to the id" } else { "NOT the same" };
+    let (live, simulated) = (ids(&live.stdout)?, ids(&simulated.stdout)?);
+    let verdict = if live == simulated { "the same, to the id" } else { "NOT the same" };
     stage.say(&format!("{} updates, {} watches", feed.updates.len(), market::WATCHES));
-    stage.say(&format!("told live: {}, told by the twin: {}: {verdict}", live.len(), twin.len()));
-    if live != twin {
-        return Err("the live engine and its twin disagree".into());
+    stage.say(&format!("told live: {}, told by simulate: {}: {verdict}", live.len(), simulated.len()));
+    if live != simulated {
+        return Err("the live engine and its simulated disagree".into());
     }
     stage.say(&format!("\n{:.0} s in all. What to try next:", stage.seconds()));
     stage.say(NEXT);

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::{Error, PATIENCE};
+use crate::waiting::{Error, PATIENCE};
 
 /// Sends one request, and returns the body of a successful response.
 ///

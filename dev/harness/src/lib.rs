@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -19,14 +18,10 @@ pub mod kafka;
 pub mod peers;
 pub mod redis;
 pub mod servers;
+mod waiting;
 
 pub use http::request;
-
-/// The error of every function here, as text for the person who runs the test.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use waiting::{Error, PATIENCE, wait_for};
 
 /// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and port 0.
 #[derive(Debug, Clone)]
@@ -44,7 +39,7 @@ impl Home {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn furnish(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
+    pub fn create(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
         std::fs::create_dir_all(folder.join("plugins"))?;
         std::fs::write(folder.join("pricedrop.toml"), config)?;
         Ok(Home {
@@ -163,23 +158,6 @@ pub fn repository() -> PathBuf {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
-}
-
-/// Calls `look` repeatedly until it returns something.
-///
-/// # Errors
-/// It returned nothing for [`PATIENCE`].
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
-        }
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
 }
 
 /// A running engine.

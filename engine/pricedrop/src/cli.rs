@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pricedrop_model::dispatch::DeadLetterId;
 
 pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
-pub use servers::{GoOn, Offsets, Schema, Topics};
+pub use servers::{OffsetTarget, Offsets, Schema, Topics};
 
 use crate::config::CONFIG_VARIABLE;
 

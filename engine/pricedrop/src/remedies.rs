@@ -3,23 +3,23 @@
 use pricedrop_cassandra as cassandra;
 use pricedrop_model::ports;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// The remedy for a store that failed.
 pub const SEE_STORE: &str =
     "see the log above; when the store is well, start the engine again, and nothing is lost";
 
 /// Reports an error of the Kafka adapter.
-pub fn kafka(error: ports::Error) -> Stopped {
+pub fn kafka(error: ports::Error) -> CliError {
     let remedy = match &error {
         ports::Error::Fatal(_) => "`pricedrop doctor` looks at all of it",
         _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
     };
-    Stopped::failed(error, remedy)
+    CliError::failed(error, remedy)
 }
 
 /// Reports an error of the Cassandra adapter at startup.
-pub fn cassandra(error: &cassandra::Error) -> Stopped {
+pub fn cassandra(error: &cassandra::Error) -> CliError {
     let remedy = match error {
         cassandra::Error::Unreachable { .. } => "start Cassandra, or mend cassandra.contact_points",
         cassandra::Error::Configuration(_) => "mend [cassandra]",
@@ -29,17 +29,17 @@ pub fn cassandra(error: &cassandra::Error) -> Stopped {
         }
         cassandra::Error::Unavailable(_) => "try again when Cassandra is well",
     };
-    Stopped::failed(error, remedy)
+    CliError::failed(error, remedy)
 }
 
 /// Reports an error of the archive.
-pub fn archive(error: pricedrop_archive::Error) -> Stopped {
-    let remedy = of_archive(&error);
-    Stopped::failed(error, remedy)
+pub fn archive(error: pricedrop_archive::Error) -> CliError {
+    let remedy = archive_remedy(&error);
+    CliError::failed(error, remedy)
 }
 
 /// Returns the remedy for an archive that cannot be used.
-pub fn of_archive(error: &pricedrop_archive::Error) -> &'static str {
+pub fn archive_remedy(error: &pricedrop_archive::Error) -> &'static str {
     use pricedrop_archive::Error;
     match error {
         Error::Unavailable(_) => {

@@ -29,8 +29,8 @@ pub enum Offsets {
         #[arg(long, value_name = "N")]
         partition: Option<i32>,
         /// Where it goes on.
-        #[arg(long, value_enum, default_value_t = GoOn::Group)]
-        at: GoOn,
+        #[arg(long, value_enum, default_value_t = OffsetTarget::Group)]
+        at: OffsetTarget,
         /// Of the shadow's group and states.
         #[arg(long)]
         shadow: bool,
@@ -39,7 +39,7 @@ pub enum Offsets {
 
 /// Where a partition goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GoOn {
+pub enum OffsetTarget {
     /// At the group's offset, if the log has it.
     Group,
     /// Where its states were stored, if the log has it.

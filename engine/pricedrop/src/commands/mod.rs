@@ -12,6 +12,7 @@ pub mod notifications;
 pub mod offsets;
 pub mod plugin;
 mod preview;
+mod progress;
 pub mod recipient;
 pub mod replay;
 pub mod schema;
@@ -19,13 +20,13 @@ pub mod simulate;
 pub mod topics;
 pub mod watch;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Refuses a command whose server is not configured.
-fn needs(configured: bool, field: &str, server: &str) -> Result<(), Stopped> {
+fn needs(configured: bool, field: &str, server: &str) -> Result<(), CliError> {
     match configured {
         true => Ok(()),
-        false => Err(Stopped::usage(
+        false => Err(CliError::usage(
             format!("{field} does not name {server}, so there is nothing to look at"),
             format!("name a configuration with --config in which {field} = \"{server}\""),
         )),

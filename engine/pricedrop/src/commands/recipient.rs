@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::import::{Kind, Rows, import};
 use super::listing::{Source, field, print};
-use super::watch::removed;
+use super::watch::delete;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 const PATH: &str = "/v1/recipients";
 
@@ -23,12 +23,12 @@ const PATH: &str = "/v1/recipients";
 ///
 /// # Errors
 /// The engine does not respond, it refuses, or the answer is no.
-pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
-    match asked {
+pub fn execute(config: &Config, args: cli::Recipient) -> Result<(), CliError> {
+    match args {
         cli::Recipient::Add { user, channel, address, locale, attributes, remote } => {
             let recipient = recipient(&user, &channel, &address, locale.as_deref(), &attributes);
             let recipient =
-                recipient.map_err(|error| Stopped::usage(error, "see `pricedrop recipient add --help`"))?;
+                recipient.map_err(|error| CliError::usage(error, "see `pricedrop recipient add --help`"))?;
             add(&Client::new(config, &remote)?, &recipient)
         }
         cli::Recipient::List { user, listing, remote } => {
@@ -38,7 +38,7 @@ pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
         }
         cli::Recipient::Remove { user, channel, address, remote } => {
             let query = [("user", user), ("channel", channel), ("address", address)];
-            removed(&Client::new(config, &remote)?, PATH, &query, "address")
+            delete(&Client::new(config, &remote)?, PATH, &query, "address")
         }
         cli::Recipient::Import { file, remote } => import(&Client::new(config, &remote)?, &file, &KIND),
     }
@@ -119,7 +119,7 @@ fn recipient(
     })
 }
 
-fn add(client: &Client, recipient: &Recipient) -> Result<(), Stopped> {
+fn add(client: &Client, recipient: &Recipient) -> Result<(), CliError> {
     let body = serde_json::to_vec(recipient).expect("recipients are plain text");
     let _: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
     let Recipient { user_id, channel, address, .. } = recipient;

@@ -8,17 +8,17 @@ use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::{Config, key};
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// Cassandra is unavailable or refuses, or a table has another shape.
-pub fn execute(config: &Config, asked: cli::Schema) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: cli::Schema) -> Result<(), CliError> {
     super::needs(config.stores.cassandra(), key!(stores.watches), "cassandra")?;
     let options = config.cassandra_options()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match asked {
+    match args {
         cli::Schema::Apply => {
             let made =
                 runtime.block_on(schema::apply(&options)).map_err(|error| remedies::cassandra(&error))?;

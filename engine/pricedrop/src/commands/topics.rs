@@ -8,16 +8,16 @@ use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::{Config, key};
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// Kafka is unavailable or refuses, or a topic does not have the required settings.
-pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: cli::Topics) -> Result<(), CliError> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match asked {
+    match args {
         cli::Topics::Apply { shadow } => {
             let settings = config.kafka_settings(shadow)?;
             let made =

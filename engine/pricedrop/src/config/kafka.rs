@@ -80,7 +80,7 @@ pub fn flattened<'a>(
 }
 
 /// Returns the text of the file with the values of secrets replaced by stars.
-pub fn starred(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
+pub fn redacted(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
     let mut shown = text.as_bytes().to_vec();
     let mut star = |range: std::ops::Range<usize>| {
         shown[range].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*')
@@ -123,7 +123,7 @@ pub fn from_file(name: &str, raw: &Raw) -> Result<(String, Property), (String, S
             format!("write \"{name}_file\" = \"/run/secrets/...\" or \"{name}_env\" = \"VARIABLE\" instead");
         return Err((message, remedy));
     }
-    not_ours(name)?;
+    check_reserved(name)?;
     let text = match raw {
         Raw::Text(text) | Raw::Number(text) | Raw::Variable(text) => text.clone(),
         Raw::Flag(flag) => flag.to_string(),
@@ -168,7 +168,7 @@ fn secret(name: &str, text: &str) -> Option<(String, Secret)> {
     SECRETS.contains(&property).then(|| (property.to_owned(), secret))
 }
 
-fn not_ours(name: &str) -> Result<(), (String, String)> {
+fn check_reserved(name: &str) -> Result<(), (String, String)> {
     let owned = RESERVED.iter().find(|(owned, _)| *owned == name).map(|(_, reason)| *reason);
     let callback = name.ends_with("_cb").then_some("it takes a function, which no file can name");
     match owned.or(callback) {
@@ -189,11 +189,11 @@ mod tests {
     fn a_secret_is_starred_wherever_it_stands() {
         let text = "[kafka]\n\"sasl.password\" = \"hunter2\"\nssl.key.pem = \"\"\"\npike\nperch\"\"\"\nsasl.username = \"u\"\n";
         let root = toml::de::DeTable::parse(text).unwrap();
-        let shown = starred(text, Some(root.get_ref()));
+        let shown = redacted(text, Some(root.get_ref()));
         assert_eq!(shown.len(), text.len());
         assert!(!shown.contains("hunter2") && !shown.contains("pike") && !shown.contains("perch"), "{shown}");
         assert!(shown.contains("sasl.username = \"u\""), "{shown}");
-        assert!(!starred("[kafka]\nsasl.password = hunter2\n", None).contains("hunter2"));
+        assert!(!redacted("[kafka]\nsasl.password = hunter2\n", None).contains("hunter2"));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Source {
 impl Reader {
     fn file(&mut self, path: &Path, text: &str) {
         let parsed = DeTable::parse(text);
-        let shown = kafka::starred(text, parsed.as_ref().ok().map(|root| root.get_ref()));
+        let shown = kafka::redacted(text, parsed.as_ref().ok().map(|root| root.get_ref()));
         let source = Source { name: path.display().to_string(), shown };
         match parsed {
             Ok(root) => root.get_ref().iter().for_each(|(name, value)| self.entry(&source, name, value)),

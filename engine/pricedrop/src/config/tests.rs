@@ -181,7 +181,7 @@ fn the_stores_follow_the_log_where_nothing_else_is_said() {
     let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n");
     assert!(cluster.kafka() && cluster.cassandra() && cluster.redis_leases() && !cluster.redis_cache());
     assert!(!cluster.alone());
-    assert!(cluster.asks_redis(true) && !cluster.asks_redis(false), "leases are the dispatcher's");
+    assert!(cluster.needs_redis(true) && !cluster.needs_redis(false), "leases are the dispatcher's");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use pricedrop_harness::{Engine, Home, servers, wait_for};
 use serde_json::Value;
 
 use crate::running::metric;
-use crate::support::{Setting, told};
+use crate::support::{Setting, run_cli};
 
 /// How often each of the two archivers is killed; more in `make test-faults`.
 const KILLS: usize = 5;
@@ -160,7 +160,7 @@ fn the_archive_equals_the_topic_whoever_is_killed() {
     wait_for("the whole topic to be archived", complete).unwrap();
     assert_eq!(sorted(archived(&reader, &topic)), expected);
 
-    let said = told(&setting, &homes[0].1, &["archive", "verify"]);
+    let said = run_cli(&setting, &homes[0].1, &["archive", "verify"]);
     assert!(
         said.contains(&format!("{} records in ", expected.len())) && said.contains("exit code 0"),
         "{said}"
@@ -190,7 +190,7 @@ fn a_bucket_of_another_group_is_refused() {
     let mut other = setting.clone();
     other.more = format!("[stream]\ngroup = \"another\"\n{}", other.more);
     let (_folder, home) = home(&other);
-    let said = told(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
+    let said = run_cli(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
     let refused =
         "holds the archive of the group pricedrop, and this one is another; give each group a prefix";
     assert!(said.contains(refused), "{said}");
@@ -264,7 +264,7 @@ fn a_bucket_that_does_not_exist_or_is_elsewhere_is_refused_at_the_start() {
         let mut other = setting.clone();
         other.more = wrong;
         let (_folder, home) = home(&other);
-        let said = told(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
+        let said = run_cli(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
         assert!(says.iter().all(|words| said.contains(words)), "{said}");
     };
     let missing = setting.more.replace("s3://pricedrop/", "s3://no-such-bucket/");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pricedrop_harness::kafka::{Committed, Kafka};
 use pricedrop_harness::wait_for;
 
-use crate::support::{Setting, told};
+use crate::support::{Setting, run_cli};
 
 /// Returns the records of a topic, without the markers that every acquisition writes.
 fn records(kafka: &Kafka, topic: &str) -> Vec<Committed> {
@@ -51,7 +51,7 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     let (states, told_before) = (records(&kafka, &setting.state), records(&kafka, &notifications));
     let lag = kafka.lag("pricedrop", &prices).unwrap();
     // Reports are wrapped into lines.
-    let said = told(&setting, &home, &["run"]);
+    let said = run_cli(&setting, &home, &["run"]);
     let said =
         said.split_whitespace().filter(|word| !matches!(*word, "│" | "|")).collect::<Vec<_>>().join(" ");
     assert!(said.contains("exit code 1"), "{said}");

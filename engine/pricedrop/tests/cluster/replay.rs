@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::archive::{archived, home, reader, setting};
 use crate::providers::text;
 use crate::running::{metric, post};
-use crate::support::{Setting, told};
+use crate::support::{Setting, run_cli};
 
 const USERS: usize = 12;
 const PRODUCTS: usize = 3;
@@ -115,7 +115,7 @@ impl Shop {
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let said = told(&self.setting, &self.home, arguments);
+        let said = run_cli(&self.setting, &self.home, arguments);
         assert!(said.contains("exit code 0"), "{said}");
         said
     }

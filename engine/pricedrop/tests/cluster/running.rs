@@ -4,7 +4,7 @@ use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
-use crate::support::{NOWHERE, Setting, told};
+use crate::support::{NOWHERE, Setting, run_cli};
 
 /// Returns the notifications of all partitions.
 pub fn notifications(home: &Home) -> Vec<Value> {
@@ -74,7 +74,7 @@ fn a_notifier_alone_tells_and_sends_nothing() {
 fn a_notifier_that_does_not_cache_needs_no_redis() {
     let setting = Setting { redis: NOWHERE.into(), cache: "none", ..Setting::new() }.prepared();
     let (_folder, home) = setting.home();
-    let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
+    let doctor = run_cli(&setting, &home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && !doctor.contains("redis"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
     engine.wait_until_notifying().unwrap();
@@ -133,7 +133,7 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
         (metric(&engine, "pricedrop_key_mismatches_total") == 1.0).then_some(())
     })
     .unwrap();
-    let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
+    let doctor = run_cli(&setting, &home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("not keyed by productId"), "{doctor}");
 }
 

@@ -5,11 +5,11 @@ use pricedrop_harness::servers::Own;
 use pricedrop_harness::{Home, wait_for};
 
 use crate::running::{notifications, post};
-use crate::support::{NOWHERE, Setting, told};
+use crate::support::{NOWHERE, Setting, run_cli};
 
 fn refused(setting: &Setting, arguments: &[&str]) -> String {
     let (_folder, home) = setting.home();
-    told(setting, &home, arguments)
+    run_cli(setting, &home, arguments)
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
     engine.wait_until_notifying().unwrap();
-    let added = told(&setting, &home, &["watch", "add", &product, "80", "u1"]);
+    let added = run_cli(&setting, &home, &["watch", "add", &product, "80", "u1"]);
     assert!(added.contains("exit code 0"), "{added}");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
@@ -64,7 +64,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let _engine = home.start().unwrap();
-    let said = told(&setting, &home, &["run"]);
+    let said = run_cli(&setting, &home, &["run"]);
     assert!(said.contains("exit code 1") && said.contains("is in use by another process"), "{said}");
     assert!(said.contains("every instance needs a folder of its own"), "{said}");
 }

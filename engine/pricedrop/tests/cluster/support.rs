@@ -72,7 +72,7 @@ impl Setting {
     /// Creates a home with this configuration and the console's plugin.
     pub fn home(&self) -> (TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &self.text()).unwrap();
+        let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &self.text()).unwrap();
         home.install("channel-console", "channel-console").unwrap();
         (folder, home)
     }
@@ -102,6 +102,6 @@ impl Setting {
 }
 
 /// Runs a command, and returns its output.
-pub fn told(setting: &Setting, home: &Home, arguments: &[&str]) -> String {
+pub fn run_cli(setting: &Setting, home: &Home, arguments: &[&str]) -> String {
     setting.in_words(&home.command(arguments).output().unwrap())
 }

@@ -8,7 +8,7 @@ use pricedrop_model::archive::ArchivedRecord;
 use serde_json::Value;
 
 use crate::files::{self, Dice, Size};
-use crate::mortal::Mortal;
+use crate::killed_engine::KilledEngine;
 
 const SIZE: Size = Size { products: 200, watches: 5_000, updates: 4_000 };
 /// How often the engine is killed; more in `make test-faults`.
@@ -90,17 +90,18 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let mortal = Mortal::new(home, engine);
-    let killer = mortal.kill_now_and_then(seed, kills(), SIZE.updates);
+    let killed_engine = KilledEngine::new(home, engine);
+    let killer = killed_engine.kill_now_and_then(seed, kills(), SIZE.updates);
     let mut sent = 0;
     while sent < updates.len() {
         let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
-        mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
+        killed_engine
+            .request_until_answered(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
         sent = upto;
-        mortal.sent(sent);
+        killed_engine.record_sent(sent);
     }
     killer.join().unwrap();
-    let mut engine = mortal.engine.lock().unwrap();
+    let mut engine = killed_engine.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
     let told = files::told(&engine);
     let dead = dead_letters(&engine);
@@ -115,10 +116,11 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     files::assert_same(&notifications, &told, "archived and told");
     assert_eq!(archived(folder.path(), "dlq").len(), dead);
 
-    let verified = mortal.home.run(&["archive", "verify"]).unwrap();
+    let verified = killed_engine.home.run(&["archive", "verify"]).unwrap();
     let said = String::from_utf8(verified.stdout).unwrap();
     assert!(said.starts_with(&format!("{} records in ", updates.len() + told.len() + dead)), "{said}");
-    let replayed = mortal.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
+    let replayed =
+        killed_engine.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
     let mut simulated: Vec<String> =
         String::from_utf8(replayed.stdout).unwrap().lines().map(str::to_owned).collect();
     simulated.sort();

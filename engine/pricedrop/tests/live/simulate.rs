@@ -9,7 +9,7 @@ use pricedrop_harness::{Home, shipped};
 const SIZE: Size = Size { products: 50, watches: 20_000, updates: 5_000 };
 
 fn home(folder: &Path) -> Home {
-    Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, "").unwrap()
+    Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder, "").unwrap()
 }
 
 fn simulate(home: &Home, more: &[&str]) -> Output {

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
-use crate::rig::{self, Who, said, servers};
+use crate::rig::{self, Who, run_cli, servers};
 
 fn told(home: &Home) -> Vec<Value> {
-    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
-    let text = String::from_utf8(said.stdout).unwrap();
+    let output = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -29,7 +29,7 @@ fn with_the_rights_that_are_listed_a_whole_engine_works() {
     let _policy = policy();
     let (folder, home) = servers.home(&Who::default());
     home.install("bucketing-floor", "bucketing-floor").unwrap();
-    let doctor = said(&home, &["doctor"]);
+    let doctor = run_cli(&home, &["doctor"]);
     assert!(doctor.contains("exit code 0") && doctor.contains("doctor: it works"), "{doctor}");
     assert!(!doctor.contains("is not allowed") && !doctor.contains("our role may not"), "{doctor}");
     let engine = home.start().unwrap();
@@ -89,7 +89,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     let who = Who { kafka: "notifier", cassandra: "pricedrop_notifier", ..Who::default() };
     let (folder, home) = servers.home(&who);
     home.install("bucketing-floor", "bucketing-floor").unwrap();
-    let doctor = said(&home, &["doctor", "--role", "notifier"]);
+    let doctor = run_cli(&home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && doctor.contains("our role may not change it"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
     engine.wait_until_notifying().unwrap();
@@ -100,7 +100,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     wait_for("the user to be told", || (of(&other, product) == 1).then_some(())).unwrap();
     post(&posting, product, "69.9");
     wait_for("the user to be told again", || (of(&other, product) == 2).then_some(())).unwrap();
-    let refused = said(&home, &["watch", "add", product, "80", "u2"]);
+    let refused = run_cli(&home, &["watch", "add", product, "80", "u2"]);
     assert!(refused.contains("refuses this user the table price_watch_alerts"), "{refused}");
     let ready = engine.request("GET", "/readyz", b"").unwrap();
     assert!(ready.contains("\"ready\":true"), "{ready}");
@@ -108,7 +108,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     // The log is the promise here: it has a line for each missing grant, and not one for each attempt.
     let log = rig::log(folder.path());
     let policy = log.lines().filter(|line| line.contains("the active policy was not written down")).count();
-    assert_eq!(policy, 1, "said once: {log}");
+    assert_eq!(policy, 1, "logged once: {log}");
     let prices = log.lines().filter(|line| line.contains("product_prices")).count();
-    assert_eq!(prices, 1, "said once: {log}");
+    assert_eq!(prices, 1, "logged once: {log}");
 }
