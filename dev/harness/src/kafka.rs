@@ -265,8 +265,8 @@ impl Follower {
         let mut records = Vec::new();
         let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         // Errors are skipped: the client reconnects to an unavailable broker.
-        while let Some(said) = self.0.poll(quiet) {
-            records.extend(said.ok().map(|message| Committed {
+        while let Some(report) = self.0.poll(quiet) {
+            records.extend(report.ok().map(|message| Committed {
                 partition: message.partition(),
                 key: text(message.key()),
                 value: text(message.payload()),

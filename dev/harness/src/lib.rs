@@ -85,8 +85,8 @@ impl Home {
     pub fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
         let output = self.command(arguments).output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("pricedrop {}: {said}", arguments.join(" ")).into());
+            let report = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("pricedrop {}: {report}", arguments.join(" ")).into());
         }
         Ok(output)
     }

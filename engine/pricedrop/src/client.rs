@@ -20,8 +20,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_WRITES_FOR: Duration = Duration::from_secs(60);
 /// Timeout for a migration of all buckets.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
-                        The store belongs to the running engine alone, so this command needs one";
+const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL; \
+                        only a running engine may open the store, so this command needs one";
 /// The file, in the store's folder, that holds the address of the engine that owns the store.
 pub const ADDRESS_FILE: &str = "http.addr";
 
@@ -56,7 +56,7 @@ impl Client {
         };
         let base = Url::parse(&text).ok().filter(|url| url.has_host()).ok_or_else(|| {
             CliError::usage(
-                format!("{text:?} is no address of an engine"),
+                format!("{text:?} is not the URL of an engine"),
                 "write it as http://127.0.0.1:8080",
             )
         })?;
@@ -94,7 +94,7 @@ impl Client {
     ) -> Result<T, CliError> {
         let response = self.send(method, path, query, body)?;
         serde_json::from_slice(&response.body).map_err(|error| {
-            let remedy = "is this the address of a pricedrop engine of the same release?";
+            let remedy = "check that an engine of the same release listens at this address";
             CliError::failed(
                 format!("{} sent a response that this command cannot read: {error}", self.base),
                 remedy,
@@ -153,13 +153,13 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
         if error.is_timeout() && !error.is_connect() {
             let what = format!(
-                "the engine at {} took longer than {}",
+                "the engine at {} did not respond within {}",
                 self.base,
                 duration_text(self.response_timeout)
             );
-            return CliError::failed(what, "ask again; see the engine's log and /readyz");
+            return CliError::failed(what, "try again; see the engine's log and /readyz");
         }
-        CliError::failed(format!("no engine answers at {}", self.base), START_IT)
+        CliError::failed(format!("no engine responds at {}", self.base), START_IT)
     }
 }
 
@@ -188,8 +188,9 @@ fn configured_url(config: &Config) -> Result<String, CliError> {
 
 fn bound_address(config: &Config) -> Result<String, CliError> {
     let folder = &config.data.folder;
-    std::fs::read_to_string(folder.join(ADDRESS_FILE))
-        .map_err(|_| CliError::failed(format!("no engine runs over {}", folder.display()), START_IT))
+    std::fs::read_to_string(folder.join(ADDRESS_FILE)).map_err(|_| {
+        CliError::failed(format!("no engine is running with the data folder {}", folder.display()), START_IT)
+    })
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> CliError {

@@ -39,8 +39,8 @@ pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Cl
         None if config.archive_is_on() => config.archive_options()?,
         None => {
             return Err(CliError::usage(
-                "archive.url is not set, so there is no archive to look at",
-                "name its URL, or a configuration with --config in which archive.url is set",
+                "archive.url is not set, so there is no archive to read",
+                "name the URL of an archive, or a configuration with --config that sets archive.url",
             ));
         }
     };
@@ -143,14 +143,17 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     let mut chain = Chain::open(&bucket, source.clone()).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(remedies::archive)? {
-        writeln!(out, "{source}: an object that a killed archiver left is part of the archive now")?;
+        writeln!(out, "{source}: an object that a killed archiver had written without a link is linked now")?;
     }
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(remedies::archive)? {
             Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,
-            Appended::Theirs => writeln!(out, "{source}: the archive changed meanwhile; look at its status")?,
+            Appended::Theirs => writeln!(
+                out,
+                "{source}: another archiver changed the archive meanwhile; see `pricedrop archive status`"
+            )?,
         },
-        _ => writeln!(out, "{source}: nothing is lost, nothing to accept")?,
+        _ => writeln!(out, "{source}: no records are lost; nothing was recorded")?,
     }
     Ok(())
 }

@@ -30,8 +30,8 @@ pub fn check(config: &Config) -> Result<(), CliError> {
     http.check().map_err(|error| CliError::usage(&error, error.remedy()))?;
     let mut out = anstream::stdout();
     match config.file() {
-        Some(file) => writeln!(out, "{} is right", file.display())?,
-        None => writeln!(out, "no file; every field has its default or comes from the environment")?,
+        Some(file) => writeln!(out, "{} is valid", file.display())?,
+        None => writeln!(out, "no file: every key has its default or comes from the environment")?,
     }
     writeln!(out, "rules     {} watches", config.matching_rules().mode)?;
     writeln!(out, "plugins   {}", config.plugin_folder().display())?;

@@ -27,7 +27,10 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), CliError>
     let stores = &config.stores;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if !stores.kafka() {
-        writeln!(anstream::stdout(), "the embedded store shows in /readyz")?;
+        writeln!(
+            anstream::stdout(),
+            "there are no servers to check; the engine reports the state of its embedded store in /readyz"
+        )?;
         if config.archive_is_on() {
             findings::print("doctor", runtime.block_on(check_archive(config, None))?)?;
         }
@@ -59,7 +62,7 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), CliError>
 async fn check_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, CliError> {
     let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)
-        .map_err(|error| CliError::usage(error, "mend archive.url"))?;
+        .map_err(|error| CliError::usage(error, "correct archive.url"))?;
     let tried = match owner {
         Some(owner) => bucket.claim(owner).await,
         None => bucket.probe().await,
@@ -78,7 +81,7 @@ fn unreachable(place: &str, error: impl ToString, remedy: &str) -> Vec<Finding> 
     vec![Finding::wrong(place, error, remedy)]
 }
 
-const REACH_KAFKA: &str = "start Kafka, or mend \"bootstrap.servers\", TLS and SASL under [kafka]";
+const REACH_KAFKA: &str = "start Kafka, or correct \"bootstrap.servers\", TLS and SASL under [kafka]";
 
 fn check_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles) -> Vec<Finding> {
     let topics = match runtime.block_on(kafka::topics::check(settings)) {
@@ -95,7 +98,11 @@ fn check_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Ro
     let has_problem = found.iter().any(|finding| !finding.works);
     let unless_reported = |place: &str, error| match has_problem {
         true => Vec::new(),
-        false => unreachable(&format!("topic {place}"), error, "mend that, or try again when Kafka is well"),
+        false => unreachable(
+            &format!("topic {place}"),
+            error,
+            "correct that, or try again when Kafka is available",
+        ),
     };
     let (prices, states) = (&settings.topics.prices, &settings.topics.state);
     match kafka::sample(settings) {
@@ -119,8 +126,8 @@ fn difference_finding(topic: &str, difference: &Difference) -> Finding {
     let partition = difference.partition.0;
     Finding::wrong(
         format!("partition {partition} of {topic}"),
-        format!("offset and states do not belong together: {difference}"),
-        format!("look what happened, then run `pricedrop offsets accept --partition {partition}`"),
+        format!("offset and states disagree: {difference}"),
+        format!("find the cause, then run `pricedrop offsets set --partition {partition}`"),
     )
 }
 
@@ -137,11 +144,11 @@ fn sample_findings(topic: &str, sample: &Sample) -> Vec<Finding> {
         found.push(Finding::wrong(
             &place,
             format!(
-                "product {product} is in partitions {} and {}: order and price hold per partition only, and wrong \
+                "product {product} is in partitions {} and {}: prices are compared within each partition alone, so wrong \
                  alerts are possible",
                 one.0, other.0
             ),
-            "let its producers set productId as the record's key, all with the same partitioner",
+            "make all its producers set productId as the record's key, with the same partitioner",
         ));
     } else if let Some((key, product)) = &sample.example {
         found.push(Finding::advice(
@@ -150,17 +157,26 @@ fn sample_findings(topic: &str, sample: &Sample) -> Vec<Finding> {
                 "{} of the newest {} records are not keyed by productId, such as {product} with the key {key}",
                 sample.key_mismatches, sample.records
             ),
-            "let producers set productId as the record's key: else a product may spread over partitions",
+            "make producers set productId as the record's key; otherwise a product may spread over partitions",
         ));
     }
     if sample.unreadable > 0 {
-        let what = format!("{} of the newest {} records are no updates", sample.unreadable, sample.records);
-        found.push(Finding::advice(&place, what, "`pricedrop dlq list` says why, once they were read"));
+        let what =
+            format!("{} of the newest {} records are not valid updates", sample.unreadable, sample.records);
+        found.push(Finding::advice(
+            &place,
+            what,
+            "`pricedrop dlq list` shows the reasons, once the engine has read them",
+        ));
     }
     let ahead = sample.newest_ms.map_or(0, |newest| newest - now_ms());
     if ahead > CLOCKS_MS {
-        let what = format!("its newest record is {ahead} ms ahead of our clock");
-        found.push(Finding::advice(&place, what, "set the producers' clocks, or ours, by NTP"));
+        let what = format!("its newest record is {ahead} ms ahead of the clock of this machine");
+        found.push(Finding::advice(
+            &place,
+            what,
+            "synchronise the clocks of the producers and of this machine with NTP",
+        ));
     }
     found
 }
@@ -172,18 +188,18 @@ async fn check_cassandra(options: &cassandra::Options, roles: Roles) -> Vec<Find
             return unreachable(
                 "cassandra",
                 error,
-                "start Cassandra, or mend [cassandra]: contact points, user, TLS",
+                "start Cassandra, or correct [cassandra]: contact points, user, TLS",
             );
         }
     };
     let mut found: Vec<Finding> = tables.into_iter().map(|table| table_finding(table, roles)).collect();
     match cassandra::probe::rights(options).await {
         Ok(missing) => found.extend(missing.into_iter().map(|right| table_finding(right, roles))),
-        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is well")),
+        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is available")),
     }
     match cassandra::probe::clocks(options).await {
         Ok(nodes) => found.extend(nodes.into_iter().filter_map(node_finding)),
-        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is well")),
+        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is available")),
     }
     found
 }
@@ -207,8 +223,8 @@ fn node_finding(node: NodeClock) -> Option<Finding> {
     match node.ahead_ms {
         Ok(ahead_ms) => clock_finding(&place, ahead_ms),
         Err(error) => {
-            let what = format!("its clock is not known: {error}");
-            Some(Finding::advice(place, what, "see to this node, then ask again"))
+            let what = format!("its clock cannot be read: {error}");
+            Some(Finding::advice(place, what, "check this node, then run `pricedrop doctor` again"))
         }
     }
 }
@@ -220,22 +236,22 @@ fn clock_finding(place: &str, ahead_ms: i64) -> Option<Finding> {
         Finding::wrong(
             place,
             format!(
-                "its clock is {} ms {direction} ours, and {CLOCKS_MS} ms are borne: an acknowledged watch \
-                 might be missed",
+                "its clock is {} ms {direction} that of this machine, more than the tolerated {CLOCKS_MS} ms: an \
+                 acknowledged watch might be missed",
                 ahead_ms.abs()
             ),
-            "set both clocks by NTP",
+            "synchronise both clocks with NTP",
         )
     })
 }
 
 async fn check_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, CliError> {
     let redis =
-        Redis::new(config.redis_options()?).map_err(|error| CliError::usage(error, "mend [redis]"))?;
+        Redis::new(config.redis_options()?).map_err(|error| CliError::usage(error, "correct [redis]"))?;
     let facts = match redis.facts().await {
         Ok(facts) => facts,
         Err(error) => {
-            let remedy = "start Redis, or mend [redis]: addresses, user, TLS";
+            let remedy = "start Redis, or correct [redis]: addresses, user, TLS";
             return Ok(unreachable("redis", error, remedy));
         }
     };
@@ -249,19 +265,19 @@ async fn check_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, CliE
             let user = config.redis.user.as_deref().unwrap_or("default");
             found.push(Finding::wrong(
                 "redis",
-                format!("our user lacks {}", missing.join(" ")),
+                format!("the user lacks {}", missing.join(" ")),
                 format!("ACL SETUSER {user} {}; schema/redis.md has the complete line", missing.join(" ")),
             ));
             return Ok(found);
         }
-        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is available")),
     }
     match redis.clock().await {
         Ok(clock) => {
             let ahead = clock.0 - now_ms();
             found.extend(clock_finding("redis", ahead).map(|finding| Finding { works: true, ..finding }));
         }
-        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is available")),
     }
     Ok(found)
 }
@@ -310,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_role_only_what_it_cannot_do_without_is_wrong() {
+    fn a_check_of_one_role_reports_only_what_that_role_requires() {
         assert_eq!(needed(BOTH, Weight::Missing), Table::ALL);
         assert_eq!(needed(NOTIFIER, Weight::Missing), [Table::Alerts]);
         assert_eq!(needed(DISPATCHER, Weight::Missing), [Table::Alerts, Table::Channels]);
@@ -323,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_that_evicts_is_no_place_for_leases() {
+    fn a_redis_that_may_evict_leases_is_reported() {
         for policy in ["allkeys-lru", "volatile-ttl"] {
             let found = eviction_finding(policy).expect("it evicts");
             assert!(!found.works && found.what.contains(policy), "{found:?}");
@@ -340,9 +356,9 @@ mod tests {
         assert_eq!(node(Ok(-CLOCKS_MS)), None);
         let ahead = node(Ok(CLOCKS_MS + 1)).expect("it is off");
         assert!(!ahead.works && ahead.place == "cassandra 10.0.0.2:9042", "{ahead:?}");
-        assert!(ahead.what.contains("101 ms ahead of ours"), "{ahead:?}");
+        assert!(ahead.what.contains("101 ms ahead of that of this machine"), "{ahead:?}");
         let behind = node(Ok(-5_000)).expect("it is off");
-        assert!(behind.what.contains("5000 ms behind ours"), "{behind:?}");
+        assert!(behind.what.contains("5000 ms behind that of this machine"), "{behind:?}");
         let silent = node(Err("no connection".into())).expect("it is said");
         assert!(silent.works && silent.what.contains("no connection"), "{silent:?}");
     }

@@ -66,7 +66,7 @@ pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), CliError> {
     }
     let wrong = findings.iter().filter(|finding| !finding.works).count();
     match (wrong, findings.len()) {
-        (0, 0) => writeln!(out, "{of}: all as it should be")?,
+        (0, 0) => writeln!(out, "{of}: no problems were found")?,
         (0, notes) => writeln!(out, "{of}: it works, with {notes} notes")?,
         (wrong, all) => {
             writeln!(out, "{of}: {wrong} wrong, {} notes", all - wrong)?;

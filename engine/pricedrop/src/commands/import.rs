@@ -113,7 +113,10 @@ fn finish(name: &str, total: Total, invalid: &[InvalidLine], count: usize) -> Re
 /// Prints the time from which drops use a change, if the cache could not be invalidated.
 pub(super) fn print_effective(by: Option<WallTime>) -> Result<(), CliError> {
     if let Some(by) = by {
-        writeln!(anstream::stdout(), "the cache could not be told: drops see it from {by} on")?;
+        writeln!(
+            anstream::stdout(),
+            "the cache could not be invalidated: drops use the change from {by} on"
+        )?;
     }
     Ok(())
 }
@@ -179,7 +182,7 @@ impl BatchQueue {
         if self.batch.lines.is_empty() {
             return Ok(());
         }
-        let gone = |_| CliError::failed("the engine took no more", "");
+        let gone = |_| CliError::failed("the engine stopped accepting entries", "");
         self.queue.send(std::mem::take(&mut self.batch)).map_err(gone)
     }
 }

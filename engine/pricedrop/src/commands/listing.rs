@@ -78,7 +78,7 @@ pub fn print(
         eprintln!("none");
     }
     if listing.limit > 0 && seen == listing.limit {
-        eprintln!("the first {seen}; --limit 0 prints all");
+        eprintln!("the first {seen} are printed; --limit 0 prints all");
     }
     Ok(())
 }

@@ -27,8 +27,8 @@ fn needs(configured: bool, field: &str, server: &str) -> Result<(), CliError> {
     match configured {
         true => Ok(()),
         false => Err(CliError::usage(
-            format!("{field} does not name {server}, so there is nothing to look at"),
-            format!("name a configuration with --config in which {field} = \"{server}\""),
+            format!("{field} is not \"{server}\", so there is nothing to check"),
+            format!("name a configuration with --config that sets {field} = \"{server}\""),
         )),
     }
 }

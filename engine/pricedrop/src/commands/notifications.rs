@@ -23,7 +23,9 @@ pub fn execute(config: &Config, args: cli::Notifications) -> Result<(), CliError
         let (next, partitions) = list(&client, (number, from), &mut seen, &listing)?;
         if listing.limit > 0 && seen == listing.limit {
             let of = if partitions > 1 { format!(" --partition {number}") } else { String::new() };
-            eprintln!("the first {seen}; go on with --from {next}{of}, or print all with --limit 0");
+            eprintln!(
+                "the first {seen} are printed; continue with --from {next}{of}, or print all with --limit 0"
+            );
             return Ok(());
         }
         number += 1;

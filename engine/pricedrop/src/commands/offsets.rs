@@ -17,13 +17,13 @@ use crate::report::CliError;
 /// Kafka is unavailable, or refuses.
 pub fn execute(config: &Config, args: &cli::Offsets) -> Result<(), CliError> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
-    let cli::Offsets::Accept { partition, at, shadow } = args;
+    let cli::Offsets::Set { partition, at, shadow } = args;
     let settings = config.kafka_settings(*shadow)?;
     let mut differences = kafka::differences(&settings).map_err(remedies::kafka)?;
     differences.retain(|difference| partition.is_none_or(|only| difference.partition == Partition(only)));
     let mut out = anstream::stdout();
     if differences.is_empty() {
-        writeln!(out, "offsets and states belong together; nothing to accept")?;
+        writeln!(out, "offsets and states agree; nothing was set")?;
         return Ok(());
     }
     for difference in &differences {
@@ -57,5 +57,5 @@ fn describe(topic: &str, difference: &Difference, accepted: i64) -> String {
         Some(_) => "nothing is skipped or repeated".into(),
         None => "products are decided as if seen for the first time".into(),
     };
-    format!("{topic}[{}]: goes on at offset {accepted}; {effect} ({difference})", difference.partition.0)
+    format!("{topic}[{}]: continues at offset {accepted}; {effect} ({difference})", difference.partition.0)
 }

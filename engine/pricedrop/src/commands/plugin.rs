@@ -45,7 +45,7 @@ fn check(config: &Config, file: &Path) -> Result<(), CliError> {
         eprintln!("{problem}");
     }
     match report.problems.is_empty() {
-        true => Ok(writeln!(out, "it may serve")?),
+        true => Ok(writeln!(out, "no problems were found")?),
         false => Err(CliError::Reported),
     }
 }

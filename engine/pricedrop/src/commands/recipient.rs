@@ -68,7 +68,7 @@ fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
     let columns = reader.headers().map_err(|error| error.to_string())?;
     for required in ["user_id", "channel", "address"] {
         if !columns.iter().any(|column| column == required) {
-            return Err(format!("the first line names no column {required}"));
+            return Err(format!("the header has no column {required}"));
         }
     }
     Ok(Box::new(reader.into_deserialize::<Row>().zip(2..).map(|(row, guessed)| match row {
@@ -85,7 +85,7 @@ fn in_words(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the number of fields is {len}, and the first line names {expected_len}")
+            format!("{len} fields, but the header has {expected_len}")
         }
         _ => error.to_string(),
     }

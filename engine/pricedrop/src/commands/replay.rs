@@ -32,8 +32,8 @@ pub fn execute(config: &Config, args: &Replay) -> Result<(), CliError> {
     let settings = config.stores.kafka().then(|| config.kafka_settings(false)).transpose()?;
     if args.publish && settings.is_none() {
         return Err(CliError::usage(
-            "records are published to topics in Kafka, and the log of this configuration is embedded",
-            "name a configuration with stores.log = \"kafka\"; without --publish they are counted, with --simulate decided",
+            "records can be published to Kafka only, and stores.log is \"embedded\"",
+            "name a configuration with stores.log = \"kafka\"; without --publish the records are counted, with --simulate they are decided",
         ));
     }
     let topic = match (args.topic, &settings) {
@@ -44,8 +44,8 @@ pub fn execute(config: &Config, args: &Replay) -> Result<(), CliError> {
     };
     if args.again.is_some() && args.topic == ReplayTopic::Updates {
         return Err(CliError::usage(
-            "--again delivers notifications once more, and updates are not delivered",
-            "write --topic notifications",
+            "--again repeats deliveries of notifications, and updates are not delivered",
+            "use --topic notifications",
         ));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -69,7 +69,7 @@ pub fn execute(config: &Config, args: &Replay) -> Result<(), CliError> {
     };
     let seen = Republisher::seen(&settings, &topic, args.again.as_deref()).map_err(remedies::kafka)?;
     if seen.count() > 0 {
-        writeln!(out, "{} records were published before, and are left out", seen.count())?;
+        writeln!(out, "{} records were published before, and are skipped", seen.count())?;
     }
     if !args.yes && !confirmed(&mut out, &topic)? {
         writeln!(out, "nothing was published")?;
@@ -89,7 +89,7 @@ fn simulate(
     watches: PathBuf,
 ) -> Result<(), CliError> {
     if args.topic != ReplayTopic::Updates {
-        return Err(CliError::usage("only updates can be simulated", "write --topic updates"));
+        return Err(CliError::usage("only updates can be simulated", "use --topic updates"));
     }
     let archive = TopicArchive::open(&runtime, config, args, &topic)?;
     let (lines, mut written) = std::io::pipe()?;
@@ -140,8 +140,8 @@ impl TopicArchive {
         let mut sources = runtime.block_on(reader.partitions()).map_err(remedies::archive)?;
         sources.retain(|source| source.topic == topic);
         if sources.is_empty() {
-            let what = format!("the archive holds nothing of the topic {topic}");
-            return Err(CliError::usage(what, "`pricedrop archive status` lists the topics that it holds"));
+            let what = format!("the archive contains no records of the topic {topic}");
+            return Err(CliError::usage(what, "`pricedrop archive status` lists its topics"));
         }
         let mut chains = Vec::new();
         for source in sources {
@@ -195,7 +195,7 @@ impl TopicArchive {
 /// Refuses a damaged archive; records that are recorded as lost are only reported.
 fn check_finding(source: &Source, finding: &Finding) -> Result<(), CliError> {
     if finding.is_damage() {
-        let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` names all";
+        let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` lists all";
         return Err(CliError::failed(format!("{source}: {finding}"), remedy));
     }
     writeln!(anstream::stderr(), "{source}: {finding}")?;
@@ -220,15 +220,15 @@ impl Filter {
             Some(text) => time::parse_rfc3339(text).ok_or_else(|| {
                 CliError::usage(
                     format!("--{name} {text:?} is not a time"),
-                    "write it like 2026-11-30T22:00:00Z",
+                    "write it as in 2026-11-30T22:00:00Z",
                 )
             }),
         };
-        let named = |text: String| CliError::usage(text, "mend the option");
+        let named = |text: String| CliError::usage(text, "correct the option");
         let product = args.product.as_deref().map(ProductId::new).transpose();
         let user = args.user.as_deref().map(UserId::new).transpose();
         if args.user.is_some() && args.topic == ReplayTopic::Updates {
-            return Err(CliError::usage("--user is for notifications", "write --topic notifications"));
+            return Err(CliError::usage("--user applies to notifications only", "use --topic notifications"));
         }
         Ok(Filter {
             since_ms: at("since", &args.since, i64::MIN)?,

@@ -20,14 +20,14 @@ pub fn execute(config: &Config, args: cli::Schema) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match args {
         cli::Schema::Apply => {
-            let made =
+            let created =
                 runtime.block_on(schema::apply(&options)).map_err(|error| remedies::cassandra(&error))?;
             let mut out = anstream::stdout();
-            for made in &made {
-                writeln!(out, "made {made}")?;
+            for created in &created {
+                writeln!(out, "created {created}")?;
             }
-            if made.is_empty() {
-                writeln!(out, "every table is there already")?;
+            if created.is_empty() {
+                writeln!(out, "every table exists")?;
             }
             Ok(())
         }

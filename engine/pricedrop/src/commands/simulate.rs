@@ -71,7 +71,7 @@ fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, Cl
         return Ok(Arc::new(NoPlugins));
     };
     if !folder.is_dir() {
-        let what = format!("{} is no folder", folder.display());
+        let what = format!("{} is not a folder", folder.display());
         return Err(CliError::usage(what, "name the folder of the plugins with --plugins"));
     }
     let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host_options() };
@@ -82,7 +82,7 @@ fn error_of(args: &cli::Simulate, error: &Error) -> CliError {
     match error {
         Error::Watches(error) => {
             let what = format!("{}: {error}", args.watches.display());
-            CliError::failed(what, "mend the line; nothing was simulated")
+            CliError::failed(what, "correct the line; nothing was simulated")
         }
         Error::Output(_) => CliError::OutputClosed,
         Error::Stopped(stop) => CliError::failed(stop, ""),

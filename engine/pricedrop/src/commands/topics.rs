@@ -20,14 +20,14 @@ pub fn execute(config: &Config, args: cli::Topics) -> Result<(), CliError> {
     match args {
         cli::Topics::Apply { shadow } => {
             let settings = config.kafka_settings(shadow)?;
-            let made =
+            let created =
                 runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(remedies::kafka)?;
             let mut out = anstream::stdout();
-            for made in &made {
-                writeln!(out, "made topic {made}")?;
+            for created in &created {
+                writeln!(out, "created topic {created}")?;
             }
-            if made.is_empty() {
-                writeln!(out, "every topic is there already; `pricedrop topics check` looks at them")?;
+            if created.is_empty() {
+                writeln!(out, "every topic exists; `pricedrop topics check` checks their settings")?;
             }
             Ok(())
         }

@@ -79,13 +79,13 @@ fn add(client: &Client, watch: &Watch) -> Result<(), CliError> {
         Some(price) => format!("costs {price} now"),
     };
     let armed = match answer.get("rearmsAbove") {
-        Some(above) => format!("; it fires once the price was above {above}"),
+        Some(above) => format!("; it fires after the price has been above {above}"),
         None => String::new(),
     };
     let Watch { product_id, price_watch_value, user_id, .. } = watch;
     writeln!(
         anstream::stdout(),
-        "{user_id} is told when {product_id} is at or below {price_watch_value}; it {now}{armed}"
+        "{user_id} is notified when {product_id} is at or below {price_watch_value}; it {now}{armed}"
     )?;
     print_effective(effective_by(&answer))
 }
@@ -116,6 +116,6 @@ pub(super) fn delete(
         writeln!(anstream::stdout(), "deleted")?;
         return print_effective(effective_by(&answer));
     }
-    eprintln!("there is no such {what}");
+    eprintln!("no such {what} exists");
     Err(CliError::Reported)
 }

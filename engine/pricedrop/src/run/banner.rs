@@ -54,16 +54,16 @@ fn write(
 /// Names the stores. Only a dispatcher uses leases, so other roles list none.
 fn stores(stores: &Stores, roles: RunRoles) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
-    let mut said =
+    let mut report =
         format!("log {}, watches {}", name(stores.kafka(), "kafka"), name(stores.cassandra(), "cassandra"));
     if roles.dispatcher {
-        said.push_str(", leases ");
-        said.push_str(&name(stores.redis_leases(), "redis"));
+        report.push_str(", leases ");
+        report.push_str(&name(stores.redis_leases(), "redis"));
     }
     if stores.redis_cache() {
-        said.push_str(", cache redis");
+        report.push_str(", cache redis");
     }
-    said
+    report
 }
 
 #[cfg(test)]

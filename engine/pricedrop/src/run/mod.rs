@@ -57,7 +57,7 @@ pub fn run(config: &Config, args: &cli::Run) -> Result<(), CliError> {
         check_embedded_log(args)?;
     }
     if args.shadow && args.role == Some(cli::Role::Dispatcher) {
-        return Err(CliError::usage("a shadow sends nothing, so it has no dispatcher", "leave --role out"));
+        return Err(CliError::usage("a shadow sends nothing, so it has no dispatcher", "omit --role"));
     }
     logging::start(config)?;
     let roles = RunRoles::of(config, args);
@@ -74,14 +74,14 @@ pub fn run(config: &Config, args: &cli::Run) -> Result<(), CliError> {
 fn check_embedded_log(args: &cli::Run) -> Result<(), CliError> {
     if args.role.is_some() {
         return Err(CliError::usage(
-            "one role alone needs a store that two processes can share, and this one is embedded",
-            "run both roles together: leave --role out; or set stores.log = \"kafka\"",
+            "a single role requires a log that several processes can share, and stores.log is \"embedded\"",
+            "omit --role to run all roles in one process, or set stores.log = \"kafka\"",
         ));
     }
     if args.shadow {
         return Err(CliError::usage(
-            "a shadow works beside an engine that is real, and nobody else can read an embedded log",
-            "leave --shadow out, or ask `pricedrop simulate`",
+            "a shadow runs beside the real engine, and no second process can read an embedded log",
+            "omit --shadow, or use `pricedrop simulate`",
         ));
     }
     Ok(())
@@ -117,12 +117,12 @@ impl Running {
             error = running.part_that_ended() => Ended::Part(error),
         };
         if let Ended::Signal(name) = &ended {
-            tracing::info!(signal = name, "stopping; a second one stops at once");
+            tracing::info!(signal = name, "stopping; a second signal stops immediately");
         }
         let limit = running.limit;
         let drained = tokio::select! {
             drained = tokio::time::timeout(limit, running.stop()) => drained,
-            _ = signals.next() => return Err(CliError::failed("stopped at once", NOTHING_IS_LOST)),
+            _ = signals.next() => return Err(CliError::failed("stopped immediately by a second signal", NOTHING_IS_LOST)),
         };
         match (ended, drained) {
             (Ended::Part(error), _) | (Ended::Signal(_), Ok(Err(error))) => Err(error),
@@ -203,9 +203,9 @@ impl Running {
     /// Waits until a part ends although nothing told it to stop, and returns which one.
     async fn part_that_ended(&mut self) -> CliError {
         let what = tokio::select! {
-            Some(ended) = self.http.join_next() => format!("the API ended: {}", reason(ended)),
-            Some(ended) = self.notifiers_ended.join_next() => format!("the notifier ended: {}", reason(ended)),
-            Some(ended) = self.dispatcher.join_next() => format!("the dispatcher ended: {}", reason(ended)),
+            Some(ended) = self.http.join_next() => format!("the API stopped: {}", reason(ended)),
+            Some(ended) = self.notifiers_ended.join_next() => format!("the notifier stopped: {}", reason(ended)),
+            Some(ended) = self.dispatcher.join_next() => format!("the dispatcher stopped: {}", reason(ended)),
         };
         CliError::failed(what, SEE_STORE)
     }
@@ -284,7 +284,7 @@ fn build_dispatcher(
     metrics: Arc<dispatcher::Metrics>,
 ) -> Result<dispatcher::Dispatcher, CliError> {
     let sender = Outbound::new(config.outbound_options());
-    let sender = sender.map_err(|error| CliError::usage(error, "mend dispatch.ca_file"))?;
+    let sender = sender.map_err(|error| CliError::usage(error, "correct dispatch.ca_file"))?;
     let SharedPorts { recipients, leases, retries, dead_letters, prices, .. } = ports.clone();
     Ok(dispatcher::Dispatcher {
         options: config.dispatcher_options(),
@@ -302,10 +302,10 @@ fn build_dispatcher(
     })
 }
 
-const NOTHING_IS_LOST: &str = "nothing is lost: what was open goes on at the next start";
+const NOTHING_IS_LOST: &str = "nothing is lost: unfinished work continues at the next start";
 fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T, E>, J>) -> String {
     match ended {
-        Ok(Ok(_)) => "it was not told to stop".into(),
+        Ok(Ok(_)) => "no signal and no error was the cause".into(),
         Ok(Err(error)) => error.to_string(),
         Err(panicked) => panicked.to_string(),
     }

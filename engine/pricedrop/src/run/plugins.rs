@@ -38,7 +38,8 @@ pub struct Loaded {
 /// The plugins do not match the configuration, or the store is unavailable.
 pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result<Loaded, CliError> {
     let stored = policies.active().await;
-    let active = stored.map_err(|error| CliError::failed(error, "start again when the store is well"))?;
+    let active = stored
+        .map_err(|error| CliError::failed(error, "start the engine again when the store is available"))?;
     let mut options = config.host_options();
     options.active_policy = active;
     let host = tokio::task::spawn_blocking(move || options.build()).await;
@@ -58,9 +59,9 @@ pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result
 /// Reports why the host cannot start. The operator has to correct it.
 pub fn refused(error: HostError) -> CliError {
     let remedy = match &error {
-        HostError::Refused(_) => "`pricedrop plugin check FILE` says the same without an engine",
-        HostError::TwoCandidates { .. } => "set it under [plugins]",
-        HostError::NamedMissing { .. } => "mend the name under [plugins], or put the file there",
+        HostError::Refused(_) => "`pricedrop plugin check FILE` shows the same problems without an engine",
+        HostError::TwoCandidates { .. } => "name one of them under [plugins]",
+        HostError::NamedMissing { .. } => "correct the name under [plugins], or add the file to the folder",
         HostError::DataDir { .. } => "make the folder private and writable, or name another data.folder",
         HostError::Engine(_) => "",
     };
@@ -83,7 +84,10 @@ impl PolicySync {
             Ok(active) if active.as_ref() == Some(&policy) => Ok(()),
             Ok(active) => match active.filter(|active| has_migrated_to(host, active)) {
                 Some(active) => {
-                    tracing::info!(policy = active.name, "another engine moved the buckets to this policy");
+                    tracing::info!(
+                        policy = active.name,
+                        "another engine migrated the buckets to this policy"
+                    );
                     host.set_active_policy(active);
                     Ok(())
                 }
@@ -93,10 +97,7 @@ impl PolicySync {
         };
         let logged_error = told.err().map(|error| error.to_string()).unwrap_or_default();
         if !logged_error.is_empty() && logged_error != self.logged_error {
-            tracing::warn!(
-                policy = policy.name,
-                "the active policy was not written down yet: {logged_error}"
-            );
+            tracing::warn!(policy = policy.name, "the active policy could not be stored yet: {logged_error}");
         }
         self.logged_error = logged_error;
     }
@@ -192,7 +193,7 @@ impl Loaded {
         };
         let Some(policy) = self.host.staged_policy().or(same) else {
             return Err(BucketsError::Refused(
-                "no policy is staged: put one with another mapping into the plugin folder first".into(),
+                "no policy is staged: add one with another mapping to the plugin folder first".into(),
             ));
         };
         let name = policy.identity().name.clone();
@@ -223,8 +224,7 @@ impl Loaded {
         });
         repaired.await?.ok_or_else(|| {
             BucketsError::Refused(
-                "the embedded store builds and compares its buckets by itself: there is nothing to repair"
-                    .into(),
+                "the embedded store maintains its buckets itself: there is nothing to repair".into(),
             )
         })
     }
@@ -239,7 +239,7 @@ impl Loaded {
             let mut migration = self.migration();
             if let Some(progress) = migration.as_ref() {
                 return Err(BucketsError::Refused(format!(
-                    "the buckets are being moved already: {progress}"
+                    "a migration or repair of the buckets is running already: {progress}"
                 )));
             }
             *migration = Some("starting".into());

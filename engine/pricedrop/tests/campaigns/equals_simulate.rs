@@ -163,7 +163,7 @@ fn one_engine_killed_again_and_again_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn engines_that_come_go_die_and_sleep_lose_nothing_and_repeat_nothing() {
+fn engines_that_join_leave_crash_and_pause_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "three engines",
@@ -179,7 +179,7 @@ fn engines_that_come_go_die_and_sleep_lose_nothing_and_repeat_nothing() {
 }
 
 #[test]
-fn servers_that_die_and_forget_lose_nothing_and_repeat_nothing() {
+fn servers_that_crash_and_lose_their_cache_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "two engines and their servers",
@@ -195,7 +195,7 @@ fn servers_that_die_and_forget_lose_nothing_and_repeat_nothing() {
 }
 
 #[test]
-fn at_least_once_loses_nothing_though_engines_die() {
+fn at_least_once_loses_nothing_although_engines_crash() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "at least once",

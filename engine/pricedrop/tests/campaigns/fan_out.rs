@@ -30,7 +30,7 @@ fn price(product: &str, price: u64, at: usize) -> String {
 const DEATHS: u64 = 4;
 
 #[test]
-fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
+fn a_large_fan_out_notifies_each_watcher_once_although_the_engine_is_killed() {
     let crowd = number("PRICEDROP_TEST_CROWD").unwrap_or(100_000);
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");

@@ -235,9 +235,9 @@ pub fn simulated(home: &Home) -> Vec<String> {
 /// Starts an engine and imports `watches.csv` of its folder. Waits until drops use all of them.
 pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
-    let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
-    if let Some((_, by)) = said.split_once("drops see it from ") {
+    let report = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+    let report = String::from_utf8(report.stdout).unwrap();
+    if let Some((_, by)) = report.split_once("drops use the change from ") {
         wait_until(parse_rfc3339(by.split(' ').next().unwrap()).unwrap());
     }
     engine

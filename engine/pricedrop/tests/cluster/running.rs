@@ -8,8 +8,8 @@ use crate::support::{NOWHERE, Setting, run_cli};
 
 /// Returns the notifications of all partitions.
 pub fn notifications(home: &Home) -> Vec<Value> {
-    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
-    let text = String::from_utf8(said.stdout).unwrap();
+    let report = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(report.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -23,7 +23,7 @@ pub fn metric(engine: &Engine, beginning: &str) -> f64 {
 }
 
 #[test]
-fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
+fn a_posted_price_notifies_each_watcher_once() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
@@ -52,7 +52,7 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
 }
 
 #[test]
-fn a_notifier_alone_tells_and_sends_nothing() {
+fn a_notifier_alone_writes_notifications_and_sends_nothing() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
@@ -85,7 +85,7 @@ fn a_notifier_that_does_not_cache_needs_no_redis() {
 }
 
 #[test]
-fn a_shadow_counts_and_tells_nobody() {
+fn a_shadow_counts_and_notifies_nobody() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     home.run(&["topics", "apply", "--shadow"]).unwrap();
@@ -112,12 +112,12 @@ fn produce(setting: &Setting, key: &str, value: &str) {
 }
 
 fn dead_letters(home: &Home) -> Vec<String> {
-    let said = home.run(&["dlq", "list", "--json"]).unwrap();
-    String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
+    let report = home.run(&["dlq", "list", "--json"]).unwrap();
+    String::from_utf8(report.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
+fn mistakes_of_a_producer_are_reported_and_affect_no_other_record() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
@@ -138,7 +138,7 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
 }
 
 #[test]
-fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
+fn on_sigterm_begun_work_is_committed_and_other_engines_take_over() {
     let setting = Setting::new().prepared();
     let (_first_folder, first) = setting.home();
     let (_second_folder, second) = setting.home();

@@ -94,10 +94,10 @@ impl Setting {
     pub fn in_words(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
-        let said =
+        let report =
             format!("{}--- standard error, exit code {code}\n{}", text(&output.stdout), text(&output.stderr));
-        let said = said.replace(&self.name, "NAME").replace(&self.kafka, "KAFKA");
-        said.replace(&self.cassandra, "CASSANDRA").replace(&self.redis, "REDIS")
+        let report = report.replace(&self.name, "NAME").replace(&self.kafka, "KAFKA");
+        report.replace(&self.cassandra, "CASSANDRA").replace(&self.redis, "REDIS")
     }
 }
 

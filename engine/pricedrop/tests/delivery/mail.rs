@@ -108,7 +108,7 @@ fn a_busy_server_gets_the_mail_at_a_later_attempt() {
 }
 
 #[test]
-fn a_refused_mail_lies_among_the_dead_letters_and_is_replayed_to_its_arrival() {
+fn a_refused_mail_becomes_a_dead_letter_and_arrives_after_a_replay() {
     let peer = server();
     let (_folder, home) = home(&peer);
     let engine = home.start().unwrap();

@@ -25,7 +25,7 @@ fn without_an_engine_commands_say_so_with_the_remedy() {
 }
 
 #[test]
-fn what_is_asked_wrongly_is_refused_before_any_engine_is_asked() {
+fn wrong_arguments_are_refused_before_any_request_is_sent() {
     let (_folder, home) = home("");
     insta::assert_snapshot!(run_cli(&home, &["watch", "add", "P7", "cheap", "u1"]));
     insta::assert_snapshot!(run_cli(&home, &["run", "--role", "notifier"]));
@@ -77,7 +77,7 @@ fn more_watches_than_one_request_takes_are_imported_and_listed() {
 }
 
 #[test]
-fn what_was_told_and_what_died_is_listed() {
+fn notifications_and_dead_letters_are_listed() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     home.run(&["watch", "add", "P7", "80", "u1"]).unwrap();
@@ -97,11 +97,11 @@ fn what_was_told_and_what_died_is_listed() {
 #[test]
 fn a_plugin_is_checked_without_an_engine() {
     let (folder, home) = home("");
-    let said = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
-    assert!(said.contains("a channel plugin") && said.contains("it may serve"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
+    assert!(report.contains("a channel plugin") && report.contains("no problems were found"), "{report}");
     std::fs::write(folder.path().join("plugins/x.wasm"), "nonsense").unwrap();
-    let said = run_cli(&home, &["plugin", "check", "plugins/x.wasm"]);
-    assert!(said.contains("exit code 1") && said.contains("x.wasm"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/x.wasm"]);
+    assert!(report.contains("exit code 1") && report.contains("x.wasm"), "{report}");
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn the_sidecar_of_the_reference_is_accepted() {
     // The console has other settings than the policy in the example.
     let sidecar = sidecar.replace("width = \"10\"\n", "");
     std::fs::write(folder.path().join("plugins/channel-console.toml"), sidecar).unwrap();
-    let said = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
-    assert!(said.contains("it may serve"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
+    assert!(report.contains("no problems were found"), "{report}");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_configuration_is_checked() {
 }
 
 #[test]
-fn a_simulation_reads_files_that_begin_with_a_mark() {
+fn simulate_reads_files_that_begin_with_a_byte_order_mark() {
     let (folder, home) = home("");
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     file("w.csv", "\u{feff}product_id,price_watch_value,user_id\r\nP,80,u1\r\n");

@@ -9,7 +9,7 @@ use pricedrop_harness::wait_for;
 use crate::support::{get, home, post, put};
 
 #[test]
-fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
+fn a_signal_stops_the_engine_in_order_and_the_next_start_continues() {
     for name in ["TERM", "INT"] {
         let (folder, home) = home("");
         let mut engine = home.start().unwrap();
@@ -28,7 +28,7 @@ fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
 }
 
 #[test]
-fn a_request_that_is_never_finished_does_not_keep_it_from_ending() {
+fn a_request_that_is_never_finished_does_not_prevent_a_stop() {
     let (_folder, home) = home("");
     let mut engine = home.start().unwrap();
     let mut half = TcpStream::connect(&engine.address).unwrap();
@@ -39,7 +39,7 @@ fn a_request_that_is_never_finished_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
+fn a_limit_on_the_size_of_files_is_handled_like_a_full_disk() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     let limit = |bytes: &str| {
@@ -57,7 +57,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
 }
 
 #[test]
-fn a_killed_engine_has_kept_all_it_acknowledged() {
+fn a_killed_engine_keeps_everything_it_acknowledged() {
     let (_folder, home) = home("");
     let mut engine = home.start().unwrap();
     put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
@@ -73,7 +73,7 @@ fn a_second_engine_on_the_same_folder_is_refused() {
     let (_folder, home) = home("");
     let _engine = home.start().unwrap();
     let second = home.command(&["run"]).output().unwrap();
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("in use by another process"), "{said}");
+    let report = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{report}");
+    assert!(report.contains("in use by another process"), "{report}");
 }

@@ -117,8 +117,8 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     assert_eq!(archived(folder.path(), "dlq").len(), dead);
 
     let verified = killed_engine.home.run(&["archive", "verify"]).unwrap();
-    let said = String::from_utf8(verified.stdout).unwrap();
-    assert!(said.starts_with(&format!("{} records in ", updates.len() + told.len() + dead)), "{said}");
+    let report = String::from_utf8(verified.stdout).unwrap();
+    assert!(report.starts_with(&format!("{} records in ", updates.len() + told.len() + dead)), "{report}");
     let replayed =
         killed_engine.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
     let mut simulated: Vec<String> =
@@ -134,8 +134,8 @@ fn a_store_in_another_folder_does_not_continue_the_archive() {
     drop(home.start().unwrap());
     std::fs::rename(folder.path().join("data"), folder.path().join("old")).unwrap();
     let refused = home.command(&["run"]).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).replace("\n  | ", " ");
-    assert!(said.contains("holds the archive of the group embedded store"), "{said}");
+    let report = String::from_utf8_lossy(&refused.stderr).replace("\n  | ", " ");
+    assert!(report.contains("holds the archive of the group embedded store"), "{report}");
 }
 
 #[test]
@@ -158,8 +158,9 @@ fn updates_that_came_while_nothing_was_archived_are_reported_as_lost() {
     std::fs::write(&config, archived_config).unwrap();
     let engine = home.start().unwrap();
     files::post(&engine.address, &updates[6..], 6).unwrap();
-    let lost =
-        || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("records 3-5 are lost"));
+    let lost = || {
+        engine.request("GET", "/readyz", b"").ok().filter(|report| report.contains("records 3-5 are lost"))
+    };
     wait_for("the loss to be reported", lost).unwrap();
     drop(engine);
 

@@ -24,7 +24,7 @@ fn post(engine: &Engine, product: &str, price: &str) {
 }
 
 #[test]
-fn with_the_rights_that_are_listed_a_whole_engine_works() {
+fn with_the_documented_rights_all_of_the_engine_works() {
     let servers = servers();
     let _policy = policy();
     let (folder, home) = servers.home(&Who::default());
@@ -74,7 +74,7 @@ fn policy() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_notifier_alone_tells_with_grants_that_only_read() {
+fn a_notifier_alone_works_with_grants_that_only_read() {
     let servers = servers();
     let _policy = policy();
     // This notifier may not write the policy, so none of another test may be stored.
@@ -107,7 +107,7 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     drop(engine);
     // The log is the promise here: it has a line for each missing grant, and not one for each attempt.
     let log = rig::log(folder.path());
-    let policy = log.lines().filter(|line| line.contains("the active policy was not written down")).count();
+    let policy = log.lines().filter(|line| line.contains("the active policy could not be stored")).count();
     assert_eq!(policy, 1, "logged once: {log}");
     let prices = log.lines().filter(|line| line.contains("product_prices")).count();
     assert_eq!(prices, 1, "logged once: {log}");

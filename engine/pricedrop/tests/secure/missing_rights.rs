@@ -110,7 +110,7 @@ fn each_missing_grant_in_cassandra_is_named_with_its_remedy() {
 }
 
 #[test]
-fn who_may_make_no_tables_is_told_so() {
+fn schema_apply_without_the_create_permission_reports_it() {
     let servers = servers();
     let (_folder, home) = servers.home(&Who::default());
     let mut apply = home.command(&["schema", "apply"]);
@@ -121,7 +121,7 @@ fn who_may_make_no_tables_is_told_so() {
         report.contains("does not let this user do it") && report.contains("no CREATE permission"),
         "{report}"
     );
-    assert!(report.contains("grant that, or run it as a user who may"), "{report}");
+    assert!(report.contains("grant the permission, or use a role that has it"), "{report}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn each_missing_command_in_redis_is_named_with_its_remedy() {
 }
 
 #[test]
-fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() {
+fn a_wrong_password_and_a_wrong_authority_are_reported_with_their_server() {
     let servers = servers();
     for (server, name) in [("kafka", "Kafka"), ("cassandra", "Cassandra"), ("redis", "Redis")] {
         for authority in [false, true] {
@@ -177,7 +177,7 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
 
 /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CA certificates of the system.
 #[test]
-fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
+fn without_a_ca_file_cassandra_is_verified_by_the_authorities_of_the_system() {
     let servers = servers();
     let (folder, mut home) = servers.home(&Who::default());
     let file = folder.path().join("pricedrop.toml");

@@ -42,7 +42,8 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
     check_topics(&settings, roles).await?;
     let stores = &config.stores;
     let redis = stores.redis().then(|| config.redis_options()).transpose()?;
-    let redis = redis.map(Redis::new).transpose().map_err(|error| CliError::usage(error, "mend [redis]"))?;
+    let redis =
+        redis.map(Redis::new).transpose().map_err(|error| CliError::usage(error, "correct [redis]"))?;
     let disk = match stores.cassandra() && stores.redis_leases() {
         true => None,
         false => Some(embedded::build(config)?),
@@ -57,7 +58,7 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
     if roles.dispatcher && config.stream.format == Format::Lean {
         tracing::warn!(
             "stream.format is \"lean\", and such notifications have no id: a second drop to the same price within \
-             data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
+             data.confirmation_retention counts as delivered already, and dispatch.recheck has no effect"
         );
     }
     Ok(Box::new(Connected { config: config.clone(), roles, settings, instance_id, redis, disk, watches }))
@@ -77,7 +78,7 @@ async fn check_topics(settings: &Settings, roles: RunRoles) -> Result<(), CliErr
         .map(|finding| format!("topic {} {}", finding.topic, finding.what))
         .collect();
     if !wrong.is_empty() {
-        let remedy = "`pricedrop topics apply` makes what is missing, `pricedrop topics check` says how to mend the rest";
+        let remedy = "`pricedrop topics apply` creates missing topics, `pricedrop topics check` lists every problem with its remedy";
         return Err(CliError::failed(wrong.join("\n"), remedy));
     }
     let settings = settings.clone();
@@ -87,11 +88,11 @@ async fn check_topics(settings: &Settings, roles: RunRoles) -> Result<(), CliErr
     if wrong.is_empty() {
         return Ok(());
     }
-    let said = wrong
+    let problems = wrong
         .iter()
         .map(|it| format!("{}: {} is not allowed, and {} needs it", it.on, it.right, it.needed_by));
     let remedies = wrong.iter().map(|it| it.remedy.clone());
-    Err(CliError::failed(said.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
+    Err(CliError::failed(problems.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
 }
 
 async fn connect(config: &Config, redis: Option<&Redis>, roles: RunRoles) -> Result<Cassandra, CliError> {
@@ -110,10 +111,10 @@ async fn connect(config: &Config, redis: Option<&Redis>, roles: RunRoles) -> Res
     match wrong.is_empty() {
         true => Ok(tables),
         false => {
-            let said: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
+            let problems: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
             Err(CliError::failed(
-                said.join("\n"),
-                "docs/operations.md lists the grants; `pricedrop doctor` looks at all of them",
+                problems.join("\n"),
+                "docs/operations.md lists the grants; `pricedrop doctor` checks all of them",
             ))
         }
     }
@@ -264,7 +265,7 @@ impl Connected {
             let writer = (!self.roles.shadow).then(|| self.watches.write());
             let started = pricedrop_kafka::start_worker(options.clone(), &self.instance_id, number, writer);
             started.map_err(|error| {
-                CliError::failed(error, "mend [kafka]; `pricedrop doctor` looks at all of it")
+                CliError::failed(error, "correct [kafka]; `pricedrop doctor` checks everything")
             })
         };
         let mut workers = Vec::with_capacity(count);

@@ -42,7 +42,7 @@ pub fn build(config: &Config) -> Result<Embedded, CliError> {
                 "make the folder writable, or name another data.folder"
             }
             pricedrop_embedded::Error::Store { .. } => {
-                "free the disk or restore the folder; nothing was changed"
+                "free disk space or restore the folder; nothing was changed"
             }
         };
         CliError::failed(&error, remedy)
@@ -81,17 +81,17 @@ impl Opened for OnDisk {
         let (intake, source) = store.source().map_err(|error| CliError::failed(error, SEE_STORE))?;
         let worker = Worker { source: Box::new(source), committer: Box::new(store.committer()) };
         // The notifier ends with its input, not by a signal, so that posted prices are processed first.
-        let (keep, go_on) = watch::channel(false);
+        let (keep_open, stop_workers) = watch::channel(false);
         let closed = intake.clone();
         let read = |topic| -> Box<dyn ArchiveSource> { Box::new(store.archive_source(topic)) };
         let archive = archived.into_iter().map(read).collect();
         Ok(Stores {
             workers: vec![worker],
             watches: Arc::new(store.watches()),
-            stop_workers: go_on,
+            stop_workers,
             end_input: Box::new(move || {
                 closed.close();
-                drop(keep);
+                drop(keep_open);
             }),
             archive,
             dispatch: roles.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),

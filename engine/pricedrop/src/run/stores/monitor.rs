@@ -126,7 +126,7 @@ impl Health for Monitor {
         let mut reasons: Vec<Reason> = stopped
             .map(|(partition, why)| reason(&format!("partition {}", partition.0), Severity::Error, why))
             .collect();
-        let waits = |part| reason(part, Severity::Error, "its partitions are being taken over".into());
+        let waits = |part| reason(part, Severity::Error, "its partitions are being acquired".into());
         if self.servers.workers.iter().any(|worker| !worker.assignment_is_ready()) {
             reasons.push(waits("notifier"));
         }
@@ -171,7 +171,7 @@ impl Collector for ScrapedMetrics {
         let lag: Vec<_> =
             lock(&self.last_check).lag.iter().map(|(partition, lag)| (*partition, *lag)).collect();
         by_partition(&mut encoder, "input_offset", "Records below it are committed.", &serving(workers))?;
-        by_partition(&mut encoder, "consumer_lag", "Records behind the committed offset.", &lag)?;
+        by_partition(&mut encoder, "consumer_lag", "Records after the committed offset.", &lag)?;
         let products = workers.iter().map(Status::products).sum::<usize>();
         gauge(&mut encoder, "products_known", "Products whose states are in memory.", products)?;
         let retries = dispatch.iter().map(|dispatch| dispatch.serving().len()).sum::<usize>();
