@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::waiting::{Error, PATIENCE};
+use crate::waiting::{Error, TIMEOUT};
 
 /// Sends one request, and returns the body of a successful response.
 ///
@@ -19,7 +19,7 @@ pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<S
 /// Sends one request, and returns the status and the body of its response.
 pub(crate) fn respond(address: &str, method: &str, path: &str, body: &[u8]) -> Result<(u16, String), Error> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"

@@ -21,7 +21,7 @@ pub mod servers;
 mod waiting;
 
 pub use http::request;
-pub use waiting::{Error, PATIENCE, wait_for};
+pub use waiting::{Error, TIMEOUT, wait_for};
 
 /// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and port 0.
 #[derive(Debug, Clone)]
@@ -139,7 +139,7 @@ impl Home {
             (ended || !address.is_empty()).then_some(address)
         })?;
         if address.is_empty() {
-            return Err(format!("the engine ended: {}", engine.last_words()).into());
+            return Err(format!("the engine ended: {}", engine.end_of_log()).into());
         }
         engine.address = address;
         Ok(engine)
@@ -177,7 +177,7 @@ impl Engine {
     /// It does not in time; the error has the end of its log.
     pub fn wait_until_ready(&mut self) -> Result<(), Error> {
         let ready = wait_for("the engine to be ready", || self.request("GET", "/readyz", b"").ok());
-        ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.last_words()).into())
+        ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.end_of_log()).into())
     }
 
     /// Returns the exit status, if the process has ended.
@@ -236,7 +236,7 @@ impl Engine {
     /// It does not end in time, or failed; the error has the end of its log.
     pub fn wait(&mut self) -> Result<(), Error> {
         let ended = wait_for("the engine's end", || self.child.try_wait().ok().flatten())?;
-        if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.last_words()).into()) }
+        if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.end_of_log()).into()) }
     }
 
     /// Sends one request, and returns the body of a successful response.
@@ -290,7 +290,7 @@ impl Engine {
         is_enough: impl Fn(f64) -> bool,
     ) -> Result<(), Error> {
         let is_there = || self.samples(beginning).ok()?.into_iter().any(&is_enough).then_some(());
-        wait_for(what, is_there).map_err(|error| format!("{error}: {}", self.last_words()).into())
+        wait_for(what, is_there).map_err(|error| format!("{error}: {}", self.end_of_log()).into())
     }
 
     /// Returns the status of the plugin with this file stem, from `/v1/plugins`.
@@ -301,7 +301,7 @@ impl Engine {
     }
 
     /// Returns the last lines of its log, for the message of a test that failed.
-    pub fn last_words(&self) -> String {
+    pub fn end_of_log(&self) -> String {
         let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")

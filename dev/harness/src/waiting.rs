@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Calls `look` repeatedly until it returns something.
+/// Calls `check` repeatedly until it returns something.
 ///
 /// # Errors
-/// It returned nothing for [`PATIENCE`].
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
+/// It returned nothing for [`TIMEOUT`].
+pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> Result<T, Error> {
     let begun = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return Ok(found);
         }
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
+        if begun.elapsed() > TIMEOUT {
+            return Err(format!("waited {} s for {what}", TIMEOUT.as_secs()).into());
         }
         std::thread::park_timeout(Duration::from_millis(2));
     }

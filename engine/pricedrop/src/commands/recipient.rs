@@ -85,7 +85,7 @@ fn in_words(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields, but the header has {expected_len}")
+            format!("the header has {expected_len} fields, and this line has {len}")
         }
         _ => error.to_string(),
     }

@@ -74,7 +74,7 @@ impl<R: Read> WatchLines<R> {
             self.columns[index].and_then(|column| record.get(column)).filter(|text| !text.is_empty())
         };
         if record.len() > self.header {
-            return Err(format!("{} fields, but the header has {}", record.len(), self.header));
+            return Err(format!("the header has {} fields, and this line has {}", self.header, record.len()));
         }
         let required = |index: usize| field(index).ok_or(format!("{} is missing", COLUMNS[index]));
         let price = required(1)?;
@@ -142,7 +142,7 @@ mod tests {
     fn a_line_with_more_fields_than_the_header_is_refused() {
         let file = "product_id,price_watch_value,user_id\nP,79,90,u1\nP,79,u1\n";
         let lines: Vec<_> = WatchLines::new(file.as_bytes()).unwrap().map(|line| line.watch).collect();
-        assert_eq!(lines[0].as_ref().unwrap_err(), "4 fields, but the header has 3");
+        assert_eq!(lines[0].as_ref().unwrap_err(), "the header has 3 fields, and this line has 4");
         assert!(lines[1].is_ok());
     }
 }

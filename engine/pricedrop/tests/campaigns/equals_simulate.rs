@@ -104,7 +104,7 @@ impl Campaign {
             sent = next;
             if self.changes && !hurry {
                 // Everything sent is decided before the watches change.
-                cluster.settle();
+                cluster.wait_until_decided();
                 lines.extend(files::change_watches(&mut dice, SIZE, sent, 40, |method, path, body| {
                     request_until_answered(&engines, method, path, body);
                 }));
@@ -130,7 +130,7 @@ fn request_until_answered(engines: &Engines, method: &str, path: &str, body: &st
             Ok(answer) => break answer,
             Err(error) => {
                 let patient = begun.elapsed() < PATIENCE;
-                assert!(patient, "no answer: {error}; the engine said: {}", engines.last_words(0));
+                assert!(patient, "no answer: {error}; its log ends with: {}", engines.end_of_log(0));
             }
         }
         std::thread::park_timeout(Duration::from_millis(20));

@@ -57,8 +57,8 @@ impl Engines {
     }
 
     /// Returns the end of an engine's log.
-    pub fn last_words(&self, which: usize) -> String {
-        self.running.lock().unwrap()[which].last_words()
+    pub fn end_of_log(&self, which: usize) -> String {
+        self.running.lock().unwrap()[which].end_of_log()
     }
 
     /// Kills an engine, and starts it again.

@@ -38,8 +38,8 @@ impl KilledEngine {
                 Ok(()) => return,
                 Err(error) => {
                     let patient = begun.elapsed() < Duration::from_secs(60);
-                    let words = || self.engine.lock().unwrap().last_words();
-                    assert!(patient, "no answer for a minute: {error}; the engine said: {}", words());
+                    let words = || self.engine.lock().unwrap().end_of_log();
+                    assert!(patient, "no answer for a minute: {error}; its log ends with: {}", words());
                 }
             }
             std::thread::park_timeout(Duration::from_millis(5));

@@ -20,7 +20,7 @@ const PROMISES: [Table; 2] = [
 
 const FIGURES: [Table; 2] = [
     Table { file: "README.md", header: "| What | Figure | Benchmark |" },
-    Table { file: "README.md", header: "| What | Figure | Aim | Benchmark |" },
+    Table { file: "README.md", header: "| What | Figure | Goal | Benchmark |" },
 ];
 
 /// A row of a table.
