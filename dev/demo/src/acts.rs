@@ -17,9 +17,9 @@ const BATCH: usize = 50;
 /// Runs the whole demo.
 pub fn play(binary: PathBuf) -> Result<(), Error> {
     let folder = tempfile::tempdir()?;
-    let mut stage = Stage::open("a price goes in, the right people are told");
+    let mut stage = Stage::open("a price goes in, the right users are notified");
     let updates = market::updates(UPDATES);
-    let home = furnish(binary, folder.path(), &updates)?;
+    let home = create_home(binary, folder.path(), &updates)?;
 
     stage.act("Start the engine: no config needed, no server, a folder for its state");
     let engine = home.start()?;
@@ -29,7 +29,7 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
     let imported = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()])?;
     stage.say(String::from_utf8_lossy(&imported.stdout).trim());
 
-    stage.act("Prices move, and people are told");
+    stage.act("Prices move, and users are notified");
     let feed = Feed::new(&updates);
     let posted = feed.post(&engine.address, UPDATES / 4)?;
     show_told(&stage, &engine, posted, 6)?;
@@ -43,8 +43,8 @@ pub fn play(binary: PathBuf) -> Result<(), Error> {
 }
 
 /// Creates a folder as a user would have it: configuration, plugins, data.
-fn furnish(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
-    let home = Home::furnish(binary, folder, CONFIG)?;
+fn create_home(binary: PathBuf, folder: &std::path::Path, updates: &[String]) -> Result<Home, Error> {
+    let home = Home::create(binary, folder, CONFIG)?;
     home.install("bucketing-floor", "bucketing")?;
     home.install("throttling-coalesce", "throttling")?;
     home.install("channel-console", "channel-console")?;
@@ -173,7 +173,7 @@ fn break_plugin(
     })?;
     stage.refused(&refused.0);
     let posted = feed.post(&engine.address, UPDATES / 8)?;
-    stage.say(&format!("{} goes on:", refused.1));
+    stage.say(&format!("{} continues:", refused.1));
     show_told(stage, engine, posted, 2)?;
     // Removes the broken files, as the author of the plugin would.
     std::fs::remove_file(home.folder.join("plugins/bucketing.toml"))?;
@@ -206,9 +206,9 @@ fn crash(
 
 /// Compares the notifications with those of `pricedrop simulate`.
 fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Result<(), Error> {
-    stage.act("Add up: what was told against `pricedrop simulate` over the same two files");
+    stage.act("Compare: the notifications with those of `pricedrop simulate` over the same two files");
     let live = home.run(&["notifications", "list", "--limit", "0", "--json", "--url", &engine.url()])?;
-    let twin = home.run(&[
+    let simulated = home.run(&[
         "simulate",
         "--watches",
         "watches.csv",
@@ -217,12 +217,16 @@ fn settle_up(stage: &mut Stage, home: &Home, engine: &Engine, feed: &Feed) -> Re
         "--plugins",
         "plugins",
     ])?;
-    let (live, twin) = (ids(&live.stdout)?, ids(&twin.stdout)?);
-    let verdict = if live == twin { "the same, to the id" } else { "NOT the same" };
+    let (live, simulated) = (ids(&live.stdout)?, ids(&simulated.stdout)?);
+    let verdict = if live == simulated { "the same, to the id" } else { "NOT the same" };
     stage.say(&format!("{} updates, {} watches", feed.updates.len(), market::WATCHES));
-    stage.say(&format!("told live: {}, told by the twin: {}: {verdict}", live.len(), twin.len()));
-    if live != twin {
-        return Err("the live engine and its twin disagree".into());
+    stage.say(&format!(
+        "notifications of the engine: {}, of simulate: {}: {verdict}",
+        live.len(),
+        simulated.len()
+    ));
+    if live != simulated {
+        return Err("the live engine and its simulated disagree".into());
     }
     stage.say(&format!("\n{:.0} s in all. What to try next:", stage.seconds()));
     stage.say(NEXT);

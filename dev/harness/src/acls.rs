@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::{Error, PATIENCE, wait_for};
+use crate::{Error, TIMEOUT, wait_for};
 
 /// A type of resource, with its number in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ fn string(to: &mut Vec<u8>, text: &str) {
 /// The broker is unavailable, or refused.
 pub fn grant(bootstrap: &str, acls: &[Acl]) -> Result<(), Error> {
     let mut stream = TcpStream::connect(bootstrap)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut body = (acls.len() as i32).to_be_bytes().to_vec();
     for acl in acls {
         body.push(acl.on as u8);

@@ -7,7 +7,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::unprepared::Statement;
 use tokio::runtime::Runtime;
 
-use crate::{Error, PATIENCE, wait_for};
+use crate::{Error, TIMEOUT, wait_for};
 
 /// A session.
 pub struct Cassandra {
@@ -25,7 +25,7 @@ impl Cassandra {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let build = || {
             let builder = SessionBuilder::new().known_node(address).user(user, password);
-            runtime.block_on(builder.connection_timeout(PATIENCE).build()).ok()
+            runtime.block_on(builder.connection_timeout(TIMEOUT).build()).ok()
         };
         let session = wait_for("Cassandra to let us in", build)?;
         Ok(Cassandra { session, runtime })

@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::{Error, PATIENCE, repository, wait_for};
+use crate::{Error, TIMEOUT, repository, wait_for};
 
 /// A client of a cluster.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl Kafka {
     /// The cluster is unavailable.
     pub fn transactions(&self, id: &str) -> Result<Transactions, Error> {
         let producer: BaseProducer = self.config().set("transactional.id", id).create()?;
-        producer.init_transactions(PATIENCE)?;
+        producer.init_transactions(TIMEOUT)?;
         Ok(Transactions(producer))
     }
 
@@ -91,7 +91,7 @@ impl Kafka {
         consumer.assign(&list)?;
         let mut records = Vec::new();
         while open > 0 {
-            match consumer.poll(PATIENCE).ok_or("nothing came")? {
+            match consumer.poll(TIMEOUT).ok_or("nothing came")? {
                 Ok(message) => records.push(RawRecord::of(&message)),
                 Err(KafkaError::PartitionEOF(_)) => open -= 1,
                 Err(error) => return Err(error.into()),
@@ -122,7 +122,7 @@ impl Kafka {
     /// The cluster is unavailable.
     pub fn ends(&self, topic: &str) -> Result<Vec<i64>, Error> {
         let consumer = self.reader("outside")?;
-        let end = |partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1);
+        let end = |partition| Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1);
         (0..partitions_of(&consumer, topic)?).map(end).collect()
     }
 
@@ -173,7 +173,7 @@ impl Kafka {
         for partition in 0..partitions_of(&consumer, topic)? {
             list.add_partition(topic, partition);
         }
-        let committed = consumer.committed_offsets(list, PATIENCE)?;
+        let committed = consumer.committed_offsets(list, TIMEOUT)?;
         let is_unread = |record: &RawRecord| {
             let one = committed.find_partition(topic, record.partition);
             let next = one.and_then(|one| one.offset().to_raw()).filter(|offset| *offset >= 0);
@@ -193,8 +193,8 @@ impl Kafka {
             list.add_partition(topic, partition);
         }
         let mut lag = 0;
-        for one in consumer.committed_offsets(list, PATIENCE)?.elements() {
-            let (low, high) = consumer.fetch_watermarks(topic, one.partition(), PATIENCE)?;
+        for one in consumer.committed_offsets(list, TIMEOUT)?.elements() {
+            let (low, high) = consumer.fetch_watermarks(topic, one.partition(), TIMEOUT)?;
             lag += high - one.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(low);
         }
         Ok(lag)
@@ -202,7 +202,7 @@ impl Kafka {
 }
 
 fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Result<i32, Error> {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let found = metadata.topics().first().ok_or("no topic")?;
     match found.partitions().len() {
         0 => Err(format!("there is no topic {topic}").into()),
@@ -247,10 +247,10 @@ impl Transactions {
             sent.payload = record.value.as_deref();
             self.0.send(sent).map_err(|(error, _)| error)?;
         }
-        self.0.flush(PATIENCE)?;
+        self.0.flush(TIMEOUT)?;
         match commits {
-            true => self.0.commit_transaction(PATIENCE)?,
-            false => self.0.abort_transaction(PATIENCE)?,
+            true => self.0.commit_transaction(TIMEOUT)?,
+            false => self.0.abort_transaction(TIMEOUT)?,
         }
         Ok(())
     }
@@ -265,8 +265,8 @@ impl Follower {
         let mut records = Vec::new();
         let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         // Errors are skipped: the client reconnects to an unavailable broker.
-        while let Some(said) = self.0.poll(quiet) {
-            records.extend(said.ok().map(|message| Committed {
+        while let Some(report) = self.0.poll(quiet) {
+            records.extend(report.ok().map(|message| Committed {
                 partition: message.partition(),
                 key: text(message.key()),
                 value: text(message.payload()),
@@ -303,6 +303,6 @@ impl Producer {
     /// # Errors
     /// Not all were acknowledged in time.
     pub fn flush(&self) -> Result<(), Error> {
-        Ok(self.0.flush(PATIENCE)?)
+        Ok(self.0.flush(TIMEOUT)?)
     }
 }

@@ -1,12 +1,10 @@
 //! Runs the engine as a user does, as a process with an API: starts it, sends requests, kills
 //! it. For the demo, the tests and the benchmarks.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,16 +13,15 @@ pub mod browser;
 pub mod cassandra;
 pub mod certificates;
 pub mod faults;
+mod http;
 pub mod kafka;
 pub mod peers;
 pub mod redis;
 pub mod servers;
+mod waiting;
 
-/// The error of every function here, as text for the person who runs the test.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use http::request;
+pub use waiting::{Error, TIMEOUT, wait_for};
 
 /// The folder of an engine, with a `pricedrop.toml` that names `data` as its data folder and port 0.
 #[derive(Debug, Clone)]
@@ -42,7 +39,7 @@ impl Home {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn furnish(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
+    pub fn create(binary: impl Into<PathBuf>, folder: &Path, config: &str) -> Result<Home, Error> {
         std::fs::create_dir_all(folder.join("plugins"))?;
         std::fs::write(folder.join("pricedrop.toml"), config)?;
         Ok(Home {
@@ -88,8 +85,8 @@ impl Home {
     pub fn run(&self, arguments: &[&str]) -> Result<Output, Error> {
         let output = self.command(arguments).output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("pricedrop {}: {said}", arguments.join(" ")).into());
+            let report = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("pricedrop {}: {report}", arguments.join(" ")).into());
         }
         Ok(output)
     }
@@ -142,7 +139,7 @@ impl Home {
             (ended || !address.is_empty()).then_some(address)
         })?;
         if address.is_empty() {
-            return Err(format!("the engine ended: {}", engine.last_words()).into());
+            return Err(format!("the engine ended: {}", engine.end_of_log()).into());
         }
         engine.address = address;
         Ok(engine)
@@ -163,23 +160,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
-/// Calls `look` repeatedly until it returns something.
-///
-/// # Errors
-/// It returned nothing for [`PATIENCE`].
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
-        }
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-}
-
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -197,7 +177,7 @@ impl Engine {
     /// It does not in time; the error has the end of its log.
     pub fn wait_until_ready(&mut self) -> Result<(), Error> {
         let ready = wait_for("the engine to be ready", || self.request("GET", "/readyz", b"").ok());
-        ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.last_words()).into())
+        ready.map(|_| ()).map_err(|error| format!("{error}: {}", self.end_of_log()).into())
     }
 
     /// Returns the exit status, if the process has ended.
@@ -256,7 +236,7 @@ impl Engine {
     /// It does not end in time, or failed; the error has the end of its log.
     pub fn wait(&mut self) -> Result<(), Error> {
         let ended = wait_for("the engine's end", || self.child.try_wait().ok().flatten())?;
-        if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.last_words()).into()) }
+        if ended.success() { Ok(()) } else { Err(format!("{ended}: {}", self.end_of_log()).into()) }
     }
 
     /// Sends one request, and returns the body of a successful response.
@@ -267,6 +247,52 @@ impl Engine {
         request(&self.address, method, path, body)
     }
 
+    /// Returns the reasons that `/readyz` lists, each as `part: reason`, whether it is ready or not.
+    ///
+    /// # Errors
+    /// There was no response.
+    pub fn reasons(&self) -> Result<Vec<String>, Error> {
+        reasons(&self.address)
+    }
+
+    /// Returns the values of the samples in `/metrics` whose lines begin with this text: the name of a
+    /// metric, or a name and the first labels.
+    ///
+    /// # Errors
+    /// There was no response, or a value is not a number.
+    pub fn samples(&self, beginning: &str) -> Result<Vec<f64>, Error> {
+        let text = self.request("GET", "/metrics", b"")?;
+        let lines = text.lines().filter(|line| line.starts_with(beginning));
+        lines.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)).collect()
+    }
+
+    /// Waits until its notifier has acquired partitions of the updates. A price that is sent before
+    /// that is in a topic that the group may not have started to read.
+    ///
+    /// # Errors
+    /// It has none in time; the error has the end of its log.
+    pub fn wait_until_notifying(&self) -> Result<(), Error> {
+        self.wait_for_sample("partitions of updates", "pricedrop_input_offset{", |_| true)
+    }
+
+    /// Waits until its dispatcher has acquired partitions of the notifications.
+    ///
+    /// # Errors
+    /// It has none in time; the error has the end of its log.
+    pub fn wait_until_dispatching(&self) -> Result<(), Error> {
+        self.wait_for_sample("partitions of notifications", "pricedrop_retry_partitions", |count| count > 0.0)
+    }
+
+    fn wait_for_sample(
+        &self,
+        what: &str,
+        beginning: &str,
+        is_enough: impl Fn(f64) -> bool,
+    ) -> Result<(), Error> {
+        let is_there = || self.samples(beginning).ok()?.into_iter().any(&is_enough).then_some(());
+        wait_for(what, is_there).map_err(|error| format!("{error}: {}", self.end_of_log()).into())
+    }
+
     /// Returns the status of the plugin with this file stem, from `/v1/plugins`.
     pub fn plugin(&self, stem: &str) -> Option<Value> {
         let status: Value = serde_json::from_str(&self.request("GET", "/v1/plugins", b"").ok()?).ok()?;
@@ -274,8 +300,8 @@ impl Engine {
         list.iter().find(|plugin| plugin["name"] == stem).cloned()
     }
 
-    /// Returns the last lines of its log.
-    pub fn last_words(&self) -> String {
+    /// Returns the last lines of its log, for the message of a test that failed.
+    pub fn end_of_log(&self) -> String {
         let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
@@ -288,52 +314,14 @@ impl Drop for Engine {
     }
 }
 
-/// Sends one request over a connection of its own.
+/// Returns the reasons that `/readyz` of the engine at this address lists, each as `part: reason`.
 ///
 /// # Errors
-/// There was no response, or its status was not 2xx.
-pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Result<String, Error> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(&[head.as_bytes(), body].concat())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let (head, body) = split(&answer).ok_or("the engine hung up")?;
-    match head.split(' ').nth(1) {
-        Some(status) if status.starts_with('2') => Ok(body),
-        status => Err(format!("{method} {path}: {}: {body}", status.unwrap_or("no status")).into()),
-    }
-}
-
-/// Splits a response into head and body; `None` if the body is incomplete.
-fn split(answer: &[u8]) -> Option<(String, String)> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8(answer[..end].to_vec()).ok()?;
-    let lower = head.to_ascii_lowercase();
-    let body = &answer[end + 4..];
-    if let Some(length) = lower.lines().find_map(|line| line.strip_prefix("content-length: ")) {
-        (body.len() == length.trim().parse::<usize>().ok()?).then_some(())?;
-        return Some((head, String::from_utf8(body.to_vec()).ok()?));
-    }
-    if lower.contains("transfer-encoding: chunked") {
-        return Some((head, String::from_utf8(unchunk(body)?).ok()?));
-    }
-    Some((head, String::from_utf8(body.to_vec()).ok()?))
-}
-
-fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
-    let mut whole = Vec::new();
-    loop {
-        let line = body.windows(2).position(|window| window == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&body[..line]).ok()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(whole);
-        }
-        whole.extend_from_slice(body.get(line + 2..line + 2 + size)?);
-        body = body.get(line + 2 + size + 2..)?;
-    }
+/// There was no response.
+pub fn reasons(address: &str) -> Result<Vec<String>, Error> {
+    let (_, body) = http::respond(address, "GET", "/readyz", b"")?;
+    let readiness: Value = serde_json::from_str(&body)?;
+    let listed = readiness["reasons"].as_array().ok_or("/readyz lists no reasons")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(listed.iter().map(|one| format!("{}: {}", text(&one["part"]), text(&one["reason"]))).collect())
 }

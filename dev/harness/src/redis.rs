@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
-use crate::{Error, PATIENCE};
+use crate::{Error, TIMEOUT};
 
 /// Sends commands, one after the other. Each reply must be a single line, and not an error.
 ///
@@ -11,7 +11,7 @@ use crate::{Error, PATIENCE};
 /// Redis is unavailable, or refused a command; the error has its reply.
 pub fn administer(address: &str, commands: &[String]) -> Result<(), Error> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut answers = BufReader::new(stream.try_clone()?);
     for command in commands {
         stream.write_all(format!("{command}\r\n").as_bytes())?;

@@ -197,8 +197,8 @@ fn what_stands_in_the_way_of_a_start_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port().to_string();
-    let said = Own::with(Kind::Redis, folder.path(), &["--port", &port]).unwrap_err().to_string();
-    assert!(said.contains("taken by another program"), "{said}");
+    let report = Own::with(Kind::Redis, folder.path(), &["--port", &port]).unwrap_err().to_string();
+    assert!(report.contains("taken by another program"), "{report}");
 }
 
 #[test]

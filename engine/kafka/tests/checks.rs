@@ -43,11 +43,11 @@ async fn records_that_are_not_keyed_by_product_are_seen_and_products_in_two_part
     let settings = fresh(&servers::kafka(), 2).await;
     let price = |product: &str| format!(r#"{{"productId":"{product}","newPrice":5}}"#);
     produce(&settings, 0, &[price("P"), "no update".into()]);
-    let sample = kafka::sample(&settings).unwrap();
+    let sample = kafka::sample(&settings, None).unwrap();
     assert_eq!((sample.records, sample.key_mismatches, sample.unreadable), (2, 1, 1));
     assert_eq!((sample.example, sample.spread), (Some(("none".into(), "P".into())), None));
     produce(&settings, 1, &[price("Q"), price("P")]);
-    let spread = kafka::sample(&settings).unwrap().spread.unwrap();
+    let spread = kafka::sample(&settings, None).unwrap().spread.unwrap();
     assert_eq!(spread.0, ProductId::new("P").unwrap());
     assert_eq!([spread.1, spread.2].iter().max(), Some(&Partition(1)));
 }

@@ -181,7 +181,7 @@ async fn states_of_another_offset_wait_for_a_person() {
     rig.stops().await;
     let (_, why) = &rig.status.stopped()[0];
     assert!(why.contains("at offset 2") && why.contains("stored at 1"), "{why}");
-    assert!(why.contains("pricedrop offsets accept --partition 0"), "{why}");
+    assert!(why.contains("pricedrop offsets set --partition 0"), "{why}");
     accept(&settings, None, Accepted::Offset(1)).unwrap();
     assert_eq!(rig.own(1).await.offsets, [(P0, 1)]);
     assert!(rig.status.stopped().is_empty());

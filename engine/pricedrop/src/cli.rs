@@ -1,4 +1,4 @@
-//! The command line: what can be asked, in the order of the help.
+//! The command line: commands and arguments, in the order of the help.
 
 mod archive;
 mod servers;
@@ -9,64 +9,64 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pricedrop_model::dispatch::DeadLetterId;
 
 pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
-pub use servers::{GoOn, Offsets, Schema, Topics};
+pub use servers::{OffsetTarget, Offsets, Schema, Topics};
 
 use crate::config::CONFIG_VARIABLE;
 
-/// Tells people when a price falls to what they are waiting for.
+/// Notifies users when the price of a product falls to the value they watch.
 #[derive(Debug, Parser)]
 #[command(name = "pricedrop", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
-    /// The configuration, a TOML file; none is needed.
+    /// The configuration file, in TOML; optional.
     #[arg(long, value_name = "FILE", global = true, env = CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the engine: prices in, the right people told.
+    /// Run the engine: read prices, decide who is notified, deliver the notifications.
     Run(Run),
-    /// Tell from files who would be told, without a server.
+    /// Print who would be notified, from files and without a server.
     Simulate(Simulate),
-    /// Write, read and delete watches.
+    /// Add, list, import and remove watches.
     #[command(subcommand)]
     Watch(Watch),
-    /// Write, read and delete the addresses where users are reached.
+    /// Add, list, import and remove the addresses of users.
     #[command(subcommand)]
     Recipient(Recipient),
-    /// Look into what was told.
+    /// List notifications.
     #[command(subcommand)]
     Notifications(Notifications),
-    /// Look into what died, and bring it back.
+    /// List, show and replay dead letters.
     #[command(subcommand)]
     Dlq(Dlq),
-    /// Look after the buckets that find the watches of large products.
+    /// Show, repair and migrate the buckets, the index of the watches of large products.
     #[command(subcommand)]
     Buckets(Buckets),
-    /// Make and compare the topics in Kafka.
+    /// Create and check the topics in Kafka.
     #[command(subcommand)]
     Topics(Topics),
-    /// Look after the offsets that the engine goes on from.
+    /// Set the offsets at which the engine continues.
     #[command(subcommand)]
     Offsets(Offsets),
-    /// Publish archived records again: rebuild a topic, or deliver once more what a provider lost.
+    /// Publish archived records again: rebuild a topic, or repeat deliveries that a provider lost.
     Replay(Replay),
-    /// Look at the archive, check all of it, or accept that records were lost.
+    /// Show and verify the archive, or record that records were lost.
     #[command(subcommand)]
     Archive(Archive),
-    /// Make and compare the tables in Cassandra.
+    /// Create and check the tables in Cassandra.
     #[command(subcommand)]
     Schema(Schema),
-    /// Look into plugins.
+    /// Check, preview and list plugins.
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Say what is wrong with servers, topics, tables, rights and clocks, each with its remedy.
+    /// Check servers, topics, tables, rights and clocks, and print each problem with its remedy.
     Doctor(Doctor),
-    /// Check a configuration, or print a complete one.
+    /// Check the configuration, print an example, or print its JSON Schema.
     #[command(subcommand)]
     Config(ConfigCommand),
 }
@@ -74,11 +74,11 @@ pub enum Command {
 /// `pricedrop run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Run one role alone; needs stores that two processes can share.
+    /// Run this role alone. Requires stores.log = "kafka".
     #[arg(long)]
     pub role: Option<Role>,
-    /// Decide and count, but publish, send and delete nothing. Works in a group of its own beside
-    /// the real one.
+    /// Decide and count, but publish, send and delete nothing. Runs in a consumer group of its own,
+    /// beside the real engine.
     #[arg(long)]
     pub shadow: bool,
 }
@@ -86,35 +86,35 @@ pub struct Run {
 /// A part of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// From updates to notifications.
+    /// Turns updates into notifications.
     Notifier,
-    /// From notifications to deliveries.
+    /// Delivers notifications.
     Dispatcher,
-    /// From topics to the archive.
+    /// Copies topics into the archive.
     Archiver,
 }
 
 /// `pricedrop simulate`.
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// CSV: product_id,price_watch_value,user_id[,mode][,currency][,updated_at].
+    /// The watches, CSV: product_id,price_watch_value,user_id[,mode][,currency][,updated_at].
     #[arg(long, value_name = "W.csv")]
     pub watches: PathBuf,
-    /// JSON lines: one update a line, watch changes between them.
+    /// The updates, JSON lines: one update or one change of a watch per line.
     #[arg(long, value_name = "U.jsonl")]
     pub updates: PathBuf,
     /// Use the plugins of this folder.
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
-    /// End with counts.
+    /// Print statistics at the end, on standard error.
     #[arg(long)]
     pub stats: bool,
 }
 
-/// Which engine is asked.
+/// The engine that the command sends requests to.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// The engine's address; by default the one its configuration names.
+    /// The URL of the engine; by default the address in the configuration.
     #[arg(long, value_name = "URL", env = "PRICEDROP_URL")]
     pub url: Option<String>,
 }
@@ -122,7 +122,7 @@ pub struct Remote {
 /// How a list is printed.
 #[derive(Debug, Args)]
 pub struct Listing {
-    /// Most entries; 0 prints all.
+    /// The maximum number of entries; 0 prints all.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: usize,
     /// Print JSON lines.
@@ -133,32 +133,32 @@ pub struct Listing {
 /// `pricedrop watch`.
 #[derive(Debug, Subcommand)]
 pub enum Watch {
-    /// Tell a user when a product's price is at or below a value.
+    /// Notify a user when the price of a product is at or below a value.
     Add {
         /// The product.
         product: String,
-        /// At or below this price.
+        /// The threshold: the watch fires at or below this price.
         price: String,
         /// The user.
         user: String,
-        /// When it fires: every-drop, crossing or once; by default as the rules say.
+        /// When it fires: every-drop, crossing or once; by default rules.mode.
         #[arg(long)]
         mode: Option<String>,
-        /// Three capital letters; by default as the rules say.
+        /// The currency, three capital letters; by default rules.currency.
         #[arg(long)]
         currency: Option<String>,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// List watches in order of product, price, user.
+    /// List watches, ordered by product, price and user.
     List {
-        /// Of this product; none: of all.
+        /// Only watches of this product.
         product: Option<String>,
-        /// How it is printed.
+        /// How the list is printed.
         #[command(flatten)]
         listing: Listing,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -170,16 +170,16 @@ pub enum Watch {
         price: String,
         /// The user.
         user: String,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// Write the watches of a file; bad lines are listed, the good ones written.
+    /// Import watches from a file: valid lines are written, invalid ones are listed.
     Import {
         /// CSV (product_id,price_watch_value,user_id[,mode][,currency]) or JSON lines; - reads
         /// standard input.
         file: PathBuf,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -188,32 +188,32 @@ pub enum Watch {
 /// `pricedrop recipient`.
 #[derive(Debug, Subcommand)]
 pub enum Recipient {
-    /// Say where a user is reached on a channel.
+    /// Add an address at which a channel reaches a user.
     Add {
         /// The user.
         user: String,
-        /// The channel: the stem of its plugin's file, such as channel-email.
+        /// The channel: the file name of its plugin without .wasm, such as channel-email.
         channel: String,
-        /// What the channel needs: a mail address, a URL, ...
+        /// The address in the form of the channel: a mail address, a URL, a token.
         address: String,
         /// The user's language, such as de-AT.
         #[arg(long)]
         locale: Option<String>,
-        /// Whatever else the channel wants to know.
+        /// An attribute for the channel; may be repeated.
         #[arg(long = "attribute", value_name = "NAME=VALUE")]
         attributes: Vec<String>,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
     /// List addresses.
     List {
-        /// Of this user; none: of all.
+        /// Only addresses of this user.
         user: Option<String>,
-        /// How it is printed.
+        /// How the list is printed.
         #[command(flatten)]
         listing: Listing,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -225,15 +225,15 @@ pub enum Recipient {
         channel: String,
         /// The address.
         address: String,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// Write the addresses of a file; bad lines are listed, the good ones written.
+    /// Import addresses from a file: valid lines are written, invalid ones are listed.
     Import {
         /// CSV (user_id,channel,address[,locale]) or JSON lines; - reads standard input.
         file: PathBuf,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -242,18 +242,18 @@ pub enum Recipient {
 /// `pricedrop notifications`.
 #[derive(Debug, Subcommand)]
 pub enum Notifications {
-    /// List what was told, the oldest first.
+    /// List notifications, the oldest first.
     List {
-        /// From this offset on.
+        /// Start at this offset.
         #[arg(long, value_name = "N", default_value_t = 0)]
         from: i64,
-        /// Of this partition; by default of all, one after the other.
+        /// Only this partition; by default all, one after the other.
         #[arg(long, value_name = "N")]
         partition: Option<i32>,
-        /// How it is printed.
+        /// How the list is printed.
         #[command(flatten)]
         listing: Listing,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -264,13 +264,13 @@ pub enum Notifications {
 pub enum Dlq {
     /// List dead letters, in order of topic, partition and offset.
     List {
-        /// Those that come after this id.
+        /// Only those after this id.
         #[arg(long, value_name = "ID")]
         after: Option<DeadLetterId>,
-        /// How it is printed.
+        /// How the list is printed.
         #[command(flatten)]
         listing: Listing,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -278,19 +278,19 @@ pub enum Dlq {
     Show {
         /// Its id, topic/partition/offset, such as price_updates.dlq/3/1881.
         id: DeadLetterId,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// Put dead letters back to where they came from.
+    /// Replay dead letters: decide the update or send the notification again.
     Replay {
         /// Their ids, each topic/partition/offset.
         #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
         ids: Vec<DeadLetterId>,
-        /// Every dead letter there is now.
+        /// All dead letters that exist now.
         #[arg(long)]
         all: bool,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -301,25 +301,25 @@ pub enum Dlq {
 pub enum Buckets {
     /// Print the active policy and the staged one, as JSON.
     Status {
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
-    /// Build and compare the buckets of a product, or of all, from its watches.
+    /// Rebuild the buckets of a product, or of all, from its watches, and compare them.
     Repair {
         /// The product.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         product: Option<String>,
-        /// Every product that is large enough.
+        /// Every product with more watches than bucketing.bucket_threshold.
         #[arg(long)]
         all: bool,
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
     /// Rebuild the buckets by the staged policy and make it active.
     Migrate {
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -335,22 +335,22 @@ pub enum Plugin {
     },
     /// Print a sample message as a channel of the plugin folder would send it.
     Preview {
-        /// The channel: the stem of its file in the plugin folder.
+        /// The channel: its file in the plugin folder, without .wasm.
         #[arg(long)]
         channel: String,
-        /// The recipient's locale, such as de-CH; none: the channel's default.
+        /// The recipient's locale, such as de-CH; by default that of the channel.
         #[arg(long)]
         locale: Option<String>,
-        /// The recipient's address; none: a sample of the channel's kind.
+        /// The recipient's address; by default a sample of the channel's kind.
         #[arg(long)]
         address: Option<String>,
         /// How many products the message is about; more than one makes a digest.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
         items: u8,
     },
-    /// Print what the running engine has loaded, staged and refused, as JSON.
+    /// Print the plugins that the running engine has loaded, staged or refused, as JSON.
     List {
-        /// Which engine is asked.
+        /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
     },
@@ -359,7 +359,7 @@ pub enum Plugin {
 /// `pricedrop doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Ask about the topics, tables and rights of one role alone.
+    /// Check only the topics, tables and rights of this role.
     #[arg(long)]
     pub role: Option<Role>,
 }
@@ -367,7 +367,7 @@ pub struct Doctor {
 /// `pricedrop config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Read the configuration and say what is wrong with it.
+    /// Check the configuration and print every problem.
     Check,
     /// Print a complete configuration with every default.
     Example,

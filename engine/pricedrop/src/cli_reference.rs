@@ -11,11 +11,11 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Command line\n\n\
          <!-- Generated from the help of the commands in engine/pricedrop/src/cli.rs. -->\n\n\
-         Exit codes: 0 it is done; 1 it failed, or the answer is no; 2 it was asked wrongly, or the\n\
-         configuration is wrong. What went wrong, where, and how to mend it stands on standard error.\n\n\
-         The store belongs to the running engine alone: `watch`, `recipient`, `notifications`, `dlq`,\n\
-         `buckets` and `plugin list` ask it over its API, at `--url`, `PRICEDROP_URL`, or the address and\n\
-         with the token that the configuration names.\n",
+         Exit codes: 0 success; 1 the command failed, or a check found a problem; 2 the arguments or the\n\
+         configuration are wrong. Standard error says what is wrong, where, and what the remedy is.\n\n\
+         Only the running engine may open the store. Therefore `watch`, `recipient`, `notifications`, `dlq`,\n\
+         `buckets` and `plugin list` send requests to its API: at `--url`, `PRICEDROP_URL`, or the address in the\n\
+         configuration, with the token that the configuration names.\n",
     );
     let mut root = Cli::command();
     root.build();

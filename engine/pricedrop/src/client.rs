@@ -10,18 +10,18 @@ use tokio::runtime::Runtime;
 
 use crate::cli::Remote;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Timeout for connecting to the engine.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for a response. A batch of writes may have to wait for an fsync.
-const ANSWER: Duration = Duration::from_secs(120);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a write is retried while the store is unavailable or busy.
-const WRITE_AGAIN: Duration = Duration::from_secs(60);
+const RETRY_WRITES_FOR: Duration = Duration::from_secs(60);
 /// Timeout for a migration of all buckets.
-const MOVE: Duration = Duration::from_secs(24 * 60 * 60);
-const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL. \
-                        The store belongs to the running engine alone, so this command needs one";
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL; \
+                        only a running engine may open the store, so this command needs one";
 /// The file, in the store's folder, that holds the address of the engine that owns the store.
 pub const ADDRESS_FILE: &str = "http.addr";
 
@@ -31,11 +31,11 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
-    answer: Duration,
+    response_timeout: Duration,
 }
 
 /// A response: the body and the headers that commands use.
-pub struct Answered {
+pub struct ApiResponse {
     /// The body.
     pub body: Vec<u8>,
     /// The header `pricedrop-next-offset`.
@@ -49,35 +49,35 @@ impl Client {
     ///
     /// # Errors
     /// The address or the token is invalid.
-    pub fn new(config: &Config, remote: &Remote) -> Result<Client, Stopped> {
+    pub fn new(config: &Config, remote: &Remote) -> Result<Client, CliError> {
         let text = match &remote.url {
             Some(url) => url.clone(),
             None => configured_url(config)?,
         };
         let base = Url::parse(&text).ok().filter(|url| url.has_host()).ok_or_else(|| {
-            Stopped::usage(
-                format!("{text:?} is no address of an engine"),
+            CliError::usage(
+                format!("{text:?} is not the URL of an engine"),
                 "write it as http://127.0.0.1:8080",
             )
         })?;
         // Fails if the process has a crypto provider already; any provider will do.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder().connect_timeout(CONNECT).build();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let http = http.map_err(|error| Stopped::failed(error, ""))?;
-        Ok(Client { runtime, http, base, token: config.token()?, answer: ANSWER })
+        let http = http.map_err(|error| CliError::failed(error, ""))?;
+        Ok(Client { runtime, http, base, token: config.token()?, response_timeout: RESPONSE_TIMEOUT })
     }
 
     /// Sets the response timeout to that of a migration of all buckets.
-    pub fn patient(self) -> Client {
-        Client { answer: MOVE, ..self }
+    pub fn with_migration_timeout(self) -> Client {
+        Client { response_timeout: MIGRATION_TIMEOUT, ..self }
     }
 
     /// Sends a GET request and parses the JSON response.
     ///
     /// # Errors
     /// The engine does not respond, or it refuses the request.
-    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Stopped> {
+    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CliError> {
         self.json(Method::GET, path, query, None)
     }
 
@@ -91,11 +91,14 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
         body: Option<Vec<u8>>,
-    ) -> Result<T, Stopped> {
-        let answered = self.send(method, path, query, body)?;
-        serde_json::from_slice(&answered.body).map_err(|error| {
-            let remedy = "is this the address of a pricedrop engine of the same release?";
-            Stopped::failed(format!("{} answered in another language: {error}", self.base), remedy)
+    ) -> Result<T, CliError> {
+        let response = self.send(method, path, query, body)?;
+        serde_json::from_slice(&response.body).map_err(|error| {
+            let remedy = "check that an engine of the same release listens at this address";
+            CliError::failed(
+                format!("{} sent a response that this command cannot read: {error}", self.base),
+                remedy,
+            )
         })
     }
 
@@ -109,14 +112,14 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
         body: Option<Vec<u8>>,
-    ) -> Result<Answered, Stopped> {
+    ) -> Result<ApiResponse, CliError> {
         let mut url = self.base.clone();
         url.set_path(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let again = method == Method::PUT;
-        let mut request = self.http.request(method, url).timeout(self.answer);
+        let mut request = self.http.request(method, url).timeout(self.response_timeout);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -124,52 +127,56 @@ impl Client {
             request = request.body(body);
         }
         self.runtime.block_on(async {
-            let until = Instant::now() + WRITE_AGAIN;
+            let until = Instant::now() + RETRY_WRITES_FOR;
             loop {
                 let one = request.try_clone().expect("the body is in memory");
-                let response = one.send().await.map_err(|error| self.away(&error))?;
-                match pause(&response).filter(|_| again && Instant::now() < until) {
-                    Some(pause) => tokio::time::sleep(pause).await,
+                let response = one.send().await.map_err(|error| self.unreachable(&error))?;
+                match retry_after(&response).filter(|_| again && Instant::now() < until) {
+                    Some(retry_after) => tokio::time::sleep(retry_after).await,
                     None => return self.read(response).await,
                 }
             }
         })
     }
 
-    async fn read(&self, response: Response) -> Result<Answered, Stopped> {
+    async fn read(&self, response: Response) -> Result<ApiResponse, CliError> {
         let status = response.status();
         let number = |name| response.headers().get(name)?.to_str().ok()?.parse().ok();
         let (next_offset, partitions) = (number("pricedrop-next-offset"), number("pricedrop-partitions"));
-        let body = response.bytes().await.map_err(|error| self.away(&error))?.to_vec();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec();
         match status.is_success() {
-            true => Ok(Answered { body, next_offset, partitions }),
+            true => Ok(ApiResponse { body, next_offset, partitions }),
             false => Err(refused(status, &body)),
         }
     }
 
-    fn away(&self, error: &reqwest::Error) -> Stopped {
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
         if error.is_timeout() && !error.is_connect() {
-            let what = format!("the engine at {} took longer than {}", self.base, spell(self.answer));
-            return Stopped::failed(what, "ask again; see the engine's log and /readyz");
+            let what = format!(
+                "the engine at {} did not respond within {}",
+                self.base,
+                duration_text(self.response_timeout)
+            );
+            return CliError::failed(what, "try again; see the engine's log and /readyz");
         }
-        Stopped::failed(format!("no engine answers at {}", self.base), START_IT)
+        CliError::failed(format!("no engine responds at {}", self.base), START_IT)
     }
 }
 
 /// Returns the `retry-after` of a response with status 503: the store is busy or unavailable.
-fn pause(response: &Response) -> Option<Duration> {
+fn retry_after(response: &Response) -> Option<Duration> {
     let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let seconds =
         response.headers().get(header::RETRY_AFTER).filter(|_| busy)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-fn spell(span: Duration) -> String {
+fn duration_text(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
 /// Returns the configured URL. With port 0 the engine wrote its address to a file in its folder.
-fn configured_url(config: &Config) -> Result<String, Stopped> {
+fn configured_url(config: &Config) -> Result<String, CliError> {
     let listen = config.http.listen.as_str().to_owned();
     let address = match listen.ends_with(":0") {
         true => bound_address(config)?,
@@ -179,16 +186,17 @@ fn configured_url(config: &Config) -> Result<String, Stopped> {
     Ok(format!("http://{reachable}"))
 }
 
-fn bound_address(config: &Config) -> Result<String, Stopped> {
+fn bound_address(config: &Config) -> Result<String, CliError> {
     let folder = &config.data.folder;
-    std::fs::read_to_string(folder.join(ADDRESS_FILE))
-        .map_err(|_| Stopped::failed(format!("no engine runs over {}", folder.display()), START_IT))
+    std::fs::read_to_string(folder.join(ADDRESS_FILE)).map_err(|_| {
+        CliError::failed(format!("no engine is running with the data folder {}", folder.display()), START_IT)
+    })
 }
 
-fn refused(status: StatusCode, body: &[u8]) -> Stopped {
+fn refused(status: StatusCode, body: &[u8]) -> CliError {
     let Ok(problem) = serde_json::from_slice::<ProblemBody>(body) else {
-        return Stopped::failed(format!("the engine answered {status}"), "see its log");
+        return CliError::failed(format!("the engine answered {status}"), "see its log");
     };
     let place = problem.place.map(|place| format!("{place}: ")).unwrap_or_default();
-    Stopped::failed(format!("{place}{}", problem.error), problem.remedy.unwrap_or_default())
+    CliError::failed(format!("{place}{}", problem.error), problem.remedy.unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, ConfigCommand};
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::{commands, run};
 
 /// Parses the command line, runs the command, and reports how it ended.
@@ -14,11 +14,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(stopped) => stopped.exit(),
+        Err(error) => error.exit(),
     }
 }
 
-fn execute(cli: Cli) -> Result<(), Stopped> {
+fn execute(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Config(ConfigCommand::Example) => return commands::config::example(),
         Command::Config(ConfigCommand::Schema) => return commands::config::schema(),
@@ -26,20 +26,20 @@ fn execute(cli: Cli) -> Result<(), Stopped> {
     }
     let config = Config::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Run(asked) => run::run(&config, &asked),
-        Command::Simulate(asked) => commands::simulate::execute(&config, &asked),
-        Command::Watch(asked) => commands::watch::execute(&config, asked),
-        Command::Recipient(asked) => commands::recipient::execute(&config, asked),
-        Command::Notifications(asked) => commands::notifications::execute(&config, asked),
-        Command::Dlq(asked) => commands::dlq::execute(&config, asked),
-        Command::Buckets(asked) => commands::buckets::execute(&config, asked),
-        Command::Topics(asked) => commands::topics::execute(&config, asked),
-        Command::Offsets(asked) => commands::offsets::execute(&config, &asked),
-        Command::Replay(asked) => commands::replay::execute(&config, &asked),
-        Command::Archive(asked) => commands::archive::execute(&config, &asked),
-        Command::Schema(asked) => commands::schema::execute(&config, asked),
-        Command::Doctor(asked) => commands::doctor::execute(&config, asked.role),
-        Command::Plugin(asked) => commands::plugin::execute(&config, asked),
+        Command::Run(args) => run::run(&config, &args),
+        Command::Simulate(args) => commands::simulate::execute(&config, &args),
+        Command::Watch(args) => commands::watch::execute(&config, args),
+        Command::Recipient(args) => commands::recipient::execute(&config, args),
+        Command::Notifications(args) => commands::notifications::execute(&config, args),
+        Command::Dlq(args) => commands::dlq::execute(&config, args),
+        Command::Buckets(args) => commands::buckets::execute(&config, args),
+        Command::Topics(args) => commands::topics::execute(&config, args),
+        Command::Offsets(args) => commands::offsets::execute(&config, &args),
+        Command::Replay(args) => commands::replay::execute(&config, &args),
+        Command::Archive(args) => commands::archive::execute(&config, &args),
+        Command::Schema(args) => commands::schema::execute(&config, args),
+        Command::Doctor(args) => commands::doctor::execute(&config, args.role),
+        Command::Plugin(args) => commands::plugin::execute(&config, args),
         Command::Config(_) => commands::config::check(&config),
     }
 }

@@ -3,51 +3,51 @@
 use pricedrop_cassandra as cassandra;
 use pricedrop_model::ports;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// The remedy for a store that failed.
 pub const SEE_STORE: &str =
-    "see the log above; when the store is well, start the engine again, and nothing is lost";
+    "see the log above; start the engine again when the store is available: nothing is lost";
 
 /// Reports an error of the Kafka adapter.
-pub fn kafka(error: ports::Error) -> Stopped {
+pub fn kafka(error: ports::Error) -> CliError {
     let remedy = match &error {
-        ports::Error::Fatal(_) => "`pricedrop doctor` looks at all of it",
-        _ => "start Kafka, or mend \"bootstrap.servers\" and what else stands under [kafka]",
+        ports::Error::Fatal(_) => "`pricedrop doctor` checks everything",
+        _ => "start Kafka, or correct \"bootstrap.servers\" and the other properties under [kafka]",
     };
-    Stopped::failed(error, remedy)
+    CliError::failed(error, remedy)
 }
 
 /// Reports an error of the Cassandra adapter at startup.
-pub fn cassandra(error: &cassandra::Error) -> Stopped {
+pub fn cassandra(error: &cassandra::Error) -> CliError {
     let remedy = match error {
-        cassandra::Error::Unreachable { .. } => "start Cassandra, or mend cassandra.contact_points",
-        cassandra::Error::Configuration(_) => "mend [cassandra]",
+        cassandra::Error::Unreachable { .. } => "start Cassandra, or correct cassandra.contact_points",
+        cassandra::Error::Configuration(_) => "correct [cassandra]",
         cassandra::Error::Schema(_) => "`pricedrop schema check` lists every difference",
         cassandra::Error::Forbidden(_) => {
-            "grant that, or run it as a user who may; docs/operations.md lists the grants"
+            "grant the permission, or use a role that has it; docs/operations.md lists the grants"
         }
-        cassandra::Error::Unavailable(_) => "try again when Cassandra is well",
+        cassandra::Error::Unavailable(_) => "try again when Cassandra is available",
     };
-    Stopped::failed(error, remedy)
+    CliError::failed(error, remedy)
 }
 
 /// Reports an error of the archive.
-pub fn archive(error: pricedrop_archive::Error) -> Stopped {
-    let remedy = of_archive(&error);
-    Stopped::failed(error, remedy)
+pub fn archive(error: pricedrop_archive::Error) -> CliError {
+    let remedy = archive_remedy(&error);
+    CliError::failed(error, remedy)
 }
 
 /// Returns the remedy for an archive that cannot be used.
-pub fn of_archive(error: &pricedrop_archive::Error) -> &'static str {
+pub fn archive_remedy(error: &pricedrop_archive::Error) -> &'static str {
     use pricedrop_archive::Error;
     match error {
         Error::Unavailable(_) => {
-            "start the server, or mend archive.endpoint, archive.region and the credentials"
+            "start the server, or correct archive.endpoint, archive.region and the credentials"
         }
         Error::Denied { .. } => "grant the access key s3:ListBucket, s3:GetObject and s3:PutObject",
-        Error::NoBucket(_) => "make the bucket, or mend the bucket's name in archive.url",
+        Error::NoBucket(_) => "create the bucket, or correct its name in archive.url",
         Error::OtherRegion(_) => "set archive.region to the region of the bucket",
-        _ => "mend [archive], or name another URL",
+        _ => "correct [archive], or name another URL",
     }
 }

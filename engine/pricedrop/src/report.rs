@@ -8,15 +8,15 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Report};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum CliError {
     /// The answer is no, and the command has printed the reasons: exit code 1.
-    No,
+    Reported,
     /// The command failed: exit code 1.
     Failed(Report),
     /// The arguments or the configuration are wrong: exit code 2.
     Usage(Report),
     /// Standard output was closed by its reader, as `head` does: exit code 0.
-    NobodyReads,
+    OutputClosed,
 }
 
 /// A failure: what happened, and the remedy.
@@ -35,24 +35,24 @@ impl Failure {
     }
 }
 
-impl Stopped {
+impl CliError {
     /// Returns a failure: what happened, and the remedy.
-    pub fn failed(what: impl Display, remedy: impl Display) -> Stopped {
-        Stopped::Failed(Failure::new(what, remedy).into())
+    pub fn failed(what: impl Display, remedy: impl Display) -> CliError {
+        CliError::Failed(Failure::new(what, remedy).into())
     }
 
     /// Returns a usage error: what is wrong, and the remedy.
-    pub fn usage(what: impl Display, remedy: impl Display) -> Stopped {
-        Stopped::Usage(Failure::new(what, remedy).into())
+    pub fn usage(what: impl Display, remedy: impl Display) -> CliError {
+        CliError::Usage(Failure::new(what, remedy).into())
     }
 
     /// Prints the report, if there is one, and returns the exit code.
     pub fn exit(self) -> ExitCode {
         let (report, code) = match self {
-            Stopped::No => return ExitCode::from(1),
-            Stopped::NobodyReads => return ExitCode::SUCCESS,
-            Stopped::Failed(report) => (report, 1),
-            Stopped::Usage(report) => (report, 2),
+            CliError::Reported => return ExitCode::from(1),
+            CliError::OutputClosed => return ExitCode::SUCCESS,
+            CliError::Failed(report) => (report, 1),
+            CliError::Usage(report) => (report, 2),
         };
         let text = match std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             true => render(&*report, GraphicalTheme::unicode()),
@@ -64,18 +64,18 @@ impl Stopped {
     }
 }
 
-impl From<crate::config::Refused> for Stopped {
-    fn from(refused: crate::config::Refused) -> Stopped {
-        Stopped::Usage(refused.into())
+impl From<crate::config::Refused> for CliError {
+    fn from(refused: crate::config::Refused) -> CliError {
+        CliError::Usage(refused.into())
     }
 }
 
 /// An error of writing to standard output.
-impl From<std::io::Error> for Stopped {
-    fn from(error: std::io::Error) -> Stopped {
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> CliError {
         match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Stopped::NobodyReads,
-            _ => Stopped::failed(error, ""),
+            std::io::ErrorKind::BrokenPipe => CliError::OutputClosed,
+            _ => CliError::failed(error, ""),
         }
     }
 }

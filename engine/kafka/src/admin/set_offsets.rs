@@ -1,4 +1,4 @@
-//! `offsets accept`: an operator sets where a partition continues whose offset and states disagree.
+//! `pricedrop offsets set`: sets where a partition continues whose offset and states disagree.
 //! The next acquisition of the partition reads it.
 
 use std::time::Duration;

@@ -234,7 +234,7 @@ impl Notifier<'_> {
 
     fn accept_command(&self, partition: Partition) -> String {
         let shadow = if self.options.shadow { " --shadow" } else { "" };
-        format!("`pricedrop offsets accept --partition {}{shadow}`", partition.0)
+        format!("`pricedrop offsets set --partition {}{shadow}`", partition.0)
     }
 
     /// Decides the first offset of a partition that was never read. If it holds records, settings

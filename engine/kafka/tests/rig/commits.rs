@@ -43,7 +43,7 @@ pub async fn waits(settings: &Settings, folder: &Path, said: &str, at: i64) {
     let mut rig = worker(options(settings), folder);
     rig.stops().await;
     let (_, why) = &rig.status.stopped()[0];
-    assert!(why.contains(said) && why.contains("pricedrop offsets accept --partition 0"), "{why}");
+    assert!(why.contains(said) && why.contains("pricedrop offsets set --partition 0"), "{why}");
     accept(settings, None, Accepted::Offset(at)).unwrap();
     assert_eq!(rig.own(1).await.offsets, [(P0, at)]);
 }

@@ -36,6 +36,7 @@ pub struct Script {
     /// The outcomes of records, as far as they were reported.
     pub settled: Vec<(i64, Outcome)>,
     dice: Dice,
+    round_decimals: Option<u8>,
     turns: usize,
     world: World,
 }
@@ -72,6 +73,7 @@ impl Script {
             settled: Vec::new(),
             dice: Dice(seed),
             turns: 0,
+            round_decimals: history.rules.round_decimals,
             world,
         };
         for event in &history.events {
@@ -102,9 +104,9 @@ impl Script {
 
     /// Checks that a notification has the fields of its update.
     pub fn assert_fields(&self, block: &FanOutBlock) {
-        let (record, _) = &self.records[self.index_of(block.priced.position)];
-        let update = Update::parse(record.value.as_ref().unwrap()).unwrap();
-        assert_eq!(block.priced, update.priced(record));
+        let (record, wall_ms) = &self.records[self.index_of(block.priced.position)];
+        let update = Update::parse(record.value.as_ref().unwrap(), self.round_decimals).unwrap();
+        assert_eq!(block.priced, update.priced(record, WallTime(*wall_ms)));
         assert!(!block.told.is_empty());
     }
 
@@ -169,8 +171,8 @@ impl Script {
 
 /// Returns the partition of a record; all records of a product are in one.
 fn partition_of(record: &Record, index: usize, partitions: usize) -> usize {
-    let update = record.value.as_ref().and_then(|value| Update::parse(value).ok());
-    let name = update.map(|update| update.product.to_string().into_bytes());
+    let product = record.value.as_ref().and_then(|value| Update::product_of(value));
+    let name = product.map(|product| product.to_string().into_bytes());
     let name = name.or_else(|| record.key.as_ref().map(|key| key.to_vec()));
     let sum = |name: Vec<u8>| name.iter().fold(7usize, |sum, byte| sum * 31 % 1_000_003 + usize::from(*byte));
     name.map_or(index, sum) % partitions

@@ -86,7 +86,7 @@ impl Follower {
                     (ProductId::new(key).unwrap(), Item::Tombstone)
                 }
                 (_, Some(value)) => {
-                    let update = Update::parse(value).unwrap();
+                    let update = Update::parse(value, history.rules.round_decimals).unwrap();
                     let accepted = Accepted { offset, event_ms: settled.event_ms, update };
                     (accepted.update.product.clone(), Item::Accepted(accepted))
                 }

@@ -7,38 +7,38 @@ use clap::{Args, Subcommand, ValueEnum};
 /// `pricedrop replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Another archive than the configured one.
+    /// The URL of another archive than the configured one.
     pub url: Option<String>,
-    /// Which topic.
+    /// The topic.
     #[arg(long, value_enum)]
     pub topic: ReplayTopic,
-    /// Records from this time on, RFC 3339.
+    /// Only records from this time on, RFC 3339.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Records before this time, RFC 3339.
+    /// Only records before this time, RFC 3339.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Records of this product.
+    /// Only records of this product.
     #[arg(long, value_name = "PRODUCT")]
     pub product: Option<String>,
-    /// Notifications of this user.
+    /// Only notifications of this user.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// Publish them. Without it, they are only counted.
+    /// Publish the records. Without this option they are only counted.
     #[arg(long)]
     pub publish: bool,
-    /// Deliver the notifications once more: NAME becomes part of their delivery keys, so the same
-    /// name delivers nothing twice.
+    /// Repeat the deliveries of the notifications: NAME becomes part of their delivery keys, so that
+    /// the same name delivers nothing twice.
     #[arg(long, value_name = "NAME", requires = "publish")]
     pub again: Option<String>,
-    /// Print who would be told by the archived updates, with the watches of this file, as
+    /// Print who would be notified of the archived updates, with the watches of this file, as
     /// `pricedrop simulate` does.
     #[arg(long, value_name = "W.csv", conflicts_with = "publish")]
     pub simulate: Option<PathBuf>,
-    /// At most so many records a second.
+    /// Publish at most this many records per second.
     #[arg(long, value_name = "RECORDS")]
     pub rate: Option<std::num::NonZeroU32>,
-    /// Do not ask on a terminal.
+    /// Do not ask for confirmation on a terminal.
     #[arg(long)]
     pub yes: bool,
 }
@@ -55,7 +55,7 @@ pub enum ReplayTopic {
 /// `pricedrop archive`.
 #[derive(Debug, Subcommand)]
 pub enum Archive {
-    /// Show what the archive holds, and what is missing. Reads names and links only.
+    /// Show which offsets the archive contains, and which are missing. Reads names and links only.
     Status(ArchiveStatus),
     /// Read every object and compare it with its checksum.
     Verify(ArchiveVerify),
@@ -71,9 +71,9 @@ pub enum Archive {
 /// `pricedrop archive status`.
 #[derive(Debug, Args)]
 pub struct ArchiveStatus {
-    /// Another archive than the configured one.
+    /// The URL of another archive than the configured one.
     pub url: Option<String>,
-    /// One JSON object for each partition.
+    /// Print one JSON object for each partition.
     #[arg(long)]
     pub json: bool,
 }
@@ -81,7 +81,7 @@ pub struct ArchiveStatus {
 /// `pricedrop archive verify`.
 #[derive(Debug, Args)]
 pub struct ArchiveVerify {
-    /// Another archive than the configured one.
+    /// The URL of another archive than the configured one.
     pub url: Option<String>,
     /// Only this topic.
     #[arg(long)]

@@ -1,19 +1,19 @@
-//! The arguments of the commands that look after topics, offsets and tables.
+//! The arguments of the commands for topics, offsets and tables.
 
 use clap::{Subcommand, ValueEnum};
 
 /// `pricedrop topics`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Topics {
-    /// Make the topics that are missing; those that exist are left as they are.
+    /// Create the missing topics. Existing topics are not changed.
     Apply {
-        /// Those of a shadow.
+        /// The topics of the shadow.
         #[arg(long)]
         shadow: bool,
     },
-    /// Compare the topics with what the engine needs.
+    /// Check that the topics have the settings that the engine requires.
     Check {
-        /// Those of a shadow.
+        /// The topics of the shadow.
         #[arg(long)]
         shadow: bool,
     },
@@ -22,39 +22,39 @@ pub enum Topics {
 /// `pricedrop offsets`.
 #[derive(Debug, Subcommand)]
 pub enum Offsets {
-    /// Say where partitions go on whose offset and states do not belong together, and what that
-    /// skips or repeats.
-    Accept {
-        /// Of this partition; by default of all that differ.
+    /// Set the offset of partitions whose committed offset and stored states disagree, and print
+    /// which records that skips or repeats.
+    Set {
+        /// Only this partition; by default all that disagree.
         #[arg(long, value_name = "N")]
         partition: Option<i32>,
-        /// Where it goes on.
-        #[arg(long, value_enum, default_value_t = GoOn::Group)]
-        at: GoOn,
-        /// Of the shadow's group and states.
+        /// The offset to set.
+        #[arg(long, value_enum, default_value_t = OffsetTarget::Group)]
+        at: OffsetTarget,
+        /// Use the group and the states of the shadow.
         #[arg(long)]
         shadow: bool,
     },
 }
 
-/// Where a partition goes on.
+/// Where a partition continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GoOn {
-    /// At the group's offset, if the log has it.
+pub enum OffsetTarget {
+    /// The offset that the group committed, if the log still has it.
     Group,
-    /// Where its states were stored, if the log has it.
+    /// The offset that was stored with the states, if the log still has it.
     States,
-    /// At the log's first record.
+    /// The first record of the log.
     Earliest,
-    /// Behind the log's last record.
+    /// The end of the log.
     Latest,
 }
 
 /// `pricedrop schema`.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Schema {
-    /// Make the keyspace and tables that are missing; one of another shape is refused.
+    /// Create the missing keyspace and tables. A table with other columns is refused.
     Apply,
-    /// Compare the tables with what the engine needs.
+    /// Check that the tables have the columns that the engine requires.
     Check,
 }

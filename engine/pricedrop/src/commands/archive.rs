@@ -2,7 +2,6 @@
 //! a loss of records that were deleted before they were archived.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
 
 use pricedrop_archive::{Appended, Bucket, Chain, PartitionStatus, Reader, Source};
 use pricedrop_embedded::ArchivedTopic;
@@ -11,57 +10,55 @@ use pricedrop_model::archive::ArchiveSource;
 use pricedrop_model::{Partition, time};
 use serde_json::json;
 
+use super::progress::Progress;
 use crate::cli::{self, Archive};
 use crate::config::Config;
 use crate::remedies::{self, SEE_STORE};
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::run::embedded;
-
-/// How often a long verification prints its progress.
-const PROGRESS: Duration = Duration::from_secs(2);
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// The archive cannot be read, or it is not complete.
-pub fn execute(config: &Config, asked: &Archive) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: &Archive) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        match asked {
-            Archive::Status(asked) => status(config, asked).await,
-            Archive::Verify(asked) => verify(config, asked).await,
+        match args {
+            Archive::Status(args) => status(config, args).await,
+            Archive::Verify(args) => verify(config, args).await,
             Archive::AcceptLoss { topic, partition } => accept_loss(config, topic, *partition).await,
         }
     })
 }
 
 /// Opens the archive named on the command line, else the configured one.
-pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, Stopped> {
+pub(super) fn bucket(config: &Config, url: Option<&String>) -> Result<Bucket, CliError> {
     let archive = match url {
         Some(url) => config.archive_options_at(url)?,
         None if config.archive_is_on() => config.archive_options()?,
         None => {
-            return Err(Stopped::usage(
-                "archive.url is not set, so there is no archive to look at",
-                "name its URL, or a configuration with --config in which archive.url is set",
+            return Err(CliError::usage(
+                "archive.url is not set, so there is no archive to read",
+                "name the URL of an archive, or a configuration with --config that sets archive.url",
             ));
         }
     };
     Bucket::open(&archive.options, archive.client).map_err(remedies::archive)
 }
 
-async fn status(config: &Config, asked: &cli::ArchiveStatus) -> Result<(), Stopped> {
-    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(remedies::archive)?;
+async fn status(config: &Config, args: &cli::ArchiveStatus) -> Result<(), CliError> {
+    let reader = Reader::open(bucket(config, args.url.as_ref())?, None).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     let mut is_damaged = false;
     let partitions = reader.partitions().await.map_err(remedies::archive)?;
-    if partitions.is_empty() && !asked.json {
+    if partitions.is_empty() && !args.json {
         writeln!(out, "nothing has been archived yet")?;
     }
     for source in partitions {
         let status = reader.status(&source).await.map_err(remedies::archive)?;
         is_damaged |= status.findings.iter().any(pricedrop_archive::Finding::is_damage);
-        match asked.json {
+        match args.json {
             true => writeln!(out, "{}", as_json(&status))?,
             false => print(&mut out, &status)?,
         }
@@ -69,10 +66,10 @@ async fn status(config: &Config, asked: &cli::ArchiveStatus) -> Result<(), Stopp
     refuse_damage(is_damaged)
 }
 
-fn refuse_damage(is_damaged: bool) -> Result<(), Stopped> {
+fn refuse_damage(is_damaged: bool) -> Result<(), CliError> {
     match is_damaged {
         false => Ok(()),
-        true => Err(Stopped::failed(
+        true => Err(CliError::failed(
             "the archive is not complete",
             "restore the objects named above from a version or a replica of the bucket",
         )),
@@ -108,27 +105,23 @@ fn as_json(status: &PartitionStatus) -> serde_json::Value {
     })
 }
 
-async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopped> {
-    let reader = Reader::open(bucket(config, asked.url.as_ref())?, None).await.map_err(remedies::archive)?;
+async fn verify(config: &Config, args: &cli::ArchiveVerify) -> Result<(), CliError> {
+    let reader = Reader::open(bucket(config, args.url.as_ref())?, None).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     let (mut records, mut objects, mut is_damaged) = (0_u64, 0_u64, false);
     let mut sources = reader.partitions().await.map_err(remedies::archive)?;
-    sources.retain(|source| asked.topic.as_ref().is_none_or(|topic| *topic == source.topic));
-    let mut said = Instant::now();
+    sources.retain(|source| args.topic.as_ref().is_none_or(|topic| *topic == source.topic));
     for source in sources {
         let (_, links, chain_findings) = reader.links(&source).await.map_err(remedies::archive)?;
         let mut findings = chain_findings;
-        let all = links.len();
-        for (at, link) in links.iter().enumerate() {
+        let mut progress = Progress::new(format!("{source}: read"), links.len());
+        for link in &links {
             let is_record = |line| u64::from(matches!(line, pricedrop_archive::Line::Record(_)));
             let found =
                 reader.read(link, |line| records += is_record(line)).await.map_err(remedies::archive)?;
             findings.extend(found);
             objects += 1;
-            if said.elapsed() >= PROGRESS {
-                said = Instant::now();
-                writeln!(anstream::stderr(), "{source}: {} of {all} objects read", at + 1)?;
-            }
+            progress.advance()?;
         }
         for finding in &findings {
             writeln!(out, "{source}  {finding}")?;
@@ -139,7 +132,7 @@ async fn verify(config: &Config, asked: &cli::ArchiveVerify) -> Result<(), Stopp
     refuse_damage(is_damaged)
 }
 
-async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), Stopped> {
+async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(), CliError> {
     let source = Source { topic: topic.to_owned(), partition };
     let bucket = bucket(config, None)?;
     let (owner, first) = match config.stores.kafka() {
@@ -150,14 +143,17 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     let mut chain = Chain::open(&bucket, source.clone()).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(remedies::archive)? {
-        writeln!(out, "{source}: an object that a killed archiver left is part of the archive now")?;
+        writeln!(out, "{source}: an object that a killed archiver had written without a link is linked now")?;
     }
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(remedies::archive)? {
             Appended::Ours => writeln!(out, "{source}: offsets {next}-{} are recorded as lost", first - 1)?,
-            Appended::Theirs => writeln!(out, "{source}: the archive changed meanwhile; look at its status")?,
+            Appended::Theirs => writeln!(
+                out,
+                "{source}: another archiver changed the archive meanwhile; see `pricedrop archive status`"
+            )?,
         },
-        _ => writeln!(out, "{source}: nothing is lost, nothing to accept")?,
+        _ => writeln!(out, "{source}: no records are lost; nothing was recorded")?,
     }
     Ok(())
 }
@@ -167,24 +163,24 @@ async fn first_in_kafka(
     config: &Config,
     topic: String,
     partition: Partition,
-) -> Result<(String, i64), Stopped> {
+) -> Result<(String, i64), CliError> {
     let settings = config.kafka_settings(false)?;
     let group = settings.group.clone();
     let first = move || kafka::first_offset(&settings, &topic, partition);
-    let first = tokio::task::spawn_blocking(first).await.map_err(|error| Stopped::failed(error, ""))?;
+    let first = tokio::task::spawn_blocking(first).await.map_err(|error| CliError::failed(error, ""))?;
     Ok((group, first.map_err(remedies::kafka)?))
 }
 
 /// The same for the embedded store, which must not be in use.
-fn first_on_disk(config: &Config, topic: &str, partition: Partition) -> Result<(String, i64), Stopped> {
+fn first_on_disk(config: &Config, topic: &str, partition: Partition) -> Result<(String, i64), CliError> {
     let known = ArchivedTopic::ALL.into_iter().find(|known| known.name() == topic);
     let Some(known) = known.filter(|_| partition == Partition(0)) else {
         let names = ArchivedTopic::ALL.map(ArchivedTopic::name).join(", ");
         let what = format!("the embedded store has no partition {} of a topic {topic}", partition.0);
-        return Err(Stopped::usage(what, format!("name partition 0 of {names}")));
+        return Err(CliError::usage(what, format!("name partition 0 of {names}")));
     };
     let store = embedded::build(config)?;
     let offsets = store.archive_source(known).offsets(partition);
-    let (first, _) = offsets.map_err(|error| Stopped::failed(error, SEE_STORE))?;
+    let (first, _) = offsets.map_err(|error| CliError::failed(error, SEE_STORE))?;
     Ok((embedded::archive_owner(&store), first))
 }

@@ -8,23 +8,31 @@ use serde_json::Value;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// The engine does not respond, or it refuses the request.
-pub fn execute(config: &Config, asked: cli::Buckets) -> Result<(), Stopped> {
-    let answer: Value = match asked {
+pub fn execute(config: &Config, args: cli::Buckets) -> Result<(), CliError> {
+    let answer: Value = match args {
         cli::Buckets::Status { remote } => Client::new(config, &remote)?.get("/v1/buckets", &[])?,
         cli::Buckets::Repair { product, all: _, remote } => {
             let query: Vec<(&str, String)> =
                 product.map(|product| ("product", product)).into_iter().collect();
-            Client::new(config, &remote)?.patient().json(Method::POST, "/v1/buckets/repair", &query, None)?
+            Client::new(config, &remote)?.with_migration_timeout().json(
+                Method::POST,
+                "/v1/buckets/repair",
+                &query,
+                None,
+            )?
         }
-        cli::Buckets::Migrate { remote } => {
-            Client::new(config, &remote)?.patient().json(Method::POST, "/v1/buckets/migrate", &[], None)?
-        }
+        cli::Buckets::Migrate { remote } => Client::new(config, &remote)?.with_migration_timeout().json(
+            Method::POST,
+            "/v1/buckets/migrate",
+            &[],
+            None,
+        )?,
     };
     Ok(writeln!(anstream::stdout(), "{answer:#}")?)
 }

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use crate::config::{self, Config};
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Prints a complete example file.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn example() -> Result<(), Stopped> {
+pub fn example() -> Result<(), CliError> {
     Ok(anstream::stdout().write_all(config::example().as_bytes())?)
 }
 
@@ -17,7 +17,7 @@ pub fn example() -> Result<(), Stopped> {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn schema() -> Result<(), Stopped> {
+pub fn schema() -> Result<(), CliError> {
     Ok(anstream::stdout().write_all(config::json_schema().as_bytes())?)
 }
 
@@ -25,13 +25,13 @@ pub fn schema() -> Result<(), Stopped> {
 ///
 /// # Errors
 /// The token cannot be read, or the address of the API requires a token and none is set.
-pub fn check(config: &Config) -> Result<(), Stopped> {
+pub fn check(config: &Config) -> Result<(), CliError> {
     let http = config.http_options()?;
-    http.check().map_err(|error| Stopped::usage(&error, error.remedy()))?;
+    http.check().map_err(|error| CliError::usage(&error, error.remedy()))?;
     let mut out = anstream::stdout();
     match config.file() {
-        Some(file) => writeln!(out, "{} is right", file.display())?,
-        None => writeln!(out, "no file; every field has its default or comes from the environment")?,
+        Some(file) => writeln!(out, "{} is valid", file.display())?,
+        None => writeln!(out, "no file: every key has its default or comes from the environment")?,
     }
     writeln!(out, "rules     {} watches", config.matching_rules().mode)?;
     writeln!(out, "plugins   {}", config.plugin_folder().display())?;

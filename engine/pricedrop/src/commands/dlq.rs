@@ -10,7 +10,7 @@ use super::listing::{Source, field, pages, print};
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 const PATH: &str = "/v1/dlq";
 
@@ -18,8 +18,8 @@ const PATH: &str = "/v1/dlq";
 ///
 /// # Errors
 /// The engine does not respond, it refuses, or a dead letter could not be replayed.
-pub fn execute(config: &Config, asked: cli::Dlq) -> Result<(), Stopped> {
-    match asked {
+pub fn execute(config: &Config, args: cli::Dlq) -> Result<(), CliError> {
+    match args {
         cli::Dlq::List { after, listing, remote } => {
             let query = after.into_iter().map(|after| ("after", after.to_string())).collect();
             print(&Client::new(config, &remote)?, &source(query), &listing, line)
@@ -53,14 +53,14 @@ fn line(letter: &Value) -> String {
     format!("{}\t{what}\t{}", field(letter, "id"), field(letter, "reason"))
 }
 
-fn show(client: &Client, id: &DeadLetterId) -> Result<(), Stopped> {
+fn show(client: &Client, id: &DeadLetterId) -> Result<(), CliError> {
     let letter: Value = client.get(&format!("{PATH}/{id}"), &[])?;
     Ok(writeln!(anstream::stdout(), "{letter:#}")?)
 }
 
 /// Returns the ids of all dead letters. They are read before the first replay, so that a letter
 /// that fails again and gets a new dead letter is not replayed twice.
-fn all_ids(client: &Client) -> Result<Vec<DeadLetterId>, Stopped> {
+fn all_ids(client: &Client) -> Result<Vec<DeadLetterId>, CliError> {
     let mut ids = Vec::new();
     pages(client, &source(Vec::new()), 0, |letter| {
         ids.extend(field(&letter, "id").parse::<DeadLetterId>());
@@ -69,19 +69,19 @@ fn all_ids(client: &Client) -> Result<Vec<DeadLetterId>, Stopped> {
     Ok(ids)
 }
 
-fn replay(client: &Client, ids: &[DeadLetterId]) -> Result<(), Stopped> {
+fn replay(client: &Client, ids: &[DeadLetterId]) -> Result<(), CliError> {
     let mut failed = false;
     for id in ids {
         let path = format!("{PATH}/{id}/replay");
         match client.json::<Value>(Method::POST, &path, &[], None) {
             Ok(answer) => writeln!(anstream::stdout(), "{id}: {}", field(&answer, "outcome"))?,
-            Err(stopped) if ids.len() == 1 => return Err(stopped),
-            Err(stopped) => {
+            Err(error) if ids.len() == 1 => return Err(error),
+            Err(error) => {
                 eprint!("{id}: ");
-                stopped.exit();
+                error.exit();
                 failed = true;
             }
         }
     }
-    if failed { Err(Stopped::No) } else { Ok(()) }
+    if failed { Err(CliError::Reported) } else { Ok(()) }
 }

@@ -12,42 +12,46 @@ use pricedrop_cassandra::{Table, limits::CLOCKS_MS};
 use pricedrop_kafka as kafka;
 use pricedrop_kafka::rights::Roles;
 use pricedrop_kafka::{Difference, Sample, Settings};
+use pricedrop_model::Position;
 use pricedrop_redis::Redis;
 
 use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Checks everything that is configured.
 ///
 /// # Errors
 /// A problem prevents the engine from working; it was printed.
-pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> {
+pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), CliError> {
     let stores = &config.stores;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if !stores.kafka() {
-        writeln!(anstream::stdout(), "the embedded store shows in /readyz")?;
+        writeln!(
+            anstream::stdout(),
+            "there are no servers to check; the engine reports the state of its embedded store in /readyz"
+        )?;
         if config.archive_is_on() {
-            findings::print("doctor", runtime.block_on(of_archive(config, None))?)?;
+            findings::print("doctor", runtime.block_on(check_archive(config, None))?)?;
         }
         return Ok(());
     }
-    let only = |one| role.is_none_or(|asked| asked == one);
+    let only = |one| role.is_none_or(|named| named == one);
     let roles = Roles {
         notifier: only(cli::Role::Notifier),
         dispatcher: only(cli::Role::Dispatcher),
         archiver: only(cli::Role::Archiver) && config.archive_is_on(),
     };
-    let mut found = of_kafka(&runtime, &config.kafka_settings(false)?, roles);
+    let mut found = check_kafka(&runtime, &config.kafka_settings(false)?, roles, config.rules.round_decimals);
     if stores.cassandra() {
-        found.extend(runtime.block_on(of_cassandra(&config.cassandra_options()?, roles)));
+        found.extend(runtime.block_on(check_cassandra(&config.cassandra_options()?, roles)));
     }
-    if stores.asks_redis(roles.dispatcher) {
-        found.extend(runtime.block_on(of_redis(config, roles))?);
+    if stores.needs_redis(roles.dispatcher) {
+        found.extend(runtime.block_on(check_redis(config, roles))?);
     }
     if roles.archiver {
-        found.extend(runtime.block_on(of_archive(config, Some(&config.kafka_settings(false)?.group)))?);
+        found.extend(runtime.block_on(check_archive(config, Some(&config.kafka_settings(false)?.group)))?);
     }
     findings::print("doctor", found)
 }
@@ -56,10 +60,10 @@ pub fn execute(config: &Config, role: Option<cli::Role>) -> Result<(), Stopped> 
 ///
 /// `owner` is the expected owner of the archive. For an embedded store it is `None`, because only
 /// the process that has the store open knows it.
-async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, Stopped> {
+async fn check_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>, CliError> {
     let archive = config.archive_options()?;
     let bucket = Bucket::open(&archive.options, archive.client)
-        .map_err(|error| Stopped::usage(error, "mend archive.url"))?;
+        .map_err(|error| CliError::usage(error, "correct archive.url"))?;
     let tried = match owner {
         Some(owner) => bucket.claim(owner).await,
         None => bucket.probe().await,
@@ -67,81 +71,94 @@ async fn of_archive(config: &Config, owner: Option<&str>) -> Result<Vec<Finding>
     Ok(match tried {
         Ok(()) => Vec::new(),
         Err(error) => {
-            let remedy = crate::remedies::of_archive(&error);
-            away("archive", error, remedy)
+            let remedy = crate::remedies::archive_remedy(&error);
+            unreachable("archive", error, remedy)
         }
     })
 }
 
 /// Reports a server that is unavailable or refuses the connection.
-fn away(place: &str, error: impl ToString, remedy: &str) -> Vec<Finding> {
+fn unreachable(place: &str, error: impl ToString, remedy: &str) -> Vec<Finding> {
     vec![Finding::wrong(place, error, remedy)]
 }
 
-const REACH_KAFKA: &str = "start Kafka, or mend \"bootstrap.servers\", TLS and SASL under [kafka]";
+const REACH_KAFKA: &str = "start Kafka, or correct \"bootstrap.servers\", TLS and SASL under [kafka]";
 
-fn of_kafka(runtime: &tokio::runtime::Runtime, settings: &Settings, roles: Roles) -> Vec<Finding> {
+fn check_kafka(
+    runtime: &tokio::runtime::Runtime,
+    settings: &Settings,
+    roles: Roles,
+    round_decimals: Option<u8>,
+) -> Vec<Finding> {
     let topics = match runtime.block_on(kafka::topics::check(settings)) {
         Ok(topics) => topics,
-        Err(error) => return away("kafka", error, REACH_KAFKA),
+        Err(error) => return unreachable("kafka", error, REACH_KAFKA),
     };
     let concern = topics.into_iter().filter(|finding| roles.concern(&settings.topics, &finding.topic));
     let mut found: Vec<Finding> = concern.map(Finding::from).collect();
     match kafka::rights::missing(settings, roles) {
-        Ok(missing) => found.extend(missing.into_iter().map(of_right)),
-        Err(error) => found.extend(away("kafka", error, REACH_KAFKA)),
+        Ok(missing) => found.extend(missing.into_iter().map(right_finding)),
+        Err(error) => found.extend(unreachable("kafka", error, REACH_KAFKA)),
     }
     // A failed read usually has the same cause as a problem that is reported already.
-    let is_said = found.iter().any(|finding| !finding.works);
-    let unless_said = |place: &str, error| match is_said {
+    let has_problem = found.iter().any(|finding| !finding.works);
+    let unless_reported = |place: &str, error| match has_problem {
         true => Vec::new(),
-        false => away(&format!("topic {place}"), error, "mend that, or try again when Kafka is well"),
+        false => unreachable(
+            &format!("topic {place}"),
+            error,
+            "correct that, or try again when Kafka is available",
+        ),
     };
     let (prices, states) = (&settings.topics.prices, &settings.topics.state);
-    match kafka::sample(settings) {
-        Ok(sample) => found.extend(of_sample(prices, &sample)),
-        Err(error) => found.extend(unless_said(prices, error)),
+    match kafka::sample(settings, round_decimals) {
+        Ok(sample) => found.extend(sample_findings(prices, &sample)),
+        Err(error) => found.extend(unless_reported(prices, error)),
     }
     if roles.notifier {
         match kafka::outgrown(settings) {
             Ok(outgrown) => found.extend(outgrown.map(|(what, remedy)| Finding::wrong(prices, what, remedy))),
-            Err(error) => found.extend(unless_said(states, error)),
+            Err(error) => found.extend(unless_reported(states, error)),
         }
         match kafka::differences(settings) {
-            Ok(all) => found.extend(all.iter().map(|difference| of_difference(prices, difference))),
-            Err(error) => found.extend(unless_said(states, error)),
+            Ok(all) => found.extend(all.iter().map(|difference| difference_finding(prices, difference))),
+            Err(error) => found.extend(unless_reported(states, error)),
         }
     }
     found
 }
 
-fn of_difference(topic: &str, difference: &Difference) -> Finding {
+fn difference_finding(topic: &str, difference: &Difference) -> Finding {
     let partition = difference.partition.0;
     Finding::wrong(
         format!("partition {partition} of {topic}"),
-        format!("offset and states do not belong together: {difference}"),
-        format!("look what happened, then run `pricedrop offsets accept --partition {partition}`"),
+        format!("offset and states disagree: {difference}"),
+        format!("find the cause, then run `pricedrop offsets set --partition {partition}`"),
     )
 }
 
-fn of_right(missing: kafka::rights::Missing) -> Finding {
+fn right_finding(missing: kafka::rights::Missing) -> Finding {
     let kafka::rights::Missing { on, right, needed_by, remedy, works } = missing;
     let what = format!("{right} is not allowed, and {needed_by} needs it");
     Finding { works, ..Finding::wrong(on, what, remedy) }
 }
 
-fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
+fn place_of(position: Position) -> String {
+    format!("partition {}, offset {}", position.partition.0, position.offset)
+}
+
+fn sample_findings(topic: &str, sample: &Sample) -> Vec<Finding> {
     let mut found = Vec::new();
     let place = format!("topic {topic}");
     if let Some((product, one, other)) = &sample.spread {
         found.push(Finding::wrong(
             &place,
             format!(
-                "product {product} is in partitions {} and {}: order and price hold per partition only, and wrong \
+                "product {product} is in partitions {} and {}: prices are compared within each partition alone, so wrong \
                  alerts are possible",
                 one.0, other.0
             ),
-            "let its producers set productId as the record's key, all with the same partitioner",
+            "make all its producers set productId as the record's key, with the same partitioner",
         ));
     } else if let Some((key, product)) = &sample.example {
         found.push(Finding::advice(
@@ -150,97 +167,124 @@ fn of_sample(topic: &str, sample: &Sample) -> Vec<Finding> {
                 "{} of the newest {} records are not keyed by productId, such as {product} with the key {key}",
                 sample.key_mismatches, sample.records
             ),
-            "let producers set productId as the record's key: else a product may spread over partitions",
+            "make producers set productId as the record's key; otherwise a product may spread over partitions",
         ));
     }
     if sample.unreadable > 0 {
-        let what = format!("{} of the newest {} records are no updates", sample.unreadable, sample.records);
-        found.push(Finding::advice(&place, what, "`pricedrop dlq list` says why, once they were read"));
+        let example = sample.unreadable_example.as_ref();
+        let example =
+            example.map_or(String::new(), |(at, reason)| format!(", such as {}: {reason}", place_of(*at)));
+        let what = format!(
+            "{} of the newest {} records are not valid updates{example}",
+            sample.unreadable, sample.records
+        );
+        found.push(Finding::advice(
+            &place,
+            what,
+            "`pricedrop dlq list` shows the reasons, once the engine has read them",
+        ));
+    }
+    if let Some((product, position, at)) = &sample.future_example {
+        let what = format!(
+            "{} of the newest {} records have an occurredAt more than a day after their timestamp, such as {at} of \
+             product {product} at {}",
+            sample.future,
+            sample.records,
+            place_of(*position)
+        );
+        let remedy = "check the clock and the time unit of the producer: until that time, other updates of the product \
+                      are stale";
+        found.push(Finding::wrong(&place, what, remedy));
     }
     let ahead = sample.newest_ms.map_or(0, |newest| newest - now_ms());
     if ahead > CLOCKS_MS {
-        let what = format!("its newest record is {ahead} ms ahead of our clock");
-        found.push(Finding::advice(&place, what, "set the producers' clocks, or ours, by NTP"));
+        let what = format!("its newest record is {ahead} ms ahead of the clock of this machine");
+        found.push(Finding::advice(
+            &place,
+            what,
+            "synchronise the clocks of the producers and of this machine with NTP",
+        ));
     }
     found
 }
 
-async fn of_cassandra(options: &cassandra::Options, roles: Roles) -> Vec<Finding> {
+async fn check_cassandra(options: &cassandra::Options, roles: Roles) -> Vec<Finding> {
     let tables = match cassandra::schema::check(options).await {
         Ok(tables) => tables,
         Err(error) => {
-            return away(
+            return unreachable(
                 "cassandra",
                 error,
-                "start Cassandra, or mend [cassandra]: contact points, user, TLS",
+                "start Cassandra, or correct [cassandra]: contact points, user, TLS",
             );
         }
     };
-    let mut found: Vec<Finding> = tables.into_iter().map(|table| of_table(table, roles)).collect();
+    let mut found: Vec<Finding> = tables.into_iter().map(|table| table_finding(table, roles)).collect();
     match cassandra::probe::rights(options).await {
-        Ok(missing) => found.extend(missing.into_iter().map(|right| of_table(right, roles))),
-        Err(error) => found.extend(away("cassandra", error, "try again when Cassandra is well")),
+        Ok(missing) => found.extend(missing.into_iter().map(|right| table_finding(right, roles))),
+        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is available")),
     }
     match cassandra::probe::clocks(options).await {
-        Ok(nodes) => found.extend(nodes.into_iter().filter_map(of_node)),
-        Err(error) => found.extend(away("cassandra", error, "try again when Cassandra is well")),
+        Ok(nodes) => found.extend(nodes.into_iter().filter_map(node_finding)),
+        Err(error) => found.extend(unreachable("cassandra", error, "try again when Cassandra is available")),
     }
     found
 }
 
 /// Reports a problem of a table. If one role is checked, a table that it can work without is advice.
-fn of_table(finding: cassandra::Finding, roles: Roles) -> Finding {
-    let whole = roles.notifier && roles.dispatcher;
+fn table_finding(finding: cassandra::Finding, roles: Roles) -> Finding {
+    let both = roles.notifier && roles.dispatcher;
     let needed = match (finding.of, finding.weight) {
         (Some(Table::Alerts), _) => true,
         (Some(Table::Channels), Weight::Missing) => roles.dispatcher,
-        (Some(_), Weight::Missing) => whole,
-        (Some(table), Weight::Unreadable) => whole || table.is_read_from_the_start(roles.dispatcher),
+        (Some(_), Weight::Missing) => both,
+        (Some(table), Weight::Unreadable) => both || table.is_read_from_the_start(roles.dispatcher),
         _ => true,
     };
     let found = Finding::from(finding);
     Finding { works: found.works || !needed, ..found }
 }
 
-fn of_node(node: NodeClock) -> Option<Finding> {
+fn node_finding(node: NodeClock) -> Option<Finding> {
     let place = format!("cassandra {}", node.address);
     match node.ahead_ms {
-        Ok(ahead_ms) => of_clock(&place, ahead_ms),
+        Ok(ahead_ms) => clock_finding(&place, ahead_ms),
         Err(error) => {
-            let what = format!("its clock is not known: {error}");
-            Some(Finding::advice(place, what, "see to this node, then ask again"))
+            let what = format!("its clock cannot be read: {error}");
+            Some(Finding::advice(place, what, "check this node, then run `pricedrop doctor` again"))
         }
     }
 }
 
 /// Reports a clock that differs by more than the tolerance.
-fn of_clock(place: &str, ahead_ms: i64) -> Option<Finding> {
+fn clock_finding(place: &str, ahead_ms: i64) -> Option<Finding> {
     let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
     (ahead_ms.abs() > CLOCKS_MS).then(|| {
         Finding::wrong(
             place,
             format!(
-                "its clock is {} ms {direction} ours, and {CLOCKS_MS} ms are borne: an acknowledged watch \
-                 might be missed",
+                "its clock is {} ms {direction} that of this machine, more than the tolerated {CLOCKS_MS} ms: an \
+                 acknowledged watch might be missed",
                 ahead_ms.abs()
             ),
-            "set both clocks by NTP",
+            "synchronise both clocks with NTP",
         )
     })
 }
 
-async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped> {
-    let redis = Redis::new(config.redis_options()?).map_err(|error| Stopped::usage(error, "mend [redis]"))?;
+async fn check_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, CliError> {
+    let redis =
+        Redis::new(config.redis_options()?).map_err(|error| CliError::usage(error, "correct [redis]"))?;
     let facts = match redis.facts().await {
         Ok(facts) => facts,
         Err(error) => {
-            let remedy = "start Redis, or mend [redis]: addresses, user, TLS";
-            return Ok(away("redis", error, remedy));
+            let remedy = "start Redis, or correct [redis]: addresses, user, TLS";
+            return Ok(unreachable("redis", error, remedy));
         }
     };
     let mut found = Vec::new();
     if config.stores.redis_leases() && roles.dispatcher {
-        found.extend(of_eviction(&facts.eviction));
+        found.extend(eviction_finding(&facts.eviction));
     }
     match redis.missing_rights().await {
         Ok(missing) if missing.is_empty() => {}
@@ -248,26 +292,26 @@ async fn of_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, Stopped
             let user = config.redis.user.as_deref().unwrap_or("default");
             found.push(Finding::wrong(
                 "redis",
-                format!("our user lacks {}", missing.join(" ")),
-                format!("ACL SETUSER {user} {}; schema/redis.md has the whole line", missing.join(" ")),
+                format!("the user lacks {}", missing.join(" ")),
+                format!("ACL SETUSER {user} {}; schema/redis.md has the complete line", missing.join(" ")),
             ));
             return Ok(found);
         }
-        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is available")),
     }
     match redis.clock().await {
         Ok(clock) => {
             let ahead = clock.0 - now_ms();
-            found.extend(of_clock("redis", ahead).map(|finding| Finding { works: true, ..finding }));
+            found.extend(clock_finding("redis", ahead).map(|finding| Finding { works: true, ..finding }));
         }
-        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is well")),
+        Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is available")),
     }
     Ok(found)
 }
 
 /// Reports an eviction policy that may delete leases before they expire. A server that does
 /// not reveal its policy is accepted.
-fn of_eviction(policy: &str) -> Option<Finding> {
+fn eviction_finding(policy: &str) -> Option<Finding> {
     (!matches!(policy, "noeviction" | "")).then(|| {
         Finding::wrong(
             "redis",
@@ -288,9 +332,9 @@ fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
-    const WHOLE: Roles = Roles { notifier: true, dispatcher: true, archiver: false };
-    const NOTIFIER: Roles = Roles { dispatcher: false, ..WHOLE };
-    const DISPATCHER: Roles = Roles { notifier: false, ..WHOLE };
+    const BOTH: Roles = Roles { notifier: true, dispatcher: true, archiver: false };
+    const NOTIFIER: Roles = Roles { dispatcher: false, ..BOTH };
+    const DISPATCHER: Roles = Roles { notifier: false, ..BOTH };
 
     /// Returns the tables that an engine of these roles cannot work without.
     fn needed(roles: Roles, weight: Weight) -> Vec<Table> {
@@ -303,17 +347,17 @@ mod tests {
                 remedy,
                 weight,
             };
-            !of_table(finding, roles).works
+            !table_finding(finding, roles).works
         };
         Table::ALL.into_iter().filter(is_wrong).collect()
     }
 
     #[test]
-    fn of_one_role_only_what_it_cannot_do_without_is_wrong() {
-        assert_eq!(needed(WHOLE, Weight::Missing), Table::ALL);
+    fn a_check_of_one_role_reports_only_what_that_role_requires() {
+        assert_eq!(needed(BOTH, Weight::Missing), Table::ALL);
         assert_eq!(needed(NOTIFIER, Weight::Missing), [Table::Alerts]);
         assert_eq!(needed(DISPATCHER, Weight::Missing), [Table::Alerts, Table::Channels]);
-        assert_eq!(needed(WHOLE, Weight::Unreadable), Table::ALL);
+        assert_eq!(needed(BOTH, Weight::Unreadable), Table::ALL);
         let read = [Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
         assert_eq!(needed(NOTIFIER, Weight::Unreadable), read);
         assert_eq!(needed(DISPATCHER, Weight::Unreadable), [&read[..], &[Table::Channels]].concat());
@@ -322,26 +366,26 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_that_evicts_is_no_place_for_leases() {
+    fn a_redis_that_may_evict_leases_is_reported() {
         for policy in ["allkeys-lru", "volatile-ttl"] {
-            let found = of_eviction(policy).expect("it evicts");
+            let found = eviction_finding(policy).expect("it evicts");
             assert!(!found.works && found.what.contains(policy), "{found:?}");
             assert!(found.remedy.contains("CONFIG SET maxmemory-policy noeviction"), "{found:?}");
         }
-        assert_eq!(of_eviction("noeviction"), None);
-        assert_eq!(of_eviction(""), None);
+        assert_eq!(eviction_finding("noeviction"), None);
+        assert_eq!(eviction_finding(""), None);
     }
 
     #[test]
     fn the_node_whose_clock_is_off_is_named() {
-        let node = |ahead_ms| of_node(NodeClock { address: "10.0.0.2:9042".into(), ahead_ms });
+        let node = |ahead_ms| node_finding(NodeClock { address: "10.0.0.2:9042".into(), ahead_ms });
         assert_eq!(node(Ok(CLOCKS_MS)), None);
         assert_eq!(node(Ok(-CLOCKS_MS)), None);
         let ahead = node(Ok(CLOCKS_MS + 1)).expect("it is off");
         assert!(!ahead.works && ahead.place == "cassandra 10.0.0.2:9042", "{ahead:?}");
-        assert!(ahead.what.contains("101 ms ahead of ours"), "{ahead:?}");
+        assert!(ahead.what.contains("101 ms ahead of that of this machine"), "{ahead:?}");
         let behind = node(Ok(-5_000)).expect("it is off");
-        assert!(behind.what.contains("5000 ms behind ours"), "{behind:?}");
+        assert!(behind.what.contains("5000 ms behind that of this machine"), "{behind:?}");
         let silent = node(Err("no connection".into())).expect("it is said");
         assert!(silent.works && silent.what.contains("no connection"), "{silent:?}");
     }
@@ -349,9 +393,9 @@ mod tests {
     #[test]
     fn records_from_the_future_are_noted() {
         let sample = Sample { newest_ms: Some(now_ms() + 60_000), ..Sample::default() };
-        let found = of_sample("prices", &sample);
+        let found = sample_findings("prices", &sample);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].works && found[0].what.contains("ahead of our clock"), "{found:?}");
-        assert_eq!(of_sample("prices", &Sample { newest_ms: Some(now_ms()), ..Sample::default() }), []);
+        assert_eq!(sample_findings("prices", &Sample { newest_ms: Some(now_ms()), ..Sample::default() }), []);
     }
 }

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use pricedrop_cassandra as cassandra;
 use pricedrop_kafka as kafka;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// A problem that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl From<cassandra::Finding> for Finding {
 ///
 /// # Errors
 /// A problem prevents the engine from working.
-pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), Stopped> {
+pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), CliError> {
     findings.sort_by_key(|finding| finding.works);
     let mut out = anstream::stdout();
     for finding in &findings {
@@ -66,11 +66,11 @@ pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), Stopped> {
     }
     let wrong = findings.iter().filter(|finding| !finding.works).count();
     match (wrong, findings.len()) {
-        (0, 0) => writeln!(out, "{of}: all as it should be")?,
+        (0, 0) => writeln!(out, "{of}: no problems were found")?,
         (0, notes) => writeln!(out, "{of}: it works, with {notes} notes")?,
         (wrong, all) => {
             writeln!(out, "{of}: {wrong} wrong, {} notes", all - wrong)?;
-            return Err(Stopped::No);
+            return Err(CliError::Reported);
         }
     }
     Ok(())

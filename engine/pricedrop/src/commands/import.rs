@@ -13,15 +13,15 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Entries in one request.
 const BATCH: usize = 1_000;
 /// Requests in flight. A write is acknowledged some time after its work is done, for example after
 /// an fsync, so a single request at a time would mostly wait.
-const LANES: usize = 8;
+const CONNECTIONS: usize = 8;
 /// Invalid lines that are listed; all of them are counted.
-const LISTED: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// The entries of a CSV file, each with its line number.
 pub type Rows<T> = Box<dyn Iterator<Item = (u64, Result<T, String>)>>;
@@ -67,59 +67,62 @@ struct ServerError {
 ///
 /// # Errors
 /// The file cannot be read, the engine does not respond, or a line was invalid.
-pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), Stopped> {
+pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), CliError> {
     let total = Total::default();
     let (read, sent) = std::thread::scope(|threads| {
-        let (lanes, senders): (Vec<Lane>, Vec<_>) = (0..LANES)
+        let (queues, senders): (Vec<BatchQueue>, Vec<_>) = (0..CONNECTIONS)
             .map(|_| {
                 let (queue, batches) = mpsc::sync_channel(1);
                 let send = || send_all(client, kind, batches, &total);
-                (Lane { batch: Batch::default(), queue }, threads.spawn(send))
+                (BatchQueue { batch: Batch::default(), queue }, threads.spawn(send))
             })
             .unzip();
-        let mut import = Import { kind, lanes, bad: Vec::new(), count: 0 };
+        let mut import = Import { kind, queues, invalid: Vec::new(), count: 0 };
         let read = import.read(file);
-        let (bad, count) = (import.bad, import.count);
-        drop(import.lanes);
-        let sent: Result<Vec<Vec<Bad>>, Stopped> =
+        let (invalid, count) = (import.invalid, import.count);
+        drop(import.queues);
+        let sent: Result<Vec<Vec<InvalidLine>>, CliError> =
             senders.into_iter().map(|sender| sender.join().expect("sending does not panic")).collect();
-        (read.map(|()| (bad, count)), sent)
+        (read.map(|()| (invalid, count)), sent)
     });
     // If the engine refused, reading stopped because of that, so its error comes first.
-    let (sent, (mut bad, mut count)) = (sent?, read?);
-    for lane in sent {
-        count += lane.len();
-        bad.extend(lane);
+    let (sent, (mut invalid, mut count)) = (sent?, read?);
+    for queue in sent {
+        count += queue.len();
+        invalid.extend(queue);
     }
-    bad.sort();
-    finish(kind.name, total, &bad, count)
+    invalid.sort();
+    finish(kind.name, total, &invalid, count)
 }
 
-fn finish(name: &str, total: Total, bad: &[Bad], count: usize) -> Result<(), Stopped> {
+fn finish(name: &str, total: Total, invalid: &[InvalidLine], count: usize) -> Result<(), CliError> {
     if std::io::stderr().is_terminal() {
         eprint!("\r");
     }
-    for (line, reason) in bad.iter().take(LISTED) {
+    for (line, reason) in invalid.iter().take(MAX_LISTED) {
         eprintln!("line {line}: {reason}");
     }
-    if count > LISTED {
-        eprintln!("... and {} more bad lines", count - LISTED);
+    if count > MAX_LISTED {
+        eprintln!("... and {} more invalid lines", count - MAX_LISTED);
     }
-    writeln!(anstream::stdout(), "{name} written: {}, bad lines: {count}", total.written.into_inner())?;
-    say_effective(Some(WallTime(total.effective_by.into_inner())).filter(|by| by.0 > 0))?;
-    if count == 0 { Ok(()) } else { Err(Stopped::No) }
+    writeln!(anstream::stdout(), "{name} written: {}, invalid lines: {count}", total.written.into_inner())?;
+    print_effective(Some(WallTime(total.effective_by.into_inner())).filter(|by| by.0 > 0))?;
+    if count == 0 { Ok(()) } else { Err(CliError::Reported) }
 }
 
 /// Prints the time from which drops use a change, if the cache could not be invalidated.
-pub(super) fn say_effective(by: Option<WallTime>) -> Result<(), Stopped> {
+pub(super) fn print_effective(by: Option<WallTime>) -> Result<(), CliError> {
     if let Some(by) = by {
-        writeln!(anstream::stdout(), "the cache could not be invalidated: drops see the watch from {by} on")?;
+        writeln!(
+            anstream::stdout(),
+            "the cache could not be invalidated: drops use the change from {by} on"
+        )?;
     }
     Ok(())
 }
 
 /// A line number, and what is wrong with the line.
-type Bad = (u64, String);
+type InvalidLine = (u64, String);
 
 /// The entries of one request.
 #[derive(Default)]
@@ -135,74 +138,75 @@ fn send_all<T>(
     kind: &Kind<T>,
     batches: mpsc::Receiver<Batch>,
     total: &Total,
-) -> Result<Vec<Bad>, Stopped> {
-    let mut bad = Vec::new();
+) -> Result<Vec<InvalidLine>, CliError> {
+    let mut invalid = Vec::new();
     for Batch { body, lines } in batches {
         let answer: Written = client.json(Method::PUT, kind.path, &[], Some(body))?;
         let all = total.written.fetch_add(answer.written, Ordering::Relaxed) + answer.written;
         total.effective_by.fetch_max(answer.effective_by.map_or(0, |by| by.0), Ordering::Relaxed);
         for error in answer.errors {
-            bad.push((lines.get(error.line.saturating_sub(1)).copied().unwrap_or_default(), error.reason));
+            invalid
+                .push((lines.get(error.line.saturating_sub(1)).copied().unwrap_or_default(), error.reason));
         }
         if std::io::stderr().is_terminal() {
             eprint!("\r{all} {} written", kind.name);
         }
     }
-    Ok(bad)
+    Ok(invalid)
 }
 
-fn open(file: &Path) -> Result<Box<dyn BufRead>, Stopped> {
+fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     if file == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
     let opened = std::fs::File::open(file);
     let opened = opened.map_err(|error| {
-        Stopped::failed(format!("{} cannot be read: {error}", file.display()), "name an existing file")
+        CliError::failed(format!("{} cannot be read: {error}", file.display()), "name an existing file")
     })?;
     Ok(Box::new(BufReader::new(opened)))
 }
 
-fn starts_with_brace(input: &mut dyn BufRead) -> Result<bool, Stopped> {
+fn starts_with_brace(input: &mut dyn BufRead) -> Result<bool, CliError> {
     let start = input.fill_buf()?;
     Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
 }
 
 /// One queue of batches, and the batch that is being filled.
-struct Lane {
+struct BatchQueue {
     batch: Batch,
     queue: mpsc::SyncSender<Batch>,
 }
 
-impl Lane {
-    fn flush(&mut self) -> Result<(), Stopped> {
+impl BatchQueue {
+    fn flush(&mut self) -> Result<(), CliError> {
         if self.batch.lines.is_empty() {
             return Ok(());
         }
-        let gone = |_| Stopped::failed("the engine took no more", "");
+        let gone = |_| CliError::failed("the engine stopped accepting entries", "");
         self.queue.send(std::mem::take(&mut self.batch)).map_err(gone)
     }
 }
 
 struct Import<'a, T> {
     kind: &'a Kind<T>,
-    lanes: Vec<Lane>,
+    queues: Vec<BatchQueue>,
     /// The first invalid lines.
-    bad: Vec<Bad>,
+    invalid: Vec<InvalidLine>,
     /// The number of invalid lines.
     count: usize,
 }
 
 impl<T: Serialize> Import<'_, T> {
-    fn read(&mut self, file: &Path) -> Result<(), Stopped> {
+    fn read(&mut self, file: &Path) -> Result<(), CliError> {
         let mut input = open(file)?;
         match starts_with_brace(&mut input)? {
             true => self.json_lines(input)?,
             false => self.csv(input)?,
         }
-        self.lanes.iter_mut().try_for_each(Lane::flush)
+        self.queues.iter_mut().try_for_each(BatchQueue::flush)
     }
 
-    fn json_lines(&mut self, mut input: impl BufRead) -> Result<(), Stopped> {
+    fn json_lines(&mut self, mut input: impl BufRead) -> Result<(), CliError> {
         let mut text = Vec::new();
         for line in 1.. {
             text.clear();
@@ -217,33 +221,33 @@ impl<T: Serialize> Import<'_, T> {
         Ok(())
     }
 
-    fn csv(&mut self, input: Box<dyn BufRead>) -> Result<(), Stopped> {
+    fn csv(&mut self, input: Box<dyn BufRead>) -> Result<(), CliError> {
         let rows = (self.kind.from_csv)(input)
-            .map_err(|error| Stopped::failed(error, "see the command's --help for the columns"))?;
+            .map_err(|error| CliError::failed(error, "see the command's --help for the columns"))?;
         for (line, read) in rows {
             self.entry(line, read)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, line: u64, read: Result<T, String>) -> Result<(), Stopped> {
+    fn entry(&mut self, line: u64, read: Result<T, String>) -> Result<(), CliError> {
         let entry = match read {
             Ok(entry) => entry,
             Err(reason) => {
                 self.count += 1;
-                if self.bad.len() < LISTED {
-                    self.bad.push((line, reason));
+                if self.invalid.len() < MAX_LISTED {
+                    self.invalid.push((line, reason));
                 }
                 return Ok(());
             }
         };
         let mut hasher = DefaultHasher::new();
         (self.kind.user)(&entry).hash(&mut hasher);
-        let lane = &mut self.lanes[(hasher.finish() % LANES as u64) as usize];
-        serde_json::to_writer(&mut lane.batch.body, &entry).expect("entries are plain text and numbers");
-        lane.batch.body.push(b'\n');
-        lane.batch.lines.push(line);
-        if lane.batch.lines.len() == BATCH { lane.flush() } else { Ok(()) }
+        let queue = &mut self.queues[(hasher.finish() % CONNECTIONS as u64) as usize];
+        serde_json::to_writer(&mut queue.batch.body, &entry).expect("entries are plain text and numbers");
+        queue.batch.body.push(b'\n');
+        queue.batch.lines.push(line);
+        if queue.batch.lines.len() == BATCH { queue.flush() } else { Ok(()) }
     }
 }
 

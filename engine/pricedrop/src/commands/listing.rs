@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::Listing;
 use crate::client::Client;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// A list of the API.
 pub struct Source<'a> {
@@ -35,8 +35,8 @@ pub fn pages(
     client: &Client,
     source: &Source<'_>,
     limit: usize,
-    mut each: impl FnMut(Value) -> Result<(), Stopped>,
-) -> Result<usize, Stopped> {
+    mut each: impl FnMut(Value) -> Result<(), CliError>,
+) -> Result<usize, CliError> {
     let (mut seen, mut after) = (0, None);
     loop {
         let mut query = source.query.clone();
@@ -68,7 +68,7 @@ pub fn print(
     source: &Source<'_>,
     listing: &Listing,
     line: impl Fn(&Value) -> String,
-) -> Result<(), Stopped> {
+) -> Result<(), CliError> {
     let mut out = anstream::stdout();
     let seen = pages(client, source, listing.limit, |entry| {
         let text = if listing.json { entry.to_string() } else { line(&entry) };
@@ -78,7 +78,7 @@ pub fn print(
         eprintln!("none");
     }
     if listing.limit > 0 && seen == listing.limit {
-        eprintln!("the first {seen}; --limit 0 prints all");
+        eprintln!("the first {seen} are printed; --limit 0 prints all");
     }
     Ok(())
 }

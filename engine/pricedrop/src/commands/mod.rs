@@ -12,6 +12,7 @@ pub mod notifications;
 pub mod offsets;
 pub mod plugin;
 mod preview;
+mod progress;
 pub mod recipient;
 pub mod replay;
 pub mod schema;
@@ -19,15 +20,15 @@ pub mod simulate;
 pub mod topics;
 pub mod watch;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Refuses a command whose server is not configured.
-fn needs(configured: bool, field: &str, server: &str) -> Result<(), Stopped> {
+fn needs(configured: bool, field: &str, server: &str) -> Result<(), CliError> {
     match configured {
         true => Ok(()),
-        false => Err(Stopped::usage(
-            format!("{field} does not name {server}, so there is nothing to look at"),
-            format!("name a configuration with --config in which {field} = \"{server}\""),
+        false => Err(CliError::usage(
+            format!("{field} is not \"{server}\", so there is nothing to check"),
+            format!("name a configuration with --config that sets {field} = \"{server}\""),
         )),
     }
 }

@@ -9,21 +9,23 @@ use super::listing::field;
 use crate::cli::{self, Listing};
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// The engine does not respond, or it refuses the request.
-pub fn execute(config: &Config, asked: cli::Notifications) -> Result<(), Stopped> {
-    let cli::Notifications::List { from, partition, listing, remote } = asked;
+pub fn execute(config: &Config, args: cli::Notifications) -> Result<(), CliError> {
+    let cli::Notifications::List { from, partition, listing, remote } = args;
     let client = Client::new(config, &remote)?;
     let (mut seen, mut number) = (0, partition.unwrap_or(0));
     loop {
         let (next, partitions) = list(&client, (number, from), &mut seen, &listing)?;
         if listing.limit > 0 && seen == listing.limit {
             let of = if partitions > 1 { format!(" --partition {number}") } else { String::new() };
-            eprintln!("the first {seen}; go on with --from {next}{of}, or print all with --limit 0");
+            eprintln!(
+                "the first {seen} are printed; continue with --from {next}{of}, or print all with --limit 0"
+            );
             return Ok(());
         }
         number += 1;
@@ -40,7 +42,7 @@ fn list(
     (partition, mut from): (i32, i64),
     seen: &mut usize,
     listing: &Listing,
-) -> Result<(i64, i64), Stopped> {
+) -> Result<(i64, i64), CliError> {
     loop {
         let page = page(client, (partition, from), *seen, listing)?;
         let next = page.next_offset.unwrap_or(from);
@@ -60,7 +62,7 @@ fn page(
     (partition, from): (i32, i64),
     seen: usize,
     listing: &Listing,
-) -> Result<crate::client::Answered, Stopped> {
+) -> Result<crate::client::ApiResponse, CliError> {
     let mut query = vec![("partition", partition.to_string()), ("from", from.to_string())];
     if listing.limit > 0 {
         query.push(("limit", (listing.limit - seen).to_string()));
@@ -68,7 +70,7 @@ fn page(
     client.send(Method::GET, "/v1/notifications", &query, None)
 }
 
-fn print(line: &str, json: bool) -> Result<(), Stopped> {
+fn print(line: &str, json: bool) -> Result<(), CliError> {
     let mut out = anstream::stdout();
     match serde_json::from_str(line) {
         Ok(notification) if !json => Ok(writeln!(out, "{}", describe(&notification))?),

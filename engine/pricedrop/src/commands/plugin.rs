@@ -9,15 +9,15 @@ use super::preview;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::run::refused;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// The engine does not respond, or the plugin is refused.
-pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
-    match asked {
+pub fn execute(config: &Config, args: cli::Plugin) -> Result<(), CliError> {
+    match args {
         cli::Plugin::Check { file } => check(config, &file),
         cli::Plugin::Preview { channel, locale, address, items } => {
             preview::execute(config, &channel, locale.as_deref(), address.as_deref(), items.into())
@@ -30,7 +30,7 @@ pub fn execute(config: &Config, asked: cli::Plugin) -> Result<(), Stopped> {
 }
 
 /// Prints what the plugin is, and every problem with it.
-fn check(config: &Config, file: &Path) -> Result<(), Stopped> {
+fn check(config: &Config, file: &Path) -> Result<(), CliError> {
     let report = pricedrop_host::check(file, None, &config.host_options().limits).map_err(refused)?;
     let mut out = anstream::stdout();
     if let (Some(plugin), Some(kind)) = (&report.plugin, report.kind) {
@@ -45,7 +45,7 @@ fn check(config: &Config, file: &Path) -> Result<(), Stopped> {
         eprintln!("{problem}");
     }
     match report.problems.is_empty() {
-        true => Ok(writeln!(out, "it may serve")?),
-        false => Err(Stopped::No),
+        true => Ok(writeln!(out, "no problems were found")?),
+        false => Err(CliError::Reported),
     }
 }

@@ -8,7 +8,7 @@ use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, RenderError,
 use pricedrop_pipeline::dispatcher::format_price;
 
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::run::refused;
 
 /// Renders the sample and prints it.
@@ -21,53 +21,53 @@ pub fn execute(
     locale: Option<&str>,
     address: Option<&str>,
     items: usize,
-) -> Result<(), Stopped> {
+) -> Result<(), CliError> {
     let host = config.host_options();
     let file = host.folder.join(format!("{channel}.wasm"));
     let preview = pricedrop_host::preview(&file, &host.limits, (address, locale), items, &format_price)
         .map_err(refused)?;
-    let text = shown(&preview);
+    let text = in_words(&preview);
     match &preview.rendered {
         Ok(_) => Ok(write!(anstream::stdout(), "{text}")?),
         Err(_) => {
             eprint!("{text}");
-            Err(Stopped::No)
+            Err(CliError::Reported)
         }
     }
 }
 
 /// Formats the message. Headers and credentials that the host adds when it sends are left out,
 /// because they depend on the time of sending.
-fn shown(preview: &Preview) -> String {
+fn in_words(preview: &Preview) -> String {
     let to = &preview.message.to;
     let mut text = format!("{} to the {} {}\n\n", preview.channel, preview.address_kind, to.address);
     match &preview.rendered {
         Ok(Outgoing::Line(line)) => text += &format!("{line}\n"),
-        Ok(Outgoing::Mail(mail)) => mail_shown(&mut text, mail),
-        Ok(Outgoing::Http(request)) => request_shown(&mut text, request),
-        Ok(Outgoing::WebPush(push)) => push_shown(&mut text, push),
+        Ok(Outgoing::Mail(mail)) => write_mail(&mut text, mail),
+        Ok(Outgoing::Http(request)) => write_request(&mut text, request),
+        Ok(Outgoing::WebPush(push)) => write_push(&mut text, push),
         Err(RenderError::BadRecipient(reason)) => text += &format!("refused: bad recipient: {reason}\n"),
         Err(RenderError::Permanent(reason)) => text += &format!("refused: {reason}\n"),
     }
     text
 }
 
-fn headers_shown(text: &mut String, headers: &[(String, String)]) {
+fn write_headers(text: &mut String, headers: &[(String, String)]) {
     for (name, value) in headers {
         let _ = writeln!(text, "{name}: {value}");
     }
 }
 
-fn mail_shown(text: &mut String, mail: &Mail) {
+fn write_mail(text: &mut String, mail: &Mail) {
     let _ = writeln!(text, "Subject: {}", mail.subject);
-    headers_shown(text, &mail.headers);
+    write_headers(text, &mail.headers);
     let _ = write!(text, "\n--- text\n{}", mail.text);
     if let Some(html) = &mail.html {
         let _ = write!(text, "--- html\n{html}");
     }
 }
 
-fn request_shown(text: &mut String, request: &HttpRequest) {
+fn write_request(text: &mut String, request: &HttpRequest) {
     let method = match request.method {
         Method::Get => "GET",
         Method::Post => "POST",
@@ -76,11 +76,11 @@ fn request_shown(text: &mut String, request: &HttpRequest) {
         Method::Delete => "DELETE",
     };
     let _ = writeln!(text, "{method} {}", request.url);
-    headers_shown(text, &request.headers);
+    write_headers(text, &request.headers);
     let _ = writeln!(text, "\n{}", String::from_utf8_lossy(&request.body));
 }
 
-fn push_shown(text: &mut String, push: &WebPush) {
+fn write_push(text: &mut String, push: &WebPush) {
     let urgency = match push.urgency {
         Urgency::VeryLow => "very-low",
         Urgency::Low => "low",

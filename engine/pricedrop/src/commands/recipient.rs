@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::import::{Kind, Rows, import};
 use super::listing::{Source, field, print};
-use super::watch::removed;
+use super::watch::delete;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 const PATH: &str = "/v1/recipients";
 
@@ -23,12 +23,12 @@ const PATH: &str = "/v1/recipients";
 ///
 /// # Errors
 /// The engine does not respond, it refuses, or the answer is no.
-pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
-    match asked {
+pub fn execute(config: &Config, args: cli::Recipient) -> Result<(), CliError> {
+    match args {
         cli::Recipient::Add { user, channel, address, locale, attributes, remote } => {
             let recipient = recipient(&user, &channel, &address, locale.as_deref(), &attributes);
             let recipient =
-                recipient.map_err(|error| Stopped::usage(error, "see `pricedrop recipient add --help`"))?;
+                recipient.map_err(|error| CliError::usage(error, "see `pricedrop recipient add --help`"))?;
             add(&Client::new(config, &remote)?, &recipient)
         }
         cli::Recipient::List { user, listing, remote } => {
@@ -38,7 +38,7 @@ pub fn execute(config: &Config, asked: cli::Recipient) -> Result<(), Stopped> {
         }
         cli::Recipient::Remove { user, channel, address, remote } => {
             let query = [("user", user), ("channel", channel), ("address", address)];
-            removed(&Client::new(config, &remote)?, PATH, &query, "address")
+            delete(&Client::new(config, &remote)?, PATH, &query, "address")
         }
         cli::Recipient::Import { file, remote } => import(&Client::new(config, &remote)?, &file, &KIND),
     }
@@ -68,7 +68,7 @@ fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
     let columns = reader.headers().map_err(|error| error.to_string())?;
     for required in ["user_id", "channel", "address"] {
         if !columns.iter().any(|column| column == required) {
-            return Err(format!("the first line names no column {required}"));
+            return Err(format!("the header has no column {required}"));
         }
     }
     Ok(Box::new(reader.into_deserialize::<Row>().zip(2..).map(|(row, guessed)| match row {
@@ -85,7 +85,7 @@ fn describe(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the number of fields is {len}, and the first line names {expected_len}")
+            format!("the header has {expected_len} fields, and this line has {len}")
         }
         _ => error.to_string(),
     }
@@ -119,7 +119,7 @@ fn recipient(
     })
 }
 
-fn add(client: &Client, recipient: &Recipient) -> Result<(), Stopped> {
+fn add(client: &Client, recipient: &Recipient) -> Result<(), CliError> {
     let body = serde_json::to_vec(recipient).expect("recipients are plain text");
     let _: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
     let Recipient { user_id, channel, address, .. } = recipient;

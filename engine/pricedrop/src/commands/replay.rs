@@ -18,66 +18,64 @@ use pricedrop_model::{Notification, Partition, Position, ProductId, Update, User
 use tokio::runtime::Runtime;
 
 use super::archive::bucket;
+use super::progress::Progress;
 use crate::cli::{Replay, ReplayTopic, Simulate};
 use crate::config::Config;
 use crate::remedies;
-use crate::report::Stopped;
-
-/// How often progress is printed.
-const PROGRESS: Duration = Duration::from_secs(2);
+use crate::report::CliError;
 
 /// Runs the command.
 ///
 /// # Errors
 /// The archive is not complete, or Kafka refuses the records.
-pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: &Replay) -> Result<(), CliError> {
     let settings = config.stores.kafka().then(|| config.kafka_settings(false)).transpose()?;
-    if asked.publish && settings.is_none() {
-        return Err(Stopped::usage(
-            "records are published to topics in Kafka, and the log of this configuration is embedded",
-            "name a configuration with stores.log = \"kafka\"; without --publish they are counted, with --simulate decided",
+    if args.publish && settings.is_none() {
+        return Err(CliError::usage(
+            "records can be published to Kafka only, and stores.log is \"embedded\"",
+            "name a configuration with stores.log = \"kafka\"; without --publish the records are counted, with --simulate they are decided",
         ));
     }
-    let topic = match (asked.topic, &settings) {
+    let topic = match (args.topic, &settings) {
         (ReplayTopic::Updates, Some(settings)) => settings.topics.prices.clone(),
         (ReplayTopic::Notifications, Some(settings)) => settings.topics.notifications.clone(),
         (ReplayTopic::Updates, None) => ArchivedTopic::Updates.name().to_owned(),
         (ReplayTopic::Notifications, None) => ArchivedTopic::Notifications.name().to_owned(),
     };
-    if asked.again.is_some() && asked.topic == ReplayTopic::Updates {
-        return Err(Stopped::usage(
-            "--again delivers notifications once more, and updates are not delivered",
-            "write --topic notifications",
+    if args.again.is_some() && args.topic == ReplayTopic::Updates {
+        return Err(CliError::usage(
+            "--again repeats deliveries of notifications, and updates are not delivered",
+            "use --topic notifications",
         ));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let filter = Filter::of(asked)?;
-    if let Some(watches) = &asked.simulate {
-        return simulate(runtime, config, asked, (topic, filter), watches.clone());
+    let filter = Filter::of(args)?;
+    if let Some(watches) = &args.simulate {
+        return simulate(runtime, config, args, (topic, filter), watches.clone());
     }
-    let archive = Archived::open(&runtime, config, asked, &topic)?;
+    let archive = TopicArchive::open(&runtime, config, args, &topic)?;
     let mut counts = Counts::default();
-    archive.each(&runtime, "counted", |_, record| {
+    archive.for_each_record(&runtime, "counted", |_, record| {
         if filter.takes(record) {
-            counts.add(record, asked.topic);
+            counts.add(record, args.topic);
         }
         Ok(())
     })?;
     let mut out = anstream::stdout();
-    writeln!(out, "{}", counts.describe(&topic, asked.topic))?;
-    let Some(settings) = settings.filter(|_| asked.publish) else {
+    writeln!(out, "{}", counts.describe(&topic, args.topic))?;
+    let Some(settings) = settings.filter(|_| args.publish) else {
         writeln!(out, "nothing was published; --publish publishes them to {topic}")?;
         return Ok(());
     };
-    let seen = Republisher::seen(&settings, &topic, asked.again.as_deref()).map_err(remedies::kafka)?;
+    let seen = Republisher::seen(&settings, &topic, args.again.as_deref()).map_err(remedies::kafka)?;
     if seen.count() > 0 {
-        writeln!(out, "{} records were published before, and are left out", seen.count())?;
+        writeln!(out, "{} records were published before, and are skipped", seen.count())?;
     }
-    if !asked.yes && !confirmed(&mut out, &topic)? {
+    if !args.yes && !confirmed(&mut out, &topic)? {
         writeln!(out, "nothing was published")?;
         return Ok(());
     }
-    let published = publish(&runtime, &archive, &settings, &topic, &Chosen { asked, filter, seen })?;
+    let published = publish(&runtime, &archive, &settings, &topic, &Selection { args, filter, seen })?;
     writeln!(out, "published {published} records to {topic}")?;
     Ok(())
 }
@@ -86,17 +84,17 @@ pub fn execute(config: &Config, asked: &Replay) -> Result<(), Stopped> {
 fn simulate(
     runtime: Runtime,
     config: &Config,
-    asked: &Replay,
+    args: &Replay,
     (topic, filter): (String, Filter),
     watches: PathBuf,
-) -> Result<(), Stopped> {
-    if asked.topic != ReplayTopic::Updates {
-        return Err(Stopped::usage("only updates can be simulated", "write --topic updates"));
+) -> Result<(), CliError> {
+    if args.topic != ReplayTopic::Updates {
+        return Err(CliError::usage("only updates can be simulated", "use --topic updates"));
     }
-    let archive = Archived::open(&runtime, config, asked, &topic)?;
+    let archive = TopicArchive::open(&runtime, config, args, &topic)?;
     let (lines, mut written) = std::io::pipe()?;
     let reading = std::thread::spawn(move || {
-        archive.each(&runtime, "read", |_, record| {
+        archive.for_each_record(&runtime, "read", |_, record| {
             if filter.takes(record) {
                 let mut line = Line::Record(record.clone()).to_json();
                 line.push(b'\n');
@@ -105,14 +103,14 @@ fn simulate(
             Ok(())
         })
     });
-    let asked = Simulate { watches, updates: PathBuf::new(), plugins: None, stats: true };
-    let simulated = super::simulate::over(config, &asked, lines);
-    let read = reading.join().map_err(|_| Stopped::failed("reading the archive panicked", ""))?;
+    let args = Simulate { watches, updates: PathBuf::new(), plugins: None, stats: true };
+    let simulated = super::simulate::run_on(config, &args, lines);
+    let read = reading.join().map_err(|_| CliError::failed("reading the archive panicked", ""))?;
     simulated.and(read)
 }
 
 /// Asks for confirmation on a terminal; without one, returns true.
-fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, Stopped> {
+fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, CliError> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Ok(true);
@@ -125,39 +123,44 @@ fn confirmed(out: &mut impl Write, topic: &str) -> Result<bool, Stopped> {
 }
 
 /// The archive of one topic, and the chain of objects of each partition.
-struct Archived {
+struct TopicArchive {
     reader: Reader,
     chains: Vec<(Source, Vec<Link>)>,
 }
 
-impl Archived {
-    fn open(runtime: &Runtime, config: &Config, asked: &Replay, topic: &str) -> Result<Archived, Stopped> {
-        let bucket = bucket(config, asked.url.as_ref())?;
+impl TopicArchive {
+    fn open(
+        runtime: &Runtime,
+        config: &Config,
+        args: &Replay,
+        topic: &str,
+    ) -> Result<TopicArchive, CliError> {
+        let bucket = bucket(config, args.url.as_ref())?;
         let reader = runtime.block_on(Reader::open(bucket, None)).map_err(remedies::archive)?;
         let mut sources = runtime.block_on(reader.partitions()).map_err(remedies::archive)?;
         sources.retain(|source| source.topic == topic);
         if sources.is_empty() {
-            let what = format!("the archive holds nothing of the topic {topic}");
-            return Err(Stopped::usage(what, "`pricedrop archive status` lists the topics that it holds"));
+            let what = format!("the archive contains no records of the topic {topic}");
+            return Err(CliError::usage(what, "`pricedrop archive status` lists its topics"));
         }
         let mut chains = Vec::new();
         for source in sources {
             let (_, links, findings) = runtime.block_on(reader.links(&source)).map_err(remedies::archive)?;
-            findings.iter().try_for_each(|finding| damaged(&source, finding))?;
+            findings.iter().try_for_each(|finding| check_finding(&source, finding))?;
             chains.push((source, links));
         }
-        Ok(Archived { reader, chains })
+        Ok(TopicArchive { reader, chains })
     }
 
-    /// Passes every record to `each`, partition by partition and in order.
-    fn each(
+    /// Passes every record to `visit`, partition by partition and in order.
+    fn for_each_record(
         &self,
         runtime: &Runtime,
-        done: &str,
-        mut see: impl FnMut(Position, &ArchivedRecord) -> Result<(), Stopped>,
-    ) -> Result<(), Stopped> {
+        done_to: &str,
+        mut visit: impl FnMut(Position, &ArchivedRecord) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
         let all: usize = self.chains.iter().map(|(_, links)| links.len()).sum();
-        let (mut at, mut said) = (0, Instant::now());
+        let mut progress = Progress::new(done_to, all);
         for (source, links) in &self.chains {
             let mut is_head = true;
             for link in links {
@@ -166,7 +169,7 @@ impl Archived {
                     let Line::Record(record) = line else { return };
                     let position = Position { partition: Partition(source.partition), offset: record.offset };
                     if failed.is_none() {
-                        failed = see(position, &record).err();
+                        failed = visit(position, &record).err();
                     }
                 });
                 let finding = runtime.block_on(read).map_err(remedies::archive)?;
@@ -180,13 +183,9 @@ impl Archived {
                             "{source}: offsets {range} are no longer in the bucket"
                         )?;
                     }
-                    Some(finding) => damaged(source, &finding)?,
+                    Some(finding) => check_finding(source, &finding)?,
                 }
-                at += 1;
-                if said.elapsed() >= PROGRESS {
-                    said = Instant::now();
-                    writeln!(anstream::stderr(), "{done} {at} of {all} objects")?;
-                }
+                progress.advance()?;
             }
         }
         Ok(())
@@ -194,10 +193,10 @@ impl Archived {
 }
 
 /// Refuses a damaged archive; records that are recorded as lost are only reported.
-fn damaged(source: &Source, finding: &Finding) -> Result<(), Stopped> {
+fn check_finding(source: &Source, finding: &Finding) -> Result<(), CliError> {
     if finding.is_damage() {
-        let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` names all";
-        return Err(Stopped::failed(format!("{source}: {finding}"), remedy));
+        let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` lists all";
+        return Err(CliError::failed(format!("{source}: {finding}"), remedy));
     }
     writeln!(anstream::stderr(), "{source}: {finding}")?;
     Ok(())
@@ -215,29 +214,29 @@ struct Filter {
 }
 
 impl Filter {
-    fn of(asked: &Replay) -> Result<Filter, Stopped> {
+    fn of(args: &Replay) -> Result<Filter, CliError> {
         let at = |name: &str, text: &Option<String>, otherwise| match text {
             None => Ok(otherwise),
             Some(text) => time::parse_rfc3339(text).ok_or_else(|| {
-                Stopped::usage(
+                CliError::usage(
                     format!("--{name} {text:?} is not a time"),
-                    "write it like 2026-11-30T22:00:00Z",
+                    "write it as in 2026-11-30T22:00:00Z",
                 )
             }),
         };
-        let named = |text: String| Stopped::usage(text, "mend the option");
-        let product = asked.product.as_deref().map(ProductId::new).transpose();
-        let user = asked.user.as_deref().map(UserId::new).transpose();
-        if asked.user.is_some() && asked.topic == ReplayTopic::Updates {
-            return Err(Stopped::usage("--user is for notifications", "write --topic notifications"));
+        let named = |text: String| CliError::usage(text, "correct the option");
+        let product = args.product.as_deref().map(ProductId::new).transpose();
+        let user = args.user.as_deref().map(UserId::new).transpose();
+        if args.user.is_some() && args.topic == ReplayTopic::Updates {
+            return Err(CliError::usage("--user applies to notifications only", "use --topic notifications"));
         }
         Ok(Filter {
-            since_ms: at("since", &asked.since, i64::MIN)?,
-            until_ms: at("until", &asked.until, i64::MAX)?,
+            since_ms: at("since", &args.since, i64::MIN)?,
+            until_ms: at("until", &args.until, i64::MAX)?,
             product: product.map_err(|error| named(format!("--product: {error}")))?,
             user: user.map_err(|error| named(format!("--user: {error}")))?,
-            topic: asked.topic,
-            is_again: asked.again.is_some(),
+            topic: args.topic,
+            is_again: args.again.is_some(),
         })
     }
 
@@ -307,29 +306,29 @@ impl Counts {
 }
 
 /// What the second pass publishes.
-struct Chosen<'a> {
-    asked: &'a Replay,
+struct Selection<'a> {
+    args: &'a Replay,
     filter: Filter,
     seen: Seen,
 }
 
 fn publish(
     runtime: &Runtime,
-    archive: &Archived,
+    archive: &TopicArchive,
     settings: &Settings,
     topic: &str,
-    chosen: &Chosen<'_>,
-) -> Result<u64, Stopped> {
-    let Chosen { asked, filter, seen } = chosen;
-    let again = asked.again.as_deref();
+    selection: &Selection<'_>,
+) -> Result<u64, CliError> {
+    let Selection { args, filter, seen } = selection;
+    let again = args.again.as_deref();
     let publisher = Republisher::new(settings, topic, again).map_err(remedies::kafka)?;
     let keeps_partitions = publisher.partitions() == archive.chains.len();
-    let mut pace = Pace { rate: asked.rate.map(std::num::NonZeroU32::get), started: Instant::now(), sent: 0 };
-    archive.each(runtime, "published", |position, record| {
+    let mut pace = Pace { rate: args.rate.map(std::num::NonZeroU32::get), started: Instant::now(), sent: 0 };
+    archive.for_each_record(runtime, "published", |position, record| {
         if seen.holds(position) || !filter.takes(record) {
             return Ok(());
         }
-        let renamed = again.and_then(|name| once_more(record, name));
+        let renamed = again.and_then(|name| with_new_id(record, name));
         if again.is_some() && renamed.is_none() {
             // The record is not a notification.
             return Ok(());
@@ -344,7 +343,7 @@ fn publish(
 
 /// Returns the notification with another id, and so with other delivery keys. One without
 /// an id gets an id first.
-fn once_more(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
+fn with_new_id(record: &ArchivedRecord, name: &str) -> Option<ArchivedRecord> {
     let mut it = notification(record)?;
     let id = it.id.unwrap_or_else(|| NotificationId::of_parts(&it.user_id, &it.product_id, it.new_price));
     it.id = Some(id.again(name));
@@ -361,7 +360,7 @@ struct Pace {
 
 impl Pace {
     /// Waits until the next record may be sent. Flushes the producer before it waits.
-    fn wait(&mut self, flush: impl FnOnce() -> Result<(), Stopped>) -> Result<(), Stopped> {
+    fn wait(&mut self, flush: impl FnOnce() -> Result<(), CliError>) -> Result<(), CliError> {
         if let Some(rate) = self.rate {
             let turn = self.started + Duration::from_secs_f64(self.sent as f64 / f64::from(rate));
             let left = turn.saturating_duration_since(Instant::now());

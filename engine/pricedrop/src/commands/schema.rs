@@ -8,26 +8,26 @@ use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::{Config, key};
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// Cassandra is unavailable or refuses, or a table has another shape.
-pub fn execute(config: &Config, asked: cli::Schema) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: cli::Schema) -> Result<(), CliError> {
     super::needs(config.stores.cassandra(), key!(stores.watches), "cassandra")?;
     let options = config.cassandra_options()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match asked {
+    match args {
         cli::Schema::Apply => {
-            let made =
+            let created =
                 runtime.block_on(schema::apply(&options)).map_err(|error| remedies::cassandra(&error))?;
             let mut out = anstream::stdout();
-            for made in &made {
-                writeln!(out, "made {made}")?;
+            for created in &created {
+                writeln!(out, "created {created}")?;
             }
-            if made.is_empty() {
-                writeln!(out, "every table is there already")?;
+            if created.is_empty() {
+                writeln!(out, "every table exists")?;
             }
             Ok(())
         }

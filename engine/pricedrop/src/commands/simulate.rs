@@ -9,7 +9,7 @@ use pricedrop_model::plugin::{NoPlugins, Plugins};
 
 use crate::cli;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::run::refused;
 use crate::simulate::{Error, Simulation, Stats};
 
@@ -17,74 +17,75 @@ use crate::simulate::{Error, Simulation, Stats};
 ///
 /// # Errors
 /// A file or a plugin is invalid, or standard output cannot be written.
-pub fn execute(config: &Config, asked: &cli::Simulate) -> Result<(), Stopped> {
-    over(config, asked, open(&asked.updates)?)
+pub fn execute(config: &Config, args: &cli::Simulate) -> Result<(), CliError> {
+    run_on(config, args, open(&args.updates)?)
 }
 
 /// The same for updates from another source.
 ///
 /// # Errors
 /// The watches or a plugin are invalid, or standard output cannot be written.
-pub fn over(
+pub fn run_on(
     config: &Config,
-    asked: &cli::Simulate,
+    args: &cli::Simulate,
     updates: impl std::io::Read + Send + 'static,
-) -> Result<(), Stopped> {
-    let watches = open(&asked.watches)?;
+) -> Result<(), CliError> {
+    let watches = open(&args.watches)?;
     let simulation = Simulation {
         rules: config.matching_rules(),
-        plugins: plugins(config, asked)?,
+        plugins: plugins(config, args)?,
         // The point of a policy here is to test it, so every product is read by bucket.
         bucket_threshold: 0,
     };
     let out = BufWriter::new(std::io::stdout());
     // Standard error may be closed.
-    let complain = |line: u64, reason: &str| {
+    let report_line = |line: u64, reason: &str| {
         let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = simulation.run(watches, BufReader::new(updates), out, complain);
+    let run = simulation.run(watches, BufReader::new(updates), out, report_line);
     let (thread, ended) = {
         let _runtime = runtime.enter();
         crate::run::spawn("simulation", run)?
     };
     let stats = runtime.block_on(ended);
     let _ = thread.join();
-    let stats = stats.map_err(|error| Stopped::failed(error, ""))?.map_err(|error| stopped(asked, &error))?;
-    if asked.stats {
+    let stats =
+        stats.map_err(|error| CliError::failed(error, ""))?.map_err(|error| error_of(args, &error))?;
+    if args.stats {
         let _ = writeln!(std::io::stderr(), "{}", describe(&stats));
     }
     Ok(())
 }
 
-fn open(path: &Path) -> Result<File, Stopped> {
+fn open(path: &Path) -> Result<File, CliError> {
     File::open(path).map_err(|error| {
-        Stopped::usage(format!("{} cannot be read: {error}", path.display()), "name an existing file")
+        CliError::usage(format!("{} cannot be read: {error}", path.display()), "name an existing file")
     })
 }
 
 /// Returns the plugins of `--plugins`, else those of the configured folder.
-fn plugins(config: &Config, asked: &cli::Simulate) -> Result<Arc<dyn Plugins>, Stopped> {
+fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, CliError> {
     let named = config.plugins.folder.clone();
-    let Some(folder) = asked.plugins.clone().or(named) else {
+    let Some(folder) = args.plugins.clone().or(named) else {
         return Ok(Arc::new(NoPlugins));
     };
     if !folder.is_dir() {
-        let what = format!("{} is no folder", folder.display());
-        return Err(Stopped::usage(what, "name the folder of the plugins with --plugins"));
+        let what = format!("{} is not a folder", folder.display());
+        return Err(CliError::usage(what, "name the folder of the plugins with --plugins"));
     }
     let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host_options() };
     Ok(Arc::new(options.build().map_err(refused)?))
 }
 
-fn stopped(asked: &cli::Simulate, error: &Error) -> Stopped {
+fn error_of(args: &cli::Simulate, error: &Error) -> CliError {
     match error {
         Error::Watches(error) => {
-            let what = format!("{}: {error}", asked.watches.display());
-            Stopped::failed(what, "mend the line; nothing was simulated")
+            let what = format!("{}: {error}", args.watches.display());
+            CliError::failed(what, "correct the line; nothing was simulated")
         }
-        Error::Output(_) => Stopped::NobodyReads,
-        Error::Stopped(stop) => Stopped::failed(stop, ""),
+        Error::Output(_) => CliError::OutputClosed,
+        Error::Stopped(stop) => CliError::failed(stop, ""),
     }
 }
 

@@ -8,26 +8,26 @@ use super::findings::{self, Finding};
 use crate::cli;
 use crate::config::{Config, key};
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// Kafka is unavailable or refuses, or a topic does not have the required settings.
-pub fn execute(config: &Config, asked: cli::Topics) -> Result<(), Stopped> {
+pub fn execute(config: &Config, args: cli::Topics) -> Result<(), CliError> {
     super::needs(config.stores.kafka(), key!(stores.log), "kafka")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match asked {
+    match args {
         cli::Topics::Apply { shadow } => {
             let settings = config.kafka_settings(shadow)?;
-            let made =
+            let created =
                 runtime.block_on(topics::apply(&settings, config.new_topics())).map_err(remedies::kafka)?;
             let mut out = anstream::stdout();
-            for made in &made {
-                writeln!(out, "made topic {made}")?;
+            for created in &created {
+                writeln!(out, "created topic {created}")?;
             }
-            if made.is_empty() {
-                writeln!(out, "every topic is there already; `pricedrop topics check` looks at them")?;
+            if created.is_empty() {
+                writeln!(out, "every topic exists; `pricedrop topics check` checks their settings")?;
             }
             Ok(())
         }

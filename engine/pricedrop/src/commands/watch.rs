@@ -7,12 +7,12 @@ use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch}
 use reqwest::Method;
 use serde_json::Value;
 
-use super::import::{Kind, Rows, import, say_effective};
+use super::import::{Kind, Rows, import, print_effective};
 use super::listing::{Source, field, print};
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 use crate::simulate::{WatchLine, WatchLines};
 
 const PATH: &str = "/v1/watches";
@@ -21,11 +21,11 @@ const PATH: &str = "/v1/watches";
 ///
 /// # Errors
 /// The engine does not respond, it refuses, or the answer is no.
-pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
-    match asked {
+pub fn execute(config: &Config, args: cli::Watch) -> Result<(), CliError> {
+    match args {
         cli::Watch::Add { product, price, user, mode, currency, remote } => {
             let watch = watch(&product, &price, &user, mode.as_deref(), currency.as_deref());
-            let watch = watch.map_err(|error| Stopped::usage(error, "see `pricedrop watch add --help`"))?;
+            let watch = watch.map_err(|error| CliError::usage(error, "see `pricedrop watch add --help`"))?;
             add(&Client::new(config, &remote)?, &watch)
         }
         cli::Watch::List { product, listing, remote } => {
@@ -35,7 +35,7 @@ pub fn execute(config: &Config, asked: cli::Watch) -> Result<(), Stopped> {
         }
         cli::Watch::Remove { product, price, user, remote } => {
             let query = [("product", product), ("price", price), ("user", user)];
-            removed(&Client::new(config, &remote)?, PATH, &query, "watch")
+            delete(&Client::new(config, &remote)?, PATH, &query, "watch")
         }
         cli::Watch::Import { file, remote } => import(&Client::new(config, &remote)?, &file, &KIND),
     }
@@ -71,7 +71,7 @@ fn watch(
     })
 }
 
-fn add(client: &Client, watch: &Watch) -> Result<(), Stopped> {
+fn add(client: &Client, watch: &Watch) -> Result<(), CliError> {
     let body = serde_json::to_vec(watch).expect("watches are plain text and numbers");
     let answer: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
     let now = match answer.get("currentPrice") {
@@ -79,15 +79,15 @@ fn add(client: &Client, watch: &Watch) -> Result<(), Stopped> {
         Some(price) => format!("costs {price} now"),
     };
     let armed = match answer.get("rearmsAbove") {
-        Some(above) => format!("; it fires once the price was above {above}"),
+        Some(above) => format!("; it fires after the price has been above {above}"),
         None => String::new(),
     };
     let Watch { product_id, price_watch_value, user_id, .. } = watch;
     writeln!(
         anstream::stdout(),
-        "{user_id} is told when {product_id} is at or below {price_watch_value}; it {now}{armed}"
+        "{user_id} is notified when {product_id} is at or below {price_watch_value}; it {now}{armed}"
     )?;
-    say_effective(effective_by(&answer))
+    print_effective(effective_by(&answer))
 }
 
 /// Returns the time from which drops use the change; `None` if they do already.
@@ -105,17 +105,17 @@ fn line(watch: &Value) -> String {
 }
 
 /// Deletes one entry. If there was none, the command ends with exit code 1.
-pub(super) fn removed(
+pub(super) fn delete(
     client: &Client,
     path: &str,
     query: &[(&str, String)],
     what: &str,
-) -> Result<(), Stopped> {
+) -> Result<(), CliError> {
     let answer: Value = client.json(Method::DELETE, path, query, None)?;
     if answer.get("deleted") == Some(&Value::Bool(true)) {
         writeln!(anstream::stdout(), "deleted")?;
-        return say_effective(effective_by(&answer));
+        return print_effective(effective_by(&answer));
     }
-    eprintln!("there is no such {what}");
-    Err(Stopped::No)
+    eprintln!("no such {what} exists");
+    Err(CliError::Reported)
 }

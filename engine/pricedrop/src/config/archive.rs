@@ -64,7 +64,8 @@ impl Config {
                 region: table.region.clone(),
                 access_key: key.map(|(id, secret)| AccessKey { id, secret }),
             },
-            client: client.map_err(|error| refused(format!("archive: {error}"), "mend archive.ca_file"))?,
+            client: client
+                .map_err(|error| refused(format!("archive: {error}"), "correct archive.ca_file"))?,
             limits: Limits {
                 object_bytes: table.max_object_size.in_memory(),
                 object_age_ms: to_millis(table.max_object_age),

@@ -24,7 +24,7 @@ impl Config {
         if self.data.confirmation_retention < self.dispatch.max_age {
             let (kept, tried) = (key!(data.confirmation_retention), key!(dispatch.max_age));
             let message = format!(
-                "{kept} is shorter than {tried}: a delivery would be tried again after it was forgotten that it arrived"
+                "{kept} is shorter than {tried}: a delivery could be repeated after its confirmation has expired"
             );
             problems.push(problem(message, &format!("make {kept} at least as long as {tried}")));
         }
@@ -41,12 +41,12 @@ impl Config {
             ] {
                 if on {
                     let message = format!("{name} names a server, but stores.log is \"embedded\"");
-                    problems.push(problem(message, "set stores.log = \"kafka\", or leave all of [stores] out: an embedded log commits to the embedded store alone"));
+                    problems.push(problem(message, "set stores.log = \"kafka\", or omit [stores]: an embedded log requires that all stores are embedded"));
                 }
             }
         } else if stores.redis_cache() && !stores.cassandra() {
             let message = "stores.cache is \"redis\", but stores.watches is \"embedded\"".to_owned();
-            problems.push(problem(message, "set stores.watches = \"cassandra\", or stores.cache = \"none\": embedded watches are on the local disk already"));
+            problems.push(problem(message, "set stores.watches = \"cassandra\", or stores.cache = \"none\": embedded watches need no cache"));
         }
         let kafka =
             self.stream != Stream::default() || self.topics != Topics::default() || !self.kafka.is_empty();
@@ -59,8 +59,8 @@ impl Config {
         ];
         for (table, written, used, remedy) in tables {
             if written && !used {
-                let message = format!("{table} is written, but nothing asks that server");
-                problems.push(problem(message, &format!("set {remedy}, or take it out")));
+                let message = format!("{table} is set, but that server is not used");
+                problems.push(problem(message, &format!("set {remedy}, or remove the table")));
             }
         }
     }
@@ -75,19 +75,19 @@ impl Config {
         ];
         for keys in secrets.iter().filter(|keys| keys.are_both_set()) {
             let (file, env) = keys.names();
-            problems.push(problem(format!("{file} and {env} are both set"), "name one of them"));
+            problems.push(problem(format!("{file} and {env} are both set"), "set only one of them"));
         }
         of_access(&self.cassandra_access(), problems);
         of_access(&self.redis_access(), problems);
         if self.cassandra.user.is_none() && self.cassandra_password().is_set() {
-            problems.push(problem("cassandra names a password, but no user".into(), "set cassandra.user"));
+            problems.push(problem("cassandra has a password, but no user".into(), "set cassandra.user"));
         }
         if self.archive.access_key_id.is_some() != self.archive_secret().is_set() {
-            let message = "of archive.access_key_id and archive.secret_access_key only one is set".to_owned();
-            problems.push(problem(message, "name both, or none"));
+            let message = "only one of archive.access_key_id and archive.secret_access_key is set".to_owned();
+            problems.push(problem(message, "set both, or neither"));
         }
         if self.stores.kafka() && !self.kafka.contains_key("bootstrap.servers") {
-            let message = "stores.log is \"kafka\", and nothing says where Kafka is".to_owned();
+            let message = "stores.log is \"kafka\", but \"bootstrap.servers\" is not set".to_owned();
             problems.push(problem(message, "write \"bootstrap.servers\" = \"host:9092\" under [kafka]"));
         }
     }
@@ -101,16 +101,16 @@ fn of_access(access: &Access<'_>, problems: &mut Vec<Problem>) {
         problems.push(problem(message, &format!("set {table}.tls = true")));
     }
     if access.cert_file.is_some() != access.key_file.is_some() {
-        let message = format!("of {table}.cert_file and {table}.key_file only one is set");
-        problems.push(problem(message, "set both, or none"));
+        let message = format!("only one of {table}.cert_file and {table}.key_file is set");
+        problems.push(problem(message, "set both, or neither"));
     }
     if access.cert_file.is_some() && !access.tls {
         let message = format!("{table}.cert_file is set, but {table}.tls is false");
         problems.push(problem(message, &format!("set {table}.tls = true")));
     }
     if access.user.is_some() && !access.password.is_set() {
-        let message = format!("{table}.user is set, but no password is named");
-        problems.push(problem(message, &format!("name {table}.password_file or {table}.password_env")));
+        let message = format!("{table}.user is set, but no password is");
+        problems.push(problem(message, &format!("set {table}.password_file or {table}.password_env")));
     }
 }
 

@@ -15,10 +15,10 @@ pub const PASSED_THROUGH: &str = "kafka";
 
 /// Returns the description of the table for the reference.
 pub fn description<S>() -> Table<S> {
-    let doc = "How Kafka is reached: any property of librdkafka, in quotes or dotted, with the value as it \
-        writes it. Refused are those that the commit depends on, each with the reason. A secret is never \
-        written here: \"sasl.password_file\" or \"sasl.password_env\" names where it lies, and so for every \
-        property that holds one. A variable spells a property with underscores: \
+    let doc = "How the engine connects to Kafka: any property of librdkafka, quoted or dotted. Properties that the \
+        commit depends on are refused, each with the reason. A secret is never written here: \
+        \"sasl.password_file\" or \"sasl.password_env\" names the file or variable that holds it, and so for every \
+        property that is a secret. An environment variable spells a property with underscores: \
         PRICEDROP_KAFKA__BOOTSTRAP_SERVERS.";
     Table { name: PASSED_THROUGH, doc: doc.into(), fields: Vec::new() }
 }
@@ -80,7 +80,7 @@ pub fn flattened<'a>(
 }
 
 /// Returns the text of the file with the values of secrets replaced by stars.
-pub fn starred(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
+pub fn redacted(text: &str, root: Option<&toml::de::DeTable<'_>>) -> String {
     let mut shown = text.as_bytes().to_vec();
     let mut star = |range: std::ops::Range<usize>| {
         shown[range].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*')
@@ -117,13 +117,12 @@ fn is_secret_key(key: &str) -> bool {
 /// The property is invalid: a message, and a remedy.
 pub fn from_file(name: &str, raw: &Raw) -> Result<(String, Property), (String, String)> {
     if SECRETS.contains(&name) {
-        let message =
-            format!("[kafka] \"{name}\" holds a secret, and secrets do not stand in files like this one");
+        let message = format!("[kafka] \"{name}\" is a secret, and secrets are not allowed in this file");
         let remedy =
             format!("write \"{name}_file\" = \"/run/secrets/...\" or \"{name}_env\" = \"VARIABLE\" instead");
         return Err((message, remedy));
     }
-    not_ours(name)?;
+    check_reserved(name)?;
     let text = match raw {
         Raw::Text(text) | Raw::Number(text) | Raw::Variable(text) => text.clone(),
         Raw::Flag(flag) => flag.to_string(),
@@ -168,13 +167,13 @@ fn secret(name: &str, text: &str) -> Option<(String, Secret)> {
     SECRETS.contains(&property).then(|| (property.to_owned(), secret))
 }
 
-fn not_ours(name: &str) -> Result<(), (String, String)> {
+fn check_reserved(name: &str) -> Result<(), (String, String)> {
     let owned = RESERVED.iter().find(|(owned, _)| *owned == name).map(|(_, reason)| *reason);
-    let callback = name.ends_with("_cb").then_some("it takes a function, which no file can name");
+    let callback = name.ends_with("_cb").then_some("its value is a function, which a file cannot contain");
     match owned.or(callback) {
         Some(reason) => {
-            let message = format!("[kafka] \"{name}\" is not yours to set");
-            Err((message, format!("{reason}; take it out")))
+            let message = format!("[kafka] \"{name}\" cannot be set");
+            Err((message, format!("{reason}; remove it")))
         }
         None => Ok(()),
     }
@@ -186,14 +185,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_starred_wherever_it_stands() {
+    fn a_secret_is_redacted_wherever_it_is_written() {
         let text = "[kafka]\n\"sasl.password\" = \"hunter2\"\nssl.key.pem = \"\"\"\npike\nperch\"\"\"\nsasl.username = \"u\"\n";
         let root = toml::de::DeTable::parse(text).unwrap();
-        let shown = starred(text, Some(root.get_ref()));
+        let shown = redacted(text, Some(root.get_ref()));
         assert_eq!(shown.len(), text.len());
         assert!(!shown.contains("hunter2") && !shown.contains("pike") && !shown.contains("perch"), "{shown}");
         assert!(shown.contains("sasl.username = \"u\""), "{shown}");
-        assert!(!starred("[kafka]\nsasl.password = hunter2\n", None).contains("hunter2"));
+        assert!(!redacted("[kafka]\nsasl.password = hunter2\n", None).contains("hunter2"));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Source {
 impl Reader {
     fn file(&mut self, path: &Path, text: &str) {
         let parsed = DeTable::parse(text);
-        let shown = kafka::starred(text, parsed.as_ref().ok().map(|root| root.get_ref()));
+        let shown = kafka::redacted(text, parsed.as_ref().ok().map(|root| root.get_ref()));
         let source = Source { name: path.display().to_string(), shown };
         match parsed {
             Ok(root) => root.get_ref().iter().for_each(|(name, value)| self.entry(&source, name, value)),
@@ -176,7 +176,7 @@ impl Reader {
                 Err(what) => (format!(" {what}"), Some(field.summary().to_owned())),
             }
         } else {
-            (" names no key".into(), nearest_variable(name, &table, &key))
+            (" matches no key".into(), nearest_variable(name, &table, &key))
         };
         let message = format!("the environment variable {name}{}", problem.0);
         self.problems.push(Problem::anywhere(message, problem.1));
@@ -186,7 +186,7 @@ impl Reader {
 fn not_a_table(name: &str) -> (String, Option<String>) {
     let home = fields().find(|field| field.key == name);
     let help = home.map(|field| format!("it belongs under [{}]", field.table));
-    (format!("\"{name}\" stands outside every table"), help)
+    (format!("\"{name}\" is outside of every table"), help)
 }
 
 fn unknown_table(name: &str) -> (String, Option<String>) {
@@ -219,7 +219,7 @@ fn nearest_variable(name: &str, table: &str, key: &str) -> Option<String> {
     }
     let all: Vec<String> = fields().map(Field::variable).collect();
     let near = nearest(name, all.iter().map(String::as_str))?;
-    Some(format!("did you mean {near}? Unset it otherwise"))
+    Some(format!("did you mean {near}? Otherwise unset it"))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Problem {

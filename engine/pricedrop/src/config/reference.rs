@@ -11,7 +11,7 @@ const WIDTH: usize = 78;
 pub fn example() -> String {
     let mut out = String::from(
         "# pricedrop.toml: every key with its default. Uncomment what you change;\n\
-         # an environment variable PRICEDROP_<TABLE>__<KEY> goes before the file.\n",
+         # an environment variable PRICEDROP_<TABLE>__<KEY> overrides the file.\n",
     );
     for table in tables() {
         let _ = writeln!(out);
@@ -94,9 +94,9 @@ pub fn markdown() -> String {
          <!-- Generated from engine/pricedrop/src/config/tables/. -->\n\n\
          `pricedrop` needs no configuration. Everything below has a default; a TOML file given with\n\
          `--config` (or `PRICEDROP_CONFIG`) changes it, and an environment variable named\n\
-         `PRICEDROP_<TABLE>__<KEY>` goes before the file. Unknown keys are refused.\n\
-         `pricedrop config example` prints a complete file, `pricedrop config check` reads yours and\n\
-         says what is wrong and where. `pricedrop config schema` prints a JSON Schema, which is also in\n\
+         `PRICEDROP_<TABLE>__<KEY>` overrides the file. Unknown keys are refused.\n\
+         `pricedrop config example` prints a complete file, `pricedrop config check` checks yours and\n\
+         prints every problem with its place. `pricedrop config schema` prints a JSON Schema, which is also in\n\
          `schema/config.schema.json`: editors that use Taplo complete and check a file whose first line is\n\
          `#:schema config.schema.json`, with the path of the schema.\n\n\
          Durations are written `\"500ms\"`, `\"90s\"`, `\"24h\"`; sizes `\"64MiB\"`, `\"1GB\"`; lists in a\n\

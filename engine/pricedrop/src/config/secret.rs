@@ -19,13 +19,14 @@ pub fn read(field: &str, secret: &Secret) -> Result<String, Refused> {
             (format!("{field}: {} cannot be read: {error}", path.display()), "create the file")
         }),
         Secret::Env(name) => std::env::var(name).map_err(|_| {
-            (format!("{field}: the environment has no {name}"), "set the variable to the secret")
+            (format!("{field}: the environment variable {name} is not set"), "set the variable to the secret")
         }),
     };
     match read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()) {
-        Ok(text) if text.is_empty() => {
-            Err(refused(format!("{field}: the secret is empty"), "put it into the file or variable named"))
-        }
+        Ok(text) if text.is_empty() => Err(refused(
+            format!("{field}: the secret is empty"),
+            "write the secret into that file or variable",
+        )),
         Ok(text) => Ok(text),
         Err((message, remedy)) => Err(refused(message, remedy)),
     }
@@ -115,7 +116,7 @@ impl Config {
         match token {
             Some(token) if token.is_empty() => Err(refused(
                 "the token of the API is empty".into(),
-                "put one into the file or variable that [http] names",
+                "write the token into the file or variable that [http] names",
             )),
             token => Ok(token),
         }

@@ -41,7 +41,7 @@ impl Stores {
     }
 
     /// Returns whether this process connects to Redis. Only a dispatcher uses leases.
-    pub fn asks_redis(&self, dispatches: bool) -> bool {
+    pub fn needs_redis(&self, dispatches: bool) -> bool {
         self.redis_cache() || (self.redis_leases() && dispatches)
     }
 
@@ -209,7 +209,7 @@ impl Config {
     }
 
     /// Returns the cache of watches in Redis.
-    pub fn shelves(&self, redis: &redis::Redis) -> redis::RedisWatchCache {
+    pub fn watch_cache(&self, redis: &redis::Redis) -> redis::RedisWatchCache {
         let ttl_ms = to_millis(self.redis.cache_ttl);
         redis::RedisWatchCache::with_ttl(redis, ttl_ms, redis::limits::MARK_TTL_MS)
     }

@@ -37,7 +37,7 @@ fn wrong_types_and_ranges_are_refused_in_words() {
 }
 
 #[test]
-fn what_is_no_toml_is_refused_at_its_place() {
+fn text_that_is_not_toml_is_refused_with_its_place() {
     insta::assert_snapshot!(refused("[rules]\nmode = every-drop\n", &[]));
 }
 
@@ -55,17 +55,17 @@ fn fields_that_contradict_each_other_are_refused() {
 
 #[test]
 fn confirmations_outlive_the_last_attempt() {
-    let said = refused("[data]\nconfirmation_retention = \"23h\"\n", &[]);
-    assert!(said.contains("data.confirmation_retention is shorter than dispatch.max_age"), "{said}");
-    let said = refused("[dispatch]\nmax_age = \"9d\"\n", &[]);
-    assert!(said.contains("make data.confirmation_retention at least as long"), "{said}");
+    let output = refused("[data]\nconfirmation_retention = \"23h\"\n", &[]);
+    assert!(output.contains("data.confirmation_retention is shorter than dispatch.max_age"), "{output}");
+    let output = refused("[dispatch]\nmax_age = \"9d\"\n", &[]);
+    assert!(output.contains("make data.confirmation_retention at least as long"), "{output}");
     let text = "[data]\nconfirmation_retention = \"24h\"\n";
     let read = Config::read(Some((Path::new("pricedrop.toml"), text)), std::iter::empty());
     assert_eq!(read.expect("as long is enough").data.confirmation_retention, units::hours(24));
 }
 
 #[test]
-fn a_variable_goes_before_the_file_and_the_file_before_the_default() {
+fn a_variable_overrides_the_file_and_the_file_overrides_the_default() {
     let text = "[rules]\nmode = \"once\"\nhysteresis = 0.10\nfirst_price = \"baseline\"\n";
     let environment = variables(&[("PRICEDROP_RULES__MODE", "crossing"), ("PRICEDROP_URL", "http://x")]);
     let file = Some((Path::new("pricedrop.toml"), text));
@@ -109,7 +109,7 @@ fn the_defaults_are_those_of_the_crates_that_use_them() {
 }
 
 #[test]
-fn stores_that_cannot_stand_together_are_refused() {
+fn stores_that_cannot_be_combined_are_refused() {
     insta::assert_snapshot!(refused("[stores]\nwatches = \"cassandra\"\ncache = \"redis\"\n", &[]));
     insta::assert_snapshot!(refused(
         "[stores]\nlog = \"kafka\"\nwatches = \"embedded\"\ncache = \"redis\"\n\n[kafka]\n\"bootstrap.servers\" = \"k:9092\"\n",
@@ -118,7 +118,7 @@ fn stores_that_cannot_stand_together_are_refused() {
 }
 
 #[test]
-fn servers_that_nobody_asks_and_servers_without_a_place_are_refused() {
+fn servers_that_are_not_used_and_servers_without_an_address_are_refused() {
     let text =
         "[kafka]\nbootstrap.servers = \"k:9092\"\n[cassandra]\nkeyspace = \"shop\"\n[redis]\ndatabase = 3\n";
     insta::assert_snapshot!(refused(text, &[]));
@@ -126,7 +126,7 @@ fn servers_that_nobody_asks_and_servers_without_a_place_are_refused() {
 }
 
 #[test]
-fn secrets_and_certificates_must_be_whole() {
+fn secrets_and_certificates_must_be_complete() {
     let text = "[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n\
                 [cassandra]\nuser = \"u\"\nca_file = \"ca.pem\"\n\
                 [redis]\npassword_file = \"f\"\npassword_env = \"E\"\ntls = true\ncert_file = \"c.pem\"\n";
@@ -139,12 +139,12 @@ fn properties_that_the_commit_depends_on_and_secrets_in_the_file_are_refused() {
                 \"transactional.id\" = \"mine\"\nenable.auto.commit = true\nisolation.level = \"read_uncommitted\"\n\
                 auto.offset.reset = \"earliest\"\nenable.idempotence = false\ngroup.instance.id = \"a\"\n\
                 sasl.password = \"hunter2\"\nssl.endpoint.identification.algorithm = [\"none\"]\n";
-    let said = refused(text, &[("PRICEDROP_KAFKA__ACKS", "1")]);
-    insta::assert_snapshot!(said);
+    let output = refused(text, &[("PRICEDROP_KAFKA__ACKS", "1")]);
+    insta::assert_snapshot!(output);
 }
 
 #[test]
-fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
+fn properties_are_passed_unchanged_and_secrets_are_never_shown() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "hunter2\n").expect("written");
@@ -167,12 +167,12 @@ fn properties_go_to_the_client_as_they_stand_and_secrets_are_never_shown() {
     let shown = format!("{config:?}");
     assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
     std::fs::remove_file(&secret).expect("removed");
-    let said = report::plain(&config.kafka_properties().expect_err("it is gone"));
-    assert!(said.contains("sasl.password") && said.contains("cannot be read"), "{said}");
+    let output = report::plain(&config.kafka_properties().expect_err("it is gone"));
+    assert!(output.contains("sasl.password") && output.contains("cannot be read"), "{output}");
 }
 
 #[test]
-fn the_stores_follow_the_log_where_nothing_else_is_said() {
+fn stores_that_are_not_set_follow_the_log() {
     let read = |text: &str| {
         Config::read(Some((Path::new("x.toml"), text)), std::iter::empty()).expect("it is right").stores
     };
@@ -181,11 +181,11 @@ fn the_stores_follow_the_log_where_nothing_else_is_said() {
     let cluster = read("[stores]\nlog = \"kafka\"\n[kafka]\nbootstrap.servers = \"k:9092\"\n");
     assert!(cluster.kafka() && cluster.cassandra() && cluster.redis_leases() && !cluster.redis_cache());
     assert!(!cluster.alone());
-    assert!(cluster.asks_redis(true) && !cluster.asks_redis(false), "leases are the dispatcher's");
+    assert!(cluster.needs_redis(true) && !cluster.needs_redis(false), "leases are the dispatcher's");
 }
 
 #[test]
-fn a_default_that_was_written_is_told_from_one_that_was_not() {
+fn a_written_default_is_distinguished_from_a_key_that_is_not_set() {
     let config =
         Config::read(Some((Path::new("x.toml"), "[rules]\nfirst_price = \"notify\"\n")), std::iter::empty());
     let config = config.expect("it is right");

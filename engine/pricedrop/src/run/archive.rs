@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// An opened bucket, as far as it could be checked.
 pub struct Ready {
@@ -27,11 +27,11 @@ pub struct Ready {
 /// # Errors
 /// The configuration is wrong, or the bucket does not exist, is in another region, belongs to
 /// another group, or its server does not support conditional writes.
-pub async fn open(config: &Config, group: String) -> Result<Ready, Stopped> {
+pub async fn open(config: &Config, group: String) -> Result<Ready, CliError> {
     let archive = config.archive_options()?;
     let wrong = |error: Error| {
-        let remedy = remedies::of_archive(&error);
-        Stopped::usage(error, remedy)
+        let remedy = remedies::archive_remedy(&error);
+        CliError::usage(error, remedy)
     };
     let bucket = Bucket::open(&archive.options, archive.client).map_err(wrong)?;
     match bucket.claim(&group).await {
@@ -56,7 +56,7 @@ impl Archive {
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(ready: Option<Ready>, sources: Vec<Box<dyn ArchiveSource>>) -> Result<Archive, Stopped> {
+    pub fn start(ready: Option<Ready>, sources: Vec<Box<dyn ArchiveSource>>) -> Result<Archive, CliError> {
         let Some(Ready { bucket, group, limits }) = ready else { return Ok(Archive::default()) };
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());

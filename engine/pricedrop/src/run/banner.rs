@@ -12,8 +12,8 @@ use crate::config::tables::Stores;
 
 /// Prints where the engine listens, which stores and plugins it uses, and what to try next. A
 /// failure to write is ignored: the engine runs without its banner.
-pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, asked: RunRoles) {
-    let _ = write(&mut anstream::stderr(), config, address, plugins, asked);
+pub fn print(config: &Config, address: SocketAddr, plugins: &Loaded, roles: RunRoles) {
+    let _ = write(&mut anstream::stderr(), config, address, plugins, roles);
 }
 
 fn write(
@@ -21,18 +21,18 @@ fn write(
     config: &Config,
     address: SocketAddr,
     plugins: &Loaded,
-    asked: RunRoles,
+    roles: RunRoles,
 ) -> std::io::Result<()> {
     let (name, dim) = (AnsiColor::Green.on_default().bold(), Style::new().dimmed());
     let data = &config.data.folder;
     writeln!(out, "{name}pricedrop{name:#} listens on http://{address}")?;
     writeln!(out, "  data     {}", data.display())?;
     writeln!(out, "  plugins  {}", plugins.summary())?;
-    writeln!(out, "  stores   {}", stores(&config.stores, asked))?;
-    if asked.archiver {
+    writeln!(out, "  stores   {}", stores(&config.stores, roles))?;
+    if roles.archiver {
         writeln!(out, "  archive  {}", config.archive.url.as_deref().unwrap_or_default())?;
     }
-    match (asked.shadow, asked.notifier, asked.dispatcher) {
+    match (roles.shadow, roles.notifier, roles.dispatcher) {
         (true, ..) => writeln!(out, "  role     a shadow: nothing is published, sent or deleted")?,
         (_, true, false) => writeln!(out, "  role     notifier alone: nothing is sent")?,
         (_, false, true) => return writeln!(out, "  role     dispatcher alone: nothing is decided"),
@@ -52,18 +52,18 @@ fn write(
 }
 
 /// Names the stores. Only a dispatcher uses leases, so other roles list none.
-fn stores(stores: &Stores, asked: RunRoles) -> String {
+fn stores(stores: &Stores, roles: RunRoles) -> String {
     let name = |on: bool, server: &str| if on { server.to_owned() } else { "embedded".into() };
-    let mut said =
+    let mut report =
         format!("log {}, watches {}", name(stores.kafka(), "kafka"), name(stores.cassandra(), "cassandra"));
-    if asked.dispatcher {
-        said.push_str(", leases ");
-        said.push_str(&name(stores.redis_leases(), "redis"));
+    if roles.dispatcher {
+        report.push_str(", leases ");
+        report.push_str(&name(stores.redis_leases(), "redis"));
     }
     if stores.redis_cache() {
-        said.push_str(", cache redis");
+        report.push_str(", cache redis");
     }
-    said
+    report
 }
 
 #[cfg(test)]

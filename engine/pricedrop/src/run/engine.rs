@@ -45,8 +45,10 @@ impl Engine for Status {
         for (provider, state) in self.dispatcher.breakers() {
             let why = match state {
                 BreakerState::Failing => continue,
-                BreakerState::Open => "it fails: its deliveries wait, other channels go on",
-                BreakerState::HalfOpen => "it failed, and one request is finding out whether it is back",
+                BreakerState::Open => {
+                    "the provider fails: its deliveries wait, other channels are not affected"
+                }
+                BreakerState::HalfOpen => "the provider failed: one delivery tests whether it works again",
             };
             reasons.push(reason(provider, Severity::Warning, why));
         }

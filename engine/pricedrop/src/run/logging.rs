@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// The default filter, before `log.level`. The driver repeats Cassandra's warnings of large
 /// batches, and every batch of an import is that large by intention.
@@ -15,10 +15,10 @@ const QUIET: &str = "scylla::network::connection=error";
 ///
 /// # Errors
 /// `log.level` is invalid.
-pub fn start(config: &Config) -> Result<(), Stopped> {
+pub fn start(config: &Config) -> Result<(), CliError> {
     let level = &config.log.level;
     let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|error| {
-        Stopped::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
+        CliError::usage(format!("log.level {level:?}: {error}"), "write error, warn, info, debug or trace")
     })?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // tracing reports a failed write on standard error. If that is what fails, for example on a

@@ -40,48 +40,48 @@ use crate::cli;
 use crate::client::ADDRESS_FILE;
 use crate::config::Config;
 use crate::remedies::SEE_STORE;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 use engine::Status;
-use stores::{Dispatch, RunRoles, Shown};
+use stores::{Dispatch, RunRoles, SharedPorts};
 
 /// How long Kafka clients may take to leave their groups.
-const LEAVING: Duration = Duration::from_secs(5);
+const GROUP_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the engine until a signal stops it, or a part fails.
 ///
 /// # Errors
 /// The engine cannot start, or a part failed.
-pub fn run(config: &Config, asked: &cli::Run) -> Result<(), Stopped> {
+pub fn run(config: &Config, args: &cli::Run) -> Result<(), CliError> {
     if !config.stores.kafka() {
-        needs_no_log_of_others(asked)?;
+        check_embedded_log(args)?;
     }
-    if asked.shadow && asked.role == Some(cli::Role::Dispatcher) {
-        return Err(Stopped::usage("a shadow sends nothing, so it has no dispatcher", "leave --role out"));
+    if args.shadow && args.role == Some(cli::Role::Dispatcher) {
+        return Err(CliError::usage("a shadow sends nothing, so it has no dispatcher", "omit --role"));
     }
     logging::start(config)?;
-    let asked = RunRoles::of(config, asked);
+    let roles = RunRoles::of(config, args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let stopped = runtime.block_on(Running::until_stopped(config, asked));
+    let ended = runtime.block_on(Running::until_stopped(config, roles));
     // Tasks hold the store. After this it is closed, and its folder is unlocked.
-    runtime.shutdown_timeout(LEAVING);
-    if stopped.is_ok() {
+    runtime.shutdown_timeout(GROUP_LEAVE_TIMEOUT);
+    if ended.is_ok() {
         tracing::info!("stopped");
     }
-    stopped
+    ended
 }
 
-fn needs_no_log_of_others(asked: &cli::Run) -> Result<(), Stopped> {
-    if asked.role.is_some() {
-        return Err(Stopped::usage(
-            "one role alone needs a store that two processes can share, and this one is embedded",
-            "run both roles together: leave --role out; or set stores.log = \"kafka\"",
+fn check_embedded_log(args: &cli::Run) -> Result<(), CliError> {
+    if args.role.is_some() {
+        return Err(CliError::usage(
+            "a single role requires a log that several processes can share, and stores.log is \"embedded\"",
+            "omit --role to run all roles in one process, or set stores.log = \"kafka\"",
         ));
     }
-    if asked.shadow {
-        return Err(Stopped::usage(
-            "a shadow works beside an engine that is real, and nobody else can read an embedded log",
-            "leave --shadow out, or ask `pricedrop simulate`",
+    if args.shadow {
+        return Err(CliError::usage(
+            "a shadow runs beside the real engine, and no second process can read an embedded log",
+            "omit --shadow, or use `pricedrop simulate`",
         ));
     }
     Ok(())
@@ -105,38 +105,38 @@ struct Running {
 /// Why the engine stops.
 enum Ended {
     Signal(&'static str),
-    Part(Stopped),
+    Part(CliError),
 }
 
 impl Running {
-    async fn until_stopped(config: &Config, asked: RunRoles) -> Result<(), Stopped> {
+    async fn until_stopped(config: &Config, roles: RunRoles) -> Result<(), CliError> {
         let mut signals = Signals::new()?;
-        let mut running = Running::start(config, asked).await?;
+        let mut running = Running::start(config, roles).await?;
         let ended = tokio::select! {
             name = signals.next() => Ended::Signal(name),
-            broken = running.broken() => Ended::Part(broken),
+            error = running.part_that_ended() => Ended::Part(error),
         };
         if let Ended::Signal(name) = &ended {
-            tracing::info!(signal = name, "stopping; a second one stops at once");
+            tracing::info!(signal = name, "stopping; a second signal stops immediately");
         }
         let limit = running.limit;
         let drained = tokio::select! {
             drained = tokio::time::timeout(limit, running.stop()) => drained,
-            _ = signals.next() => return Err(Stopped::failed("stopped at once", WHAT_IS_OPEN)),
+            _ = signals.next() => return Err(CliError::failed("stopped immediately by a second signal", NOTHING_IS_LOST)),
         };
         match (ended, drained) {
-            (Ended::Part(stopped), _) | (Ended::Signal(_), Ok(Err(stopped))) => Err(stopped),
+            (Ended::Part(error), _) | (Ended::Signal(_), Ok(Err(error))) => Err(error),
             (Ended::Signal(_), Err(_)) => {
-                Err(Stopped::failed("stopping took longer than limits.shutdown_timeout", WHAT_IS_OPEN))
+                Err(CliError::failed("stopping took longer than limits.shutdown_timeout", NOTHING_IS_LOST))
             }
             (Ended::Signal(_), Ok(Ok(()))) => Ok(()),
         }
     }
 
-    async fn start(config: &Config, asked: RunRoles) -> Result<Running, Stopped> {
+    async fn start(config: &Config, roles: RunRoles) -> Result<Running, CliError> {
         let bound = bind(config).await?;
-        let opened = stores::open(config, asked).await?;
-        let archive = match asked.archiver {
+        let opened = stores::open(config, roles).await?;
+        let archive = match roles.archiver {
             true => Some(archive::open(config, opened.archive_owner()).await?),
             false => None,
         };
@@ -144,50 +144,54 @@ impl Running {
         let plugins = plugins::load(config, policies.clone()).await?;
         let stores = opened.build(plugins.plugins()).await?;
         let clock = Arc::new(SystemClock);
-        let counted = notifier::Metrics::default();
+        let notifier_metrics = notifier::Metrics::default();
         let parts = stores.workers.into_iter().map(|worker| {
             let watches = stores.watches.clone();
             let options = config.notifier_options();
             let (source, committer) = (worker.source, worker.committer);
             let notifier = options.build(source, committer, watches, plugins.plugins(), clock.clone());
-            notifier.with_metrics(counted.clone())
+            notifier.with_metrics(notifier_metrics.clone())
         });
         let parts: Vec<notifier::Notifier> = parts.collect();
-        let delivered = Arc::new(dispatcher::Metrics::default());
+        let dispatcher_metrics = Arc::new(dispatcher::Metrics::default());
         let dispatcher = match stores.dispatch {
-            Some(own) => {
-                Some(dispatcher_of(config, own, &stores.shown, plugins.plugins(), delivered.clone())?)
-            }
+            Some(own) => Some(build_dispatcher(
+                config,
+                own,
+                &stores.ports,
+                plugins.plugins(),
+                dispatcher_metrics.clone(),
+            )?),
             None => None,
         };
         let archive = archive::Archive::start(archive, stores.archive)?;
         let mut registry = metrics::registry();
-        counted.register(&mut registry);
-        delivered.register(&mut registry);
+        notifier_metrics.register(&mut registry);
+        dispatcher_metrics.register(&mut registry);
         archive.metrics().register(&mut registry);
         plugins.register_metrics(&mut registry);
         stores.health.register_metrics(&mut registry);
         let status = Status {
             archive: archive.metrics(),
             notifiers: parts.iter().map(notifier::Notifier::trouble).collect(),
-            dispatcher: delivered,
+            dispatcher: dispatcher_metrics,
             health: stores.health,
             policies,
             plugins: plugins.clone(),
         };
-        let api = api(config, stores.shown, status, registry);
+        let api = api(config, stores.ports, status, registry);
         let address_file = write_address(config, &bound)?;
-        banner::print(config, bound.address(), &plugins, asked);
-        let (stop_http, http_told) = oneshot::channel();
+        banner::print(config, bound.address(), &plugins, roles);
+        let (stop_http, http_stop) = oneshot::channel();
         let (notifiers, notifiers_ended) = start_notifiers(parts, &stores.stop_workers)?;
-        let (stop_dispatcher, dispatcher_told) = watch::channel(false);
+        let (stop_dispatcher, dispatcher_stop) = watch::channel(false);
         Ok(Running {
-            http: spawned(serve(bound, api, http_told)),
+            http: spawned(serve(bound, api, http_stop)),
             stop_http,
             end_input: stores.end_input,
             notifiers,
             notifiers_ended,
-            dispatcher: spawned(dispatch(dispatcher, dispatcher_told)),
+            dispatcher: spawned(dispatch(dispatcher, dispatcher_stop)),
             stop_dispatcher,
             archive,
             plugins,
@@ -196,35 +200,36 @@ impl Running {
         })
     }
 
-    /// Waits until a part ends without having been asked to, and returns what ended.
-    async fn broken(&mut self) -> Stopped {
+    /// Waits until a part ends although nothing told it to stop, and returns which one.
+    async fn part_that_ended(&mut self) -> CliError {
         let what = tokio::select! {
-            Some(ended) = self.http.join_next() => format!("the API ended: {}", reason(ended)),
-            Some(ended) = self.notifiers_ended.join_next() => format!("the notifier ended: {}", reason(ended)),
-            Some(ended) = self.dispatcher.join_next() => format!("the dispatcher ended: {}", reason(ended)),
+            Some(ended) = self.http.join_next() => format!("the API stopped: {}", reason(ended)),
+            Some(ended) = self.notifiers_ended.join_next() => format!("the notifier stopped: {}", reason(ended)),
+            Some(ended) = self.dispatcher.join_next() => format!("the dispatcher stopped: {}", reason(ended)),
         };
-        Stopped::failed(what, SEE_STORE)
+        CliError::failed(what, SEE_STORE)
     }
 
-    async fn stop(mut self) -> Result<(), Stopped> {
+    async fn stop(mut self) -> Result<(), CliError> {
         // The send fails if the part has ended already.
         let _ = self.stop_http.send(());
         let http = self.http.join_next().await;
         (self.end_input)();
-        let mut told = Ok(());
+        let mut notified = Ok(());
         while let Some(ended) = self.notifiers_ended.join_next().await {
-            told = told.and(ended.unwrap_or_else(|panicked| Err(panicked.to_string())));
+            notified = notified.and(ended.unwrap_or_else(|panicked| Err(panicked.to_string())));
         }
         for notifier in self.notifiers {
             let _ = notifier.join();
         }
         self.stop_dispatcher.send_replace(true);
-        let delivered = self.dispatcher.join_next().await;
+        let dispatched = self.dispatcher.join_next().await;
         self.archive.stop().await;
         self.plugins.stop().await;
         let _ = std::fs::remove_file(&self.address_file);
-        let failed = |what: &str, why: String| Err(Stopped::failed(format!("{what}: {why}"), WHAT_IS_OPEN));
-        match (http, told, delivered) {
+        let failed =
+            |what: &str, why: String| Err(CliError::failed(format!("{what}: {why}"), NOTHING_IS_LOST));
+        match (http, notified, dispatched) {
             (Some(Ok(Err(error))), ..) => failed("the API", error.to_string()),
             (_, Err(error), _) => failed("the notifier", error),
             (.., Some(Ok(Err(error)))) => failed("the dispatcher", error.to_string()),
@@ -238,7 +243,7 @@ impl Running {
 fn start_notifiers(
     parts: Vec<notifier::Notifier>,
     stop: &watch::Receiver<bool>,
-) -> Result<(Vec<JoinHandle<()>>, JoinSet<Result<(), String>>), Stopped> {
+) -> Result<(Vec<JoinHandle<()>>, JoinSet<Result<(), String>>), CliError> {
     let (mut threads, mut ended) = (Vec::new(), JoinSet::new());
     for notifier in parts {
         let (thread, notice) = threads::spawn("notifier", notifier.run(stop.clone()))?;
@@ -251,8 +256,8 @@ fn start_notifiers(
     Ok((threads, ended))
 }
 
-fn api(config: &Config, shown: Shown, status: Status, metrics: Registry) -> Api {
-    let Shown { intake, watches, recipients, leases, retries, dead_letters, prices, outbox } = shown;
+fn api(config: &Config, ports: SharedPorts, status: Status, metrics: Registry) -> Api {
+    let SharedPorts { intake, watches, recipients, leases, retries, dead_letters, prices, outbox } = ports;
     let (clock, rules, engine) = (Arc::new(SystemClock), config.matching_rules(), Arc::new(status));
     let metrics = Arc::new(metrics);
     Api {
@@ -271,16 +276,16 @@ fn api(config: &Config, shown: Shown, status: Status, metrics: Registry) -> Api 
     }
 }
 
-fn dispatcher_of(
+fn build_dispatcher(
     config: &Config,
     own: Dispatch,
-    shown: &Shown,
+    ports: &SharedPorts,
     plugins: Arc<dyn Plugins>,
     metrics: Arc<dispatcher::Metrics>,
-) -> Result<dispatcher::Dispatcher, Stopped> {
+) -> Result<dispatcher::Dispatcher, CliError> {
     let sender = Outbound::new(config.outbound_options());
-    let sender = sender.map_err(|error| Stopped::usage(error, "mend dispatch.ca_file"))?;
-    let Shown { recipients, leases, retries, dead_letters, prices, .. } = shown.clone();
+    let sender = sender.map_err(|error| CliError::usage(error, "correct dispatch.ca_file"))?;
+    let SharedPorts { recipients, leases, retries, dead_letters, prices, .. } = ports.clone();
     Ok(dispatcher::Dispatcher {
         options: config.dispatcher_options(),
         keys: config.delivery_keys()?,
@@ -297,40 +302,40 @@ fn dispatcher_of(
     })
 }
 
-const WHAT_IS_OPEN: &str = "nothing is lost: what was open goes on at the next start";
+const NOTHING_IS_LOST: &str = "nothing is lost: unfinished work continues at the next start";
 fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T, E>, J>) -> String {
     match ended {
-        Ok(Ok(_)) => "nobody asked it to".into(),
+        Ok(Ok(_)) => "no signal and no error was the cause".into(),
         Ok(Err(error)) => error.to_string(),
         Err(panicked) => panicked.to_string(),
     }
 }
 
-async fn bind(config: &Config) -> Result<Bound, Stopped> {
+async fn bind(config: &Config) -> Result<Bound, CliError> {
     let bound = pricedrop_http::bind(config.http_options()?).await;
-    bound.map_err(|error| Stopped::usage(&error, error.remedy()))
+    bound.map_err(|error| CliError::usage(&error, error.remedy()))
 }
 
 /// Writes the bound address to a file, for commands and scripts that must find the port.
-fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, Stopped> {
+fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, CliError> {
     let path = config.data.folder.join(ADDRESS_FILE);
-    write_whole(&path, &format!("{}\n", bound.address())).map_err(|error| {
-        Stopped::failed(format!("{}: {error}", path.display()), "make the folder writable")
+    write_atomically(&path, &format!("{}\n", bound.address())).map_err(|error| {
+        CliError::failed(format!("{}: {error}", path.display()), "make the folder writable")
     })?;
     Ok(path)
 }
 
 /// Replaces a file by rename, so that readers see either all of it or nothing.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     let aside = path.with_extension("new");
     std::fs::write(&aside, text)?;
     std::fs::rename(aside, path)
 }
 
-async fn serve(bound: Bound, api: Api, told: oneshot::Receiver<()>) -> Result<(), pricedrop_http::Error> {
+async fn serve(bound: Bound, api: Api, stop: oneshot::Receiver<()>) -> Result<(), pricedrop_http::Error> {
     let stop = async {
         // An error means that the sender was dropped: the engine has ended.
-        let _ = told.await;
+        let _ = stop.await;
     };
     bound.serve(api, stop).await
 }
@@ -345,10 +350,10 @@ fn spawned<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) ->
 /// Runs the dispatcher, if there is one; without it, notifications stay in the log.
 async fn dispatch(
     dispatcher: Option<dispatcher::Dispatcher>,
-    mut told: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) -> Result<(), dispatcher::Error> {
     let stop = async move {
-        let _ = told.wait_for(|stop| *stop).await;
+        let _ = stop.wait_for(|stop| *stop).await;
     };
     match dispatcher {
         Some(dispatcher) => dispatcher.run(stop).await,

@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use super::threads;
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// How often the active policy of the host is compared with that of the store.
-const SYNC: Duration = Duration::from_millis(500);
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The plugin host of a running engine. Clones share it.
 #[derive(Clone)]
@@ -29,61 +29,65 @@ pub struct Loaded {
     watching: Arc<Mutex<Option<Watching>>>,
     sync: Arc<JoinHandle<()>>,
     /// Set while buckets are migrated; describes the progress.
-    moving: Arc<Mutex<Option<String>>>,
+    migration: Arc<Mutex<Option<String>>>,
 }
 
 /// Loads the plugin folder and starts to watch it for changes.
 ///
 /// # Errors
 /// The plugins do not match the configuration, or the store is unavailable.
-pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result<Loaded, Stopped> {
+pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result<Loaded, CliError> {
     let stored = policies.active().await;
-    let active = stored.map_err(|error| Stopped::failed(error, "start again when the store is well"))?;
+    let active = stored
+        .map_err(|error| CliError::failed(error, "start the engine again when the store is available"))?;
     let mut options = config.host_options();
     options.active_policy = active;
     let host = tokio::task::spawn_blocking(move || options.build()).await;
-    let host = host.map_err(|error| Stopped::failed(error, ""))?.map_err(refused)?;
+    let host = host.map_err(|error| CliError::failed(error, ""))?.map_err(refused)?;
     let watching = host.watch().map_err(refused)?;
-    let mut sync = Sync::default();
-    sync.turn(&host, &*policies).await;
-    let sync = tokio::spawn(keep_telling(sync, host.clone(), policies));
+    let mut sync = PolicySync::default();
+    sync.run_once(&host, &*policies).await;
+    let sync = tokio::spawn(sync_periodically(sync, host.clone(), policies));
     Ok(Loaded {
         host,
         watching: Arc::new(Mutex::new(Some(watching))),
         sync: Arc::new(sync),
-        moving: Arc::default(),
+        migration: Arc::default(),
     })
 }
 
 /// Reports why the host cannot start. The operator has to correct it.
-pub fn refused(error: HostError) -> Stopped {
+pub fn refused(error: HostError) -> CliError {
     let remedy = match &error {
-        HostError::Refused(_) => "`pricedrop plugin check FILE` says the same without an engine",
-        HostError::TwoCandidates { .. } => "set it under [plugins]",
-        HostError::NamedMissing { .. } => "mend the name under [plugins], or put the file there",
+        HostError::Refused(_) => "`pricedrop plugin check FILE` shows the same problems without an engine",
+        HostError::TwoCandidates { .. } => "name one of them under [plugins]",
+        HostError::NamedMissing { .. } => "correct the name under [plugins], or add the file to the folder",
         HostError::DataDir { .. } => "make the folder private and writable, or name another data.folder",
         HostError::Engine(_) => "",
     };
-    Stopped::usage(&error, remedy)
+    CliError::usage(&error, remedy)
 }
 
 /// Keeps the active policy of the host and that of the store equal.
 #[derive(Default)]
-struct Sync {
+struct PolicySync {
     /// The last error that was logged, so that each is logged once.
-    said: String,
+    logged_error: String,
 }
 
-impl Sync {
+impl PolicySync {
     /// Records the active policy in the store if the store has another one. If another engine
     /// has migrated to the policy that is staged here, makes that policy active here.
-    async fn turn(&mut self, host: &Host, policies: &dyn PolicyMigration) {
+    async fn run_once(&mut self, host: &Host, policies: &dyn PolicyMigration) {
         let Some(policy) = host.active_policy() else { return };
         let told = match policies.active().await {
             Ok(active) if active.as_ref() == Some(&policy) => Ok(()),
-            Ok(active) => match active.filter(|active| moved_to(host, active)) {
+            Ok(active) => match active.filter(|active| has_migrated_to(host, active)) {
                 Some(active) => {
-                    tracing::info!(policy = active.name, "another engine moved the buckets to this policy");
+                    tracing::info!(
+                        policy = active.name,
+                        "another engine migrated the buckets to this policy"
+                    );
                     host.set_active_policy(active);
                     Ok(())
                 }
@@ -91,24 +95,24 @@ impl Sync {
             },
             Err(error) => Err(error),
         };
-        let said = told.err().map(|error| error.to_string()).unwrap_or_default();
-        if !said.is_empty() && said != self.said {
-            tracing::warn!(policy = policy.name, "the active policy was not written down yet: {said}");
+        let logged_error = told.err().map(|error| error.to_string()).unwrap_or_default();
+        if !logged_error.is_empty() && logged_error != self.logged_error {
+            tracing::warn!(policy = policy.name, "the active policy could not be stored yet: {logged_error}");
         }
-        self.said = said;
+        self.logged_error = logged_error;
     }
 }
 
 /// Returns whether the policy staged here is the one that another engine has migrated to.
-fn moved_to(host: &Host, active: &PolicyIdentity) -> bool {
+fn has_migrated_to(host: &Host, active: &PolicyIdentity) -> bool {
     host.staged_policy().is_some_and(|staged| staged.identity().fingerprint == active.fingerprint)
 }
 
-async fn keep_telling(mut sync: Sync, host: Host, policies: Arc<dyn PolicyMigration>) {
-    let mut turns = tokio::time::interval(SYNC);
+async fn sync_periodically(mut sync: PolicySync, host: Host, policies: Arc<dyn PolicyMigration>) {
+    let mut turns = tokio::time::interval(SYNC_INTERVAL);
     loop {
         turns.tick().await;
-        sync.turn(&host, &*policies).await;
+        sync.run_once(&host, &*policies).await;
     }
 }
 
@@ -168,7 +172,7 @@ impl Loaded {
     /// # Errors
     /// The store is unavailable.
     pub async fn buckets(&self, policies: &dyn PolicyMigration) -> Result<Buckets, Error> {
-        let migration = self.moving().clone();
+        let migration = self.migration().clone();
         Ok(Buckets {
             active: policies.active().await?.map(|policy| policy.name),
             staged: self.host.staged_policy().map(|policy| policy.identity().name.clone()),
@@ -189,14 +193,14 @@ impl Loaded {
         };
         let Some(policy) = self.host.staged_policy().or(same) else {
             return Err(BucketsError::Refused(
-                "no policy is staged: put one with another mapping into the plugin folder first".into(),
+                "no policy is staged: add one with another mapping to the plugin folder first".into(),
             ));
         };
         let name = policy.identity().name.clone();
         let told = self.clone();
-        self.alone("bucket-migration", async move {
+        self.run_exclusively("bucket-migration", async move {
             let identity = policy.identity().clone();
-            policies.migrate(policy, &|progress| *told.moving() = Some(progress.to_string())).await?;
+            policies.migrate(policy, &|progress| *told.migration() = Some(progress.to_string())).await?;
             told.host.set_active_policy(identity);
             Ok(())
         })
@@ -215,47 +219,46 @@ impl Loaded {
         product: Option<ProductId>,
     ) -> Result<Repaired, BucketsError> {
         let told = self.clone();
-        let repaired = self.alone("bucket-repair", async move {
-            policies.repair(product, &|progress| *told.moving() = Some(progress.to_string())).await
+        let repaired = self.run_exclusively("bucket-repair", async move {
+            policies.repair(product, &|progress| *told.migration() = Some(progress.to_string())).await
         });
         repaired.await?.ok_or_else(|| {
             BucketsError::Refused(
-                "the embedded store builds and compares its buckets by itself: there is nothing to repair"
-                    .into(),
+                "the embedded store maintains its buckets itself: there is nothing to repair".into(),
             )
         })
     }
 
     /// Runs a migration or repair on a thread of its own. Refuses if one is running already.
-    async fn alone<T: Send + 'static>(
+    async fn run_exclusively<T: Send + 'static>(
         &self,
         name: &str,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, BucketsError> {
         {
-            let mut moving = self.moving();
-            if let Some(progress) = moving.as_ref() {
+            let mut migration = self.migration();
+            if let Some(progress) = migration.as_ref() {
                 return Err(BucketsError::Refused(format!(
-                    "the buckets are being moved already: {progress}"
+                    "a migration or repair of the buckets is running already: {progress}"
                 )));
             }
-            *moving = Some("starting".into());
+            *migration = Some("starting".into());
         }
         let done = self.clone();
         let moved = threads::spawn(name, async move {
             let moved = work.await;
-            *done.moving() = None;
+            *done.migration() = None;
             moved
         });
         let (_, ended) = moved.map_err(|error| {
-            *self.moving() = None;
-            away(error)
+            *self.migration() = None;
+            unavailable(error)
         })?;
-        Ok(ended.await.map_err(away)??)
+        Ok(ended.await.map_err(unavailable)??)
     }
 
-    fn moving(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        lock(&self.moving)
+    fn migration(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        lock(&self.migration)
     }
 
     /// Stops watching the folder.
@@ -267,6 +270,6 @@ impl Loaded {
     }
 }
 
-fn away(error: impl std::error::Error + Send + std::marker::Sync + 'static) -> BucketsError {
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> BucketsError {
     BucketsError::Store(Error::Unavailable(Cause::of(error)))
 }

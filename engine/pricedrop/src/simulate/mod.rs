@@ -102,8 +102,8 @@ impl Simulation {
         let (_keep, never) = tokio::sync::watch::channel(false);
         notifier.run(never).await.map_err(|stop| {
             let notifier::Stop::Fatal(cause) = &stop;
-            match cause.find::<OutputGone>() {
-                Some(OutputGone(error)) => Error::Output(error.to_string()),
+            match cause.find::<OutputClosed>() {
+                Some(OutputClosed(error)) => Error::Output(error.to_string()),
                 None => Error::Stopped(stop),
             }
         })?;
@@ -133,7 +133,7 @@ fn stats(metrics: &notifier::Metrics, store: &MemoryWatches) -> Stats {
 /// The output was closed by its reader.
 #[derive(Debug, thiserror::Error)]
 #[error("output: {0}")]
-struct OutputGone(#[source] std::io::Error);
+struct OutputClosed(#[source] std::io::Error);
 
 /// A committer that commits in memory and prints the notifications of each commit.
 struct Printing<W> {
@@ -154,7 +154,7 @@ impl<W: Write + Send> Committer for Printing<W> {
         products: &[(Partition, ProductId)],
     ) -> Result<Vec<(StateKey, ProductState)>, SeamError> {
         // A closed output is the only failure here. It is reported by the next load.
-        self.out.flush().map_err(|error| SeamError::Fatal(Cause::of(OutputGone(error))))?;
+        self.out.flush().map_err(|error| SeamError::Fatal(Cause::of(OutputClosed(error))))?;
         self.inner.load(products).await
     }
 

@@ -15,7 +15,7 @@ pub enum Error {
         missing: String,
     },
     /// The header has an unknown column, or a column twice.
-    #[error("line 1: the column {column:?} is unknown or stands there twice; known columns: {}", COLUMNS.join(", "))]
+    #[error("line 1: the column {column:?} is unknown or appears twice; known columns: {}", COLUMNS.join(", "))]
     Column {
         /// The column.
         column: String,
@@ -74,7 +74,7 @@ impl<R: Read> WatchLines<R> {
             self.columns[index].and_then(|column| record.get(column)).filter(|text| !text.is_empty())
         };
         if record.len() > self.header {
-            return Err(format!("{} fields, and the header has {}", record.len(), self.header));
+            return Err(format!("the header has {} fields, and this line has {}", self.header, record.len()));
         }
         let required = |index: usize| field(index).ok_or(format!("{} is missing", COLUMNS[index]));
         let price = required(1)?;
@@ -126,7 +126,7 @@ pub fn load(input: impl Read, store: &MemoryWatches) -> Result<(), Error> {
         let watch = watch.map_err(|reason| Error::Line { line, reason })?;
         let name = format!("{}, {}, {}", watch.product_id, watch.price_watch_value, watch.user_id);
         if store.insert(watch) {
-            let reason = format!("the watch {name} stands here a second time");
+            let reason = format!("the watch {name} appears a second time");
             return Err(Error::Line { line, reason });
         }
     }
@@ -139,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_with_more_fields_than_the_header_is_no_watch() {
+    fn a_line_with_more_fields_than_the_header_is_refused() {
         let file = "product_id,price_watch_value,user_id\nP,79,90,u1\nP,79,u1\n";
         let lines: Vec<_> = WatchLines::new(file.as_bytes()).unwrap().map(|line| line.watch).collect();
-        assert_eq!(lines[0].as_ref().unwrap_err(), "4 fields, and the header has 3");
+        assert_eq!(lines[0].as_ref().unwrap_err(), "the header has 3 fields, and this line has 4");
         assert!(lines[1].is_ok());
     }
 }

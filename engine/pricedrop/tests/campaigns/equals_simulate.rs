@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pricedrop_harness::{Home, request};
 use serde_json::Value;
 
-use crate::blows::{ALL, Blow, Engines, Striker, TO_ENGINES};
+use crate::faults::{ALL_FAULTS, ENGINE_FAULTS, Engines, Fault, FaultInjector};
 use crate::files::{self, Dice, Size};
 use crate::rig::{Cluster, Own, PATIENCE, Servers, simulated, wait_until, watches_around, with_watches};
 use crate::{number, seed};
@@ -15,7 +15,7 @@ const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
 
 /// Writes the watches into an engine's folder, and returns the updates: those of the file that
 /// `PRICEDROP_TEST_UPDATES` names, or random ones.
-fn furnish(home: &Home, dice: &mut Dice) -> Vec<String> {
+fn write_inputs(home: &Home, dice: &mut Dice) -> Vec<String> {
     let (updates, watches) = match std::env::var("PRICEDROP_TEST_UPDATES") {
         Ok(file) => {
             let text = std::fs::read_to_string(file).unwrap();
@@ -30,7 +30,7 @@ fn furnish(home: &Home, dice: &mut Dice) -> Vec<String> {
 }
 
 /// Returns what `simulate` prints for these lines and the watches in the folder.
-pub fn twin(home: &Home, lines: &[String]) -> Vec<String> {
+pub fn simulate(home: &Home, lines: &[String]) -> Vec<String> {
     std::fs::write(home.folder.join("updates.jsonl"), lines.join("\n")).unwrap();
     simulated(home)
 }
@@ -40,8 +40,8 @@ fn user_notifications_hold_what_simulate_prints() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");
     let home = cluster.home("one");
-    let updates = furnish(&home, &mut Dice(seed()));
-    let expected = twin(&home, &updates);
+    let updates = write_inputs(&home, &mut Dice(seed()));
+    let expected = simulate(&home, &updates);
     let begun = Instant::now();
     let _engine = with_watches(&home);
     eprintln!("watches written in {:?}", begun.elapsed());
@@ -59,7 +59,7 @@ const A_PART: usize = 200;
 struct Campaign {
     name: &'static str,
     instances: usize,
-    blows: &'static [Blow],
+    faults: &'static [Fault],
     /// The servers into which faults are injected.
     own: Option<Own>,
     /// How long updates are sent slowly, in seconds.
@@ -73,7 +73,7 @@ struct Campaign {
 /// The notifications of the engines and of `simulate`.
 struct Told {
     live: Vec<String>,
-    twin: Vec<String>,
+    simulate: Vec<String>,
     what: String,
 }
 
@@ -87,12 +87,12 @@ impl Campaign {
         let cluster = Cluster::new(servers, folder, self.stream);
         let homes: Vec<Home> =
             (0..self.instances).map(|one| cluster.home(&format!("engine-{one}"))).collect();
-        let updates = furnish(&homes[0], &mut dice);
+        let updates = write_inputs(&homes[0], &mut dice);
         let mut running = vec![with_watches(&homes[0])];
         running.extend(homes[1..].iter().map(|home| home.start().unwrap()));
         let engines = Engines::new(&homes, running);
         let begun = Instant::now();
-        let striker = Striker::start(&engines, self.own, self.blows, seed);
+        let injector = FaultInjector::start(&engines, self.own, self.faults, seed);
         let mut lines = Vec::new();
         let mut sent = 0;
         while sent < updates.len() {
@@ -104,33 +104,33 @@ impl Campaign {
             sent = next;
             if self.changes && !hurry {
                 // Everything sent is decided before the watches change.
-                cluster.settle();
+                cluster.wait_until_decided();
                 lines.extend(files::change_watches(&mut dice, SIZE, sent, 40, |method, path, body| {
-                    insist(&engines, method, path, body);
+                    request_until_answered(&engines, method, path, body);
                 }));
             } else {
                 std::thread::park_timeout(Duration::from_millis(250));
             }
         }
         eprintln!("{sent} updates and {} changes sent in {:?}", lines.len() - sent, begun.elapsed());
-        let (struck, _own) = striker.end();
-        let expected = twin(&homes[0], &lines);
+        let (injected, _own) = injector.end();
+        let expected = simulate(&homes[0], &lines);
         let live = cluster.told(expected.len());
         let what = format!("{}, seed {seed}", self.name);
-        eprintln!("{what}: {struck} blows, {} notifications in {:?}", live.len(), begun.elapsed());
-        Told { live, twin: expected, what }
+        eprintln!("{what}: {injected} faults, {} notifications in {:?}", live.len(), begun.elapsed());
+        Told { live, simulate: expected, what }
     }
 }
 
 /// Repeats a request until an engine responds, then waits until drops use the change.
-fn insist(engines: &Engines, method: &str, path: &str, body: &str) {
+fn request_until_answered(engines: &Engines, method: &str, path: &str, body: &str) {
     let begun = Instant::now();
     let answer = loop {
         match request(&engines.address(0), method, path, body.as_bytes()) {
             Ok(answer) => break answer,
             Err(error) => {
                 let patient = begun.elapsed() < PATIENCE;
-                assert!(patient, "no answer: {error}; the engine said: {}", engines.last_words(0));
+                assert!(patient, "no answer: {error}; its log ends with: {}", engines.end_of_log(0));
             }
         }
         std::thread::park_timeout(Duration::from_millis(20));
@@ -152,63 +152,63 @@ fn one_engine_killed_again_and_again_loses_nothing_and_repeats_nothing() {
     let told = Campaign {
         name: "one engine, killed",
         instances: 1,
-        blows: &[Blow::Kill],
+        faults: &[Fault::Kill],
         own: None,
         seconds: seconds(20),
         changes: false,
         stream: "",
     };
     let told = told.run(folder.path());
-    files::assert_same(&told.live, &told.twin, &told.what);
+    files::assert_same(&told.live, &told.simulate, &told.what);
 }
 
 #[test]
-fn engines_that_come_go_die_and_sleep_lose_nothing_and_repeat_nothing() {
+fn engines_that_join_leave_crash_and_pause_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "three engines",
         instances: 3,
-        blows: TO_ENGINES,
+        faults: ENGINE_FAULTS,
         own: None,
         seconds: seconds(30),
         changes: true,
         stream: "",
     };
     let told = told.run(folder.path());
-    files::assert_same(&told.live, &told.twin, &told.what);
+    files::assert_same(&told.live, &told.simulate, &told.what);
 }
 
 #[test]
-fn servers_that_die_and_forget_lose_nothing_and_repeat_nothing() {
+fn servers_that_crash_and_lose_their_cache_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "two engines and their servers",
         instances: 2,
-        blows: ALL,
+        faults: ALL_FAULTS,
         own: Some(Own::new(folder.path())),
         seconds: seconds(30),
         changes: true,
         stream: "",
     };
     let told = told.run(folder.path());
-    files::assert_same(&told.live, &told.twin, &told.what);
+    files::assert_same(&told.live, &told.simulate, &told.what);
 }
 
 #[test]
-fn at_least_once_loses_nothing_though_engines_die() {
+fn at_least_once_loses_nothing_although_engines_crash() {
     let folder = tempfile::tempdir().unwrap();
     let told = Campaign {
         name: "at least once",
         instances: 2,
-        blows: &[Blow::Kill, Blow::Leave],
+        faults: &[Fault::Kill, Fault::Leave],
         own: None,
         seconds: seconds(10),
         changes: false,
         stream: "delivery = \"at-least-once\"",
     };
     let mut told = told.run(folder.path());
-    eprintln!("{} were told, {} of them again", told.live.len(), told.live.len() - told.twin.len());
+    eprintln!("{} were told, {} of them again", told.live.len(), told.live.len() - told.simulate.len());
     told.live.dedup();
-    told.twin.dedup();
-    files::assert_same(&told.live, &told.twin, &told.what);
+    told.simulate.dedup();
+    files::assert_same(&told.live, &told.simulate, &told.what);
 }

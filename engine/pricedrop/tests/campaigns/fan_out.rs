@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use pricedrop_harness::wait_for;
 
-use crate::blows::Engines;
-use crate::equals_simulate::twin;
+use crate::equals_simulate::simulate;
+use crate::faults::Engines;
 use crate::rig::{Cluster, Servers, with_watches};
 use crate::{files, number};
 
@@ -30,7 +30,7 @@ fn price(product: &str, price: u64, at: usize) -> String {
 const DEATHS: u64 = 4;
 
 #[test]
-fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
+fn a_large_fan_out_notifies_each_watcher_once_although_the_engine_is_killed() {
     let crowd = number("PRICEDROP_TEST_CROWD").unwrap_or(100_000);
     let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::new(Servers::shared(), folder.path(), "");
@@ -53,7 +53,7 @@ fn a_crowd_is_told_once_each_though_the_engine_dies_telling_them() {
         cluster.send(std::slice::from_ref(&other));
         updates.push(other);
     }
-    let expected = twin(&home, &updates);
+    let expected = simulate(&home, &updates);
     assert!(expected.len() as u64 > crowd);
     let told = cluster.told(expected.len());
     files::assert_same(&told, &expected, "a crowd");

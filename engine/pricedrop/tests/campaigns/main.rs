@@ -3,9 +3,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-mod blows;
 mod equals_simulate;
 mod fan_out;
+mod faults;
 #[path = "../live/files.rs"]
 #[allow(dead_code)]
 mod files;

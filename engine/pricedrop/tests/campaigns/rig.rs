@@ -153,7 +153,7 @@ first_price = "notify"
     }
 
     /// Waits until everything sent is decided.
-    pub fn settle(&self) {
+    pub fn wait_until_decided(&self) {
         let (mut least, mut moved) = (i64::MAX, Instant::now());
         loop {
             let lag = self.lag();
@@ -163,14 +163,14 @@ first_price = "notify"
             if lag < least {
                 (least, moved) = (lag, Instant::now());
             }
-            assert!(moved.elapsed() < PATIENCE, "{lag} updates were not read; {}", self.last_words());
+            assert!(moved.elapsed() < PATIENCE, "{lag} updates were not read; {}", self.end_of_log());
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
 
     /// Returns the end of the logs of its engines.
-    fn last_words(&self) -> String {
-        let mut words = String::from("its engines said last:");
+    fn end_of_log(&self) -> String {
+        let mut words = String::from("the logs of its engines end with:");
         for engine in std::fs::read_dir(&self.folder).unwrap() {
             let folder = engine.unwrap().path();
             if let Ok(log) = std::fs::read_to_string(folder.join("engine.log")) {
@@ -203,7 +203,7 @@ first_price = "notify"
                 moved.elapsed() < PATIENCE,
                 "{} of {expected} were told, {lag} updates were not read; {}",
                 told.len(),
-                self.last_words()
+                self.end_of_log()
             );
         }
     }
@@ -235,9 +235,9 @@ pub fn simulated(home: &Home) -> Vec<String> {
 /// Starts an engine and imports `watches.csv` of its folder. Waits until drops use all of them.
 pub fn with_watches(home: &Home) -> Engine {
     let engine = home.start().unwrap();
-    let said = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
-    if let Some((_, by)) = said.split_once("drops see the watch from ") {
+    let report = home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
+    let report = String::from_utf8(report.stdout).unwrap();
+    if let Some((_, by)) = report.split_once("drops use the change from ") {
         wait_until(parse_rfc3339(by.split(' ').next().unwrap()).unwrap());
     }
     engine

@@ -8,7 +8,7 @@ use pricedrop_harness::{Engine, Home, servers, wait_for};
 use serde_json::Value;
 
 use crate::running::metric;
-use crate::support::{Setting, told};
+use crate::support::{Setting, run_cli};
 
 /// How often each of the two archivers is killed; more in `make test-faults`.
 const KILLS: usize = 5;
@@ -140,7 +140,7 @@ fn kill_again_and_again(home: &Home) {
 }
 
 #[test]
-fn the_archive_equals_the_topic_whoever_is_killed() {
+fn the_archive_equals_the_topic_whatever_is_killed() {
     let setting = setting();
     let homes = [home(&setting), home(&setting)];
     let stop = AtomicBool::new(false);
@@ -160,10 +160,10 @@ fn the_archive_equals_the_topic_whoever_is_killed() {
     wait_for("the whole topic to be archived", complete).unwrap();
     assert_eq!(sorted(archived(&reader, &topic)), expected);
 
-    let said = told(&setting, &homes[0].1, &["archive", "verify"]);
+    let report = run_cli(&setting, &homes[0].1, &["archive", "verify"]);
     assert!(
-        said.contains(&format!("{} records in ", expected.len())) && said.contains("exit code 0"),
-        "{said}"
+        report.contains(&format!("{} records in ", expected.len())) && report.contains("exit code 0"),
+        "{report}"
     );
     let status = homes[0].1.run(&["archive", "status", "--json"]).unwrap().stdout;
     let status = String::from_utf8(status).unwrap();
@@ -178,7 +178,7 @@ fn an_engine_without_its_bucket_works_and_says_so() {
     setting.more = setting.more.replace(&servers::s3(), "127.0.0.1:9");
     let (_folder, home) = home(&setting);
     let engine = home.start().unwrap();
-    let warned = || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("archive"));
+    let warned = || engine.request("GET", "/readyz", b"").ok().filter(|report| report.contains("archive"));
     wait_for("a warning", warned).unwrap();
 }
 
@@ -190,10 +190,10 @@ fn a_bucket_of_another_group_is_refused() {
     let mut other = setting.clone();
     other.more = format!("[stream]\ngroup = \"another\"\n{}", other.more);
     let (_folder, home) = home(&other);
-    let said = told(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
+    let report = run_cli(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
     let refused =
         "holds the archive of the group pricedrop, and this one is another; give each group a prefix";
-    assert!(said.contains(refused), "{said}");
+    assert!(report.contains(refused), "{report}");
 }
 
 /// Waits until every partition of topic and archive ends at this offset, markers of transactions
@@ -232,7 +232,7 @@ fn a_quiet_topic_that_retention_emptied_has_lost_nothing() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_not_archived_as_the_old_one() {
+fn a_topic_that_was_created_anew_is_not_archived_as_the_old_one() {
     let setting = setting();
     let (_folder, home) = home(&setting);
     let (topic, kafka) = (format!("{}.prices", setting.name), Kafka { bootstrap: setting.kafka.clone() });
@@ -251,9 +251,9 @@ fn a_topic_that_was_made_anew_is_not_archived_as_the_old_one() {
         anew.send(&topic, &four(first), first > 1).unwrap();
     }
     let engine = start(&home);
-    let said = || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("its id is"));
-    let said = wait_for("the reason", said).unwrap();
-    assert!(said.contains("The topic was created anew"), "{said}");
+    let report = || engine.request("GET", "/readyz", b"").ok().filter(|report| report.contains("its id is"));
+    let report = wait_for("the reason", report).unwrap();
+    assert!(report.contains("The topic was created anew"), "{report}");
     assert_eq!(archived(&reader, &topic).len(), 4);
 }
 
@@ -264,8 +264,8 @@ fn a_bucket_that_does_not_exist_or_is_elsewhere_is_refused_at_the_start() {
         let mut other = setting.clone();
         other.more = wrong;
         let (_folder, home) = home(&other);
-        let said = told(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
-        assert!(says.iter().all(|words| said.contains(words)), "{said}");
+        let report = run_cli(&setting, &home, &["run", "--role", "archiver"]).replace("\n  | ", " ");
+        assert!(says.iter().all(|words| report.contains(words)), "{report}");
     };
     let missing = setting.more.replace("s3://pricedrop/", "s3://no-such-bucket/");
     refused(missing, &["archive.url names does not exist", "NoSuchBucket", "make the bucket", "exit code 2"]);

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::providers::{self, Provider, authorities, check_each_reached_once, marked};
-use crate::running::{delivering, metric, notifications, post, serving};
+use crate::running::{metric, notifications, post};
 use crate::support::Setting;
 
 const USERS: [&str; 4] = ["u0", "u1", "u2", "u3"];
@@ -102,8 +102,8 @@ fn every_channel_reaches_everybody_once_from_kafka_through_leases_in_redis_while
     let setting = Setting::new();
     let (_folder, home) = home_of(&setting, &providers);
     let engine = home.start().unwrap();
-    serving(&engine);
-    delivering(&engine);
+    engine.wait_until_notifying().unwrap();
+    engine.wait_until_dispatching().unwrap();
     join(&setting, &home, &providers);
     let mut products = 0;
     for number in 0..SWAPS {

@@ -9,7 +9,7 @@ use pricedrop_harness::redis::administer;
 use pricedrop_harness::{Engine, Home, servers, wait_for};
 use serde_json::Value;
 
-use crate::running::{delivering, metric, notifications, post, serving};
+use crate::running::{metric, notifications, post};
 use crate::support::Setting;
 
 const CHANNEL: &str = "channel-webhook";
@@ -59,8 +59,8 @@ fn all_reached(peer: &Peer, setting: &Setting) -> Option<()> {
 
 fn start(home: &Home) -> Engine {
     let engine = home.start().unwrap();
-    serving(&engine);
-    delivering(&engine);
+    engine.wait_until_notifying().unwrap();
+    engine.wait_until_dispatching().unwrap();
     engine
 }
 

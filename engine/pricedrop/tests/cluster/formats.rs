@@ -5,7 +5,7 @@ use std::time::Duration;
 use pricedrop_harness::kafka::{Committed, Kafka};
 use pricedrop_harness::wait_for;
 
-use crate::support::{Setting, told};
+use crate::support::{Setting, run_cli};
 
 /// Returns the records of a topic, without the markers that every acquisition writes.
 fn records(kafka: &Kafka, topic: &str) -> Vec<Committed> {
@@ -17,7 +17,7 @@ fn records(kafka: &Kafka, topic: &str) -> Vec<Committed> {
 }
 
 #[test]
-fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
+fn states_begin_with_their_format_and_a_newer_format_is_refused_and_not_changed() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let kafka = Kafka { bootstrap: setting.kafka.clone() };
@@ -51,13 +51,13 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     let (states, told_before) = (records(&kafka, &setting.state), records(&kafka, &notifications));
     let lag = kafka.lag("pricedrop", &prices).unwrap();
     // Reports are wrapped into lines.
-    let said = told(&setting, &home, &["run"]);
-    let said =
-        said.split_whitespace().filter(|word| !matches!(*word, "│" | "|")).collect::<Vec<_>>().join(" ");
-    assert!(said.contains("exit code 1"), "{said}");
-    assert!(said.contains("state format 2 is newer than 1"), "{said}");
-    assert!(said.contains("run the release that wrote it, or a later one"), "{said}");
-    assert!(said.contains("NAME.state"), "the topic is named: {said}");
+    let report = run_cli(&setting, &home, &["run"]);
+    let report =
+        report.split_whitespace().filter(|word| !matches!(*word, "│" | "|")).collect::<Vec<_>>().join(" ");
+    assert!(report.contains("exit code 1"), "{report}");
+    assert!(report.contains("state format 2 is newer than 1"), "{report}");
+    assert!(report.contains("run the release that wrote it, or a later one"), "{report}");
+    assert!(report.contains("NAME.state"), "the topic is named: {report}");
     assert_eq!(records(&kafka, &setting.state), states, "no state and no position was written");
     assert_eq!(records(&kafka, &notifications), told_before, "nobody was told");
     assert_eq!(kafka.lag("pricedrop", &prices).unwrap(), lag, "no offset moved");
@@ -68,11 +68,11 @@ fn states_begin_with_their_format_and_a_newer_one_is_refused_and_left_alone() {
     let (_folder, home) = back.home();
     let engine = home.launch().unwrap();
     wait_for("both partitions to wait for a person", || {
-        let log = engine.last_words();
-        ["[0]: the group is at", "[1]: the group is at"].iter().all(|said| log.contains(said)).then_some(())
+        let reasons = engine.reasons().ok()?.join("\n");
+        ["[0]: the group is at", "[1]: the group is at"].iter().all(|why| reasons.contains(why)).then_some(())
     })
     .unwrap();
-    home.run(&["offsets", "accept"]).unwrap();
+    home.run(&["offsets", "set"]).unwrap();
     wait_for("the price that waited to be read", || {
         (kafka.lag("pricedrop", &prices).ok()? == 0).then_some(())
     })

@@ -7,7 +7,7 @@ mod channels;
 mod delivering;
 mod doctor;
 mod formats;
-mod moving;
+mod migration;
 #[path = "../providers/mod.rs"]
 mod providers;
 mod replay;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::archive::{archived, home, reader, setting};
 use crate::providers::text;
-use crate::running::{delivering, metric, post, serving};
-use crate::support::{Setting, told};
+use crate::running::{metric, post};
+use crate::support::{Setting, run_cli};
 
 const USERS: usize = 12;
 const PRODUCTS: usize = 3;
@@ -50,8 +50,8 @@ impl Shop {
 
     fn start(&self) -> Engine {
         let engine = self.home.start().unwrap();
-        serving(&engine);
-        delivering(&engine);
+        engine.wait_until_notifying().unwrap();
+        engine.wait_until_dispatching().unwrap();
         engine
     }
 
@@ -115,14 +115,14 @@ impl Shop {
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let said = told(&self.setting, &self.home, arguments);
-        assert!(said.contains("exit code 0"), "{said}");
-        said
+        let report = run_cli(&self.setting, &self.home, arguments);
+        assert!(report.contains("exit code 0"), "{report}");
+        report
     }
 }
 
 #[test]
-fn a_rebuilt_topic_of_updates_tells_nobody_twice() {
+fn a_rebuilt_topic_of_updates_notifies_nobody_twice() {
     let shop = Shop::new();
     let engine = shop.start();
     shop.tell_everybody(&engine);
@@ -134,11 +134,11 @@ fn a_rebuilt_topic_of_updates_tells_nobody_twice() {
     assert!(dry.contains(&format!("NAME.prices: {records} records")), "{dry}");
     assert!(dry.contains("nothing was published"), "{dry}");
     assert_eq!(shop.kafka.records(&shop.topic("prices")).unwrap().len(), 0);
-    let said = shop.run(&["replay", "--topic", "updates", "--publish"]);
-    assert!(said.contains(&format!("published {records} records")), "{said}");
-    let said = shop.run(&["replay", "--topic", "updates", "--publish"]);
-    assert!(said.contains("published 0 records"), "{said}");
-    shop.run(&["offsets", "accept", "--at", "earliest"]);
+    let report = shop.run(&["replay", "--topic", "updates", "--publish"]);
+    assert!(report.contains(&format!("published {records} records")), "{report}");
+    let report = shop.run(&["replay", "--topic", "updates", "--publish"]);
+    assert!(report.contains("published 0 records"), "{report}");
+    shop.run(&["offsets", "set", "--at", "earliest"]);
 
     let engine = shop.start();
     assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "told twice");
@@ -153,16 +153,16 @@ fn a_rebuilt_topic_of_notifications_delivers_nothing_twice() {
     shop.stop(engine);
 
     shop.delete_and_make_anew("told");
-    let said = shop.run(&["replay", "--topic", "notifications", "--publish"]);
-    assert!(said.contains(&format!("published {records} records")), "{said}");
-    assert!(said.contains(&format!("to {USERS} users")), "{said}");
+    let report = shop.run(&["replay", "--topic", "notifications", "--publish"]);
+    assert!(report.contains(&format!("published {records} records")), "{report}");
+    assert!(report.contains(&format!("to {USERS} users")), "{report}");
     let engine = shop.start();
     assert_eq!(shop.everything_delivered(&engine), [] as [String; 0], "delivered twice");
 }
 
 /// Simulated with the current watches, the archive gives the notifications of the engine.
 #[test]
-fn the_archive_tells_in_simulate_what_the_running_engine_told() {
+fn simulate_over_the_archive_prints_what_the_running_engine_notified() {
     let shop = Shop::new();
     let engine = shop.start();
     let live = shop.tell_everybody(&engine);
@@ -204,7 +204,7 @@ fn counted(lines: &[String]) -> BTreeMap<&str, usize> {
 }
 
 #[test]
-fn chosen_deliveries_are_sent_exactly_once_more_though_the_command_is_interrupted() {
+fn selected_deliveries_are_repeated_exactly_once_although_the_command_is_interrupted() {
     let shop = Shop::new();
     let engine = shop.start();
     let first = shop.tell_everybody(&engine);

@@ -1,51 +1,35 @@
 //! A running engine on servers: prices in, notifications out, roles, stopping.
 
-use std::process::Command;
-
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
-use crate::support::{NOWHERE, Setting, told};
+use crate::support::{NOWHERE, Setting, run_cli};
 
 /// Returns the notifications of all partitions.
 pub fn notifications(home: &Home) -> Vec<Value> {
-    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
-    let text = String::from_utf8(said.stdout).unwrap();
+    let report = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(report.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Waits until the notifier has acquired partitions. A price posted before that would be in a
-/// topic that no group has started to read.
-pub fn serving(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions acquired").then_some(());
-    wait_for("the partitions to be acquired", taken).unwrap();
-}
-
-/// Waits until the dispatcher has acquired partitions of the notifications.
-pub fn delivering(engine: &Engine) {
-    let taken = || engine.last_words().contains("partitions of notifications acquired").then_some(());
-    wait_for("the partitions of notifications to be acquired", taken).unwrap();
 }
 
 pub fn post(engine: &Engine, body: &str) -> Value {
     serde_json::from_str(&engine.request("POST", "/v1/prices", body.as_bytes()).unwrap()).unwrap()
 }
 
-pub fn metric(engine: &Engine, name: &str) -> f64 {
-    let text = engine.request("GET", "/metrics", b"").unwrap();
-    let values = text.lines().filter(|line| line.starts_with(name));
-    values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+/// Returns the sum of the samples in `/metrics` that begin with this.
+pub fn metric(engine: &Engine, beginning: &str) -> f64 {
+    engine.samples(beginning).unwrap().into_iter().sum()
 }
 
 #[test]
-fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
+fn a_posted_price_notifies_each_watcher_once() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
-    serving(&engine);
-    delivering(&engine);
+    engine.wait_until_notifying().unwrap();
+    engine.wait_until_dispatching().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     home.run(&["watch", "add", &product, "70", "u2"]).unwrap();
     let queued = post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -56,24 +40,24 @@ fn a_price_posted_is_told_once_to_those_who_wait_for_it() {
     drop(engine);
     // It continues at its offset, with its states.
     let engine = home.start().unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":69.9}}"#));
     wait_for("both to be told", || (notifications(&home).len() == 3).then_some(())).unwrap();
     wait_for("metrics of the servers", || {
-        let partitions = metric(&engine, "pricedrop_input_offset");
-        (partitions > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
+        let offsets = metric(&engine, "pricedrop_input_offset");
+        (offsets > 0.0 && metric(&engine, "pricedrop_transactions_total") > 0.0).then_some(())
     })
     .unwrap();
     assert!(metric(&engine, "pricedrop_cassandra_read_seconds_count") > 0.0);
 }
 
 #[test]
-fn a_notifier_alone_tells_and_sends_nothing() {
+fn a_notifier_alone_writes_notifications_and_sends_nothing() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
@@ -90,23 +74,24 @@ fn a_notifier_alone_tells_and_sends_nothing() {
 fn a_notifier_that_does_not_cache_needs_no_redis() {
     let setting = Setting { redis: NOWHERE.into(), cache: "none", ..Setting::new() }.prepared();
     let (_folder, home) = setting.home();
-    let doctor = told(&setting, &home, &["doctor", "--role", "notifier"]);
+    let doctor = run_cli(&setting, &home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && !doctor.contains("redis"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     let ready = || engine.request("GET", "/readyz", b"").ok();
     let ready = wait_for("the engine to be ready", ready).unwrap();
-    assert!(!ready.contains("redis") && !engine.last_words().contains("leases"), "{ready}");
+    assert!(!ready.contains("redis"), "{ready}");
+    assert_eq!(engine.samples("pricedrop_redis_operations").unwrap(), [0.0; 0], "it asks Redis nothing");
 }
 
 #[test]
-fn a_shadow_counts_and_tells_nobody() {
+fn a_shadow_counts_and_notifies_nobody() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     home.run(&["topics", "apply", "--shadow"]).unwrap();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--shadow"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     produce(&setting, &product, "no update");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -127,17 +112,17 @@ fn produce(setting: &Setting, key: &str, value: &str) {
 }
 
 fn dead_letters(home: &Home) -> Vec<String> {
-    let said = home.run(&["dlq", "list", "--json"]).unwrap();
-    String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
+    let report = home.run(&["dlq", "list", "--json"]).unwrap();
+    String::from_utf8(report.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
+fn mistakes_of_a_producer_are_reported_and_affect_no_other_record() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine);
+    engine.wait_until_notifying().unwrap();
     home.run(&["watch", "add", &product, "80", "u1"]).unwrap();
     produce(&setting, &product, r#"{"productId":"P","newPrice":"cheap"}"#);
     produce(&setting, "another key", &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
@@ -148,33 +133,31 @@ fn what_a_producer_does_wrong_is_said_and_held_against_no_other_record() {
         (metric(&engine, "pricedrop_key_mismatches_total") == 1.0).then_some(())
     })
     .unwrap();
-    assert!(engine.last_words().contains("not keyed by productId"), "{}", engine.last_words());
+    let doctor = run_cli(&setting, &home, &["doctor", "--role", "notifier"]);
+    assert!(doctor.contains("not keyed by productId"), "{doctor}");
 }
 
 #[test]
-fn on_sigterm_what_was_begun_is_committed_and_others_take_over() {
+fn on_sigterm_begun_work_is_committed_and_other_engines_take_over() {
     let setting = Setting::new().prepared();
     let (_first_folder, first) = setting.home();
     let (_second_folder, second) = setting.home();
     let product = format!("{}-P", setting.name);
     let mut leaving = first.start().unwrap();
-    serving(&leaving);
+    leaving.wait_until_notifying().unwrap();
     first.run(&["watch", "add", &product, "100", "u1"]).unwrap();
     let staying = second.start().unwrap();
-    serving(&staying);
+    staying.wait_until_notifying().unwrap();
     for price in 50..90 {
         post(&leaving, &format!(r#"{{"productId":"{product}","newPrice":{}}}"#, 140 - price));
     }
-    let done = Command::new("kill").arg(leaving.pid().to_string()).status().unwrap();
-    assert!(done.success());
-    wait_for("the engine to end", || leaving.ended()).unwrap();
-    assert!(leaving.last_words().contains("stopped"), "{}", leaving.last_words());
+    leaving.signal("TERM").unwrap();
+    leaving.wait().unwrap();
     // Each drop from 90 down was notified once, by one engine or the other.
     wait_for("every drop to be told", || (notifications(&second).len() == 40).then_some(())).unwrap();
     wait_for("all partitions to be served", || {
-        let text = staying.request("GET", "/metrics", b"").ok()?;
-        let served = text.lines().filter(|line| line.starts_with("pricedrop_input_offset{")).count();
-        (served == 2).then_some(())
+        let served = staying.samples("pricedrop_input_offset{").ok()?;
+        (served.len() == 2).then_some(())
     })
     .unwrap();
 }

@@ -4,25 +4,25 @@ use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::servers::Own;
 use pricedrop_harness::{Home, wait_for};
 
-use crate::running::{notifications, post, serving};
-use crate::support::{NOWHERE, Setting, told};
+use crate::running::{notifications, post};
+use crate::support::{NOWHERE, Setting, run_cli};
 
 fn refused(setting: &Setting, arguments: &[&str]) -> String {
     let (_folder, home) = setting.home();
-    told(setting, &home, arguments)
+    run_cli(setting, &home, arguments)
 }
 
 #[test]
-fn without_its_topics_it_says_how_to_make_them() {
+fn missing_topics_are_refused_with_the_command_that_creates_them() {
     let setting = Setting::new();
-    let said = refused(&setting, &["run"]);
-    assert!(said.contains("exit code 1"), "{said}");
-    assert!(said.contains("topic NAME.prices is missing"), "{said}");
-    assert!(said.contains("pricedrop topics apply"), "{said}");
+    let report = refused(&setting, &["run"]);
+    assert!(report.contains("exit code 1"), "{report}");
+    assert!(report.contains("topic NAME.prices is missing"), "{report}");
+    assert!(report.contains("pricedrop topics apply"), "{report}");
 }
 
 #[test]
-fn a_server_that_is_away_is_named() {
+fn an_unavailable_server_is_named() {
     let setting = Setting::new().prepared();
     let kafka = refused(&Setting { kafka: NOWHERE.into(), ..setting.clone() }, &["run"]);
     assert!(kafka.contains("exit code 1") && kafka.contains("Kafka"), "{kafka}");
@@ -33,7 +33,7 @@ fn a_server_that_is_away_is_named() {
 
 /// The cache is optional, and deliveries wait for their leases.
 #[test]
-fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
+fn without_redis_the_engine_starts_and_delivers_as_soon_as_redis_is_available() {
     let folder = tempfile::tempdir().unwrap();
     let mut redis = Own::redis(folder.path()).unwrap();
     redis.kill().unwrap();
@@ -41,8 +41,8 @@ fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
     let engine = home.start().unwrap();
-    serving(&engine);
-    let added = told(&setting, &home, &["watch", "add", &product, "80", "u1"]);
+    engine.wait_until_notifying().unwrap();
+    let added = run_cli(&setting, &home, &["watch", "add", &product, "80", "u1"]);
     assert!(added.contains("exit code 0"), "{added}");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
@@ -55,8 +55,8 @@ fn without_redis_it_starts_and_tells_and_delivers_when_redis_comes() {
 #[test]
 fn a_table_of_another_shape_is_refused() {
     let setting = Setting { alerts: "user_channels".into(), ..Setting::new().prepared() };
-    let said = refused(&setting, &["run"]);
-    assert!(said.contains("exit code 1") && said.contains("it has no column product_id"), "{said}");
+    let report = refused(&setting, &["run"]);
+    assert!(report.contains("exit code 1") && report.contains("it has no column product_id"), "{report}");
 }
 
 #[test]
@@ -64,13 +64,13 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let setting = Setting::new().prepared();
     let (_folder, home) = setting.home();
     let _engine = home.start().unwrap();
-    let said = told(&setting, &home, &["run"]);
-    assert!(said.contains("exit code 1") && said.contains("is in use by another process"), "{said}");
-    assert!(said.contains("every instance needs a folder of its own"), "{said}");
+    let report = run_cli(&setting, &home, &["run"]);
+    assert!(report.contains("exit code 1") && report.contains("is in use by another process"), "{report}");
+    assert!(report.contains("every instance needs a folder of its own"), "{report}");
 }
 
 #[test]
-fn a_topic_that_holds_prices_asks_where_to_start_and_what_a_first_price_does() {
+fn a_topic_with_records_requires_a_start_and_a_rule_for_first_prices() {
     let setting = Setting::new().prepared();
     let kafka = Kafka { bootstrap: setting.kafka.clone() };
     let producer = kafka.producer().unwrap();
@@ -78,12 +78,12 @@ fn a_topic_that_holds_prices_asks_where_to_start_and_what_a_first_price_does() {
     producer.send(&format!("{}.prices", setting.name), "P", price).unwrap();
     producer.flush().unwrap();
     let newcomer = setting.with("[stream]\ngroup = \"newcomer\"\n");
-    let said = refused(&newcomer, &["run"]);
-    assert!(said.contains("exit code 1") && said.contains("stream.start"), "{said}");
-    assert!(said.contains("rules.first_price"), "{said}");
+    let report = refused(&newcomer, &["run"]);
+    assert!(report.contains("exit code 1") && report.contains("stream.start"), "{report}");
+    assert!(report.contains("rules.first_price"), "{report}");
     let half = setting.with("[stream]\ngroup = \"newcomer\"\nstart = \"latest\"\n");
-    let said = refused(&half, &["run"]);
-    assert!(said.contains("exit code 1") && said.contains("rules.first_price"), "{said}");
+    let report = refused(&half, &["run"]);
+    assert!(report.contains("exit code 1") && report.contains("rules.first_price"), "{report}");
     let told = setting
         .with("[stream]\ngroup = \"newcomer\"\nstart = \"latest\"\n[rules]\nfirst_price = \"baseline\"\n");
     let (_folder, home) = told.home();

@@ -72,7 +72,7 @@ impl Setting {
     /// Creates a home with this configuration and the console's plugin.
     pub fn home(&self) -> (TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &self.text()).unwrap();
+        let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &self.text()).unwrap();
         home.install("channel-console", "channel-console").unwrap();
         (folder, home)
     }
@@ -94,14 +94,14 @@ impl Setting {
     pub fn in_words(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
-        let said =
+        let report =
             format!("{}--- standard error, exit code {code}\n{}", text(&output.stdout), text(&output.stderr));
-        let said = said.replace(&self.name, "NAME").replace(&self.kafka, "KAFKA");
-        said.replace(&self.cassandra, "CASSANDRA").replace(&self.redis, "REDIS")
+        let report = report.replace(&self.name, "NAME").replace(&self.kafka, "KAFKA");
+        report.replace(&self.cassandra, "CASSANDRA").replace(&self.redis, "REDIS")
     }
 }
 
 /// Runs a command, and returns its output.
-pub fn told(setting: &Setting, home: &Home, arguments: &[&str]) -> String {
+pub fn run_cli(setting: &Setting, home: &Home, arguments: &[&str]) -> String {
     setting.in_words(&home.command(arguments).output().unwrap())
 }

@@ -4,7 +4,7 @@ use pricedrop_harness::peers::{Peer, verify};
 use pricedrop_harness::wait_for;
 use serde_json::{Value, json};
 
-use crate::support::{arrived, dead_letters, home, join, metric, post, said};
+use crate::support::{arrived, dead_letters, home, join, metric, post, run_cli};
 
 /// The subscription and the sender's keys of the example in RFC 8291, section 5.
 const P256DH: &str =
@@ -65,6 +65,7 @@ fn a_push_message_reaches_the_browser_and_the_key_is_shown_to_nobody() {
     // An expired subscription is a bad recipient, and is tried only once.
     let dead = dead_letters(&home, 1);
     assert!(dead[0]["reason"].as_str().unwrap().starts_with("bad recipient: "), "{dead:?}");
+    // The log is one of the places where a secret must not appear.
     let log = std::fs::read_to_string(folder.path().join("engine.log")).unwrap();
     let answers = engine.request("GET", "/v1/plugins", b"").unwrap();
     for place in [log, answers, format!("{dead:?}")] {
@@ -78,7 +79,7 @@ fn an_address_is_kept_in_its_canonical_form_and_a_wrong_one_is_refused() {
     let (_folder, home) = home("channel-webpush", &webpush_sidecar(&peer));
     let _engine = home.start().unwrap();
     home.run(&["recipient", "add", "ann", "channel-webpush", &subscription(&peer, "push/ann")]).unwrap();
-    let listed = said(&home, &["recipient", "list", "ann", "--json"]);
+    let listed = run_cli(&home, &["recipient", "list", "ann", "--json"]);
     assert!(!listed.contains("expirationTime"), "{listed}");
     let wrong = home.command(&["recipient", "add", "ann", "channel-webpush", "{}"]).output().unwrap();
     assert!(!wrong.status.success());
@@ -121,10 +122,10 @@ fn every_channel_over_http_sends_what_its_provider_reads() {
 #[test]
 fn a_preview_prints_the_message_in_the_recipients_language_without_an_engine() {
     let (_folder, home) = home("channel-email", "");
-    let german = said(&home, &["plugin", "preview", "--channel", "channel-email", "--locale", "de-CH"]);
+    let german = run_cli(&home, &["plugin", "preview", "--channel", "channel-email", "--locale", "de-CH"]);
     assert!(german.contains("Subject: Price drop: Red shoes <1> jetzt $ 79.90"), "{german}");
     assert!(german.contains("Red shoes &lt;1&gt;</a> kostet jetzt"), "{german}");
-    let digest = said(&home, &["plugin", "preview", "--channel", "channel-email", "--items", "3"]);
+    let digest = run_cli(&home, &["plugin", "preview", "--channel", "channel-email", "--items", "3"]);
     assert!(digest.contains("3 prices dropped"), "{digest}");
     let none = home.command(&["plugin", "preview", "--channel", "channel-nothing"]).output().unwrap();
     assert!(!none.status.success());

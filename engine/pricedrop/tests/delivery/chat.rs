@@ -63,7 +63,7 @@ fn a_posted_price_reaches_a_channel_of_slack() {
 }
 
 #[test]
-fn a_webhook_that_slack_took_away_is_a_bad_recipient() {
+fn a_webhook_that_slack_removed_is_a_bad_recipient() {
     let slack = providers::slack();
     let reason = died(&slack, &at(&slack, "answer/404/no_service"));
     assert!(reason.starts_with("bad recipient: ") && reason.contains("no_service"), "{reason}");
@@ -92,7 +92,7 @@ fn a_posted_price_reaches_a_topic_of_ntfy_with_its_token() {
 }
 
 #[test]
-fn a_topic_that_ntfy_forbids_lies_among_the_dead_letters() {
+fn a_topic_that_ntfy_forbids_becomes_a_dead_letter() {
     let reason = died(&providers::ntfy(), "forbidden-bob");
     assert!(reason.contains("403"), "{reason}");
 }

@@ -5,7 +5,7 @@ use pricedrop_harness::{Home, wait_for};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{self, arrived, dead_letters, join, post, said};
+use crate::support::{self, arrived, dead_letters, join, post, run_cli};
 
 const CHANNEL: &str = "channel-email";
 
@@ -108,7 +108,7 @@ fn a_busy_server_gets_the_mail_at_a_later_attempt() {
 }
 
 #[test]
-fn a_refused_mail_lies_among_the_dead_letters_and_is_replayed_to_its_arrival() {
+fn a_refused_mail_becomes_a_dead_letter_and_arrives_after_a_replay() {
     let peer = server();
     let (_folder, home) = home(&peer);
     let engine = home.start().unwrap();
@@ -117,21 +117,21 @@ fn a_refused_mail_lies_among_the_dead_letters_and_is_replayed_to_its_arrival() {
 
     let item = &dead_letters(&home, 1)[0];
     let id = item["id"].as_str().unwrap();
-    let line = said(&home, &["dlq", "list"]);
+    let line = run_cli(&home, &["dlq", "list"]);
     assert!(line.contains("P7 to cyd by channel-email"), "{line}");
     assert!(line.contains("bad recipient") && line.contains("no such mailbox yet"), "{line}");
-    let shown = said(&home, &["dlq", "show", id]);
+    let shown = run_cli(&home, &["dlq", "show", id]);
     assert!(shown.contains("moving-2-cyd@example.test") && shown.contains("channel-email@"), "{shown}");
 
     // It is refused again, and becomes a dead letter again.
-    said(&home, &["dlq", "replay", id]);
+    run_cli(&home, &["dlq", "replay", id]);
     let again = wait_for("the dead letter to come back", || {
         dead_letters(&home, 0).into_iter().find(|again| again["id"] != item["id"])
     });
     let again = again.unwrap();
     let again = again["id"].as_str().unwrap();
     assert_eq!(peer.records(), [] as [Value; 0]);
-    said(&home, &["dlq", "replay", again]);
+    run_cli(&home, &["dlq", "replay", again]);
     assert_eq!(arrived(&peer, 1)[0]["to"], json!(["moving-2-cyd@example.test"]));
     assert_eq!(dead_letters(&home, 0), [] as [Value; 0]);
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::memory;
 use crate::providers::{self, Provider, authorities, text};
-use crate::support::{self, dead_letters, join, metric, post, said};
+use crate::support::{self, dead_letters, join, metric, post, run_cli};
 
 /// Shorter words of an authorization header are names of schemes.
 const SECRET_CHARS_MIN: usize = 16;
@@ -116,8 +116,8 @@ fn readable(home: &Home, engine: &Engine) -> Vec<(String, String)> {
     let mut places = vec![
         ("the engine's log".to_owned(), log),
         ("the standard output".to_owned(), engine.take_lines().join("\n")),
-        ("pricedrop plugin list".to_owned(), said(home, &["plugin", "list"])),
-        ("pricedrop dlq list".to_owned(), said(home, &["dlq", "list"])),
+        ("pricedrop plugin list".to_owned(), run_cli(home, &["plugin", "list"])),
+        ("pricedrop dlq list".to_owned(), run_cli(home, &["dlq", "list"])),
     ];
     for path in [DLQ, "/v1/plugins", "/v1/notifications", "/readyz", "/metrics"] {
         places.push((path.to_owned(), get(path)));
@@ -125,7 +125,7 @@ fn readable(home: &Home, engine: &Engine) -> Vec<(String, String)> {
     for item in dead_letters(home, 0) {
         let id = item["id"].as_str().unwrap();
         places.push((format!("dead letter {id}"), get(&format!("{DLQ}/{id}"))));
-        places.push((format!("pricedrop dlq show {id}"), said(home, &["dlq", "show", id])));
+        places.push((format!("pricedrop dlq show {id}"), run_cli(home, &["dlq", "show", id])));
     }
     places
 }

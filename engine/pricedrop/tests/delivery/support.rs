@@ -35,7 +35,7 @@ pub fn home(channel: &str, sidecar: &str) -> (TempDir, Home) {
 pub fn home_with(channel: &str, sidecar: &str, more: &str) -> (TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{CONFIG}{more}");
-    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &config).unwrap();
+    let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &config).unwrap();
     home.deploy(&format!("{channel}.toml"), sidecar.as_bytes()).unwrap();
     home.install(channel, channel).unwrap();
     (folder, home)
@@ -91,7 +91,7 @@ pub fn dead_letters(home: &Home, count: usize) -> Vec<Value> {
 }
 
 /// Returns what a command prints.
-pub fn said(home: &Home, arguments: &[&str]) -> String {
+pub fn run_cli(home: &Home, arguments: &[&str]) -> String {
     String::from_utf8(home.run(arguments).unwrap().stdout).unwrap()
 }
 

@@ -116,6 +116,7 @@ fn a_credential_goes_to_its_host_alone() {
     let item = dead_letters(&home, 1)[0].to_string();
     assert!(item.contains("the credential may not be sent to 127.0.0.1"), "{item}");
     assert_eq!(other.records(), [] as [Value; 0]);
+    // The log is one of the places where a secret must not appear.
     let log = std::fs::read_to_string(folder.path().join("engine.log")).unwrap();
     assert!(!item.contains("s3cret-token") && !log.contains("s3cret-token"), "it is shown to nobody");
 }

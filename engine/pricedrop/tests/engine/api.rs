@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{delete, get, home, post, put};
 
 #[test]
-fn a_price_goes_in_and_the_answer_says_who_was_told() {
+fn the_response_to_a_price_counts_the_notified_users() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     let watch = put(&engine, "/v1/watches", r#"{"productId":"P7","userId":"u1","priceWatchValue":80}"#);
@@ -22,7 +22,7 @@ fn a_price_goes_in_and_the_answer_says_who_was_told() {
 }
 
 #[test]
-fn a_post_repeated_with_its_offset_is_taken_once() {
+fn a_post_repeated_with_its_offset_is_processed_once() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
@@ -124,8 +124,8 @@ fn malformed_requests_are_answered_in_words() {
         (post(&engine, "/v1/buckets/migrate", ""), 409, "no policy is staged"),
     ] {
         assert_eq!(answer.status, status, "{answer:?}");
-        let said = answer.json()["error"].as_str().unwrap().to_owned();
-        assert!(said.starts_with(error), "{said}");
+        let report = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(report.starts_with(error), "{report}");
     }
 }
 

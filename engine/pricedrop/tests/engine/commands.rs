@@ -7,7 +7,7 @@ use pricedrop_harness::Home;
 use crate::support::{home, post};
 
 /// Returns the output and exit code of a command, without what differs from run to run.
-fn told(home: &Home, arguments: &[&str]) -> String {
+fn run_cli(home: &Home, arguments: &[&str]) -> String {
     in_words(&home.command(arguments).output().unwrap())
 }
 
@@ -20,26 +20,26 @@ fn in_words(output: &Output) -> String {
 #[test]
 fn without_an_engine_commands_say_so_with_the_remedy() {
     let (_folder, home) = home("");
-    insta::assert_snapshot!(told(&home, &["watch", "list", "--url", "http://127.0.0.1:9"]));
-    insta::assert_snapshot!(told(&home, &["watch", "list"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "list", "--url", "http://127.0.0.1:9"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "list"]));
 }
 
 #[test]
-fn what_is_asked_wrongly_is_refused_before_any_engine_is_asked() {
+fn wrong_arguments_are_refused_before_any_request_is_sent() {
     let (_folder, home) = home("");
-    insta::assert_snapshot!(told(&home, &["watch", "add", "P7", "cheap", "u1"]));
-    insta::assert_snapshot!(told(&home, &["run", "--role", "notifier"]));
-    insta::assert_snapshot!(told(&home, &["watch", "list", "--url", "nonsense"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "add", "P7", "cheap", "u1"]));
+    insta::assert_snapshot!(run_cli(&home, &["run", "--role", "notifier"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "list", "--url", "nonsense"]));
 }
 
 #[test]
 fn watches_are_added_listed_and_removed() {
     let (_folder, home) = home("");
     let _engine = home.start().unwrap();
-    insta::assert_snapshot!(told(&home, &["watch", "add", "P7", "80", "u1", "--mode", "once"]));
-    insta::assert_snapshot!(told(&home, &["watch", "list", "P7"]));
-    assert!(told(&home, &["watch", "remove", "P7", "80.00", "u1"]).starts_with("deleted\n"));
-    insta::assert_snapshot!(told(&home, &["watch", "remove", "P7", "80", "u1"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "add", "P7", "80", "u1", "--mode", "once"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "list", "P7"]));
+    assert!(run_cli(&home, &["watch", "remove", "P7", "80.00", "u1"]).starts_with("deleted\n"));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "remove", "P7", "80", "u1"]));
 }
 
 #[test]
@@ -54,11 +54,11 @@ fn an_import_writes_the_good_lines_and_lists_the_bad_ones() {
     );
     write("header.csv", "product,price\nP,5\n");
     write("r.csv", "user_id,channel,address,locale\na,channel-console,x,\nb\n");
-    insta::assert_snapshot!(told(&home, &["watch", "import", "w.csv"]));
-    insta::assert_snapshot!(told(&home, &["watch", "import", "w.jsonl"]));
-    insta::assert_snapshot!(told(&home, &["watch", "import", "header.csv"]));
-    insta::assert_snapshot!(told(&home, &["recipient", "import", "r.csv"]));
-    insta::assert_snapshot!(told(&home, &["watch", "list"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "import", "w.csv"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "import", "w.jsonl"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "import", "header.csv"]));
+    insta::assert_snapshot!(run_cli(&home, &["recipient", "import", "r.csv"]));
+    insta::assert_snapshot!(run_cli(&home, &["watch", "list"]));
 }
 
 #[test]
@@ -68,13 +68,16 @@ fn more_watches_than_one_request_takes_are_imported_and_listed() {
     let rows: String = (0..2500).map(|user| format!("P,{},u{user:04}\n", user % 7 + 1)).collect();
     let file = format!("product_id,price_watch_value,user_id\n{rows}");
     std::fs::write(folder.path().join("w.csv"), file).unwrap();
-    assert!(told(&home, &["watch", "import", "w.csv"]).starts_with("watches written: 2500, bad lines: 0\n"));
+    assert!(
+        run_cli(&home, &["watch", "import", "w.csv"])
+            .starts_with("watches written: 2500, invalid lines: 0\n")
+    );
     let all = home.run(&["watch", "list", "--limit", "0", "--json"]).unwrap();
     assert_eq!(String::from_utf8_lossy(&all.stdout).lines().count(), 2500);
 }
 
 #[test]
-fn what_was_told_and_what_died_is_listed() {
+fn notifications_and_dead_letters_are_listed() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     home.run(&["watch", "add", "P7", "80", "u1"]).unwrap();
@@ -84,21 +87,21 @@ fn what_was_told_and_what_died_is_listed() {
         "{\"productId\":\"P7\",\"newPrice\":95}\n{\"productId\":\"P7\",\"newPrice\":79.9}\n",
     );
     post(&engine, "/v1/prices", "nonsense");
-    insta::assert_snapshot!(told(&home, &["notifications", "list"]));
-    insta::assert_snapshot!(told(&home, &["dlq", "list"]));
-    insta::assert_snapshot!(told(&home, &["dlq", "replay", "--all"]));
-    insta::assert_snapshot!(told(&home, &["dlq", "show", "dlq/0/99"]));
-    insta::assert_snapshot!(told(&home, &["dlq", "show", "99"]));
+    insta::assert_snapshot!(run_cli(&home, &["notifications", "list"]));
+    insta::assert_snapshot!(run_cli(&home, &["dlq", "list"]));
+    insta::assert_snapshot!(run_cli(&home, &["dlq", "replay", "--all"]));
+    insta::assert_snapshot!(run_cli(&home, &["dlq", "show", "dlq/0/99"]));
+    insta::assert_snapshot!(run_cli(&home, &["dlq", "show", "99"]));
 }
 
 #[test]
 fn a_plugin_is_checked_without_an_engine() {
     let (folder, home) = home("");
-    let said = told(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
-    assert!(said.contains("a channel plugin") && said.contains("it may serve"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
+    assert!(report.contains("a channel plugin") && report.contains("no problems were found"), "{report}");
     std::fs::write(folder.path().join("plugins/x.wasm"), "nonsense").unwrap();
-    let said = told(&home, &["plugin", "check", "plugins/x.wasm"]);
-    assert!(said.contains("exit code 1") && said.contains("x.wasm"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/x.wasm"]);
+    assert!(report.contains("exit code 1") && report.contains("x.wasm"), "{report}");
 }
 
 #[test]
@@ -109,22 +112,22 @@ fn the_sidecar_of_the_reference_is_accepted() {
     // The console has other settings than the policy in the example.
     let sidecar = sidecar.replace("width = \"10\"\n", "");
     std::fs::write(folder.path().join("plugins/channel-console.toml"), sidecar).unwrap();
-    let said = told(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
-    assert!(said.contains("it may serve"), "{said}");
+    let report = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
+    assert!(report.contains("no problems were found"), "{report}");
 }
 
 #[test]
 fn a_configuration_is_checked() {
     let (folder, home) = home("");
-    insta::assert_snapshot!(told(&home, &["config", "check"]));
+    insta::assert_snapshot!(run_cli(&home, &["config", "check"]));
     std::fs::write(folder.path().join("pricedrop.toml"), "[rules]\nmod = \"once\"\n").unwrap();
-    insta::assert_snapshot!(told(&home, &["config", "check"]));
+    insta::assert_snapshot!(run_cli(&home, &["config", "check"]));
     std::fs::remove_file(folder.path().join("pricedrop.toml")).unwrap();
-    insta::assert_snapshot!(told(&home, &["config", "check"]));
+    insta::assert_snapshot!(run_cli(&home, &["config", "check"]));
 }
 
 #[test]
-fn a_simulation_reads_files_that_begin_with_a_mark() {
+fn simulate_reads_files_that_begin_with_a_byte_order_mark() {
     let (folder, home) = home("");
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     file("w.csv", "\u{feff}product_id,price_watch_value,user_id\r\nP,80,u1\r\n");

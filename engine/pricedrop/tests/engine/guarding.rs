@@ -26,7 +26,7 @@ fn without_a_token_only_loopback_names_are_answered_and_no_foreign_page_writes()
 }
 
 #[test]
-fn a_token_is_asked_for_everywhere_but_at_livez() {
+fn a_token_is_required_everywhere_except_at_livez() {
     let (folder, home) = home("");
     std::fs::write(folder.path().join("token"), "s3cret\n").unwrap();
     let config = folder.path().join("pricedrop.toml");
@@ -46,12 +46,15 @@ fn a_token_is_asked_for_everywhere_but_at_livez() {
 }
 
 #[test]
-fn it_does_not_listen_beyond_loopback_without_a_token() {
+fn without_a_token_the_engine_listens_on_loopback_only() {
     let (_folder, home) = home("");
     let refused = home.command(&["run"]).env("PRICEDROP_HTTP__LISTEN", "0.0.0.0:0").output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("reachable from other machines") && said.contains("http.token_file"), "{said}");
+    let report = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        report.contains("reachable from other machines") && report.contains("http.token_file"),
+        "{report}"
+    );
     let checked =
         home.command(&["config", "check"]).env("PRICEDROP_HTTP__LISTEN", "0.0.0.0:0").output().unwrap();
     assert_eq!(checked.status.code(), Some(2), "what would not start is not right");
@@ -68,7 +71,7 @@ fn with_http(line: &str) -> (TempDir, Engine) {
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_refused() {
+fn a_body_larger_than_the_limit_is_refused() {
     let (_folder, engine) = with_http("max_body = \"1KiB\"");
     let answer = ask(&engine, "POST", "/v1/prices", "", &" ".repeat(1025));
     assert_eq!(answer.status, 413, "{answer:?}");
@@ -76,7 +79,7 @@ fn a_body_beyond_the_limit_is_refused() {
 }
 
 #[test]
-fn a_body_with_too_many_entries_is_refused_as_a_whole() {
+fn a_body_of_too_many_entries_is_refused_completely() {
     let (_folder, engine) = with_http("body_entries = 2");
     let line = r#"{"productId":"P","newPrice":1}"#;
     assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["records"], 2);
@@ -87,7 +90,7 @@ fn a_body_with_too_many_entries_is_refused_as_a_whole() {
 }
 
 #[test]
-fn slow_bodies_hold_neither_livez_nor_the_others_for_long() {
+fn slow_bodies_delay_neither_livez_nor_other_requests_for_long() {
     let (_folder, engine) = with_http("max_concurrent_requests = 2\nbody_timeout = \"5s\"");
     let begin = || {
         let mut stream = TcpStream::connect(&engine.address).unwrap();

@@ -31,9 +31,9 @@ fn metrics_hold_what_promtool_checks() {
     check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut check = check.spawn().unwrap();
     check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
-    let said = check.wait_with_output().unwrap();
-    let text = [said.stdout, said.stderr].map(|out| String::from_utf8_lossy(&out).into_owned()).concat();
-    assert!(said.status.success(), "{text}\n{metrics}");
+    let report = check.wait_with_output().unwrap();
+    let text = [report.stdout, report.stderr].map(|out| String::from_utf8_lossy(&out).into_owned()).concat();
+    assert!(report.status.success(), "{text}\n{metrics}");
     assert_eq!(text, "", "{metrics}");
 }
 

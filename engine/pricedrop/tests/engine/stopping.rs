@@ -8,22 +8,16 @@ use pricedrop_harness::wait_for;
 
 use crate::support::{get, home, post, put};
 
-fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &process.to_string()]).status().unwrap();
-    assert!(sent.success());
-}
-
 #[test]
-fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
-    for name in ["-TERM", "-INT"] {
+fn a_signal_stops_the_engine_in_order_and_the_next_start_continues() {
+    for name in ["TERM", "INT"] {
         let (folder, home) = home("");
-        let engine = home.start().unwrap();
+        let mut engine = home.start().unwrap();
         put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
         assert_eq!(post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":8}"#).json()["told"], 1);
-        signal(engine.pid(), name);
-        let file = folder.path().join("data/http.addr");
-        wait_for("the engine to end", || (!file.exists()).then_some(())).unwrap();
-        wait_for("its last words", || engine.last_words().contains("stopped").then_some(())).unwrap();
+        engine.signal(name).unwrap();
+        engine.wait().unwrap();
+        assert!(!folder.path().join("data/http.addr").exists(), "the address of no engine is left");
         let again = home.start().unwrap();
         assert_eq!(get(&again, "/v1/prices/P").json()["price"], 8);
         assert_eq!(
@@ -34,19 +28,18 @@ fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
 }
 
 #[test]
-fn a_request_that_is_never_finished_does_not_keep_it_from_ending() {
+fn a_request_that_is_never_finished_does_not_prevent_a_stop() {
     let (_folder, home) = home("");
-    let engine = home.start().unwrap();
+    let mut engine = home.start().unwrap();
     let mut half = TcpStream::connect(&engine.address).unwrap();
     write!(half, "POST /v1/prices HTTP/1.1\r\nHost").unwrap();
     assert_eq!(get(&engine, "/livez").status, 200);
-    signal(engine.pid(), "-TERM");
-    let stopped = || engine.last_words().contains("pricedrop::run: stopped").then_some(());
-    wait_for("its last words", stopped).unwrap();
+    engine.signal("TERM").unwrap();
+    engine.wait().unwrap();
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
+fn a_limit_on_the_size_of_files_is_handled_like_a_full_disk() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     let limit = |bytes: &str| {
@@ -64,7 +57,7 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
 }
 
 #[test]
-fn a_killed_engine_has_kept_all_it_acknowledged() {
+fn a_killed_engine_keeps_everything_it_acknowledged() {
     let (_folder, home) = home("");
     let mut engine = home.start().unwrap();
     put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
@@ -80,7 +73,7 @@ fn a_second_engine_on_the_same_folder_is_refused() {
     let (_folder, home) = home("");
     let _engine = home.start().unwrap();
     let second = home.command(&["run"]).output().unwrap();
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("in use by another process"), "{said}");
+    let report = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{report}");
+    assert!(report.contains("in use by another process"), "{report}");
 }

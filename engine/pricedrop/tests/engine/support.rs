@@ -14,7 +14,7 @@ const CONFIG: &str =
 pub fn home(more: &str) -> (TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{CONFIG}{more}");
-    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &config).unwrap();
+    let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder.path(), &config).unwrap();
     home.install("channel-console", "channel-console").unwrap();
     (folder, home)
 }

@@ -8,7 +8,7 @@ use pricedrop_model::archive::ArchivedRecord;
 use serde_json::Value;
 
 use crate::files::{self, Dice, Size};
-use crate::mortal::Mortal;
+use crate::killed_engine::KilledEngine;
 
 const SIZE: Size = Size { products: 200, watches: 5_000, updates: 4_000 };
 /// How often the engine is killed; more in `make test-faults`.
@@ -90,17 +90,18 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let mortal = Mortal::new(home, engine);
-    let killer = mortal.kill_now_and_then(seed, kills(), SIZE.updates);
+    let killed_engine = KilledEngine::new(home, engine);
+    let killer = killed_engine.kill_now_and_then(seed, kills(), SIZE.updates);
     let mut sent = 0;
     while sent < updates.len() {
         let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
-        mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
+        killed_engine
+            .request_until_answered(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
         sent = upto;
-        mortal.sent(sent);
+        killed_engine.record_sent(sent);
     }
     killer.join().unwrap();
-    let mut engine = mortal.engine.lock().unwrap();
+    let mut engine = killed_engine.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
     let told = files::told(&engine);
     let dead = dead_letters(&engine);
@@ -115,10 +116,11 @@ fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
     files::assert_same(&notifications, &told, "archived and told");
     assert_eq!(archived(folder.path(), "dlq").len(), dead);
 
-    let verified = mortal.home.run(&["archive", "verify"]).unwrap();
-    let said = String::from_utf8(verified.stdout).unwrap();
-    assert!(said.starts_with(&format!("{} records in ", updates.len() + told.len() + dead)), "{said}");
-    let replayed = mortal.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
+    let verified = killed_engine.home.run(&["archive", "verify"]).unwrap();
+    let report = String::from_utf8(verified.stdout).unwrap();
+    assert!(report.starts_with(&format!("{} records in ", updates.len() + told.len() + dead)), "{report}");
+    let replayed =
+        killed_engine.home.run(&["replay", "--topic", "updates", "--simulate", "watches.csv"]).unwrap();
     let mut simulated: Vec<String> =
         String::from_utf8(replayed.stdout).unwrap().lines().map(str::to_owned).collect();
     simulated.sort();
@@ -132,8 +134,8 @@ fn a_store_in_another_folder_does_not_continue_the_archive() {
     drop(home.start().unwrap());
     std::fs::rename(folder.path().join("data"), folder.path().join("old")).unwrap();
     let refused = home.command(&["run"]).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).replace("\n  | ", " ");
-    assert!(said.contains("holds the archive of the group embedded store"), "{said}");
+    let report = String::from_utf8_lossy(&refused.stderr).replace("\n  | ", " ");
+    assert!(report.contains("holds the archive of the group embedded store"), "{report}");
 }
 
 #[test]
@@ -156,8 +158,9 @@ fn updates_that_came_while_nothing_was_archived_are_reported_as_lost() {
     std::fs::write(&config, archived_config).unwrap();
     let engine = home.start().unwrap();
     files::post(&engine.address, &updates[6..], 6).unwrap();
-    let lost =
-        || engine.request("GET", "/readyz", b"").ok().filter(|said| said.contains("records 3-5 are lost"));
+    let lost = || {
+        engine.request("GET", "/readyz", b"").ok().filter(|report| report.contains("records 3-5 are lost"))
+    };
     wait_for("the loss to be reported", lost).unwrap();
     drop(engine);
 

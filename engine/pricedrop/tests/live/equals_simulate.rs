@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::files::{self, Dice, Size};
-use crate::mortal::Mortal;
+use crate::killed_engine::KilledEngine;
 use pricedrop_harness::request;
 
 const SIZE: Size = Size { products: 1_000, watches: 50_000, updates: 20_000 };
@@ -43,8 +43,8 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     std::fs::write(folder.path().join("watches.csv"), files::watches(&mut dice, SIZE)).unwrap();
     let engine = home.start().unwrap();
     home.run(&["watch", "import", "watches.csv", "--url", &engine.url()]).unwrap();
-    let mortal = Mortal::new(home, engine);
-    let killer = mortal.kill_now_and_then(seed, KILLS, SIZE.updates);
+    let killed_engine = KilledEngine::new(home, engine);
+    let killer = killed_engine.kill_now_and_then(seed, KILLS, SIZE.updates);
 
     // The input of `simulate`: updates, and changes of watches at the point where the running
     // engine acknowledged them.
@@ -52,20 +52,23 @@ fn fifty_kills_while_watches_come_and_go_lose_nothing_and_repeat_nothing() {
     let mut sent = 0;
     while sent < updates.len() {
         script.extend(files::change_watches(&mut dice, SIZE, sent, 3, |method, path, body| {
-            mortal.insist(|address| request(address, method, path, body.as_bytes()).map(|_| ()));
+            killed_engine.request_until_answered(|address| {
+                request(address, method, path, body.as_bytes()).map(|_| ())
+            });
         }));
         let upto = (sent + 1 + dice.roll(60) as usize).min(updates.len());
-        mortal.insist(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
+        killed_engine
+            .request_until_answered(|address| files::post(address, &updates[sent..upto], sent).map(|_| ()));
         script.extend_from_slice(&updates[sent..upto]);
         sent = upto;
-        mortal.sent(sent);
+        killed_engine.record_sent(sent);
     }
     killer.join().unwrap();
 
     std::fs::write(folder.path().join("updates.jsonl"), script.join("\n")).unwrap();
-    let mut engine = mortal.engine.lock().unwrap();
+    let mut engine = killed_engine.engine.lock().unwrap();
     engine.wait_until_ready().unwrap();
     let told = files::told(&engine);
     eprintln!("{KILLS} kills, {} lines, {} notifications", script.len(), told.len());
-    files::assert_same(&told, &files::simulated(&mortal.home), &format!("seed {seed}"));
+    files::assert_same(&told, &files::simulated(&killed_engine.home), &format!("seed {seed}"));
 }

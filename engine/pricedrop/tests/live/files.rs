@@ -29,7 +29,7 @@ pub fn home(folder: &Path) -> Home {
 
 /// The same, with another configuration.
 pub fn home_with(folder: &Path, config: &str) -> Home {
-    let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, config).unwrap();
+    let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder, config).unwrap();
     home.install("bucketing-floor", "bucketing").unwrap();
     home.install("throttling-coalesce", "throttling").unwrap();
     home
@@ -89,14 +89,14 @@ pub fn updates(dice: &mut Dice, size: Size) -> Vec<String> {
 }
 
 /// Adds and removes a few watches. Returns the changes as lines for `simulate`, in the place
-/// where they were acknowledged: every later drop must use them. `insist` repeats a request
+/// where they were acknowledged: every later drop must use them. `request_until_answered` repeats a request
 /// until there is a response.
 pub fn change_watches(
     dice: &mut Dice,
     size: Size,
     sent: usize,
     most: u64,
-    mut insist: impl FnMut(&str, &str, &str),
+    mut request_until_answered: impl FnMut(&str, &str, &str),
 ) -> Vec<String> {
     let mut script = Vec::new();
     for change in 0..dice.roll(most) {
@@ -105,12 +105,16 @@ pub fn change_watches(
         let at = time_of(sent) - 500 + change as i64;
         let key = format!(r#""productId":"P{product}","userId":"c{user}","priceWatchValue":{price}"#);
         if dice.roll(4) == 0 {
-            insist("DELETE", &format!("/v1/watches?product=P{product}&user=c{user}&price={price}"), "");
+            request_until_answered(
+                "DELETE",
+                &format!("/v1/watches?product=P{product}&user=c{user}&price={price}"),
+                "",
+            );
             script.push(format!(r#"{{"watch":"delete",{key},"at":{at}}}"#));
         } else {
             let mode = MODES[1 + dice.roll(3) as usize];
             let watch = format!(r#"{key},"mode":"{mode}""#);
-            insist("PUT", "/v1/watches", &format!("{{{watch}}}"));
+            request_until_answered("PUT", "/v1/watches", &format!("{{{watch}}}"));
             script.push(format!(r#"{{"watch":"put",{watch},"at":{at}}}"#));
         }
     }
@@ -147,14 +151,14 @@ pub fn told(engine: &Engine) -> Vec<String> {
 }
 
 /// Fails with the first differences, instead of both lists.
-pub fn assert_same(live: &[String], twin: &[String], what: &str) {
-    let missing: Vec<_> = twin.iter().filter(|line| live.binary_search(line).is_err()).take(3).collect();
-    let extra: Vec<_> = live.iter().filter(|line| twin.binary_search(line).is_err()).take(3).collect();
+pub fn assert_same(live: &[String], simulated: &[String], what: &str) {
+    let missing: Vec<_> = simulated.iter().filter(|line| live.binary_search(line).is_err()).take(3).collect();
+    let extra: Vec<_> = live.iter().filter(|line| simulated.binary_search(line).is_err()).take(3).collect();
     assert!(
-        live == twin,
-        "{what}: told {} live, {} by the twin; missing: {missing:#?}; too many: {extra:#?}",
+        live == simulated,
+        "{what}: told {} live, {} by simulate; missing: {missing:#?}; too many: {extra:#?}",
         live.len(),
-        twin.len()
+        simulated.len()
     );
 }
 

@@ -6,6 +6,6 @@
 mod archive;
 mod equals_simulate;
 mod files;
-mod mortal;
+mod killed_engine;
 mod reloads;
 mod simulate;

@@ -9,7 +9,7 @@ use pricedrop_harness::{Home, shipped};
 const SIZE: Size = Size { products: 50, watches: 20_000, updates: 5_000 };
 
 fn home(folder: &Path) -> Home {
-    Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), folder, "").unwrap()
+    Home::create(env!("CARGO_BIN_EXE_pricedrop"), folder, "").unwrap()
 }
 
 fn simulate(home: &Home, more: &[&str]) -> Output {
@@ -49,7 +49,7 @@ fn a_wrong_file_of_watches_is_an_error_that_names_the_line() {
         (format!("{header}P1,1e99,u1,\n"), "line 2: price_watch_value \"1e99\": too large"),
         (
             format!("{header}P1,80,u1,\nP1,80.0,u1,once\n"),
-            "line 3: the watch P1, 80, u1 stands here a second time",
+            "line 3: the watch P1, 80, u1 appears a second time",
         ),
         ("P1,80,u1\n".to_owned(), "line 1: the header"),
         (
@@ -59,8 +59,8 @@ fn a_wrong_file_of_watches_is_an_error_that_names_the_line() {
     ] {
         std::fs::write(folder.path().join("watches.csv"), watches).unwrap();
         let output = simulate(&home, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(reason), "{reason}: {said}");
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && report.contains(reason), "{reason}: {report}");
     }
 }
 
@@ -73,8 +73,8 @@ fn unreadable_updates_are_named_by_line_and_the_run_goes_on() {
         .unwrap();
     std::fs::write(folder.path().join("updates.jsonl"), updates).unwrap();
     let output = simulate(&home, &[]);
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (told, report) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && told.lines().count() == 1, "{told}");
     assert!(told.starts_with(r#"{"userId":"u1","productId":"P1","newPrice":70,"id":""#), "{told}");
-    assert!(said.contains("line 3: ") && said.contains("dead 1"), "{said}");
+    assert!(report.contains("line 3: ") && report.contains("dead 1"), "{report}");
 }

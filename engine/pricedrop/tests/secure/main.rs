@@ -2,7 +2,7 @@
 //! docs/operations.md and schema/redis.md list, and with fewer.
 #![allow(clippy::unwrap_used)]
 
-mod less;
-mod listing;
+mod documented_rights;
+mod listed_rights;
+mod missing_rights;
 mod rig;
-mod whole;

@@ -9,7 +9,7 @@ use pricedrop_harness::servers::{Kind, Own};
 use pricedrop_harness::{Home, redis};
 use tempfile::TempDir;
 
-use crate::listing::{self, Right};
+use crate::documented_rights::{self, Right};
 
 /// The password of all users, which no output may contain.
 pub const PASSWORD: &str = "hunter2-never-shown";
@@ -25,7 +25,7 @@ pub struct Servers {
 /// Returns the ACLs of the engine's user, without duplicates.
 pub fn engine_rights() -> Vec<Right> {
     let mut rights: Vec<Right> = Vec::new();
-    for right in listing::kafka().into_iter().filter(|right| !right.who.contains("topics apply")) {
+    for right in documented_rights::kafka().into_iter().filter(|right| !right.who.contains("topics apply")) {
         if !rights.iter().any(|known| known.acl == right.acl) {
             rights.push(right);
         }
@@ -69,14 +69,17 @@ impl Servers {
     }
 
     fn in_kafka(&self, rights: &[Right]) {
-        let all = listing::kafka();
-        let mut acls: Vec<Acl> = listing::for_user(&all, "maker", |who| who.contains("topics apply"));
-        acls.extend(listing::for_user(rights, "engine", |_| true));
-        acls.extend(listing::for_user(&all, "notifier", |who| who == "notifier" || who.starts_with("start")));
+        let all = documented_rights::kafka();
+        let mut acls: Vec<Acl> =
+            documented_rights::for_user(&all, "maker", |who| who.contains("topics apply"));
+        acls.extend(documented_rights::for_user(rights, "engine", |_| true));
+        acls.extend(documented_rights::for_user(&all, "notifier", |who| {
+            who == "notifier" || who.starts_with("start")
+        }));
         for number in 0..rights.len() {
             let mut fewer = rights.to_vec();
             fewer.remove(number);
-            acls.extend(listing::for_user(&fewer, &lacking(number), |_| true));
+            acls.extend(documented_rights::for_user(&fewer, &lacking(number), |_| true));
         }
         acls.sort_by_key(|acl| format!("{acl:?}"));
         acls.dedup();
@@ -87,14 +90,15 @@ impl Servers {
 
     fn in_redis(&self) {
         let admin = "AUTH admin admin-secret".to_owned();
-        redis::administer(self.redis.address(), &[admin, listing::redis("engine", PASSWORD)]).unwrap();
+        redis::administer(self.redis.address(), &[admin, documented_rights::redis("engine", PASSWORD)])
+            .unwrap();
     }
 
     /// Creates the roles in Cassandra. The role that creates the tables is the first in the document;
     /// the other roles are granted permissions on existing tables.
     fn in_cassandra(&self) {
         let admin = self.admin();
-        for (number, role) in listing::cassandra(PASSWORD).into_iter().enumerate() {
+        for (number, role) in documented_rights::cassandra(PASSWORD).into_iter().enumerate() {
             role.iter().for_each(|statement| admin.run(statement).unwrap());
             if number == 0 {
                 let (_folder, home) = self.home(&Who { cassandra: "pricedrop_schema", ..Who::default() });
@@ -155,7 +159,7 @@ impl Servers {
             shown(ca("redis", &self.redis)),
             who.more,
         );
-        let home = Home::furnish(env!("CARGO_BIN_EXE_pricedrop"), place, &text).unwrap();
+        let home = Home::create(env!("CARGO_BIN_EXE_pricedrop"), place, &text).unwrap();
         home.install("channel-console", "channel-console").unwrap();
         (folder, home)
     }
@@ -186,13 +190,13 @@ impl Default for Who<'_> {
 }
 
 /// Returns the output of a command, and checks that it contains no secret.
-pub fn said(home: &Home, arguments: &[&str]) -> String {
+pub fn run_cli(home: &Home, arguments: &[&str]) -> String {
     let output = home.command(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let code = output.status.code().unwrap_or(-1);
-    let said = format!("{}{}exit code {code}", text(&output.stdout), text(&output.stderr));
-    no_secret(&said);
-    said
+    let output = format!("{}{}exit code {code}", text(&output.stdout), text(&output.stderr));
+    no_secret(&output);
+    output
 }
 
 /// Checks that a text contains neither password.

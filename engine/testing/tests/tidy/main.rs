@@ -8,6 +8,7 @@ mod circles;
 mod dependencies;
 mod licences;
 mod names;
+mod promises;
 mod quotes;
 mod shapes;
 mod text;

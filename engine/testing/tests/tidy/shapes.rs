@@ -99,10 +99,10 @@ fn the_schema_of_notifications_lists_their_members() {
 #[test]
 fn the_schema_of_updates_lists_their_members() {
     let full = json!({
-        "productId": "P7", "newPrice": 79.9, "currency": "EUR", "sequence": 7, "occurredAt": 1500,
+        "productId": "P7", "newPrice": 79.9, "currency": "EUR", "sequence": 7, "occurredAt": 946684801500i64,
         "title": "Shoes", "url": "https://shop.example.com",
     });
-    let parse = |object: &Map<String, Value>| Update::parse(&serde_json::to_vec(object).unwrap());
+    let parse = |object: &Map<String, Value>| Update::parse(&serde_json::to_vec(object).unwrap(), None);
     let full = full.as_object().unwrap();
     // The pattern names every field, so a new field does not compile until it is added here.
     let Update { product: _, price: _, currency, sequence, occurred_at, title, url } = parse(full).unwrap();

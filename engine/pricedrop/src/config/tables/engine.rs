@@ -105,7 +105,9 @@ table! {
         /// buckets migrate`.
         shards: u32 = 1, in 1..=64;
 
-        /// One in this many bucketed drops is compared with the plain scan. 0 compares none.
+        /// One in this many bucketed drops is audited: its watches are also read by the plain scan, and the
+        /// results are compared. The value is the N of "one in N", not a share: 1 audits every bucketed
+        /// drop, 1000 one in a thousand, 0 none.
         audit_sample_rate: u64 = 1_000, in 0..=u64::MAX, was "audit_one_in";
     }
 }

@@ -15,7 +15,7 @@ use pricedrop_model::ports::{Committer, UpdateSource, WatchStore, WatchWriter};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Opened stores, before plugins are loaded.
 #[async_trait]
@@ -30,7 +30,7 @@ pub trait Opened: Send {
     ///
     /// # Errors
     /// A store refuses to be used.
-    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped>;
+    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, CliError>;
 }
 
 /// The adapters of every port.
@@ -48,7 +48,7 @@ pub struct Stores {
     /// The log of the dispatcher; `None` if this process has no dispatcher.
     pub dispatch: Option<Dispatch>,
     /// The ports that the API and the dispatcher share.
-    pub shown: Shown,
+    pub ports: SharedPorts,
     /// The health of the stores.
     pub health: Arc<dyn Health>,
 }
@@ -70,7 +70,7 @@ pub struct Dispatch {
 /// The ports that the API and the dispatcher share.
 #[derive(Clone)]
 #[allow(missing_docs)]
-pub struct Shown {
+pub struct SharedPorts {
     pub intake: Arc<dyn PriceIntake>,
     pub watches: Arc<dyn WatchWriter>,
     pub recipients: Arc<dyn Recipients>,

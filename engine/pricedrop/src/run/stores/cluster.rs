@@ -22,51 +22,52 @@ use pricedrop_model::retry_index::RetryIndex;
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
 
-use super::adapters::{Dispatch, Opened, Shown, Stores, Worker};
+use super::adapters::{Dispatch, Opened, SharedPorts, Stores, Worker};
 use super::embedded;
+use super::monitor::{Monitor, Servers};
 use super::roles::RunRoles;
-use super::watched::{Servers, Watched};
 use crate::config::{Config, key, to_millis};
 use crate::remedies;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Connects to the servers that `[stores]` names.
 ///
 /// # Errors
 /// A server is unavailable or refuses, or topics or tables do not have the required form.
-pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
-    let settings = config.kafka_settings(asked.shadow)?;
+pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, CliError> {
+    let settings = config.kafka_settings(roles.shadow)?;
     let instance_id = pricedrop_kafka::InstanceId::take(&config.data.folder).map_err(|error| {
-        Stopped::failed(&error, "every instance needs a folder of its own: name another data.folder")
+        CliError::failed(&error, "every instance needs a folder of its own: name another data.folder")
     })?;
-    look_at_topics(&settings, asked).await?;
+    check_topics(&settings, roles).await?;
     let stores = &config.stores;
     let redis = stores.redis().then(|| config.redis_options()).transpose()?;
-    let redis = redis.map(Redis::new).transpose().map_err(|error| Stopped::usage(error, "mend [redis]"))?;
+    let redis =
+        redis.map(Redis::new).transpose().map_err(|error| CliError::usage(error, "correct [redis]"))?;
     let disk = match stores.cassandra() && stores.redis_leases() {
         true => None,
         false => Some(embedded::build(config)?),
     };
     let watches = match &disk {
         Some(disk) if !stores.cassandra() => Watches::OnDisk(disk.clone()),
-        _ => Watches::InCassandra(connect(config, redis.as_ref(), asked).await?),
+        _ => Watches::InCassandra(connect(config, redis.as_ref(), roles).await?),
     };
     if stores.alone() {
         tracing::warn!("a part of the state is embedded: this must be the only instance of its group");
     }
-    if asked.dispatcher && config.stream.format == Format::Lean {
+    if roles.dispatcher && config.stream.format == Format::Lean {
         tracing::warn!(
             "stream.format is \"lean\", and such notifications have no id: a second drop to the same price within \
-             data.confirmation_retention counts as delivered before, and dispatch.recheck does nothing"
+             data.confirmation_retention counts as delivered already, and dispatch.recheck has no effect"
         );
     }
-    Ok(Box::new(Connected { config: config.clone(), asked, settings, instance_id, redis, disk, watches }))
+    Ok(Box::new(Connected { config: config.clone(), roles, settings, instance_id, redis, disk, watches }))
 }
 
 /// Checks the topics, and this user's ACLs. Fails if the engine cannot work; logs what is advisable.
-async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stopped> {
+async fn check_topics(settings: &Settings, roles: RunRoles) -> Result<(), CliError> {
     let mut found = pricedrop_kafka::topics::check(settings).await.map_err(remedies::kafka)?;
-    let roles = Roles { notifier: asked.notifier, dispatcher: asked.dispatcher, archiver: asked.archiver };
+    let roles = Roles { notifier: roles.notifier, dispatcher: roles.dispatcher, archiver: roles.archiver };
     found.retain(|finding| roles.concern(&settings.topics, &finding.topic));
     for finding in found.iter().filter(|finding| !finding.fatal) {
         tracing::warn!(topic = finding.topic, "it {}; {}", finding.what, finding.remedy);
@@ -77,32 +78,32 @@ async fn look_at_topics(settings: &Settings, asked: RunRoles) -> Result<(), Stop
         .map(|finding| format!("topic {} {}", finding.topic, finding.what))
         .collect();
     if !wrong.is_empty() {
-        let remedy = "`pricedrop topics apply` makes what is missing, `pricedrop topics check` says how to mend the rest";
-        return Err(Stopped::failed(wrong.join("\n"), remedy));
+        let remedy = "`pricedrop topics apply` creates missing topics, `pricedrop topics check` lists every problem with its remedy";
+        return Err(CliError::failed(wrong.join("\n"), remedy));
     }
     let settings = settings.clone();
     let missing = tokio::task::spawn_blocking(move || rights::missing(&settings, roles)).await;
-    let missing = missing.map_err(|error| Stopped::failed(error, ""))?.map_err(remedies::kafka)?;
+    let missing = missing.map_err(|error| CliError::failed(error, ""))?.map_err(remedies::kafka)?;
     let wrong: Vec<rights::Missing> = missing.into_iter().filter(|missing| !missing.works).collect();
     if wrong.is_empty() {
         return Ok(());
     }
-    let said = wrong
+    let problems = wrong
         .iter()
         .map(|it| format!("{}: {} is not allowed, and {} needs it", it.on, it.right, it.needed_by));
     let remedies = wrong.iter().map(|it| it.remedy.clone());
-    Err(Stopped::failed(said.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
+    Err(CliError::failed(problems.collect::<Vec<_>>().join("\n"), remedies.collect::<Vec<_>>().join("\n")))
 }
 
-async fn connect(config: &Config, redis: Option<&Redis>, asked: RunRoles) -> Result<Cassandra, Stopped> {
+async fn connect(config: &Config, redis: Option<&Redis>, roles: RunRoles) -> Result<Cassandra, CliError> {
     let cache: Arc<dyn WatchCache> = match redis.filter(|_| config.stores.redis_cache()) {
-        Some(redis) => Arc::new(config.shelves(redis)),
+        Some(redis) => Arc::new(config.watch_cache(redis)),
         None => Arc::new(NoCache),
     };
     let tables =
         config.cassandra_options()?.connect(cache).await.map_err(|error| remedies::cassandra(&error))?;
     let hidden = tables.unreadable().await.map_err(|error| remedies::cassandra(&error.into()))?;
-    let needed = |table: &Table| table.is_read_from_the_start(asked.dispatcher);
+    let needed = |table: &Table| table.is_read_from_the_start(roles.dispatcher);
     let (wrong, odd): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(table, _)| needed(table));
     for (_, why) in odd {
         tracing::warn!("{why}");
@@ -110,10 +111,10 @@ async fn connect(config: &Config, redis: Option<&Redis>, asked: RunRoles) -> Res
     match wrong.is_empty() {
         true => Ok(tables),
         false => {
-            let said: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
-            Err(Stopped::failed(
-                said.join("\n"),
-                "docs/operations.md lists the grants; `pricedrop doctor` looks at all of them",
+            let problems: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
+            Err(CliError::failed(
+                problems.join("\n"),
+                "docs/operations.md lists the grants; `pricedrop doctor` checks all of them",
             ))
         }
     }
@@ -178,7 +179,7 @@ impl Watches {
 
 struct Connected {
     config: Config,
-    asked: RunRoles,
+    roles: RunRoles,
     settings: Settings,
     instance_id: InstanceId,
     redis: Option<Redis>,
@@ -196,18 +197,18 @@ impl Opened for Connected {
         self.settings.group.clone()
     }
 
-    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
+    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, CliError> {
         self.watches.set_plugins(plugins);
         let acked = AckProducer::new(&self.settings).map_err(remedies::kafka)?;
         let dead_letters = KafkaDeadLetters::new(&self.settings, acked.clone());
-        let dispatch = self.asked.dispatcher.then(|| self.join_dispatchers()).transpose()?;
+        let dispatch = self.roles.dispatcher.then(|| self.join_dispatchers()).transpose()?;
         let retries: Arc<dyn RetryQueue> = match &dispatch {
             Some(dispatch) => Arc::new(dispatch.retries()),
             None => Arc::new(KafkaReplays::new(&self.settings, acked.clone())),
         };
         let mut servers = Servers {
             instance_id: Some(self.instance_id.clone()),
-            redis: self.asked_redis(),
+            redis: self.needed_redis(),
             ..Servers::default()
         };
         if let Watches::InCassandra(tables) = &self.watches {
@@ -228,7 +229,7 @@ impl Opened for Connected {
                 stop.send_replace(true);
             }),
             dispatch: log.map(|log| Dispatch { log: Box::new(log) }),
-            shown: Shown {
+            ports: SharedPorts {
                 intake: Arc::new(KafkaIntake::new(&self.settings, acked)),
                 watches: self.watches.write(),
                 recipients: self.watches.recipients(),
@@ -238,15 +239,15 @@ impl Opened for Connected {
                 prices: self.watches.prices(),
                 outbox: Arc::new(KafkaOutbox::new(&self.settings)),
             },
-            health: Watched::start(servers),
+            health: Monitor::start(servers),
         })
     }
 }
 
 impl Connected {
     /// Starts the notifiers' group members, each with its own producer and states.
-    fn start_workers(&self, servers: &mut Servers) -> Result<Vec<Worker>, Stopped> {
-        if !self.asked.notifier {
+    fn start_workers(&self, servers: &mut Servers) -> Result<Vec<Worker>, CliError> {
+        if !self.roles.notifier {
             return Ok(Vec::new());
         }
         let options = pricedrop_kafka::Options {
@@ -255,16 +256,16 @@ impl Connected {
             first_price_is_set: self.config.is_written(key!(rules.first_price)),
             delivery: self.config.stream.delivery,
             format: self.config.stream.format,
-            shadow: self.asked.shadow,
-            prices: (!self.asked.shadow).then(|| self.watches.price_sink()),
+            shadow: self.roles.shadow,
+            prices: (!self.roles.shadow).then(|| self.watches.price_sink()),
             metrics: servers.kafka.clone(),
         };
         let count = self.config.stream.workers;
         let start = |number| {
-            let writer = (!self.asked.shadow).then(|| self.watches.write());
+            let writer = (!self.roles.shadow).then(|| self.watches.write());
             let started = pricedrop_kafka::start_worker(options.clone(), &self.instance_id, number, writer);
             started.map_err(|error| {
-                Stopped::failed(error, "mend [kafka]; `pricedrop doctor` looks at all of it")
+                CliError::failed(error, "correct [kafka]; `pricedrop doctor` checks everything")
             })
         };
         let mut workers = Vec::with_capacity(count);
@@ -277,7 +278,7 @@ impl Connected {
     }
 
     /// Joins the dispatchers' group.
-    fn join_dispatchers(&self) -> Result<KafkaDispatch, Stopped> {
+    fn join_dispatchers(&self) -> Result<KafkaDispatch, CliError> {
         let index: Arc<dyn RetryIndex> = match self.redis_leases() {
             Some(redis) => Arc::new(RedisRetryIndex::new(redis)),
             None => Arc::new(MemoryRetryIndex::default()),
@@ -293,12 +294,12 @@ impl Connected {
     }
 
     /// Joins the archivers' group for each archived topic.
-    fn archive_sources(&self) -> Result<Vec<Box<dyn ArchiveSource>>, Stopped> {
-        if !self.asked.archiver {
+    fn archive_sources(&self) -> Result<Vec<Box<dyn ArchiveSource>>, CliError> {
+        if !self.roles.archiver {
             return Ok(Vec::new());
         }
         let topics = self.config.archived_topics(&self.settings.topics);
-        let join = |topic: &str| -> Result<Box<dyn ArchiveSource>, Stopped> {
+        let join = |topic: &str| -> Result<Box<dyn ArchiveSource>, CliError> {
             let source = KafkaArchiveSource::join(&self.settings, topic).map_err(remedies::kafka)?;
             Ok(Box::new(source))
         };
@@ -307,8 +308,8 @@ impl Connected {
 
     /// Returns Redis if this process needs it to work. A notifier without the cache uses Redis
     /// only for replays of deliveries, and runs while Redis is unavailable.
-    fn asked_redis(&self) -> Option<Redis> {
-        let asks = self.config.stores.asks_redis(self.asked.dispatcher);
+    fn needed_redis(&self) -> Option<Redis> {
+        let asks = self.config.stores.needs_redis(self.roles.dispatcher);
         self.redis.clone().filter(|_| asks)
     }
 

@@ -11,11 +11,11 @@ use pricedrop_model::plugin::Plugins;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use super::adapters::{Dispatch, Health, Opened, Shown, Stores, Worker};
+use super::adapters::{Dispatch, Health, Opened, SharedPorts, Stores, Worker};
 use super::roles::RunRoles;
 use crate::config::Config;
 use crate::remedies::SEE_STORE;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// The name under which the dispatcher's position in the outbox is stored.
 const DISPATCHER: &str = "dispatcher";
@@ -24,15 +24,15 @@ const DISPATCHER: &str = "dispatcher";
 ///
 /// # Errors
 /// Another process has it open, or the disk fails.
-pub fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
-    Ok(Box::new(OnDisk { store: build(config)?, asked, archived: config.archived() }))
+pub fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, CliError> {
+    Ok(Box::new(OnDisk { store: build(config)?, roles, archived: config.archived() }))
 }
 
 /// Opens the store, alone or together with servers.
 ///
 /// # Errors
 /// Another process has it open, or the disk fails.
-pub fn build(config: &Config) -> Result<Embedded, Stopped> {
+pub fn build(config: &Config) -> Result<Embedded, CliError> {
     config.embedded_options().build().map_err(|error| {
         let remedy = match &error {
             pricedrop_embedded::Error::InUse(_) => {
@@ -42,10 +42,10 @@ pub fn build(config: &Config) -> Result<Embedded, Stopped> {
                 "make the folder writable, or name another data.folder"
             }
             pricedrop_embedded::Error::Store { .. } => {
-                "free the disk or restore the folder; nothing was changed"
+                "free disk space or restore the folder; nothing was changed"
             }
         };
-        Stopped::failed(&error, remedy)
+        CliError::failed(&error, remedy)
     })
 }
 
@@ -61,7 +61,7 @@ pub fn policies(store: &Embedded) -> Arc<dyn PolicyMigration> {
 
 struct OnDisk {
     store: Embedded,
-    asked: RunRoles,
+    roles: RunRoles,
     archived: Vec<ArchivedTopic>,
 }
 
@@ -75,27 +75,27 @@ impl Opened for OnDisk {
         archive_owner(&self.store)
     }
 
-    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, Stopped> {
-        let OnDisk { store, asked, archived } = *self;
+    async fn build(self: Box<Self>, plugins: Arc<dyn Plugins>) -> Result<Stores, CliError> {
+        let OnDisk { store, roles, archived } = *self;
         store.set_plugins(plugins);
-        let (intake, source) = store.source().map_err(|error| Stopped::failed(error, SEE_STORE))?;
+        let (intake, source) = store.source().map_err(|error| CliError::failed(error, SEE_STORE))?;
         let worker = Worker { source: Box::new(source), committer: Box::new(store.committer()) };
         // The notifier ends with its input, not by a signal, so that posted prices are processed first.
-        let (keep, go_on) = watch::channel(false);
+        let (keep_open, stop_workers) = watch::channel(false);
         let closed = intake.clone();
         let read = |topic| -> Box<dyn ArchiveSource> { Box::new(store.archive_source(topic)) };
         let archive = archived.into_iter().map(read).collect();
         Ok(Stores {
             workers: vec![worker],
             watches: Arc::new(store.watches()),
-            stop_workers: go_on,
+            stop_workers,
             end_input: Box::new(move || {
                 closed.close();
-                drop(keep);
+                drop(keep_open);
             }),
             archive,
-            dispatch: asked.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),
-            shown: Shown {
+            dispatch: roles.dispatcher.then(|| Dispatch { log: Box::new(store.notifications(DISPATCHER)) }),
+            ports: SharedPorts {
                 intake: Arc::new(intake.clone()),
                 watches: Arc::new(store.watches()),
                 recipients: Arc::new(store.recipients()),

@@ -8,22 +8,22 @@
 mod adapters;
 mod cluster;
 pub mod embedded;
+mod monitor;
 mod roles;
-mod watched;
 
-pub use adapters::{Dispatch, Health, Opened, Shown};
+pub use adapters::{Dispatch, Health, Opened, SharedPorts};
 pub use roles::RunRoles;
 
 use crate::config::Config;
-use crate::report::Stopped;
+use crate::report::CliError;
 
 /// Opens the stores that `[stores]` names.
 ///
 /// # Errors
 /// A store is unavailable, in use, or does not have the required form.
-pub async fn open(config: &Config, asked: RunRoles) -> Result<Box<dyn Opened>, Stopped> {
+pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, CliError> {
     match config.stores.kafka() {
-        true => cluster::open(config, asked).await,
-        false => embedded::open(config, asked),
+        true => cluster::open(config, roles).await,
+        false => embedded::open(config, roles),
     }
 }

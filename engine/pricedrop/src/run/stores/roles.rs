@@ -19,7 +19,7 @@ pub struct RunRoles {
 impl RunRoles {
     /// Returns the roles that the command line asks for and the configuration enables.
     pub fn of(config: &Config, run: &cli::Run) -> RunRoles {
-        let only = |role| run.role.is_none_or(|asked| asked == role);
+        let only = |role| run.role.is_none_or(|named| named == role);
         RunRoles {
             notifier: only(cli::Role::Notifier),
             dispatcher: only(cli::Role::Dispatcher) && config.dispatch.enabled && !run.shadow,

@@ -1,33 +1,36 @@
 //! If a permission, a password or a CA is missing or wrong, the error names it.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use pricedrop_harness::acls::{Acl, On};
-use pricedrop_harness::{Home, wait_for};
+use pricedrop_harness::{Home, reasons, wait_for};
 
-use crate::listing::{self, Right};
-use crate::rig::{PASSWORD, Who, engine_rights, lacking, no_secret, said, servers};
+use crate::documented_rights::{self, Right};
+use crate::rig::{PASSWORD, Who, engine_rights, lacking, no_secret, run_cli, servers};
 
-/// Starts the engine, and waits until it ends or its log contains these words. Returns its output.
-fn run_until(home: &Home, words: &[&str]) -> String {
-    let log = home.folder.join("engine.log");
-    let file = std::fs::File::create(&log).unwrap();
+/// Starts the engine, and waits until it ends, or runs and gives a reason in `/readyz` that contains
+/// these words. Returns its report on standard error, or the reasons.
+fn refusal(home: &Home, words: &[&str]) -> String {
+    let report = home.folder.join("report.txt");
+    let file = std::fs::File::create(&report).unwrap();
     let mut child = home.command(&["run"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-    let read = |log: &Path| std::fs::read_to_string(log).unwrap_or_default();
-    let said = wait_for("the engine to say it", || {
-        let ended = child.try_wait().unwrap().is_some();
-        let text = read(&log);
-        (ended || words.iter().all(|word| text.contains(*word))).then_some(text)
+    let address = || std::fs::read_to_string(home.folder.join("data/http.addr")).ok();
+    let refused = wait_for("the engine to refuse", || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(std::fs::read_to_string(&report).unwrap());
+        }
+        let reasons = reasons(address()?.trim()).ok()?.join("\n");
+        words.iter().all(|word| reasons.contains(*word)).then_some(reasons)
     });
     let _ = child.kill();
     let _ = child.wait();
-    let said = said.unwrap_or_else(|error| panic!("{error}: {words:?}: {}", read(&log)));
-    no_secret(&said);
+    let refused = refused
+        .unwrap_or_else(|error| panic!("{error}: {words:?}: {}", std::fs::read_to_string(&report).unwrap()));
+    no_secret(&refused);
     for word in words {
-        assert!(said.contains(*word), "no {word:?} in: {said}");
+        assert!(refused.contains(*word), "no {word:?} in: {refused}");
     }
-    said
+    refused
 }
 
 fn in_words(acl: &Acl) -> String {
@@ -49,11 +52,11 @@ fn is_needed_at_the_start(right: &Right) -> bool {
 fn each_missing_right_in_kafka_is_named_with_its_remedy() {
     let servers = servers();
     let rights = engine_rights();
-    assert!(rights.len() > 15, "the listing was read: {rights:?}");
+    assert!(rights.len() > 15, "the documented_rights was read: {rights:?}");
     let mut missed = Vec::new();
     for (number, right) in rights.iter().enumerate() {
         let (_folder, home) = servers.home(&Who { kafka: &lacking(number), ..Who::default() });
-        let doctor = said(&home, &["doctor"]);
+        let doctor = run_cli(&home, &["doctor"]);
         let (what, operation) = (in_words(&right.acl), &right.acl.operation);
         let named = doctor.lines().any(|line| line.contains(&what) && line.contains(operation.as_str()));
         let remedy = doctor.contains("kafka-acls") && doctor.contains(&format!("--operation {operation}"));
@@ -62,7 +65,7 @@ fn each_missing_right_in_kafka_is_named_with_its_remedy() {
         }
         if is_needed_at_the_start(right) {
             assert!(doctor.contains("exit code 1"), "{doctor}");
-            run_until(&home, &[&what, "is not allowed", "kafka-acls"]);
+            refusal(&home, &[&what, "is not allowed", "kafka-acls"]);
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
@@ -93,55 +96,58 @@ fn each_missing_grant_in_cassandra_is_named_with_its_remedy() {
                 }
             }
             let (_folder, home) = servers.home(&Who { cassandra: &role, ..Who::default() });
-            let doctor = said(&home, &["doctor"]);
+            let doctor = run_cli(&home, &["doctor"]);
             let remedy = format!("GRANT {right} ON TABLE \"pricedrop\".\"{without}\"");
             let named =
                 doctor.lines().any(|line| line.contains(&format!("table {without}: our role may not")));
             assert!(named && doctor.contains(&remedy), "{right} on {without}: {doctor}");
             if right == "SELECT" && without != "product_prices" {
                 assert!(doctor.contains("exit code 1"), "{doctor}");
-                run_until(&home, &["refuses this user the table", without, "docs/operations.md"]);
+                refusal(&home, &["refuses this user the table", without, "docs/operations.md"]);
             }
         }
     }
 }
 
 #[test]
-fn who_may_make_no_tables_is_told_so() {
+fn schema_apply_without_the_create_permission_reports_it() {
     let servers = servers();
     let (_folder, home) = servers.home(&Who::default());
     let mut apply = home.command(&["schema", "apply"]);
     let output = apply.env("PRICEDROP_CASSANDRA__ALERTS", "other_watches").output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("does not let this user do it") && said.contains("no CREATE permission"), "{said}");
-    assert!(said.contains("grant that, or run it as a user who may"), "{said}");
+    let (code, report) = (output.status.code(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(code, Some(1), "{report}");
+    assert!(
+        report.contains("does not let this user do it") && report.contains("no CREATE permission"),
+        "{report}"
+    );
+    assert!(report.contains("grant the permission, or use a role that has it"), "{report}");
 }
 
 #[test]
 fn each_missing_command_in_redis_is_named_with_its_remedy() {
     let servers = servers();
-    let line = listing::redis("less", PASSWORD);
+    let line = documented_rights::redis("less", PASSWORD);
     let commands: Vec<&str> = line.split(' ').filter(|word| word.starts_with('+')).collect();
-    assert!(commands.len() > 25, "the listing was read: {commands:?}");
+    assert!(commands.len() > 25, "the documented_rights was read: {commands:?}");
     for command in commands {
         let fewer: Vec<&str> = line.split(' ').filter(|word| *word != command).collect();
         servers.in_redis_do(&["ACL DELUSER less".into(), fewer.join(" ")]);
         let (_folder, home) = servers.home(&Who { redis: "less", ..Who::default() });
-        let doctor = said(&home, &["doctor"]);
-        let named = doctor.lines().any(|said| said.contains("redis") && said.contains(&command[1..]));
+        let doctor = run_cli(&home, &["doctor"]);
+        let named = doctor.lines().any(|line| line.contains("redis") && line.contains(&command[1..]));
         // Without these commands no connection is established, so nothing else is checked.
         let let_in = !matches!(command, "+auth" | "+info" | "+select");
         assert!(!let_in || (named && doctor.contains("exit code 1")), "{command}: {doctor}");
     }
     servers.in_redis_do(&["ACL DELUSER less".into(), line.replace("~pricedrop:*", "~elsewhere:*")]);
     let (_folder, home) = servers.home(&Who { redis: "less", ..Who::default() });
-    let doctor = said(&home, &["doctor"]);
+    let doctor = run_cli(&home, &["doctor"]);
     assert!(doctor.contains("~pricedrop:*") && doctor.contains("ACL SETUSER less"), "{doctor}");
 }
 
 #[test]
-fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() {
+fn a_wrong_password_and_a_wrong_authority_are_reported_with_their_server() {
     let servers = servers();
     for (server, name) in [("kafka", "Kafka"), ("cassandra", "Cassandra"), ("redis", "Redis")] {
         for authority in [false, true] {
@@ -151,7 +157,7 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
                 true => Who { wrong_authority: wrong, ..Who::default() },
             };
             let (_folder, home) = servers.home(&who);
-            let doctor = said(&home, &["doctor"]);
+            let doctor = run_cli(&home, &["doctor"]);
             let (wrong, remedies) = match authority {
                 false => (["uthenticat", "WRONGPASS", "password"], ["SASL", "user", "password"]),
                 true => (["certificate", "SSL", "TLS"], ["TLS", "ca_file", "ssl.ca.location"]),
@@ -162,16 +168,16 @@ fn a_wrong_password_and_a_wrong_authority_are_said_of_the_server_they_are_for() 
             assert!(remedies.iter().any(|word| doctor.contains(word)), "{doctor}");
             assert!(doctor.contains("exit code 1"), "{doctor}");
             println!("== {server}, authority {authority}: {line}");
-            let said = run_until(&home, &[name]);
-            println!("{said}");
-            assert!(wrong.iter().any(|word| said.contains(word)), "{said}");
+            let output = refusal(&home, &[name]);
+            println!("{output}");
+            assert!(wrong.iter().any(|word| output.contains(word)), "{output}");
         }
     }
 }
 
 /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CA certificates of the system.
 #[test]
-fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
+fn without_a_ca_file_cassandra_is_verified_by_the_authorities_of_the_system() {
     let servers = servers();
     let (folder, mut home) = servers.home(&Who::default());
     let file = folder.path().join("pricedrop.toml");
@@ -189,7 +195,7 @@ fn without_a_ca_file_cassandra_is_known_by_the_authorities_of_the_system() {
     ] {
         let variables = [("SSL_CERT_FILE", trusted.trim_matches('"')), ("SSL_CERT_DIR", "")];
         home.environment = variables.map(|(name, value)| (name.into(), value.into())).into();
-        let doctor = said(&home, &["doctor"]);
+        let doctor = run_cli(&home, &["doctor"]);
         assert!(doctor.contains(words), "{trusted}: {doctor}");
     }
 }

@@ -14,7 +14,7 @@ use crate::rig::Own;
 
 /// A fault.
 #[derive(Debug, Clone, Copy)]
-pub enum Blow {
+pub enum Fault {
     /// Kills an engine with SIGKILL, and starts it again.
     Kill,
     /// Stops an engine in order, and starts it again.
@@ -32,11 +32,11 @@ pub enum Blow {
 }
 
 /// The faults of engines.
-pub const TO_ENGINES: &[Blow] = &[Blow::Kill, Blow::Leave, Blow::Pause];
+pub const ENGINE_FAULTS: &[Fault] = &[Fault::Kill, Fault::Leave, Fault::Pause];
 
 /// All faults.
-pub const ALL: &[Blow] =
-    &[Blow::Kafka, Blow::Kill, Blow::Cassandra, Blow::Pause, Blow::Redis, Blow::Leave, Blow::Flush];
+pub const ALL_FAULTS: &[Fault] =
+    &[Fault::Kafka, Fault::Kill, Fault::Cassandra, Fault::Pause, Fault::Redis, Fault::Leave, Fault::Flush];
 
 /// Running engines into which faults are injected.
 #[derive(Clone)]
@@ -57,8 +57,8 @@ impl Engines {
     }
 
     /// Returns the end of an engine's log.
-    pub fn last_words(&self, which: usize) -> String {
-        self.running.lock().unwrap()[which].last_words()
+    pub fn end_of_log(&self, which: usize) -> String {
+        self.running.lock().unwrap()[which].end_of_log()
     }
 
     /// Kills an engine, and starts it again.
@@ -73,14 +73,14 @@ impl Engines {
         wait_for("an engine that starts", || self.homes[which].launch().ok()).unwrap()
     }
 
-    fn strike(&self, dice: &mut Dice, blow: Blow) {
+    fn inject(&self, dice: &mut Dice, fault: Fault) {
         let which = dice.roll(self.homes.len() as u64) as usize;
-        if let Blow::Kill = blow {
+        if let Fault::Kill = fault {
             return self.kill(which);
         }
         let mut running = self.running.lock().unwrap();
-        match blow {
-            Blow::Leave => {
+        match fault {
+            Fault::Leave => {
                 running[which].signal("TERM").unwrap();
                 running[which].wait().unwrap();
                 running[which] = self.start(which);
@@ -95,38 +95,43 @@ impl Engines {
 }
 
 /// A thread that injects faults until it is stopped, each fault of the list at least once.
-pub struct Striker {
+pub struct FaultInjector {
     over: Arc<AtomicBool>,
     thread: JoinHandle<(usize, Option<Own>)>,
 }
 
-impl Striker {
+impl FaultInjector {
     /// Starts injecting. Faults of servers need servers of the test's own.
-    pub fn start(engines: &Engines, mut own: Option<Own>, blows: &'static [Blow], seed: u64) -> Striker {
+    pub fn start(
+        engines: &Engines,
+        mut own: Option<Own>,
+        faults: &'static [Fault],
+        seed: u64,
+    ) -> FaultInjector {
         let over = Arc::new(AtomicBool::new(false));
         let (engines, until) = (engines.clone(), over.clone());
         let mut dice = Dice(seed ^ 0x5151);
         let thread = std::thread::spawn(move || {
-            let mut struck = 0;
-            while struck < blows.len() || !until.load(Ordering::Relaxed) {
+            let mut injected = 0;
+            while injected < faults.len() || !until.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_millis(300 + dice.roll(2_500)));
-                let blow = match blows.get(struck) {
-                    Some(blow) => *blow,
-                    None => blows[dice.roll(blows.len() as u64) as usize],
+                let fault = match faults.get(injected) {
+                    Some(fault) => *fault,
+                    None => faults[dice.roll(faults.len() as u64) as usize],
                 };
-                eprintln!("blow {struck}: {blow:?}");
-                match (&mut own, blow) {
-                    (Some(own), Blow::Kafka) => strike(&mut own.kafka, &mut dice),
-                    (Some(own), Blow::Cassandra) => strike(&mut own.cassandra, &mut dice),
-                    (Some(own), Blow::Redis) => strike(&mut own.redis, &mut dice),
-                    (Some(own), Blow::Flush) => flush(own.redis.address()),
-                    (_, blow) => engines.strike(&mut dice, blow),
+                eprintln!("fault {injected}: {fault:?}");
+                match (&mut own, fault) {
+                    (Some(own), Fault::Kafka) => inject(&mut own.kafka, &mut dice),
+                    (Some(own), Fault::Cassandra) => inject(&mut own.cassandra, &mut dice),
+                    (Some(own), Fault::Redis) => inject(&mut own.redis, &mut dice),
+                    (Some(own), Fault::Flush) => flush(own.redis.address()),
+                    (_, fault) => engines.inject(&mut dice, fault),
                 }
-                struck += 1;
+                injected += 1;
             }
-            (struck, own)
+            (injected, own)
         });
-        Striker { over, thread }
+        FaultInjector { over, thread }
     }
 
     /// Stops injecting. Returns the number of faults, and the servers, which end with that value.
@@ -137,7 +142,7 @@ impl Striker {
     }
 }
 
-fn strike(server: &mut servers::Own, dice: &mut Dice) {
+fn inject(server: &mut servers::Own, dice: &mut Dice) {
     match dice.roll(2) {
         0 => server.kill().unwrap(),
         _ => server.stop().unwrap(),

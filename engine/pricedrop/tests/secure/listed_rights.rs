@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pricedrop_harness::{Engine, Home, wait_for};
 use serde_json::Value;
 
-use crate::rig::{self, Who, said, servers};
+use crate::rig::{self, Who, run_cli, servers};
 
 fn told(home: &Home) -> Vec<Value> {
-    let said = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
-    let text = String::from_utf8(said.stdout).unwrap();
+    let output = home.run(&["notifications", "list", "--json", "--limit", "0"]).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -18,27 +18,23 @@ fn of(home: &Home, product: &str) -> usize {
     told(home).iter().filter(|one| one["productId"] == product).count()
 }
 
-fn serving(engine: &Engine, what: &str) {
-    wait_for(what, || engine.last_words().contains(what).then_some(())).unwrap();
-}
-
 fn post(engine: &Engine, product: &str, price: &str) {
     let body = format!(r#"{{"productId":"{product}","newPrice":{price}}}"#);
     engine.request("POST", "/v1/prices", body.as_bytes()).unwrap();
 }
 
 #[test]
-fn with_the_rights_that_are_listed_a_whole_engine_works() {
+fn with_the_documented_rights_all_of_the_engine_works() {
     let servers = servers();
     let _policy = policy();
     let (folder, home) = servers.home(&Who::default());
     home.install("bucketing-floor", "bucketing-floor").unwrap();
-    let doctor = said(&home, &["doctor"]);
+    let doctor = run_cli(&home, &["doctor"]);
     assert!(doctor.contains("exit code 0") && doctor.contains("doctor: it works"), "{doctor}");
     assert!(!doctor.contains("is not allowed") && !doctor.contains("our role may not"), "{doctor}");
     let engine = home.start().unwrap();
-    serving(&engine, "partitions acquired");
-    serving(&engine, "partitions of notifications acquired");
+    engine.wait_until_notifying().unwrap();
+    engine.wait_until_dispatching().unwrap();
     home.run(&["watch", "add", "whole", "80", "u1"]).unwrap();
     home.run(&["watch", "add", "whole", "80", "u2", "--mode", "once"]).unwrap();
     home.run(&["recipient", "add", "u1", "channel-console", "u1@example.com"]).unwrap();
@@ -66,6 +62,7 @@ fn with_the_rights_that_are_listed_a_whole_engine_works() {
     })
     .unwrap();
     drop(engine);
+    // The engine goes on after some refusals, and only its log shows that there was one.
     let log = rig::log(folder.path());
     assert!(!log.to_lowercase().contains("authoriz") && !log.contains("refuses"), "{log}");
 }
@@ -77,7 +74,7 @@ fn policy() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn a_notifier_alone_tells_with_grants_that_only_read() {
+fn a_notifier_alone_works_with_grants_that_only_read() {
     let servers = servers();
     let _policy = policy();
     // This notifier may not write the policy, so none of another test may be stored.
@@ -92,10 +89,10 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     let who = Who { kafka: "notifier", cassandra: "pricedrop_notifier", ..Who::default() };
     let (folder, home) = servers.home(&who);
     home.install("bucketing-floor", "bucketing-floor").unwrap();
-    let doctor = said(&home, &["doctor", "--role", "notifier"]);
+    let doctor = run_cli(&home, &["doctor", "--role", "notifier"]);
     assert!(doctor.contains("exit code 0") && doctor.contains("our role may not change it"), "{doctor}");
     let engine = home.start_with(&["--role", "notifier"]).unwrap();
-    serving(&engine, "partitions acquired");
+    engine.wait_until_notifying().unwrap();
     // Another user posts the prices, because this one may not.
     let (_folder, other) = servers.home(&Who::default());
     let posting = other.start_with(&["--role", "dispatcher"]).unwrap();
@@ -103,14 +100,15 @@ fn a_notifier_alone_tells_with_grants_that_only_read() {
     wait_for("the user to be told", || (of(&other, product) == 1).then_some(())).unwrap();
     post(&posting, product, "69.9");
     wait_for("the user to be told again", || (of(&other, product) == 2).then_some(())).unwrap();
-    let refused = said(&home, &["watch", "add", product, "80", "u2"]);
+    let refused = run_cli(&home, &["watch", "add", product, "80", "u2"]);
     assert!(refused.contains("refuses this user the table price_watch_alerts"), "{refused}");
     let ready = engine.request("GET", "/readyz", b"").unwrap();
     assert!(ready.contains("\"ready\":true"), "{ready}");
     drop(engine);
+    // The log is the promise here: it has a line for each missing grant, and not one for each attempt.
     let log = rig::log(folder.path());
-    let policy = log.lines().filter(|line| line.contains("the active policy was not written down")).count();
-    assert_eq!(policy, 1, "said once: {log}");
+    let policy = log.lines().filter(|line| line.contains("the active policy could not be stored")).count();
+    assert_eq!(policy, 1, "logged once: {log}");
     let prices = log.lines().filter(|line| line.contains("product_prices")).count();
-    assert_eq!(prices, 1, "said once: {log}");
+    assert_eq!(prices, 1, "logged once: {log}");
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::adapters::Health;
 
 /// How often the servers are checked.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The adapters to monitor.
 #[derive(Default)]
@@ -45,42 +45,42 @@ pub struct Servers {
 }
 
 /// Checks the servers periodically. Reading the results does not block.
-pub struct Watched {
+pub struct Monitor {
     servers: Arc<Servers>,
-    seen: Arc<Mutex<Seen>>,
-    looking: JoinHandle<()>,
+    last_check: Arc<Mutex<LastCheck>>,
+    task: JoinHandle<()>,
 }
 
 /// The results of the last check.
 #[derive(Default)]
-struct Seen {
+struct LastCheck {
     redis: Option<String>,
     clients: Option<String>,
     lag: BTreeMap<Partition, i64>,
 }
 
-impl Watched {
+impl Monitor {
     /// Starts the periodic check.
-    pub fn start(servers: Servers) -> Arc<Watched> {
+    pub fn start(servers: Servers) -> Arc<Monitor> {
         let servers = Arc::new(servers);
-        let seen: Arc<Mutex<Seen>> = Arc::default();
-        let looking = tokio::spawn(keep_looking(servers.clone(), seen.clone()));
-        Arc::new(Watched { servers, seen, looking })
+        let last_check: Arc<Mutex<LastCheck>> = Arc::default();
+        let task = tokio::spawn(check_periodically(servers.clone(), last_check.clone()));
+        Arc::new(Monitor { servers, last_check, task })
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        lock(&self.seen)
+    fn last_check(&self) -> std::sync::MutexGuard<'_, LastCheck> {
+        lock(&self.last_check)
     }
 }
 
-impl Drop for Watched {
+impl Drop for Monitor {
     fn drop(&mut self) {
-        self.looking.abort();
+        self.task.abort();
     }
 }
 
-async fn keep_looking(servers: Arc<Servers>, seen: Arc<Mutex<Seen>>) {
-    let mut turns = tokio::time::interval(LOOK);
+async fn check_periodically(servers: Arc<Servers>, last_check: Arc<Mutex<LastCheck>>) {
+    let mut turns = tokio::time::interval(CHECK_INTERVAL);
     loop {
         turns.tick().await;
         let redis = match &servers.redis {
@@ -90,13 +90,13 @@ async fn keep_looking(servers: Arc<Servers>, seen: Arc<Mutex<Seen>>) {
         let members = servers.workers.iter().filter_map(Status::trouble);
         let clients = members.chain(servers.dispatch.iter().filter_map(KafkaDispatch::trouble)).last();
         let lag = lag(&servers).await;
-        let mut seen = lock(&seen);
-        seen.redis = redis;
-        seen.clients = clients;
-        seen.lag.extend(lag);
+        let mut last_check = lock(&last_check);
+        last_check.redis = redis;
+        last_check.clients = clients;
+        last_check.lag.extend(lag);
         let owned: Vec<Partition> =
             serving(&servers.workers).into_iter().map(|(partition, _)| partition).collect();
-        seen.lag.retain(|partition, _| owned.contains(partition));
+        last_check.lag.retain(|partition, _| owned.contains(partition));
     }
 }
 
@@ -107,7 +107,7 @@ fn serving(workers: &[Status]) -> Vec<(Partition, i64)> {
 /// Returns the consumer lag of each partition that this process serves, in offsets.
 async fn lag(servers: &Arc<Servers>) -> BTreeMap<Partition, i64> {
     let servers = servers.clone();
-    let asked = tokio::task::spawn_blocking(move || {
+    let computed = tokio::task::spawn_blocking(move || {
         let serving = serving(&servers.workers);
         let Some(ends) = servers.ends.as_ref().filter(|_| !serving.is_empty()) else {
             return BTreeMap::new();
@@ -116,26 +116,26 @@ async fn lag(servers: &Arc<Servers>) -> BTreeMap<Partition, i64> {
         let lag = |(partition, next)| Some((partition, ends.get(&partition)?.saturating_sub(next).max(0)));
         serving.into_iter().filter_map(lag).collect()
     });
-    asked.await.unwrap_or_default()
+    computed.await.unwrap_or_default()
 }
 
-impl Health for Watched {
+impl Health for Monitor {
     fn reasons(&self) -> Vec<Reason> {
         let reason = |part: &str, severity, reason| Reason { part: part.into(), severity, reason };
         let stopped = self.servers.workers.iter().flat_map(Status::stopped);
         let mut reasons: Vec<Reason> = stopped
             .map(|(partition, why)| reason(&format!("partition {}", partition.0), Severity::Error, why))
             .collect();
-        let waits = |part| reason(part, Severity::Error, "its partitions are being taken over".into());
+        let waits = |part| reason(part, Severity::Error, "its partitions are being acquired".into());
         if self.servers.workers.iter().any(|worker| !worker.assignment_is_ready()) {
             reasons.push(waits("notifier"));
         }
         if self.servers.dispatch.as_ref().is_some_and(|dispatch| !dispatch.assignment_is_ready()) {
             reasons.push(waits("dispatcher"));
         }
-        let seen = self.seen();
-        reasons.extend(seen.clients.clone().map(|why| reason("kafka", Severity::Warning, why)));
-        reasons.extend(seen.redis.clone().map(|why| reason("redis", Severity::Warning, why)));
+        let last_check = self.last_check();
+        reasons.extend(last_check.clients.clone().map(|why| reason("kafka", Severity::Warning, why)));
+        reasons.extend(last_check.redis.clone().map(|why| reason("redis", Severity::Warning, why)));
         reasons
     }
 
@@ -148,29 +148,30 @@ impl Health for Watched {
         if let Some(redis) = redis {
             redis.metrics().register(registry);
         }
-        let scraped = Scraped { servers: self.servers.clone(), seen: self.seen.clone() };
+        let scraped = ScrapedMetrics { servers: self.servers.clone(), last_check: self.last_check.clone() };
         registry.register_collector(Box::new(scraped));
     }
 }
 
 /// Metrics that are computed when they are scraped.
-struct Scraped {
+struct ScrapedMetrics {
     servers: Arc<Servers>,
-    seen: Arc<Mutex<Seen>>,
+    last_check: Arc<Mutex<LastCheck>>,
 }
 
-impl fmt::Debug for Scraped {
+impl fmt::Debug for ScrapedMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scraped").finish_non_exhaustive()
+        f.debug_struct("ScrapedMetrics").finish_non_exhaustive()
     }
 }
 
-impl Collector for Scraped {
+impl Collector for ScrapedMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Servers { workers, dispatch, .. } = &*self.servers;
-        let lag: Vec<_> = lock(&self.seen).lag.iter().map(|(partition, lag)| (*partition, *lag)).collect();
+        let lag: Vec<_> =
+            lock(&self.last_check).lag.iter().map(|(partition, lag)| (*partition, *lag)).collect();
         by_partition(&mut encoder, "input_offset", "Records below it are committed.", &serving(workers))?;
-        by_partition(&mut encoder, "consumer_lag", "Records behind the committed offset.", &lag)?;
+        by_partition(&mut encoder, "consumer_lag", "Records after the committed offset.", &lag)?;
         let products = workers.iter().map(Status::products).sum::<usize>();
         gauge(&mut encoder, "products_known", "Products whose states are in memory.", products)?;
         let retries = dispatch.iter().map(|dispatch| dispatch.serving().len()).sum::<usize>();

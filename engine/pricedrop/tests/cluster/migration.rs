@@ -57,7 +57,7 @@ impl Drop for Keyspace {
 }
 
 #[test]
-fn moving_the_buckets_misses_and_adds_no_alert_at_either_of_two_engines() {
+fn a_migration_of_buckets_misses_and_adds_no_notification_on_either_of_two_engines() {
     let keyspace = Keyspace(format!("pricedrop_moving_{}", std::process::id()));
     let setting =
         Setting::new().with("[bucketing]\nbucket_threshold = 50\naudit_sample_rate = 3\n").prepared();
@@ -110,8 +110,8 @@ fn moving_the_buckets_misses_and_adds_no_alert_at_either_of_two_engines() {
             posted.insert(price, began);
             price -= 1;
             let active = |engine| {
-                let said = buckets(engine);
-                said["active"] == staged && said["staged"].is_null()
+                let report = buckets(engine);
+                report["active"] == staged && report["staged"].is_null()
             };
             if moved.is_none() && engines.iter().all(active) {
                 moved = Some(Instant::now());

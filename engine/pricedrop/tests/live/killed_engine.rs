@@ -10,19 +10,19 @@ use pricedrop_harness::{Engine, Home, wait_for};
 use crate::files::Dice;
 
 /// An engine that another thread kills at random moments.
-pub struct Mortal {
+pub struct KilledEngine {
     pub home: Home,
     pub engine: Arc<Mutex<Engine>>,
     sent: Arc<AtomicUsize>,
 }
 
-impl Mortal {
-    pub fn new(home: Home, engine: Engine) -> Mortal {
-        Mortal { home, engine: Arc::new(Mutex::new(engine)), sent: Arc::default() }
+impl KilledEngine {
+    pub fn new(home: Home, engine: Engine) -> KilledEngine {
+        KilledEngine { home, engine: Arc::new(Mutex::new(engine)), sent: Arc::default() }
     }
 
     /// Records how many updates were acknowledged.
-    pub fn sent(&self, updates: usize) {
+    pub fn record_sent(&self, updates: usize) {
         self.sent.store(updates, Relaxed);
     }
 
@@ -31,15 +31,15 @@ impl Mortal {
     }
 
     /// Repeats a request until the engine, or its successor, responds.
-    pub fn insist(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
+    pub fn request_until_answered(&self, mut ask: impl FnMut(&str) -> Result<(), pricedrop_harness::Error>) {
         let begun = Instant::now();
         loop {
             match ask(&self.address()) {
                 Ok(()) => return,
                 Err(error) => {
                     let patient = begun.elapsed() < Duration::from_secs(60);
-                    let words = || self.engine.lock().unwrap().last_words();
-                    assert!(patient, "no answer for a minute: {error}; the engine said: {}", words());
+                    let words = || self.engine.lock().unwrap().end_of_log();
+                    assert!(patient, "no answer for a minute: {error}; its log ends with: {}", words());
                 }
             }
             std::thread::park_timeout(Duration::from_millis(5));
