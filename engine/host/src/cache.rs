@@ -73,13 +73,13 @@ impl Cache {
     }
 
     /// Stores a compiled component. A failure is logged only: the next start compiles again.
-    pub(crate) fn keep(&self, content: &Digest, component: &Component) {
+    pub(crate) fn store(&self, content: &Digest, component: &Component) {
         let path = self.path(content);
-        let kept = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
+        let written = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
             let digest = Sha256::digest(&code);
-            write_whole(&path, &[&digest, &code]).map_err(|error| error.to_string())
+            write_atomically(&path, &[&digest, &code]).map_err(|error| error.to_string())
         });
-        match kept {
+        match written {
             Ok(()) => self.forget_oldest(),
             Err(error) => {
                 tracing::warn!(file = %path.display(), error, "compiled plugin was not stored in the cache")
@@ -126,7 +126,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
     let metadata = fs::metadata(path).map_err(|error| wrong(Cause::of(error)))?;
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(wrong(
-            "belongs to another user; compiled plugins are kept in a folder of one's own".into(),
+            "belongs to another user; compiled plugins need a folder that only the engine's user owns".into(),
         ));
     }
     if metadata.mode() & 0o077 != 0 {
@@ -137,7 +137,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
 }
 
 /// Writes a file atomically: to a temporary file beside it, which is then renamed.
-pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("{}.partial", std::process::id()));
     let mut file = fs::File::create(&beside)?;
     for part in parts {

@@ -8,7 +8,7 @@ use crate::cases::{self, CaseFile};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::files::PluginFiles;
-use crate::folder::{Listing, Unread, read_files};
+use crate::folder::{Listing, ReadError, read_files};
 use crate::host::FILE_BYTES;
 use crate::limits::Limits;
 use crate::load::Loader;
@@ -51,7 +51,7 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
         }
     };
     match loader.load(&files, PluginMetrics::default()) {
-        Ok(loaded) => report.introduce(&loaded),
+        Ok(loaded) => report.describe(&loaded),
         Err(error) => report.problems.push(error.to_string()),
     }
     let beside = wasm.with_file_name("cases");
@@ -68,7 +68,7 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
 }
 
 impl Report {
-    fn introduce(&mut self, loaded: &Loaded) {
+    fn describe(&mut self, loaded: &Loaded) {
         let meta = loaded.meta();
         self.plugin = Some(meta.name.clone());
         self.kind = Some(loaded.kind());
@@ -87,8 +87,8 @@ pub(crate) fn read(wasm: &Path) -> Result<PluginFiles, String> {
     }
     let most = Limits::default().wasm_bytes.max(FILE_BYTES);
     read_files(folder, &Listing::of(folder), &stem, most).map_err(|unread| match unread {
-        Unread::Changing => format!("{}: its files are changing; try again", wasm.display()),
-        Unread::Refused(error) => error.to_string(),
+        ReadError::Changing => format!("{}: its files are changing; try again", wasm.display()),
+        ReadError::Refused(error) => error.to_string(),
     })
 }
 

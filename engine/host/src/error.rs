@@ -72,12 +72,12 @@ fn remedy_hint(remedy: &str) -> String {
 }
 
 impl LoadError {
-    /// A error of a file, independent of a call.
+    /// An error of a file, independent of a call.
     pub(crate) fn of_file(file: impl Into<String>, reason: impl Into<String>, remedy: &str) -> LoadError {
         LoadError { file: file.into(), function: None, reason: reason.into(), remedy: remedy.into() }
     }
 
-    /// A error because of what a function of the plugin did.
+    /// An error because of what a function of the plugin did.
     pub(crate) fn of_function(
         file: impl Into<String>,
         function: &'static str,

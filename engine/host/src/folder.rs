@@ -13,7 +13,7 @@ use crate::limits::{FOLDER_ENTRIES, SIDECAR_BYTES, TEMPLATE_BYTES, TEMPLATES};
 
 /// Metadata by which a change of a file is detected without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct FileStat {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -21,10 +21,10 @@ pub(crate) struct Mark {
     changed: (i64, i64),
 }
 
-impl Mark {
-    pub(crate) fn of(path: &Path) -> io::Result<Mark> {
+impl FileStat {
+    pub(crate) fn of(path: &Path) -> io::Result<FileStat> {
         let metadata = fs::metadata(path)?;
-        Ok(Mark {
+        Ok(FileStat {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.len(),
@@ -39,16 +39,16 @@ impl Mark {
     }
 }
 
-/// The plugin files of a folder, with their marks.
+/// The plugin files of a folder, with their stats.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
-    files: BTreeMap<String, Mark>,
+    files: BTreeMap<String, FileStat>,
     /// The files in the template folder of each stem.
-    templates: BTreeMap<String, BTreeMap<String, Mark>>,
+    templates: BTreeMap<String, BTreeMap<String, FileStat>>,
     /// Why the folder does not exist or cannot be read; none: it was read.
     pub(crate) missing: Option<String>,
     /// The folder has more than [`FOLDER_ENTRIES`] entries; the rest was ignored.
-    pub(crate) crowded: bool,
+    pub(crate) truncated: bool,
 }
 
 impl Listing {
@@ -63,21 +63,21 @@ impl Listing {
         let mut listing = Listing::default();
         for name in names(folder, FOLDER_ENTRIES)? {
             let Some(name) = name else {
-                listing.crowded = true;
+                listing.truncated = true;
                 break;
             };
             let path = folder.join(&name);
             if let Some(stem) = name.strip_suffix(".d").filter(|_| path.is_dir()) {
                 // A folder that was deleted meanwhile has no templates.
-                let marks = template_marks(&path).unwrap_or_default();
-                listing.templates.insert(stem.to_owned(), marks);
+                let stats = template_stats(&path).unwrap_or_default();
+                listing.templates.insert(stem.to_owned(), stats);
             }
             if !(name.ends_with(".wasm") || name.ends_with(".toml")) {
                 continue;
             }
             // Deleted files and dangling links are ignored.
-            if let (true, Ok(mark)) = (path.is_file(), Mark::of(&path)) {
-                listing.files.insert(name, mark);
+            if let (true, Ok(stat)) = (path.is_file(), FileStat::of(&path)) {
+                listing.files.insert(name, stat);
             }
         }
         Ok(listing)
@@ -102,7 +102,7 @@ impl Listing {
         self.templates.keys().map(String::as_str)
     }
 
-    fn marks(&self, stem: &str) -> [Option<Mark>; 2] {
+    fn stats(&self, stem: &str) -> [Option<FileStat>; 2] {
         ["wasm", "toml"].map(|extension| self.files.get(&format!("{stem}.{extension}")).copied())
     }
 }
@@ -125,21 +125,21 @@ fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
 }
 
 /// Lists the templates, at most one more than [`TEMPLATES`]; `read_templates` refuses that many.
-fn template_marks(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
-    let mut marks = BTreeMap::new();
+fn template_stats(folder: &Path) -> io::Result<BTreeMap<String, FileStat>> {
+    let mut stats = BTreeMap::new();
     for name in names(folder, TEMPLATES + 1)?.into_iter().flatten() {
         let path = folder.join(&name);
         // Backup and lock files of editors are ignored.
         let is_left_over = name.ends_with('~') || name.starts_with('#');
-        if let (false, true, Ok(mark)) = (is_left_over, path.is_file(), Mark::of(&path)) {
-            marks.insert(name, mark);
+        if let (false, true, Ok(stat)) = (is_left_over, path.is_file(), FileStat::of(&path)) {
+            stats.insert(name, stat);
         }
     }
-    Ok(marks)
+    Ok(stats)
 }
 
 /// Why files could not be read.
-pub(crate) enum Unread {
+pub(crate) enum ReadError {
     /// They changed during the read: read them again once the folder is quiet.
     Changing,
     /// They are too long or not valid: a person must change them.
@@ -153,33 +153,37 @@ pub(crate) fn read_files(
     listing: &Listing,
     stem: &str,
     most: u64,
-) -> Result<PluginFiles, Unread> {
+) -> Result<PluginFiles, ReadError> {
     let paths = ["wasm", "toml"].map(|extension| folder.join(format!("{stem}.{extension}")));
-    let [wasm_mark, sidecar_mark] = listing.marks(stem);
+    let [wasm_stat, sidecar_stat] = listing.stats(stem);
     let wasm = read_file(&paths[0], most)?;
-    let sidecar = match sidecar_mark {
+    let sidecar = match sidecar_stat {
         Some(_) => Some(text(&format!("{stem}.toml"), read_file(&paths[1], SIDECAR_BYTES)?)?),
         None => None,
     };
     let templates = read_templates(folder, listing, stem)?;
-    if [Mark::of(&paths[0]).ok(), Mark::of(&paths[1]).ok()] != [wasm_mark, sidecar_mark] {
-        return Err(Unread::Changing);
+    if [FileStat::of(&paths[0]).ok(), FileStat::of(&paths[1]).ok()] != [wasm_stat, sidecar_stat] {
+        return Err(ReadError::Changing);
     }
     Ok(PluginFiles { stem: stem.to_owned(), wasm, sidecar, templates })
 }
 
-fn read_templates(folder: &Path, listing: &Listing, stem: &str) -> Result<BTreeMap<String, String>, Unread> {
-    let Some(marks) = listing.templates.get(stem) else { return Ok(BTreeMap::new()) };
+fn read_templates(
+    folder: &Path,
+    listing: &Listing,
+    stem: &str,
+) -> Result<BTreeMap<String, String>, ReadError> {
+    let Some(stats) = listing.templates.get(stem) else { return Ok(BTreeMap::new()) };
     let refuse = |file: String, reason: String, remedy: &str| {
-        Err(Unread::Refused(LoadError::of_file(file, reason, remedy)))
+        Err(ReadError::Refused(LoadError::of_file(file, reason, remedy)))
     };
     let name = template_folder(stem);
-    if marks.len() > TEMPLATES {
+    if stats.len() > TEMPLATES {
         return refuse(name, format!("more than {TEMPLATES} templates"), "remove some");
     }
     let folder = folder.join(&name);
     let mut templates = BTreeMap::new();
-    for file in marks.keys() {
+    for file in stats.keys() {
         if locale_and_part(file).is_none() {
             let reason = "is not named <locale>.<part>".to_owned();
             return refuse(format!("{name}/{file}"), reason, "rename it, for example to en.subject");
@@ -187,21 +191,21 @@ fn read_templates(folder: &Path, listing: &Listing, stem: &str) -> Result<BTreeM
         let bytes = read_file(&folder.join(file), TEMPLATE_BYTES)?;
         templates.insert(file.clone(), text(&format!("{name}/{file}"), bytes)?);
     }
-    match template_marks(&folder) {
-        Ok(after) if after == *marks => Ok(templates),
-        _ => Err(Unread::Changing),
+    match template_stats(&folder) {
+        Ok(after) if after == *stats => Ok(templates),
+        _ => Err(ReadError::Changing),
     }
 }
 
-fn text(file: &str, bytes: Vec<u8>) -> Result<String, Unread> {
-    String::from_utf8(bytes).map_err(|_| Unread::Refused(LoadError::of_file(file, "not UTF-8 text", "")))
+fn text(file: &str, bytes: Vec<u8>) -> Result<String, ReadError> {
+    String::from_utf8(bytes).map_err(|_| ReadError::Refused(LoadError::of_file(file, "not UTF-8 text", "")))
 }
 
-fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let refuse = |reason: String| Unread::Refused(LoadError::of_file(name.clone(), reason, ""));
+    let refuse = |reason: String| ReadError::Refused(LoadError::of_file(name.clone(), reason, ""));
     let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Changing,
+        io::ErrorKind::NotFound => ReadError::Changing,
         _ => refuse(error.to_string()),
     })?;
     let mut bytes = Vec::new();

@@ -131,7 +131,7 @@ impl Health {
         if some_answered {
             self.succeeded();
         } else {
-            self.trip(reason);
+            self.record_failure(reason);
         }
         if !self.is_proven() && traps > PROBATION_TRAPS {
             self.roll_back(
@@ -146,7 +146,7 @@ impl Health {
     pub(crate) fn breached(&self, meta: &Meta, kind: Kind, function: &str, reason: &str) {
         self.metrics.breaches.inc();
         tracing::error!(plugin = %meta.name, file = %meta.stem, function, "broke its contract: {reason}");
-        self.trip(reason);
+        self.record_failure(reason);
         let reason = format!("{function}: broke its contract: {reason}");
         if kind == Kind::Bucketing {
             let _ = self.disabled.set(reason.clone());
@@ -164,7 +164,7 @@ impl Health {
         }
     }
 
-    fn trip(&self, reason: &str) {
+    fn record_failure(&self, reason: &str) {
         let mut breaker_state = self.breaker();
         breaker_state.breaker.record_failure(self.started.elapsed());
         breaker_state.reason = reason.to_owned();

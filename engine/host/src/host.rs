@@ -26,7 +26,7 @@ use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{Error, LoadError, nearest};
 use crate::files::PluginFiles;
-use crate::folder::{Listing, Unread, read_files};
+use crate::folder::{Listing, ReadError, read_files};
 use crate::last_good::LastGood;
 use crate::load::Loader;
 use crate::loaded::Loaded;
@@ -156,7 +156,7 @@ impl Shared {
     pub(crate) fn start(self: &Arc<Shared>) -> Result<(), Error> {
         self.read_folder();
         for stem in self.last_good.stems() {
-            self.fall_back(&stem);
+            self.load_last_good(&stem);
         }
         let mut registry = self.registry();
         self.publish(&mut registry);
@@ -168,7 +168,7 @@ impl Shared {
 
     /// Loads the last-good files of a stem: as its current generation if the folder gave none, else
     /// as the previous generation, to which it may be rolled back.
-    fn fall_back(self: &Arc<Shared>, stem: &str) {
+    fn load_last_good(self: &Arc<Shared>, stem: &str) {
         let stored = self.last_good.entry(stem);
         let wanted = {
             let registry = self.registry();
@@ -180,12 +180,13 @@ impl Shared {
                 None => [None, None],
                 Some(loaded) => {
                     let digest = &loaded.meta().digest;
-                    [stored.current, stored.previous].map(|kept| kept.filter(|kept| kept != digest))
+                    [stored.current, stored.previous]
+                        .map(|written| written.filter(|written| written != digest))
                 }
             }
         };
         for digest in wanted.into_iter().flatten() {
-            let Some(loaded) = self.load_kept(stem, &digest) else { continue };
+            let Some(loaded) = self.load_stored(stem, &digest) else { continue };
             let mut registry = self.registry();
             let entry = registry.by_stem.entry(stem.to_owned()).or_default();
             loaded.health().serve(self.probation_observer(), stored.proven);
@@ -199,7 +200,7 @@ impl Shared {
         }
     }
 
-    fn load_kept(&self, stem: &str, digest: &Digest) -> Option<Loaded> {
+    fn load_stored(&self, stem: &str, digest: &Digest) -> Option<Loaded> {
         if self.last_good.rejected(stem, digest).is_some() {
             return None;
         }
@@ -215,7 +216,7 @@ impl Shared {
     pub(crate) fn read_folder(self: &Arc<Shared>) -> bool {
         let _once = lock(&self.loading);
         let listing = Listing::of(&self.options.folder);
-        self.note_folder(&listing);
+        self.record_folder_problems(&listing);
         let mut complete = true;
         for stem in listing.stems() {
             complete &= self.load_stem(&listing, stem);
@@ -226,14 +227,14 @@ impl Shared {
     }
 
     /// Records problems of the folder as a whole, and which plugins were removed from it.
-    fn note_folder(&self, listing: &Listing) {
+    fn record_folder_problems(&self, listing: &Listing) {
         let folder = self.options.folder.display();
         let mut registry = self.registry();
         let mut problems = Vec::new();
         if let Some(reason) = &listing.missing {
             problems.push(format!("plugin folder {folder}: {reason}"));
         }
-        if listing.crowded {
+        if listing.truncated {
             problems.push(format!("plugin folder {folder}: too many files; some were ignored"));
         }
         for orphan in listing.orphans() {
@@ -262,8 +263,8 @@ impl Shared {
         let most = self.options.limits.wasm_bytes.max(FILE_BYTES);
         let files = match read_files(&self.options.folder, listing, stem, most) {
             Ok(files) => files,
-            Err(Unread::Changing) => return false,
-            Err(Unread::Refused(error)) => {
+            Err(ReadError::Changing) => return false,
+            Err(ReadError::Refused(error)) => {
                 self.refuse(stem, None, error);
                 return true;
             }
@@ -280,7 +281,7 @@ impl Shared {
             return true;
         }
         let loaded = self.loader.load(&files, self.metrics.plugin(stem));
-        let loaded = loaded.and_then(|loaded| self.fits(stem, loaded));
+        let loaded = loaded.and_then(|loaded| self.check_compatible(stem, loaded));
         match loaded {
             Ok(loaded) => self.accept(&files, loaded),
             Err(error) => self.refuse(stem, Some(digest), error),
@@ -304,7 +305,7 @@ impl Shared {
     }
 
     /// Checks that a stem keeps its kind, and that a policy identity keeps its fingerprint.
-    fn fits(&self, stem: &str, loaded: Loaded) -> Result<Loaded, LoadError> {
+    fn check_compatible(&self, stem: &str, loaded: Loaded) -> Result<Loaded, LoadError> {
         let registry = self.registry();
         let before = registry.by_stem.get(stem).and_then(|entry| entry.kind());
         let file = || format!("{stem}.wasm");
@@ -330,7 +331,7 @@ impl Shared {
 
     fn accept(self: &Arc<Shared>, files: &PluginFiles, loaded: Loaded) {
         let digest = files.digest();
-        self.last_good.keep(files);
+        self.last_good.store(files);
         if let Some(policy) = loaded.policy() {
             self.last_good.remember_policy(policy);
         }

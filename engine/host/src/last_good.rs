@@ -2,7 +2,7 @@
 //! digest, in the data folder.
 //!
 //! Invariant: a broken file in the plugin folder never leaves the engine without the plugin, also
-//! after a restart. Without a data folder, only the index exists, in memory, and no files are kept.
+//! after a restart. Without a data folder, only the index exists, in memory, and no files are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use pricedrop_model::plugin::PolicyIdentity;
 use pricedrop_model::sync::lock;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{private_folder, write_whole};
+use crate::cache::{private_folder, write_atomically};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::PluginFiles;
@@ -120,15 +120,15 @@ impl LastGood {
     }
 
     /// Stores a copy of a plugin's files. A failure is logged only.
-    pub(crate) fn keep(&self, files: &PluginFiles) {
+    pub(crate) fn store(&self, files: &PluginFiles) {
         let Some(folder) = &self.folder else { return };
         let digest = files.digest();
         let sidecar = files.sidecar.as_deref().unwrap_or_default();
         let templates = serde_json::to_vec(&files.templates).expect("templates are texts");
-        let kept = write_whole(&folder.join(format!("{digest}.toml")), &[sidecar.as_bytes()])
-            .and_then(|()| write_whole(&folder.join(format!("{digest}.templates")), &[&templates]))
-            .and_then(|()| write_whole(&folder.join(format!("{digest}.wasm")), &[&files.wasm]));
-        if let Err(error) = kept {
+        let written = write_atomically(&folder.join(format!("{digest}.toml")), &[sidecar.as_bytes()])
+            .and_then(|()| write_atomically(&folder.join(format!("{digest}.templates")), &[&templates]))
+            .and_then(|()| write_atomically(&folder.join(format!("{digest}.wasm")), &[&files.wasm]));
+        if let Err(error) = written {
             tracing::warn!(plugin = files.stem, "the last-good files were not stored: {error}");
         }
     }
@@ -152,7 +152,7 @@ impl LastGood {
     fn write(&self, index: &Index) {
         let Some(folder) = &self.folder else { return };
         let text = serde_json::to_vec_pretty(index).expect("an index holds only texts");
-        if let Err(error) = write_whole(&folder.join("index.json"), &[&text]) {
+        if let Err(error) = write_atomically(&folder.join("index.json"), &[&text]) {
             tracing::warn!(folder = %folder.display(), "the index of last-good plugins was not written: {error}");
         }
     }

@@ -6,10 +6,10 @@
 //! ```text
 //!  folder ──▶ reload ──▶ host ──▶ load ──▶ wrap, cache, contract, settings,
 //!  (events,   (when)     (which   (checks) sidecar, load_check, cases
-//!   marks)                serves)
-//!                          │                      plugin ──▶ store, wasi, log
-//!  callers ◀── Plugins ────┘ ◀── slots, last_good   │        (one instance)
-//!                                   ▲               ▼
+//!   stats)                serves)
+//!                          │                        plugin ──▶ store, wasi, log
+//!  callers ◀── Plugins ────┘ ◀── registry, last_good  │        (one instance)
+//!                                   ▲                 ▼
 //!                                   └── roll back ── health
 //! ```
 //!

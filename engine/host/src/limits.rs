@@ -102,7 +102,7 @@ pub const PROBATION_CALLS: u64 = 1_000;
 /// Failing batches that a generation may have on probation, 0.3 % of its calls. One more rolls it
 /// back.
 pub const PROBATION_TRAPS: u64 = 3;
-/// Budget of prices for the load check of a policy. The search for cuts ends when it is used up;
+/// Budget of prices for the load check of a policy. The search for boundaries ends when it is used up;
 /// the samples before it are smaller.
 pub const CHECK_ITEMS: usize = 100_000;
 /// Most compiled plugins in the cache.

@@ -25,7 +25,7 @@ use crate::log::LogLines;
 use crate::meta::Meta;
 use crate::metrics::PluginMetrics;
 use crate::plugin::{Instance, Plugin};
-use crate::settings::{Settings, check_about, check_address_kind, cut};
+use crate::settings::{Settings, check_about, check_address_kind, truncate};
 use crate::sidecar::Sidecar;
 use crate::store::{Data, Logging, explain};
 use crate::wasi;
@@ -128,17 +128,17 @@ impl Loader {
         }
         // A file that makes the compiler panic is refused like any other bad file.
         let component =
-            catch_unwind(AssertUnwindSafe(|| self.compile_anew(file, wasm))).unwrap_or_else(|_| {
+            catch_unwind(AssertUnwindSafe(|| self.compile_uncached(file, wasm))).unwrap_or_else(|_| {
                 let reason = "the compiler panicked; standard error has the location";
                 Err(LoadError::of_file(file, reason, "build it again with current tools"))
             })?;
         if let Some(cache) = &self.cache {
-            cache.keep(&content, &component);
+            cache.store(&content, &component);
         }
         Ok(component)
     }
 
-    fn compile_anew(&self, file: &str, wasm: &[u8]) -> Result<Component, LoadError> {
+    fn compile_uncached(&self, file: &str, wasm: &[u8]) -> Result<Component, LoadError> {
         let bytes = to_component(&self.engine, file, wasm)?;
         Component::from_binary(self.engine.wasmtime(), &bytes).map_err(|error| {
             let reason = format!("cannot be compiled: {error:#}");
@@ -162,7 +162,7 @@ impl Loader {
             [kind] => Ok(kind),
             [] => {
                 let exports =
-                    if exports.is_empty() { "nothing".to_owned() } else { cut(&exports.join(", ")) };
+                    if exports.is_empty() { "nothing".to_owned() } else { truncate(&exports.join(", ")) };
                 let ours = kinds.map(|(name, _)| name).join(", ");
                 let reason = format!("exports none of {ours}; it exports {exports}");
                 Err(LoadError::of_file(file, reason, "build it against a world in wit/ of this release"))
@@ -192,7 +192,7 @@ impl Loader {
         let (linked, wasi) = self.link::<C>(&file, component)?;
         let log = LogLines::new(&files.stem, sidecar.limits.log_lines_per_second);
         let Description { about, address_kind } =
-            self.introduce::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
+            self.describe::<C>(&file, &linked, &sidecar.limits, &log, wasi)?;
         let is_credential = |name: &str| sidecar.access.credentials.contains_key(name);
         let settings = Settings::read(&about, &sidecar.settings, is_credential)
             .map_err(|problems| LoadError::of_file(files.sidecar_file(), problems.join("; "), ""))?;
@@ -200,7 +200,7 @@ impl Loader {
             stem: files.stem.clone(),
             name: format!("{}@{}", about.id, about.version),
             id: about.id,
-            summary: cut(&about.summary),
+            summary: truncate(&about.summary),
             digest: files.digest(),
             wasm_digest: Digest::of(&[&files.wasm]),
         };
@@ -216,7 +216,7 @@ impl Loader {
             wasi,
             idle: Mutex::default(),
         };
-        let instance = plugin.fresh().map_err(|failure| {
+        let instance = plugin.new_instance().map_err(|failure| {
             LoadError::of_function(
                 file,
                 "configure",
@@ -249,7 +249,7 @@ impl Loader {
         Ok((linked, wasi))
     }
 
-    fn introduce<C: Contract>(
+    fn describe<C: Contract>(
         &self,
         file: &str,
         linked: &C::Linked,
@@ -257,7 +257,7 @@ impl Loader {
         log: &LogLines,
         wasi: bool,
     ) -> Result<Description, LoadError> {
-        let mut instance: Instance<C> = Instance::bare(&self.engine, linked, limits, log, wasi)
+        let mut instance: Instance<C> = Instance::unconfigured(&self.engine, linked, limits, log, wasi)
             .map_err(|error| LoadError::of_function(file, "instantiate", explain(&error), FIX_PLUGIN))?;
         let description = C::describe(&instance.exports, &mut instance.store)
             .map_err(|error| LoadError::of_function(file, "describe", explain(&error), FIX_PLUGIN))?;

@@ -3,8 +3,8 @@
 //!
 //! The policy is asked about a fixed sample of prices, and about multiples of each decimal setting;
 //! then again on a fresh instance, in another order and in other batches. If two neighbours of the
-//! fixed sample have different buckets, bisection finds the exact cut between them. The fingerprint
-//! is a hash of the answers to the fixed sample and of the cuts.
+//! fixed sample have different buckets, bisection finds the exact boundary between them. The fingerprint
+//! is a hash of the answers to the fixed sample and of the boundaries.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::limits::CHECK_ITEMS;
 use crate::plugin::{Failure, Plugin};
 
 /// Why a policy failed its check.
-pub(crate) struct Failed {
+pub(crate) struct CheckFailure {
     pub(crate) function: &'static str,
     pub(crate) reason: String,
     pub(crate) remedy: &'static str,
@@ -31,8 +31,8 @@ const RANDOM_PRICES: usize = 6_000;
 const MULTIPLES: i128 = 150;
 /// Most decimal settings whose multiples are in the sample.
 const DECIMALS: usize = 8;
-/// Most cuts that are found exactly.
-const CUTS: usize = 256;
+/// Most boundaries that are found exactly.
+const BOUNDARIES: usize = 256;
 /// Most prices in a call.
 const CALL_ITEMS: usize = 2_048;
 /// Most prices in a call when prices are asked about again, so that batches differ.
@@ -44,17 +44,17 @@ const PRODUCTS: [&str; 3] = ["P1", "another product", "\u{1F45F}"];
 ///
 /// # Errors
 /// The mapping is not pure or decreases somewhere, or the plugin fails.
-pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
-    let mut prober = Prober { plugin, left: CHECK_ITEMS };
+pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, CheckFailure> {
+    let mut prober = Prober { plugin, remaining: CHECK_ITEMS };
     let fixed = fixed_sample();
     let around = multiples_of_settings(plugin);
     let all: Vec<Price> = fixed.iter().chain(&around).copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let answers = prober.ask(PRODUCTS[0], &all, CALL_ITEMS)?;
+    let answers = prober.buckets_of(PRODUCTS[0], &all, CALL_ITEMS)?;
     non_decreasing(&all, &answers)?;
     check_repeatable(&mut prober, &all, &answers)?;
     for product in &PRODUCTS[1..] {
         let some: Vec<Price> = all.iter().step_by(5).copied().collect();
-        let buckets = prober.ask(product, &some, OTHER_CALL_ITEMS)?;
+        let buckets = prober.buckets_of(product, &some, OTHER_CALL_ITEMS)?;
         non_decreasing(&some, &buckets)?;
     }
     fingerprint(&mut prober, &fixed)
@@ -63,34 +63,39 @@ pub(crate) fn check(plugin: &Plugin<Bucketing>) -> Result<String, Failed> {
 /// Asks the plugin, and counts the prices against the budget of the check.
 struct Prober<'a> {
     plugin: &'a Plugin<Bucketing>,
-    left: usize,
+    remaining: usize,
 }
 
 impl Prober<'_> {
-    fn ask(&mut self, product: &str, prices: &[Price], cut: usize) -> Result<Vec<BucketId>, Failed> {
+    fn buckets_of(
+        &mut self,
+        product: &str,
+        prices: &[Price],
+        batch_size: usize,
+    ) -> Result<Vec<BucketId>, CheckFailure> {
         let mut buckets = Vec::with_capacity(prices.len());
-        for part in prices.chunks(cut) {
-            self.left = self.left.saturating_sub(part.len());
-            let answers = self.plugin.ask(product, part).map_err(|failure| failed(&failure))?;
+        for part in prices.chunks(batch_size) {
+            self.remaining = self.remaining.saturating_sub(part.len());
+            let answers = self.plugin.call_bucket_of(product, part).map_err(|failure| failed(&failure))?;
             buckets.extend(answers);
         }
         Ok(buckets)
     }
 }
 
-fn failed(failure: &Failure) -> Failed {
+fn failed(failure: &Failure) -> CheckFailure {
     let remedy = match failure {
         Failure::Cpu(_) => "make it faster, or raise the limit cpu_ms",
         Failure::Trap(_) | Failure::Breach(_) => FIX_PLUGIN,
     };
-    Failed { function: FUNCTION, reason: failure.reason().to_owned(), remedy }
+    CheckFailure { function: FUNCTION, reason: failure.reason().to_owned(), remedy }
 }
 
-fn breach(reason: String) -> Failed {
-    Failed { function: FUNCTION, reason, remedy: FIX_PLUGIN }
+fn breach(reason: String) -> CheckFailure {
+    CheckFailure { function: FUNCTION, reason, remedy: FIX_PLUGIN }
 }
 
-fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> {
+fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), CheckFailure> {
     match (1..prices.len()).find(|&at| buckets[at] < buckets[at - 1]) {
         None => Ok(()),
         Some(at) => Err(breach(format!(
@@ -105,15 +110,19 @@ fn non_decreasing(prices: &[Price], buckets: &[BucketId]) -> Result<(), Failed> 
 
 /// Asks about the same prices of the same product again: on a fresh instance, in another order, in
 /// other batches. Fails if an answer differs.
-fn check_repeatable(prober: &mut Prober<'_>, prices: &[Price], answers: &[BucketId]) -> Result<(), Failed> {
-    prober.plugin.cool_down();
+fn check_repeatable(
+    prober: &mut Prober<'_>,
+    prices: &[Price],
+    answers: &[BucketId],
+) -> Result<(), CheckFailure> {
+    prober.plugin.drop_idle_instances();
     let mut order: Vec<usize> = (0..prices.len()).collect();
     let mut random = Random(0x006f_7264_6572);
     for at in (1..order.len()).rev() {
         order.swap(at, random.below(at as u64 + 1) as usize);
     }
     let shuffled: Vec<Price> = order.iter().map(|&at| prices[at]).collect();
-    let again = prober.ask(PRODUCTS[0], &shuffled, OTHER_CALL_ITEMS)?;
+    let again = prober.buckets_of(PRODUCTS[0], &shuffled, OTHER_CALL_ITEMS)?;
     match order.iter().zip(&again).find(|(at, bucket)| answers[**at] != **bucket) {
         None => Ok(()),
         Some((&at, bucket)) => Err(breach(format!(
@@ -167,32 +176,33 @@ fn multiples_of_settings(plugin: &Plugin<Bucketing>) -> Vec<Price> {
     prices
 }
 
-/// An interval between two prices with different buckets, which bisection narrows to the exact cut.
+/// An interval between two prices with different buckets, which bisection narrows to the exact boundary.
 /// `low` and `high` are in billionths; `bucket` is that of `low`.
-struct Cut {
+struct Boundary {
     low: u128,
     high: u128,
     bucket: BucketId,
 }
 
-/// Returns the fingerprint: a hash of the answers to the fixed sample, and of up to [`CUTS`] exact
-/// cuts.
-fn fingerprint(prober: &mut Prober<'_>, fixed: &[Price]) -> Result<String, Failed> {
-    let buckets = prober.ask(PRODUCTS[0], fixed, CALL_ITEMS)?;
-    let mut cuts = some_cuts(fixed, &buckets);
+/// Returns the fingerprint: a hash of the answers to the fixed sample, and of up to [`BOUNDARIES`] exact
+/// boundaries.
+fn fingerprint(prober: &mut Prober<'_>, fixed: &[Price]) -> Result<String, CheckFailure> {
+    let buckets = prober.buckets_of(PRODUCTS[0], fixed, CALL_ITEMS)?;
+    let mut boundaries = some_boundaries(fixed, &buckets);
     loop {
-        let open: Vec<usize> = (0..cuts.len()).filter(|&at| middle(&cuts[at]).is_some()).collect();
-        if open.is_empty() || prober.left < open.len() {
+        let open: Vec<usize> =
+            (0..boundaries.len()).filter(|&at| middle(&boundaries[at]).is_some()).collect();
+        if open.is_empty() || prober.remaining < open.len() {
             break;
         }
-        let prices: Vec<Price> = open.iter().filter_map(|&at| middle(&cuts[at])).collect();
+        let prices: Vec<Price> = open.iter().filter_map(|&at| middle(&boundaries[at])).collect();
         for ((&at, price), bucket) in
-            open.iter().zip(&prices).zip(prober.ask(PRODUCTS[0], &prices, CALL_ITEMS)?)
+            open.iter().zip(&prices).zip(prober.buckets_of(PRODUCTS[0], &prices, CALL_ITEMS)?)
         {
-            let cut = &mut cuts[at];
-            match bucket > cut.bucket {
-                true => cut.high = billionths(*price),
-                false => cut.low = billionths(*price),
+            let boundary = &mut boundaries[at];
+            match bucket > boundary.bucket {
+                true => boundary.high = billionths(*price),
+                false => boundary.low = billionths(*price),
             }
         }
     }
@@ -200,19 +210,19 @@ fn fingerprint(prober: &mut Prober<'_>, fixed: &[Price]) -> Result<String, Faile
     for (price, bucket) in fixed.iter().zip(&buckets) {
         text.push_str(&format!("{price}:{}\n", bucket.0));
     }
-    for cut in &cuts {
-        text.push_str(&format!("{}-{}:{}\n", cut.low, cut.high, cut.bucket.0));
+    for boundary in &boundaries {
+        text.push_str(&format!("{}-{}:{}\n", boundary.low, boundary.high, boundary.bucket.0));
     }
     Ok(Digest::of(&[text.as_bytes()]).as_str()[..32].to_owned())
 }
 
-fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
+fn some_boundaries(fixed: &[Price], buckets: &[BucketId]) -> Vec<Boundary> {
     let changes: Vec<usize> = (1..fixed.len()).filter(|&at| buckets[at] != buckets[at - 1]).collect();
-    let step = changes.len().div_ceil(CUTS).max(1);
+    let step = changes.len().div_ceil(BOUNDARIES).max(1);
     changes
         .into_iter()
         .step_by(step)
-        .map(|at| Cut {
+        .map(|at| Boundary {
             low: billionths(fixed[at - 1]),
             high: billionths(fixed[at]),
             bucket: buckets[at - 1],
@@ -220,15 +230,15 @@ fn some_cuts(fixed: &[Price], buckets: &[BucketId]) -> Vec<Cut> {
         .collect()
 }
 
-/// Returns a price strictly between the ends of a cut; none if the cut is exact.
-fn middle(cut: &Cut) -> Option<Price> {
-    let middle = cut.low + (cut.high - cut.low) / 2;
+/// Returns a price strictly inside the interval of a boundary; none if the boundary is exact.
+fn middle(boundary: &Boundary) -> Option<Price> {
+    let middle = boundary.low + (boundary.high - boundary.low) / 2;
     // The smallest step between two prices of this size.
     let grain = (0..=PRICE_SCALE)
         .map(|scale| 10u128.pow(scale))
-        .find(|grain| cut.high / grain < PRICE_UNITS as u128)?;
+        .find(|grain| boundary.high / grain < PRICE_UNITS as u128)?;
     let price = from_billionths(middle / grain * grain)?;
-    (cut.low < billionths(price) && billionths(price) < cut.high).then_some(price)
+    (boundary.low < billionths(price) && billionths(price) < boundary.high).then_some(price)
 }
 
 fn billionths(price: Price) -> u128 {

@@ -53,11 +53,11 @@ impl Loaded {
     }
 
     /// Drops the idle instances, because the plugin no longer serves.
-    pub(crate) fn cool_down(&self) {
+    pub(crate) fn drop_idle_instances(&self) {
         match self {
-            Loaded::Bucketing(policy) => policy.plugin.cool_down(),
-            Loaded::Throttling(policy) => policy.plugin.cool_down(),
-            Loaded::Channel(channel) => channel.plugin.cool_down(),
+            Loaded::Bucketing(policy) => policy.plugin.drop_idle_instances(),
+            Loaded::Throttling(policy) => policy.plugin.drop_idle_instances(),
+            Loaded::Channel(channel) => channel.plugin.drop_idle_instances(),
         }
     }
 }

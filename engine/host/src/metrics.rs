@@ -72,15 +72,15 @@ impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         for (name, help, family) in [
             ("plugin_calls", "Calls of a plugin", &self.calls),
-            ("plugin_traps", "Calls that failed", &self.traps),
+            ("plugin_traps", "Batches that failed", &self.traps),
             ("plugin_breaches", "Answers that broke the contract", &self.breaches),
             ("plugin_reloads", "New generations that passed the checks", &self.reloads),
             ("plugin_refusals", "New generations that did not pass the checks", &self.refusals),
-            ("plugin_rollbacks", "Generations that gave way to the one before", &self.rollbacks),
+            ("plugin_rollbacks", "Generations that were rolled back to the previous one", &self.rollbacks),
         ] {
             registry.register(name, help, family.clone());
         }
-        let help = "How long calls of a plugin took";
+        let help = "Duration of plugin calls";
         registry.register("plugin_call_seconds", help, self.call_seconds.clone());
     }
 }

@@ -24,8 +24,8 @@ use crate::health::Health;
 use crate::limits::{BISECT_FAILURES, IDLE_INSTANCES, Limits};
 use crate::log::LogLines;
 use crate::meta::Meta;
-use crate::settings::{Settings, cut};
-use crate::store::{Data, allow_cpu, explain, is_cpu, new_store};
+use crate::settings::{Settings, truncate};
+use crate::store::{Data, allow_cpu, explain, is_cpu_limit, new_store};
 
 /// One generation of a plugin with the contract `C`.
 pub(crate) struct Plugin<C: Contract> {
@@ -70,7 +70,7 @@ impl Failure {
 
 impl<C: Contract> Instance<C> {
     /// Creates an instance without configuring it.
-    pub(crate) fn bare(
+    pub(crate) fn unconfigured(
         engine: &Engine,
         linked: &C::Linked,
         limits: &Limits,
@@ -89,17 +89,18 @@ impl<C: Contract> Plugin<C> {
     ///
     /// # Errors
     /// The plugin failed, or reported problems with its settings or templates.
-    pub(crate) fn fresh(&self) -> Result<Instance<C>, Failure> {
+    pub(crate) fn new_instance(&self) -> Result<Instance<C>, Failure> {
         let trap = |error: wasmtime::Error| failure(&error);
         let mut instance: Instance<C> =
-            Instance::bare(&self.engine, &self.linked, &self.limits, &self.log, self.wasi).map_err(trap)?;
+            Instance::unconfigured(&self.engine, &self.linked, &self.limits, &self.log, self.wasi)
+                .map_err(trap)?;
         let configured = self
             .settings
             .lend(|settings| C::configure(&instance.exports, &mut instance.store, settings, &self.templates));
         match configured.map_err(trap)? {
             Ok(()) => Ok(instance),
             Err(problems) => {
-                let words: Vec<String> = problems.iter().map(in_words).collect();
+                let words: Vec<String> = problems.iter().map(format_problem).collect();
                 Err(Failure::Breach(words.join("; ")))
             }
         }
@@ -113,14 +114,14 @@ impl<C: Contract> Plugin<C> {
         let idle = self.idle().pop();
         let mut instance = match idle {
             Some(instance) => instance,
-            None => self.fresh()?,
+            None => self.new_instance()?,
         };
         allow_cpu(&mut instance.store, self.limits.cpu_ms);
         let started = Instant::now();
         let answer = run(&instance.exports, &mut instance.store);
         self.health.called(&self.meta, started.elapsed());
         let answer = answer.map_err(|error| failure(&error))?;
-        self.put_back(instance);
+        self.return_to_idle(instance);
         Ok(answer)
     }
 
@@ -129,7 +130,7 @@ impl<C: Contract> Plugin<C> {
         self.idle().push(instance);
     }
 
-    fn put_back(&self, mut instance: Instance<C>) {
+    fn return_to_idle(&self, mut instance: Instance<C>) {
         instance.calls += 1;
         if instance.calls >= self.limits.calls_per_instance {
             return;
@@ -145,7 +146,7 @@ impl<C: Contract> Plugin<C> {
     }
 
     /// Drops every idle instance. The next call creates a new one.
-    pub(crate) fn cool_down(&self) {
+    pub(crate) fn drop_idle_instances(&self) {
         let idle = std::mem::take(&mut *self.idle());
         drop(idle);
     }
@@ -166,8 +167,8 @@ impl<C: Contract> Plugin<C> {
             return items.iter().map(|_| Err(error.clone())).collect();
         }
         let mut bisection =
-            Bisection { plugin: self, run, left: BISECT_FAILURES, first: None, answers: Vec::new() };
-        bisection.ask(items);
+            Bisection { plugin: self, run, remaining: BISECT_FAILURES, first: None, answers: Vec::new() };
+        bisection.call_half(items);
         let (first, answers) = (bisection.first, bisection.answers);
         match &first {
             None => self.health.succeeded(),
@@ -191,7 +192,7 @@ impl<C: Contract> Plugin<C> {
     }
 
     /// Records the outcome of a single call.
-    pub(crate) fn conclude<R>(
+    pub(crate) fn record_outcome<R>(
         &self,
         function: &'static str,
         answer: Result<R, Failure>,
@@ -209,7 +210,7 @@ impl<C: Contract> Plugin<C> {
     }
 
     /// Records that an instance trapped, but a fresh one answered the same call.
-    pub(crate) fn stumbled(&self, function: &'static str) {
+    pub(crate) fn trapped_once(&self, function: &'static str) {
         self.health.trapped(&self.meta, function, "trapped once; a fresh instance answered", true);
     }
 
@@ -233,8 +234,8 @@ impl<C: Contract> Plugin<C> {
 }
 
 /// Formats a problem. Its name is that of a setting, of a template, or empty.
-fn in_words(problem: &Problem) -> String {
-    let (name, message) = (cut(&problem.name), cut(&problem.message));
+fn format_problem(problem: &Problem) -> String {
+    let (name, message) = (truncate(&problem.name), truncate(&problem.message));
     match name.as_str() {
         "" => message,
         name if name.starts_with("template ") => format!("{name}: {message}"),
@@ -243,21 +244,21 @@ fn in_words(problem: &Problem) -> String {
 }
 
 pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
-    if is_cpu(error) { Failure::Cpu(explain(error)) } else { Failure::Trap(explain(error)) }
+    if is_cpu_limit(error) { Failure::Cpu(explain(error)) } else { Failure::Trap(explain(error)) }
 }
 
-/// The bisection of one batch to find its bad items. `left` is the number of calls that may still
+/// The bisection of one batch to find its bad items. `remaining` is the number of calls that may still
 /// fail, `first` the first failure.
 struct Bisection<'a, C: Contract, F, R> {
     plugin: &'a Plugin<C>,
     run: F,
-    left: u32,
+    remaining: u32,
     first: Option<Failure>,
     answers: Vec<Result<R, Failure>>,
 }
 
 impl<C: Contract, F, R> Bisection<'_, C, F, R> {
-    fn ask<T>(&mut self, items: &[T])
+    fn call_half<T>(&mut self, items: &[T])
     where
         F: Fn(&C::Exports, &mut Store<Data>, &[T]) -> wasmtime::Result<Vec<R>>,
     {
@@ -274,17 +275,17 @@ impl<C: Contract, F, R> Bisection<'_, C, F, R> {
             Err(failure) => failure,
         };
         self.first.get_or_insert_with(|| failure.clone());
-        self.left = self.left.saturating_sub(1);
+        self.remaining = self.remaining.saturating_sub(1);
         let breach = matches!(failure, Failure::Breach(_));
-        if items.len() == 1 || self.left == 0 || breach {
+        if items.len() == 1 || self.remaining == 0 || breach {
             self.answers.extend(items.iter().map(|_| Err(failure.clone())));
             return;
         }
         let (head, tail) = items.split_at(items.len() / 2);
-        self.ask(head);
-        match self.left {
+        self.call_half(head);
+        match self.remaining {
             0 => self.answers.extend(tail.iter().map(|_| Err(failure.clone()))),
-            _ => self.ask(tail),
+            _ => self.call_half(tail),
         }
     }
 }

@@ -153,7 +153,7 @@ impl PluginRegistry {
             entry.previous = Some(old);
         }
         if let Some(previous) = &entry.previous {
-            previous.cool_down();
+            previous.drop_idle_instances();
         }
     }
 }

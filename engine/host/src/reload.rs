@@ -15,7 +15,7 @@ use pricedrop_model::Cause;
 
 use crate::error::Error;
 use crate::files::template_folder;
-use crate::folder::{Listing, Mark};
+use crate::folder::{FileStat, Listing};
 use crate::host::{Host, Shared};
 
 /// A handle of the watching thread. Dropping it stops the thread.
@@ -147,7 +147,7 @@ impl ReloadThread {
         let templates = listing.template_stems().map(|stem| folder.join(template_folder(stem)));
         let all = [folder.clone()].into_iter().chain(parent.map(Path::to_path_buf)).chain(templates);
         all.map(|path| {
-            let identity = Mark::of(&path).ok().map(|mark| mark.identity());
+            let identity = FileStat::of(&path).ok().map(|stat| stat.identity());
             (path, identity)
         })
         .collect()

@@ -72,7 +72,7 @@ fn item(number: i64, locale: Option<&str>, format: Format<'_>) -> Item {
 }
 
 impl ChannelPlugin {
-    /// Renders samples for every locale that has templates, and without a locale. A error is a
+    /// Renders samples for every locale that has templates, and without a locale. A refusal is a
     /// valid answer, because the sample address may be invalid for the channel.
     ///
     /// # Errors

@@ -41,13 +41,13 @@ impl Settings {
     /// Calls a function with the settings in the form that `configure` takes.
     pub(crate) fn lend<R>(&self, call: impl FnOnce(&[Setting<'_>]) -> R) -> R {
         let words: Vec<Vec<&str>> = self.0.iter().map(|(_, value)| words_of(value)).collect();
-        let lent: Vec<Setting<'_>> = self
+        let borrowed: Vec<Setting<'_>> = self
             .0
             .iter()
             .zip(&words)
             .map(|((name, value), words)| Setting { name, value: lend_value(value, words) })
             .collect();
-        call(&lent)
+        call(&borrowed)
     }
 
     /// Returns the first ten hexadecimal characters of the settings' hash.
@@ -181,10 +181,13 @@ fn show(value: &Value) -> String {
 /// The text says which value is invalid, and what is valid.
 pub(crate) fn check_about(about: &About) -> Result<(), String> {
     if !is_name(&about.id) {
-        return Err(format!("id \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(&about.id)));
+        return Err(format!("id \"{}\" must be 1 to 64 of a-z, 0-9 and -", truncate(&about.id)));
     }
     if !is_version(&about.version) {
-        return Err(format!("version \"{}\" must be a semantic version such as 0.1.0", cut(&about.version)));
+        return Err(format!(
+            "version \"{}\" must be a semantic version such as 0.1.0",
+            truncate(&about.version)
+        ));
     }
     if about.settings.len() > SETTINGS {
         return Err(format!("{} settings; at most {SETTINGS}", about.settings.len()));
@@ -194,7 +197,7 @@ pub(crate) fn check_about(about: &About) -> Result<(), String> {
         if !is_name(&spec.name) || !names.insert(&spec.name) {
             return Err(format!(
                 "setting name \"{}\" must be unique, 1 to 64 of a-z, 0-9 and -",
-                cut(&spec.name)
+                truncate(&spec.name)
             ));
         }
         if spec.summary.len() > STATEMENT_BYTES {
@@ -210,7 +213,7 @@ pub(crate) fn check_about(about: &About) -> Result<(), String> {
 /// The text says which value is invalid, and what is valid.
 pub(crate) fn check_address_kind(kind: Option<&str>) -> Result<(), String> {
     match kind.filter(|kind| !is_name(kind)) {
-        Some(kind) => Err(format!("address-kind \"{}\" must be 1 to 64 of a-z, 0-9 and -", cut(kind))),
+        Some(kind) => Err(format!("address-kind \"{}\" must be 1 to 64 of a-z, 0-9 and -", truncate(kind))),
         None => Ok(()),
     }
 }
@@ -231,7 +234,7 @@ fn is_version(version: &str) -> bool {
 
 /// Makes a plugin's text safe to log: replaces control characters by spaces, and truncates to a
 /// quarter of [`STATEMENT_BYTES`] characters, which is at most that many bytes, and "…".
-pub(crate) fn cut(text: &str) -> String {
+pub(crate) fn truncate(text: &str) -> String {
     let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let short: String = clean.take(STATEMENT_BYTES / 4).collect();
     if short.len() < text.len() { format!("{short}…") } else { short }

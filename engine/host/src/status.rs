@@ -33,7 +33,9 @@ pub(crate) fn status_of(registry: &PluginRegistry, serving: &Serving, metrics: &
             ));
         }
     }
-    warnings.extend([Kind::Bucketing, Kind::Throttling].iter().filter_map(|kind| newcomers(registry, *kind)));
+    warnings.extend(
+        [Kind::Bucketing, Kind::Throttling].iter().filter_map(|kind| ignored_candidates(registry, *kind)),
+    );
     if serving.bucketing.is_none() && registry.chosen.contains_key(&Kind::Bucketing) {
         warnings.push(
             "no bucketing policy with the active mapping is loaded: drops are read by plain scans".into(),
@@ -44,7 +46,7 @@ pub(crate) fn status_of(registry: &PluginRegistry, serving: &Serving, metrics: &
 
 /// Returns a warning if there are several plugins of a kind and the configuration names none: those
 /// not chosen are ignored.
-fn newcomers(registry: &PluginRegistry, kind: Kind) -> Option<String> {
+fn ignored_candidates(registry: &PluginRegistry, kind: Kind) -> Option<String> {
     if registry.named.contains_key(&kind) {
         return None;
     }

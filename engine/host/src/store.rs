@@ -47,7 +47,7 @@ struct CpuTime {
 impl CpuTime {
     /// Checks the CPU time; runs once per tick. A call that ends before the first tick reads no
     /// clock. The time until the first tick is not counted.
-    fn look(&mut self) -> wasmtime::Result<UpdateDeadline> {
+    fn check_cpu_time(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_time();
         let since = *self.since.get_or_insert(now);
         if now.saturating_sub(since) >= self.limit {
@@ -124,7 +124,7 @@ pub(crate) fn new_store(engine: &Engine, limits: &Limits, log: &LogLines, wasi: 
     };
     let mut store = Store::new(engine.wasmtime(), data);
     store.limiter(|data| &mut data.ceiling);
-    store.epoch_deadline_callback(|mut context| context.data_mut().cpu.look());
+    store.epoch_deadline_callback(|mut context| context.data_mut().cpu.check_cpu_time());
     store.set_hostcall_fuel(limits.output_bytes);
     store
 }
@@ -163,6 +163,6 @@ fn explain_host(text: String) -> String {
 }
 
 /// Returns whether the plugin exceeded its CPU time. A retry would take as long again.
-pub(crate) fn is_cpu(error: &wasmtime::Error) -> bool {
+pub(crate) fn is_cpu_limit(error: &wasmtime::Error) -> bool {
     matches!(error.downcast_ref::<Exceeded>(), Some(Exceeded::Cpu(_)))
 }

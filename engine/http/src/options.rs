@@ -47,18 +47,18 @@ impl Options {
             Some("") => return Err(Error::EmptyToken),
             // A header cannot carry other bytes, so no request could ever be authorized.
             Some(token) if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
-                return Err(Error::OddToken);
+                return Err(Error::InvalidToken);
             }
             _ => {}
         }
         match self.listen.parse() {
-            Ok(address) => self.guards(address),
+            Ok(address) => self.check_exposure(address),
             Err(_) => Ok(()),
         }
     }
 
     /// Refuses an address that other machines can reach if there is no token.
-    pub(crate) fn guards(&self, address: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn check_exposure(&self, address: SocketAddr) -> Result<(), Error> {
         match address.ip().is_loopback() || self.token.is_some() {
             true => Ok(()),
             false => Err(Error::Open(address)),
@@ -77,7 +77,7 @@ pub enum Error {
     EmptyToken,
     /// The token has bytes that a header cannot carry.
     #[error("the token has characters that are not allowed in a header")]
-    OddToken,
+    InvalidToken,
     /// The address cannot be bound.
     #[error("cannot listen on {listen}: {reason}")]
     Listen {
@@ -99,7 +99,7 @@ impl Error {
                 "configure a token with http.token_file or http.token_env, or listen on 127.0.0.1"
             }
             Error::EmptyToken => "write a token into the file or variable that the configuration names",
-            Error::OddToken => "use a token of printable ASCII characters",
+            Error::InvalidToken => "use a token of printable ASCII characters",
             Error::Listen { .. } => {
                 "stop the process that listens there, or set http.listen to another address"
             }

@@ -30,7 +30,7 @@ pub async fn bind(options: Options) -> Result<Bound, Error> {
     let failed = |reason| Error::Listen { listen: options.listen.clone(), reason };
     let listener = TcpListener::bind(&options.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    options.guards(address)?;
+    options.check_exposure(address)?;
     Ok(Bound { listener, address, options })
 }
 

@@ -14,7 +14,7 @@ use super::clients::describe;
 use super::credential::{self, Bound, Call};
 use super::headers;
 use super::limits::Options;
-use super::resolve::Private;
+use super::resolve::PrivateAddress;
 use super::secret::Secrets;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -70,7 +70,7 @@ pub(super) async fn send(
         Err(_) => Ok(Reply::Unanswered(format!("no response within {} ms", request.timeout_ms))),
     };
     if let (Some(credential), Some(used), Ok(Reply::Http { status, body, .. })) = (credential, used, &reply) {
-        credential.answered(&used, *status, body);
+        credential.record_response(&used, *status, body);
     }
     reply
 }
@@ -142,7 +142,7 @@ async fn read(mut response: Response, most: usize, deadline: Instant) -> Reply {
 fn unanswered(error: &reqwest::Error) -> Result<Reply, SendError> {
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(private) = cause.downcast_ref::<Private>() {
+        if let Some(private) = cause.downcast_ref::<PrivateAddress>() {
             return Err(SendError::Refused(private.to_string()));
         }
         source = cause.source();

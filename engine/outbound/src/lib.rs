@@ -7,7 +7,7 @@
 //! ```text
 //! SendRequest ─▶ ChannelAccess ─┬▶ http: hosts ▶ headers ▶ credential ▶ resolve ▶ request
 //!                (one per       ├▶ web_push: encrypt ▶ http
-//!                 channel)      └▶ mail: letter ▶ dkim ▶ connection (TLS, AUTH) ▶ SMTP
+//!                 channel)      └▶ mail: mime_message ▶ dkim ▶ connection (TLS, AUTH) ▶ SMTP
 //!             ─▶ lines: one thread that writes to standard output
 //! ```
 
@@ -19,10 +19,10 @@ mod dkim;
 mod headers;
 mod hosts;
 mod http;
-mod letter;
 mod limits;
 mod lines;
 mod mail;
+mod mime_message;
 mod resolve;
 mod secret;
 mod tls;

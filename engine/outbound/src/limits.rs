@@ -27,7 +27,7 @@ pub(super) const TOKEN_USE_PERCENT: u32 = 90;
 /// milliseconds.
 pub(super) const TOKEN_MARGIN_MS: u64 = 60_000;
 /// Longest response of a token server, bytes.
-pub(super) const TOKEN_ANSWER_BYTES: usize = 64 * 1024;
+pub(super) const TOKEN_RESPONSE_BYTES: usize = 64 * 1024;
 /// Lifetime of a provider token of Apple, seconds; it is renewed at [`TOKEN_USE_PERCENT`] of it.
 /// Apple requires that a token is renewed every 20 to 60 minutes.
 pub(super) const APNS_TOKEN_S: u64 = 2_700;

@@ -25,10 +25,10 @@ impl Lines {
     /// Writes a line. Returns after it was written and flushed, or with the error.
     pub(super) async fn write(&self, line: &str) -> Reply {
         let (answer, written) = oneshot::channel();
-        let gone = || Reply::Unanswered("the thread that writes lines has ended".into());
+        let ended = || Reply::Unanswered("the thread that writes lines has ended".into());
         match self.0.send((one_line(line), answer)) {
-            Ok(()) => written.await.unwrap_or_else(|_| gone()),
-            Err(_) => gone(),
+            Ok(()) => written.await.unwrap_or_else(|_| ended()),
+            Err(_) => ended(),
         }
     }
 }
@@ -64,7 +64,7 @@ fn write_lines(mut out: Box<dyn Write + Send>, inbox: &mpsc::Receiver<Waiting>) 
 /// truncates.
 fn one_line(line: &str) -> String {
     let cut = &line[..line.floor_char_boundary(LINE_BYTES)];
-    let mut whole: String = cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    whole.push('\n');
-    whole
+    let mut line: String = cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.push('\n');
+    line
 }

@@ -16,8 +16,8 @@ use pricedrop_model::sync::lock;
 use tokio::time::Instant;
 
 use super::dkim;
-use super::letter::letter;
 use super::limits::{MAIL_TRUSTED_MS, Options, REASON_BYTES};
+use super::mime_message::build_message;
 use super::secret::{Revealed, Secrets};
 
 /// A mail account with its idle connections.
@@ -69,7 +69,8 @@ impl MailPool {
             SendError::BadRecipient(format!("the address is not a mail address: {error}"))
         })?;
         let unsubscribe = request.unsubscribe_url;
-        let mut message = letter(&self.from, &to, mail, request.idempotency_key, unsubscribe, most_bytes)?;
+        let mut message =
+            build_message(&self.from, &to, mail, request.idempotency_key, unsubscribe, most_bytes)?;
         if let Some(signature) = &self.account.dkim {
             let signed = secrets.read_text(&signature.key).map_err(|error| error.to_string());
             let signed = signed.and_then(|key| dkim::sign(&mut message, signature, key.reveal()));

@@ -40,7 +40,7 @@ pub(super) enum Error {
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{0:?} is empty, too long, or has control characters")]
-    Unfit(Secret),
+    Invalid(Secret),
 }
 
 /// Reads secrets, and caches the content of files by path and form.
@@ -89,7 +89,7 @@ impl Secrets {
             return Ok(value.clone());
         }
         if version.1 > SECRET_BYTES {
-            return Err(Error::Unfit(secret.clone()));
+            return Err(Error::Invalid(secret.clone()));
         }
         let value = fs::read_to_string(path).map_err(failed)?;
         let line = value.strip_suffix('\n').unwrap_or(&value);
@@ -106,9 +106,9 @@ fn version(metadata: &Metadata) -> Version {
 /// Checks the characters of a secret. A line break in one-line secrets would end the header or
 /// command early.
 fn fit(secret: &Secret, value: &str, form: Form) -> Result<Revealed, Error> {
-    let unfit = |c: char| c.is_control() && (form == Form::Line || !matches!(c, '\n' | '\r' | '\t'));
-    if value.is_empty() || value.chars().any(unfit) {
-        return Err(Error::Unfit(secret.clone()));
+    let invalid = |c: char| c.is_control() && (form == Form::Line || !matches!(c, '\n' | '\r' | '\t'));
+    if value.is_empty() || value.chars().any(invalid) {
+        return Err(Error::Invalid(secret.clone()));
     }
     Ok(Revealed(value.into()))
 }

@@ -29,7 +29,7 @@ const BUCKETS: u64 = 1 << 53;
 
 impl Plugin<Bucketing> {
     /// Asks for one bucket per price. An answer that breaks the contract is a failure.
-    pub(crate) fn ask(&self, product: &str, prices: &[Price]) -> Result<Vec<BucketId>, Failure> {
+    pub(crate) fn call_bucket_of(&self, product: &str, prices: &[Price]) -> Result<Vec<BucketId>, Failure> {
         let units: Vec<i64> = prices.iter().map(|price| price.units()).collect();
         let scales: Vec<u8> = prices.iter().map(|price| price.scale()).collect();
         let buckets = self.call(|exports, store| {
@@ -80,14 +80,14 @@ impl Policy for BucketingPolicy {
     fn buckets_of(&self, product: &ProductId, prices: &[Price]) -> Result<Vec<BucketId>, plugin::Error> {
         let plugin = &self.plugin;
         plugin.admit(FUNCTION)?;
-        let answer = match plugin.ask(product.as_str(), prices) {
+        let answer = match plugin.call_bucket_of(product.as_str(), prices) {
             // A trap may be due to the state of the instance, so a fresh instance is asked once.
             Err(Failure::Trap(_)) => {
-                plugin.ask(product.as_str(), prices).inspect(|_| plugin.stumbled(FUNCTION))
+                plugin.call_bucket_of(product.as_str(), prices).inspect(|_| plugin.trapped_once(FUNCTION))
             }
             answer => answer,
         };
-        plugin.conclude(FUNCTION, answer)
+        plugin.record_outcome(FUNCTION, answer)
     }
 
     fn report_breach(&self, product: &ProductId, what: &str) {

@@ -8,7 +8,7 @@ use super::bindings::callbacks::CallbacksPlugin;
 use super::bindings::callbacks::exports::pricedrop::channel::callbacks as wire;
 use super::name_values::borrow;
 use crate::limits::EVENTS;
-use crate::settings::cut;
+use crate::settings::truncate;
 use crate::store::Data;
 
 /// Calls `receive` of an instance.
@@ -55,7 +55,7 @@ fn event(event: wire::Event) -> CallbackEvent {
             wire::Outcome::OptedIn => CallbackOutcome::OptedIn,
             wire::Outcome::Failed => CallbackOutcome::Failed,
         },
-        status: cut(&event.status),
-        reason: event.reason.map(|reason| cut(&reason)),
+        status: truncate(&event.status),
+        reason: event.reason.map(|reason| truncate(&reason)),
     }
 }

@@ -19,7 +19,7 @@ use super::throttling::wire_price;
 use super::{Contract, Description, Template, callbacks};
 use crate::limits::{ADDRESS_BYTES, HOLD_MS};
 use crate::plugin::{Failure, Plugin};
-use crate::settings::cut;
+use crate::settings::truncate;
 use crate::store::Data;
 use pricedrop_model::plugin::Kind;
 
@@ -77,11 +77,11 @@ impl Contract for Channel {
         settings: &[Setting<'_>],
         templates: &[Template],
     ) -> wasmtime::Result<Result<(), Vec<Problem>>> {
-        let lent: Vec<wire::Template<'_>> = templates
+        let borrowed: Vec<wire::Template<'_>> = templates
             .iter()
             .map(|it| wire::Template { locale: &it.locale, part: &it.part, text: &it.text })
             .collect();
-        exports.channel.pricedrop_channel_channel().call_configure(store, settings, &lent)
+        exports.channel.pricedrop_channel_channel().call_configure(store, settings, &borrowed)
     }
 }
 
@@ -184,13 +184,13 @@ impl ChannelPlugin {
     pub(crate) fn try_render(&self, messages: &[Message]) -> Result<(), String> {
         let lists: Vec<Borrowed<'_>> = messages.iter().map(Borrowed::of).collect();
         let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
-        for (lent, items) in lists.iter().zip(&items) {
+        for (borrowed, items) in lists.iter().zip(&items) {
             let of = |reason: &str| {
-                let locale = lent.message.to.locale.as_deref().unwrap_or("no locale");
+                let locale = borrowed.message.to.locale.as_deref().unwrap_or("no locale");
                 format!("a sample of {} items for {locale}: {reason}", items.len())
             };
             let answers = self.plugin.call(|exports, store| {
-                let message = lent.message(items);
+                let message = borrowed.message(items);
                 exports.channel.pricedrop_channel_channel().call_render(store, &[message])
             });
             let answers = answers.map_err(|failure| of(failure.reason()))?;
@@ -219,8 +219,8 @@ impl Model for ChannelPlugin {
 
     fn normalize(&self, addresses: &[String]) -> Vec<Result<Result<String, String>, plugin::Error>> {
         const FUNCTION: &str = "normalize";
-        let lent: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, addresses| {
+        let borrowed: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let answers = self.plugin.call_batch(FUNCTION, &borrowed, |exports, store, addresses| {
             exports.channel.pricedrop_channel_channel().call_normalize(store, addresses)
         });
         let read = |answer: Result<String, String>| match answer {
@@ -228,7 +228,7 @@ impl Model for ChannelPlugin {
                 Err(format!("an address of {} bytes; 1 to {ADDRESS_BYTES} are allowed", address.len()))
             }
             Ok(address) => Ok(Ok(address)),
-            Err(problem) => Ok(Err(cut(&problem))),
+            Err(problem) => Ok(Err(truncate(&problem))),
         };
         answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
     }
@@ -237,15 +237,15 @@ impl Model for ChannelPlugin {
         const FUNCTION: &str = "render";
         let lists: Vec<Borrowed<'_>> = messages.iter().map(Borrowed::of).collect();
         let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
-        let lent: Vec<wire::Message<'_>> =
-            lists.iter().zip(&items).map(|(lent, items)| lent.message(items)).collect();
-        let answers = self.plugin.call_batch(FUNCTION, &lent, |exports, store, messages| {
+        let borrowed: Vec<wire::Message<'_>> =
+            lists.iter().zip(&items).map(|(borrowed, items)| borrowed.message(items)).collect();
+        let answers = self.plugin.call_batch(FUNCTION, &borrowed, |exports, store, messages| {
             exports.channel.pricedrop_channel_channel().call_render(store, messages)
         });
         let read = |answer| match answer {
             Ok(outgoing) => read_outgoing(outgoing).map(Ok),
-            Err(wire::Refusal::BadRecipient(reason)) => Ok(Err(RenderError::BadRecipient(cut(&reason)))),
-            Err(wire::Refusal::Permanent(reason)) => Ok(Err(RenderError::Permanent(cut(&reason)))),
+            Err(wire::Refusal::BadRecipient(reason)) => Ok(Err(RenderError::BadRecipient(truncate(&reason)))),
+            Err(wire::Refusal::Permanent(reason)) => Ok(Err(RenderError::Permanent(truncate(&reason)))),
         };
         answers.into_iter().map(|answer| self.check(FUNCTION, read(answer?))).collect()
     }
@@ -255,14 +255,14 @@ impl Model for ChannelPlugin {
         let lists: Vec<Borrowed<'_>> = answers.iter().map(|answer| Borrowed::of(answer.message)).collect();
         let items: Vec<Items<'_>> = lists.iter().map(Borrowed::items).collect();
         let headers: Vec<NameValues<'_>> = answers.iter().map(|answer| headers(answer.reply)).collect();
-        let lent: Vec<wire::Answer<'_>> = (0..answers.len())
+        let borrowed: Vec<wire::Answer<'_>> = (0..answers.len())
             .map(|at| wire::Answer {
                 message: lists[at].message(&items[at]),
                 reply: wire_reply(answers[at].reply, &headers[at]),
                 step: answers[at].step,
             })
             .collect();
-        let classified = self.plugin.call_batch(FUNCTION, &lent, |exports, store, answers| {
+        let classified = self.plugin.call_batch(FUNCTION, &borrowed, |exports, store, answers| {
             exports.channel.pricedrop_channel_channel().call_classify(store, answers)
         });
         classified.into_iter().map(|answer| self.check(FUNCTION, read_classification(answer?))).collect()
@@ -277,10 +277,10 @@ impl Model for ChannelPlugin {
         });
         let read = answer.and_then(|answer| match answer {
             Some(Ok(received)) => callbacks::read(received).map(Ok).map_err(Failure::Breach),
-            Some(Err(problem)) => Ok(Err(cut(&problem))),
+            Some(Err(problem)) => Ok(Err(truncate(&problem))),
             None => Ok(Err("the channel does not export callbacks".into())),
         });
-        self.plugin.conclude(FUNCTION, read)
+        self.plugin.record_outcome(FUNCTION, read)
     }
 }
 
@@ -305,18 +305,18 @@ fn wire_reply<'a>(reply: &'a Reply, headers: &'a NameValues<'a>) -> wire::Reply<
 fn read_classification(classification: wire::Classification) -> Result<Classification, String> {
     Ok(match classification {
         wire::Classification::Standard => Classification::Standard,
-        wire::Classification::Delivered(id) => Classification::Delivered(id.map(|id| cut(&id))),
+        wire::Classification::Delivered(id) => Classification::Delivered(id.map(|id| truncate(&id))),
         wire::Classification::Temporary(temporary) => Classification::Temporary {
-            reason: cut(&temporary.reason),
+            reason: truncate(&temporary.reason),
             retry_after_ms: temporary.retry_after_ms.map(|wait| wait.min(HOLD_MS.unsigned_abs())),
             scope: match temporary.scope {
                 wire::Scope::Message => Scope::Message,
                 wire::Scope::Provider => Scope::Provider,
             },
         },
-        wire::Classification::Permanent(reason) => Classification::Permanent(cut(&reason)),
+        wire::Classification::Permanent(reason) => Classification::Permanent(truncate(&reason)),
         wire::Classification::BadRecipient(bad) => {
-            Classification::BadRecipient { reason: cut(&bad.reason), since_ms: bad.since_ms }
+            Classification::BadRecipient { reason: truncate(&bad.reason), since_ms: bad.since_ms }
         }
         wire::Classification::FollowUp(outgoing) => Classification::FollowUp(read_outgoing(outgoing)?),
     })

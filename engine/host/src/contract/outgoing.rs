@@ -5,7 +5,7 @@ use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, Urgency, Web
 
 use super::bindings::channel::exports::pricedrop::channel::channel as wire;
 use crate::limits::{HEADERS, LINE_BYTES, STATEMENT_BYTES};
-use crate::settings::cut;
+use crate::settings::truncate;
 
 /// Converts an outgoing message. Fields of one line may contain no line break, so that no text of a
 /// product becomes a header or a second message.
@@ -58,7 +58,7 @@ fn read_web_push(push: wire::WebPush) -> Result<WebPush, String> {
     }
     credential_name(push.credential.as_ref())?;
     if let Some(topic) = push.topic.as_ref().filter(|topic| !is_topic(topic)) {
-        return Err(format!("topic: \"{}\" is not 1 to 32 of A-Z, a-z, 0-9, - and _", cut(topic)));
+        return Err(format!("topic: \"{}\" is not 1 to 32 of A-Z, a-z, 0-9, - and _", truncate(topic)));
     }
     Ok(WebPush {
         endpoint: push.endpoint,

@@ -28,8 +28,8 @@ async fn an_unknown_path_and_a_wrong_method_are_answered_with_a_problem() {
         ],
     )
     .await;
-    assert_eq!(served.get("/v2").await.remedy(), "docs/http.md lists what there is");
-    assert_eq!(served.get("/v1/prices").await.remedy(), "docs/http.md lists what it takes");
+    assert_eq!(served.get("/v2").await.remedy(), "docs/http.md lists all paths");
+    assert_eq!(served.get("/v1/prices").await.remedy(), "docs/http.md lists the methods of each path");
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_body_that_exceeds_a_limit_is_refused_as_a_whole() {
     for route in WRITES {
         let too_long = served.ask(route, &long).await;
         assert_eq!(too_long.problem(), (413, "the body is longer than 400 bytes".into(), None));
-        assert_eq!(too_long.remedy(), "send it in parts, or raise http.max_body");
+        assert_eq!(too_long.remedy(), "send the body in parts, or raise http.max_body");
         let too_many = served.ask(route, &many).await;
         assert_eq!(too_many.problem(), (413, "the body has more than 4 entries".into(), None));
         assert_eq!(

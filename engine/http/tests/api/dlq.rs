@@ -69,7 +69,7 @@ async fn a_replayed_update_is_posted_again_and_leaves_the_list() {
             "the record is still invalid and became a new dead letter: odd",
         ),
         (Posted::Queued(position), "written at offset 9 of partition 2"),
-        (Posted::Already(position), "taken"),
+        (Posted::Already(position), "the update is accepted"),
     ] {
         let served = with([update("{}", None)]).await;
         served.fakes.posts.lock().unwrap().push_back(Ok(vec![posted]));

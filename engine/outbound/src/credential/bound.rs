@@ -85,7 +85,7 @@ impl Bound {
 
     /// Drops the used token if this response says that the provider refused it, so that the next
     /// attempt gets a new one.
-    pub(crate) fn answered(&self, used: &HeaderValue, status: u16, body: &str) {
+    pub(crate) fn record_response(&self, used: &HeaderValue, status: u16, body: &str) {
         let expired = body.contains("ExpiredProviderToken") || body.contains("InvalidProviderToken");
         if let (true, Ok(used)) = (status == 401 || (status == 403 && expired), used.to_str()) {
             self.tokens.forget(used);
@@ -194,8 +194,8 @@ fn header_name(name: &str) -> Result<HeaderName, Error> {
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Error> {
-    let unfit = |_| Error::Refused(format!("the credential does not fit into the header {name}").into());
-    let mut value = HeaderValue::try_from(value).map_err(unfit)?;
+    let invalid = |_| Error::Refused(format!("the credential does not fit into the header {name}").into());
+    let mut value = HeaderValue::try_from(value).map_err(invalid)?;
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(())

@@ -17,7 +17,7 @@ pub(super) struct Issued {
 }
 
 #[derive(Clone)]
-struct Held {
+struct CachedToken {
     token: String,
     renew_at: Instant,
     expires_at: Instant,
@@ -26,7 +26,7 @@ struct Held {
 /// A cache of one token. At most one renewal is in flight.
 #[derive(Default)]
 pub(super) struct TokenCache {
-    held: Mutex<Option<Held>>,
+    cached: Mutex<Option<CachedToken>>,
     /// Locked during a renewal. Contains the time and the reason of the last failure.
     renewal: tokio::sync::Mutex<Option<(Instant, String)>>,
 }
@@ -48,29 +48,29 @@ impl TokenCache {
     where
         F: Future<Output = Result<Issued, Error>>,
     {
-        let asked_at = Instant::now();
-        let held = self.held();
-        if let Some(held) = held.as_ref().filter(|held| asked_at < held.renew_at) {
-            return Ok(held.token.clone());
+        let requested_at = Instant::now();
+        let cached = self.cached();
+        if let Some(cached) = cached.as_ref().filter(|cached| requested_at < cached.renew_at) {
+            return Ok(cached.token.clone());
         }
-        let valid = held.filter(|held| asked_at < held.expires_at);
-        let late = || Error::Unavailable("the token server took too long".into());
+        let valid = cached.filter(|cached| requested_at < cached.expires_at);
+        let timed_out = || Error::Unavailable("the token server took too long".into());
         let mut failure = match (&valid, self.renewal.try_lock()) {
             (_, Ok(free)) => free,
             (Some(valid), Err(_)) => return Ok(valid.token.clone()),
             (None, Err(_)) => {
-                tokio::time::timeout_at(deadline, self.renewal.lock()).await.map_err(|_| late())?
+                tokio::time::timeout_at(deadline, self.renewal.lock()).await.map_err(|_| timed_out())?
             }
         };
-        if let Some(held) = self.held().filter(|held| Instant::now() < held.renew_at) {
-            return Ok(held.token);
+        if let Some(cached) = self.cached().filter(|cached| Instant::now() < cached.renew_at) {
+            return Ok(cached.token);
         }
-        if let Some((_, reason)) = failure.as_ref().filter(|(at, _)| *at > asked_at) {
+        if let Some((_, reason)) = failure.as_ref().filter(|(at, _)| *at > requested_at) {
             return Err(Error::Unavailable(reason.clone().into()));
         }
-        let issued = tokio::time::timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(late()));
+        let issued = tokio::time::timeout_at(deadline, renew).await.unwrap_or_else(|_| Err(timed_out()));
         match (issued, valid) {
-            (Ok(issued), _) => Ok(self.keep(issued)),
+            (Ok(issued), _) => Ok(self.store(issued)),
             (Err(_), Some(valid)) if Instant::now() < valid.expires_at => Ok(valid.token),
             (Err(error), _) => {
                 *failure = Some((Instant::now(), error.to_string()));
@@ -81,24 +81,27 @@ impl TokenCache {
 
     /// Drops this token. Does nothing if it was already replaced.
     pub(super) fn forget(&self, token: &str) {
-        let mut held = lock(&self.held);
-        held.take_if(|held| held.token == token);
+        let mut cached = lock(&self.cached);
+        cached.take_if(|cached| cached.token == token);
     }
 
-    fn keep(&self, issued: Issued) -> String {
+    fn store(&self, issued: Issued) -> String {
         let now = Instant::now();
         let early = issued.lifetime * TOKEN_USE_PERCENT / 100;
         let margin = issued.lifetime.saturating_sub(Duration::from_millis(TOKEN_MARGIN_MS));
         // If the lifetime is below the margin, only the percentage applies.
         let used_for = if margin.is_zero() { early } else { early.min(margin) };
-        let held =
-            Held { token: issued.token.clone(), renew_at: now + used_for, expires_at: now + issued.lifetime };
-        *lock(&self.held) = Some(held);
+        let cached = CachedToken {
+            token: issued.token.clone(),
+            renew_at: now + used_for,
+            expires_at: now + issued.lifetime,
+        };
+        *lock(&self.cached) = Some(cached);
         issued.token
     }
 
-    fn held(&self) -> Option<Held> {
-        lock(&self.held).clone()
+    fn cached(&self) -> Option<CachedToken> {
+        lock(&self.cached).clone()
     }
 }
 
@@ -113,17 +116,17 @@ mod tests {
     /// A token server that counts its requests.
     #[derive(Default)]
     struct Server {
-        asked: Cell<u32>,
+        requests: Cell<u32>,
         is_down: Cell<bool>,
     }
 
     impl Server {
         async fn issue(&self) -> Result<Issued, Error> {
-            self.asked.set(self.asked.get() + 1);
+            self.requests.set(self.requests.get() + 1);
             tokio::time::sleep(Duration::from_secs(1)).await;
             match self.is_down.get() {
                 true => Err(Error::Unavailable("down".into())),
-                false => Ok(Issued { token: format!("token-{}", self.asked.get()), lifetime: LIFETIME }),
+                false => Ok(Issued { token: format!("token-{}", self.requests.get()), lifetime: LIFETIME }),
             }
         }
     }
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(get(&cache, &server).await.unwrap(), "token-1");
         tokio::time::advance(LIFETIME / 50).await;
         assert_eq!(get(&cache, &server).await.unwrap(), "token-2");
-        assert_eq!(server.asked.get(), 2);
+        assert_eq!(server.requests.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,6 +166,6 @@ mod tests {
         tokio::time::advance(LIFETIME * 95 / 100).await;
         let (renewed, other) = tokio::join!(get(&cache, &server), get(&cache, &server));
         assert_eq!((renewed.unwrap().as_str(), other.unwrap().as_str()), ("token-2", "token-1"));
-        assert_eq!(server.asked.get(), 2);
+        assert_eq!(server.requests.get(), 2);
     }
 }

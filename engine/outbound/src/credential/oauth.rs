@@ -17,7 +17,7 @@ use super::error::Error;
 use super::jwt;
 use crate::address::is_public;
 use crate::hosts::{Hosts, Reach};
-use crate::limits::{TOKEN_ANSWER_BYTES, TOKEN_LIFETIME_S};
+use crate::limits::{TOKEN_LIFETIME_S, TOKEN_RESPONSE_BYTES};
 
 const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ASSERTION_LIFETIME_S: u64 = 3_600;
@@ -105,11 +105,13 @@ async fn request(
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     if !status.is_success() {
-        return Err(Error::Unavailable(format!("the token server answered {}", status.as_u16()).into()));
+        return Err(Error::Unavailable(
+            format!("the token server responded with status {}", status.as_u16()).into(),
+        ));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > TOKEN_ANSWER_BYTES {
+        if body.len() + chunk.len() > TOKEN_RESPONSE_BYTES {
             return Err(Error::Unavailable("the response of the token server is too long".into()));
         }
         body.extend_from_slice(&chunk);

@@ -86,7 +86,7 @@ impl Attempt {
         let timeout_ms = access.timeout_ms.unwrap_or(shared.options.timeout_ms);
         let now = shared.clock.now();
         if self.job.lease.is_none_or(|until| later(now, timeout_ms) > until) {
-            return Err(self.defer(now, "the lease would have ended before the request was sent"));
+            return Err(self.defer(now, "the rest of the lease is shorter than the timeout of the request"));
         }
         let provider = breaker::provider(&self.job.to.channel, access, &self.outgoing);
         if let Admission::Wait(until) = shared.breakers.admit(&provider, now) {

@@ -76,7 +76,7 @@ async fn classify(shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Pendin
     }
 }
 
-/// Asks one plugin about its replies. If it fails, the pending is dropped unanswered, and the
+/// Asks one plugin about its replies. If it fails, the request is dropped unanswered, and the
 /// caller uses the standard table.
 fn classify_batch(shared: &Shared, channel: &dyn Channel, replies: Vec<PendingReply>) {
     let answers: Vec<Answer<'_>> = replies

@@ -96,7 +96,7 @@ impl Job {
             since: self.since,
             to: self.to.clone(),
             notification: Notification::clone(&self.notification),
-            reason: cut(reason),
+            reason: truncate(reason),
         }
     }
 
@@ -165,6 +165,6 @@ pub(super) struct FinishedJob {
 }
 
 /// The first [`REASON_BYTES`] bytes, cut at a character.
-fn cut(reason: &str) -> String {
+fn truncate(reason: &str) -> String {
     reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned()
 }

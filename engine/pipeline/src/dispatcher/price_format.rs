@@ -88,8 +88,8 @@ pub fn format_price(amount: Price, currency: Currency, locale: Option<&str>) -> 
 
 fn text(amount: Price, currency: Currency, style: &Style) -> String {
     let plain = amount.to_decimal().to_string();
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let mut number = grouped(whole, style);
+    let (integer, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let mut number = grouped(integer, style);
     let width = decimals(currency).max(fraction.len());
     if width > 0 {
         number.push(style.decimal);
@@ -102,12 +102,15 @@ fn text(amount: Price, currency: Currency, style: &Style) -> String {
     }
 }
 
-fn grouped(whole: &str, style: &Style) -> String {
+fn grouped(integer: &str, style: &Style) -> String {
     let mut out = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        let left = whole.len() - at;
-        let boundary =
-            if style.pairs { left == 3 || (left > 3 && left % 2 == 1) } else { left.is_multiple_of(3) };
+    for (at, digit) in integer.chars().enumerate() {
+        let remaining = integer.len() - at;
+        let boundary = if style.pairs {
+            remaining == 3 || (remaining > 3 && remaining % 2 == 1)
+        } else {
+            remaining.is_multiple_of(3)
+        };
         if at > 0 && boundary {
             out.push_str(style.group);
         }

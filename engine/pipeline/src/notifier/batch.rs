@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
         let order: Vec<_> = running.iter().map(|(key, matcher)| (key.clone(), matcher.is_some())).collect();
         let mut ahead = PrefetchRange::new(FIRST_FAN_OUTS);
         for (at, (key, matcher)) in running.iter_mut().enumerate() {
-            if self.reader.budget.left() == 0 {
+            if self.reader.budget.remaining() == 0 {
                 break;
             }
             if let Some(range) = ahead.at(at, order.len()) {
@@ -110,7 +110,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Vec<bool>, Failure> {
         let mut queue = RecordQueue::new(records);
         let mut ahead = PrefetchRange::new(FIRST_RECORDS);
-        while self.reader.budget.left() > 0 {
+        while self.reader.budget.remaining() > 0 {
             if !self.throttle.is_active()
                 && let Some(range) = ahead.at(queue.at(), records.len())
             {

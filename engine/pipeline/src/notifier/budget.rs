@@ -25,7 +25,7 @@ impl Budget {
     }
 
     /// How many watches are left.
-    pub fn left(&self) -> usize {
+    pub fn remaining(&self) -> usize {
         self.watches
     }
 

@@ -77,7 +77,7 @@ impl<'a> FanOutReader<'a> {
 
     /// The size of the next page: `page_rows`, or the rest of the budget if that is less.
     pub fn page_rows(&self) -> usize {
-        self.options.page_rows.min(self.budget.left().max(1))
+        self.options.page_rows.min(self.budget.remaining().max(1))
     }
 
     /// Chooses to read a drop by bucket if the product's index is complete and the policy answers;
@@ -113,7 +113,7 @@ impl<'a> FanOutReader<'a> {
         let mut told = ToldList::default();
         let mut page = WatchPage::default();
         let reach = loop {
-            let next = self.scan(key, fan_out, below, self.budget.left(), &mut page).await?;
+            let next = self.scan(key, fan_out, below, self.budget.remaining(), &mut page).await?;
             self.budget.spend(page.len() * weight(&fan_out.priced));
             for row in page.iter() {
                 let currencies = (key.currency, self.options.rules.currency);
@@ -125,7 +125,7 @@ impl<'a> FanOutReader<'a> {
             }
             let Some(next) = next else { break Reach::End };
             fan_out.cursor = Some(next);
-            if self.budget.left() == 0 {
+            if self.budget.remaining() == 0 {
                 break Reach::Part;
             }
             tokio::task::yield_now().await;

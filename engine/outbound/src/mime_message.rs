@@ -37,7 +37,7 @@ const RESERVED: [&str; 16] = [
 ///
 /// # Errors
 /// The mail is too long, or has a header that is invalid or reserved.
-pub(super) fn letter(
+pub(super) fn build_message(
     from: &Mailbox,
     to: &Address,
     mail: &Mail,
@@ -69,7 +69,7 @@ pub(super) fn letter(
         let name = HeaderName::new_from_ascii_str(name);
         builder = builder.raw_header(HeaderValue::new(name, value.clone()));
     }
-    for (name, value) in further(&mail.headers).map_err(refused)? {
+    for (name, value) in plugin_headers(&mail.headers).map_err(refused)? {
         let plain: &str = &name;
         if own_names.iter().any(|own| plain.eq_ignore_ascii_case(own)) {
             return Err(refused(format!("the header {plain} is reserved for the host")));
@@ -103,7 +103,7 @@ fn message_id(key: &str, domain: &str) -> String {
     format!("<{name}@{domain}>")
 }
 
-fn further(headers: &[(String, String)]) -> Result<Vec<(HeaderName, String)>, String> {
+fn plugin_headers(headers: &[(String, String)]) -> Result<Vec<(HeaderName, String)>, String> {
     if headers.len() > HEADERS {
         return Err(format!("{} headers; a mail has at most {HEADERS}", headers.len()));
     }
@@ -140,8 +140,8 @@ mod tests {
 
     fn written(mail: &Mail) -> Result<String, SendError> {
         let from = "Price drops <alerts@shop.test>".parse().unwrap();
-        let letter = letter(&from, &"u@example.test".parse().unwrap(), mail, "id:c:a", None, 1000)?;
-        Ok(String::from_utf8(letter.formatted()).unwrap())
+        let message = build_message(&from, &"u@example.test".parse().unwrap(), mail, "id:c:a", None, 1000)?;
+        Ok(String::from_utf8(message.formatted()).unwrap())
     }
 
     fn mail(subject: &str, headers: &[(&str, &str)]) -> Mail {
