@@ -395,7 +395,7 @@ mod tests {
         let sample = Sample { newest_ms: Some(now_ms() + 60_000), ..Sample::default() };
         let found = sample_findings("prices", &sample);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].works && found[0].what.contains("ahead of our clock"), "{found:?}");
+        assert!(found[0].works && found[0].what.contains("ahead of the clock of this machine"), "{found:?}");
         assert_eq!(sample_findings("prices", &Sample { newest_ms: Some(now_ms()), ..Sample::default() }), []);
     }
 }

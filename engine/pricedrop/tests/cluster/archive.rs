@@ -268,7 +268,7 @@ fn a_bucket_that_does_not_exist_or_is_elsewhere_is_refused_at_the_start() {
         assert!(says.iter().all(|words| report.contains(words)), "{report}");
     };
     let missing = setting.more.replace("s3://pricedrop/", "s3://no-such-bucket/");
-    refused(missing, &["archive.url names does not exist", "NoSuchBucket", "make the bucket", "exit code 2"]);
+    refused(missing, &["archive.url names does not exist", "NoSuchBucket", "create the bucket", "exit code 2"]);
     let elsewhere = format!("{}region = \"eu-central-1\"\n", setting.more);
     refused(elsewhere, &["another region", "set archive.region to the region of the bucket", "exit code 2"]);
 }
