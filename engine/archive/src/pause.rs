@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_a_person_is_looked_at_less_and_less_often() {
+    fn a_failure_that_needs_an_operator_is_retried_less_and_less_often() {
         let (away, refused) = (Error::Unavailable("away".into()), Error::Refused("wrong".into()));
         let mut pauses = Pauses::default();
         let of_away: Vec<u128> = (0..8).map(|_| pauses.after(&away).as_millis()).collect();

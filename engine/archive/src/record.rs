@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_reads_like_the_record_it_was() {
+    fn a_record_is_decoded_as_it_was_encoded() {
         let line = record(
             r#"{"offset":7,"timestamp":5,"key":"P7","value":"{\"newPrice\":79.9}","headers":[{"name":"a","value":"b"},{"name":"n"}]}"#,
         );
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_refused() {
+    fn a_line_that_is_not_a_record_is_refused() {
         for line in [
             "",
             "{}",
@@ -203,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_record_is_read_as_it_was_written(
+        fn any_record_survives_encoding_and_decoding(
             offset in 0..i64::MAX,
             timestamp_ms in any::<i64>(),
             key in bytes(),

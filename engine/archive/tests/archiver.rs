@@ -51,7 +51,7 @@ fn an_object_is_closed_by_size_long_before_its_age() {
 }
 
 #[test]
-fn records_that_the_topic_deleted_first_stop_the_archive_until_that_is_accepted() {
+fn records_deleted_before_they_were_archived_stop_the_archive_until_the_loss_is_accepted() {
     let (_home, bucket) = home();
     let topic = Topic::default();
     topic.append(0..50);
@@ -210,7 +210,7 @@ fn an_object_that_a_killed_archiver_left_is_archived_where_the_topic_lost_its_re
 }
 
 #[test]
-fn offsets_behind_the_last_record_are_archived_too_and_are_not_lost_later() {
+fn offsets_after_the_last_record_are_archived_and_not_reported_as_lost_later() {
     let (_home, bucket) = home();
     let topic = Topic::default();
     topic.append(0..50);
@@ -236,7 +236,7 @@ fn offsets_behind_the_last_record_are_archived_too_and_are_not_lost_later() {
 }
 
 #[test]
-fn a_topic_of_the_same_name_is_told_by_the_last_record_also_where_the_archive_ends_behind_it() {
+fn a_new_topic_of_the_same_name_is_detected_by_the_last_archived_record() {
     let (_home, bucket) = home();
     let topic = Topic::default();
     topic.append(0..50);

@@ -41,7 +41,7 @@ async fn a_url_of_no_store_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_denies_is_told_from_one_that_is_away() {
+async fn a_server_that_denies_access_is_not_taken_for_one_that_is_unavailable() {
     let denied =
         Options { access_key: Some(AccessKey { id: "admin".into(), secret: "wrong".into() }), ..s3() };
     let error = open(&denied).claim(GROUP).await.unwrap_err();

@@ -83,24 +83,24 @@ fn is_before(name: &str, last: i64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_that_fight_and_die_leave_one_complete_chain_in_s3() {
+async fn concurrent_writers_that_are_killed_leave_one_complete_chain_in_s3() {
     writers_fight(open(&s3())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_that_fight_and_die_leave_one_complete_chain_in_moto() {
+async fn concurrent_writers_that_are_killed_leave_one_complete_chain_in_moto() {
     let moto = Peer::s3().unwrap();
     writers_fight(open(&s3_at(&moto.host()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_that_fight_and_die_leave_one_complete_chain_in_a_folder() {
+async fn concurrent_writers_that_are_killed_leave_one_complete_chain_in_a_folder() {
     let home = tempfile::tempdir().unwrap();
     writers_fight(open(&folder(&home))).await;
 }
 
 #[tokio::test]
-async fn two_archives_that_begin_at_once_begin_at_one_offset() {
+async fn two_archives_that_start_together_begin_at_the_same_offset() {
     let bucket = open(&s3());
     bucket.claim(GROUP).await.unwrap();
     let begin = |first: i64| {

@@ -58,7 +58,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 #[tokio::test]
-async fn an_archive_as_it_was_written_has_no_findings() {
+async fn an_undamaged_archive_has_no_findings() {
     let home = tempfile::tempdir().unwrap();
     let bucket = archive(&home).await;
     assert_eq!(status(bucket.clone()).await, []);
@@ -125,7 +125,7 @@ async fn a_writer_does_not_continue_a_chain_whose_last_link_is_damaged() {
 }
 
 #[tokio::test]
-async fn lost_records_are_part_of_the_chain_and_said() {
+async fn lost_records_are_part_of_the_chain_and_reported() {
     let home = tempfile::tempdir().unwrap();
     let bucket = archive(&home).await;
     let mut chain = Chain::open(&bucket, source()).await.unwrap();

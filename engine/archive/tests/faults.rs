@@ -77,7 +77,7 @@ fn survives(fault: Fault, which: fn(&Request) -> bool, says: &str) {
 }
 
 #[test]
-fn a_put_that_is_cut_off_is_made_again() {
+fn a_put_that_is_cut_off_is_repeated() {
     survives(Fault::CutRequest(40), is_put_of_object, "topic=prices");
     survives(Fault::CutRequest(40), is_put_of_link, "_chain");
 }
@@ -89,19 +89,19 @@ fn a_put_whose_answer_is_lost_counts_once() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_in_time_is_asked_again() {
+fn a_request_that_times_out_is_repeated() {
     survives(Fault::HoldAnswer, is_put_of_object, "topic=prices");
     survives(Fault::HoldAnswer, is_put_of_link, "_chain");
 }
 
 #[test]
-fn a_key_that_loses_its_rights_is_said_until_it_has_them_again() {
+fn a_key_that_loses_its_rights_is_reported_until_it_has_them_again() {
     survives(Fault::s3(403, "AccessDenied"), is_put_of_object, "is denied");
     survives(Fault::s3(403, "AccessDenied"), is_put_of_link, "is denied");
 }
 
 #[test]
-fn a_server_that_throttles_is_said_and_waited_for() {
+fn a_server_that_keeps_throttling_is_reported_and_waited_for() {
     std::thread::scope(|scope| {
         scope.spawn(|| survives(Fault::s3(503, "SlowDown"), is_put_of_object, "SlowDown"));
         scope.spawn(|| survives(Fault::s3(429, "TooManyRequests"), is_put_of_link, "TooManyRequests"));
@@ -109,7 +109,7 @@ fn a_server_that_throttles_is_said_and_waited_for() {
 }
 
 #[test]
-fn a_server_that_throttles_for_a_moment_is_not_worth_a_word() {
+fn a_server_that_throttles_for_a_moment_is_not_reported() {
     let server = Faulty::before(&servers::s3()).unwrap();
     let bucket = open(server.address());
     let topic = Topic::default();
@@ -130,7 +130,7 @@ fn a_server_that_throttles_for_a_moment_is_not_worth_a_word() {
 
 /// If nothing can be written, nothing more is read, and a stop is obeyed.
 #[test]
-fn a_bucket_that_takes_nothing_costs_neither_memory_nor_a_late_end() {
+fn a_bucket_that_accepts_nothing_neither_grows_memory_nor_delays_the_stop() {
     let server = Faulty::before(&servers::s3()).unwrap();
     let bucket = open(server.address());
     let topic = Topic::default();

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn every_price_comes_back() {
+    fn every_price_survives_storing() {
         for text in [
             "0",
             "0.000000001",
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_a_price_are_read() {
+    fn a_price_of_any_scale_is_read() {
         let ten = Price::parse("10").unwrap();
         assert_eq!(read(&[10], 0), Some(ten));
         assert_eq!(read(&[1], -1), Some(ten));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_is_none() {
+    fn a_decimal_that_is_not_a_price_is_refused() {
         assert_eq!(read(&[0xff], 0), None, "negative");
         assert_eq!(read(&[1], 10), None, "too fine");
         assert_eq!(read(&[1], -40), None, "too large");

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_read_is_observed_of_its_table() {
+    fn the_duration_of_a_read_is_counted_for_its_table() {
         let metrics = Metrics::new(["t".to_owned(), "u".to_owned()]);
         metrics.read(1, Duration::from_millis(3));
         metrics.read(1, Duration::from_secs(60));

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_is_ahead_or_behind_by_what_the_way_does_not_explain() {
+    fn the_clock_difference_excludes_the_round_trip() {
         assert_eq!(ahead(1_050, 1_000, 1_100), 0, "told on the way");
         assert_eq!(ahead(1_500, 1_000, 1_100), 400);
         assert_eq!(ahead(600, 1_000, 1_100), -400);

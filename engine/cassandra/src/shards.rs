@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn users_spread_over_the_shards_and_stay_where_they_are() {
+    fn users_are_spread_over_the_shards_and_keep_their_shard() {
         let index = index_name("p@1", 1, 8);
         let mut counts = [0; 8];
         for n in 0..8_000 {

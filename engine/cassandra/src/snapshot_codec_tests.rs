@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn its_header_knows_all_rows(mut all in prop::collection::vec(row(), 0..40)) {
+    fn the_header_summarises_all_rows(mut all in prop::collection::vec(row(), 0..40)) {
         all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let snapshot = snapshot(&all, 7);
         let header = snapshot.header();
@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_are_no_shelf(all in prop::collection::vec(row(), 1..20), at in any::<prop::sample::Index>()) {
+    fn damaged_bytes_are_not_decoded(all in prop::collection::vec(row(), 1..20), at in any::<prop::sample::Index>()) {
         let mut sorted = all;
         sorted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let mut encoder = Encoder::default();
@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn a_shelf_that_is_too_large_says_so() {
+fn a_snapshot_of_too_many_rows_contains_only_their_number() {
     let snapshot = Snapshot::open(too_large(200_000)).unwrap();
     assert!(snapshot.header().too_large);
     assert_eq!(snapshot.header().rows, 200_000);

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_grow_while_the_clock_stands_still() {
+    fn timestamps_grow_although_the_clock_does_not() {
         let write_timestamps = WriteTimestamps::new(Arc::new(Stopped));
         let all: Vec<_> = (0..3).map(|_| write_timestamps.next().write_time.0).collect();
         assert_eq!(all, [1_000_000, 1_000_001, 1_000_002]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_all_is_behind_what_another_engine_wrote_in_the_same_millisecond() {
+    fn a_timestamp_of_all_engines_is_later_than_any_write_of_that_millisecond() {
         let (others, ours) =
             (WriteTimestamps::new(Arc::new(Stopped)), WriteTimestamps::new(Arc::new(Stopped)));
         others.next();

@@ -187,7 +187,7 @@ async fn engine(
 
 /// Otherwise a drop that missed it, and recorded its users as notified, would silence it permanently.
 #[tokio::test]
-async fn a_watch_the_cache_was_not_told_of_looks_newer_than_any_drop_that_may_miss_it() {
+async fn a_watch_missing_from_the_cache_is_newer_than_every_drop_that_may_miss_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Own::redis(folder.path()).unwrap();
     let (tables, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 20));

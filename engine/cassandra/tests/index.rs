@@ -94,19 +94,19 @@ fn removal(row: &Row) -> Removal {
 }
 
 #[tokio::test]
-async fn buckets_read_what_the_plain_range_reads() {
+async fn buckets_contain_what_the_plain_range_contains() {
     everything_equals(Arc::new(NoCache)).await;
 }
 
 #[tokio::test]
-async fn buckets_from_shelves_read_what_the_plain_range_reads() {
+async fn cached_buckets_contain_what_the_plain_range_contains() {
     let cache = Arc::new(MemoryCache::default());
     everything_equals(cache.clone()).await;
     assert!(cache.len() > 5, "the cache was filled");
 }
 
 #[tokio::test]
-async fn deleting_again_what_an_attempt_that_died_left_in_the_cache_reaches_the_cache() {
+async fn repeating_an_interrupted_delete_removes_the_watch_from_the_cache() {
     let options = options(INDEXED).await;
     let cached = options.clone().connect(Arc::new(MemoryCache::default())).await.unwrap();
     let watches = cached.watches();
@@ -133,7 +133,7 @@ async fn execute(options: &Options, table: Table, cql: &str) -> usize {
 }
 
 #[tokio::test]
-async fn deleting_what_only_the_index_has_left_takes_it_from_there() {
+async fn deleting_a_watch_that_remains_only_in_the_index_removes_it_there() {
     let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
     let cassandra = large(options.clone(), &policy, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 2)).await.unwrap();
@@ -147,7 +147,7 @@ async fn deleting_what_only_the_index_has_left_takes_it_from_there() {
 }
 
 #[tokio::test]
-async fn a_row_of_others_is_deleted_with_all_it_is_made_of() {
+async fn a_row_of_an_external_writer_is_deleted_with_all_its_columns() {
     let options = Options { external_writers: true, ..options(INDEXED).await };
     let watches = options.clone().connect(Arc::new(NoCache)).await.unwrap().watches();
     let insert = "INSERT INTO {t} (product_id, price_watch_value, user_id";
@@ -177,7 +177,7 @@ async fn until_indexed(cassandra: &Cassandra) {
 }
 
 #[tokio::test]
-async fn a_product_that_grew_is_repaired_and_read_by_bucket_by_itself() {
+async fn a_product_that_became_large_is_indexed_and_read_by_bucket_without_an_operator() {
     let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
     // Rows are written before there is a policy.
     options.clone().connect(Arc::new(NoCache)).await.unwrap().watches().put(crowd(0, 80)).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_product_that_grew_is_repaired_and_read_by_bucket_by_itself() {
 }
 
 #[tokio::test]
-async fn a_writer_without_the_policy_sends_readers_to_the_plain_range() {
+async fn a_writer_without_the_policy_makes_readers_use_the_plain_range() {
     let (options, policy) = (options(INDEXED).await, Steps::new("steps@1+a", 10));
     let cassandra = large(options.clone(), &policy, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 100)).await.unwrap();
@@ -208,7 +208,7 @@ async fn a_writer_without_the_policy_sends_readers_to_the_plain_range() {
 }
 
 #[tokio::test]
-async fn rows_of_others_are_found_at_once_where_they_are_announced() {
+async fn rows_of_external_writers_are_visible_at_once_if_the_option_is_set() {
     let options = Options { external_writers: true, ..options(INDEXED).await };
     let alerts = format!("{}.{}", options.keyspace, options.tables.name(Table::Alerts));
     let policy = Steps::new("steps@1+a", 10);
@@ -260,7 +260,7 @@ async fn a_move_to_another_policy_loses_no_write_made_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_view_from_before_a_move_reads_on_what_it_began() {
+async fn a_view_opened_before_a_migration_continues_with_the_old_index() {
     let (old, new) = (Steps::new("steps@1+a", 10), Steps::new("steps@1+b", 3));
     let cassandra = large(options(INDEXED).await, &old, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 200)).await.unwrap();
@@ -276,7 +276,7 @@ async fn a_view_from_before_a_move_reads_on_what_it_began() {
 }
 
 #[tokio::test]
-async fn what_is_read_ahead_is_what_a_scan_reads() {
+async fn prefetched_rows_equal_the_rows_of_a_scan() {
     for cache in [Arc::new(NoCache) as Arc<dyn WatchCache>, Arc::new(MemoryCache::default())] {
         let cassandra = options(&[Table::Alerts]).await.connect(cache).await.unwrap();
         let names: Vec<ProductId> = (0..40).map(|n| ProductId::new(&format!("p{n}")).unwrap()).collect();

@@ -74,7 +74,7 @@ async fn an_older_price_never_wins() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_is_said_at_once_and_found_again() {
+async fn a_server_that_stops_is_reported_at_once_and_reconnected() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Own::cassandra(folder.path()).unwrap();
     let mut options = Options::new(vec![server.address().to_owned()], "away");

@@ -20,7 +20,7 @@ fn name(options: &Options, table: Table) -> String {
 }
 
 #[tokio::test]
-async fn applying_twice_makes_everything_once() {
+async fn applying_the_schema_twice_creates_everything_once() {
     let options = fresh_options().await;
     let missing = schema::check(&options).await.unwrap();
     assert_eq!(missing.len(), 6);
@@ -31,7 +31,7 @@ async fn applying_twice_makes_everything_once() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_shape_is_refused_and_left_alone() {
+async fn a_table_with_other_columns_is_refused_and_not_altered() {
     let options = fresh_options().await;
     let alerts = name(&options, Table::Alerts);
     let cql = format!(
@@ -57,7 +57,7 @@ async fn a_missing_table_of_watches_names_the_remedy() {
 }
 
 #[tokio::test]
-async fn three_columns_are_read_as_they_are() {
+async fn a_row_of_three_columns_is_read() {
     let options = fresh_options().await;
     let (alerts, session) = (name(&options, Table::Alerts), session().await);
     let cql = format!(
@@ -105,7 +105,7 @@ async fn three_columns_are_read_as_they_are() {
 }
 
 #[tokio::test]
-async fn rows_that_are_no_watches_are_counted_and_passed_over() {
+async fn rows_that_are_not_watches_are_counted_and_skipped() {
     let options = options(&[Table::Alerts]).await;
     let (alerts, session) = (name(&options, Table::Alerts), session().await);
     for (value, user, mode) in [
@@ -129,7 +129,7 @@ async fn rows_that_are_no_watches_are_counted_and_passed_over() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_said_at_once() {
+async fn a_server_that_does_not_exist_is_reported_at_once() {
     let began = Instant::now();
     let options = Options::new(vec!["127.0.0.1:1".into()], "nowhere");
     let refused = options.connect(Arc::new(NoCache)).await.err().unwrap();

@@ -89,7 +89,7 @@ async fn the_shards_of_a_bucket_are_read_in_order_as_one() {
 }
 
 #[tokio::test]
-async fn a_repair_mends_every_shard() {
+async fn a_repair_corrects_every_shard() {
     let options = options(INDEXED).await;
     let cassandra = open(&options, 3, Arc::new(NoCache)).await;
     cassandra.watches().put(crowd(0, 200)).await.unwrap();

@@ -46,7 +46,7 @@ fn said(what: &str, rows: usize, began: Instant) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_import_is_read_as_it_was_written() {
+async fn a_large_import_is_read_back_unchanged() {
     let plain = options(&[Table::Alerts]).await.connect(Arc::new(NoCache)).await.unwrap();
     import(&plain, "import without an index", spread()).await;
 

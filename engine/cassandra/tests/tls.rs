@@ -125,7 +125,7 @@ async fn the_authorities_of_a_file_are_the_only_ones() {
 }
 
 #[tokio::test]
-async fn a_node_must_not_show_the_certificate_of_an_authority() {
+async fn a_node_whose_certificate_is_that_of_an_authority_is_refused() {
     let authority = Authority::new().unwrap();
     let (met, said) = Node::with(&authority.own()).met_by(trusting(&authority)).await;
     assert!(!met && said.contains("CaUsedAsEndEntity"), "{said}");
@@ -142,7 +142,7 @@ async fn tls_1_2_and_1_3_are_spoken() {
 }
 
 #[tokio::test]
-async fn a_node_that_asks_for_a_certificate_is_shown_ours() {
+async fn a_node_that_requests_a_client_certificate_gets_ours() {
     let authority = Authority::new().unwrap();
     let shown = authority.issue("node", "IP:127.0.0.1").unwrap();
     let ours = authority.issue("engine", "DNS:engine").unwrap();
@@ -158,7 +158,7 @@ async fn a_node_that_asks_for_a_certificate_is_shown_ours() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_named_with_the_reason() {
+async fn an_unusable_file_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let file = folder.path().join(name);

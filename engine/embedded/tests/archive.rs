@@ -78,7 +78,7 @@ async fn an_update_is_kept_until_it_is_archived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_longer_archived_is_deleted() {
+async fn updates_are_deleted_once_the_archive_is_off() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &[ArchivedTopic::Updates]);
     commit(&store, &["a", "b"]).await;

@@ -135,7 +135,7 @@ async fn stored_watches(embedded: &Embedded) -> HashSet<(String, String, String)
 }
 
 #[tokio::test]
-async fn kill_9_at_any_moment_tears_no_commit_and_loses_no_answered_watch() {
+async fn kill_9_at_any_moment_leaves_no_partial_commit_and_loses_no_acknowledged_watch() {
     let folder = tempfile::tempdir().unwrap();
     let (mut acknowledged, mut watches_checked, mut next) = (-1, 0, 0);
     for kill in 0..KILLS {

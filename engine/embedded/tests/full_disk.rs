@@ -200,23 +200,23 @@ async fn check(embedded: &Embedded, next: i64, answered: &[Watch]) {
 }
 
 #[tokio::test]
-async fn a_disk_that_fills_and_is_freed_loses_and_repeats_nothing() {
+async fn a_disk_that_fills_up_and_is_freed_loses_and_repeats_nothing() {
     if let Ok(folder) = std::env::var(SMALL_DISK) {
         let folder = Path::new(&folder);
         return fills_and_heals(folder, Disk::Small(folder)).await;
     }
     let folder = tempfile::tempdir().unwrap();
     // Where nothing can be mounted, only the other test fills the disk.
-    let test = "a_disk_that_fills_and_is_freed_loses_and_repeats_nothing";
+    let test = "a_disk_that_fills_up_and_is_freed_loses_and_repeats_nothing";
     assert!(!can_mount() || on_a_small_disk(test, folder.path()));
 }
 
 #[tokio::test]
-async fn writes_the_system_refuses_for_a_while_lose_and_repeat_nothing() {
+async fn write_errors_of_the_system_lose_and_repeat_nothing() {
     if let Ok(folder) = std::env::var(LIMITED) {
         return fills_and_heals(Path::new(&folder), Disk::Limited).await;
     }
     let folder = tempfile::tempdir().unwrap();
-    let test = "writes_the_system_refuses_for_a_while_lose_and_repeat_nothing";
+    let test = "write_errors_of_the_system_lose_and_repeat_nothing";
     assert!(with_limited_files(test, folder.path()));
 }

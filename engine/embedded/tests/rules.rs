@@ -122,7 +122,7 @@ async fn assert_same(embedded: &Embedded, policy: &FloorBy) {
 }
 
 #[tokio::test]
-async fn a_big_product_is_indexed_and_reads_the_same_by_bucket() {
+async fn a_large_product_is_indexed_and_reads_the_same_by_bucket() {
     let (embedded, _folder) = open(|_| {});
     let policy = FloorBy::new(10);
     embedded.set_plugins(Arc::new(Loaded(policy.clone())));
@@ -144,7 +144,7 @@ async fn a_big_product_is_indexed_and_reads_the_same_by_bucket() {
 }
 
 #[tokio::test]
-async fn a_policy_that_traps_loses_the_index_and_no_watch() {
+async fn a_policy_that_traps_drops_the_index_and_loses_no_watch() {
     let (embedded, _folder) = open(|_| {});
     let policy = FloorBy::new(10);
     embedded.set_plugins(Arc::new(Loaded(policy.clone())));
@@ -198,7 +198,7 @@ async fn a_move_to_another_policy_misses_no_watch_written_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_view_shows_exactly_what_was_updated_up_to_its_time() {
+async fn a_view_contains_exactly_the_watches_updated_up_to_its_time() {
     let (embedded, _folder) = open(|_| {});
     let written = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..4)
@@ -264,7 +264,7 @@ fn unfinished(price: &str) -> ProductState {
 }
 
 #[tokio::test]
-async fn told_once_watches_go_after_their_fan_out_and_not_before() {
+async fn notified_once_watches_are_removed_after_their_fan_out_and_not_before() {
     let (embedded, folder) = open(|_| {});
     embedded.watches().put(crowd(0, 50)).await.unwrap();
     let all = async |embedded: &Embedded| {
@@ -346,7 +346,7 @@ async fn a_post_is_answered_by_its_commit_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_commit_that_did_not_happen_hands_its_records_out_again() {
+async fn records_of_a_failed_commit_are_read_again() {
     let (embedded, _folder) = open(|_| {});
     let (intake, mut source) = embedded.source().unwrap();
     let waiting = post(&intake, &["a", "b", "c"], None);

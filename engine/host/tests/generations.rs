@@ -7,7 +7,7 @@ use common::{Place, built, prices, product};
 use pricedrop_model::plugin::Plugins;
 
 #[test]
-fn a_caller_keeps_the_generation_it_took() {
+fn a_call_in_progress_keeps_its_generation() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let host = place.host();
@@ -21,7 +21,7 @@ fn a_caller_keeps_the_generation_it_took() {
 }
 
 #[test]
-fn a_plugin_outlives_its_host_and_the_host_is_gone_when_dropped() {
+fn a_plugin_outlives_its_host_and_a_dropped_host_frees_everything() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();

@@ -75,7 +75,7 @@ impl tracing::Subscriber for Lines {
 }
 
 #[test]
-fn a_flood_of_lines_is_cut_to_the_log_rate() {
+fn log_lines_of_a_plugin_are_limited_to_the_log_rate() {
     let place = Place::new();
     place.put_hostile("hostile", "log-flood", 1);
     let lines = Arc::new(AtomicU64::new(0));

@@ -190,7 +190,7 @@ fn with_reload_off_the_folder_is_read_only_on_request() {
 }
 
 #[test]
-fn a_broken_plugin_is_refused_while_the_old_one_serves_also_after_a_restart() {
+fn a_broken_plugin_is_refused_and_the_old_one_serves_even_after_a_restart() {
     let place = Place::new();
     place.put_floor("floor", "10");
     let host = place.host();

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scraper_that_accepts_open_metrics_gets_it() {
+    fn a_scraper_that_accepts_openmetrics_gets_openmetrics() {
         let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
         let format = Format::of([accept].into_iter());
         assert_eq!(format, Format::OpenMetrics);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn others_get_the_text_format_of_prometheus() {
+    fn other_scrapers_get_the_prometheus_text_format() {
         let format = Format::of(["*/*"].into_iter());
         assert_eq!(format, Format::Prometheus);
         assert_eq!(

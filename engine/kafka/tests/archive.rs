@@ -88,7 +88,7 @@ impl Transactions {
 }
 
 #[test]
-fn markers_and_aborted_records_are_passed_and_no_committed_record_is() {
+fn markers_and_aborted_records_are_skipped_and_committed_records_are_not() {
     let settings = settings();
     let transactions = Transactions::of(&settings);
     let mut source = joined(&settings);
@@ -124,7 +124,7 @@ fn markers_and_aborted_records_are_passed_and_no_committed_record_is() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_has_another_id() {
+fn a_topic_that_was_created_anew_has_another_id() {
     let settings = settings();
     let mut source = joined(&settings);
     let first = source.topic_id().unwrap().unwrap();

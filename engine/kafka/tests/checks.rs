@@ -19,7 +19,7 @@ async fn said(settings: &Settings, topic: &str, what: &str) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn a_topic_of_another_kind_is_said_with_its_remedy() {
+async fn a_topic_with_wrong_settings_is_reported_with_the_remedy() {
     let settings = fresh(&servers::kafka(), 1).await;
     let topics = &settings.topics;
     for (topic, option, what, works) in [
@@ -39,7 +39,7 @@ async fn a_topic_of_another_kind_is_said_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn records_that_are_not_keyed_by_product_are_seen_and_products_in_two_partitions() {
+async fn records_without_the_product_as_key_and_products_in_two_partitions_are_found() {
     let settings = fresh(&servers::kafka(), 2).await;
     let price = |product: &str| format!(r#"{{"productId":"{product}","newPrice":5}}"#);
     produce(&settings, 0, &[price("P"), "no update".into()]);
@@ -53,7 +53,7 @@ async fn records_that_are_not_keyed_by_product_are_seen_and_products_in_two_part
 }
 
 #[tokio::test]
-async fn an_input_that_got_partitions_is_seen_before_a_start() {
+async fn an_input_that_gained_partitions_is_detected_before_the_start() {
     let settings = fresh(&servers::kafka(), 1).await;
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(kafka::outgrown(&settings).unwrap(), None, "nothing was stored yet");

@@ -72,7 +72,7 @@ async fn take(rig: &mut Rig, most: usize) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_from_the_commit_with_its_states() {
+async fn a_restart_continues_from_the_commit_with_its_states() {
     let settings = fresh(&bootstrap(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ async fn a_restart_goes_on_from_the_commit_with_its_states() {
 }
 
 #[tokio::test]
-async fn whoever_lost_a_partition_commits_nothing() {
+async fn a_worker_that_lost_a_partition_commits_nothing() {
     let settings = fresh(&bootstrap(), 2).await;
     let folder = tempfile::tempdir().unwrap();
     let mut first = worker(options(&settings), &folder.path().join("1"));
@@ -121,7 +121,7 @@ async fn whoever_lost_a_partition_commits_nothing() {
 }
 
 #[tokio::test]
-async fn a_filled_topic_is_not_begun_without_being_asked() {
+async fn a_topic_with_records_is_not_started_without_a_decision() {
     let settings = fresh(&bootstrap(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into()]);
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ async fn a_filled_topic_is_not_begun_without_being_asked() {
 }
 
 #[tokio::test]
-async fn a_partition_that_is_held_back_gives_nothing_until_it_is_wanted() {
+async fn a_paused_partition_returns_nothing_until_it_is_resumed() {
     let settings = fresh(&bootstrap(), 2).await;
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());
@@ -158,7 +158,7 @@ async fn a_partition_that_is_held_back_gives_nothing_until_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn an_empty_topic_is_begun_without_being_asked() {
+async fn an_empty_topic_is_started_without_a_decision() {
     let settings = fresh(&bootstrap(), 1).await;
     let folder = tempfile::tempdir().unwrap();
     let asked = Options { start: None, first_price_is_set: false, ..options(&settings) };
@@ -166,7 +166,7 @@ async fn an_empty_topic_is_begun_without_being_asked() {
 }
 
 #[tokio::test]
-async fn states_of_another_offset_wait_for_a_person() {
+async fn states_of_another_offset_wait_for_an_operator() {
     let settings = fresh(&bootstrap(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into()]);
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ async fn gone_behind_the_first() -> (Settings, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn records_that_were_deleted_unread_wait_for_a_person() {
+async fn records_that_were_deleted_unread_wait_for_an_operator() {
     let (settings, folder) = gone_behind_the_first().await;
     delete_records(&settings, 3).await;
     waits(&settings, folder.path(), "the log begins at 3: 2 records were deleted before they were read", 3)
@@ -209,7 +209,7 @@ async fn records_that_were_deleted_unread_wait_for_a_person() {
 }
 
 #[tokio::test]
-async fn records_deleted_under_a_running_worker_wait_for_a_person_and_it_reads_on_where_it_is_told() {
+async fn records_deleted_under_a_running_worker_wait_for_an_operator_who_sets_the_offset() {
     for protocol in PROTOCOLS {
         let mut settings = fresh(&bootstrap(), 1).await;
         settings.properties.insert(protocol.0.into(), protocol.1.into());
@@ -238,7 +238,7 @@ async fn records_deleted_under_a_running_worker_wait_for_a_person_and_it_reads_o
 }
 
 #[tokio::test]
-async fn an_offset_that_the_group_lost_waits_for_a_person() {
+async fn a_lost_group_offset_waits_for_an_operator() {
     let (settings, folder) = gone_behind_the_first().await;
     forget_group(&settings).await;
     waits(&settings, folder.path(), "whose states were stored at offset 1: it expired, or was deleted", 1)
@@ -260,7 +260,7 @@ async fn an_input_with_other_partitions_is_refused() {
 }
 
 #[tokio::test]
-async fn an_input_that_gets_partitions_while_it_is_read_is_refused() {
+async fn an_input_that_gains_partitions_at_run_time_is_refused() {
     let mut settings = fresh(&bootstrap(), 1).await;
     settings.properties.insert("topic.metadata.refresh.interval.ms".into(), "500".into());
     let folder = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ async fn an_input_that_gets_partitions_while_it_is_read_is_refused() {
 }
 
 #[tokio::test]
-async fn each_partition_that_holds_records_asks_where_to_start() {
+async fn each_partition_with_records_needs_a_decision_where_to_start() {
     let settings = fresh(&bootstrap(), 2).await;
     produce(&settings, 1, &["a".into()]);
     // Another worker of the group was there before, and had the partition that is empty.
@@ -286,7 +286,7 @@ async fn each_partition_that_holds_records_asks_where_to_start() {
 }
 
 #[tokio::test]
-async fn at_least_once_removes_and_remembers_nothing_that_was_not_told() {
+async fn at_least_once_removes_and_stores_nothing_that_was_not_published() {
     let settings = fresh(&bootstrap(), 1).await;
     restrict(&settings, &settings.topics.notifications, ("max.message.bytes", "200")).await;
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ async fn at_least_once_removes_and_remembers_nothing_that_was_not_told() {
 }
 
 #[tokio::test]
-async fn a_record_too_long_for_the_dead_letters_is_cut_and_says_so() {
+async fn a_record_too_long_for_the_dead_letters_is_truncated_and_marked() {
     let mut settings = fresh(&bootstrap(), 1).await;
     // The input may take larger records than the dead letter topic.
     settings.properties.insert("message.max.bytes".into(), "5000000".into());
@@ -341,7 +341,7 @@ const PROTOCOLS: [(&str, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn a_worker_is_level_when_it_took_over_what_it_got_be_it_nothing() {
+async fn a_worker_is_ready_once_it_acquired_its_partitions_even_if_it_has_none() {
     for (name, value) in PROTOCOLS {
         let mut settings = fresh(&bootstrap(), 1).await;
         settings.properties.insert(name.into(), value.into());
@@ -364,7 +364,7 @@ async fn a_worker_is_level_when_it_took_over_what_it_got_be_it_nothing() {
 }
 
 #[tokio::test]
-async fn every_group_protocol_hands_partitions_over() {
+async fn partitions_move_under_every_group_protocol() {
     for protocol in PROTOCOLS {
         let mut settings = fresh(&bootstrap(), 4).await;
         settings.properties.insert(protocol.0.into(), protocol.1.into());
@@ -395,7 +395,7 @@ async fn every_group_protocol_hands_partitions_over() {
 }
 
 #[tokio::test]
-async fn a_commit_that_a_broker_restart_cut_short_happens_once() {
+async fn a_commit_interrupted_by_a_broker_restart_happens_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;

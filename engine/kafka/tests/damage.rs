@@ -42,7 +42,7 @@ async fn read(rig: &mut Rig, last: i64, wait: Duration) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn updates_in_a_damaged_batch_are_waited_for_and_not_passed_over() {
+async fn updates_in_a_damaged_batch_are_not_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;
@@ -58,7 +58,7 @@ async fn updates_in_a_damaged_batch_are_waited_for_and_not_passed_over() {
 }
 
 #[tokio::test]
-async fn nothing_is_taken_over_without_states_that_cannot_be_read() {
+async fn a_partition_whose_states_cannot_be_read_is_not_acquired() {
     let folder = tempfile::tempdir().unwrap();
     let broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;

@@ -100,7 +100,7 @@ mod log {
 }
 
 #[tokio::test]
-async fn updates_that_were_none_are_listed_shown_and_removed_as_the_committer_wrote_them() {
+async fn rejected_updates_are_listed_shown_and_removed_as_the_committer_wrote_them() {
     let settings = fresh(1).await;
     let folder = tempfile::tempdir().unwrap();
     let mut rig = worker(options(&settings), folder.path());
@@ -193,7 +193,7 @@ async fn pages_of_any_size_hold_the_dead_letters_of_all_partitions_of_both_topic
 }
 
 #[tokio::test]
-async fn a_record_that_is_no_notification_becomes_a_dead_letter_and_holds_up_nothing() {
+async fn a_record_that_is_not_a_notification_becomes_a_dead_letter_and_delays_nothing() {
     let settings = fresh(1).await;
     let huge = format!(r#"{{"userId":"u","productId":"P","newPrice":1,"title":"{}"}}"#, "x".repeat(100_000));
     let values =
@@ -223,7 +223,7 @@ async fn a_record_that_is_no_notification_becomes_a_dead_letter_and_holds_up_not
 }
 
 #[tokio::test]
-async fn a_replay_asked_of_anybody_is_taken_by_the_owner() {
+async fn a_replay_requested_at_any_instance_is_done_by_the_owner() {
     let settings = fresh(2).await;
     let dispatch = join(&settings, "a", &redis(&unique()));
     serving(&dispatch, 2).await;
@@ -241,7 +241,7 @@ async fn a_replay_asked_of_anybody_is_taken_by_the_owner() {
 }
 
 #[tokio::test]
-async fn posts_land_by_product_and_are_answered_with_their_place() {
+async fn posts_are_partitioned_by_product_and_answered_with_their_position() {
     let settings = fresh(4).await;
     let intake = KafkaIntake::new(&settings, AckProducer::new(&settings).unwrap());
     let update = |product: &str, price: u32| NewRecord {
@@ -262,7 +262,7 @@ async fn posts_land_by_product_and_are_answered_with_their_place() {
 }
 
 #[tokio::test]
-async fn a_look_into_a_partition_goes_on_where_the_last_one_ended() {
+async fn reading_a_partition_again_continues_where_the_last_read_ended() {
     let settings = fresh(2).await;
     let values: Vec<Vec<u8>> = (0..5).map(value).collect();
     write(&settings, &settings.topics.notifications, 1, &values);
@@ -304,7 +304,7 @@ async fn first(dispatch: &KafkaDispatch, settings: &Settings) -> i64 {
 }
 
 #[tokio::test]
-async fn a_dispatcher_whose_offset_is_lost_or_behind_the_end_passes_nothing_over() {
+async fn a_dispatcher_whose_offset_is_lost_or_past_the_end_skips_nothing() {
     let settings = fresh(1).await;
     let dispatch = join_at_the_end(&settings).await;
     write(&settings, &settings.topics.notifications, 0, &[value(0), value(1)]);

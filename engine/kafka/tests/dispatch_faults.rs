@@ -328,7 +328,7 @@ async fn a_restarted_broker_loses_and_repeats_nothing() {
 /// A broker that restarts and finds an expired transaction may not end it in a partition that
 /// has no leader yet. The offsets there stay undecided for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_the_broker_forgot_to_end_holds_nobody_up() {
+async fn a_transaction_left_open_by_the_broker_blocks_no_reader() {
     const ALL: usize = 200;
     let folder = tempfile::tempdir().unwrap();
     let mut own = Own::kafka(folder.path()).unwrap();
@@ -351,7 +351,7 @@ async fn a_transaction_that_the_broker_forgot_to_end_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_group_that_never_read_a_filled_topic_asks_where_to_start() {
+async fn a_new_group_of_a_topic_with_records_needs_a_decision_where_to_start() {
     let settings = fresh(1).await;
     write(&settings, &settings.topics.notifications, 0, &[value(1)]);
     let dispatch = KafkaDispatch::join(pricedrop_kafka::DispatchOptions {

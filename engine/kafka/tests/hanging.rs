@@ -25,7 +25,7 @@ async fn commit_first(settings: &Settings, folder: &Path) -> String {
 /// A broker that restarts and finds an expired transaction may not end it in a partition
 /// that has no leader yet.
 #[tokio::test]
-async fn what_a_broker_forgot_to_end_stops_no_worker_and_is_never_seen() {
+async fn transactions_left_open_by_a_broker_stop_no_worker_and_stay_invisible() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;
@@ -48,7 +48,7 @@ fn position(next: i64, id: &str) -> Vec<u8> {
 
 /// Kafka may commit a transaction in one partition and leave it open in another.
 #[tokio::test]
-async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
+async fn reading_continues_after_the_states_if_kafka_lost_their_offset() {
     let settings = fresh(&servers::kafka(), 1).await;
     produce(&settings, 0, &["a".into(), "b".into(), "c".into(), "d".into()]);
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ async fn reading_goes_on_after_states_whose_offset_kafka_lost() {
 /// A transaction that was committed in one partition must be committed where it hangs, or
 /// notifications are lost.
 #[tokio::test]
-async fn what_hangs_of_a_committed_transaction_is_committed() {
+async fn the_hanging_part_of_a_committed_transaction_is_committed() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = servers::Own::kafka(&folder.path().join("broker")).unwrap();
     let settings = fresh(broker.address(), 1).await;

@@ -62,7 +62,7 @@ mod watches_in_buckets {
     pricedrop_testing::conform!(fresh, exact_summaries);
 
     #[tokio::test]
-    async fn a_scan_by_bucket_reads_the_rows_of_the_plain_range_whatever_the_page() {
+    async fn a_scan_by_bucket_returns_the_rows_of_the_plain_range_for_any_page_size() {
         let (store, _keep) = fresh().await;
         for n in 0..100 {
             store.insert(watch("P", &format!("{}.5", (n * 37) % 60), &format!("u{n}")));

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+    fn pauses_double_up_to_the_maximum_and_restart_after_a_success() {
         let mut backoff = Backoff::from_millis(200, 1_000);
         let pauses: Vec<Duration> = (0..5).map(|_| backoff.next_pause()).collect();
         assert_eq!(millis(&pauses), [200, 400, 800, 1_000, 1_000]);
@@ -78,19 +78,19 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_one_never_grows() {
+    fn a_constant_backoff_does_not_grow() {
         let mut backoff = Backoff::constant(Duration::from_secs(1));
         assert!((0..100).all(|_| backoff.next_pause() == Duration::from_secs(1)));
     }
 
     #[test]
-    fn a_number_that_is_none_spreads_nothing() {
+    fn an_invalid_random_number_adds_no_jitter() {
         assert_eq!(jitter(Duration::from_secs(1), f64::NAN), Duration::ZERO);
     }
 
     proptest! {
         #[test]
-        fn no_pause_is_longer_than_the_longest_or_shorter_than_the_one_before(
+        fn pauses_grow_and_never_exceed_the_maximum(
             initial_ms in 0u64..100_000,
             max_ms in 0u64..u64::MAX / 2,
             failures in 0u32..200,
@@ -105,7 +105,7 @@ mod tests {
         }
 
         #[test]
-        fn handing_pauses_out_is_the_same_as_counting_failures(
+        fn the_next_pause_equals_the_pause_after_that_many_failures(
             initial_ms in 1u64..1_000,
             max_ms in 1u64..1_000_000,
             failures in 0u32..70,
@@ -117,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn a_spread_pause_is_never_longer(ms in 0u64..1_000_000_000, random in proptest::num::f64::ANY) {
+        fn jitter_never_lengthens_a_pause(ms in 0u64..1_000_000_000, random in proptest::num::f64::ANY) {
             let longest = Duration::from_millis(ms);
             prop_assert!(jitter(longest, random) <= longest);
             prop_assert_eq!(jitter(longest, 1.0), longest);

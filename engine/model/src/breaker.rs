@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn after_failures_in_a_row_one_trial_at_a_time_is_let_through() {
+    fn after_consecutive_failures_one_trial_call_at_a_time_is_admitted() {
         let mut breaker = constant(2);
         assert!(!breaker.record_failure(at(0)));
         assert_eq!(breaker.admit(at(1)), Admission::Admitted);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_in_between_begins_the_count_anew() {
+    fn a_success_resets_the_count_of_failures() {
         let mut breaker = constant(2);
         for ms in 0..10 {
             assert!(!breaker.record_failure(at(ms)));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_without_an_outcome_is_followed_by_another_one() {
+    fn a_trial_call_without_an_outcome_is_followed_by_another() {
         let mut breaker = constant(1);
         breaker.record_failure(at(0));
         assert_eq!(breaker.admit(at(1_000)), Admission::Admitted);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_trial_that_fails_makes_the_timeout_grow_and_late_failures_do_not() {
+    fn each_failed_trial_lengthens_the_reset_timeout_and_late_failures_do_not() {
         let mut breaker = Breaker::new(1, Backoff::from_millis(1_000, 3_000));
         let mut now = at(0);
         for grown in [1_000, 2_000, 3_000, 3_000] {
@@ -187,7 +187,7 @@ mod tests {
         /// In every history, a refusal ends within the longest reset timeout, and two consecutive
         /// trials are at least the initial reset timeout apart.
         #[test]
-        fn nobody_is_refused_for_longer_than_the_longest_timeout(
+        fn calls_are_refused_for_at_most_the_longest_reset_timeout(
             threshold in 0u32..5,
             steps in proptest::collection::vec((0u64..500, 0u8..3), 1..200),
         ) {

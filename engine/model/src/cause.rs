@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_complete_and_the_source_is_kept() {
+    fn a_cause_keeps_the_complete_text_and_the_source() {
         assert_eq!(Cause::new("prices", full()).to_string(), "prices: no space left");
         assert_eq!(Cause::of(full()).to_string(), "no space left");
         assert_eq!(Cause::quoting("no space left for prices", full()).as_str(), "no space left for prices");
@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_alone_has_no_source() {
+    fn a_cause_of_text_alone_has_no_source() {
         let cause = Cause::from("partitions moved");
         assert!(cause.source().is_none() && cause.find::<io::Error>().is_none());
         assert_eq!(format!("{cause} {cause:?}"), "partitions moved \"partitions moved\"");
     }
 
     #[test]
-    fn what_is_underneath_is_found_through_others_and_other_words() {
+    fn an_underlying_error_is_found_through_wrapping_causes() {
         let inner = Cause::new("prices", full());
         let cause = Cause::new("the store", inner).reworded(|text| format!("{text}; free the disk"));
         assert_eq!(cause.as_str(), "the store: prices: no space left; free the disk");

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_is_written_as_it_is_shown() {
+    fn a_price_serialises_as_it_displays() {
         for text in ["0", "7", "90", "0.05", "0.000000001", "79.9", "9007199254740991", "9007199.254740991"] {
             let mut written = Vec::new();
             write_price(&mut written, Price::parse(text).unwrap());

@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_is_read_digit_by_digit_and_written_normalised() {
+    fn a_price_is_parsed_exactly_and_written_in_normal_form() {
         for (text, written) in [
             ("79.90", "79.9"),
             ("79.9", "79.9"),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_says_why() {
+    fn an_invalid_price_is_refused_with_the_reason() {
         for (text, error) in [
             ("", Error::NotANumber),
             (" 1", Error::NotANumber),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn sort_keys_sort_like_prices_and_lead_back() {
+    fn sort_keys_sort_like_prices_and_convert_back() {
         let mut prices: Vec<Price> = ["0", "0.000000001", "0.1", "9", "79.9", "80", "9007199254740991"]
             .iter()
             .map(|text| Price::parse(text).unwrap())

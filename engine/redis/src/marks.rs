@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_writer_to_finish_leaves_the_mark_that_stands_longest() {
+    fn the_first_writer_to_finish_removes_the_mark_that_expires_first() {
         let (marks, now) = (Marks::default(), Instant::now());
         let key = CacheKey::Product(ProductId::new("P").unwrap());
         let mark = |token, secs| Mark { token, ends: now + Duration::from_secs(secs), doubtful: false };

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_product_or_policy_can_be_taken_for_another() {
+    fn keys_of_different_products_and_policies_differ() {
         let names = Names::new("pricedrop");
         let product = |name: &str| ProductId::new(name).unwrap();
         let live =

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redis_and_valkey_say_who_they_are() {
+    fn redis_and_valkey_are_identified() {
         let redis = "redis_version:7.0.15\r\nrun_id:0123456789abcdef0123\r\nrole:master\r\n";
         let facts = Facts::read(redis);
         assert_eq!(

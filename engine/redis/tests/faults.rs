@@ -121,7 +121,7 @@ async fn a_killed_server_costs_latency_only_and_the_cache_comes_back() {
 }
 
 #[tokio::test]
-async fn a_paused_server_is_soon_not_waited_for_and_serves_again_afterwards() {
+async fn calls_to_a_paused_server_soon_fail_at_once_and_work_again_afterwards() {
     let rig = Rig::new("");
     let redis = rig.redis(quick());
     let (cache, leases) = (RedisWatchCache::with_ttl(&redis, TTL_MS, TTL_MS), RedisLeases::new(&redis));
@@ -184,7 +184,7 @@ async fn a_server_restored_from_an_old_snapshot_serves_no_old_entry() {
 }
 
 #[tokio::test]
-async fn a_flushed_or_restarted_server_is_told_from_an_idle_queue() {
+async fn a_flushed_or_restarted_server_is_not_taken_for_an_empty_queue() {
     let mut rig = Rig::new("");
     let index = RedisRetryIndex::new(&rig.redis(patient()));
     let owned = [Owned { partition: Partition(0), token: 5 }];
@@ -215,7 +215,7 @@ async fn a_flushed_or_restarted_server_is_told_from_an_idle_queue() {
 }
 
 #[tokio::test]
-async fn a_mark_ends_by_itself_and_its_late_writer_is_told() {
+async fn a_mark_expires_and_its_late_writer_learns_that() {
     let cache = RedisWatchCache::with_ttl(&rig::redis(), TTL_MS, 5_000);
     fill(&cache, "old").await;
     assert_eq!(cache.begin_invalidation(&key()).await, None);
@@ -250,7 +250,7 @@ async fn the_time_to_live_of_an_entry_begins_with_its_fill_lease() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_said_at_once_and_the_right_one_lets_in() {
+async fn a_wrong_password_is_reported_at_once_and_the_right_one_connects() {
     let rig = Rig::new("requirepass s3cret\nmasterauth s3cret");
     for (password, fits) in [(None, false), (Some("wrong"), false), (Some("s3cret"), true)] {
         let password = password.map(str::to_owned);

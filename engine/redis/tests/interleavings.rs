@@ -212,7 +212,7 @@ async fn no_acknowledged_write_is_missed_by_a_later_reader() {
 }
 
 #[tokio::test]
-async fn none_is_missed_when_keys_are_lost_and_writers_die() {
+async fn no_acknowledged_write_is_missed_when_keys_are_lost_and_writers_die() {
     let (hits, warned) = run(true).await;
     assert!(hits > 100 && warned > 10, "only {hits} hits and {warned} warnings");
 }

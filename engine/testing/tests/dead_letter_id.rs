@@ -22,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_that_is_read_is_the_only_text_of_its_id(text in "[a./+0-]{0,3}/[0-9+ -]{0,3}/[0-9+ -]{0,3}") {
+    fn each_id_has_exactly_one_text(text in "[a./+0-]{0,3}/[0-9+ -]{0,3}/[0-9+ -]{0,3}") {
         if let Ok(id) = text.parse::<DeadLetterId>() {
             prop_assert_eq!(id.to_string(), text);
         }
@@ -35,7 +35,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_odd_to_be_refused_in_words(text in ".{0,40}") {
+    fn every_text_is_accepted_or_refused_with_a_reason(text in ".{0,40}") {
         if let Err(error) = text.parse::<DeadLetterId>() {
             let ending = "; the id of a dead letter is topic/partition/offset, such as price_updates.dlq/3/1881";
             prop_assert!(error.to_string().ends_with(ending));
@@ -44,7 +44,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_wrong_with_a_text_is_said() {
+fn an_invalid_text_is_refused_with_the_reason() {
     let long = "x".repeat(TOPIC_BYTES + 1);
     for (text, expected) in [
         ("", "it has 1 of 3 parts"),

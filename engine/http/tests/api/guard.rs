@@ -77,7 +77,7 @@ async fn past_the_limit_of_concurrent_requests_only_livez_is_answered() {
 }
 
 #[tokio::test]
-async fn beyond_loopback_nothing_is_served_without_a_token() {
+async fn without_a_token_only_loopback_is_served() {
     let open = Options { listen: "0.0.0.0:0".into(), ..options() };
     let refused = bind(open.clone()).await.err().unwrap();
     assert!(matches!(refused, Error::Open(_)), "{refused}");

@@ -74,7 +74,7 @@ async fn entries_reach_the_input_as_they_were_posted() {
 }
 
 #[tokio::test]
-async fn of_several_updates_the_bad_ones_are_listed_by_line() {
+async fn invalid_updates_are_listed_by_line() {
     let served = served().await;
     let dead = decided(1, Outcome::Dead("newPrice is missing".into()));
     answer(&served, Ok(vec![decided(0, Outcome::NotLower), dead]));

@@ -77,7 +77,7 @@ async fn pages_of_all_recipients_follow_each_other_to_the_end() {
 }
 
 #[tokio::test]
-async fn an_address_is_deleted_in_any_spelling_and_once() {
+async fn an_address_is_deleted_in_any_spelling_exactly_once() {
     let served = served().await;
     put(&served, &[recipient("u", "mail", "a@b")]).await;
     let request = "DELETE /v1/recipients?user=u&channel=mail&address=A@B";

@@ -112,7 +112,7 @@ async fn pages_follow_each_other_in_order_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_watch_is_deleted_by_its_key_and_once() {
+async fn a_watch_is_deleted_by_its_key_exactly_once() {
     let served = served().await;
     put(&served, &[watch("P 1", 80.0, "u")]).await;
     let request = "DELETE /v1/watches?product=P%201&user=u&price=80.00";

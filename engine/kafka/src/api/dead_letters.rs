@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_begins_at_the_next_offset_and_has_later_partitions_and_topics_whole() {
+    fn a_page_starts_at_the_next_offset_and_contains_later_partitions_and_topics_completely() {
         let after: DeadLetterId = "b.dlq/2/7".parse().unwrap();
         let first = |topic: &str, partition| first_after(&topic.into(), Partition(partition), Some(&after));
         assert_eq!(first("b.dlq", 2), Some(8));

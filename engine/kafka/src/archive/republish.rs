@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_published_is_told_from_what_others_did() {
+    fn records_of_a_replay_are_distinguished_from_those_of_other_producers() {
         let of = |again: Option<&str>| replayed(at(3, 42), again);
         assert_eq!(parse_replayed(&of(None), None), Some(at(3, 42)));
         assert_eq!(parse_replayed(&of(Some("night 1")), Some("night 1")), Some(at(3, 42)));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_no_position_is_none() {
+    fn a_header_that_is_not_a_position_is_ignored() {
         assert_eq!(parse_position("3/42"), Some(at(3, 42)));
         for text in ["", "/", "3", "3/", "-1/2", "3/-1", "3/42/1", "a/b", " 3/42"] {
             assert_eq!(parse_position(text), None, "{text:?}");

@@ -209,7 +209,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[test]
-    fn a_group_that_may_not_be_joined_is_said_until_it_may() {
+    fn a_group_that_may_not_be_joined_is_reported_until_it_may() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("topic", 1, 1).unwrap();
         let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 1_000];

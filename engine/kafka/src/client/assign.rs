@@ -31,7 +31,7 @@ mod tests {
     const TURNS: usize = 50;
 
     #[tokio::test]
-    async fn partitions_may_be_taken_away_again_at_once() {
+    async fn partitions_may_be_revoked_right_after_their_assignment() {
         let mut settings = Settings::new(&pricedrop_harness::servers::kafka());
         settings.topics = Topics::prefixed(&format!("assigning-{}", std::process::id()));
         topics::apply(&settings, NewTopics { partitions: 4, replication: 1 }).await.unwrap();

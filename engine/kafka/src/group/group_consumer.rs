@@ -448,7 +448,7 @@ mod tests {
     /// A real broker answers too soon for this test: the answer to a question that librdkafka asked
     /// about an assignment would arrive after the first seek, and undo it.
     #[test]
-    fn no_late_answer_moves_a_partition_from_where_it_was_taken_over() {
+    fn a_late_answer_does_not_move_the_position_of_an_acquired_partition() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("topic", 1, 1).unwrap();
         let producer: BaseProducer =
@@ -484,7 +484,7 @@ mod tests {
 
     /// A broker does not check offsets that are sent without the metadata of a member.
     #[test]
-    fn whom_the_group_does_not_know_may_send_no_offsets() {
+    fn a_member_unknown_to_the_group_may_send_no_offsets() {
         let member = GroupConsumer::join(&Settings::new("127.0.0.1:9"), "group", "topic").unwrap();
         let sent = member.fenced(&[], |_| panic!("something would be sent"));
         assert!(matches!(sent, Err(NotOurs::NoMember)));

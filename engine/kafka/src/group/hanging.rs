@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_in_part_is_committed() {
+    fn a_transaction_that_was_committed_in_part_is_committed() {
         let group = GroupOffset::of_engine;
         assert_eq!(decided(group(32), Some(41), Some(41)), Some(41), "the offset hangs");
         assert_eq!(decided(group(32), Some(41), Some(50)), Some(41), "only what was committed counts");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_saw_committed_is_aborted() {
+    fn a_hanging_transaction_that_was_committed_nowhere_is_aborted() {
         let group = GroupOffset::of_engine;
         assert_eq!(decided(group(32), Some(32), Some(41)), None);
         assert_eq!(decided(group(32), Some(32), Some(32)), None);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_that_a_person_set_decides_nothing() {
+    fn an_offset_set_by_an_operator_proves_no_commit() {
         let group = GroupOffset { next: 32, by_engine: false };
         assert_eq!(decided(group, Some(41), Some(41)), None);
         assert_eq!(decided(GroupOffset { next: 41, ..group }, Some(32), Some(41)), None);

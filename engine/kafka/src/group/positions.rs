@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn records_count_once_and_only_where_they_are_wanted() {
+    fn a_record_counts_once_and_only_in_assigned_partitions() {
         let mut positions = Positions::default();
         assert!(!take(&mut positions, 4), "nobody asked for it");
         positions.start(P, 4);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_damaged_batch_nothing_counts_until_it_is_sought_again() {
+    fn records_after_a_damaged_batch_do_not_count_until_the_partition_is_sought_again() {
         let mut positions = Positions::default();
         positions.start(P, 4);
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__BAD_MSG);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_lost_is_given_up_until_it_is_assigned_anew_whether_or_not_it_is_read() {
+    fn a_partition_with_deleted_records_is_given_up_until_it_is_assigned_again() {
         let mut positions = Positions::default();
         fail(&mut positions, Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET);
         assert!(positions.is_given_up(P) && positions.want());

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_went_and_came_back_is_acquired_again() {
+    fn a_partition_that_was_revoked_and_assigned_again_is_acquired_again() {
         let mut sessions = serving(&[(FIRST, 1), (SECOND, 2)]);
         let held = [(FIRST, 3), (SECOND, 2)];
         assert_eq!(sessions.drop_lost(&held), 1);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_touches_a_lost_partition_is_refused() {
+    fn a_commit_that_includes_a_lost_partition_is_refused() {
         let mut sessions = serving(&[(FIRST, 1), (SECOND, 2)]);
         sessions.drop_lost(&[(FIRST, 1)]);
         assert_eq!(sessions.epochs_of([FIRST]), Ok(vec![(FIRST, 1)]));

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_else_is() {
+    fn only_valid_entries_are_read_and_each_as_it_was_written() {
         let product = ProductId::new("p\u{0}1").unwrap();
         let mut key = Vec::new();
         write_key(&mut key, Currency::USD, &product);

@@ -198,7 +198,7 @@ fn a_partition_with_more_work_than_one_commit_does_not_starve_the_others() {
 }
 
 #[test]
-fn not_much_more_is_read_ahead_than_is_told() {
+fn little_more_is_read_ahead_than_is_committed() {
     let names: Vec<String> = (0..1_000).map(|number| format!("product{number}")).collect();
     let watches: Vec<_> = names.iter().map(|name| (name.as_str(), 100)).collect();
     let drops = names.iter().map(|name| (name.clone(), 900)).collect();

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_whose_clock_is_off_is_named() {
+    fn the_node_with_a_wrong_clock_is_named() {
         let node = |ahead_ms| node_finding(NodeClock { address: "10.0.0.2:9042".into(), ahead_ms });
         assert_eq!(node(Ok(CLOCKS_MS)), None);
         assert_eq!(node(Ok(-CLOCKS_MS)), None);

@@ -209,7 +209,7 @@ fn complete(reader: &Reader, kafka: &Kafka, topic: &str, end: i64) {
 
 /// The last offsets of a topic are markers of transactions, which are not records.
 #[test]
-fn a_quiet_topic_that_retention_emptied_has_lost_nothing() {
+fn a_quiet_topic_emptied_by_retention_lost_nothing() {
     let setting = setting();
     let (_folder, home) = home(&setting);
     let (topic, kafka) = (format!("{}.prices", setting.name), Kafka { bootstrap: setting.kafka.clone() });
@@ -268,7 +268,10 @@ fn a_bucket_that_does_not_exist_or_is_elsewhere_is_refused_at_the_start() {
         assert!(says.iter().all(|words| report.contains(words)), "{report}");
     };
     let missing = setting.more.replace("s3://pricedrop/", "s3://no-such-bucket/");
-    refused(missing, &["archive.url names does not exist", "NoSuchBucket", "create the bucket", "exit code 2"]);
+    refused(
+        missing,
+        &["archive.url names does not exist", "NoSuchBucket", "create the bucket", "exit code 2"],
+    );
     let elsewhere = format!("{}region = \"eu-central-1\"\n", setting.more);
     refused(elsewhere, &["another region", "set archive.region to the region of the bucket", "exit code 2"]);
 }

@@ -53,7 +53,7 @@ fn without_redis_the_engine_starts_and_delivers_as_soon_as_redis_is_available() 
 }
 
 #[test]
-fn a_table_of_another_shape_is_refused() {
+fn a_table_with_other_columns_is_refused() {
     let setting = Setting { alerts: "user_channels".into(), ..Setting::new().prepared() };
     let report = refused(&setting, &["run"]);
     assert!(report.contains("exit code 1") && report.contains("it has no column product_id"), "{report}");

@@ -98,7 +98,7 @@ fn a_topic_that_ntfy_forbids_becomes_a_dead_letter() {
 }
 
 #[test]
-fn a_topic_that_cannot_be_one_is_refused_before_anything_is_sent() {
+fn an_invalid_topic_name_is_refused_before_anything_is_sent() {
     let ntfy = providers::ntfy();
     let (_folder, home) = ntfy.home();
     let _engine = home.start().unwrap();

@@ -35,7 +35,7 @@ fn open_deliveries(engine: &Engine) -> u64 {
 }
 
 #[test]
-fn killed_again_and_again_while_delivering_it_reaches_everybody_and_repeats_only_under_the_same_key() {
+fn an_engine_killed_while_delivering_reaches_every_recipient_and_repeats_only_under_the_same_key() {
     let peer = Peer::http().unwrap();
     let sidecar = format!("hosts = [\"{}\"]\nconcurrency = {CONCURRENCY}\n", peer.host());
     let (folder, home) =

@@ -72,7 +72,7 @@ fn a_posted_price_reaches_the_mailbox() {
 }
 
 #[test]
-fn what_a_title_or_link_smuggles_in_stays_harmless() {
+fn hostile_titles_and_links_stay_harmless() {
     let peer = server();
     let (_folder, home) = home(&peer);
     let engine = home.start().unwrap();

@@ -50,7 +50,7 @@ fn a_failing_server_gets_the_same_request_until_it_takes_it_and_no_more() {
 }
 
 #[test]
-fn a_server_that_asks_for_patience_is_given_it() {
+fn a_server_that_asks_to_wait_is_waited_for() {
     let peer = Peer::http().unwrap();
     let (_folder, home) = home(CHANNEL, &listing(&[peer.host()]));
     let engine = home.start().unwrap();
@@ -64,7 +64,7 @@ fn a_server_that_asks_for_patience_is_given_it() {
 }
 
 #[test]
-fn a_host_that_is_not_listed_is_not_reached_and_the_dead_letter_says_how_to_list_it() {
+fn an_unlisted_host_is_not_contacted_and_the_dead_letter_says_how_to_list_it() {
     let (listed, other) = (Peer::http().unwrap(), Peer::http().unwrap());
     let (_folder, home) = home(CHANNEL, &listing(&[listed.host()]));
     let engine = home.start().unwrap();

@@ -94,7 +94,7 @@ fn watches_are_written_listed_page_by_page_and_deleted() {
 }
 
 #[test]
-fn a_spent_watch_says_above_which_price_it_is_armed_again() {
+fn a_spent_watch_shows_the_price_above_which_it_is_armed_again() {
     let (_folder, home) = home("[rules]\nhysteresis = 0.05\nmode = \"crossing\"\n");
     let engine = home.start().unwrap();
     post(&engine, "/v1/prices", r#"{"productId":"P","newPrice":50}"#);
@@ -106,7 +106,7 @@ fn a_spent_watch_says_above_which_price_it_is_armed_again() {
 }
 
 #[test]
-fn malformed_requests_are_answered_in_words() {
+fn malformed_requests_are_answered_with_the_reason() {
     let (_folder, home) = home("");
     let engine = home.start().unwrap();
     for (answer, status, error) in [

@@ -18,7 +18,7 @@ fn in_words(output: &Output) -> String {
 }
 
 #[test]
-fn without_an_engine_commands_say_so_with_the_remedy() {
+fn without_an_engine_commands_fail_with_the_remedy() {
     let (_folder, home) = home("");
     insta::assert_snapshot!(run_cli(&home, &["watch", "list", "--url", "http://127.0.0.1:9"]));
     insta::assert_snapshot!(run_cli(&home, &["watch", "list"]));

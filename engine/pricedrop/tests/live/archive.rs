@@ -79,7 +79,7 @@ fn dead_letters(engine: &Engine) -> usize {
 }
 
 #[test]
-fn the_archive_of_the_embedded_engine_equals_its_log_whatever_is_killed() {
+fn the_archive_of_the_embedded_engine_equals_its_log_although_it_is_killed() {
     let seed = std::env::var("PRICEDROP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0xA5C1);
     eprintln!("PRICEDROP_TEST_SEED={seed}");
     let mut dice = Dice(seed);
@@ -139,7 +139,7 @@ fn a_store_in_another_folder_does_not_continue_the_archive() {
 }
 
 #[test]
-fn updates_that_came_while_nothing_was_archived_are_reported_as_lost() {
+fn updates_accepted_while_the_archive_was_off_are_reported_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let home = home(folder.path());
     let updates = files::updates(&mut Dice(3), Size { updates: 9, ..SIZE });

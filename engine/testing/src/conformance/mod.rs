@@ -28,7 +28,7 @@ macro_rules! conform {
         $crate::promises!($open, watches: a_written_watch_is_visible_to_the_next_view,
             a_write_behind_a_view_is_updated_after_it, writing_a_watch_again_replaces_it,
             every_page_size_reads_the_same_rows_in_order, a_scan_ends_at_the_floor,
-            deleting_says_whether_there_was_one, a_told_row_is_removed_unless_written_anew,
+            deleting_says_whether_there_was_one, a_notified_row_is_removed_unless_it_was_written_again,
             a_list_goes_through_all_products_in_order, of_two_writes_in_one_put_the_later_stands);
     };
     ($open:path, exact_summaries) => {

@@ -177,7 +177,7 @@ pub async fn deleting_says_whether_there_was_one<S: WatchStore + WatchWriter>(st
 
 /// A removal names a version. So a row that was written again is kept, and repeating the removal
 /// does nothing.
-pub async fn a_told_row_is_removed_unless_written_anew<S: WatchStore + WatchWriter>(store: S) {
+pub async fn a_notified_row_is_removed_unless_it_was_written_again<S: WatchStore + WatchWriter>(store: S) {
     store.put(vec![watch("P", "10", "kept"), watch("P", "10", "told")]).await.expect("written");
     let removals: Vec<Removal> = all(&store, "P")
         .await

@@ -131,7 +131,7 @@ mod tests {
     use crate::reference::read::{self, Read};
 
     #[test]
-    fn every_spelling_says_the_same() {
+    fn every_spelling_of_an_update_decides_the_same() {
         for price in PRICES.map(|text| read::price(text).unwrap()) {
             for spelling in 0..SPELLINGS {
                 for occurred_at in
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_records_are_no_updates() {
+    fn malformed_records_are_refused() {
         for kind in 0..MALFORMED {
             assert_eq!(read::record(None, Some(&malformed("P".into(), kind)), None), Read::Dead, "{kind}");
         }

@@ -58,7 +58,7 @@ fn with_hysteresis(share: &str) -> Rules {
 }
 
 #[test]
-fn every_drop_tells_everybody_at_or_above_the_price_once_per_window() {
+fn every_drop_notifies_each_matching_user_once_per_window() {
     let events = [
         put("u1", "80", Mode::EveryDrop, 0),
         put("u2", "70", Mode::EveryDrop, None),
@@ -91,7 +91,7 @@ fn a_crossing_watch_fires_again_after_a_rise_above_its_threshold_and_the_hystere
 }
 
 #[test]
-fn a_watch_is_born_in_the_state_of_its_threshold() {
+fn a_new_watch_starts_in_the_state_of_its_threshold() {
     let events = [
         price("50", 0),
         price("60", 1),
@@ -106,7 +106,7 @@ fn a_watch_is_born_in_the_state_of_its_threshold() {
 }
 
 #[test]
-fn a_first_price_that_is_only_remembered_spends_and_tells_nobody() {
+fn a_first_price_that_is_only_recorded_fires_no_watch() {
     let rules = Rules { first_price: FirstPrice::Baseline, ..Rules::default() };
     let events = [
         put("crossing", "100", Mode::Crossing, 0),
@@ -121,7 +121,7 @@ fn a_first_price_that_is_only_remembered_spends_and_tells_nobody() {
 }
 
 #[test]
-fn a_once_watch_stays_silent_however_late_its_removal_comes() {
+fn a_fired_once_watch_stays_silent_until_its_removal() {
     let events = |last_at: i64| {
         [
             put("u", "100", Mode::Once, 0),
@@ -264,7 +264,7 @@ fn prices_are_read_digit_by_digit() {
 }
 
 #[test]
-fn records_are_read_by_the_letter() {
+fn records_are_parsed_strictly() {
     let read = |json: &str| read::record(None, Some(json.as_bytes()), None);
     let Read::Update(update) = read(
         r#" {"product\u0049d":"P","newPrice":"1\u0030","currency":null,"sequence":-3,"x":{"x":[1]},"x":1,

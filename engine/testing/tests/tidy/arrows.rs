@@ -102,7 +102,7 @@ fn only_the_binary_names_outside_systems_and_the_plugin_host() {
 }
 
 #[test]
-fn the_model_knows_nothing_of_ours_and_testing_only_the_model() {
+fn model_depends_on_no_crate_of_ours_and_testing_only_on_model() {
     for manifest in tree::manifests() {
         let mut ours = manifest.dependencies();
         ours.retain(|name| name.starts_with("pricedrop"));
@@ -115,14 +115,14 @@ fn the_model_knows_nothing_of_ours_and_testing_only_the_model() {
 }
 
 #[test]
-fn what_serves_tests_is_built_into_nothing_else() {
+fn test_helpers_are_not_built_into_the_product() {
     let built_in = |it: &Manifest| it.dependencies().iter().any(|name| name == "pricedrop-testing");
     let wrong = tree::manifests().into_iter().filter(built_in);
     none("`pricedrop-testing` belongs into [dev-dependencies]", wrong.map(|it| it.file).collect());
 }
 
 #[test]
-fn each_outside_library_is_known_in_its_place_only() {
+fn each_outside_library_is_used_in_its_crates_only() {
     let mut findings = Vec::new();
     for manifest in tree::manifests() {
         let all = [manifest.dependencies(), manifest.dev_dependencies()].concat();
@@ -136,7 +136,7 @@ fn each_outside_library_is_known_in_its_place_only() {
 }
 
 #[test]
-fn decisions_know_no_clock_no_task_and_no_outside() {
+fn decide_uses_no_clock_task_or_outside_library() {
     const IMPURE: [&str; 8] =
         ["async ", "tokio", "SystemTime", "Instant", "Clock", "std::fs", "std::net", "std::env"];
     let mut findings = Vec::new();

@@ -192,7 +192,7 @@ mod made_up {
     }
 
     #[test]
-    fn an_entry_says_which_version_and_why() {
+    fn an_allowed_version_names_its_reason() {
         for spec in ["rand", "rand@0.8", "rand@^0.8.5", "rand@^0", "rand@^", "rand@^x"] {
             let findings = wrong_versions(&tree(ONE), &skip(&[spec]));
             has(&findings, &[spec, "name@^version"]);
@@ -213,7 +213,7 @@ mod made_up {
     }
 
     #[test]
-    fn versions_are_one_where_cargo_takes_one_for_all() {
+    fn versions_that_cargo_unifies_count_as_one() {
         for (version, expected) in [
             ("2.0.119", "2"),
             ("0.8.5", "0.8"),

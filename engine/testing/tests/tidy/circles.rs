@@ -23,7 +23,7 @@ fn files_of_a_crate_do_not_import_each_other_in_circles() {
 }
 
 #[test]
-fn no_crate_hands_on_what_another_one_has() {
+fn no_crate_re_exports_another_one() {
     let of = |folder: String| {
         let facades = facades(&Crate::in_folder(&folder));
         facades
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_between_two_files_hides_no_circle() {
+    fn a_module_map_between_two_files_does_not_hide_a_circle() {
         let circles = circles_of([
             ("lib.rs", "mod a; mod b; pub use a::A; pub use b::B;"),
             ("a.rs", "use crate::B; pub struct A(B);"),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_crate_has_is_no_crates_to_hand_on() {
+    fn a_re_export_of_another_crate_is_found() {
         let files = [("lib.rs", "mod a;"), ("a.rs", "use pricedrop_b::A; pub use pricedrop_b::B;")];
         let files = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
         let facades = facades(&Crate::of(files.into()));

@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Dependencies {
 }
 
 #[test]
-fn the_tree_is_read_as_cargo_prints_it() {
+fn the_dependency_tree_is_parsed_as_cargo_prints_it() {
     let read = parse(
         "0ours v0.1.0 (/a b)\tApache-2.0\n1a v1.0.0\tMIT\n2c v1.2.0+x (proc-macro)\t\n1b v2.0.0\tMIT OR Zlib\n\
          [build-dependencies]\n2a v1.0.0\tMIT (*)\n\n0theirs v0.1.0 (/b)\tMIT\n",

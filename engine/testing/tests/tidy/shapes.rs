@@ -117,7 +117,7 @@ fn the_schema_of_updates_lists_their_members() {
 }
 
 #[test]
-fn every_schema_is_one_and_names_what_it_requires() {
+fn every_schema_is_valid_and_lists_required_members() {
     let mut findings = Vec::new();
     for file in tree::ending(&[".schema.json"]) {
         let name = file.trim_start_matches("schema/").trim_end_matches(".schema.json");

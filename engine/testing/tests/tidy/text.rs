@@ -29,7 +29,7 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 #[test]
-fn nothing_is_left_to_be_done() {
+fn no_todo_is_left_in_the_code() {
     // The words are split, so that this file does not contain them.
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
     let calls = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("db", "g!")];
@@ -49,7 +49,7 @@ fn no_test_is_ignored() {
 }
 
 #[test]
-fn no_file_knows_the_machine_it_was_written_on() {
+fn no_file_names_the_machine_it_was_written_on() {
     let places = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")];
     let found = |line: &str| places.iter().find(|place| line.contains(**place)).map(|&it| it.to_owned());
     none("absolute paths of a machine", search(|_, line| found(line)));
@@ -95,7 +95,7 @@ fn no_file_of_rust_is_long() {
 }
 
 #[test]
-fn every_file_of_rust_says_what_lives_there() {
+fn every_rust_file_has_a_head() {
     let silent = tree::ending(&[".rs"]).into_iter().filter(|file| !tree::read(file).starts_with("//! "));
     none("files without a `//!` at their head", silent.collect());
 }
