@@ -173,6 +173,25 @@ impl Hasher for AlreadyHashed {
 mod tests {
     use super::*;
 
+    /// Sets of hashes are fast only if the hashes differ, in each part that they use.
+    #[test]
+    fn hashes_of_users_differ_in_every_word() {
+        let users: Vec<UserHash> = (0..1_000).map(|user: u32| UserHash::of(&user.to_string())).collect();
+        for word in 0..3 {
+            let distinct: HashSet<u32> = users.iter().map(|hash| hash.0[word]).collect();
+            assert!(distinct.len() > 990, "word {word}: {}", distinct.len());
+        }
+        let hashed = |user: &UserHash| {
+            let mut hasher = AlreadyHashed::default();
+            user.hash(&mut hasher);
+            hasher.finish()
+        };
+        let hashes: Vec<u64> = users.iter().map(hashed).collect();
+        for half in [|hash: &u64| *hash as u32, |hash: &u64| (*hash >> 32) as u32] {
+            assert!(hashes.iter().map(half).collect::<HashSet<u32>>().len() > 990);
+        }
+    }
+
     #[test]
     fn each_user_is_new_only_once() {
         let mut told = ToldUsers::default();

@@ -35,6 +35,8 @@ struct Inner {
     servers: Arc<Servers>,
     metrics: Metrics,
     breaker: Mutex<Breaker>,
+    /// The reason of the last failed call.
+    last_failure: Mutex<String>,
     /// The time from which the breaker's times are measured.
     started: Instant,
     link: watch::Sender<Link>,
@@ -74,6 +76,7 @@ impl Connection {
             servers,
             metrics,
             breaker,
+            last_failure: Mutex::default(),
             started: Instant::now(),
             link,
             connections: AtomicU64::new(0),
@@ -96,8 +99,9 @@ impl Connection {
         let metrics = &self.0.metrics;
         if !self.0.admits() {
             metrics.not_tried.inc();
+            let last = lock(&self.0.last_failure).clone();
             return Err(Error::Unavailable(
-                "Redis did not answer recent calls; calls are refused for a while".into(),
+                format!("recent calls of Redis failed, and calls are refused for a while; the last failure: {last}").into(),
             ));
         }
         let asked = async {
@@ -117,10 +121,9 @@ impl Connection {
             }
             Err(_) => {
                 metrics.timed_out.inc();
-                self.missed();
-                Err(Error::Unavailable(
-                    format!("Redis did not answer within {} ms", patience.as_millis()).into(),
-                ))
+                let reason = format!("Redis did not answer within {} ms", patience.as_millis());
+                self.timed_out(&reason);
+                Err(Error::Unavailable(reason.into()))
             }
         }
     }
@@ -128,23 +131,28 @@ impl Connection {
     fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::NoSession(error) => {
+                *lock(&self.0.last_failure) = error.to_string();
                 self.0.record_failure();
                 error
             }
             Failure::Refused(number, error) => {
-                if is_lost(&error) {
-                    self.0.record_failure();
+                // A server that answers every call with an error, because its memory is full for
+                // example, is of no more use than one that does not answer.
+                let error_of_connection = is_lost(&error);
+                let refused = refusal(error, "Redis");
+                *lock(&self.0.last_failure) = refused.to_string();
+                self.0.record_failure();
+                if error_of_connection {
                     self.discard(|session| session.number == number);
-                } else {
-                    self.0.record_success();
                 }
-                refusal(error, "Redis")
+                refused
             }
         }
     }
 
     /// Gives the connection up once the breaker opens, because it may be dead.
-    fn missed(&self) {
+    fn timed_out(&self, reason: &str) {
+        reason.clone_into(&mut lock(&self.0.last_failure));
         if self.0.record_failure() {
             self.discard(|_| true);
         }

@@ -88,6 +88,21 @@ impl Redis {
         self.connection().call(patience, ask).await
     }
 
+    /// Checks that the server can be used: it is reachable, suitable, and accepts writes.
+    ///
+    /// # Errors
+    /// `Fatal`: it is unsuitable, for example in cluster mode, or refuses access. `Unavailable`: it is
+    /// down, or refuses writes, for example because its memory is full.
+    pub async fn check(&self) -> Result<(), Error> {
+        let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
+        let key = format!("{}:doctor", self.options.prefix);
+        let write = |mut session: session::Session| async move {
+            redis::cmd("SET").arg(&key).arg(1).arg("PX").arg(1_000).exec_async(&mut session.link).await?;
+            redis::cmd("DEL").arg(&key).exec_async(&mut session.link).await
+        };
+        self.connection().call(patience, write).await
+    }
+
     /// Reads the time of the server's clock.
     ///
     /// # Errors

@@ -40,6 +40,9 @@ pub struct Facts {
     pub primary: bool,
     /// Its eviction policy when memory is full. Leases must not be evicted.
     pub eviction: String,
+    /// Whether it is a node of a Redis Cluster. The scripts use keys of several slots, which a cluster
+    /// refuses.
+    pub cluster: bool,
     /// Its run id, random for each start of its process.
     pub run: String,
 }
@@ -55,6 +58,7 @@ impl Facts {
             version: if own.is_empty() { field("redis_version") } else { own },
             primary: field("role") == "master",
             eviction: field("maxmemory_policy"),
+            cluster: field("cluster_enabled") == "1",
             run: field("run_id").chars().take(RUN_BYTES).collect(),
         }
     }
@@ -68,6 +72,13 @@ impl Facts {
             let text = format!(
                 "Redis at {address} is version {}: Redis {OLDEST} or later is needed, or Valkey",
                 self.version
+            );
+            return Some(Error::Fatal(text.into()));
+        }
+        if self.cluster {
+            let text = format!(
+                "Redis at {address} is in cluster mode, which is not supported: name a server with `cluster-enabled \
+                 no` in redis.addresses"
             );
             return Some(Error::Fatal(text.into()));
         }

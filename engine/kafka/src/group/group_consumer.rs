@@ -37,7 +37,7 @@ pub struct GroupConsumer {
     topic: String,
     /// Set for the group protocol `consumer`. A member that is assigned nothing gets no event
     /// there, so membership alone counts as an assignment.
-    untold: bool,
+    membership_suffices: bool,
     stop: Arc<AtomicBool>,
     events: Option<JoinHandle<()>>,
     /// Whether the member left its group so that its partitions are assigned again.
@@ -82,10 +82,10 @@ impl GroupConsumer {
         };
         let events =
             events.map_err(|error| Error::Fatal(Cause::new("no thread for Kafka's events", error)))?;
-        let untold = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        let membership_suffices = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
         Ok(GroupConsumer {
             topic: topic.to_owned(),
-            untold,
+            membership_suffices,
             stop,
             events: Some(events),
             has_left: AtomicBool::new(false),
@@ -121,9 +121,9 @@ impl GroupConsumer {
     /// Returns whether the group has decided the assignment of this member, even if it is empty, and
     /// no rebalance occurred since `version`. Does not wait for a transaction.
     pub fn assignment_is_ready(&self, version: u64) -> bool {
-        let told = self.consumer.context().known.load(Ordering::SeqCst);
+        let is_known = self.consumer.context().known.load(Ordering::SeqCst);
         let is_member = || GroupMetadata::of(&self.consumer).is_some_and(|group| group.is_member());
-        self.version() == version && (told || self.untold && is_member())
+        self.version() == version && (is_known || self.membership_suffices && is_member())
     }
 
     /// Returns the partitions that are assigned now, with their epochs.

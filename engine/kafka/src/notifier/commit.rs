@@ -58,9 +58,9 @@ impl KafkaCommitter {
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (answer, told) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         self.requests.as_ref()?.send(request(answer)).ok()?;
-        told.await.ok()
+        response.await.ok()
     }
 }
 
@@ -182,15 +182,15 @@ impl Worker {
         let id = self.transactions.id().to_owned();
         let fence = Fence { member: &self.member, held: &held, offsets: &offsets };
         let (options, records) = (&self.options, &mut self.records);
-        let told = Published {
+        let published = Published {
             options,
             fan_outs: &commit.fan_outs,
             removals: &commit.removals,
             rejected_records: &commit.rejected_records,
         };
         let committed = self.transactions.commit(&fence, |producer, part| match part {
-            Part::Published => told.send(producer, records),
-            Part::Removals => told.send_removals(producer, records),
+            Part::Published => published.send(producer, records),
+            Part::Removals => published.send_removals(producer, records),
             Part::States => {
                 send_states(options, producer, records, &states)?;
                 send_positions(options, producer, records, &commit.offsets, &id)
@@ -202,7 +202,7 @@ impl Worker {
             }
             return Err(error);
         }
-        self.options.metrics.committed(began.elapsed(), told.notifications());
+        self.options.metrics.committed(began.elapsed(), published.notifications());
         self.remember(states, &commit.offsets);
         Ok(())
     }
@@ -313,10 +313,10 @@ impl Published<'_> {
         }
         // A removal goes to the partition of its update, because the owner of that partition knows
         // whether the fan-out of the product is unfinished.
-        let told = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
-        let told: HashMap<&ProductId, i32> = told.collect();
+        let partitions = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
+        let partitions: HashMap<&ProductId, i32> = partitions.collect();
         for removal in self.removals {
-            let partition = told.get(&removal.product).copied().unwrap_or(BY_KEY);
+            let partition = partitions.get(&removal.product).copied().unwrap_or(BY_KEY);
             records.push(partition, removal.product.as_str().as_bytes(), |out| {
                 serde_json::to_writer(out, removal).expect("a removal is plain values");
                 Value::Written

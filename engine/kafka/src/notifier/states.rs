@@ -22,7 +22,7 @@ pub struct PartitionStates {
     /// States with a held update or an unfinished fan-out.
     unfinished: BTreeSet<StateKey>,
     /// States whose fan-out is unfinished or may be.
-    telling: BTreeSet<StateKey>,
+    fanning_out: BTreeSet<StateKey>,
 }
 
 impl PartitionStates {
@@ -48,15 +48,15 @@ impl PartitionStates {
             }
             None => {}
         }
-        let telling = state.is_some_and(ProductState::holds_removals);
+        let fanning_out = state.is_some_and(ProductState::holds_removals);
         let held = state.is_some_and(|state| state.pending.is_some());
-        note(&mut self.telling, key, telling);
-        note(&mut self.unfinished, key, telling || held);
+        note(&mut self.fanning_out, key, fanning_out);
+        note(&mut self.unfinished, key, fanning_out || held);
     }
 
     /// Notes that a fan-out of this state may be unfinished from now on.
     pub fn begin_fan_out(&mut self, key: &StateKey) {
-        note(&mut self.telling, key, true);
+        note(&mut self.fanning_out, key, true);
     }
 
     /// Decodes the states of a product.
@@ -91,7 +91,7 @@ impl PartitionStates {
 
     /// Returns whether a fan-out of this product is unfinished or may be.
     pub fn has_open_fan_out(&self, product: &ProductId) -> bool {
-        self.telling.iter().any(|key| key.product == *product)
+        self.fanning_out.iter().any(|key| key.product == *product)
     }
 
     /// Decodes the last evaluation of a state.

@@ -38,6 +38,7 @@ mod recheck;
 mod render;
 mod replay;
 mod shared;
+mod store_failures;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use super::key::Keys;
 use super::metrics::Metrics;
 use super::offset_tracker::OffsetTracker;
 use super::options::{Options, STORE_PAUSE_MS};
+use super::store_failures::StoreFailures;
 
 /// The stores of the dispatcher, as ports.
 pub(super) struct Stores {
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) offsets: OffsetTracker,
     pub(super) breakers: Arc<Breakers>,
     pub(super) stop: watch::Sender<bool>,
+    store_failures: StoreFailures,
     failure: Mutex<Option<Cause>>,
     plugin_calls: Arc<Semaphore>,
 }
@@ -64,6 +66,7 @@ impl Shared {
             plugin_calls: Arc::new(Semaphore::new(options.plugin_calls.max(1))),
             stop: watch::channel(false).0,
             failure: Mutex::default(),
+            store_failures: StoreFailures::default(),
             options,
             keys,
             stores,
@@ -92,11 +95,18 @@ impl Shared {
         if !needed {
             return Ok(T::default());
         }
+        let mut had_failed = false;
         loop {
             match call().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    if had_failed {
+                        self.store_failures.recovered();
+                    }
+                    return Ok(value);
+                }
                 Err(ports::Error::Unavailable(reason) | ports::Error::Rebalanced(reason)) => {
-                    tracing::warn!(%reason, "a store does not answer; the call is retried");
+                    had_failed = true;
+                    self.store_failures.failed(&reason.to_string());
                     tokio::time::sleep(Duration::from_millis(STORE_PAUSE_MS)).await;
                 }
                 Err(ports::Error::Fatal(reason)) => {

@@ -299,6 +299,10 @@ async fn check_redis(config: &Config, roles: Roles) -> Result<Vec<Finding>, CliE
         }
         Err(error) => found.push(Finding::wrong("redis", error, "try again when Redis is available")),
     }
+    if let Err(error) = redis.check().await {
+        let remedy = "free memory or raise maxmemory: without writes nothing is leased and delivered";
+        found.push(Finding::wrong("redis", format!("it refuses writes: {error}"), remedy));
+    }
     match redis.clock().await {
         Ok(clock) => {
             let ahead = clock.0 - now_ms();

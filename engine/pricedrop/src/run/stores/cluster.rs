@@ -17,7 +17,7 @@ use pricedrop_model::dispatch::{CurrentPrices, Leases, Recipients, RetryQueue};
 use pricedrop_model::migration::PolicyMigration;
 use pricedrop_model::notification::Format;
 use pricedrop_model::plugin::Plugins;
-use pricedrop_model::ports::{PriceSink, WatchStore, WatchWriter};
+use pricedrop_model::ports::{Error, PriceSink, WatchStore, WatchWriter};
 use pricedrop_model::retry_index::RetryIndex;
 use pricedrop_redis::{Redis, RedisLeases, RedisRetryIndex};
 use tokio::sync::watch;
@@ -44,6 +44,9 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
     let redis = stores.redis().then(|| config.redis_options()).transpose()?;
     let redis =
         redis.map(Redis::new).transpose().map_err(|error| CliError::usage(error, "correct [redis]"))?;
+    if let Some(redis) = redis.as_ref().filter(|_| stores.needs_redis(roles.dispatcher)) {
+        check_redis(redis).await?;
+    }
     let disk = match stores.cassandra() && stores.redis_leases() {
         true => None,
         false => Some(embedded::build(config)?),
@@ -62,6 +65,19 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
         );
     }
     Ok(Box::new(Connected { config: config.clone(), roles, settings, instance_id, redis, disk, watches }))
+}
+
+/// Refuses a Redis that can never be used, such as one in cluster mode. One that is down or full now
+/// only delays deliveries.
+async fn check_redis(redis: &Redis) -> Result<(), CliError> {
+    match redis.check().await {
+        Ok(()) => Ok(()),
+        Err(Error::Fatal(reason)) => Err(CliError::failed(reason, "correct [redis], or see `pricedrop doctor`")),
+        Err(error) => {
+            tracing::error!(%error, "Redis cannot be used now; deliveries wait for it");
+            Ok(())
+        }
+    }
 }
 
 /// Checks the topics, and this user's ACLs. Fails if the engine cannot work; logs what is advisable.
@@ -209,6 +225,7 @@ impl Opened for Connected {
         let mut servers = Servers {
             instance_id: Some(self.instance_id.clone()),
             redis: self.needed_redis(),
+            needs_redis: self.roles.dispatcher && self.redis_leases().is_some(),
             ..Servers::default()
         };
         if let Watches::InCassandra(tables) = &self.watches {

@@ -42,6 +42,8 @@ pub struct Servers {
     pub cassandra: Option<Cassandra>,
     /// The cache and leases.
     pub redis: Option<Redis>,
+    /// Whether leases are in Redis, so that nothing is delivered without it.
+    pub needs_redis: bool,
 }
 
 /// Checks the servers periodically. Reading the results does not block.
@@ -84,7 +86,7 @@ async fn check_periodically(servers: Arc<Servers>, last_check: Arc<Mutex<LastChe
     loop {
         turns.tick().await;
         let redis = match &servers.redis {
-            Some(redis) => redis.facts().await.err().map(|error| error.to_string()),
+            Some(redis) => redis.check().await.err().map(|error| error.to_string()),
             None => None,
         };
         let members = servers.workers.iter().filter_map(Status::trouble);
@@ -135,7 +137,8 @@ impl Health for Monitor {
         }
         let last_check = self.last_check();
         reasons.extend(last_check.clients.clone().map(|why| reason("kafka", Severity::Warning, why)));
-        reasons.extend(last_check.redis.clone().map(|why| reason("redis", Severity::Warning, why)));
+        let severity = if self.servers.needs_redis { Severity::Error } else { Severity::Warning };
+        reasons.extend(last_check.redis.clone().map(|why| reason("redis", severity, why)));
         reasons
     }
 
