@@ -62,7 +62,7 @@ pub fn own_seconds() -> f64 {
     ticks(Path::new("/proc/self/stat")).unwrap() as f64 / TICKS_A_SECOND
 }
 
-/// Reads the processor ticks from a `stat` file of /proc; none: its process ended.
+/// Reads the processor ticks from a `stat` file of /proc. `None` means its process ended.
 fn ticks(stat: &Path) -> Option<u64> {
     let stat = std::fs::read_to_string(stat).ok()?;
     // The fields after the name in parentheses; utime and stime are the 14th and 15th field.

@@ -1,4 +1,5 @@
-//! The watches that every part uses.
+//! The million watches that the parts of the cluster benchmark use, on ten thousand products or on
+//! one.
 
 use pricedrop_model::{Mode, ProductId, Watch};
 

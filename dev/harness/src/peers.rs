@@ -1,4 +1,5 @@
-//! Runs the test servers of dev/peers, which imitate providers, as processes.
+//! Starts and stops the test servers of dev/peers. They imitate providers, and each runs as a child
+//! process.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -131,7 +132,8 @@ impl Peer {
         Ok(Peer { port, hello, folder, process })
     }
 
-    /// Returns the requests it has recorded, in order, without a line that is not complete yet.
+    /// Returns the requests that the server has recorded, in order. An incomplete last line is
+    /// ignored.
     pub fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("record")).unwrap_or_default();
         text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()

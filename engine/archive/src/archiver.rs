@@ -36,7 +36,7 @@ pub struct Limits {
     /// Time from the first record (or offset without a record) of an object until it is closed,
     /// milliseconds.
     pub object_age_ms: u64,
-    /// Most memory of all open objects of the topic, compressed bytes. If they exceed it, the
+    /// Maximum memory of all open objects of the topic, compressed bytes. If they exceed it, the
     /// largest object is closed.
     pub memory_bytes: usize,
 }

@@ -39,9 +39,9 @@ pub struct Options {
     pub url: String,
     /// The endpoint of a server other than Amazon's, such as `https://s3.example:9000`.
     pub endpoint: Option<String>,
-    /// The region; none: that of the environment, else `us-east-1`.
+    /// The region. `None` means that of the environment, else `us-east-1`.
     pub region: Option<String>,
-    /// The access key; none: the credentials of the environment, which `object_store` reads.
+    /// The access key. `None` means the credentials of the environment, which `object_store` reads.
     pub access_key: Option<AccessKey>,
 }
 

@@ -40,7 +40,7 @@ pub struct Link {
     pub first: i64,
     /// The last offset it covers.
     pub last: i64,
-    /// The object; none: the records were lost, or (`is_empty`) there were none.
+    /// The object. `None` means the records were lost, or (`is_empty`) there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<LinkedObject>,
     /// Whether the offsets hold no record.
@@ -111,7 +111,7 @@ pub(crate) struct Start {
 pub struct Chain {
     bucket: Bucket,
     source: Source,
-    /// The offset at which the next link begins; none: the chain has not begun.
+    /// The offset at which the next link begins. `None` means the chain has not begun.
     next: Option<i64>,
     /// The last link.
     last: Option<Link>,
@@ -151,7 +151,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// The offset at which the next object begins; none: the chain has not begun.
+    /// The offset at which the next object begins. `None` means the chain has not begun.
     pub fn next(&self) -> Option<i64> {
         self.next
     }
@@ -385,7 +385,7 @@ impl LinkedObject {
     }
 }
 
-/// Reads where a chain begins; none: it has not begun.
+/// Reads where a chain begins. `None` means it has not begun.
 pub(crate) async fn read_start(bucket: &Bucket, source: &Source) -> Result<Option<Start>, Error> {
     let path = source.start();
     let Some(json) = bucket.get(&path).await? else { return Ok(None) };

@@ -27,7 +27,8 @@ pub enum Error {
     /// The bucket is in another region.
     #[error("the bucket that archive.url names is in another region than archive.region says: {0}")]
     OtherRegion(#[source] Cause),
-    /// The configuration or the content of the bucket forbids it: an operator must change one.
+    /// The archive cannot be used as it is configured: an operator must change the configuration or
+    /// the content of the bucket.
     #[error(transparent)]
     Refused(Cause),
     /// An object or link does not have the content that was written.
@@ -97,8 +98,8 @@ impl Error {
         Error::Damaged { path: path.to_string(), reason: reason.into() }
     }
 
-    /// Returns whether to retry soon, because the error may pass without a change to the archive.
-    /// Other errors need an operator and are retried rarely.
+    /// Returns whether to retry soon, because the error may pass without a change to the archive or
+    /// its configuration. All other errors are retried rarely.
     pub fn is_transient(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Denied { .. } | Error::Topic(_))
     }

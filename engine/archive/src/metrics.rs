@@ -34,7 +34,7 @@ struct Families {
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// Why the whole topic is not archived; none: it is.
+    /// Why the whole topic is not archived. `None` means it is.
     reason: Option<String>,
     partitions: BTreeMap<Partition, Arc<PartitionMetrics>>,
 }

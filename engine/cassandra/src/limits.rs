@@ -22,7 +22,7 @@ pub const BUCKET_THRESHOLD: u64 = 10_000;
 pub const SNAPSHOT_ROWS: usize = 100_000;
 /// Bytes of cache entries that a view keeps; past that they are fetched again.
 pub const VIEW_BYTES: usize = 16 << 20;
-/// Most shards of a bucket. All of them are read in parallel.
+/// Maximum number of shards of a bucket. All of them are read in parallel.
 pub const SHARDS: u32 = 64;
 /// Fewest rows in a page of one shard.
 pub const SHARD_PAGE_ROWS: i32 = 250;

@@ -77,7 +77,7 @@ impl Shared {
                 Err(_) if landed => return Ok(now),
                 Err(error @ Error::Fatal(_)) => return Err(error),
                 Err(error) => {
-                    tracing::debug!(%error, "the policy row was changed by another engine; trying again")
+                    tracing::debug!(%error, "the policy row was not changed; trying again")
                 }
             }
         }
@@ -96,8 +96,8 @@ impl Shared {
         }
     }
 
-    /// Returns the loaded policy that built an index: the active one, or the one of a move in
-    /// progress.
+    /// Returns the loaded policy that built an index: the active one, or that of a running
+    /// migration.
     pub(super) fn policy_of(&self, build: &IndexBuild) -> Option<Arc<dyn Bucketing>> {
         let migrating = lock(&self.migrating).clone();
         let serving = lock(&self.plugins).bucketing();

@@ -18,7 +18,7 @@ use super::error::{Error, database_error};
 use super::options::Options;
 use super::part::text;
 use super::requests::Values;
-use super::schema::{Finding, Weight};
+use super::schema::{Finding, FindingKind};
 use super::tables::Table;
 
 /// A node and the difference of its clock.
@@ -90,9 +90,9 @@ fn missing(of: Table, name: &str, right: &str, full: &str) -> Finding {
     let (what, weight) = match right {
         "MODIFY" => (
             "our role may not change it: fine for a notifier alone, if watches are written elsewhere",
-            Weight::Advice,
+            FindingKind::Advice,
         ),
-        _ => ("our role may not read it", Weight::Unreadable),
+        _ => ("our role may not read it", FindingKind::Unreadable),
     };
     Finding {
         table: name.to_owned(),

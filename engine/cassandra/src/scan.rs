@@ -46,7 +46,8 @@ pub(super) fn bounds(scan: &Scan<'_>) -> Bounds {
 /// Where the rows of a scan come from.
 pub(super) enum Rows {
     Snapshot(Snapshot, Bounds),
-    /// A query that is not read ahead yet, because most queries have one page only.
+    /// A query without read-ahead, because most queries have only one page. If there is another
+    /// page, it becomes a `PageStream`.
     Query(Box<Query>),
     PageStream(PageStream),
     Buckets(Buckets),

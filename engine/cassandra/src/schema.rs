@@ -16,7 +16,7 @@ use super::tables::Table;
 
 /// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub enum FindingKind {
     /// It does not exist; `schema apply` creates it.
     Missing,
     /// It has another shape. It is refused and not altered.
@@ -39,7 +39,7 @@ pub struct Finding {
     /// How to correct it.
     pub remedy: String,
     /// How severe it is.
-    pub weight: Weight,
+    pub weight: FindingKind,
 }
 
 /// A column, as the server describes it.
@@ -123,7 +123,7 @@ pub async fn check(options: &Options) -> Result<Vec<Finding>, Error> {
             of: None,
             what: "the keyspace does not exist".into(),
             remedy: "run `pricedrop schema apply`".into(),
-            weight: Weight::Missing,
+            weight: FindingKind::Missing,
         }]);
     }
     Ok(compare(options, &Existing::read(&session, &options.keyspace).await?))
@@ -132,7 +132,7 @@ pub async fn check(options: &Options) -> Result<Vec<Finding>, Error> {
 pub(super) fn refuse_other_shapes(findings: &[Finding]) -> Result<(), Error> {
     let wrong: Vec<String> = findings
         .iter()
-        .filter(|finding| finding.weight == Weight::OtherShape)
+        .filter(|finding| finding.weight == FindingKind::OtherShape)
         .map(|finding| format!("table {}: {}; {}", finding.table, finding.what, finding.remedy))
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(Error::Schema(wrong.join("\n").into())) }
@@ -152,26 +152,35 @@ fn compare_table(table: Table, name: &str, existing: &Existing) -> Vec<Finding> 
         weight,
     };
     let Some(columns) = existing.0.get(name) else {
-        return vec![finding("it does not exist".into(), "run `pricedrop schema apply`", Weight::Missing)];
+        return vec![finding(
+            "it does not exist".into(),
+            "run `pricedrop schema apply`",
+            FindingKind::Missing,
+        )];
     };
     let expected = expected_columns(table);
     let other = "it is not touched: give ours another name in [cassandra], or move it away";
     let mut findings: Vec<Finding> = expected
         .iter()
         .filter_map(|column| match columns.iter().find(|it| it.name == column.name) {
-            Some(found) => difference(column, found).map(|what| finding(what, other, Weight::OtherShape)),
+            Some(found) => {
+                difference(column, found).map(|what| finding(what, other, FindingKind::OtherShape))
+            }
             None if is_optional(table, column) => Some(finding(
                 format!("it has no column {}, so {}", column.name, without(&column.name)),
                 &format!("ALTER TABLE {name} ADD {} {}", column.name, column.cql_type),
-                Weight::Advice,
+                FindingKind::Advice,
             )),
-            None => Some(finding(format!("it has no column {}", column.name), other, Weight::OtherShape)),
+            None => {
+                Some(finding(format!("it has no column {}", column.name), other, FindingKind::OtherShape))
+            }
         })
         .collect();
     let strange =
         columns.iter().filter(|it| it.position >= 0 && !expected.iter().any(|own| own.name == it.name));
     findings.extend(
-        strange.map(|it| finding(format!("its key has a column {}", it.name), other, Weight::OtherShape)),
+        strange
+            .map(|it| finding(format!("its key has a column {}", it.name), other, FindingKind::OtherShape)),
     );
     findings
 }

@@ -7,7 +7,7 @@ mod rig;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pricedrop_cassandra::schema::{self, Weight};
+use pricedrop_cassandra::schema::{self, FindingKind};
 use pricedrop_cassandra::{Error, Options, Table};
 use pricedrop_model::cache::NoCache;
 use pricedrop_model::ports::{self, WatchStore, WatchWriter};
@@ -24,7 +24,7 @@ async fn applying_the_schema_twice_creates_everything_once() {
     let options = fresh_options().await;
     let missing = schema::check(&options).await.unwrap();
     assert_eq!(missing.len(), 6);
-    assert!(missing.iter().all(|finding| finding.weight == Weight::Missing));
+    assert!(missing.iter().all(|finding| finding.weight == FindingKind::Missing));
     assert_eq!(schema::apply(&options).await.unwrap().len(), 6);
     assert_eq!(schema::check(&options).await.unwrap(), []);
     assert_eq!(schema::apply(&options).await.unwrap(), [""; 0]);
@@ -44,7 +44,7 @@ async fn a_table_with_other_columns_is_refused_and_not_altered() {
         assert!(refused.contains(words), "{words}: {refused}");
     }
     let findings = schema::check(&options).await.unwrap();
-    assert_eq!(findings.iter().filter(|it| it.weight == Weight::Missing).count(), 5, "nothing was made");
+    assert_eq!(findings.iter().filter(|it| it.weight == FindingKind::Missing).count(), 5, "nothing was made");
     let connected = options.connect(Arc::new(NoCache)).await;
     assert!(matches!(connected.err().unwrap(), Error::Schema(_)));
 }
@@ -69,7 +69,7 @@ async fn a_row_of_three_columns_is_read() {
         format!("INSERT INTO {alerts} (product_id, price_watch_value, user_id) VALUES ('P', 79.90, 'u')");
     session.query_unpaged(insert, ()).await.unwrap();
     assert_eq!(
-        schema::check(&options).await.unwrap().iter().filter(|it| it.weight == Weight::Advice).count(),
+        schema::check(&options).await.unwrap().iter().filter(|it| it.weight == FindingKind::Advice).count(),
         3
     );
     let cassandra = options.connect(Arc::new(NoCache)).await.unwrap();

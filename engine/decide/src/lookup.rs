@@ -1,5 +1,6 @@
-//! Which thresholds a drop has to read. Reading more is slower, but never wrong, because
-//! [`crate::Matcher`] decides every row.
+//! Computes which thresholds must be read to find the watches that a price drop may fire. Reading
+//! more thresholds than necessary is slower but never wrong, because [`crate::Matcher`] checks
+//! every row.
 
 use pricedrop_model::ports::Summary;
 use pricedrop_model::{FanOut, Floor, Mode};
@@ -65,7 +66,8 @@ mod tests {
     /// Returns a drop to 10, after a drop to 20.
     fn drop_to_10(mode: Mode, told_before: Option<i64>) -> FanOut {
         let position = Position { partition: Partition(0), offset: 0 };
-        let entry = |wall| LedgerEntry { price: price("10"), event_time: EventTime(1), wall_time: WallTime(wall) };
+        let entry =
+            |wall| LedgerEntry { price: price("10"), event_time: EventTime(1), wall_time: WallTime(wall) };
         FanOut {
             priced: Priced {
                 price: price("10"),

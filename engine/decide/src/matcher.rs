@@ -109,7 +109,7 @@ impl Hash for UserHash {
 
 type Hashes = HashSet<UserHash, BuildHasherDefault<AlreadyHashed>>;
 
-/// Most users in a single set; more are split into [`SET_COUNT`] sets.
+/// Maximum number of users in a single set; more are split into [`SET_COUNT`] sets.
 const SINGLE_SET_USERS: usize = 1 << 14;
 /// Number of sets of a large fan-out.
 const SET_COUNT: usize = 64;

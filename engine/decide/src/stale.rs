@@ -4,8 +4,8 @@ use pricedrop_model::{ProductState, Update};
 
 /// Accepts an update and stores its sequence and time, or returns false because it is stale.
 ///
-/// An update with a sequence is stale if the sequence is not above the last one, whatever its time.
-/// One without a sequence, but with `occurredAt`, is stale if that is before the latest one. The
+/// An update with a sequence is stale if its sequence is not above the last one, whatever its time.
+/// An update without a sequence is stale if its `occurredAt` is before the latest `occurredAt`. The
 /// timestamp of the record never makes an update stale.
 pub fn accept(state: &mut ProductState, update: &Update) -> bool {
     let stale = match (update.sequence, update.occurred_at) {

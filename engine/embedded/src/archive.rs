@@ -27,8 +27,8 @@ use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
 use super::{keys, offsets, outbox, rows};
 
 impl ArchivedTopic {
-    /// Returns the key of the offset up to which the topic is archived. For notifications it is a
-    /// cursor of the outbox, which keeps the blocks after each cursor.
+    /// Returns the key of the archiver's offset in this topic. For notifications it is a cursor of
+    /// the outbox, because the outbox keeps all blocks after its cursors.
     fn cursor(self) -> Vec<u8> {
         match self {
             ArchivedTopic::Notifications => outbox::cursor_key("archiver"),

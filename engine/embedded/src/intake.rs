@@ -1,10 +1,10 @@
-//! Accepts posted prices into a bounded queue in memory, in front of the log that the committed
-//! offset describes. A post is answered when the notifier's commit has made its records durable,
-//! so nothing is written before that.
+//! Accepts posted prices into a bounded queue in memory, from which the notifier reads them. A
+//! record gets the next offset when it is accepted. It becomes durable with the notifier's commit,
+//! and only then is its post answered, so nothing is written before that.
 //!
-//! Records stay in memory until their outcome is known. If the notifier goes back to a stored
-//! offset, records from there on are handed out again, and those below it are known to be
-//! durable. So a failed commit fails no post.
+//! A record stays in memory until its outcome is known. If the notifier restores from a stored
+//! offset, it reads the records from that offset on again, and the records below it are known to be
+//! durable. So a failed commit does not fail a post.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;

@@ -1,5 +1,6 @@
-//! Current prices, read from the states of the only input partition. If updates come from another
-//! log, the notifier's prices are written here, each as a state that contains nothing else.
+//! Reads current prices from the states of the only input partition. If updates come from another
+//! log, such as Kafka, the states are not in this store. Then the notifier's prices are stored
+//! here, each as a state with only a price and a floor.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -58,7 +59,7 @@ impl CurrentPrices for EmbeddedPrices {
     }
 }
 
-/// At most one write is queued. It takes all prices that were shown until it runs.
+/// At most one write is queued. It writes all prices that were passed to `show` before it runs.
 impl PriceSink for EmbeddedPrices {
     fn show(&self, rows: Vec<PriceRow>) {
         let mut waiting = lock(&self.waiting);

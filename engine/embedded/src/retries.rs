@@ -1,4 +1,5 @@
-//! Deliveries that wait for their next attempt: one row by key, and one by channel and due time.
+//! The retry queue: deliveries that wait for their next attempt. Each has two rows, one by delivery
+//! key, and one by channel and due time.
 
 use std::sync::Arc;
 

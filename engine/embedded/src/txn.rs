@@ -1,4 +1,4 @@
-//! A group of writes before its commit: its changes, and reads that see them.
+//! A group of writes that is not committed yet. Its reads see its own changes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -127,7 +127,7 @@ impl<'a> Txn<'a> {
         self.changes.push(Change { table, key: key.into(), value: Some(value.into()), readable: false });
     }
 
-    /// Undoes every change after the first `kept`.
+    /// Undoes all changes except the first `kept`.
     pub(super) fn undo_to(&mut self, kept: usize) {
         if self.changes.len() == kept {
             return;
@@ -172,7 +172,7 @@ fn encode_pair([a, b]: [i64; 2]) -> [u8; 16] {
 pub(super) fn stored_times(store: &Store) -> Result<[i64; 2], ReadError> {
     let Some(bytes) = store.get(Table::Meta, CLOCK)? else { return Ok([0; 2]) };
     let bytes: [u8; 16] =
-        bytes[..].try_into().map_err(|_| Broken("the clock's row has another length".into()))?;
+        bytes[..].try_into().map_err(|_| Broken("the row of the clock does not have 16 bytes".into()))?;
     let (a, b) = bytes.split_at(8);
     Ok([a, b].map(|half| i64::from_be_bytes(half.try_into().expect("a half of 16 bytes is 8"))))
 }
@@ -183,7 +183,7 @@ pub(super) fn stored_number(store: &Store, key: &[u8]) -> Result<i64, ReadError>
 }
 
 impl Counters {
-    /// Reads the numbers with which a store continues.
+    /// Reads the counters of a store.
     pub(super) fn read(store: &Store) -> Result<Counters, ReadError> {
         Ok(Counters {
             next_notification: stored_number(store, NEXT_NOTIFICATION)?,

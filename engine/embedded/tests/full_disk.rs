@@ -1,5 +1,5 @@
-//! A disk that fills up and gets space again. It is a real one: a small tmpfs where that can be
-//! mounted, else a limit on the size of files, which the kernel enforces in the same way.
+//! Tests of a full disk that gets free space again. Writes fail in the kernel: on a small tmpfs if
+//! one can be mounted, otherwise because of a limit on the size of files.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -45,7 +45,7 @@ pub(crate) struct Listing {
     files: BTreeMap<String, FileStat>,
     /// The files in the template folder of each stem.
     templates: BTreeMap<String, BTreeMap<String, FileStat>>,
-    /// Why the folder does not exist or cannot be read; none: it was read.
+    /// Why the folder cannot be read, for example because it does not exist. `None` if it was read.
     pub(crate) missing: Option<String>,
     /// The folder has more than [`FOLDER_ENTRIES`] entries; the rest was ignored.
     pub(crate) truncated: bool,

@@ -1,8 +1,9 @@
 //! The last-good store: the files of the current and the previous generation of every plugin, by
 //! digest, in the data folder.
 //!
-//! Invariant: a broken file in the plugin folder never leaves the engine without the plugin, also
-//! after a restart. Without a data folder, only the index exists, in memory, and no files are stored.
+//! Invariant: with a data folder, a broken file in the plugin folder does not leave the engine
+//! without that plugin, even after a restart. Without a data folder no files are stored, and the
+//! index is kept in memory only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -82,7 +83,8 @@ impl LastGood {
         rejected.iter().find(|(known, _)| known == digest).map(|(_, reason)| reason.clone())
     }
 
-    /// Returns the known fingerprint of this identity if it differs from the policy's.
+    /// Returns the recorded fingerprint of the policy with this name, if it differs from the
+    /// policy's fingerprint.
     pub(crate) fn other_fingerprint(&self, policy: &PolicyIdentity) -> Option<String> {
         self.index().policies.get(&policy.name).filter(|known| **known != policy.fingerprint).cloned()
     }

@@ -14,9 +14,9 @@ pub struct Limits {
     pub start_cpu_ms: u64,
     /// Memory of one instance, all its memories and tables together, bytes.
     pub memory_bytes: usize,
-    /// Most data that one call may pass to the host, bytes.
+    /// Maximum amount of data that one call may pass to the host, bytes.
     pub output_bytes: usize,
-    /// Most data that a throttling plugin may keep per product, bytes; at most
+    /// Maximum amount of data that a throttling plugin may keep per product, bytes; at most
     /// [`THROTTLE_STATE_BYTES`].
     pub state_bytes: usize,
     /// Log lines per second; a burst may be five times as many.
@@ -58,18 +58,18 @@ impl Limits {
 
 /// Stack of a plugin, bytes. The calling thread needs as much free stack.
 pub const STACK_BYTES: usize = 512 << 10;
-/// Most core instances, most memories and most tables of one plugin instance.
+/// Maximum number of core instances, of memories and of tables of one plugin instance.
 pub const PARTS_PER_INSTANCE: usize = 64;
 /// Interval at which running plugins check their CPU time, milliseconds. It is also the precision
 /// of that time.
 pub const TICK_MS: u64 = 5;
-/// Most idle instances of one plugin.
+/// Maximum number of idle instances of one plugin.
 pub const IDLE_INSTANCES: usize = 64;
 /// Longest log line, bytes; longer ones are truncated.
 pub const LOG_LINE_BYTES: usize = 1_024;
 /// Longest sidecar, bytes.
 pub const SIDECAR_BYTES: u64 = 1 << 20;
-/// Most settings a plugin may declare.
+/// Maximum number of settings a plugin may declare.
 pub const SETTINGS: usize = 64;
 /// Longest summary of a setting and longest name of a credential that a plugin may state, bytes.
 /// Other texts of a plugin are truncated to a quarter as many characters. Names and versions have
@@ -79,17 +79,17 @@ pub const STATEMENT_BYTES: usize = 1_024;
 pub const LINE_BYTES: usize = 8 << 10;
 /// Longest address that `normalize` may return, bytes.
 pub const ADDRESS_BYTES: usize = 4 << 10;
-/// Most events that one request to a callback URL may report.
+/// Maximum number of events that one request to a callback URL may report.
 pub const EVENTS: usize = 10_000;
-/// Most templates of one channel.
+/// Maximum number of templates of one channel.
 pub const TEMPLATES: usize = 256;
 /// Longest template, bytes.
 pub const TEMPLATE_BYTES: u64 = 64 << 10;
-/// Most headers of a request or mail.
+/// Maximum number of headers of a request or mail.
 pub const HEADERS: usize = 64;
 /// Longest time for which a plugin may hold an update or delay a retry, milliseconds: 366 days.
 pub const HOLD_MS: i64 = 366 * 24 * 60 * 60 * 1000;
-/// Most failing calls to find the bad items of one batch.
+/// Maximum number of failing calls to find the bad items of one batch.
 pub const BISECT_FAILURES: u32 = 16;
 /// Consecutive failing batches that open the circuit breaker of a plugin.
 pub const BREAKER_FAILURES: u32 = 3;
@@ -105,9 +105,9 @@ pub const PROBATION_TRAPS: u64 = 3;
 /// Budget of prices for the load check of a policy. The search for boundaries ends when it is used up;
 /// the samples before it are smaller.
 pub const CHECK_ITEMS: usize = 100_000;
-/// Most compiled plugins in the cache.
+/// Maximum number of compiled plugins in the cache.
 pub const CACHED_PLUGINS: usize = 64;
-/// Most entries of the plugin folder that are read.
+/// Maximum number of entries of the plugin folder that are read.
 pub const FOLDER_ENTRIES: usize = 1_024;
-/// Most rejected generations that are remembered per plugin.
+/// Maximum number of rejected generations that are remembered per plugin.
 pub const REJECTED_DIGESTS: usize = 64;

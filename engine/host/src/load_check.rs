@@ -29,13 +29,13 @@ const FUNCTION: &str = "bucket-of";
 const RANDOM_PRICES: usize = 6_000;
 /// Multiples of each decimal setting in the sample.
 const MULTIPLES: i128 = 150;
-/// Most decimal settings whose multiples are in the sample.
+/// Maximum number of decimal settings whose multiples are in the sample.
 const DECIMALS: usize = 8;
-/// Most boundaries that are found exactly.
+/// Maximum number of boundaries that are found exactly.
 const BOUNDARIES: usize = 256;
-/// Most prices in a call.
+/// Maximum number of prices in a call.
 const CALL_ITEMS: usize = 2_048;
-/// Most prices in a call when prices are asked about again, so that batches differ.
+/// Maximum number of prices in a call when prices are asked about again, so that batches differ.
 const OTHER_CALL_ITEMS: usize = 997;
 /// Products that are asked about. The second and the third get every fifth price.
 const PRODUCTS: [&str; 3] = ["P1", "another product", "\u{1F45F}"];

@@ -11,18 +11,18 @@ use crate::limits::Limits;
 pub struct Options {
     /// The plugin folder. It may be missing.
     pub folder: PathBuf,
-    /// The folder of compiled code and last-good files. None: nothing is stored, and every start
+    /// The folder of compiled code and last-good files. `None` means nothing is stored, and every start
     /// compiles again.
     pub data_dir: Option<PathBuf>,
-    /// The file stem of the bucketing policy to use; none: the only one in the folder.
+    /// The file stem of the bucketing policy to use. `None` means the only one in the folder.
     pub bucketing: Option<String>,
-    /// The file stem of the throttling policy to use; none: the only one in the folder.
+    /// The file stem of the throttling policy to use. `None` means the only one in the folder.
     pub throttling: Option<String>,
-    /// The policy whose buckets are stored; none: no buckets were written yet.
+    /// The policy whose buckets are stored. `None` means no buckets were written yet.
     pub active_policy: Option<PolicyIdentity>,
     /// Whether [`Host::watch`](crate::Host::watch) reloads changed plugins.
     pub reload: bool,
-    /// SHA-256 of the `.wasm` files that may be loaded, hexadecimal; none: all.
+    /// SHA-256 of the `.wasm` files that may be loaded, hexadecimal. `None` means all.
     pub allow_digests: Option<Vec<String>>,
     /// How long the folder must be unchanged before it is read, milliseconds.
     pub debounce_ms: u64,

@@ -1,6 +1,7 @@
 //! Watches the plugin folder and reloads changed plugins. File system events are only hints: a
-//! change is detected by listing the folder, and is read once the folder has been quiet. A slow
-//! poll finds changes without an event.
+//! change is detected by comparing listings of the folder. A changed folder is read when two
+//! listings in a row are equal. The folder is also listed at a long interval, to find changes that
+//! caused no event.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ enum Signal {
     Stop,
 }
 
-/// Listings of a folder that keeps changing, before it is read anyway.
+/// Maximum number of listings to wait for a folder that keeps changing. Then it is read anyway.
 const MAX_UNSTABLE_LISTINGS: u32 = 20;
 
 impl Host {
@@ -74,7 +75,7 @@ struct ReloadThread {
     /// The watcher, with the folders that it watches. If one of them is replaced by another folder,
     /// a new watcher is needed.
     watcher: Option<(RecommendedWatcher, Vec<Watched>)>,
-    /// The listing when the folder was last read completely; none: read it again soon.
+    /// The listing when the folder was last read completely. `None` means read it again soon.
     seen: Option<Listing>,
 }
 

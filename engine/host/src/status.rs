@@ -63,7 +63,7 @@ fn ignored_candidates(registry: &PluginRegistry, kind: Kind) -> Option<String> {
             others.join(", ")
         )),
         (None, others) => Some(format!(
-            "{kind}: no plugin serves, because none is configured and there are {}; name one in the configuration",
+            "{kind}: no plugin is active, because the configuration names none; name one of {} in the configuration",
             others.join(", ")
         )),
     }

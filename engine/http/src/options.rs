@@ -12,13 +12,13 @@ pub struct Options {
     pub token: Option<String>,
     /// Longest body, bytes.
     pub max_body: usize,
-    /// Most entries of a body.
+    /// Maximum number of entries of a body.
     pub body_entries: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Most requests served at a time; further ones except `/livez` are answered with 503.
+    /// Maximum number of requests served at a time; further ones except `/livez` are answered with 503.
     pub max_concurrent_requests: usize,
-    /// Most entries of one page of a list.
+    /// Maximum number of entries of one page of a list.
     pub page_entries: usize,
 }
 

@@ -14,7 +14,7 @@ use crate::pages::{PathParams, QueryParams};
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
-/// Most errors that an answer lists. Every line with an error becomes a dead letter.
+/// Maximum number of errors that an answer lists. Every line with an error becomes a dead letter.
 const MAX_LISTED_ERRORS: usize = 20;
 
 #[derive(Deserialize)]

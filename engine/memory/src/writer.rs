@@ -1,4 +1,5 @@
-//! The port through which watches are written, listed and deleted. The store sets `updated_at`.
+//! Implements [`WatchWriter`] for the in-memory store: writes, lists and deletes watches. The store
+//! sets `updated_at`.
 
 use std::ops::Bound::{Included, Unbounded};
 

@@ -18,11 +18,11 @@ pub struct Access {
     pub credentials: std::collections::BTreeMap<String, Credential>,
     /// The mail account, if the channel sends mails.
     pub mail: Option<MailAccount>,
-    /// Most deliveries per second; none: no limit.
+    /// Maximum number of deliveries per second. `None` means no limit.
     pub rate_per_second: Option<u32>,
-    /// Most requests in flight; none: the dispatcher's default.
+    /// Maximum number of requests in flight. `None` means the dispatcher's default.
     pub concurrency: Option<u32>,
-    /// The time limit of a request in milliseconds; none: the dispatcher's default.
+    /// The time limit of a request in milliseconds. `None` means the dispatcher's default.
     pub timeout_ms: Option<u64>,
 }
 
@@ -108,7 +108,8 @@ pub enum CredentialScheme {
     Vapid {
         /// The private key: 32 bytes in base64url, or PKCS#8 in PEM.
         private_key: Secret,
-        /// The public key: 65 bytes in base64url, the same that the subscribing page uses.
+        /// The public key: 65 bytes in base64url. The web page must subscribe browsers with the
+        /// same key.
         public_key: String,
         /// The contact for the push service: a `mailto:` or `https:` URL.
         subject: String,
@@ -162,13 +163,13 @@ pub struct MailAccount {
     /// How the connection is secured.
     #[serde(default)]
     pub tls: MailTls,
-    /// The user name for AUTH; none: no AUTH.
+    /// The user name for AUTH. `None` means no AUTH.
     pub username: Option<String>,
     /// The password for AUTH.
     pub password: Option<Secret>,
     /// A PEM file with a certificate authority to trust in addition to the public ones.
     pub ca_file: Option<std::path::PathBuf>,
-    /// The DKIM signature of every mail; none: the engine does not sign.
+    /// The DKIM signature of every mail. `None` means the engine does not sign.
     #[serde(default)]
     pub dkim: Option<Dkim>,
 }

@@ -53,7 +53,7 @@ pub trait WatchCache: Send + Sync {
     /// Stores an entry, if its fill lease is still valid: no invalidation has begun or ended since.
     async fn fill(&self, key: &CacheKey, lease: u64, bytes: Bytes);
 
-    /// Begins an invalidation, before the write. None: the cache received it. Otherwise readers may
+    /// Begins an invalidation, before the write. `None` means the cache received it. Otherwise readers may
     /// find the old entry until this many milliseconds after the write.
     async fn begin_invalidation(&self, keys: &[CacheKey]) -> Option<u64>;
 

@@ -247,7 +247,7 @@ pub enum Classification {
     Temporary {
         /// Why.
         reason: String,
-        /// The shortest wait in milliseconds; none: the host's backoff.
+        /// The shortest wait in milliseconds. `None` means the host's backoff.
         retry_after_ms: Option<u64>,
         /// What it affects.
         scope: Scope,
@@ -305,11 +305,11 @@ pub enum CallbackOutcome {
 pub struct CallbackEvent {
     /// The provider's id of the event.
     pub id: Option<String>,
-    /// The delivery key, if the provider returns it; none: that of the request.
+    /// The delivery key, if the provider returns it. `None` means that of the request.
     pub key: Option<String>,
     /// The provider's id of the message.
     pub provider_message: Option<String>,
-    /// The address; none: that of the message.
+    /// The address. `None` means that of the message.
     pub address: Option<String>,
     /// When it happened, epoch milliseconds.
     pub at_ms: Option<i64>,

@@ -5,20 +5,20 @@
 pub const NAME_BYTES: usize = 256;
 /// Longest value of an update record, in bytes. A longer one is a dead letter.
 pub const UPDATE_BYTES: usize = 1 << 20;
-/// Most decimals of a price.
+/// Maximum number of decimals of a price.
 pub const PRICE_SCALE: u32 = 9;
 /// A price's digits without the point are below this (2^53), so that every plugin language
 /// represents them exactly, JavaScript included.
 pub const PRICE_UNITS: i128 = 1 << 53;
-/// Most entries of a product's ledger.
+/// Maximum number of entries of a product's ledger.
 pub const LEDGER_ENTRIES: usize = 128;
-/// Most once-ranges of a product.
+/// Maximum number of once-ranges of a product.
 pub const ONCE_RANGES: usize = 16;
 /// How long a once-range prevents its watches from firing again, in milliseconds: seven days.
 pub const ONCE_RANGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
-/// Most decimals of a hysteresis.
+/// Maximum number of decimals of a hysteresis.
 pub const HYSTERESIS_SCALE: u32 = 6;
-/// Most bytes that a throttling plugin may store per product.
+/// Maximum number of bytes that a throttling plugin may store per product.
 pub const THROTTLE_STATE_BYTES: usize = 1024;
 /// Longest title or URL of an update, in bytes. A longer one is left out of the notification.
 pub const ATTRIBUTE_BYTES: usize = 2048;

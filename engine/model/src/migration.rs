@@ -125,7 +125,7 @@ pub trait PolicyMigration: PolicyRegistry {
         Ok(false)
     }
 
-    /// Rebuilds and compares the index of a product, or of all large products. None: the store
+    /// Rebuilds and compares the index of a product, or of all large products. `None` means the store
     /// repairs its indexes by itself.
     ///
     /// # Errors

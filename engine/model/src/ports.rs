@@ -166,11 +166,11 @@ pub struct Scan<'a> {
     pub below: Floor,
     /// The hysteresis with which thresholds are compared with the floor.
     pub hysteresis: Hysteresis,
-    /// The policy and first bucket to read; none: the plain range is read.
+    /// The policy and first bucket to read. `None` means the plain range is read.
     pub buckets: Option<(&'a str, BucketId)>,
     /// Only rows after this one.
     pub after: Option<Cursor>,
-    /// Most rows of a page.
+    /// Maximum number of rows of a page.
     pub page_rows: usize,
 }
 
@@ -215,7 +215,7 @@ pub trait WatchWriter: Send + Sync {
 pub struct Written {
     /// The `updated_at` that the store assigned.
     pub updated_at: WallTime,
-    /// From this time on, every drop sees the watches; none: the next drop does.
+    /// From this time on, every drop sees the watches. `None` means the next drop does.
     pub effective_by: Option<WallTime>,
 }
 
@@ -224,7 +224,7 @@ pub struct Written {
 pub struct Deleted {
     /// Whether the watch existed.
     pub existed: bool,
-    /// From this time on, no drop sees the watch; none: the next drop does not.
+    /// From this time on, no drop sees the watch. `None` means the next drop does not.
     pub effective_by: Option<WallTime>,
 }
 
@@ -256,7 +256,7 @@ pub struct PriceRow {
     /// The order of rows with the same `next_offset`: later rows have higher numbers. There can be
     /// several, because a timer evaluates a held update without reading a record.
     pub revision: u16,
-    /// The price, and when it was evaluated; none: a tombstone removed it.
+    /// The price, and when it was evaluated. `None` means a tombstone removed it.
     pub last: Option<crate::Evaluated>,
     /// Which `crossing` and `once` watches have fired.
     pub floor: Floor,

@@ -31,7 +31,7 @@ pub struct Update {
     pub product: ProductId,
     /// The new price.
     pub price: Price,
-    /// The currency; none: the rules' currency.
+    /// The currency. `None` means the rules' currency.
     pub currency: Option<Currency>,
     /// A number that grows with each update of the product, if the producer counts them.
     pub sequence: Option<i64>,

@@ -15,10 +15,10 @@ pub struct Watch {
     pub price_watch_value: Price,
     /// The user.
     pub user_id: UserId,
-    /// When it fires; none: as the rules say.
+    /// When it fires. `None` means as the rules say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// The currency of the threshold; none: the rules' currency.
+    /// The currency of the threshold. `None` means the rules' currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
     /// When it was last written; none is treated as older than every drop.
@@ -51,9 +51,9 @@ pub struct WatchRow<'a> {
     pub threshold: Price,
     /// The user, 1 to 256 bytes.
     pub user: &'a str,
-    /// When it fires; none: as the rules say.
+    /// When it fires. `None` means as the rules say.
     pub mode: Option<Mode>,
-    /// The currency of the threshold; none: the rules' currency.
+    /// The currency of the threshold. `None` means the rules' currency.
     pub currency: Option<Currency>,
     /// When it was last written; none is treated as older than every drop.
     pub updated_at: Option<WallTime>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Most headers that a plugin may set, and most that are kept of a response.
+/// Maximum number of headers that a plugin may set, and most that are kept of a response.
 pub(super) const HEADERS: usize = 64;
 /// Longest header of a request, name and value, bytes.
 pub(super) const HEADER_BYTES: usize = 8 * 1024;
@@ -12,7 +12,7 @@ pub(super) const HEADER_BYTES: usize = 8 * 1024;
 pub(super) const SECRET_BYTES: u64 = 64 * 1024;
 /// Longest line, bytes; the rest is truncated.
 pub(super) const LINE_BYTES: usize = 16 * 1024;
-/// Most lines in one write to standard output.
+/// Maximum number of lines in one write to standard output.
 pub(super) const LINES: usize = 1_024;
 /// Idle time after which a mail connection is tested (SMTP NOOP) before its next mail,
 /// milliseconds.
@@ -33,7 +33,7 @@ pub(super) const TOKEN_RESPONSE_BYTES: usize = 64 * 1024;
 pub(super) const APNS_TOKEN_S: u64 = 2_700;
 /// Lifetime of a VAPID token, seconds; push services accept at most 24 hours.
 pub(super) const VAPID_LIFETIME_S: u64 = 43_200;
-/// Most push services whose VAPID tokens are cached. If one more is needed, the cache is emptied.
+/// Maximum number of push services whose VAPID tokens are cached. If one more is needed, the cache is emptied.
 pub(super) const VAPID_AUDIENCES: usize = 64;
 /// Longest payload of a push message, bytes: with its header of 86 bytes, its padding delimiter and
 /// its tag, the body is 4,096 bytes, which every push service accepts (RFC 8291).
@@ -51,7 +51,7 @@ pub struct Options {
     pub response_bytes: usize,
     /// How long an idle connection is kept, milliseconds.
     pub idle_ms: u64,
-    /// Most idle connections per host, or per mail account.
+    /// Maximum number of idle connections per host, or per mail account.
     pub idle_connections: usize,
 }
 

@@ -68,7 +68,7 @@ fn urgency(urgency: Urgency) -> &'static str {
     }
 }
 
-/// Encrypts a payload. None: the public key is not a point of the curve.
+/// Encrypts a payload. `None` means the public key is not a point of the curve.
 fn encrypt(public: &[u8], auth: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     let own = EphemeralPrivateKey::generate(&ECDH_P256, &random).ok()?;

@@ -2,24 +2,25 @@
 //! index of retries. `schema/redis.md` lists the keys.
 //!
 //! ```text
-//! Redis ─┬─ connection ─▶ RedisWatchCache      (cache: a copy of rows of the store)
-//!        ├─ connection ─▶ RedisLeases       (of many claims one succeeds)
-//!        └─ connection ─▶ RedisRetryIndex   (a copy of the topic of retries, by due time)
+//! Redis ─┬─ connection ─▶ RedisWatchCache   (a copy of watches in the store)
+//!        ├─ connection ─▶ RedisLeases       (one of several concurrent claims succeeds)
+//!        └─ connection ─▶ RedisRetryIndex   (a copy of the retry topic, by due time)
 //! ```
 //!
-//! Each has a connection (`connection`) of its own, so that a large cache entry delays no lease.
+//! Each adapter has its own connection, so that a large cache entry does not delay a lease.
 //!
-//! Invariant: no call waits longer than its timeout, and calls to a server that does not answer
-//! soon fail at once. Kept by `connection.rs`.
+//! Invariant: no call waits longer than its timeout. If a server does not answer, the breaker of
+//! its connection opens, and further calls fail at once. See `connection.rs`.
 //!
-//! Invariant: a command that is carried out late, after its caller gave up, does no harm. The
-//! scripts in `lua/` compare a token before they change what may belong to another process. The
-//! others are harmless: a late `confirm` repeats a fact, a late `mark`, `drop` or `clear` costs a
-//! refill or a rebuild.
+//! Invariant: a command that is executed late, after its caller gave up, does no harm. The scripts
+//! in `lua/` compare a token before they change data that may belong to another process. The
+//! scripts that compare none are harmless: a late `confirm` sets what is already true, and a late
+//! `begin_invalidation`, `end_invalidation` or `retries_clear` costs a refill or a rebuild.
 //!
-//! Invariant: a server that restarted or was promoted may have older data than was answered. So
-//! cache entries and the index of retries carry the run id of the server they were written to, and
-//! count for that run only. Leases carry none, because an old lease is better than none.
+//! Invariant: a server that restarted, or a promoted replica, may have lost acknowledged writes. So
+//! cache entries and the retry index contain the run id of their server, and are ignored after it
+//! changes. Leases do not contain it, because a lease that survives a restart still prevents
+//! repeats.
 
 mod connection;
 mod leases;

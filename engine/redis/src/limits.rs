@@ -12,9 +12,9 @@ pub const ENTRY_BYTES: usize = 32 * 1024 * 1024;
 /// the topic together.
 pub const CONFIRMATION_TTL_MS: u64 = 14 * 24 * 3_600_000;
 
-/// Most keys in one script: the server does nothing else while it runs.
+/// Maximum number of keys in one script: the server does nothing else while it runs.
 pub(super) const SCRIPT_KEYS: usize = 1_000;
-/// Most bytes of cache entries in one answer of the script. Entries that are larger, or do not fit
+/// Maximum number of bytes of cache entries in one answer of the script. Entries that are larger, or do not fit
 /// any more, are fetched by `MGET` instead.
 pub(super) const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes per millisecond of a slow network. The timeout of large entries grows by it.

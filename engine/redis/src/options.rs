@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Options {
     /// The addresses of servers. The first that is a primary is used.
     pub addresses: Vec<Address>,
-    /// The user; none: the server's default user.
+    /// The user. `None` means the server's default user.
     pub user: Option<String>,
     /// The password of the user.
     pub password: Option<String>,
@@ -65,7 +65,7 @@ impl fmt::Debug for Options {
 /// How connections are encrypted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// A PEM file of the certificate authorities to trust; none: the public ones.
+    /// A PEM file of the certificate authorities to trust. `None` means the public ones.
     pub ca_file: Option<PathBuf>,
     /// PEM files of the client certificate and its key, if the server requires one.
     pub client: Option<(PathBuf, PathBuf)>,

@@ -65,7 +65,7 @@ impl Facts {
 }
 
 impl Facts {
-    /// Returns why the server at this address cannot be used; none: it can.
+    /// Returns why the server at this address cannot be used. `None` means it can.
     fn unfit(&self, address: &Address) -> Option<Error> {
         let major = self.version.split('.').next()?.parse::<u32>().ok()?;
         if major < OLDEST {

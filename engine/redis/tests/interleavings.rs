@@ -11,7 +11,7 @@ use pricedrop_redis::{Options, Redis, RedisWatchCache};
 
 const SCHEDULES: u64 = 150;
 const TURNS: usize = 120;
-const SHELVES: usize = 2;
+const PRODUCTS: usize = 2;
 const PROCESSES: usize = 2;
 
 struct Dice(u64);
@@ -50,9 +50,9 @@ struct World {
     /// The prefix of the keys of cache entries.
     begin: String,
     /// The version of each product in the store.
-    store: [u64; SHELVES],
+    store: [u64; PRODUCTS],
     /// The version that every later read must see.
-    acknowledged: [u64; SHELVES],
+    acknowledged: [u64; PRODUCTS],
     writers: Vec<Writer>,
     fillers: Vec<Filler>,
     hits: usize,
@@ -80,8 +80,8 @@ impl World {
             caches: caches.collect(),
             server: client.get_multiplexed_async_connection_with_config(&patient).await.unwrap(),
             begin: format!("{prefix}:{run}:price_watch:"),
-            store: [1; SHELVES],
-            acknowledged: [1; SHELVES],
+            store: [1; PRODUCTS],
+            acknowledged: [1; PRODUCTS],
             writers: Vec::new(),
             fillers: Vec::new(),
             hits: 0,
@@ -101,7 +101,7 @@ impl World {
     }
 
     async fn read(&mut self) {
-        let (process, number) = (self.dice.roll(PROCESSES), self.dice.roll(SHELVES));
+        let (process, number) = (self.dice.roll(PROCESSES), self.dice.roll(PRODUCTS));
         match self.caches[process].get(&[key(number)]).await.remove(0) {
             Cached::Pass => {}
             Cached::Fill(token) => self.fillers.push(Filler { process, key: number, token, version: None }),
@@ -138,8 +138,8 @@ impl World {
 
     async fn begin_write(&mut self) {
         let numbers: Vec<usize> = match self.dice.roll(3) {
-            0 => (0..SHELVES).collect(),
-            _ => vec![self.dice.roll(SHELVES)],
+            0 => (0..PRODUCTS).collect(),
+            _ => vec![self.dice.roll(PRODUCTS)],
         };
         let process = self.dice.roll(PROCESSES);
         assert_eq!(self.caches[process].begin_invalidation(&keys(&numbers)).await, None);
@@ -173,7 +173,7 @@ impl World {
     /// The server loses everything, or evicts a key.
     async fn lose_keys(&mut self) {
         let of = |number| ["", ":marks", ":fill"].map(|part| format!("{}P{number}{part}", self.begin));
-        let keys: Vec<String> = (0..SHELVES).flat_map(of).collect();
+        let keys: Vec<String> = (0..PRODUCTS).flat_map(of).collect();
         let lost = match self.dice.roll(2) {
             0 => keys,
             _ => vec![keys[self.dice.roll(keys.len())].clone()],

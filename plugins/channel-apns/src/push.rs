@@ -122,7 +122,7 @@ fn fitting(mut note: Note, product: &str) -> Result<String, String> {
 }
 
 /// The text with an ellipsis in place of its end, at least `excess` bytes shorter
-/// as JSON; none: nothing would be left. Every character counts as its UTF-8
+/// as JSON. `None` means nothing would be left. Every character counts as its UTF-8
 /// bytes, never more than it takes as JSON.
 fn shortened(text: &str, excess: usize) -> Option<String> {
     let kept_bytes = text.len().checked_sub(excess + ELLIPSIS.len_utf8())?;

@@ -8,7 +8,7 @@ const TOPIC_CHARS_MAX: usize = 64;
 /// A topic and its server.
 #[derive(Debug, PartialEq)]
 pub struct Topic {
-    /// Without a path; none: the configured server.
+    /// Without a path. `None` means the configured server.
     pub server: Option<String>,
     /// The topic's name.
     pub name: String,

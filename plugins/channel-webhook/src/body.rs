@@ -1,5 +1,5 @@
-//! The JSON body. Members that are unknown are left out; it is the same at
-//! every attempt, so a receiver may compare repeats byte for byte.
+//! Builds the JSON body of a request. Fields without a value are omitted. The body is the same at
+//! every attempt, so that a receiver can compare repeated requests byte by byte.
 
 use pricedrop_plugin_support::channel::{Item, Message, Reason};
 use pricedrop_plugin_support::{Object, decimal};

@@ -70,7 +70,7 @@ impl Coalesce {
         }
     }
 
-    /// Until when to wait; none: long enough. A clock that went back has waited
+    /// Until when to wait. `None` means long enough. A clock that went back has waited
     /// long enough too, else a product could stay silent for as long as it went.
     fn too_soon(&self, evaluated: &Evaluated, now_ms: i64) -> Option<i64> {
         let waited_ms = now_ms.saturating_sub(evaluated.at_ms);

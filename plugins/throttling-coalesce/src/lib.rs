@@ -1,5 +1,5 @@
-//! Folds the updates of a restless product into one: not sooner than an
-//! interval after the last evaluation, and only drops that are worth it.
+//! Throttles products with frequent updates: evaluates a product at most once per `min-interval`,
+//! and skips drops smaller than `min-drop` or `min-drop-percent`.
 
 mod bindings {
     wit_bindgen::generate!({

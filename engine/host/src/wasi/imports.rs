@@ -1,4 +1,5 @@
-//! Links the closed WASI to the imports of a plugin.
+//! Links a plugin's WASI imports to the sandboxed WASI of `closed.rs`, with waits that end
+//! immediately.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::clocks::WasiClocksView as _;

@@ -204,7 +204,7 @@ fn ask<T>(
     }
 }
 
-/// Reads the operations on a group that are allowed; none: the broker does not say.
+/// Reads the operations on a group that are allowed. `None` means the broker does not say.
 fn group_operations(client: &BaseConsumer<Logged>, group: &str) -> Result<Option<Vec<Operation>>, Error> {
     let group = CString::new(group).map_err(|error| Error::Fatal(Cause::of(error)))?;
     let mut names = [group.as_ptr()];
@@ -287,7 +287,7 @@ fn topic_rights<'a>(
     )
 }
 
-/// Reads the id of a topic; none: the cluster has no topic ids.
+/// Reads the id of a topic. `None` means the cluster has no topic ids.
 ///
 /// # Errors
 /// The cluster does not answer, or the topic is missing.

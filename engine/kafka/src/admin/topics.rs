@@ -78,7 +78,7 @@ pub struct Finding {
 struct Found {
     partitions: usize,
     replication: usize,
-    /// Its settings; none: reading them is not allowed.
+    /// Its settings. `None` means reading them is not allowed.
     settings: Option<BTreeMap<String, String>>,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | Record of `user_notifications.dlq` | Key | Value |
 //! |---|---|---|
-//! | a dead letter | its own | the dead letter as JSON; none: it was replayed |
+//! | a dead letter | its own | the dead letter as JSON; no value means it was replayed |
 //! | a rejected update was replayed | `\0replayed:` and its id | its id |
 //!
 //! An id is the topic, partition and offset of a record, as text: `price_updates.dlq/3/1881`.
@@ -205,7 +205,7 @@ impl Reader {
         })
     }
 
-    /// Finds a dead letter and the key of its record; none: it does not exist or was replayed.
+    /// Finds a dead letter and the key of its record. `None` means it does not exist or was replayed.
     fn find(&mut self, id: &DeadLetterId) -> Result<Option<(DeadLetter, Vec<u8>)>, Error> {
         let Some(source) = self.source(&id.topic) else { return Ok(None) };
         if id.partition.0 as usize >= self.reader.partitions(&id.topic)? {
@@ -223,7 +223,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Makes the record that marks a dead letter as replayed; none: there is no such dead letter.
+    /// Makes the record that marks a dead letter as replayed. `None` means there is no such dead letter.
     fn mark(&mut self, id: &DeadLetterId) -> Result<Option<Mark>, Error> {
         let Some((_, key)) = self.find(id)? else { return Ok(None) };
         Ok(self.source(&id.topic).map(|source| match source {
@@ -241,7 +241,7 @@ impl Reader {
         }
     }
 
-    /// Returns which of the two topics has this name; none: neither.
+    /// Returns which of the two topics has this name. `None` means neither.
     fn source(&self, topic: &str) -> Option<Source> {
         [Source::Updates, Source::Deliveries].into_iter().find(|source| *self.topic(*source) == *topic)
     }
@@ -267,7 +267,7 @@ impl Replayed {
     }
 }
 
-/// Returns the first offset of a partition whose id is after `after`; none: all its ids are before.
+/// Returns the first offset of a partition whose id is after `after`. `None` means all its ids are before.
 fn first_after(topic: &Arc<str>, partition: Partition, after: Option<&DeadLetterId>) -> Option<i64> {
     let first = DeadLetterId { topic: topic.clone(), partition, offset: 0 };
     match after {
@@ -290,7 +290,7 @@ fn replayed_id(key: &[u8]) -> Option<Option<DeadLetterId>> {
     Some(std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()))
 }
 
-/// Reads the dead letter of a record; none: it is a marker, or marks another as replayed.
+/// Reads the dead letter of a record. `None` means it is a marker, or marks another as replayed.
 fn read_letter(source: Source, message: &BorrowedMessage<'_>) -> Option<NewDeadLetter> {
     match source {
         Source::Updates if is_empty_marker(message.key(), message.payload()) => None,

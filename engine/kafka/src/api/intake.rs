@@ -71,7 +71,7 @@ impl PriceIntake for KafkaIntake {
     }
 }
 
-/// Returns the key of a record: its own, or the product of its update. None: it is no update, which
+/// Returns the key of a record: its own, or the product of its update. `None` means it is no update, which
 /// the notifier detects in any partition.
 fn product(record: &NewRecord) -> Option<Vec<u8>> {
     match (&record.key, &record.value) {

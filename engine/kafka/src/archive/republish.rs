@@ -47,7 +47,7 @@ fn replayed(position: Position, again: Option<&str>) -> String {
     }
 }
 
-/// Parses the value of [`REPLAYED`]; none: it is of a run under another name.
+/// Parses the value of [`REPLAYED`]. `None` means it is of a run under another name.
 fn parse_replayed(text: &str, again: Option<&str>) -> Option<Position> {
     let (position, name) = match text.split_once(' ') {
         Some((position, name)) => (position, Some(name)),

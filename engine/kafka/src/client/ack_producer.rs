@@ -40,7 +40,7 @@ impl From<SendError> for Error {
 pub struct Outgoing<'a> {
     /// The topic.
     pub topic: &'a str,
-    /// The partition; none: chosen by key.
+    /// The partition. `None` means chosen by key.
     pub partition: Option<Partition>,
     /// The key.
     pub key: Option<&'a [u8]>,

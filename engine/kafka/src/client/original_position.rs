@@ -9,7 +9,7 @@ pub(crate) const ORIGINAL_POSITION: &str = "pricedrop.position";
 /// The same name for librdkafka.
 pub(crate) const ORIGINAL_POSITION_C: &CStr = c"pricedrop.position";
 
-/// Parses the value of the header. None: it is not a partition and an offset of 0 or more.
+/// Parses the value of the header. `None` means it is not a partition and an offset of 0 or more.
 pub(crate) fn parse_position(text: &str) -> Option<Position> {
     let (partition, offset) = text.split_once('/')?;
     let partition = Partition(partition.parse().ok()?);

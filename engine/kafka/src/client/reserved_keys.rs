@@ -32,7 +32,7 @@ impl Position {
         });
     }
 
-    /// Parses the value of a position. None: it is shorter than an offset.
+    /// Parses the value of a position. `None` means it is shorter than an offset.
     pub fn read(value: Option<&[u8]>) -> Option<Position> {
         let (next, by) = value?.split_first_chunk()?;
         Some(Position { next: i64::from_be_bytes(*next), by: String::from_utf8_lossy(by).into_owned() })

@@ -20,8 +20,8 @@ pub(crate) struct Handle {
     pub(crate) requests: mpsc::UnboundedSender<Request>,
 }
 
-/// The state of the worker that others may read: `moved` if partitions were lost since the last
-/// `rewind`, `level` if all assigned partitions are acquired.
+/// The state that the worker publishes. `moved`: partitions were lost since the last `rewind`.
+/// `level`: all assigned partitions are acquired.
 #[derive(Default)]
 pub(crate) struct View {
     pub(crate) moved: AtomicBool,
@@ -66,7 +66,7 @@ impl Handle {
         self.ask(|answer| Request::Write(writes, answer)).await
     }
 
-    /// Goes back to the committed offsets of all partitions.
+    /// Continues reading every partition at its next offset.
     pub(crate) async fn rewind(&self) -> Result<(), Error> {
         self.ask(Request::GoBack).await
     }

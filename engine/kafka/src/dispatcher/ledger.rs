@@ -5,9 +5,9 @@
 //! topic of retries and sends the group's offset, then the topic is read up to that marker, and
 //! only then notifications are read from that offset.
 //!
-//! Invariant: a retry, its end and an offset are written in transactions that send the offset of
-//! each of their partitions through the fence. So a worker that was paused cannot write an old
-//! retry after a tombstone.
+//! Invariant: a transaction that writes a retry, a tombstone or an offset also sends the group
+//! offset of each of their partitions with the group metadata of the member, which the broker
+//! checks. So a worker that was paused cannot write an old retry after a tombstone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use crate::group::session::Sessions;
 use crate::group::transactions::{Fence, Transactions};
 use crate::settings::Delivery;
 
-/// How often a write is tried before it fails.
+/// Maximum number of attempts of a write.
 const TRIES: usize = 5;
 
-/// What a dispatcher keeps of a partition. Each notification before the next offset of its session
-/// is confirmed, stored as a retry, or a dead letter.
+/// The dispatcher's state of a partition it acquired. Each notification before the session's next
+/// offset is confirmed, stored as a retry, or a dead letter.
 struct Kept {
     /// Whether the dispatcher has dropped what it read before this acquisition. Until then the
     /// offsets that it writes for the partition are ignored.
@@ -57,7 +57,7 @@ pub struct Ledger {
     member: Arc<GroupConsumer>,
     transactions: Transactions,
     sessions: Sessions<Kept>,
-    /// Whether a partition was lost since the dispatcher last went back.
+    /// Whether a partition was lost since the last [`Ledger::rewind`].
     moving: bool,
 }
 
@@ -143,7 +143,8 @@ impl Ledger {
         (dispatcher, &mut self.transactions)
     }
 
-    /// Reads again which retries wait in partitions that are served already.
+    /// Reads the waiting retries of these partitions from the topic again. Skips partitions that
+    /// are not served.
     ///
     /// # Errors
     /// The cluster does not answer, or a partition was reassigned.
@@ -170,7 +171,8 @@ impl Ledger {
         self.member.resume(&partitions.iter().filter_map(settled).collect::<Vec<_>>());
     }
 
-    /// Goes back to the next offset of each partition. The dispatcher drops what it read since.
+    /// Continues reading every partition at its next offset. The dispatcher drops the records that
+    /// it read after that offset.
     pub fn rewind(&mut self) {
         self.member.resume(&self.sessions.offsets());
         self.sessions.iter_mut().for_each(|(_, session)| session.kept.known = true);

@@ -10,8 +10,9 @@
 //!
 //! Requests that arrive during a transaction are written by the next one.
 //!
-//! Invariant: the index follows the topic of retries. What the topic has and the index has not is
-//! read from the topic again. Only due times of retries that were taken are in the index alone.
+//! Invariant: the index follows the topic of retries. Retries that are in the topic but not in the
+//! index are read from the topic again. The only data that the index alone has is the new due time
+//! of a retry that was taken.
 
 pub(crate) mod acquire;
 pub(crate) mod handle;
@@ -63,8 +64,8 @@ impl KafkaDispatch {
         Ok(KafkaDispatch(Arc::new(Handle { member, requests, view, index })))
     }
 
-    /// Returns the log of notifications. Call it once. Records that are no notifications go to
-    /// these dead letters.
+    /// Returns the log of notifications. Call it once. Records that are not notifications are
+    /// written to `dead_letters`.
     pub fn notifications(&self, dead_letters: KafkaDeadLetters) -> KafkaNotifications {
         KafkaNotifications::new(self.0.clone(), dead_letters)
     }

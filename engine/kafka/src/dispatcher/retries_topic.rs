@@ -3,7 +3,7 @@
 //!
 //! | Key | Value |
 //! |---|---|
-//! | delivery key | the retry as JSON; none: confirmed or dead |
+//! | delivery key | the retry as JSON; no value means confirmed or dead |
 //! | `\0position` | the next offset of the notifications, as last committed, and who stored it |
 //! | `\0marker` | the token and the group of the dispatcher that acquired the partition last |
 //!

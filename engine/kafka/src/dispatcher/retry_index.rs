@@ -11,7 +11,7 @@ use pricedrop_model::{Partition, WallTime};
 
 use pricedrop_model::retry_index::{Kept, Owned, RetryIndex, Taken, Waiting};
 
-/// The index of retries in this process, for a single instance.
+/// The retry index in memory, for a single dispatcher.
 #[derive(Default)]
 pub struct MemoryRetryIndex {
     partitions: Mutex<BTreeMap<Partition, Part>>,

@@ -82,7 +82,8 @@ impl GroupConsumer {
         };
         let events =
             events.map_err(|error| Error::Fatal(Cause::new("no thread for Kafka's events", error)))?;
-        let membership_suffices = settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        let membership_suffices =
+            settings.properties.get("group.protocol").is_some_and(|name| name == "consumer");
         Ok(GroupConsumer {
             topic: topic.to_owned(),
             membership_suffices,

@@ -132,7 +132,7 @@ impl Positions {
                 partition = partition.0,
                 next,
                 ?code,
-                "the next record cannot be read; it is asked for again, and nothing behind it is read before"
+                "the next record cannot be read; it is fetched again, and no later record is read before it"
             );
         }
     }

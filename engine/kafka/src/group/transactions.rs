@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Invariant: a worker has one producer at a time. After a call with an unknown outcome the
-//! producer is destroyed. The `init_transactions` of its successor ends what it left open, before
-//! anything is read or written again; if the broker does not, [`Transactions::end_hanging`] does.
+//! producer is destroyed, and a new one is created with the same id. Its `init_transactions` ends
+//! the transaction that the old producer left open, before anything is read or written again. If
+//! the broker did not end it in every partition, [`Transactions::end_hanging`] does.
 
 use std::thread;
 use std::time::{Duration, Instant};

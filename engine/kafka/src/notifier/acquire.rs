@@ -224,7 +224,7 @@ impl Notifier<'_> {
     fn describe_lost(&self, partition: Partition, next: i64) -> String {
         format!(
             "group {} has no offset of {}[{}], whose states were stored at offset {next}: it expired, or was \
-             deleted; look at what was lost, then say where to go on with {}",
+             deleted; check what was lost, then set the offset with {}",
             self.options.settings.group,
             self.options.settings.topics.prices,
             partition.0,
@@ -286,7 +286,7 @@ impl Notifier<'_> {
         }
         let (low, high) = self.member.watermarks(partition)?;
         let (topic, number) = (&self.options.settings.topics.prices, partition.0);
-        let remedy = format!("then say where to go on with {}", self.accept_command(partition));
+        let remedy = format!("then set the offset with {}", self.accept_command(partition));
         let exact = self.options.delivery.is_exact();
         Ok(match stored.position {
             Some(position)

@@ -2,7 +2,7 @@
 //!
 //! | Key | Value |
 //! |---|---|
-//! | currency (3 bytes), product | the state; none: the state was deleted |
+//! | currency (3 bytes), product | the state; no value means the state was deleted |
 //! | `\0position` | the next offset of the input, as last committed, and who stored it |
 //! | `\0marker` | a token, of the worker that acquired the partition last |
 //! | `\0partitions` | how many partitions the input had when its first products were stored |
@@ -25,7 +25,7 @@ pub const ACCEPTED: &[u8] = b"\0accepted";
 /// The content of a record of the topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
-    /// A state; none: it was deleted.
+    /// A state. `None` means it was deleted.
     State(StateKey, Option<&'a [u8]>),
     /// The next offset of the input, and the producer that stored it.
     Position(Position),
@@ -33,7 +33,7 @@ pub enum Entry<'a> {
     Marker(u64),
     /// The partition count of the input.
     Partitions(u32),
-    /// The offset that an operator accepted; none: it was stored as the position since.
+    /// The offset that an operator accepted. `None` means it was stored as the position since.
     Accepted(Option<i64>),
 }
 

@@ -111,7 +111,7 @@ struct Worker {
     records: Records,
 }
 
-/// A state to commit, and its encoding; none: an empty state, which is deleted.
+/// A state to commit, and its encoding. `None` means an empty state, which is deleted.
 type Encoded = (StateKey, ProductState, Option<Vec<u8>>);
 
 impl Worker {
@@ -313,7 +313,8 @@ impl Published<'_> {
         }
         // A removal goes to the partition of its update, because the owner of that partition knows
         // whether the fan-out of the product is unfinished.
-        let partitions = self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
+        let partitions =
+            self.fan_outs.iter().map(|block| (&block.product, block.priced.position.partition.0));
         let partitions: HashMap<&ProductId, i32> = partitions.collect();
         for removal in self.removals {
             let partition = partitions.get(&removal.product).copied().unwrap_or(BY_KEY);

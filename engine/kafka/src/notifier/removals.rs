@@ -83,7 +83,7 @@ struct Work {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Partition and offset of a record, and its removal; none: the record is skipped.
+/// Partition and offset of a record, and its removal. `None` means the record is skipped.
 type Found = (Partition, i64, Option<Removal>);
 
 impl Work {

@@ -23,14 +23,14 @@ impl KafkaSource {
         KafkaSource { member, shared }
     }
 
-    /// Returns why the notifier must restore; none: it need not.
+    /// Returns why the notifier must restore. `None` means it need not.
     fn moved(&self) -> Option<String> {
         let shared = lock(&self.shared);
         if shared.sessions.version() != self.member.version() {
-            return Some("partitions came or went".into());
+            return Some("partitions were assigned or revoked".into());
         }
         let again = shared.look_again_at.is_some_and(|at| Instant::now() >= at);
-        again.then(|| "looking again at partitions that wait for a person".into())
+        again.then(|| "partitions that wait for an operator are checked again".into())
     }
 }
 

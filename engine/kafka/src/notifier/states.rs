@@ -26,7 +26,7 @@ pub struct PartitionStates {
 }
 
 impl PartitionStates {
-    /// Replaces a state by its stored form; none: it was deleted. Returns when it was evaluated
+    /// Replaces a state by its stored form. `None` means it was deleted. Returns when it was evaluated
     /// last.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use crate::channel::Channel;
 
 /// The active plugins. A reload does not change a plugin that a caller already took.
 pub trait Plugins: Send + Sync {
-    /// Returns the active bucketing policy; none: read plain ranges.
+    /// Returns the active bucketing policy. `None` means read plain ranges.
     fn bucketing(&self) -> Option<Arc<dyn Bucketing>>;
-    /// Returns the active throttling policy; none: all updates pass.
+    /// Returns the active throttling policy. `None` means all updates pass.
     fn throttling(&self) -> Option<Arc<dyn Throttling>>;
     /// Returns the channel of this name, which is the stem of its plugin's file name.
     fn channel(&self, name: &str) -> Option<Arc<dyn Channel>>;

@@ -57,7 +57,7 @@ pub enum Release {
 /// An answer, with the bytes that the policy wants to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// The answer.
+    /// What the policy decided: a [`Decision`] or a [`Release`].
     pub decision: T,
     /// None: unchanged; `Some(None)`: cleared.
     pub saved: Option<Option<ThrottleBytes>>,

@@ -11,7 +11,7 @@ use pricedrop_model::breaker::{self, Breaker};
 use pricedrop_model::dispatch::{Access, Outgoing, Reply};
 use pricedrop_model::sync::lock;
 
-/// Most providers with a breaker. While this many fail, requests to others are always sent.
+/// Maximum number of providers with a breaker. While this many fail, requests to others are always sent.
 const PROVIDERS: usize = 4_096;
 
 /// The state of a provider that has failed.

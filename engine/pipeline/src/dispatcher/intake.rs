@@ -38,7 +38,7 @@ impl Intake {
             }
         }
         for (_, worker) in self.workers.into_values() {
-            // A worker that panicked reported no wrong outcome: its deliveries are just unfinished.
+            // If a worker panicked, its deliveries are unfinished, but none has a wrong outcome.
             let _ = worker.await;
         }
         self.log

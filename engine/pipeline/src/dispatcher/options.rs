@@ -3,17 +3,17 @@
 use pricedrop_model::{Currency, WallTime};
 use serde::{Deserialize, Serialize};
 
-/// Most further requests that a plugin may ask for within one attempt.
+/// Maximum number of follow-up requests of a plugin within one attempt.
 pub const FOLLOW_UPS: u32 = 3;
-/// Most notifications between the first unfinished one and the last one read, as a multiple of
-/// `window`: how far reading continues while one delivery does not end.
+/// Maximum number of notifications from the first unfinished one to the last one read, as a
+/// multiple of `window`. It limits how far reading continues while one delivery is unfinished.
 pub(super) const SPAN_FACTOR: usize = 64;
 /// How often waiting retries are counted, and workers are started for channels that have only
 /// retries, milliseconds.
 pub(super) const WAITING_POLL_MS: u64 = 5_000;
-/// Most outcomes stored in one batch.
+/// Maximum number of outcomes stored in one batch.
 pub(super) const OUTCOME_BATCH: usize = 2_048;
-/// Most replies classified in one plugin call.
+/// Maximum number of replies classified in one plugin call.
 pub(super) const CLASSIFY_BATCH: usize = 64;
 /// Pause before an unavailable store is asked again, milliseconds.
 pub(super) const STORE_PAUSE_MS: u64 = 200;
@@ -30,27 +30,27 @@ pub struct Options {
     pub currency: Currency,
     /// Whether a delivery from the retry queue is dropped if the price rose above its watch.
     pub recheck: bool,
-    /// Most notifications read at a time, and most deliveries of a channel claimed and rendered at
+    /// Maximum number of notifications read at a time, and of deliveries of a channel claimed and rendered at
     /// a time.
     pub batch: usize,
-    /// Most notifications that are read and unfinished.
+    /// Maximum number of notifications that are read and unfinished.
     pub window: usize,
-    /// Most addresses of one user; further ones are ignored and counted.
+    /// Maximum number of addresses of one user; further ones are ignored and counted.
     pub addresses_per_user: usize,
-    /// Most channels; deliveries of further channels become dead letters.
+    /// Maximum number of channels; deliveries of further channels become dead letters.
     pub channels: usize,
     /// A channel's queue in memory is full when it has this many deliveries.
     pub channel_queue: usize,
     /// How long reading waits for room in a full queue before that channel's deliveries go to the
     /// retry queue, milliseconds.
     pub channel_queue_timeout_ms: u64,
-    /// Most requests in flight for one channel, unless its sidecar sets another limit.
+    /// Maximum number of requests in flight for one channel, unless its sidecar sets another limit.
     pub concurrency: u32,
     /// Timeout of a request, unless the channel's sidecar sets another one, milliseconds.
     pub timeout_ms: u64,
     /// Shortest lease on a delivery, milliseconds; a channel with a long timeout gets a longer one.
     pub lease_ms: u64,
-    /// Most attempts of a delivery; waiting for a breaker or a lease does not count as one.
+    /// Maximum number of attempts of a delivery; waiting for a breaker or a lease does not count as one.
     pub max_attempts: u32,
     /// Age at which a delivery becomes a dead letter instead of a retry, milliseconds.
     pub max_age_ms: u64,
@@ -67,7 +67,7 @@ pub struct Options {
     /// How long a read waits for notifications, and how often the retry queue is polled,
     /// milliseconds.
     pub poll_ms: u64,
-    /// Most concurrent plugin calls.
+    /// Maximum number of concurrent plugin calls.
     pub plugin_calls: usize,
     /// How long shutdown waits for deliveries in flight, milliseconds.
     pub drain_timeout_ms: u64,
@@ -103,8 +103,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// When the lease of a claim made now ends: after the timeouts of every request of one attempt
-    /// and one more timeout for the wait before the first.
+    /// Returns when the lease of a claim made now ends: after `lease_ms`, or after the timeouts of
+    /// all requests of one attempt and one more for the wait before the first request, whichever is
+    /// longer.
     pub(super) fn lease_until(&self, now: WallTime, timeout_ms: u64) -> WallTime {
         let requests = timeout_ms.saturating_mul(u64::from(FOLLOW_UPS) + 2);
         later(now, self.lease_ms.max(requests))

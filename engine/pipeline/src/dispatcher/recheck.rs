@@ -9,7 +9,7 @@ use pricedrop_model::{Currency, Evaluated, ProductId, WallTime};
 use super::job::{Job, Origin};
 use super::shared::Shared;
 
-/// Most concurrent reads of current prices.
+/// Maximum number of concurrent reads of current prices.
 const CONCURRENT_READS: usize = 16;
 
 /// Splits jobs into those to send and the obsolete ones, whose price rose above the watch. Only jobs

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use pricedrop_model::sync::lock;
 
-/// Most reasons that are kept. Further ones are only counted.
+/// Maximum number of reasons that are kept. Further ones are only counted.
 const REASONS: usize = 64;
 
 /// The failures since the last call that succeeded after a failure.

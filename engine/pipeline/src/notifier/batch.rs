@@ -22,7 +22,7 @@ use super::record_queue::RecordQueue;
 use super::states::States;
 use super::throttle::{FailOpen, Throttle};
 
-/// Most updates of one call to the throttle: enough to share the cost of a call, and few enough
+/// Maximum number of updates of one call to the throttle: enough to share the cost of a call, and few enough
 /// that only few fan-outs begin after the commit's budget is used up.
 const THROTTLE_RUN: usize = 32;
 /// Records decided before the task yields to the commit that runs concurrently.

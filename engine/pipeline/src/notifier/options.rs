@@ -7,13 +7,13 @@ use pricedrop_model::Rules;
 pub struct Options {
     /// The rules that decide which users are notified.
     pub rules: Rules,
-    /// Most records a commit takes.
+    /// Maximum number of records a commit takes.
     pub batch_records: usize,
-    /// Most watches a commit considers; a larger fan-out is split into chunks.
+    /// Maximum number of watches a commit considers; a larger fan-out is split into chunks.
     pub commit_watches: usize,
     /// Longest time a commit considers watches, milliseconds; then fan-outs are split as well.
     pub commit_ms: u64,
-    /// Most watches of one page of a scan.
+    /// Maximum number of watches of one page of a scan.
     pub page_rows: usize,
     /// Longest wait for records, milliseconds; the next timer of a held update ends it earlier.
     pub idle_wait_ms: u64,
@@ -21,7 +21,7 @@ pub struct Options {
     pub pause_ms: (u64, u64),
     /// One in this many drops read by bucket is compared with the plain range; 0: none.
     pub audit_sample_rate: u64,
-    /// Most updates per second that pass if the throttle fails, for each notifier.
+    /// Maximum number of updates per second that pass if the throttle fails, for each notifier.
     pub fail_open_per_second: u32,
     /// Whether the record key should be the product id. Records with other keys are counted, because
     /// they may be in another partition than other records of their product.

@@ -1,5 +1,5 @@
-//! Prefetching: announces the watches that a batch will probably read to the view, so that a remote
-//! store reads many products at once. These are hints. No decision depends on them.
+//! Prefetching: tells the view which watches a batch will probably read, so that a remote store
+//! reads many products at once. The calls are hints: no decision depends on them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -13,12 +13,14 @@ use super::fan_out_reader::scan_of;
 use super::intake::{Incoming, Parsed, state_key};
 use super::states::States;
 
-/// Records of a batch's first prefetch; each later one covers twice as many, up to [`MAX_PREFETCH`].
-/// So little is read in vain if the commit's budget ends early.
+/// Records of a batch's first prefetch; each later one covers twice as many, up to
+/// [`MAX_PREFETCH`]. The first is small, so that few rows are read unnecessarily if the commit's
+/// budget ends early.
 pub const FIRST_RECORDS: usize = 32;
-/// As [`FIRST_RECORDS`], for unfinished fan-outs. Few, because each may use up a commit's budget.
+/// Fan-outs of a batch's first prefetch of unfinished fan-outs. Few, because each may use up a
+/// commit's budget.
 pub const FIRST_FAN_OUTS: usize = 2;
-/// Most records or fan-outs of one prefetch.
+/// Maximum number of records or fan-outs of one prefetch.
 pub const MAX_PREFETCH: usize = 256;
 
 /// Which part of a sequence is prefetched.
@@ -107,8 +109,8 @@ impl Prefetch<'_> {
         self.drops(&drops).await
     }
 
-    /// Prefetches for unfinished fan-outs. Each comes with whether its notified users are in memory;
-    /// if not, it is read from its beginning.
+    /// Prefetches for unfinished fan-outs. The flag says whether the notified users of a fan-out
+    /// are in memory. If not, the fan-out is read from its beginning.
     pub async fn running(self, running: &[(StateKey, bool)]) -> Result<(), Failure> {
         let scans = running.iter().filter_map(|(key, known)| {
             let fan_out = self.states.get(key)?.fan_out.as_deref()?;

@@ -22,7 +22,7 @@ use crate::script::Script;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The commit failed, and the notifier knows it.
-    Nothing,
+    NotCommitted,
     /// The commit failed, but its outcome is unknown to the notifier.
     UnknownBefore,
     /// The commit succeeded, but its outcome is unknown to the notifier.
@@ -37,7 +37,7 @@ pub enum Fault {
 
 impl Fault {
     pub const ALL: [Fault; 6] = [
-        Fault::Nothing,
+        Fault::NotCommitted,
         Fault::UnknownBefore,
         Fault::UnknownAfter,
         Fault::DeathBefore,
@@ -187,7 +187,7 @@ impl Committer for FaultyCommitter {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Nothing) => Err(CommitError::NotCommitted("a fault".into())),
+            Some(Fault::NotCommitted) => Err(CommitError::NotCommitted("a fault".into())),
             Some(Fault::Fenced) => Err(CommitError::Fenced("a fault".into())),
             Some(_) => Err(CommitError::Unknown("a fault".into())),
         }

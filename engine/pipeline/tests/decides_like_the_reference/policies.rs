@@ -42,7 +42,7 @@ impl Mapping {
 #[derive(Clone, Default)]
 pub struct Policies {
     pub mapping: Option<Mapping>,
-    /// One in this many calls of the mapping fails.
+    /// `Some(n)`: a call of the mapping fails with probability 1/n.
     pub fails_one_in: Option<u64>,
     pub throttling: Option<Arc<dyn Throttling>>,
 }

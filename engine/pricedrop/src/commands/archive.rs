@@ -143,7 +143,10 @@ async fn accept_loss(config: &Config, topic: &str, partition: i32) -> Result<(),
     let mut chain = Chain::open(&bucket, source.clone()).await.map_err(remedies::archive)?;
     let mut out = anstream::stdout();
     while chain.next().is_some_and(|next| next < first) && chain.adopt().await.map_err(remedies::archive)? {
-        writeln!(out, "{source}: an object that a killed archiver had written without a link is linked now")?;
+        writeln!(
+            out,
+            "{source}: an archiver was killed before it linked its object; the object is linked now"
+        )?;
     }
     match chain.next() {
         Some(next) if first > next => match chain.append_loss(first - 1).await.map_err(remedies::archive)? {

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pricedrop_archive::Bucket;
 use pricedrop_cassandra as cassandra;
 use pricedrop_cassandra::probe::NodeClock;
-use pricedrop_cassandra::schema::Weight;
+use pricedrop_cassandra::schema::FindingKind;
 use pricedrop_cassandra::{Table, limits::CLOCKS_MS};
 use pricedrop_kafka as kafka;
 use pricedrop_kafka::rights::Roles;
@@ -236,9 +236,9 @@ fn table_finding(finding: cassandra::Finding, roles: Roles) -> Finding {
     let both = roles.notifier && roles.dispatcher;
     let needed = match (finding.of, finding.weight) {
         (Some(Table::Alerts), _) => true,
-        (Some(Table::Channels), Weight::Missing) => roles.dispatcher,
-        (Some(_), Weight::Missing) => both,
-        (Some(table), Weight::Unreadable) => both || table.is_read_from_the_start(roles.dispatcher),
+        (Some(Table::Channels), FindingKind::Missing) => roles.dispatcher,
+        (Some(_), FindingKind::Missing) => both,
+        (Some(table), FindingKind::Unreadable) => both || table.is_read_from_the_start(roles.dispatcher),
         _ => true,
     };
     let found = Finding::from(finding);
@@ -341,7 +341,7 @@ mod tests {
     const DISPATCHER: Roles = Roles { notifier: false, ..BOTH };
 
     /// Returns the tables that an engine of these roles cannot work without.
-    fn needed(roles: Roles, weight: Weight) -> Vec<Table> {
+    fn needed(roles: Roles, weight: FindingKind) -> Vec<Table> {
         let is_wrong = |table: &Table| {
             let (what, remedy) = (String::new(), String::new());
             let finding = cassandra::Finding {
@@ -358,15 +358,15 @@ mod tests {
 
     #[test]
     fn a_check_of_one_role_reports_only_what_that_role_requires() {
-        assert_eq!(needed(BOTH, Weight::Missing), Table::ALL);
-        assert_eq!(needed(NOTIFIER, Weight::Missing), [Table::Alerts]);
-        assert_eq!(needed(DISPATCHER, Weight::Missing), [Table::Alerts, Table::Channels]);
-        assert_eq!(needed(BOTH, Weight::Unreadable), Table::ALL);
+        assert_eq!(needed(BOTH, FindingKind::Missing), Table::ALL);
+        assert_eq!(needed(NOTIFIER, FindingKind::Missing), [Table::Alerts]);
+        assert_eq!(needed(DISPATCHER, FindingKind::Missing), [Table::Alerts, Table::Channels]);
+        assert_eq!(needed(BOTH, FindingKind::Unreadable), Table::ALL);
         let read = [Table::Alerts, Table::Buckets, Table::Live, Table::Policies];
-        assert_eq!(needed(NOTIFIER, Weight::Unreadable), read);
-        assert_eq!(needed(DISPATCHER, Weight::Unreadable), [&read[..], &[Table::Channels]].concat());
-        assert_eq!(needed(NOTIFIER, Weight::Advice), []);
-        assert_eq!(needed(NOTIFIER, Weight::OtherShape), Table::ALL, "no engine starts over these");
+        assert_eq!(needed(NOTIFIER, FindingKind::Unreadable), read);
+        assert_eq!(needed(DISPATCHER, FindingKind::Unreadable), [&read[..], &[Table::Channels]].concat());
+        assert_eq!(needed(NOTIFIER, FindingKind::Advice), []);
+        assert_eq!(needed(NOTIFIER, FindingKind::OtherShape), Table::ALL, "no engine starts over these");
     }
 
     #[test]

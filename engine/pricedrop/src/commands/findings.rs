@@ -43,7 +43,7 @@ impl From<kafka::topics::Finding> for Finding {
 impl From<cassandra::Finding> for Finding {
     fn from(finding: cassandra::Finding) -> Finding {
         let cassandra::Finding { table, what, remedy, weight, .. } = finding;
-        let works = weight == cassandra::schema::Weight::Advice;
+        let works = weight == cassandra::schema::FindingKind::Advice;
         Finding { place: format!("table {table}"), what, remedy, works }
     }
 }

@@ -18,9 +18,9 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs a future to its end on a thread of its own, with the runtime's timers. It does not
-/// *enter* the runtime as `Handle::block_on` does, because WASI calls of a plugin block on
-/// futures themselves, and that panics inside an entered runtime.
+/// Runs a future to completion on its own thread, with the runtime's timers. It does not call
+/// `Handle::block_on`, because WASI calls of a plugin block on futures themselves, which panics
+/// inside `Handle::block_on`.
 ///
 /// # Errors
 /// The thread cannot be started.

@@ -1,5 +1,5 @@
-//! Deliveries over Kafka and Redis, by the shipped webhook: deferred, interrupted by kills, and
-//! with their retry queue in Redis lost.
+//! Deliveries through the shipped webhook plugin, over Kafka and Redis. Some are deferred by the
+//! provider, the engine is killed, and the retry queue in Redis is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

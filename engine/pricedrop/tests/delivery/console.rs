@@ -9,7 +9,7 @@ use crate::support::{home, post, watch};
 
 const CHANNEL: &str = "channel-console";
 const USERS: usize = 20;
-/// Products before, between and after the swaps.
+/// Products that are notified while a new sidecar is loaded.
 const PRODUCTS: usize = 10;
 const SWAPS: usize = 3;
 

@@ -73,7 +73,8 @@ pub fn watches(dice: &mut Dice, size: Size) -> String {
     csv
 }
 
-/// Returns the event time of an update, epoch milliseconds. Changes of watches have times in between.
+/// Returns the event time of an update, epoch milliseconds. A change of watches gets a time between
+/// those of two updates.
 pub fn time_of(update: usize) -> i64 {
     1_700_000_000_000 + update as i64 * 1_000
 }

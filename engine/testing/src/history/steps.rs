@@ -80,7 +80,7 @@ pub struct Watched {
     pub threshold: u8,
     pub mode: Option<Mode>,
     pub currency: Option<Currency>,
-    /// Milliseconds relative to the history's time; none: the row has no `updated_at`. Ignored
+    /// Milliseconds relative to the history's time. `None` means the row has no `updated_at`. Ignored
     /// in a history with a clock.
     pub at: Option<i64>,
 }

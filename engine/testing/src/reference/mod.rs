@@ -42,11 +42,11 @@ pub enum Event {
         user: String,
         /// The threshold in billionths.
         threshold: i128,
-        /// Its mode; none: that of the rules.
+        /// Its mode. `None` means that of the rules.
         mode: Option<Mode>,
-        /// Its currency; none: that of the rules.
+        /// Its currency. `None` means that of the rules.
         currency: Option<String>,
-        /// Its `updated_at`, epoch milliseconds; none: the row has none.
+        /// Its `updated_at`, epoch milliseconds. `None` means the row has none.
         at: Option<i64>,
     },
     /// A watch is deleted, if it exists.
@@ -89,7 +89,7 @@ pub struct Told {
     pub product: String,
     /// The price that the product dropped to.
     pub price: i128,
-    /// The price before; none: this is the product's first price.
+    /// The price before. `None` means this is the product's first price.
     pub previous: Option<i128>,
     /// The currency of all three amounts.
     pub currency: String,

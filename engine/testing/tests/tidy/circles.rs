@@ -1,10 +1,11 @@
 //! Checks that files of a crate do not import each other in cycles.
 //!
-//! A crate is read as its files and the paths that each names: in `use`, and elsewhere after
-//! `crate`, `super`, `self` or one of its own modules. Code under `#[cfg(test)]` does not count.
-//! A re-export (`pub use`) is followed: a file that imports from it imports the file with the
-//! item. A module does not import what it re-exports from its own submodules, unless it uses it.
-//! No crate may re-export items of another crate of ours: each is imported from its own crate.
+//! Imports are found in the source text: every path in `use`, and every other path that begins with
+//! `crate`, `super`, `self` or a submodule. Code under `#[cfg(test)]` is ignored. A re-export (`pub
+//! use`) is resolved: a file that imports through it imports the file that defines the item. A
+//! module that only re-exports an item of its own submodule does not import it. No crate may
+//! re-export items of another crate of this workspace: each item is imported from the crate that
+//! defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,7 +79,7 @@ impl Crate {
         own.chain(handed_on.map(|(_, to)| to)).filter(|to| to != module).collect()
     }
 
-    /// Returns the module that has what a path names, after all re-exports; none: another crate.
+    /// Returns the module that has what a path names, after all re-exports. `None` means another crate.
     fn leads_to(&self, (here, path): &(Path, Path)) -> Option<Path> {
         let mut path = self.absolute(here, path)?;
         let mut passed = BTreeSet::new();
@@ -88,7 +89,7 @@ impl Crate {
         Some(self.longest_module(&path))
     }
 
-    /// Returns the path that a re-export leads to; none: the path is not re-exported.
+    /// Returns the path that a re-export leads to. `None` means the path is not re-exported.
     fn handed_on_from(&self, path: &Path) -> Option<Path> {
         let module = self.longest_module(path);
         let (name, rest) = path[module.len()..].split_first()?;
@@ -105,7 +106,7 @@ impl Crate {
             .unwrap_or_default()
     }
 
-    /// Returns a path from the root of the crate; none: it leads into another crate.
+    /// Returns a path from the root of the crate. `None` means it leads into another crate.
     fn absolute(&self, here: &Path, path: &Path) -> Option<Path> {
         let mut base = match path[0].as_str() {
             "crate" => Path::new(),

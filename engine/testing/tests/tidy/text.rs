@@ -6,7 +6,7 @@ use crate::{none, tree};
 const WRITTEN: [&str; 12] =
     [".rs", ".md", ".toml", ".wit", ".yml", ".js", ".lua", ".py", ".json", ".bash", "Makefile", "Dockerfile"];
 
-/// Most lines of a Rust file.
+/// Maximum number of lines of a Rust file.
 const LINES: usize = 500;
 
 /// Returns every line of these files in which `found` finds something, as file, line and finding.

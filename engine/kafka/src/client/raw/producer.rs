@@ -131,7 +131,7 @@ pub struct HeaderRecord<'a> {
 
 /// How long a poll waits before a full queue is tried again.
 const ROOM_POLL: Duration = Duration::from_millis(2);
-/// How long a poll waits before a queue with too many records is measured again.
+/// How long a poll waits while too many records are queued. Then the queue length is checked again.
 const STEP_POLL: Duration = Duration::from_millis(1);
 
 impl RawProducer {

@@ -1,5 +1,4 @@
-//! `[dispatch]`, `[archive]`, `[log]` and `[limits]`: how notifications are delivered
-//! and kept, and every other bound.
+//! The tables `[dispatch]`, `[archive]`, `[log]` and `[limits]` of the configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -116,7 +116,7 @@ table! {
         /// The table of watches by bucket: an index.
         buckets: String = "price_watch_buckets".into();
 
-        /// The table of buckets that exist.
+        /// The table that lists the buckets of each product.
         live: String = "price_watch_live".into();
 
         /// The table of bucketing policies.

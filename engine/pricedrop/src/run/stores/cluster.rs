@@ -72,7 +72,9 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
 async fn check_redis(redis: &Redis) -> Result<(), CliError> {
     match redis.check().await {
         Ok(()) => Ok(()),
-        Err(Error::Fatal(reason)) => Err(CliError::failed(reason, "correct [redis], or see `pricedrop doctor`")),
+        Err(Error::Fatal(reason)) => {
+            Err(CliError::failed(reason, "correct [redis], or see `pricedrop doctor`"))
+        }
         Err(error) => {
             tracing::error!(%error, "Redis cannot be used now; deliveries wait for it");
             Ok(())
