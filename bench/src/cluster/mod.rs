@@ -1,8 +1,9 @@
-//! The pipeline over Kafka, Cassandra and Redis, against a bare producer that sends the same
-//! bytes to the same broker in the same run.
+//! Benchmarks the pipeline with Kafka, Cassandra and Redis. The baseline is a bare producer that
+//! sends the same bytes to the same broker in the same run.
 //!
-//! `pricedrop-bench cluster [PART ...]`; every part can be run alone. Each run starts its own
-//! servers. Contenders alternate, so that a slow minute of the machine slows all of them.
+//! `pricedrop-bench cluster [PART ...]` runs the named parts, or all of them. Each run starts its
+//! own servers. The contenders of a part alternate, so that a temporary slowdown of the machine
+//! affects all of them.
 
 mod archive;
 mod bare;

@@ -1,4 +1,4 @@
-//! The processor time of a turn: of this process by thread, and of each server.
+//! Measures the CPU time of a benchmark run: of this process by kind of thread, and of each server.
 
 use std::collections::BTreeMap;
 use std::path::Path;

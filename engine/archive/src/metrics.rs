@@ -52,7 +52,7 @@ pub struct PartitionMetrics {
     pub records: Counter,
     /// Bytes of those objects, compressed.
     pub bytes: Counter,
-    /// Objects that another archiver added first.
+    /// Objects that were not added, because another archiver appended to the chain first.
     pub conflicts: Counter,
     /// Failed attempts to open, compare or append.
     pub failures: Counter,
@@ -76,7 +76,7 @@ pub struct Snapshot {
     pub records: u64,
     /// Bytes of those objects, compressed.
     pub bytes: u64,
-    /// Objects that another archiver added first.
+    /// Objects that were not added, because another archiver appended to the chain first.
     pub conflicts: u64,
     /// Failed attempts to open, compare or append.
     pub failures: u64,

@@ -1,6 +1,6 @@
-//! Reads watches for the notifier. A view has a wall time, `WRITE_MARGIN_MS` before the clock,
-//! and the policy row, read after that. Its rows are those that are stored now, so they can be
-//! newer than the view.
+//! Reads watches for the notifier. Opening a view takes its wall time, which is `WRITE_MARGIN_MS`
+//! earlier than the clock, and then reads the policy row. A view is not a snapshot: it returns the
+//! rows that are stored when they are read, and these can be newer than its wall time.
 //!
 //! ```text
 //! small product   its cache entry, else one range of its partition

@@ -1,4 +1,5 @@
-//! Compares a price with the last one to find drops, and updates the state for it.
+//! Detects drops: compares a price with the last evaluated price of the product, and updates the
+//! product's state.
 
 use pricedrop_model::limits::{LEDGER_ENTRIES, ONCE_RANGE_MS, ONCE_RANGES};
 use pricedrop_model::{

@@ -1,9 +1,9 @@
-//! Reads updates, notifications and dead letters for the archiver, each as a topic of one
+//! Reads updates, notifications and dead letters for the archiver, each as a topic with one
 //! partition.
 //!
-//! Notifications are in the outbox anyway. The store does not keep updates, and a dead letter can
-//! be removed at any time, so the batch that commits them also writes a copy to
-//! [`Table::Unarchived`]. The copy is deleted once the archive has stored it.
+//! Notifications are read from the outbox. The store does not keep updates, and a dead letter can
+//! be removed at any time. Therefore the batch that commits an update or a dead letter also writes
+//! a copy to [`Table::Unarchived`]. The copy is deleted once the archive has stored it.
 //!
 //! Invariant: no record of an archived topic is deleted before [`ArchiveSource::archived`] got an
 //! offset after it. An unreachable object store costs disk space, never records.

@@ -122,7 +122,7 @@ impl<'a> Txn<'a> {
         self.changes.push(Change { table, key, value, readable: true });
     }
 
-    /// Writes a row that nothing in this group reads.
+    /// Writes a row that reads of this group do not see.
     pub(super) fn append(&mut self, table: Table, key: impl Into<Slice>, value: impl Into<Slice>) {
         self.changes.push(Change { table, key: key.into(), value: Some(value.into()), readable: false });
     }

@@ -1,5 +1,5 @@
 //! The wasmtime engine: one configuration for every plugin, and the thread that increments the
-//! epoch, at which running plugins check their CPU time.
+//! epoch. Each increment makes the host check the CPU time of the running plugins.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use pricedrop_model::plugin::Kind;
 /// How long the breaker stays open: from [`BREAKER_FIRST_MS`], doubled, to [`BREAKER_MOST_MS`].
 const RESET_TIMEOUTS: Backoff = Backoff::from_millis(BREAKER_FIRST_MS, BREAKER_MOST_MS);
 
-/// Receives that a generation passed its probation, or must be rolled back.
+/// Is called when a generation passes its probation, or must be rolled back.
 pub(crate) trait ProbationObserver: Send + Sync {
     /// The generation failed. Returns whether another generation serves in its place now.
     fn failed(&self, meta: &Meta, reason: &str) -> bool;

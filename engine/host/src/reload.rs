@@ -19,7 +19,7 @@ use crate::files::template_folder;
 use crate::folder::{FileStat, Listing};
 use crate::host::{Host, Shared};
 
-/// A handle of the watching thread. Dropping it stops the thread.
+/// A handle of the thread that watches the plugin folder. Dropping it stops the thread.
 pub struct Watching {
     signals: Sender<Signal>,
     thread: Option<JoinHandle<()>>,

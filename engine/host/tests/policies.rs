@@ -1,5 +1,5 @@
-//! Which policy serves: staging, identities, probation, rollback to the last good files,
-//! and cached compiled code.
+//! Tests how the host loads and replaces bucketing policies: staging, the check of a policy's
+//! identity, probation, rollback to the last good files, and the cache of compiled code.
 #![allow(clippy::unwrap_used)]
 
 mod common;

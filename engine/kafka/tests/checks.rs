@@ -53,6 +53,19 @@ async fn records_without_the_product_as_key_and_products_in_two_partitions_are_f
 }
 
 #[tokio::test]
+async fn the_sample_names_an_update_from_the_future_and_one_that_cannot_be_read() {
+    let settings = fresh(&servers::kafka(), 1).await;
+    let price = |at: &str| format!(r#"{{"productId":"P","newPrice":5,"occurredAt":{at}}}"#);
+    produce(&settings, 0, &[price("\"2199-12-31T00:00:00Z\""), price("1796006060000000")]);
+    let sample = kafka::sample(&settings, None).unwrap();
+    let (product, position, at) = sample.future_example.unwrap();
+    assert_eq!((sample.future, product.as_str(), position.offset), (1, "P", 0));
+    assert_eq!(at.to_string(), "2199-12-31T00:00:00Z");
+    let (position, reason) = sample.unreadable_example.unwrap();
+    assert!(position.offset == 1 && reason.contains("looks like microseconds"), "{reason}");
+}
+
+#[tokio::test]
 async fn an_input_that_gained_partitions_is_detected_before_the_start() {
     let settings = fresh(&servers::kafka(), 1).await;
     let folder = tempfile::tempdir().unwrap();

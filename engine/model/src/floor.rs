@@ -68,3 +68,66 @@ pub struct LedgerEntry {
     /// The wall time of that drop. Watches updated later were not notified.
     pub wall_time: WallTime,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn price(text: &str) -> Price {
+        text.parse().unwrap()
+    }
+
+    fn hysteresis(share: &str) -> Hysteresis {
+        Hysteresis::new(share.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn exactly_the_thresholds_at_or_above_the_floor_are_spent() {
+        let ten = hysteresis("0.1");
+        for (floor, threshold, spent) in [
+            (Floor::Infinite, "9007199254740991", false),
+            (Floor::Drop(price("10")), "10", true),
+            (Floor::Drop(price("10")), "11", true),
+            (Floor::Drop(price("10")), "9.999999999", false),
+            // 11 / 1.1 = 10
+            (Floor::Rise(price("11")), "10", true),
+            (Floor::Rise(price("11")), "10.000000001", true),
+            (Floor::Rise(price("11")), "9.999999999", false),
+        ] {
+            assert_eq!(floor.spends(price(threshold), ten), spent, "{floor:?} {threshold}");
+            let rearms = floor.rearms_above(price(threshold), ten);
+            assert_eq!(
+                rearms,
+                spent.then(|| ten.above(price(threshold)).normalize()),
+                "{floor:?} {threshold}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_drop_lowers_the_floor_and_a_rise_beyond_the_hysteresis_raises_it() {
+        let (ten, drop, rise) = (hysteresis("0.1"), |at| Floor::Drop(price(at)), |at| Floor::Rise(price(at)));
+        for (floor, to, after_drop) in [
+            (Floor::Infinite, "10", drop("10")),
+            (drop("10"), "9", drop("9")),
+            (drop("10"), "10", drop("10")),
+            (drop("10"), "12", drop("10")),
+            (rise("11"), "10", rise("11")),
+            (rise("11"), "9.9", drop("9.9")),
+        ] {
+            assert_eq!(floor.drop_to(price(to), ten), after_drop, "{floor:?} drops to {to}");
+        }
+        for (floor, to, after_rise) in [
+            (Floor::Infinite, "10", Floor::Infinite),
+            (drop("10"), "11", drop("10")),
+            (drop("10"), "11.000000001", rise("11.000000001")),
+            (drop("10"), "10.5", drop("10")),
+            (rise("11"), "11", rise("11")),
+            (rise("11"), "10", rise("11")),
+            (rise("11"), "12", rise("12")),
+        ] {
+            assert_eq!(floor.rise_to(price(to), ten), after_rise, "{floor:?} rises to {to}");
+        }
+    }
+}

@@ -132,3 +132,44 @@ impl Default for Rules {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_found_by_their_names() {
+        for (name, mode) in
+            [("every-drop", Mode::EveryDrop), ("crossing", Mode::Crossing), ("once", Mode::Once)]
+        {
+            assert_eq!(
+                (Mode::from_name(name), mode.name(), mode.to_string()),
+                (Some(mode), name, name.into())
+            );
+        }
+        assert_eq!(Mode::from_name("Once"), None);
+    }
+
+    #[test]
+    fn a_hysteresis_is_from_0_to_1000_with_6_decimals() {
+        let new = |share: &str| Hysteresis::new(share.parse().unwrap());
+        for share in ["0", "0.000001", "0.0500000", "1000"] {
+            assert_eq!(new(share).unwrap().share(), share.parse::<Decimal>().unwrap(), "{share}");
+        }
+        for share in ["-0.1", "1000.000001", "0.0000001"] {
+            assert_eq!(new(share), None, "{share}");
+        }
+        let above = new("0.05").unwrap().above(Price::parse("80").unwrap());
+        assert_eq!(above.to_string(), "84.00");
+    }
+
+    #[test]
+    fn a_hysteresis_is_written_and_read_as_text() {
+        let share = Hysteresis::new("0.05".parse().unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&share).unwrap(), "\"0.05\"");
+        assert_eq!(serde_json::from_str::<Hysteresis>("\"0.05\"").unwrap(), share);
+        let error = serde_json::from_str::<Hysteresis>("\"2000\"").unwrap_err();
+        assert!(error.to_string().contains("from 0 to 1000"), "{error}");
+    }
+}

@@ -153,3 +153,93 @@ impl ProductState {
         *self = ProductState { once_ranges, ..ProductState::default() };
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{Mode, Position, ReadPath};
+
+    fn price(text: &str) -> Price {
+        text.parse().unwrap()
+    }
+
+    fn range() -> OnceRange {
+        let below = Floor::Drop(price("20"));
+        OnceRange { from: price("10"), below, hysteresis: Hysteresis::NONE, wall_time: WallTime(5) }
+    }
+
+    fn fan_out() -> FanOut {
+        FanOut {
+            priced: Priced {
+                price: price("10"),
+                position: Position { partition: Partition(3), offset: 7 },
+                original: None,
+                event_time: EventTime(2),
+                occurred_at: None,
+                title: Some("Shoes".into()),
+                url: None,
+            },
+            previous: None,
+            floor: Floor::Infinite,
+            told_before: None,
+            wall_time: WallTime(100),
+            mode: Mode::Once,
+            hysteresis: Hysteresis::NONE,
+            path: ReadPath::Plain,
+            cursor: None,
+            told: 1,
+            told_every_drop: false,
+            told_once: true,
+        }
+    }
+
+    #[test]
+    fn a_once_range_contains_the_thresholds_that_the_drop_reached_and_the_floor_spared() {
+        for (threshold, inside) in
+            [("10", true), ("19.999999999", true), ("9.999999999", false), ("20", false), ("21", false)]
+        {
+            assert_eq!(range().contains(price(threshold)), inside, "{threshold}");
+        }
+    }
+
+    #[test]
+    fn removals_wait_while_a_fan_out_is_unfinished() {
+        let mut state = ProductState::default();
+        assert!(!state.holds_removals());
+        state.fan_out = Some(Box::new(fan_out()));
+        assert!(state.holds_removals());
+    }
+
+    #[test]
+    fn a_state_survives_encoding_and_newer_or_damaged_bytes_are_refused() {
+        let state = ProductState {
+            sequence: Some(-3),
+            floor: Floor::Rise(price("11")),
+            once_ranges: vec![range()],
+            fan_out: Some(Box::new(fan_out())),
+            ..ProductState::default()
+        };
+        let mut bytes = state.encode();
+        assert_eq!((bytes[0], ProductState::decode(&bytes)), (STATE_FORMAT, Ok(state)));
+        bytes.truncate(3);
+        assert!(matches!(ProductState::decode(&bytes), Err(DecodeError::Broken(_))));
+        assert_eq!(ProductState::decode(&[STATE_FORMAT + 1]), Err(DecodeError::Newer(STATE_FORMAT + 1)));
+        for older in [&[][..], &[STATE_FORMAT - 1]] {
+            assert_eq!(ProductState::decode(older), Err(DecodeError::Broken("no format byte".into())));
+        }
+    }
+
+    #[test]
+    fn a_tombstone_forgets_everything_but_the_once_ranges() {
+        let mut state = ProductState {
+            last: Some(Evaluated { price: price("1"), at: WallTime(1) }),
+            sequence: Some(1),
+            once_ranges: vec![range()],
+            fan_out: Some(Box::new(fan_out())),
+            ..ProductState::default()
+        };
+        state.forget();
+        assert_eq!(state, ProductState { once_ranges: vec![range()], ..ProductState::default() });
+    }
+}

@@ -49,10 +49,11 @@ pub struct OutsideLimits {
     pub looks_like: Option<&'static str>,
 }
 
-/// Checks that a time is from 2000-01-01 to before 2200-01-01.
+/// Checks that a time is from 2000-01-01 to before 2200-01-01. `value` is the text from which the
+/// time was read; the error quotes it.
 ///
 /// # Errors
-/// It is not. `value` is the text it was read from.
+/// The time is outside these limits.
 pub fn within_limits(millis: i64, value: &str) -> Result<i64, OutsideLimits> {
     let is_within = |millis: i128| (EARLIEST_MS.into()..LATEST_MS.into()).contains(&millis);
     let millis_wide = i128::from(millis);

@@ -23,8 +23,8 @@ pub(super) const REASON_BYTES: usize = 400;
 pub(super) const TOKEN_LIFETIME_S: u64 = 300;
 /// Share of a token's lifetime after which it is renewed, percent.
 pub(super) const TOKEN_USE_PERCENT: u32 = 90;
-/// A token is renewed at least this long before it expires, unless its lifetime is shorter,
-/// milliseconds.
+/// Minimum time between the renewal of a token and its expiry, milliseconds. It does not apply to
+/// tokens whose lifetime is not longer.
 pub(super) const TOKEN_MARGIN_MS: u64 = 60_000;
 /// Longest response of a token server, bytes.
 pub(super) const TOKEN_RESPONSE_BYTES: usize = 64 * 1024;

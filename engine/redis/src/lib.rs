@@ -52,7 +52,8 @@ use connection::Connection;
 use names::Names;
 use session::Servers;
 
-/// A Redis server, or the first primary of several. Cheap to clone.
+/// A Redis server. If several addresses are configured, it is the first that answers and is a
+/// primary. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
     options: Arc<Options>,

@@ -1,4 +1,5 @@
-//! Finds missing rights by trying every command on a key that nothing else uses.
+//! Finds ACL permissions that the Redis user lacks, by trying every command on a key that nothing
+//! else uses.
 
 use std::time::Duration;
 

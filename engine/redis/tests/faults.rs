@@ -120,6 +120,51 @@ async fn a_killed_server_costs_latency_only_and_the_cache_comes_back() {
     fill(&cache, "new").await;
 }
 
+/// A full server answers every write with an error. Calls must not wait for it, nor may it look
+/// healthy.
+#[tokio::test]
+async fn a_full_server_is_reported_and_used_again_once_it_has_memory() {
+    let rig = Rig::new("");
+    let redis = rig.redis(quick());
+    let leases = RedisLeases::new(&redis);
+    let (now, end) = (WallTime(0), WallTime(60_000));
+    let claim = async |delivery: &str| leases.claim(&[delivery.to_owned()], now, end).await;
+    assert_eq!(claim("a").await.unwrap(), [Claim::Yours]);
+    rig.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let full = redis.check().await.unwrap_err().to_string();
+    assert!(full.contains("OOM"), "{full}");
+    let refused = until("the breaker opens", async || {
+        let error = claim("b").await.unwrap_err().to_string();
+        error.contains("calls are refused for a while").then_some(error)
+    });
+    let refused = refused.await;
+    assert!(refused.contains("OOM"), "the reason is kept: {refused}");
+    rig.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    until("leases work again", async || claim("b").await.ok()).await;
+    redis.check().await.unwrap();
+}
+
+/// A server that refuses single commands is as useless as a full one.
+#[tokio::test]
+async fn a_server_without_a_primary_or_too_few_replicas_is_reported() {
+    let rig = Rig::new("min-replicas-to-write 1");
+    let error = rig.redis(quick()).check().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Unavailable(reason) if reason.to_string().contains("NOREPLICAS")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_in_cluster_mode_is_refused() {
+    let rig = Rig::new("cluster-enabled yes");
+    let error = rig.redis(quick()).check().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Fatal(reason) if reason.to_string().contains("cluster mode")),
+        "{error:?}"
+    );
+}
+
 #[tokio::test]
 async fn calls_to_a_paused_server_soon_fail_at_once_and_work_again_afterwards() {
     let rig = Rig::new("");

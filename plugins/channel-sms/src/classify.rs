@@ -1,4 +1,4 @@
-//! Reads the provider's answers by the error code in their JSON.
+//! Classifies the provider's responses by their status and the error code in their JSON.
 
 use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Response, Scope, Temporary};
 use pricedrop_plugin_support::one_line;

@@ -1,6 +1,6 @@
-//! What the default plugins share: the types of the contracts, exact prices,
-//! typed settings, the texts of messages, and care with untrusted text. No policy
-//! lives here.
+//! The library that the default plugins share: the types of the contracts, exact
+//! prices, typed settings, the texts of messages, and the handling of untrusted
+//! text. Rules of a single plugin belong in that plugin.
 
 mod address;
 #[cfg(feature = "channel")]

@@ -1,16 +1,17 @@
-//! Dead letters on Kafka: those of the dispatcher in one topic, rejected updates in another, which
-//! the committer and other tools write.
+//! Reads, writes and removes dead letters in Kafka. Dead letters of the dispatcher are in
+//! `user_notifications.dlq`. Rejected updates are in `price_updates.dlq`, which the committer and
+//! other tools write.
 //!
 //! | Record of `user_notifications.dlq` | Key | Value |
 //! |---|---|---|
 //! | a dead letter | its own | the dead letter as JSON; no value means it was replayed |
-//! | a rejected update was replayed | `\0replayed:` and its id | its id |
+//! | a marker that a rejected update was replayed | `\0replayed:` and its id | its id |
 //!
 //! An id is the topic, partition and offset of a record, as text: `price_updates.dlq/3/1881`.
 //!
-//! All records of `user_notifications.dlq` are in its first partition, so that ids ascend in the
-//! order of adding and one reader learns all replays. Compaction deletes the deliveries that were
-//! replayed.
+//! All records of `user_notifications.dlq` are in its first partition, so that ids increase in the
+//! order in which dead letters are added, and one reader sees every replay. Compaction deletes the
+//! deliveries that were replayed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

@@ -31,7 +31,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Returns whether the dispatcher must drop what it read, because partitions were lost.
+    /// Returns whether partitions were lost, so that the dispatcher must discard what it has read.
     pub(crate) fn moved(&self) -> bool {
         self.moved.load(Ordering::SeqCst)
     }

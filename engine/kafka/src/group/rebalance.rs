@@ -1,7 +1,7 @@
 //! The rebalance callback of a group member: partitions are assigned and revoked.
 //!
-//! Each assignment of a partition has a new epoch. A partition is assigned paused, and read only
-//! after its acquisition, from the offset that the acquisition decides.
+//! Each assignment of a partition has a new epoch. A partition is paused when it is assigned. It is
+//! not read before its acquisition, which decides the offset to start from.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -24,7 +24,7 @@ pub struct Prepared {
 
 /// Outcomes and counts of a batch, reported once it is committed.
 pub struct CommitReport {
-    /// Records taken.
+    /// Number of records in the batch.
     pub records: u64,
     /// Updates whose record key was not their product id.
     pub key_mismatches: u64,

@@ -1,6 +1,6 @@
-//! Faults of the ports: commits that fail, or succeed without a response, while the notifier
-//! survives or dies; reads that fail. A commit takes a random time, so that it ends at any point
-//! of the batch that is decided meanwhile.
+//! Injects faults into ports. A commit fails, or succeeds without a response; after either, the
+//! process of the notifier may be dead. A read fails. A commit takes a random time, so it may end
+//! at any point while the next batch is decided.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

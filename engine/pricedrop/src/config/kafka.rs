@@ -1,5 +1,5 @@
-//! `[kafka]`: properties that are passed to librdkafka unchanged, except those that the
-//! commit depends on and those that hold secrets.
+//! `[kafka]`: properties that are passed to librdkafka unchanged. Properties that the commit
+//! depends on are refused. Secrets are read from a file or an environment variable.
 
 use std::collections::BTreeMap;
 

@@ -76,7 +76,7 @@ impl Cluster {
         cluster
     }
 
-    /// Creates the home of one of its engines.
+    /// Creates the home folder of one engine of this cluster.
     pub fn home(&self, engine: &str) -> Home {
         files::home_with(&self.folder.join(engine), &self.config())
     }

@@ -1,4 +1,5 @@
-//! Homes of engines on the shared servers, with unique names.
+//! Creates home folders of engines that use the shared test servers. The names of their topics and
+//! Redis keys are unique.
 
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! Reads the memory of plugins from the operating system.
+//! Reads the memory of the plugins in another process, from `/proc/PID/mem`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -5,6 +5,7 @@ mod api;
 mod buckets;
 mod commands;
 mod guarding;
+mod inputs;
 mod metrics;
 mod stopping;
 mod support;

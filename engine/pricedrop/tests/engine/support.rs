@@ -34,13 +34,15 @@ impl Answer {
 }
 
 /// Sends one request with these headers in addition to `Host`.
-pub fn ask(engine: &Engine, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+pub fn ask(engine: &Engine, method: &str, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    let body = body.as_ref();
     let host = if headers.to_lowercase().contains("host:") { "" } else { "Host: localhost\r\n" };
     let length = body.len();
     let mut stream = TcpStream::connect(&engine.address).unwrap();
     let head = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n");
     // If the engine refuses early, it may close the connection before the body is written.
-    let _ = write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}");
+    let head = format!("{head}Content-Length: {length}\r\n\r\n");
+    let _ = stream.write_all(&[head.as_bytes(), body].concat());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -57,7 +59,7 @@ pub fn put(engine: &Engine, path: &str, body: &str) -> Answer {
     ask(engine, "PUT", path, "", body)
 }
 
-pub fn post(engine: &Engine, path: &str, body: &str) -> Answer {
+pub fn post(engine: &Engine, path: &str, body: impl AsRef<[u8]>) -> Answer {
     ask(engine, "POST", path, "", body)
 }
 

@@ -1,4 +1,4 @@
-//! The conformance suite of committers.
+//! The conformance suite for implementations of the `Committer` port.
 
 use pricedrop_model::ports::{Commit, Committer};
 use pricedrop_model::{

@@ -1,4 +1,4 @@
-//! The conformance suite of stores of addresses.
+//! The conformance suite for implementations of the `Recipients` port, which stores addresses.
 
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::{Recipient, Recipients};

@@ -148,8 +148,8 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Drops to one lower price after another, each notified, then to one of the first prices
-    /// again.
+    /// Lowers the price step by step, with a notification at each step. Then raises it, and lowers
+    /// it to step `back` again.
     fn staircase(&mut self, product: u8, user: u8, back: u8) {
         let stair = |number: u8| i128::from(1_000 - u32::from(number)) * 10_000_000;
         self.put_exactly(product, user, stair(0), Mode::EveryDrop);

@@ -111,9 +111,10 @@ impl Prices {
         })
     }
 
-    /// Returns the wall time of the last drop to this price, if `every-drop` watches count as
-    /// notified of it. They do if the drops to this price form a chain, each within the
-    /// deduplication window of the one before, and the first of them notified a watch.
+    /// Returns the wall time of the last drop to this price, if the price has an entry that has not
+    /// expired. A drop that notifies an `every-drop` watch enters its price. Each further drop to it
+    /// within the deduplication window renews the entry. The entry expires one window after its last
+    /// drop, or once `TOLD_PRICES` other prices were entered or renewed after it.
     pub fn told_before(&self, price: i128, now_ms: i64, rules: &Rules) -> Option<i64> {
         let expired = |last: &LastDrop, now_ms: i64| {
             i128::from(now_ms) - i128::from(last.event_ms) >= i128::from(rules.dedup_window_ms)
