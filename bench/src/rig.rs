@@ -1,4 +1,4 @@
-//! A notifier over an embedded store in this process, without the API.
+//! A notifier with an embedded store in this process, without the API.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

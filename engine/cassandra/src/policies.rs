@@ -1,4 +1,4 @@
-//! Which bucketing policy is active, and the move to another one.
+//! Stores which bucketing policy is active, and migrates to another one.
 //!
 //! A move first names the new index in the policy row. From then on every writer updates that
 //! index too, or clears its `verified_at` if it cannot. Then the new index is built and verified

@@ -1,4 +1,4 @@
-//! Which bucketing policy is active, and the move to another one.
+//! Stores which bucketing policy is active, and migrates to another one.
 //!
 //! A move builds the new index of every large product beside the old one. Meanwhile writes update
 //! both, and reads use the old one. When all new indexes are built and compared with the plain

@@ -1,4 +1,4 @@
-//! What the embedded store keeps for the archiver, and until when.
+//! Tests that the embedded store keeps records until the archiver has stored them.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the embedded store guarantees beyond its ports: times under concurrency, bucket indexes
+//! Tests of guarantees of the embedded store beyond its ports: times under concurrency, bucket indexes
 //! and migrations, removals, the intake.
 #![allow(clippy::unwrap_used)]
 

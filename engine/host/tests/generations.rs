@@ -1,4 +1,4 @@
-//! What callers and the host keep while a plugin is replaced.
+//! Tests which generation of a plugin calls use while the plugin is replaced, and when the old one is freed.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What the archiver reads from a topic, and what is published from an archive.
+//! Tests reading a topic for the archiver, and publishing an archive.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

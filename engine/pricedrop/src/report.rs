@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and its report on standard error.
+//! The exit code of a command, and its report on standard error.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};

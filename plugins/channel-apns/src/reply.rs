@@ -1,4 +1,4 @@
-//! What APNs answers, by its status and the reason in its body.
+//! Classifies the responses of APNs by their status and the reason in their body.
 
 use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Scope, Temporary};
 use pricedrop_plugin_support::one_line;

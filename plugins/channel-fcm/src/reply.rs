@@ -1,4 +1,4 @@
-//! What FCM answers, by its `FcmError` and the status of the API.
+//! Classifies the responses of FCM by their `FcmError` and the status of the API.
 
 use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply, Scope, Temporary};
 use pricedrop_plugin_support::one_line;

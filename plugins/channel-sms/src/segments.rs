@@ -1,4 +1,4 @@
-//! How many segments a text message needs, 3GPP TS 23.038 and 23.040.
+//! Computes how many segments a text message needs, 3GPP TS 23.038 and 23.040.
 
 /// The default alphabet without the escape character, each one septet.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\

@@ -1,4 +1,4 @@
-//! What a push service answers, RFC 8030 and RFC 8292.
+//! Classifies the responses of push services, RFC 8030 and RFC 8292.
 
 use pricedrop_plugin_support::channel::{BadRecipient, Classification, Reply};
 use pricedrop_plugin_support::one_line;

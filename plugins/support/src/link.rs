@@ -1,4 +1,4 @@
-//! Which links may be followed.
+//! Checks which links may appear in a message.
 
 use crate::types::{Problem, SettingSpec, Value};
 use crate::{Settings, problem, spec};

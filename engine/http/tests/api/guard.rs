@@ -1,4 +1,4 @@
-//! Which requests are allowed: tokens, hosts, foreign pages, the limit of concurrent requests.
+//! Tests which requests are allowed: tokens, hosts, foreign pages, the limit of concurrent requests.
 
 use pricedrop_http::{Error, Options, bind};
 use pricedrop_model::Rules;

@@ -1,4 +1,4 @@
-//! What the API responds while a port is unavailable.
+//! Tests the responses of the API while a port is unavailable.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetters as _, DeadWhat, NewDeadLetter};

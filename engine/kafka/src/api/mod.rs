@@ -1,4 +1,4 @@
-//! What the HTTP API and the commands use: prices in, notifications and dead letters out.
+//! The Kafka side of the HTTP API and the commands: posts prices, reads notifications and dead letters.
 
 pub(crate) mod dead_letters;
 pub(crate) mod intake;

@@ -1,4 +1,4 @@
-//! What all tasks of a running dispatcher share: options, stores, clock, metrics, and the stop
+//! The state that all tasks of a running dispatcher share: options, stores, clock, metrics, and the stop
 //! signal.
 
 use std::future::Future;

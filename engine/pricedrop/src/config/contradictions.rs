@@ -1,4 +1,4 @@
-//! Checks combinations of values: each value is valid alone, but they contradict each other.
+//! Finds values that are valid alone but contradict each other.
 
 use super::key::key;
 use super::servers::Access;

@@ -1,4 +1,4 @@
-//! The types that a key may have: how each is read, described and written.
+//! The types that a configuration key may have: how each is read, described and written.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

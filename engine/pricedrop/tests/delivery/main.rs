@@ -1,4 +1,4 @@
-//! What recipients get: the binary with its shipped channels, and servers with faults.
+//! Tests of delivery: the binary with its shipped channels, and servers with faults.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod browser;

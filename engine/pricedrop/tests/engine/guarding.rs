@@ -1,4 +1,4 @@
-//! Which requests the engine accepts: tokens, hosts, sizes of bodies, slow bodies.
+//! Tests which requests the engine accepts: tokens, hosts, sizes of bodies, slow bodies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

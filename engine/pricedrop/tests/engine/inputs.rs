@@ -74,7 +74,8 @@ fn a_binary_float_is_named_and_rounded_if_the_rules_say_so() {
 fn invalid_bytes_in_a_title_cost_the_title_and_not_the_notification() {
     let (_folder, home) = home("");
     let engine = start(&home);
-    let update = b"{\"productId\":\"P\",\"newPrice\":70,\"title\":\"Caf\xE9\",\"url\":\"https://shop.test/p\"}";
+    let update =
+        b"{\"productId\":\"P\",\"newPrice\":70,\"title\":\"Caf\xE9\",\"url\":\"https://shop.test/p\"}";
     assert_eq!(post(&engine, "/v1/prices", update).json()["told"], 1);
     let notification = get(&engine, "/v1/notifications?from=0").json();
     assert_eq!((&notification["title"], &notification["url"]), (&json!(null), &json!("https://shop.test/p")));

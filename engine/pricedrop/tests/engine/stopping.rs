@@ -1,4 +1,4 @@
-//! How an engine stops, and what the next one finds in its store.
+//! Tests how an engine stops, and that the next start finds its state.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The conformance suite of caches of watches.
+//! The conformance suite for implementations of the `WatchCache` port.
 
 use bytes::Bytes;
 use pricedrop_model::cache::{CacheKey, Cached, WatchCache};

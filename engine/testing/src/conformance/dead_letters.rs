@@ -1,4 +1,4 @@
-//! The conformance suite of logs of dead letters.
+//! The conformance suite for implementations of the `DeadLetters` port.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, DeadWhat, NewDeadLetter};

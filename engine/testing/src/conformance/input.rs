@@ -1,4 +1,4 @@
-//! The conformance suite of inputs: records in the order of the log, each once, until the worker
+//! The conformance suite for implementations of the `UpdateSource` port: records in the order of the log, each once, until the worker
 //! restores.
 
 use pricedrop_model::ports::{Commit, Committer, UpdateSource};

@@ -1,4 +1,4 @@
-//! The conformance suite of leases and confirmations.
+//! The conformance suite for implementations of the `Leases` port: leases and confirmations.
 
 use pricedrop_model::WallTime;
 use pricedrop_model::dispatch::{Claim, Leases};

@@ -1,4 +1,4 @@
-//! The conformance suite of the log of notifications: each committed notification is read once, in
+//! The conformance suite for implementations of the log of notifications: each committed notification is read once, in
 //! order, by a reader that continues where the last one committed.
 
 use pricedrop_model::dispatch::NotificationLog;

@@ -1,4 +1,4 @@
-//! The conformance suite of registries of bucketing policies.
+//! The conformance suite for stores of the active bucketing policy.
 
 use pricedrop_model::plugin::PolicyIdentity;
 use pricedrop_model::ports::PolicyRegistry;

@@ -1,4 +1,4 @@
-//! The conformance suite of current prices: a price that is shown can be read soon afterwards.
+//! The conformance suite for stores of current prices: a price that is written can be read soon afterwards.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The conformance suite of retry queues.
+//! The conformance suite for implementations of the `RetryQueue` port.
 
 use pricedrop_model::dispatch::{Recipient, Retry, RetryQueue};
 use pricedrop_model::{Notification, Partition, Price, ProductId, UserId, WallTime};

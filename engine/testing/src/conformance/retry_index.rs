@@ -1,4 +1,4 @@
-//! The conformance suite of indexes of retries: the order of due retries, one owner per partition,
+//! The conformance suite for implementations of the `RetryIndex` port: the order of due retries, one owner per partition,
 //! and the answer that an index does not belong to the caller.
 
 use pricedrop_model::dispatch::Retry;

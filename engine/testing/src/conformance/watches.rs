@@ -1,4 +1,4 @@
-//! The conformance suite of stores of watches.
+//! The conformance suite for implementations of the `WatchStore` and `WatchWriter` ports.
 
 use pricedrop_model::ports::{Scan, WatchStore, WatchView, WatchWriter};
 use pricedrop_model::{

@@ -1,4 +1,4 @@
-//! What a template may use, made from a message.
+//! Makes the variables of a template from a message.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which parts of the engine this process runs.
+//! The roles of the engine that this process runs.
 
 use crate::cli;
 use crate::config::Config;
