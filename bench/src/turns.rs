@@ -1,6 +1,6 @@
-//! `pricedrop-bench against BINARY`: this build of `pricedrop-bench` and another one alternate
-//! on the same work over the same servers, so that a slow minute of the machine slows both.
-//! It prints how the speed, and the processor time per notification, changed.
+//! `pricedrop-bench against BINARY`: compares this build of `pricedrop-bench` with another one.
+//! Both do the same work on the same servers in alternating rounds, so that a temporary slowdown of
+//! the machine affects both. Prints the ratios of their speed and of their processor time.
 //!
 //! Each build runs as a child process that does one round for each line it reads.
 

@@ -1,4 +1,5 @@
-//! Resident memory while a million users are notified, in a process that does nothing else.
+//! Measures resident memory while a million users are notified. Each measurement runs in a child
+//! process that does nothing else.
 
 use std::process::Command;
 

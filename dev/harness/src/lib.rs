@@ -1,5 +1,5 @@
-//! Runs the engine as a user does, as a process with an API: starts it, sends requests, kills
-//! it. For the demo, the tests and the benchmarks.
+//! Runs the engine as a child process, sends requests to its API, and kills it. The demo, the tests
+//! and the benchmarks use this crate.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

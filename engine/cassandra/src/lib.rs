@@ -130,7 +130,7 @@ impl Cassandra {
         CassandraWatches::new(self.0.clone())
     }
 
-    /// Returns the adapter of bucketing policies: which one is active, and the move to another.
+    /// Returns the adapter of bucketing policies: the active policy, and the migration to another.
     pub fn policies(&self) -> CassandraPolicies {
         CassandraPolicies::new(self.0.clone())
     }

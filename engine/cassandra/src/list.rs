@@ -32,7 +32,7 @@ struct Window {
     whole: bool,
 }
 
-/// What is remembered between two pages of a list.
+/// The keys that are kept in memory between two pages of a list.
 #[derive(Debug, Default)]
 pub(super) struct Listing(Mutex<Window>);
 

@@ -23,7 +23,7 @@ impl Shard {
         self.at >= self.left.len()
     }
 
-    /// Reads pages until there are rows, or none are left.
+    /// Reads pages until a page has rows, or there are no more pages.
     async fn fill(&mut self) -> Result<(), Error> {
         self.at = 0;
         self.left.clear();

@@ -40,7 +40,7 @@ pub struct Metrics {
     pub not_removable: Counter,
     /// Current prices that were not written, because too many were queued.
     pub prices_dropped: Counter,
-    /// Repairs of a product's active index. The builds of a move are not counted.
+    /// Repairs of a product's active index. The builds of a migration are not counted.
     pub repairs: Counter,
     /// Background repairs that failed.
     pub failed_repairs: Counter,

@@ -1,12 +1,14 @@
 //! Stores which bucketing policy is active, and migrates to another one.
 //!
-//! A move first names the new index in the policy row. From then on every writer updates that
-//! index too, or clears its `verified_at` if it cannot. Then the new index is built and verified
-//! for each product that is read by bucket. Then one compare-and-set makes it the active index.
-//! The old index is deleted when no view can read it any more.
+//! A migration has four steps:
+//! 1. It names the new index in the policy row. From then on every writer updates that index too,
+//!    or clears its `verified_at` if it cannot.
+//! 2. It builds and verifies the new index for each product that is read by bucket.
+//! 3. It makes the new index the active one with one compare-and-set.
+//! 4. It deletes the old index when no view can read it any more.
 //!
-//! Invariant: whatever interrupts a move, the active index of a product is complete, or the
-//! product is read by the plain range.
+//! Invariant: even if a migration is interrupted, the active index of a product is complete, or
+//! the product is read by one range scan without an index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +44,7 @@ pub struct CassandraPolicies(Arc<Shared>);
 pub struct Status {
     /// The policy whose index is read.
     pub active: Option<PolicyIdentity>,
-    /// The policy that a move is building an index for.
+    /// The policy that a migration is building an index for.
     pub building: Option<PolicyIdentity>,
     /// Products that are read by bucket.
     pub verified: u64,
@@ -53,7 +55,7 @@ pub struct Status {
     pub leftover: u64,
     /// Shards of each bucket of the active index.
     pub shards: u32,
-    /// The configured number of shards. A move to the same policy applies it.
+    /// The configured number of shards. A migration to the same policy applies it.
     pub shards_wanted: u32,
 }
 
@@ -143,12 +145,12 @@ impl CassandraPolicies {
     }
 
     /// Builds this policy's index for every product that is read by bucket, and makes it the
-    /// active one. Notifications are correct at every moment of the move.
+    /// active one. Notifications are correct at every moment of the migration.
     ///
     /// # Errors
-    /// Cassandra is unreachable, the policy does not answer, or another move began meanwhile. The
-    /// active policy stays active, and the move can be repeated. With `external_writers` there is
-    /// no index to move.
+    /// Cassandra is unreachable, the policy does not answer, or another migration began meanwhile.
+    /// The active policy stays active, and the migration can be repeated. With `external_writers`
+    /// there is no index to migrate.
     pub async fn migrate(
         &self,
         policy: Arc<dyn Bucketing>,
@@ -243,8 +245,8 @@ impl CassandraPolicies {
     }
 }
 
-/// Returns the policy row at the start of a move. A policy with the same fingerprint and number
-/// of shards as the active one needs no move.
+/// Returns the policy row at the start of a migration. A policy with the same fingerprint and
+/// number of shards as the active one needs no migration.
 fn begin(before: &Policies, policy: &PolicyIdentity, shards: u32) -> Policies {
     let mut after = before.clone();
     let like = |build: &Option<IndexBuild>| {

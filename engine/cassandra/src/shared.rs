@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(super) write_timestamps: WriteTimestamps,
     pub(super) cache: Arc<dyn WatchCache>,
     pub(super) plugins: Mutex<Arc<dyn Plugins>>,
-    /// The policy of a move that is in progress in this process.
+    /// The policy of a migration that is in progress in this process.
     pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     pub(super) known_policies: Mutex<Option<Policies>>,
     pub(super) large_products: LargeProducts,

@@ -115,7 +115,7 @@ pub(super) struct Changed {
 pub(super) struct BucketPolicies(Vec<(u32, Arc<dyn Bucketing>)>);
 
 impl BucketPolicies {
-    /// Returns the loaded policy, and that of a move in progress.
+    /// Returns the loaded policy, and that of a migration in progress.
     pub(super) fn now(txn: &Txn<'_>, shared: &Shared) -> Result<BucketPolicies, ReadError> {
         let mut policies_of_rows = Vec::new();
         for policy in [shared.plugins().bucketing(), shared.migrating()].into_iter().flatten() {

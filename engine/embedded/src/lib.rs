@@ -9,9 +9,9 @@
 //! OutboxReader ◀───────────── blocks of notifications ◀──── outbox
 //! ```
 //!
-//! One thread (`writer`) makes all writes. It commits the queued ones as one synced batch. A
-//! batch that fails closes the store. The store is opened again from disk as soon as there is
-//! room, for all adapters at once (`store_handle`).
+//! One thread (`writer`) makes all writes. It commits the queued ones as one synced batch. If a
+//! batch fails, the store is closed. It is opened again for all adapters at once when the disk has
+//! free space (`store_handle`, `reopen`).
 //!
 //! Invariant: no handle of the database is kept outside of a call, because the store could not be
 //! opened again while one exists.
@@ -171,7 +171,7 @@ impl Embedded {
         EmbeddedPrices::new(self.0.clone())
     }
 
-    /// Returns the adapter of bucketing policies: which one is active, and the move to another.
+    /// Returns the adapter of bucketing policies: the active policy, and the migration to another.
     pub fn policies(&self) -> EmbeddedPolicies {
         EmbeddedPolicies::new(self.0.clone())
     }

@@ -1,11 +1,11 @@
 //! Stores which bucketing policy is active, and migrates to another one.
 //!
-//! A move builds the new index of every large product beside the old one. Meanwhile writes update
-//! both, and reads use the old one. When all new indexes are built and compared with the plain
-//! rows, one write makes the new policy the active one, and the old indexes are dropped.
+//! A migration builds the new index of every large product beside the old one. Meanwhile writes
+//! update both, and reads use the old one. When all new indexes are built and compared with the
+//! plain rows, one write makes the new policy the active one, and the old indexes are dropped.
 //!
-//! Invariant: whatever interrupts a move, the active policy's index of a product is complete, or
-//! the product is read by the plain range.
+//! Invariant: even if a migration is interrupted, the active policy's index of a product is
+//! complete, or the product is read by one range scan without an index.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl<'a> Migrating<'a> {
 
 impl Drop for Migrating<'_> {
     fn drop(&mut self) {
-        // After a finished move the policy stays here until it is loaded as the active one.
+        // After a finished migration the policy stays here until it is loaded as the active one.
         // Otherwise writes would drop its indexes in between.
         if !self.done {
             *lock(&self.shared.migrating) = None;
@@ -56,7 +56,7 @@ impl EmbeddedPolicies {
     }
 
     /// Builds this policy's index for every large product, and makes it the active policy.
-    /// Notifications are correct at every moment of the move.
+    /// Notifications are correct at every moment of the migration.
     ///
     /// # Errors
     /// The store is unavailable, or the policy gives no buckets or different ones each time. The

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(super) work: Work,
     /// The records that were accepted but not committed yet.
     pub(super) uncommitted: Mutex<Option<Weak<dyn Uncommitted>>>,
-    /// The policy of a move that is in progress.
+    /// The policy of a migration that is in progress.
     pub(super) migrating: Mutex<Option<Arc<dyn Bucketing>>>,
     pub(super) options: Options,
 }
@@ -75,7 +75,7 @@ impl Shared {
         }
     }
 
-    /// Returns the policy of a move that is in progress.
+    /// Returns the policy of a migration that is in progress.
     pub(super) fn migrating(&self) -> Option<Arc<dyn Bucketing>> {
         lock(&self.migrating).clone()
     }

@@ -1,4 +1,4 @@
-//! The options of a host.
+//! Options of the plugin host.
 
 use std::path::PathBuf;
 

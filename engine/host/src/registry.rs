@@ -89,8 +89,9 @@ impl PluginRegistry {
         };
     }
 
-    /// Chooses, and returns the plugins that serve. The first policy becomes the active one. A
-    /// policy with the same mapping as the active one replaces it.
+    /// Chooses the policies, and returns all plugins that are in use. If no bucketing policy is
+    /// active yet, the returned one becomes active. After that, only a policy with the same mapping
+    /// can replace it here.
     pub(crate) fn choose_serving(&mut self) -> Serving {
         self.choose(Kind::Bucketing);
         self.choose(Kind::Throttling);

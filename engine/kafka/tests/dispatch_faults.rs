@@ -28,8 +28,9 @@ use tokio::time::{Instant, interval, interval_at};
 const BREAK: Duration = Duration::from_millis(200);
 
 const PARTITIONS: i32 = 4;
-/// The argument of a child process: its part, the bootstrap servers, the prefix of its topics,
-/// the address of Redis and the key prefix there.
+/// The environment variable with the arguments of a child process, separated by spaces: which
+/// function it runs (`office` or `stubborn`), the bootstrap servers, the consumer group (also the
+/// topic prefix), the address of Redis, and the prefix of the keys in Redis.
 const CHILD: &str = "PRICEDROP_DISPATCH_TEST_CHILD";
 
 /// Writes notifications `from..to`, spread over the partitions.

@@ -1,8 +1,8 @@
 //! A shared connection with a breaker. It reconnects on its own, and no call waits longer than its
 //! timeout.
 //!
-//! Invariant: a call that was given up may still be carried out, late and after later calls, so
-//! every command must be harmless then. The scripts in `lua/` are.
+//! Invariant: Redis may execute a command after its call has timed out, and even after commands
+//! that were sent later. Every command must be safe in that case. The scripts in `lua/` are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! A Redis that is killed, paused, flushed or restarted costs a bounded time, and returns
-//! nothing stale afterwards.
+//! Kills, pauses, flushes and restarts Redis: calls end within a bounded time, and the cache and
+//! the retry index return no stale data afterwards.
 #![allow(clippy::unwrap_used)]
 
 mod rig;

@@ -1,4 +1,4 @@
-//! The mapping itself.
+//! Computes the bucket of a price: floor(price / width).
 
 use pricedrop_plugin_support::types::Price;
 

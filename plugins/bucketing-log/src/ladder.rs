@@ -1,4 +1,4 @@
-//! The mapping itself: a table of ascending thresholds in whole billionths,
+//! Computes the bucket of a price, from a table of ascending thresholds in whole billionths,
 //! made by integer arithmetic alone. A logarithm in floating point could give
 //! neighbouring prices swapped buckets, and another answer on another machine.
 

@@ -1,4 +1,4 @@
-//! Buckets of equal ratio: each is as wide as its prices are high.
+//! Buckets of equal ratio: the width of a bucket is proportional to its prices.
 
 mod bindings {
     wit_bindgen::generate!({

@@ -1,4 +1,4 @@
-//! The request to APNs.
+//! Builds the request to APNs.
 
 use crate::id::apns_id;
 use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};

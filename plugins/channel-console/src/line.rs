@@ -1,4 +1,4 @@
-//! The line. Everything in it but the settings and templates is untrusted.
+//! Builds the line of a notification. Everything in it except the settings and templates is untrusted.
 
 use pricedrop_plugin_support::channel::{Message, Refusal, Template};
 use pricedrop_plugin_support::templates::{Context, Part, Templates};

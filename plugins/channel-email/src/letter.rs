@@ -1,4 +1,4 @@
-//! The mail. Everything in it but the settings is untrusted.
+//! Builds the mail of a notification. Everything in it except the settings is untrusted.
 
 use pricedrop_plugin_support::channel::{Mail, Message, Refusal, Template};
 use pricedrop_plugin_support::templates::{Context, Part, Templates};

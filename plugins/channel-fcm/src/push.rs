@@ -1,4 +1,4 @@
-//! The request to FCM's HTTP v1 API.
+//! Builds the request to FCM's HTTP v1 API.
 
 use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};
 use pricedrop_plugin_support::types::Problem;

@@ -1,4 +1,4 @@
-//! The request: ntfy's JSON form, posted to the root of the server. Everything in it
+//! Builds the request: ntfy's JSON form, posted to the root of the server. Everything in it
 //! but the settings and templates is untrusted.
 
 use crate::topic::{Topic, server_of};

@@ -1,4 +1,4 @@
-//! Text for mrkdwn, Slack's markup. Mattermost reads it too, and Markdown besides.
+//! Escapes text for mrkdwn, the markup of Slack. Mattermost also accepts it.
 
 /// Keeps a host name and what follows it from becoming a link.
 const ZERO_WIDTH_SPACE: char = '\u{200b}';

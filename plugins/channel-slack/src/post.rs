@@ -1,4 +1,4 @@
-//! The request. Everything in it but the settings and templates is untrusted.
+//! Builds the request. Everything in it except the settings and templates is untrusted.
 
 use crate::mrkdwn::{link, neutral};
 use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal, Template};

@@ -1,4 +1,4 @@
-//! The request that sends one text message. Everything but the settings is untrusted.
+//! Builds the request that sends one text message. Everything in it except the settings is untrusted.
 
 use crate::segments::{plain, segments};
 use crate::sender::Senders;

@@ -1,4 +1,4 @@
-//! The request.
+//! Builds the request.
 
 use crate::body;
 use pricedrop_plugin_support::channel::{Body, Http, Message, Method, Refusal};

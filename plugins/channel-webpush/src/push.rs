@@ -1,4 +1,4 @@
-//! The push message: its payload, and how long the push service keeps it.
+//! Builds the push message: its payload, and how long the push service keeps it.
 
 use crate::subscription::Subscription;
 use pricedrop_plugin_support::channel::{Message, Refusal, Template, Urgency, WebPush};

@@ -1,4 +1,4 @@
-//! The subscription that a browser's Push API gives out, as an address.
+//! Reads an address: the subscription that a browser's Push API returned.
 
 use pricedrop_plugin_support::{Object, host_of};
 use serde_json::Value;

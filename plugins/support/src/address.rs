@@ -1,4 +1,4 @@
-//! Addresses of any kind.
+//! Checks that addresses of any kind have no blanks or control characters.
 
 /// The address without blanks around it.
 ///

@@ -1,4 +1,4 @@
-//! JSON, written.
+//! Writes JSON.
 
 /// A JSON object being written.
 pub struct Object(String);

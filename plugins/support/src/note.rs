@@ -1,4 +1,4 @@
-//! The two texts of a push notification and its link.
+//! The title, the body and the link of a push notification.
 
 use crate::channel::{Message, Refusal, Template};
 use crate::templates::{Context, Part, Templates};

@@ -1,4 +1,4 @@
-//! Prices as integers.
+//! Exact prices: units and scale.
 
 use crate::types::Price;
 

@@ -1,4 +1,4 @@
-//! Settings by name and type.
+//! Reads settings by name and type.
 
 use crate::types::{Price, Problem, Setting, SettingSpec, Value};
 

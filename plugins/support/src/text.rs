@@ -1,7 +1,7 @@
-//! Untrusted text on one line.
+//! Reduces untrusted text to one line of limited length.
 
 /// Whether a character could break a line, start a header, drive a terminal
-/// or reorder what stands around it.
+/// or reorder the text around it.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

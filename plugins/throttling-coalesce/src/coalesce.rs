@@ -1,4 +1,4 @@
-//! The policy itself.
+//! The rules of the policy: when an update is evaluated, held or skipped.
 
 use crate::bindings::exports::pricedrop::throttling::policy::{
     Decision, Evaluated, Release, Subject, Update,

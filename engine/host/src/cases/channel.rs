@@ -1,5 +1,5 @@
-//! Self-test cases of channels. Of a mail, request or push message, only the fields that the case
-//! names are compared.
+//! Self-test cases of channels. A case compares only the fields of a mail, request or push message
+//! that it names.
 
 use std::collections::BTreeMap;
 

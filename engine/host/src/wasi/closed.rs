@@ -1,4 +1,4 @@
-//! The closed WASI of one instance: fixed clocks, seeded random numbers, and output to the log.
+//! The sandboxed WASI of one instance: fixed clocks, seeded random numbers, and output to the log.
 
 use bytes::Bytes;
 use std::time::Duration;

@@ -16,7 +16,7 @@ impl WasiView for Data {
     }
 }
 
-/// Adds the closed WASI to a linker.
+/// Adds the sandboxed WASI to a linker.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);

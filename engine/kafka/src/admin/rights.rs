@@ -1,5 +1,6 @@
-//! Finds missing rights. Rights to topics and groups are queried from the broker and not tried. The
-//! right to transactions is tried: a transactional id is registered, and stays.
+//! Finds missing rights (Kafka ACLs). The broker reports the authorized operations on topics and
+//! groups. The right to use transactions is tested: a transactional id is registered, and the
+//! broker keeps it.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;

@@ -47,8 +47,9 @@ pub trait Owner {
     /// Returns the position in this record of its topic; none if it is another record.
     fn position(&self, line: &LogRecord<'_>) -> Option<Position>;
 
-    /// Appends a marker to records of its topic. `first` is the offset from which the partition is
-    /// read, if the group has no committed offset or another one.
+    /// Appends a marker to `records`, which are sent to the owner's topic. `first` is the offset
+    /// from which the partition is read. It is set only if the group has no committed offset or a
+    /// different one.
     fn push_marker(&self, records: &mut Records, partition: Partition, token: u64, first: Option<i64>);
 
     /// Decides from which offset each partition is read, given the group's committed offsets.

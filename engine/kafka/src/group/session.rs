@@ -21,7 +21,7 @@ use crate::group::group_consumer::PartitionEpoch;
 pub struct Session<T> {
     /// The epoch of its assignment.
     pub epoch: u64,
-    /// The next offset to read, as committed.
+    /// The committed offset: that of the next record to read.
     pub next: i64,
     /// What the worker keeps in memory about it.
     pub kept: T,

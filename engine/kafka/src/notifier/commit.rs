@@ -207,9 +207,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Marks the fan-outs of these states as unfinished before the commit, because the commit may
-    /// succeed before this worker learns it. Removals of their products wait until the fan-out
-    /// ends; if the commit fails, until the next commit of the product.
+    /// Marks the fan-outs of these states as unfinished. This is done before the commit, because
+    /// the commit may succeed before this worker receives the response. No notified watch of these
+    /// products is removed while the mark exists. The commit that ends the fan-out clears the mark.
+    /// If this commit fails, the next commit of the same state sets or clears it.
     fn begin_fan_out(&self, states: &[Encoded]) {
         let mut shared = lock(&self.shared);
         for (key, _, _) in states.iter().filter(|(_, state, _)| state.holds_removals()) {

@@ -152,7 +152,7 @@ pub fn due(key: &str, at: i64) -> Retry {
     retry(key, "mail", at)
 }
 
-/// Retries a call until it succeeds, in a task of its own.
+/// Retries a call until it succeeds. Panics if the error is `Fatal`.
 macro_rules! ask {
     ($call:expr) => {
         loop {

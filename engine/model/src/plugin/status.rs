@@ -99,7 +99,7 @@ pub struct Status {
     pub plugins: Vec<PluginStatus>,
     /// The identity of the active bucketing policy.
     pub active_policy: Option<String>,
-    /// What an operator should look at, in words.
+    /// Warnings for the operator, as text.
     pub warnings: Vec<String>,
 }
 

@@ -1,7 +1,8 @@
 //! A channel's credential: the hosts that may receive it, and how it is added to a request.
 //!
-//! Invariant: a credential is sent to its listed hosts only, and never over plain http to a public
-//! host, unless it only signs.
+//! Invariant: a credential is used only for requests to its listed hosts. Over plain http to a
+//! public host, only HMAC and Standard Webhooks are used, because they send a signature and no
+//! secret.
 
 use std::time::Duration;
 

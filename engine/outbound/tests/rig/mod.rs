@@ -1,4 +1,4 @@
-//! Requests and accesses for the test servers of dev/peers.
+//! Builds requests, access rules and a sender for tests against the servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
 pub use pricedrop_harness::peers::Peer;

@@ -102,8 +102,8 @@ struct Done {
     read: usize,
 }
 
-/// Runs the notifier. Each product has this many watches; each record is a product and its price,
-/// with a title as long as the product's name says.
+/// Runs the notifier. `watches` is the number of watches of each product. `partitions` is the
+/// product and the price of each record. Records of the product `titled` have a long title.
 fn work(watches: &[(&str, usize)], partitions: &[Vec<(String, i64)>], options: Options) -> Done {
     let clock = Arc::new(SetClock::default());
     let store = MemoryWatches::new(clock.clone(), None, usize::MAX);

@@ -1,5 +1,5 @@
-//! The input and the watches of a run: a history that advances only when everything
-//! read from it is committed.
+//! The input and the watches of a run. Both come from a history. The script adds further events
+//! of the history only after all earlier records are committed.
 
 use std::sync::{Arc, Mutex};
 

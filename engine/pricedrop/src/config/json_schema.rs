@@ -1,4 +1,5 @@
-//! Generates the JSON Schema of the configuration file, with which editors complete and check it.
+//! Generates the JSON Schema of the configuration file. Editors use it for completion and
+//! validation.
 
 use serde_json::{Map, Value, json};
 

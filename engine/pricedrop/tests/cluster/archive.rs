@@ -127,7 +127,8 @@ fn produce(setting: &Setting, stop: &AtomicBool) {
     }
 }
 
-/// Kills an archiver repeatedly, each time after it has archived something or has waited.
+/// Starts and kills an archiver repeatedly. Every other time it is killed right after the start,
+/// otherwise after it has archived an object.
 fn kill_again_and_again(home: &Home) {
     for round in 0..kills() {
         let mut engine = start(home);

@@ -83,7 +83,7 @@ impl Provider {
 pub struct Arrival {
     /// The recipient.
     pub recipient: String,
-    /// The idempotency key, which no other message has.
+    /// The idempotency key. It must be unique.
     pub key: String,
 }
 

@@ -1,4 +1,4 @@
-//! Histories with results that were worked out by hand.
+//! Tests of the reference: histories whose expected results were computed by hand.
 
 #![allow(clippy::unwrap_used)]
 
