@@ -21,7 +21,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// None where the width is no width.
+    /// `None` if the width is not above zero.
     pub fn new(width: &Price) -> Option<Self> {
         let units = u64::try_from(width.units).ok().filter(|&units| units > 0)?;
         let width_scale = u32::from(width.scale);

@@ -106,8 +106,8 @@ pub fn normalize(address: &str) -> Result<String, String> {
     }
 }
 
-/// The payload: with a shorter text where it would be too large, and without the
-/// link where that is not enough.
+/// The payload: with a shorter text if it would be too large, and without the
+/// link if that is not enough.
 fn fitting(mut note: Note, product: &str) -> Result<String, String> {
     loop {
         let whole = payload(&note, &note.body, product);

@@ -39,7 +39,7 @@ impl Webhook {
         Ok(Self { url, method, credential: settings.credential("credential")?, headers })
     }
 
-    /// A URL, as it is written; where the settings name one, any name of the recipient.
+    /// A URL as it is written. If the settings name the URL, any name of the recipient.
     ///
     /// # Errors
     /// It is no URL, and the settings name none.

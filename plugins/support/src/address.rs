@@ -1,4 +1,4 @@
-//! Checks that addresses of any kind have no blanks or control characters.
+//! Checks addresses of any kind: not empty, no control characters.
 
 /// The address without blanks around it.
 ///

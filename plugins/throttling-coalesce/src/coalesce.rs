@@ -25,7 +25,7 @@ pub struct Coalesce {
 }
 
 impl Coalesce {
-    /// None where the percentage is above 100.
+    /// `None` if the percentage is above 100.
     pub fn new(interval_ms: i64, drop: &Price, drop_percent: &Price, released: Released) -> Option<Self> {
         let drop_percent_nanos = nanos(drop_percent);
         (drop_percent_nanos <= HUNDRED_PERCENT_NANOS).then(|| Self {
