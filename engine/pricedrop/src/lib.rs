@@ -14,6 +14,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod execute;
+pub mod input;
 mod remedies;
 pub mod report;
 pub mod run;

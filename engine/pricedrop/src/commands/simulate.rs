@@ -11,7 +11,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::report::CliError;
 use crate::run::refused;
-use crate::simulate::{Error, Simulation, Stats};
+use crate::simulate::{Error, Simulation, Stats, WatchError};
 
 /// Runs the command and prints every notification as a JSON line.
 ///
@@ -43,7 +43,7 @@ pub fn run_on(
         let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = simulation.run(watches, BufReader::new(updates), out, report_line);
+    let run = simulation.run(BufReader::new(watches), BufReader::new(updates), out, report_line);
     let (thread, ended) = {
         let _runtime = runtime.enter();
         crate::run::spawn("simulation", run)?
@@ -82,7 +82,11 @@ fn error_of(args: &cli::Simulate, error: &Error) -> CliError {
     match error {
         Error::Watches(error) => {
             let what = format!("{}: {error}", args.watches.display());
-            CliError::failed(what, "correct the line; nothing was simulated")
+            let remedy = match error {
+                WatchError::File(error) => error.remedy(),
+                WatchError::Line { .. } => "correct the line; nothing was simulated".into(),
+            };
+            CliError::failed(what, remedy)
         }
         Error::Output(_) => CliError::OutputClosed,
         Error::Stopped(stop) => CliError::failed(stop, ""),

@@ -1,19 +1,19 @@
 //! `pricedrop watch`: adds, lists, imports and removes watches.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 
 use pricedrop_http::read_watch;
 use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::import::{Kind, Rows, import, print_effective};
+use super::import::{Kind, import, print_effective};
 use super::listing::{Source, field, print};
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
 use crate::report::CliError;
-use crate::simulate::{WatchLine, WatchLines};
+use crate::simulate::WATCH_COLUMNS;
 
 const PATH: &str = "/v1/watches";
 
@@ -41,15 +41,16 @@ pub fn execute(config: &Config, args: cli::Watch) -> Result<(), CliError> {
     }
 }
 
-/// How the import reads and posts watches.
-const KIND: Kind<Watch> =
-    Kind { name: "watches", path: PATH, from_csv, from_json: read_watch, user: |watch| &watch.user_id };
-
-/// Parses the same files as `simulate`. The store sets `updated_at` itself.
-fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Watch>, String> {
-    let lines = WatchLines::new(input).map_err(|error| error.to_string())?;
-    Ok(Box::new(lines.map(|WatchLine { line, watch }| (line, watch))))
-}
+/// How the import reads and posts watches: the same tables as `simulate`. The store sets
+/// `updated_at` itself.
+const KIND: Kind<Watch> = Kind {
+    name: "watches",
+    path: PATH,
+    columns: WATCH_COLUMNS,
+    from_row: crate::simulate::read_watch,
+    from_json: read_watch,
+    user: |watch| &watch.user_id,
+};
 
 /// Parses a watch from command-line arguments.
 fn watch(
