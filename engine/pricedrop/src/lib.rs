@@ -15,6 +15,7 @@ pub mod commands;
 pub mod config;
 pub mod execute;
 pub mod input;
+mod printable;
 mod remedies;
 pub mod report;
 pub mod run;

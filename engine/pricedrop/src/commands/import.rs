@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli;
 use crate::client::Client;
 use crate::input::{Columns, EntryReader, Error, Format, Input, Row, Separator, Table, format};
+use crate::printable::printable;
 use crate::report::CliError;
 
 /// Entries in one request.
@@ -101,7 +102,7 @@ fn finish(name: &str, total: Total, invalid: &[InvalidLine], count: usize) -> Re
         eprint!("\r");
     }
     for (line, reason) in invalid.iter().take(MAX_LISTED) {
-        eprintln!("line {line}: {reason}");
+        eprintln!("line {line}: {}", printable(reason));
     }
     if count > MAX_LISTED {
         eprintln!("... and {} more invalid lines", count - MAX_LISTED);

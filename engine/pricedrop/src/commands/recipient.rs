@@ -15,6 +15,7 @@ use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
 use crate::input::{Columns, Row};
+use crate::printable::printable;
 use crate::report::CliError;
 
 const PATH: &str = "/v1/recipients";
@@ -90,7 +91,8 @@ fn add(client: &Client, recipient: &Recipient) -> Result<(), CliError> {
     let body = serde_json::to_vec(recipient).expect("recipients are plain text");
     let _: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
     let Recipient { user_id, channel, address, .. } = recipient;
-    Ok(writeln!(anstream::stdout(), "{user_id} is reached on {channel} at {address}")?)
+    let text = format!("{user_id} is reached on {channel} at {address}");
+    Ok(writeln!(anstream::stdout(), "{}", printable(&text))?)
 }
 
 fn line(recipient: &Value) -> String {

@@ -9,6 +9,7 @@ use pricedrop_model::plugin::{NoPlugins, Plugins};
 
 use crate::cli;
 use crate::config::Config;
+use crate::printable::printable;
 use crate::report::CliError;
 use crate::run::refused;
 use crate::simulate::{Error, Simulation, Stats, WatchError};
@@ -40,7 +41,7 @@ pub fn run_on(
     let out = BufWriter::new(std::io::stdout());
     // Standard error may be closed.
     let report_line = |line: u64, reason: &str| {
-        let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
+        let _ = writeln!(std::io::stderr(), "line {line}: {}", printable(reason));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = simulation.run(BufReader::new(watches), BufReader::new(updates), out, report_line);
@@ -64,7 +65,8 @@ fn open(path: &Path) -> Result<File, CliError> {
     })
 }
 
-/// Returns the plugins of `--plugins`, else those of the configured folder.
+/// Returns the plugins of `--plugins`, else those of the configured folder. The configuration names
+/// policies of its own folder; of another folder the only one is used.
 fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, CliError> {
     let named = config.plugins.folder.clone();
     let Some(folder) = args.plugins.clone().or(named) else {
@@ -74,7 +76,16 @@ fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, Cl
         let what = format!("{} is not a folder", folder.display());
         return Err(CliError::usage(what, "name the folder of the plugins with --plugins"));
     }
-    let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host_options() };
+    let here = |stem: &String| args.plugins.is_none() || folder.join(format!("{stem}.wasm")).is_file();
+    let configured = config.host_options();
+    let options = pricedrop_host::Options {
+        bucketing: configured.bucketing.filter(here),
+        throttling: configured.throttling.filter(here),
+        folder: folder.clone(),
+        data_dir: None,
+        reload: false,
+        ..config.host_options()
+    };
     Ok(Arc::new(options.build().map_err(refused)?))
 }
 
