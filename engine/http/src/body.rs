@@ -1,18 +1,19 @@
-//! Parses request bodies: one JSON object, an array of objects, or JSON lines. The content type is
+//! Parses request bodies: a sequence of JSON objects, or an array of them. The content type is
 //! ignored.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use pricedrop_model::dispatch::Recipient;
+use pricedrop_model::entries::{self, Splitter, Step, foreign_encoding};
 use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::encoding::Encoding;
 use crate::problem::{Problem, Result};
 use crate::state::AppState;
 
-/// A request body within `max_body` bytes that arrived within `body_timeout`.
+/// A request body within `max_body` bytes, also decoded, that arrived within `body_timeout`.
 pub(crate) struct Body(pub(crate) Bytes);
 
 impl FromRequest<AppState> for Body {
@@ -21,20 +22,41 @@ impl FromRequest<AppState> for Body {
     async fn from_request(request: Request, state: &AppState) -> Result<Body, Problem> {
         let most = state.options.max_body;
         let wait = state.options.body_timeout;
+        let encoding = Encoding::of(request.headers())?;
         let read = axum::body::to_bytes(request.into_body(), most);
         let Ok(read) = tokio::time::timeout(wait, read).await else {
             let error = format!("the body did not arrive within {wait:?}");
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error)
                 .remedy("no entry was accepted: send the body in parts, or raise http.body_timeout"));
         };
-        read.map(Body).map_err(|error| match is_too_long(&error) {
-            true => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most} bytes"))
-                    .remedy("send the body in parts, or raise http.max_body")
-            }
+        let body = read.map_err(|error| match is_too_long(&error) {
+            true => too_long(format!("the body is longer than {most} bytes")),
             false => Problem::bad(format!("the body could not be read: {error}")),
-        })
+        })?;
+        match encoding {
+            None => Ok(Body(body)),
+            Some(encoding) => decode(encoding, body, most).await.map(Body),
+        }
     }
+}
+
+/// Decodes a body outside of the threads that serve requests.
+async fn decode(encoding: Encoding, body: Bytes, most: usize) -> Result<Bytes> {
+    let decoded = tokio::task::spawn_blocking(move || encoding.decode(&body, most)).await;
+    match decoded.expect("decoding does not panic") {
+        Ok(decoded) if decoded.len() > most => {
+            Err(too_long(format!("the decoded body is longer than {most} bytes")))
+        }
+        Ok(decoded) => Ok(decoded),
+        Err(error) => Err(Problem::bad(format!("the body could not be decoded: {error}"))
+            .at("Content-Encoding")
+            .remedy("no entry was accepted: encode the body as the header says")),
+    }
+}
+
+fn too_long(error: String) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+        .remedy("send the body in parts, or raise http.max_body")
 }
 
 fn is_too_long(error: &axum::Error) -> bool {
@@ -62,21 +84,19 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Splits a body into entries without parsing them. A body that is not one JSON value is split
-    /// into lines.
+    /// Splits a body into entries, without checking what they are.
     ///
     /// # Errors
-    /// 400 for an empty body; 413 for more than `most` entries, because a post is taken as a whole
-    /// and later ones wait for it.
+    /// 400 for an empty body, or one that is not UTF-8; 413 for more than `most` entries, because a
+    /// post is taken as a whole and later ones wait for it.
     pub(crate) fn of(body: &Bytes, most: usize) -> Result<Entries> {
-        let entries = match whole_value(body) {
-            Some(value) if value.starts_with('[') => array(body, value),
-            Some(value) => vec![Entry { line: 1, bytes: body.slice_ref(value.as_bytes()) }],
-            None => lines(body, most.saturating_add(1)),
-        };
+        if let Some(encoding) = foreign_encoding(body) {
+            return Err(not_utf8(encoding));
+        }
+        let entries = split(body, most.saturating_add(1));
         if entries.is_empty() {
             return Err(Problem::bad("the body is empty")
-                .remedy("send one JSON object, an array of objects, or one object per line"));
+                .remedy("send JSON objects, one after the other or as an array"));
         }
         if entries.len() > most {
             let error = format!("the body has more than {most} entries");
@@ -116,27 +136,32 @@ pub(crate) struct LineError {
     pub(crate) reason: String,
 }
 
-/// Returns the body's JSON value, if there is exactly one.
-fn whole_value(body: &[u8]) -> Option<&str> {
-    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
-    let first = values.next()?.ok()?;
-    let rest = &body[values.byte_offset()..];
-    rest.iter().all(u8::is_ascii_whitespace).then_some(first.get())
+/// The first `most` entries.
+fn split(body: &Bytes, most: usize) -> Vec<Entry> {
+    let (mut splitter, mut from, mut entries) = (Splitter::default(), 0, Vec::new());
+    while let Step::Entry(entry) = splitter.next(&body[from..], true) {
+        let text = entry.text(&body[from..]);
+        let bytes = if entry.start == entry.end { UNCLOSED } else { body.slice_ref(text) };
+        entries.push((entry, bytes));
+        from += entry.end;
+        if entries.len() == most {
+            break;
+        }
+    }
+    let one_array = splitter.one_array() && entries.iter().all(|(entry, _)| entry.index.is_some());
+    let number = |entry: &entries::Entry| entry.index.filter(|_| one_array).unwrap_or(entry.line) as usize;
+    entries.into_iter().map(|(entry, bytes)| Entry { line: number(&entry), bytes }).collect()
 }
 
-/// The entries of a JSON array, numbered from 1.
-fn array(body: &Bytes, value: &str) -> Vec<Entry> {
-    let items: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
-    let numbered = (1..).zip(items);
-    numbered.map(|(line, item)| Entry { line, bytes: body.slice_ref(item.get().as_bytes()) }).collect()
-}
+/// The entry that stands for an array that is not closed.
+const UNCLOSED: Bytes = Bytes::from_static(b"[");
 
-/// The first `most` lines that are not blank.
-fn lines(body: &Bytes, most: usize) -> Vec<Entry> {
-    let numbered = (1..).zip(body.split(|byte| *byte == b'\n'));
-    let filled = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let filled = filled.take(most);
-    filled.map(|(line, bytes)| Entry { line, bytes: body.slice_ref(bytes.trim_ascii()) }).collect()
+fn not_utf8(encoding: &str) -> Problem {
+    let remedy = match encoding {
+        "gzip" | "zstd" => format!("send the header `Content-Encoding: {encoding}`"),
+        _ => "send the body in UTF-8".into(),
+    };
+    Problem::bad(format!("the body is encoded in {encoding}, not in UTF-8")).at("the body").remedy(remedy)
 }
 
 /// A watch as it is written. `updatedAt` is accepted, so that a listed watch can be written again,
@@ -220,7 +245,7 @@ fn without_position(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    fn split(body: &'static str) -> (Vec<(usize, String)>, bool) {
+    fn read(body: &'static str) -> (Vec<(usize, String)>, bool) {
         let entries = Entries::of(&Bytes::from_static(body.as_bytes()), 3).unwrap();
         let texts = entries.entries.iter();
         let texts = texts.map(|entry| (entry.line, String::from_utf8_lossy(&entry.bytes).into_owned()));
@@ -229,12 +254,22 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object_an_array_or_lines() {
-        assert_eq!(split("{\n \"a\": 1\n}\n"), (vec![(1, "{\n \"a\": 1\n}".into())], true));
-        assert_eq!(split("[{}, 7]"), (vec![(1, "{}".into()), (2, "7".into())], false));
+        assert_eq!(read("{\n \"a\": 1\n}\n"), (vec![(1, "{\n \"a\": 1\n}".into())], true));
+        assert_eq!(read("[{}, 7]"), (vec![(1, "{}".into()), (2, "7".into())], false));
         let lines = vec![(1, "{}".into()), (3, "nonsense".into()), (4, "{}".into())];
-        assert_eq!(split("{}\r\n\nnonsense\n{}"), (lines, false));
-        assert_eq!(split("nonsense"), (vec![(1, "nonsense".into())], true));
+        assert_eq!(read("{}\r\n\nnonsense\n{}"), (lines, false));
+        assert_eq!(read("nonsense"), (vec![(1, "nonsense".into())], true));
+        assert_eq!(read("{}{}"), (vec![(1, "{}".into()), (1, "{}".into())], false));
+        assert_eq!(read("[{},\n{}]"), (vec![(1, "{}".into()), (2, "{}".into())], false));
+        assert_eq!(read("[{}]\n\n[{}]"), (vec![(1, "{}".into()), (3, "{}".into())], false));
         assert!(Entries::of(&Bytes::from_static(b" \n "), 3).is_err());
+    }
+
+    #[test]
+    fn a_body_that_is_not_utf_8_is_refused_with_the_name_of_its_encoding() {
+        let utf16: Vec<u8> = "{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let problem = Entries::of(&Bytes::from(utf16), 3).err().unwrap();
+        assert!(format!("{problem:?}").contains("the body is encoded in UTF-16"), "{problem:?}");
     }
 
     #[test]

@@ -17,9 +17,14 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
     if let Err(problem) = checked {
         return problem.into_response();
     }
-    // `/livez` is answered however many requests are being served.
-    if request.uri().path() == "/livez" {
-        return next.run(request).await;
+    match request.uri().path() {
+        // Answered however many requests are being served.
+        "/livez" => return next.run(request).await,
+        "/readyz" | "/metrics" => {
+            let _permit = state.health_permits.acquire().await;
+            return next.run(request).await;
+        }
+        _ => {}
     }
     let Ok(_permit) = state.permits.try_acquire() else {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many concurrent requests");

@@ -13,7 +13,9 @@
 
 mod api;
 mod body;
+mod connections;
 mod dlq;
+mod encoding;
 mod engine;
 mod guard;
 mod metrics;

@@ -16,7 +16,11 @@ pub struct Options {
     pub body_entries: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Maximum number of requests served at a time; further ones except `/livez` are answered with 503.
+    /// How long a connection may take to send the head of its next request, also when it is idle.
+    pub head_timeout: Duration,
+    /// Maximum number of open connections; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Maximum number of requests served at a time, besides health and metrics; further ones are answered with 503.
     pub max_concurrent_requests: usize,
     /// Maximum number of entries of one page of a list.
     pub page_entries: usize,
@@ -30,6 +34,8 @@ impl Default for Options {
             max_body: 16 << 20,
             body_entries: 100_000,
             body_timeout: Duration::from_secs(20),
+            head_timeout: Duration::from_secs(10),
+            max_connections: 1_024,
             max_concurrent_requests: 256,
             page_entries: 1_000,
         }
@@ -86,9 +92,6 @@ pub enum Error {
         /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// The listener failed while serving.
-    #[error("the listener failed: {0}")]
-    Stopped(std::io::Error),
 }
 
 impl Error {
@@ -103,7 +106,6 @@ impl Error {
             Error::Listen { .. } => {
                 "stop the process that listens there, or set http.listen to another address"
             }
-            Error::Stopped(_) => "start the engine again",
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::connections::{Limits, accept};
 use crate::guard::without_port;
 use crate::options::{Error, Options};
 use crate::routes;
@@ -41,44 +42,35 @@ impl Bound {
     }
 
     /// Serves until `shutdown` resolves, then finishes the requests that are being served.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn serve(
-        self,
-        api: Api,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Error> {
+    pub async fn serve(self, api: Api, shutdown: impl Future<Output = ()> + Send + 'static) {
         let most = u32::try_from(self.options.max_concurrent_requests).unwrap_or(u32::MAX);
+        let limits = Limits::of(&self.options);
         let state = AppState {
             api,
             permits: Arc::new(Semaphore::new(self.options.max_concurrent_requests)),
             host: without_port(&self.options.listen).into(),
+            health_permits: Arc::new(Semaphore::new(HEALTH_REQUESTS)),
             options: Arc::new(self.options),
         };
-        let (permits, (stop, stopping)) = (state.permits.clone(), oneshot::channel());
-        let shutdown = async {
-            shutdown.await;
-            // The receiver is gone if serving has already ended with an error.
-            let _ = stop.send(());
-        };
-        let served = axum::serve(self.listener, routes::router(state)).with_graceful_shutdown(shutdown);
+        let permits = state.permits.clone();
+        let connections = accept(self.listener, &routes::router(state), limits, shutdown).await;
         tokio::select! {
-            ended = served => ended.map_err(Error::Stopped),
-            () = all_responded(stopping, permits, most) => Ok(()),
+            () = connections.shutdown() => {}
+            () = all_responded(permits, most) => {}
         }
     }
 }
 
+/// Most requests of health and metrics served at a time. They do not share permits with the others, so
+/// that slow clients do not make the engine look as if it were not ready.
+const HEALTH_REQUESTS: usize = 16;
+
 /// How long shutdown waits for the last responses to be written to their connections.
 const LAST_RESPONSES: Duration = Duration::from_secs(1);
 
-/// Returns when the engine stops and no request is being served. A connection that never completes
-/// the head of a request is not waited for.
-async fn all_responded(stopping: oneshot::Receiver<()>, permits: Arc<Semaphore>, most: u32) {
-    if stopping.await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Returns when no request is being served. A connection that never completes the head of a request
+/// is not waited for.
+async fn all_responded(permits: Arc<Semaphore>, most: u32) {
     // The semaphore is never closed.
     let _all = permits.acquire_many(most).await;
     tokio::time::sleep(LAST_RESPONSES).await;

@@ -14,6 +14,8 @@ pub(crate) struct AppState {
     pub(crate) options: Arc<Options>,
     /// One permit for each request that may be served at a time.
     pub(crate) permits: Arc<Semaphore>,
+    /// One permit for each request of health and metrics that may be served at a time.
+    pub(crate) health_permits: Arc<Semaphore>,
     /// The host of `http.listen`, without the port.
     pub(crate) host: Arc<str>,
 }

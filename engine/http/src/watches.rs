@@ -32,6 +32,9 @@ pub(crate) struct Written {
 struct InitialState {
     armed: bool,
     current_price: Option<Price>,
+    /// Whether the current price is at or below the threshold. No notification is sent for it, only
+    /// for a later drop.
+    reached: bool,
     /// The watch is armed again above this price. An exact JSON number.
     #[serde(skip_serializing_if = "Option::is_none")]
     rearms_above: Option<Box<serde_json::value::RawValue>>,
@@ -74,9 +77,11 @@ async fn initial_state(state: &AppState, watch: &Watch) -> Result<InitialState> 
     let floor = current.filter(|_| crossing).map(|(_, floor)| floor);
     let above = floor.and_then(|floor| floor.rearms_above(watch.price_watch_value, rules.hysteresis));
     let number = above.map(|price| serde_json::value::RawValue::from_string(price.to_string()));
+    let current_price = current.map(|(evaluated, _)| evaluated.price);
     Ok(InitialState {
         armed: above.is_none(),
-        current_price: current.map(|(evaluated, _)| evaluated.price),
+        current_price,
+        reached: current_price.is_some_and(|price| price <= watch.price_watch_value),
         rearms_above: number.transpose().expect("a decimal is a JSON number"),
     })
 }

@@ -20,6 +20,7 @@ pub mod channel;
 pub mod dead_letter_id;
 pub mod dispatch;
 pub mod engine;
+pub mod entries;
 pub mod fan_out;
 pub mod floor;
 pub mod health;

@@ -12,6 +12,7 @@ pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
 pub use servers::{OffsetTarget, Offsets, Schema, Topics};
 
 use crate::config::CONFIG_VARIABLE;
+use crate::input::Separator;
 
 /// Notifies users when the price of a product falls to the value they watch.
 #[derive(Debug, Parser)]
@@ -100,7 +101,7 @@ pub struct Simulate {
     /// The watches, CSV: product_id,price_watch_value,user_id[,mode][,currency][,updated_at].
     #[arg(long, value_name = "W.csv")]
     pub watches: PathBuf,
-    /// The updates, JSON lines: one update or one change of a watch per line.
+    /// The updates: JSON objects, each an update or a change of a watch.
     #[arg(long, value_name = "U.jsonl")]
     pub updates: PathBuf,
     /// Use the plugins of this folder.
@@ -128,6 +129,16 @@ pub struct Listing {
     /// Print JSON lines.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The file of an import.
+#[derive(Debug, Args)]
+pub struct ImportFile {
+    /// CSV with a header line, or JSON objects; - reads standard input.
+    pub file: PathBuf,
+    /// What separates the fields of a CSV file; by default it is found in the header line.
+    #[arg(long, value_name = "SEPARATOR", value_enum)]
+    pub separator: Option<Separator>,
 }
 
 /// `pricedrop watch`.
@@ -174,11 +185,12 @@ pub enum Watch {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Import watches from a file: valid lines are written, invalid ones are listed.
+    /// Import watches from a file: valid lines are written, invalid ones are listed. The columns of a
+    /// CSV file are product_id,price_watch_value,user_id[,mode][,currency].
     Import {
-        /// CSV (product_id,price_watch_value,user_id[,mode][,currency]) or JSON lines; - reads
-        /// standard input.
-        file: PathBuf,
+        /// What is imported.
+        #[command(flatten)]
+        file: ImportFile,
         /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,
@@ -229,10 +241,12 @@ pub enum Recipient {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Import addresses from a file: valid lines are written, invalid ones are listed.
+    /// Import addresses from a file: valid lines are written, invalid ones are listed. The columns of a
+    /// CSV file are user_id,channel,address[,locale].
     Import {
-        /// CSV (user_id,channel,address[,locale]) or JSON lines; - reads standard input.
-        file: PathBuf,
+        /// What is imported.
+        #[command(flatten)]
+        file: ImportFile,
         /// The engine that the command sends requests to.
         #[command(flatten)]
         remote: Remote,

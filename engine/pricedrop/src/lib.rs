@@ -14,6 +14,8 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod execute;
+pub mod input;
+mod printable;
 mod remedies;
 pub mod report;
 pub mod run;

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::printable::printable_lines;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Report};
 
 /// Why a command did not succeed.
@@ -30,8 +31,11 @@ pub struct Failure {
 
 impl Failure {
     fn new(what: impl Display, remedy: impl Display) -> Failure {
-        let remedy = remedy.to_string();
-        Failure { what: what.to_string(), remedy: Some(remedy).filter(|remedy| !remedy.is_empty()) }
+        let remedy = printable_lines(&remedy.to_string());
+        Failure {
+            what: printable_lines(&what.to_string()),
+            remedy: Some(remedy).filter(|remedy| !remedy.is_empty()),
+        }
     }
 }
 
@@ -56,7 +60,7 @@ impl CliError {
         };
         let text = match std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             true => render(&*report, GraphicalTheme::unicode()),
-            false => plain(&*report),
+            false => printable_lines(&plain(&*report)),
         };
         // Standard error may be closed; a failed report must not become a panic.
         let _ = writeln!(std::io::stderr(), "{}", text.trim_end());

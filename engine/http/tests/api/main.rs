@@ -4,6 +4,7 @@
 
 mod bodies;
 mod dlq;
+mod encodings;
 mod engine;
 mod fakes;
 mod guard;
@@ -11,5 +12,6 @@ mod notifications;
 mod prices;
 mod recipients;
 mod rig;
+mod slow;
 mod unavailable;
 mod watches;

@@ -74,6 +74,23 @@ async fn entries_reach_the_input_as_they_were_posted() {
 }
 
 #[tokio::test]
+async fn entries_are_taken_however_they_are_separated() {
+    let served = served().await;
+    let price = |product: &str| format!("{{\"productId\":\"{product}\",\n \"newPrice\":7}}");
+    for (body, values) in [
+        (format!("{}{}", price("A"), price("B")), vec![price("A"), price("B")]),
+        (format!("\u{feff}{}\nx\n{}", price("A"), price("B")), vec![price("A"), "x".into(), price("B")]),
+        (format!("\u{1e}{}\n\u{1e}{}\n", price("A"), price("B")), vec![price("A"), price("B")]),
+        (format!("[{}]\n[{}]", price("A"), price("B")), vec![price("A"), price("B")]),
+    ] {
+        answer(&served, Ok(vec![decided(0, Outcome::NotLower)]));
+        served.ask("POST /v1/prices", &body).await.ok();
+        let records: Vec<NewRecord> = values.iter().map(|value| update(value)).collect();
+        assert_eq!(posted(&served), [(records, None)], "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_updates_are_listed_by_line() {
     let served = served().await;
     let dead = decided(1, Outcome::Dead("newPrice is missing".into()));

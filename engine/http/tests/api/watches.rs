@@ -25,10 +25,17 @@ fn priced(served: &Served, price: &str) {
 async fn the_answer_to_a_single_watch_has_its_initial_state() {
     let served = served().await;
     let written = put(&served, &[watch("P", 80.0, "u")]).await;
-    assert_eq!(written, json!({"written": 1, "updatedAt": NOW, "armed": true, "currentPrice": null}));
+    assert_eq!(
+        written,
+        json!({"written": 1, "updatedAt": NOW, "armed": true, "currentPrice": null, "reached": false})
+    );
     priced(&served, "79.90");
     let written = put(&served, &[watch("P", 80.0, "u")]).await;
     assert_eq!((&written["armed"], &written["currentPrice"]), (&json!(true), &json!(79.9)));
+    assert_eq!(written["reached"], json!(true));
+    for (threshold, reached) in [(79.9, true), (79.89, false)] {
+        assert_eq!(put(&served, &[watch("P", threshold, "u")]).await["reached"], json!(reached));
+    }
 }
 
 #[tokio::test]
@@ -37,7 +44,7 @@ async fn the_answer_to_a_fired_crossing_watch_has_the_price_that_rearms_it() {
     let served = serve(options(), Rules { mode: Mode::Crossing, hysteresis, ..Rules::default() }).await;
     priced(&served, "79.90");
     let written = put(&served, &[watch("P", 80.0, "u")]).await;
-    let state = json!({"armed": false, "currentPrice": 79.9, "rearmsAbove": 84});
+    let state = json!({"armed": false, "currentPrice": 79.9, "reached": true, "rearmsAbove": 84});
     for (name, value) in state.as_object().unwrap() {
         assert_eq!(&written[name], value, "{name}");
     }

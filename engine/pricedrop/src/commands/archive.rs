@@ -13,6 +13,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::cli::{self, Archive};
 use crate::config::Config;
+use crate::printable::{printable, printable_json};
 use crate::remedies::{self, SEE_STORE};
 use crate::report::CliError;
 use crate::run::embedded;
@@ -59,7 +60,7 @@ async fn status(config: &Config, args: &cli::ArchiveStatus) -> Result<(), CliErr
         let status = reader.status(&source).await.map_err(remedies::archive)?;
         is_damaged |= status.findings.iter().any(pricedrop_archive::Finding::is_damage);
         match args.json {
-            true => writeln!(out, "{}", as_json(&status))?,
+            true => writeln!(out, "{}", printable_json(&as_json(&status).to_string()))?,
             false => print(&mut out, &status)?,
         }
     }
@@ -89,7 +90,7 @@ fn print(out: &mut impl Write, status: &PartitionStatus) -> std::io::Result<()> 
         )?,
         false => writeln!(out, "{source}  begins at offset {first}, nothing is archived yet")?,
     }
-    status.findings.iter().try_for_each(|finding| writeln!(out, "  {finding}"))
+    status.findings.iter().try_for_each(|finding| writeln!(out, "  {}", printable(&finding.to_string())))
 }
 
 fn as_json(status: &PartitionStatus) -> serde_json::Value {
@@ -124,7 +125,7 @@ async fn verify(config: &Config, args: &cli::ArchiveVerify) -> Result<(), CliErr
             progress.advance()?;
         }
         for finding in &findings {
-            writeln!(out, "{source}  {finding}")?;
+            writeln!(out, "{}", printable(&format!("{source}  {finding}")))?;
         }
         is_damaged |= findings.iter().any(pricedrop_archive::Finding::is_damage);
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
+use crate::printable::printable_json;
 use crate::report::CliError;
 
 /// Runs the subcommand.
@@ -34,5 +35,5 @@ pub fn execute(config: &Config, args: cli::Buckets) -> Result<(), CliError> {
             None,
         )?,
     };
-    Ok(writeln!(anstream::stdout(), "{answer:#}")?)
+    Ok(writeln!(anstream::stdout(), "{}", printable_json(&format!("{answer:#}")))?)
 }

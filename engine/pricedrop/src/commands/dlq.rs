@@ -10,6 +10,7 @@ use super::listing::{Source, field, pages, print};
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
+use crate::printable::{printable, printable_json};
 use crate::report::CliError;
 
 const PATH: &str = "/v1/dlq";
@@ -46,7 +47,8 @@ fn line(letter: &Value) -> String {
             format!("notification {partition}/{offset}")
         }
         Ok(DeadLetter { what: DeadWhat::Delivery { retry, .. }, .. }) => {
-            format!("{} to {} by {}", retry.notification.product_id, retry.to.user_id, retry.to.channel)
+            let (product, to) = (&retry.notification.product_id, &retry.to);
+            printable(&format!("{product} to {} by {}", to.user_id, to.channel))
         }
         Err(_) => "unknown".into(),
     };
@@ -55,7 +57,7 @@ fn line(letter: &Value) -> String {
 
 fn show(client: &Client, id: &DeadLetterId) -> Result<(), CliError> {
     let letter: Value = client.get(&format!("{PATH}/{id}"), &[])?;
-    Ok(writeln!(anstream::stdout(), "{letter:#}")?)
+    Ok(writeln!(anstream::stdout(), "{}", printable_json(&format!("{letter:#}")))?)
 }
 
 /// Returns the ids of all dead letters. They are read before the first replay, so that a letter

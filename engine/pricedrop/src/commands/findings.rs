@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use pricedrop_cassandra as cassandra;
 use pricedrop_kafka as kafka;
 
+use crate::printable::printable_lines;
 use crate::report::CliError;
 
 /// A problem that a check found.
@@ -54,15 +55,15 @@ impl From<cassandra::Finding> for Finding {
 /// A problem prevents the engine from working.
 pub fn print(of: &str, mut findings: Vec<Finding>) -> Result<(), CliError> {
     findings.sort_by_key(|finding| finding.works);
-    let mut out = anstream::stdout();
+    let (mut out, text) = (anstream::stdout(), printable_lines);
     for finding in &findings {
         let (mark, style) = match finding.works {
             false => ("wrong", AnsiColor::Red.on_default().bold()),
             true => ("note ", AnsiColor::Yellow.on_default()),
         };
         let dim = Style::new().dimmed();
-        writeln!(out, "{style}{mark}{style:#}  {}: {}", finding.place, finding.what)?;
-        writeln!(out, "       {dim}{}{dim:#}", finding.remedy)?;
+        writeln!(out, "{style}{mark}{style:#}  {}", text(&format!("{}: {}", finding.place, finding.what)))?;
+        writeln!(out, "       {dim}{}{dim:#}", text(&finding.remedy))?;
     }
     let wrong = findings.iter().filter(|finding| !finding.works).count();
     match (wrong, findings.len()) {

@@ -3,7 +3,7 @@
 //! queue, so that of two lines about the same entry the later one wins.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -12,7 +12,10 @@ use pricedrop_model::{UserId, WallTime};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
+use crate::cli;
 use crate::client::Client;
+use crate::input::{Columns, EntryReader, Error, Format, Input, Row, Separator, Table, format};
+use crate::printable::printable;
 use crate::report::CliError;
 
 /// Entries in one request.
@@ -23,18 +26,17 @@ const CONNECTIONS: usize = 8;
 /// Invalid lines that are listed; all of them are counted.
 const MAX_LISTED: usize = 100;
 
-/// The entries of a CSV file, each with its line number.
-pub type Rows<T> = Box<dyn Iterator<Item = (u64, Result<T, String>)>>;
-
 /// What the lines of a file are.
 pub struct Kind<T> {
     /// The name in the summary line.
     pub name: &'static str,
     /// The path of the API to which they are posted.
     pub path: &'static str,
-    /// Parses a CSV file; the error is about the header.
-    pub from_csv: fn(Box<dyn BufRead>) -> Result<Rows<T>, String>,
-    /// Parses one JSON line.
+    /// The columns of a table.
+    pub columns: Columns,
+    /// Parses one line of a table.
+    pub from_row: fn(&Row) -> Result<T, String>,
+    /// Parses one JSON entry.
     pub from_json: fn(&[u8]) -> Result<T, String>,
     /// Returns the user of an entry.
     pub user: fn(&T) -> &UserId,
@@ -67,7 +69,7 @@ struct ServerError {
 ///
 /// # Errors
 /// The file cannot be read, the engine does not respond, or a line was invalid.
-pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Result<(), CliError> {
+pub fn import<T: Serialize>(client: &Client, file: &cli::ImportFile, kind: &Kind<T>) -> Result<(), CliError> {
     let total = Total::default();
     let (read, sent) = std::thread::scope(|threads| {
         let (queues, senders): (Vec<BatchQueue>, Vec<_>) = (0..CONNECTIONS)
@@ -78,7 +80,7 @@ pub fn import<T: Serialize>(client: &Client, file: &Path, kind: &Kind<T>) -> Res
             })
             .unzip();
         let mut import = Import { kind, queues, invalid: Vec::new(), count: 0 };
-        let read = import.read(file);
+        let read = import.read(&file.file, file.separator);
         let (invalid, count) = (import.invalid, import.count);
         drop(import.queues);
         let sent: Result<Vec<Vec<InvalidLine>>, CliError> =
@@ -100,7 +102,7 @@ fn finish(name: &str, total: Total, invalid: &[InvalidLine], count: usize) -> Re
         eprint!("\r");
     }
     for (line, reason) in invalid.iter().take(MAX_LISTED) {
-        eprintln!("line {line}: {reason}");
+        eprintln!("line {line}: {}", printable(reason));
     }
     if count > MAX_LISTED {
         eprintln!("... and {} more invalid lines", count - MAX_LISTED);
@@ -155,7 +157,7 @@ fn send_all<T>(
     Ok(invalid)
 }
 
-fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
+fn open(file: &Path) -> Result<Input, CliError> {
     if file == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
@@ -166,9 +168,8 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     Ok(Box::new(BufReader::new(opened)))
 }
 
-fn starts_with_brace(input: &mut dyn BufRead) -> Result<bool, CliError> {
-    let start = input.fill_buf()?;
-    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+fn unreadable(file: &Path, error: &Error) -> CliError {
+    CliError::failed(format!("{}: {error}", file.display()), error.remedy())
 }
 
 /// One queue of batches, and the batch that is being filled.
@@ -197,37 +198,22 @@ struct Import<'a, T> {
 }
 
 impl<T: Serialize> Import<'_, T> {
-    fn read(&mut self, file: &Path) -> Result<(), CliError> {
-        let mut input = open(file)?;
-        match starts_with_brace(&mut input)? {
-            true => self.json_lines(input)?,
-            false => self.csv(input)?,
+    fn read(&mut self, file: &Path, separator: Option<Separator>) -> Result<(), CliError> {
+        let unreadable = |error: Error| unreadable(file, &error);
+        match format(open(file)?).map_err(unreadable)? {
+            Format::Json(input) => {
+                let mut entries = EntryReader::new(input);
+                while let Some((line, text)) = entries.read().map_err(unreadable)? {
+                    self.entry(line, (self.kind.from_json)(&text))?;
+                }
+            }
+            Format::Table(input) => {
+                for (line, row) in Table::new(input, self.kind.columns, separator).map_err(unreadable)? {
+                    self.entry(line, row.and_then(|row| (self.kind.from_row)(&row)))?;
+                }
+            }
         }
         self.queues.iter_mut().try_for_each(BatchQueue::flush)
-    }
-
-    fn json_lines(&mut self, mut input: impl BufRead) -> Result<(), CliError> {
-        let mut text = Vec::new();
-        for line in 1.. {
-            text.clear();
-            // A line longer than the limit is cut there, and refused as invalid JSON.
-            if input.by_ref().take(LINE_BYTES).read_until(b'\n', &mut text)? == 0 {
-                return Ok(());
-            }
-            if !text.trim_ascii().is_empty() {
-                self.entry(line, (self.kind.from_json)(text.trim_ascii()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn csv(&mut self, input: Box<dyn BufRead>) -> Result<(), CliError> {
-        let rows = (self.kind.from_csv)(input)
-            .map_err(|error| CliError::failed(error, "see the command's --help for the columns"))?;
-        for (line, read) in rows {
-            self.entry(line, read)?;
-        }
-        Ok(())
     }
 
     fn entry(&mut self, line: u64, read: Result<T, String>) -> Result<(), CliError> {
@@ -250,6 +236,3 @@ impl<T: Serialize> Import<'_, T> {
         if queue.batch.lines.len() == BATCH { queue.flush() } else { Ok(()) }
     }
 }
-
-/// Longest line that is read, in bytes.
-const LINE_BYTES: u64 = 64 << 10;

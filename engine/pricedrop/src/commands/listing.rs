@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::Listing;
 use crate::client::Client;
+use crate::printable::{printable, printable_json};
 use crate::report::CliError;
 
 /// A list of the API.
@@ -71,7 +72,7 @@ pub fn print(
 ) -> Result<(), CliError> {
     let mut out = anstream::stdout();
     let seen = pages(client, source, listing.limit, |entry| {
-        let text = if listing.json { entry.to_string() } else { line(&entry) };
+        let text = if listing.json { printable_json(&entry.to_string()) } else { line(&entry) };
         Ok(writeln!(out, "{text}")?)
     })?;
     if seen == 0 && !listing.json {
@@ -83,9 +84,9 @@ pub fn print(
     Ok(())
 }
 
-/// Returns a field as text, without quotes.
+/// Returns a field as text that can be printed, without quotes.
 pub fn field(entry: &Value, name: &str) -> String {
-    entry.get(name).cloned().map(as_text).unwrap_or_default()
+    entry.get(name).cloned().map(as_text).map(|text| printable(&text)).unwrap_or_default()
 }
 
 fn as_text(value: Value) -> String {

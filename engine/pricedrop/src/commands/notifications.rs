@@ -9,6 +9,7 @@ use super::listing::field;
 use crate::cli::{self, Listing};
 use crate::client::Client;
 use crate::config::Config;
+use crate::printable::printable_json;
 use crate::report::CliError;
 
 /// Runs the subcommand.
@@ -74,7 +75,7 @@ fn print(line: &str, json: bool) -> Result<(), CliError> {
     let mut out = anstream::stdout();
     match serde_json::from_str(line) {
         Ok(notification) if !json => Ok(writeln!(out, "{}", describe(&notification))?),
-        _ => Ok(writeln!(out, "{line}")?),
+        _ => Ok(writeln!(out, "{}", printable_json(line))?),
     }
 }
 

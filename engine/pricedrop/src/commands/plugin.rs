@@ -9,6 +9,7 @@ use super::preview;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
+use crate::printable::{printable, printable_json, printable_lines};
 use crate::report::CliError;
 use crate::run::refused;
 
@@ -24,7 +25,7 @@ pub fn execute(config: &Config, args: cli::Plugin) -> Result<(), CliError> {
         }
         cli::Plugin::List { remote } => {
             let plugins: Value = Client::new(config, &remote)?.get("/v1/plugins", &[])?;
-            Ok(writeln!(anstream::stdout(), "{plugins:#}")?)
+            Ok(writeln!(anstream::stdout(), "{}", printable_json(&format!("{plugins:#}")))?)
         }
     }
 }
@@ -34,15 +35,15 @@ fn check(config: &Config, file: &Path) -> Result<(), CliError> {
     let report = pricedrop_host::check(file, None, &config.host_options().limits).map_err(refused)?;
     let mut out = anstream::stdout();
     if let (Some(plugin), Some(kind)) = (&report.plugin, report.kind) {
-        writeln!(out, "{plugin}, a {kind} plugin, {} cases", report.cases)?;
+        writeln!(out, "{}, a {kind} plugin, {} cases", printable(&plugin.to_string()), report.cases)?;
     }
     for (name, value) in [("policy", &report.policy), ("sha256", &report.wasm_digest)] {
         if let Some(value) = value {
-            writeln!(out, "{name} {value}")?;
+            writeln!(out, "{name} {}", printable(&value.to_string()))?;
         }
     }
     for problem in &report.problems {
-        eprintln!("{problem}");
+        eprintln!("{}", printable_lines(&problem.to_string()));
     }
     match report.problems.is_empty() {
         true => Ok(writeln!(out, "no problems were found")?),

@@ -8,6 +8,7 @@ use pricedrop_model::channel::{HttpRequest, Mail, Method, Outgoing, RenderError,
 use pricedrop_pipeline::dispatcher::format_price;
 
 use crate::config::Config;
+use crate::printable::printable_lines;
 use crate::report::CliError;
 use crate::run::refused;
 
@@ -26,7 +27,7 @@ pub fn execute(
     let file = host.folder.join(format!("{channel}.wasm"));
     let preview = pricedrop_host::preview(&file, &host.limits, (address, locale), items, &format_price)
         .map_err(refused)?;
-    let text = in_words(&preview);
+    let text = printable_lines(&in_words(&preview));
     match &preview.rendered {
         Ok(_) => Ok(write!(anstream::stdout(), "{text}")?),
         Err(_) => {

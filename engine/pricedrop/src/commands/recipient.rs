@@ -1,20 +1,21 @@
 //! `pricedrop recipient`: adds, lists, imports and removes the addresses of users.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 
 use pricedrop_http::read_recipient;
 use pricedrop_model::UserId;
 use pricedrop_model::dispatch::Recipient;
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::import::{Kind, Rows, import};
+use super::import::{Kind, import};
 use super::listing::{Source, field, print};
 use super::watch::delete;
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
+use crate::input::{Columns, Row};
+use crate::printable::printable;
 use crate::report::CliError;
 
 const PATH: &str = "/v1/recipients";
@@ -47,55 +48,22 @@ pub fn execute(config: &Config, args: cli::Recipient) -> Result<(), CliError> {
 const KIND: Kind<Recipient> = Kind {
     name: "recipients",
     path: PATH,
-    from_csv,
+    columns: COLUMNS,
+    from_row,
     from_json: read_recipient,
     user: |recipient| &recipient.user_id,
 };
 
-/// A row of a CSV file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    user_id: UserId,
-    channel: String,
-    address: String,
-    #[serde(default)]
-    locale: Option<String>,
-}
+const COLUMNS: Columns = Columns { names: &["user_id", "channel", "address", "locale"], required: 3 };
 
-fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Recipient>, String> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(input);
-    let columns = reader.headers().map_err(|error| error.to_string())?;
-    for required in ["user_id", "channel", "address"] {
-        if !columns.iter().any(|column| column == required) {
-            return Err(format!("the header has no column {required}"));
-        }
-    }
-    Ok(Box::new(reader.into_deserialize::<Row>().zip(2..).map(|(row, guessed)| match row {
-        Ok(row) => (guessed, Ok(row.into())),
-        Err(error) => {
-            let line = error.position().map_or(guessed, csv::Position::line);
-            (line, Err(describe(&error)))
-        }
-    })))
-}
-
-/// Describes the error without its position, which the caller prints before it.
-fn describe(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the header has {expected_len} fields, and this line has {len}")
-        }
-        _ => error.to_string(),
-    }
-}
-
-impl From<Row> for Recipient {
-    fn from(Row { user_id, channel, address, locale }: Row) -> Recipient {
-        let locale = locale.filter(|locale| !locale.is_empty());
-        Recipient { user_id, channel, address, locale, attributes: Vec::new() }
-    }
+fn from_row(row: &Row) -> Result<Recipient, String> {
+    Ok(Recipient {
+        user_id: UserId::new(row.required("user_id")?).map_err(|error| error.to_string())?,
+        channel: row.required("channel")?.to_owned(),
+        address: row.required("address")?.to_owned(),
+        locale: row.optional("locale").map(str::to_owned),
+        attributes: Vec::new(),
+    })
 }
 
 fn recipient(
@@ -123,7 +91,8 @@ fn add(client: &Client, recipient: &Recipient) -> Result<(), CliError> {
     let body = serde_json::to_vec(recipient).expect("recipients are plain text");
     let _: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
     let Recipient { user_id, channel, address, .. } = recipient;
-    Ok(writeln!(anstream::stdout(), "{user_id} is reached on {channel} at {address}")?)
+    let text = format!("{user_id} is reached on {channel} at {address}");
+    Ok(writeln!(anstream::stdout(), "{}", printable(&text))?)
 }
 
 fn line(recipient: &Value) -> String {

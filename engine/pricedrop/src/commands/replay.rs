@@ -21,6 +21,7 @@ use super::archive::bucket;
 use super::progress::Progress;
 use crate::cli::{Replay, ReplayTopic, Simulate};
 use crate::config::Config;
+use crate::printable::printable;
 use crate::remedies;
 use crate::report::CliError;
 
@@ -198,7 +199,7 @@ fn check_finding(source: &Source, finding: &Finding) -> Result<(), CliError> {
         let remedy = "restore the object from a version or a replica of the bucket; `pricedrop archive verify` lists all";
         return Err(CliError::failed(format!("{source}: {finding}"), remedy));
     }
-    writeln!(anstream::stderr(), "{source}: {finding}")?;
+    writeln!(anstream::stderr(), "{}", printable(&format!("{source}: {finding}")))?;
     Ok(())
 }
 

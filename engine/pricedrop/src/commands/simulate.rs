@@ -9,9 +9,10 @@ use pricedrop_model::plugin::{NoPlugins, Plugins};
 
 use crate::cli;
 use crate::config::Config;
+use crate::printable::printable;
 use crate::report::CliError;
 use crate::run::refused;
-use crate::simulate::{Error, Simulation, Stats};
+use crate::simulate::{Error, Simulation, Stats, WatchError};
 
 /// Runs the command and prints every notification as a JSON line.
 ///
@@ -40,10 +41,10 @@ pub fn run_on(
     let out = BufWriter::new(std::io::stdout());
     // Standard error may be closed.
     let report_line = |line: u64, reason: &str| {
-        let _ = writeln!(std::io::stderr(), "line {line}: {reason}");
+        let _ = writeln!(std::io::stderr(), "line {line}: {}", printable(reason));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = simulation.run(watches, BufReader::new(updates), out, report_line);
+    let run = simulation.run(BufReader::new(watches), BufReader::new(updates), out, report_line);
     let (thread, ended) = {
         let _runtime = runtime.enter();
         crate::run::spawn("simulation", run)?
@@ -64,7 +65,8 @@ fn open(path: &Path) -> Result<File, CliError> {
     })
 }
 
-/// Returns the plugins of `--plugins`, else those of the configured folder.
+/// Returns the plugins of `--plugins`, else those of the configured folder. The configuration names
+/// policies of its own folder; of another folder the only one is used.
 fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, CliError> {
     let named = config.plugins.folder.clone();
     let Some(folder) = args.plugins.clone().or(named) else {
@@ -74,7 +76,16 @@ fn plugins(config: &Config, args: &cli::Simulate) -> Result<Arc<dyn Plugins>, Cl
         let what = format!("{} is not a folder", folder.display());
         return Err(CliError::usage(what, "name the folder of the plugins with --plugins"));
     }
-    let options = pricedrop_host::Options { folder, data_dir: None, reload: false, ..config.host_options() };
+    let here = |stem: &String| args.plugins.is_none() || folder.join(format!("{stem}.wasm")).is_file();
+    let configured = config.host_options();
+    let options = pricedrop_host::Options {
+        bucketing: configured.bucketing.filter(here),
+        throttling: configured.throttling.filter(here),
+        folder: folder.clone(),
+        data_dir: None,
+        reload: false,
+        ..config.host_options()
+    };
     Ok(Arc::new(options.build().map_err(refused)?))
 }
 
@@ -82,7 +93,11 @@ fn error_of(args: &cli::Simulate, error: &Error) -> CliError {
     match error {
         Error::Watches(error) => {
             let what = format!("{}: {error}", args.watches.display());
-            CliError::failed(what, "correct the line; nothing was simulated")
+            let remedy = match error {
+                WatchError::File(error) => error.remedy(),
+                WatchError::Line { .. } => "correct the line; nothing was simulated".into(),
+            };
+            CliError::failed(what, remedy)
         }
         Error::Output(_) => CliError::OutputClosed,
         Error::Stopped(stop) => CliError::failed(stop, ""),

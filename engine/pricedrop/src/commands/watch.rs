@@ -1,19 +1,20 @@
 //! `pricedrop watch`: adds, lists, imports and removes watches.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 
 use pricedrop_http::read_watch;
 use pricedrop_model::{Currency, Mode, Price, ProductId, UserId, WallTime, Watch};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::import::{Kind, Rows, import, print_effective};
+use super::import::{Kind, import, print_effective};
 use super::listing::{Source, field, print};
 use crate::cli;
 use crate::client::Client;
 use crate::config::Config;
+use crate::printable::printable;
 use crate::report::CliError;
-use crate::simulate::{WatchLine, WatchLines};
+use crate::simulate::WATCH_COLUMNS;
 
 const PATH: &str = "/v1/watches";
 
@@ -41,15 +42,16 @@ pub fn execute(config: &Config, args: cli::Watch) -> Result<(), CliError> {
     }
 }
 
-/// How the import reads and posts watches.
-const KIND: Kind<Watch> =
-    Kind { name: "watches", path: PATH, from_csv, from_json: read_watch, user: |watch| &watch.user_id };
-
-/// Parses the same files as `simulate`. The store sets `updated_at` itself.
-fn from_csv(input: Box<dyn BufRead>) -> Result<Rows<Watch>, String> {
-    let lines = WatchLines::new(input).map_err(|error| error.to_string())?;
-    Ok(Box::new(lines.map(|WatchLine { line, watch }| (line, watch))))
-}
+/// How the import reads and posts watches: the same tables as `simulate`. The store sets
+/// `updated_at` itself.
+const KIND: Kind<Watch> = Kind {
+    name: "watches",
+    path: PATH,
+    columns: WATCH_COLUMNS,
+    from_row: crate::simulate::read_watch,
+    from_json: read_watch,
+    user: |watch| &watch.user_id,
+};
 
 /// Parses a watch from command-line arguments.
 fn watch(
@@ -74,20 +76,39 @@ fn watch(
 fn add(client: &Client, watch: &Watch) -> Result<(), CliError> {
     let body = serde_json::to_vec(watch).expect("watches are plain text and numbers");
     let answer: Value = client.json(Method::PUT, PATH, &[], Some(body))?;
-    let now = match answer.get("currentPrice") {
-        Some(Value::Null) | None => "has no price yet".to_owned(),
-        Some(price) => format!("costs {price} now"),
-    };
-    let armed = match answer.get("rearmsAbove") {
-        Some(above) => format!("; it fires after the price has been above {above}"),
-        None => String::new(),
-    };
     let Watch { product_id, price_watch_value, user_id, .. } = watch;
-    writeln!(
-        anstream::stdout(),
-        "{user_id} is notified when {product_id} is at or below {price_watch_value}; it {now}{armed}"
-    )?;
+    let text = format!("{user_id} is notified when {product_id} is at or below {price_watch_value}; it ");
+    writeln!(anstream::stdout(), "{}{}", printable(&text), state(watch, &answer))?;
     print_effective(effective_by(&answer))
+}
+
+/// Says what the product costs, and when the user is notified if that is not simply the next time
+/// the price is low enough.
+fn state(watch: &Watch, answer: &Value) -> String {
+    let price = match answer.get("currentPrice") {
+        Some(Value::Null) | None => return "has no price yet".to_owned(),
+        Some(price) => price,
+    };
+    let threshold = watch.price_watch_value;
+    let reached = answer.get("reached") == Some(&Value::Bool(true));
+    match (reached, answer.get("rearmsAbove")) {
+        (false, None) => format!("costs {price} now"),
+        (false, Some(above)) => {
+            format!("costs {price} now; the watch fires after the price has been above {above}")
+        }
+        (true, None) => {
+            format!(
+                "costs {price} now, which is low enough already: no notification is sent for this price, but at \
+                 the next drop to {threshold} or below"
+            )
+        }
+        (true, Some(above)) => {
+            format!(
+                "costs {price} now, which is low enough already: no notification is sent for this price, but at \
+                 the first drop to {threshold} or below after the price has been above {above}"
+            )
+        }
+    }
 }
 
 /// Returns the time from which drops use the change; `None` if they do already.

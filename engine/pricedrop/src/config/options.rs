@@ -153,6 +153,8 @@ impl Config {
             max_body: table.max_body.in_memory(),
             body_entries: table.body_entries,
             body_timeout: table.body_timeout,
+            head_timeout: table.head_timeout,
+            max_connections: table.max_connections,
             max_concurrent_requests: table.max_concurrent_requests,
             page_entries: table.page_entries,
         })

@@ -89,7 +89,7 @@ fn check_embedded_log(args: &cli::Run) -> Result<(), CliError> {
 
 /// The running parts, in the order in which they stop.
 struct Running {
-    http: JoinSet<Result<(), pricedrop_http::Error>>,
+    http: JoinSet<()>,
     stop_http: oneshot::Sender<()>,
     end_input: Box<dyn FnOnce() + Send>,
     notifiers: Vec<JoinHandle<()>>,
@@ -203,7 +203,7 @@ impl Running {
     /// Waits until a part ends although nothing told it to stop, and returns which one.
     async fn part_that_ended(&mut self) -> CliError {
         let what = tokio::select! {
-            Some(ended) = self.http.join_next() => format!("the API stopped: {}", reason(ended)),
+            Some(ended) = self.http.join_next() => format!("the API stopped: {}", reason(ended.map(Ok::<_, String>))),
             Some(ended) = self.notifiers_ended.join_next() => format!("the notifier stopped: {}", reason(ended)),
             Some(ended) = self.dispatcher.join_next() => format!("the dispatcher stopped: {}", reason(ended)),
         };
@@ -230,7 +230,7 @@ impl Running {
         let failed =
             |what: &str, why: String| Err(CliError::failed(format!("{what}: {why}"), NOTHING_IS_LOST));
         match (http, notified, dispatched) {
-            (Some(Ok(Err(error))), ..) => failed("the API", error.to_string()),
+            (Some(Err(panicked)), ..) => failed("the API", panicked.to_string()),
             (_, Err(error), _) => failed("the notifier", error),
             (.., Some(Ok(Err(error)))) => failed("the dispatcher", error.to_string()),
             _ => Ok(()),
@@ -332,12 +332,12 @@ fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(aside, path)
 }
 
-async fn serve(bound: Bound, api: Api, stop: oneshot::Receiver<()>) -> Result<(), pricedrop_http::Error> {
+async fn serve(bound: Bound, api: Api, stop: oneshot::Receiver<()>) {
     let stop = async {
         // An error means that the sender was dropped: the engine has ended.
         let _ = stop.await;
     };
-    bound.serve(api, stop).await
+    bound.serve(api, stop).await;
 }
 
 /// Spawns one task into a set: joining it a second time returns `None` instead of panicking.

@@ -19,6 +19,8 @@ use pricedrop_model::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::input::EntryReader;
+
 /// The wait that the notifier passes if no timer is set, in milliseconds. A shorter wait is a timer.
 pub const NO_TIMER_MS: u64 = i64::MAX as u64;
 
@@ -32,9 +34,9 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// The update source of a simulation: the lines of a file, in order.
+/// The update source of a simulation: the entries of a file, in order.
 pub struct Events<R, C> {
-    lines: std::io::Lines<R>,
+    entries: EntryReader<R>,
     number: u64,
     next: Option<Event>,
     store: Arc<MemoryWatches>,
@@ -82,7 +84,7 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
         complain: C,
     ) -> Self {
         Events {
-            lines: input.lines(),
+            entries: EntryReader::new(input),
             number: 0,
             next: None,
             store,
@@ -95,24 +97,13 @@ impl<R: BufRead, C: FnMut(u64, &str)> Events<R, C> {
         }
     }
 
-    /// Reads the next event. Blank lines and gaps of the archive are skipped.
+    /// Reads the next event. Gaps of the archive are skipped.
     fn read(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            let Some(line) = self.lines.next() else { return Ok(None) };
-            self.number += 1;
-            let line = match line {
-                Ok(line) => line,
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => "\u{fffd}".into(),
-                Err(error) => return Err(Error::Fatal(Cause::new(format!("line {}", self.number), error))),
-            };
-            // Some editors write a byte order mark at the start of a file.
-            let line = match line.strip_prefix('\u{feff}') {
-                Some(rest) if self.number == 1 => rest.to_owned(),
-                _ => line,
-            };
-            if line.trim().is_empty() {
-                continue;
-            }
+            let read = self.entries.read().map_err(|error| Error::Fatal(Cause::of(error)))?;
+            let Some((number, text)) = read else { return Ok(None) };
+            self.number = number;
+            let line = String::from_utf8(text).unwrap_or_else(|_| "\u{fffd}".into());
             if let Some(archived) = archived(&line) {
                 match archived {
                     Ok(Line::Record(record)) => return Ok(Some(self.archived(record))),

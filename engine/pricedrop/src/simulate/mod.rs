@@ -15,7 +15,7 @@ use pricedrop_model::{Cause, Partition, ProductId, ProductState, Rules, StateKey
 use pricedrop_pipeline::notifier;
 
 use events::{Events, SimulatedClock};
-pub use watches::{Error as WatchError, WatchLine, WatchLines};
+pub use watches::{COLUMNS as WATCH_COLUMNS, Error as WatchError, read as read_watch};
 
 /// The topic name from which notification ids are derived, the same as in a live engine.
 const TOPIC: &str = "price_updates";
@@ -74,7 +74,7 @@ impl Simulation {
     /// The watches are invalid, or the output cannot be written.
     pub async fn run(
         self,
-        watches: impl std::io::Read,
+        watches: impl BufRead + 'static,
         updates: impl BufRead + Send + 'static,
         out: impl Write + Send + 'static,
         complain: impl FnMut(u64, &str) + Send + 'static,

@@ -126,7 +126,8 @@ table! {
         /// The environment variable that holds the token which every request except /livez must carry.
         token_env: Option<String>;
 
-        /// The longest body of a request. A longer one is refused with 413.
+        /// The longest body of a request, also after it is decoded by its Content-Encoding. A longer one
+        /// is refused with 413.
         max_body: ByteSize = mib(16), in kib(1)..=gib(1);
 
         /// The most entries of one body. More are refused with 413: a request is processed as a whole,
@@ -136,7 +137,15 @@ table! {
         /// The longest time a body may take to arrive. A slower one is refused with 408.
         body_timeout: Duration = seconds(20), in millis(100)..=hours(1), was "body_wait";
 
-        /// The most requests served at a time. More are answered 503.
+        /// The longest time that a connection may take to send the head of its next request. It is closed
+        /// then, also if it is idle.
+        head_timeout: Duration = seconds(10), in millis(100)..=hours(1);
+
+        /// The most open connections. Further ones wait until one is closed.
+        max_connections: usize = 1_024, in 1..=1_000_000;
+
+        /// The most requests served at a time. More are answered 503. /livez, /readyz and /metrics do not
+        /// count.
         max_concurrent_requests: usize = 256, in 1..=100_000, was "requests";
 
         /// The most entries of one page of a list.
