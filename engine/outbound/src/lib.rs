@@ -25,6 +25,7 @@ mod mail;
 mod mime_message;
 mod resolve;
 mod secret;
+mod smtp;
 mod tls;
 mod web_push;
 

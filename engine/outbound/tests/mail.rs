@@ -16,6 +16,7 @@ fn access(peer: &Peer, password: &str) -> Access {
     let account = MailAccount {
         from: "Price drops <alerts@shop.test>".into(),
         host: "localhost".into(),
+        hello: None,
         port: peer.port,
         tls: MailTls::Starttls,
         username: Some("shop".into()),

@@ -1,6 +1,8 @@
 //! Requests and accesses for the test servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod script;
+
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
 use pricedrop_model::channel::{
