@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::access_check::AccessCheck;
 use crate::cases::{self, CaseFile};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -36,11 +37,16 @@ pub struct Report {
 }
 
 /// Checks `name.wasm` with the `name.toml` beside it, and every `*.json` in the folder `cases`, or
-/// (none) in a folder `cases` beside it.
+/// (none) in a folder `cases` beside it. Checks what the sidecar allows with `access_check`.
 ///
 /// # Errors
 /// The engine cannot start. Problems of the plugin are in the report.
-pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Report, Error> {
+pub fn check(
+    wasm: &Path,
+    cases: Option<&Path>,
+    limits: &Limits,
+    access_check: Option<&AccessCheck>,
+) -> Result<Report, Error> {
     let loader = Loader { engine: Engine::new()?, cache: None, limits: limits.clone(), allow_digests: None };
     let mut report = Report::default();
     let files = match read(wasm) {
@@ -54,6 +60,8 @@ pub fn check(wasm: &Path, cases: Option<&Path>, limits: &Limits) -> Result<Repor
         Ok(loaded) => report.describe(&loaded),
         Err(error) => report.problems.push(error.to_string()),
     }
+    let access = access_check.map_or(Ok(()), |check| check.check(&files, limits));
+    report.problems.extend(access.err().map(|error| error.to_string()));
     let beside = wasm.with_file_name("cases");
     for file in case_files(cases.unwrap_or(&beside)) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -33,7 +33,7 @@ use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::registry::{PluginRegistry, Serving};
-use crate::status::status_of;
+use crate::status::{ignored_candidates, status_of};
 use pricedrop_model::plugin::Kind;
 use pricedrop_model::plugin::Status;
 
@@ -223,7 +223,17 @@ impl Shared {
         }
         let mut registry = self.registry();
         self.publish(&mut registry);
+        let ignored = KINDS.iter().filter_map(|kind| ignored_candidates(&registry, *kind)).collect();
+        let before = std::mem::replace(&mut registry.ignored, ignored);
+        for warning in registry.ignored.iter().filter(|warning| !before.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
         complete
+    }
+
+    /// Whether the folder must be read again although it did not change.
+    pub(crate) fn has_refused_access(&self) -> bool {
+        self.registry().by_stem.values().any(|entry| entry.access_refused && !entry.removed)
     }
 
     /// Records problems of the folder as a whole, and which plugins were removed from it.
@@ -269,6 +279,13 @@ impl Shared {
                 return true;
             }
         };
+        let check = self.options.access_check.as_ref();
+        let access = check.map_or(Ok(()), |check| check.check(&files, &self.options.limits));
+        self.registry().by_stem.entry(stem.to_owned()).or_default().access_refused = access.is_err();
+        if let Err(error) = access {
+            self.refuse(stem, None, error);
+            return true;
+        }
         let digest = files.digest();
         if self.is_known(stem, &digest) {
             return true;
@@ -364,6 +381,9 @@ impl Shared {
         (entry.problem, entry.seen, entry.removed) = (Some(problem), digest, false);
     }
 }
+
+/// The kinds of which one plugin serves.
+const KINDS: [Kind; 2] = [Kind::Bucketing, Kind::Throttling];
 
 /// Longest `.wasm` file that is read, bytes, unless the configured `wasm_bytes` is higher. A
 /// sidecar may raise the limit up to it.

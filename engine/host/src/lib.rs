@@ -19,6 +19,7 @@
 pub mod error;
 pub mod limits;
 
+mod access_check;
 mod cache;
 mod cases;
 mod check;
@@ -50,6 +51,7 @@ mod store;
 mod wasi;
 mod wrap;
 
+pub use access_check::AccessCheck;
 pub use check::{Report, check};
 pub use error::{Error, LoadError};
 pub use host::Host;

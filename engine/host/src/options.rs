@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pricedrop_model::plugin::PolicyIdentity;
 
+use crate::access_check::AccessCheck;
 use crate::limits::Limits;
 
 /// The plugin folder, the plugins to use, and their limits.
@@ -24,6 +25,8 @@ pub struct Options {
     pub reload: bool,
     /// SHA-256 of the `.wasm` files that may be loaded, hexadecimal. `None` means all.
     pub allow_digests: Option<Vec<String>>,
+    /// The check of a sidecar's hosts, credentials and mail account; none: they are not checked.
+    pub access_check: Option<AccessCheck>,
     /// How long the folder must be unchanged before it is read, milliseconds.
     pub debounce_ms: u64,
     /// Interval at which the folder is listed without an event, milliseconds.
@@ -42,6 +45,7 @@ impl Default for Options {
             active_policy: None,
             reload: true,
             allow_digests: None,
+            access_check: None,
             debounce_ms: 150,
             poll_ms: 5_000,
             limits: Limits::default(),

@@ -25,6 +25,9 @@ pub(crate) struct PluginEntry {
     pub(crate) seen: Option<Digest>,
     /// Why those files are not the current generation, or another problem.
     pub(crate) problem: Option<String>,
+    /// Whether those files were refused because of what their sidecar allows. They are checked again at
+    /// every poll, because a missing secret or file may appear without a change of the folder.
+    pub(crate) access_refused: bool,
     /// Whether the files were removed from the folder.
     pub(crate) removed: bool,
     /// Whether the current generation is not the one in the folder: it was read from the last-good
@@ -58,6 +61,8 @@ pub(crate) struct PluginRegistry {
     pub(crate) active: Option<PolicyIdentity>,
     /// Problems of the folder as a whole.
     pub(crate) folder_problems: Vec<String>,
+    /// The warnings about ignored plugins that were logged last.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl PluginRegistry {

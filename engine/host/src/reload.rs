@@ -98,10 +98,10 @@ impl ReloadThread {
         }
     }
 
-    /// If the folder changed, waits until it is quiet and reads it.
+    /// If the folder changed, or a sidecar names what is missing, waits until it is quiet and reads it.
     fn read_if_changed(&mut self) -> Result<(), Stopped> {
         let mut listing = Listing::of(&self.shared.options.folder);
-        if self.seen.as_ref() == Some(&listing) {
+        if self.seen.as_ref() == Some(&listing) && !self.shared.has_refused_access() {
             return Ok(());
         }
         for _ in 0..MAX_UNSTABLE_LISTINGS {

@@ -45,8 +45,8 @@ pub(crate) fn status_of(registry: &PluginRegistry, serving: &Serving, metrics: &
 }
 
 /// Returns a warning if there are several plugins of a kind and the configuration names none: those
-/// not chosen are ignored.
-fn ignored_candidates(registry: &PluginRegistry, kind: Kind) -> Option<String> {
+/// not chosen are ignored until the next start, which is refused.
+pub(crate) fn ignored_candidates(registry: &PluginRegistry, kind: Kind) -> Option<String> {
     if registry.named.contains_key(&kind) {
         return None;
     }
@@ -58,13 +58,18 @@ fn ignored_candidates(registry: &PluginRegistry, kind: Kind) -> Option<String> {
         .collect();
     match (registry.chosen.get(&kind), &others[..]) {
         (_, []) => None,
-        (Some(chosen), others) => Some(format!(
-            "{kind}: {chosen} serves, {} ignored; name one in the configuration ({kind} = \"{chosen}\")",
-            others.join(", ")
-        )),
+        (Some(chosen), others) => {
+            let files: Vec<_> = others.iter().map(|stem| format!("{stem}.wasm")).collect();
+            Some(format!(
+                "{kind}: {chosen} serves, {} ignored. The next start will be refused: remove {} from the plugin folder, or name the plugin to use under [plugins] ({kind} = \"{chosen}\")",
+                others.join(", "),
+                files.join(" and ")
+            ))
+        }
         (None, others) => Some(format!(
-            "{kind}: no plugin is active, because the configuration names none; name one of {} in the configuration",
-            others.join(", ")
+            "{kind}: no plugin is active, because the configuration names none of {}. The next start will be refused: remove all but one from the plugin folder, or name the plugin to use under [plugins] ({kind} = \"{}\")",
+            others.join(", "),
+            others[0]
         )),
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{Place, built, eventually, fixture, problem};
-use pricedrop_host::Host;
+use pricedrop_host::{AccessCheck, Host, Limits};
 use pricedrop_model::channel::{
     Answer, CallbackOutcome, CallbackRequest, Channel, Classification, Item, Mail, Message, Money, Outgoing,
     Reason, Received, Recipient, Reply, Scope,
@@ -220,4 +220,47 @@ fn a_template_with_a_wrong_name_or_beside_another_kind_is_refused() {
     let error = place.options().build().map(|host| problem(&host, "floor"));
     let said = error.unwrap_or_else(|error| error.to_string());
     assert!(said.contains("a bucketing plugin has no templates"), "{said}");
+}
+
+#[test]
+fn a_sidecar_that_cannot_send_is_refused_until_what_it_names_exists() {
+    let place = Place::new();
+    let secret = place.root().join("secret");
+    let (needed, mut options) = (secret.clone(), place.options());
+    options.access_check =
+        Some(AccessCheck::new(move |access| match access.hosts.iter().any(|host| host.contains("://")) {
+            true => Err("hosts: write the name only".into()),
+            false if access.mail.is_some() && !needed.exists() => Err("mail: there is no password".into()),
+            false => Ok(()),
+        }));
+    place.put_plugin("hook", &built("channel-webhook"));
+    place.put("hook.toml", "hosts = [\"h.example\"]\n");
+    let host = options.clone().build().unwrap();
+    let _watching = host.watch().unwrap();
+    let hosts = |host: &Host| host.channel("hook").unwrap().access().hosts.clone();
+    assert_eq!(problem(&host, "hook"), "");
+
+    place.put("hook.toml", "hosts = [\"https://h.example\"]\n");
+    eventually("it is refused", || {
+        problem(&host, "hook").starts_with("hook.toml: hosts: write the name only; channel-webhook@")
+    });
+    assert_eq!(hosts(&host), ["h.example"], "the old one serves");
+    let restarted = options.build().unwrap();
+    assert_eq!(hosts(&restarted), ["h.example"], "also after a restart");
+    assert!(problem(&restarted, "hook").contains("write the name only"));
+
+    let mail = "hosts = [\"m.example\"]\n[mail]\nfrom = \"a@b.test\"\nhost = \"m\"\ntls = \"none\"\n";
+    place.put("hook.toml", mail);
+    eventually("its secret is missing", || problem(&host, "hook").contains("there is no password"));
+    assert_eq!(hosts(&host), ["h.example"]);
+    fs::write(&secret, "x").unwrap();
+    eventually("it serves", || hosts(&host) == ["m.example"]);
+    assert_eq!(problem(&host, "hook"), "");
+
+    let report = |check: &AccessCheck| {
+        pricedrop_host::check(&place.file("hook.wasm"), None, &Limits::default(), Some(check)).unwrap()
+    };
+    assert_eq!(report(&AccessCheck::new(|_| Ok(()))).problems, Vec::<String>::new());
+    let problems = report(&AccessCheck::new(|_| Err("mail: no password".into()))).problems;
+    assert_eq!(problems, ["hook.toml: mail: no password"]);
 }

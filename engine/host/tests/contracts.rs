@@ -28,7 +28,7 @@ const PLUGINS: [(&str, Kind); 12] = [
 fn the_cases_of_every_plugin_pass() {
     for (name, kind) in PLUGINS {
         let cases = built(name).with_file_name("").join("..").join(name).join("cases");
-        let report = check(&built(name), Some(&cases), &Limits::default()).unwrap();
+        let report = check(&built(name), Some(&cases), &Limits::default(), None).unwrap();
         assert_eq!(report.problems, Vec::<String>::new(), "{name}");
         assert_eq!(report.kind, Some(kind), "{name}");
         assert!(report.cases > 0, "{name} has cases");
@@ -38,7 +38,7 @@ fn the_cases_of_every_plugin_pass() {
 #[test]
 fn the_javascript_policy_maps_prices_like_the_rust_policy() {
     let folder = built("").with_file_name("").join("../examples/bucketing-js/cases");
-    let report = check(&built("bucketing-js"), Some(&folder), &Limits::default()).unwrap();
+    let report = check(&built("bucketing-js"), Some(&folder), &Limits::default(), None).unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
     assert!(report.cases > 0);
     let fingerprint = |name: &str, width: &str| {

@@ -160,7 +160,12 @@ fn two_candidates_are_refused_at_the_start_and_ignored_later() {
     host.reload();
     assert!(has_width(&host, 10), "the newcomer is ignored");
     let warnings = host.status().warnings;
-    assert!(warnings[0].contains("one serves, two ignored"), "{warnings:?}");
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    for words in
+        ["one serves, two ignored", "next start will be refused", "remove two.wasm", "bucketing = \"one\""]
+    {
+        assert!(warning.contains(words), "{warning}");
+    }
     assert_eq!(host.status().plugin("two").unwrap().state, State::Available);
 
     let mut options = place.options();

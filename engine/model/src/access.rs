@@ -157,6 +157,10 @@ pub struct MailAccount {
     pub from: String,
     /// The host name of the server.
     pub host: String,
+    /// The name of the engine in EHLO: a DNS name, or an address literal such as `[192.0.2.1]`.
+    /// None: the name of the machine.
+    #[serde(default)]
+    pub hello: Option<String>,
     /// The port of the server.
     #[serde(default = "submission_port")]
     pub port: u16,

@@ -94,6 +94,14 @@ impl Breaker {
         self.state = State::Closed { failures: 0 };
     }
 
+    /// Records that an attempt says nothing about the service, such as one that was refused before it
+    /// was made. If it was the trial, another one is admitted at once.
+    pub fn record_no_outcome(&mut self, now: Duration) {
+        if let State::HalfOpen { .. } = self.state {
+            self.state = State::Open { until: now };
+        }
+    }
+
     /// Records a failure. Returns whether the breaker is open now. A failure that arrives when it
     /// is already open, from an attempt admitted before, does not make the reset timeout grow.
     pub fn record_failure(&mut self, now: Duration) -> bool {
@@ -138,6 +146,9 @@ mod tests {
         assert!(breaker.record_failure(at(1_500)));
         assert_eq!(breaker.admit(at(2_499)), Admission::RefusedUntil(at(2_500)));
         assert_eq!(breaker.admit(at(2_500)), Admission::Admitted);
+        breaker.record_no_outcome(at(2_501));
+        assert_eq!(breaker.state(), State::Open { until: at(2_501) });
+        assert_eq!(breaker.admit(at(2_502)), Admission::Admitted);
         breaker.record_success();
         assert_eq!(breaker.state(), State::Closed { failures: 0 });
         assert_eq!(breaker.admit(at(2_501)), Admission::Admitted);

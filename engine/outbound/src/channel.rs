@@ -10,6 +10,32 @@ use super::hosts::Hosts;
 use super::limits::Options;
 use super::mail::MailPool;
 
+/// The parts of an access that are parsed from text.
+pub(super) struct Parts {
+    hosts: Hosts,
+    credentials: BTreeMap<String, Bound>,
+    mail: Option<MailPool>,
+}
+
+impl Parts {
+    /// Parses an access.
+    ///
+    /// # Errors
+    /// A host, a credential or the mail account is invalid; the text says which and why.
+    pub(super) fn of(access: &Access, options: &Options) -> Result<Parts, String> {
+        let bound = |(name, credential)| match Bound::new(credential) {
+            Ok(bound) => Ok((String::clone(name), bound)),
+            Err(error) => Err(format!("credential {name}: {error}")),
+        };
+        let mail = access.mail.as_ref().map(|account| MailPool::new(account, options));
+        Ok(Parts {
+            hosts: Hosts::parse(&access.hosts).map_err(|error| error.to_string())?,
+            credentials: access.credentials.iter().map(bound).collect::<Result<_, _>>()?,
+            mail: mail.transpose().map_err(|error| format!("mail: {error}"))?,
+        })
+    }
+}
+
 /// One channel's access, ready to use. A changed access replaces it; the old connections close
 /// after their last request.
 pub(super) struct ChannelAccess {
@@ -30,17 +56,8 @@ impl ChannelAccess {
         options: &Options,
         tls: &rustls::ClientConfig,
     ) -> Result<ChannelAccess, String> {
-        let bound = |(name, credential)| match Bound::new(credential) {
-            Ok(bound) => Ok((String::clone(name), bound)),
-            Err(error) => Err(format!("credential {name}: {error}")),
-        };
-        let mail = access.mail.as_ref().map(|account| MailPool::new(account, options));
-        Ok(ChannelAccess {
-            hosts: Hosts::parse(&access.hosts).map_err(|error| error.to_string())?,
-            credentials: access.credentials.iter().map(bound).collect::<Result<_, _>>()?,
-            clients: Clients::new(options, tls)?,
-            mail: mail.transpose().map_err(|error| format!("mail: {error}"))?,
-            access: access.clone(),
-        })
+        let Parts { hosts, credentials, mail } = Parts::of(access, options)?;
+        let clients = Clients::new(options, tls)?;
+        Ok(ChannelAccess { access: access.clone(), hosts, credentials, clients, mail })
     }
 }

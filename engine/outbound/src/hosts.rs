@@ -37,7 +37,7 @@ enum Host {
 /// An entry that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "hosts: {entry:?} is not a name, *.suffix, address, [address] or private:name, optionally with :port"
+    "hosts: {entry:?} is not a name, *.suffix, address, [address] or private:name, optionally with :port; write it without a scheme and a path, such as \"hooks.example.com\""
 )]
 pub(super) struct BadEntry {
     entry: String,

@@ -25,6 +25,7 @@ mod mail;
 mod mime_message;
 mod resolve;
 mod secret;
+mod smtp;
 mod tls;
 mod web_push;
 
@@ -41,7 +42,34 @@ pub use tls::trusting_client;
 
 use channel::ChannelAccess;
 use lines::Lines;
-use secret::Secrets;
+use secret::{Form, Secrets};
+
+/// Checks a channel's access when its sidecar is loaded, without connecting. Reads its secrets and
+/// certificate files.
+///
+/// # Errors
+/// A host, a credential or the mail account is invalid, or a secret or a file is missing. The text says
+/// which, why, and how to mend it.
+pub fn check(access: &Access, options: &Options) -> Result<(), String> {
+    channel::Parts::of(access, options).map(drop)?;
+    let secrets = Secrets::default();
+    let missing =
+        |of: &str, error: secret::Error| format!("{of}: {error}; provide it, or correct the sidecar");
+    for (name, credential) in &access.credentials {
+        for (key, secret, form) in credential::secrets(&credential.scheme) {
+            let of = || format!("credential {name}: {key}");
+            secrets.check(secret, form).map_err(|error| missing(&of(), error))?;
+        }
+    }
+    let mail = access.mail.iter().flat_map(|account| {
+        let password = account.password.as_ref().map(|secret| ("password", secret, Form::Line));
+        password.into_iter().chain(account.dkim.as_ref().map(|dkim| ("dkim.key", &dkim.key, Form::Text)))
+    });
+    for (key, secret, form) in mail {
+        secrets.check(secret, form).map_err(|error| missing(&format!("mail: {key}"), error))?;
+    }
+    Ok(())
+}
 
 /// Why the sender cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +112,6 @@ impl Outbound {
             channels: Mutex::default(),
             options,
         })
-    }
-
-    /// Checks a channel's access when its sidecar is loaded, without reading secrets or connecting.
-    ///
-    /// # Errors
-    /// A host, a credential or the mail account is invalid; the text says which and why.
-    pub fn check(&self, access: &Access) -> Result<(), String> {
-        ChannelAccess::new(access, &self.options, &self.tls).map(drop)
     }
 
     /// Returns the channel's access and connections. A changed access gets new connections.

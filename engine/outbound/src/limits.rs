@@ -14,6 +14,11 @@ pub(super) const SECRET_BYTES: u64 = 64 * 1024;
 pub(super) const LINE_BYTES: usize = 16 * 1024;
 /// Maximum number of lines in one write to standard output.
 pub(super) const LINES: usize = 1_024;
+/// Longest reply of a mail server, bytes. A longer one ends there: its code counts, and the connection
+/// is closed.
+pub(super) const REPLY_BYTES: usize = 256 * 1024;
+/// How much text of a mail server's reply is kept, bytes.
+pub(super) const REPLY_TEXT_BYTES: usize = 4 * 1024;
 /// Idle time after which a mail connection is tested (SMTP NOOP) before its next mail,
 /// milliseconds.
 pub(super) const MAIL_TRUSTED_MS: u64 = 1_000;

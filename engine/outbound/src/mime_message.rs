@@ -4,6 +4,8 @@
 //! command.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
@@ -56,7 +58,7 @@ pub(super) fn build_message(
         .envelope(envelope)
         .from(from.clone())
         .to(Mailbox::new(None, to.clone()))
-        .subject(one_line(&mail.subject))
+        .raw_header(text_header(HeaderName::new_from_ascii_str("Subject"), one_line(&mail.subject)))
         .message_id(Some(message_id(key, from.email.domain())))
         .date_now()
         .raw_header(HeaderValue::new(
@@ -74,7 +76,7 @@ pub(super) fn build_message(
         if own_names.iter().any(|own| plain.eq_ignore_ascii_case(own)) {
             return Err(refused(format!("the header {plain} is reserved for the host")));
         }
-        builder = builder.raw_header(HeaderValue::new(name, value));
+        builder = builder.raw_header(text_header(name, value));
     }
     let built = match &mail.html {
         Some(html) => builder.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),
@@ -127,6 +129,34 @@ fn header_value(name: &str, value: &str) -> Result<String, String> {
         return Err(format!("the header {name} is longer than {HEADER_BYTES} bytes or more than one line"));
     }
     Ok(value.to_owned())
+}
+
+/// Most bytes of a text in one encoded word, so that a line with the header's name is at most 76 bytes.
+const WORD_BYTES: usize = 39;
+
+/// Returns a header that readers show as this text. lettre leaves ASCII as it is, so a text that looks
+/// like an encoded word (RFC 2047), such as `=?utf-8?q?fake?=`, is encoded here.
+fn text_header(name: HeaderName, text: String) -> HeaderValue {
+    let looks_encoded = text.contains("=?") && (text.contains("?=") || !text.is_ascii());
+    match looks_encoded {
+        true => {
+            let encoded = encoded_words(&text);
+            HeaderValue::dangerous_new_pre_encoded(name, text, encoded)
+        }
+        false => HeaderValue::new(name, text),
+    }
+}
+
+/// Encodes a text as encoded words in base64, one a line. Words are cut between characters.
+fn encoded_words(text: &str) -> String {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, others) = rest.split_at(rest.floor_char_boundary(WORD_BYTES));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = others;
+    }
+    words.join("\r\n ")
 }
 
 fn one_line(text: &str) -> String {

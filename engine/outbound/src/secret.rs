@@ -49,7 +49,7 @@ pub(super) struct Secrets(Mutex<HashMap<(PathBuf, Form), (Version, Revealed)>>);
 
 /// The characters that a secret may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Form {
+pub(super) enum Form {
     /// One line without control characters, for a header or an SMTP command.
     Line,
     /// Text of several lines, such as a key in PEM.
@@ -67,6 +67,11 @@ impl Secrets {
     /// Reads a secret that may have several lines: PEM or JSON.
     pub(super) fn read_text(&self, secret: &Secret) -> Result<Revealed, Error> {
         self.read_form(secret, Form::Text)
+    }
+
+    /// Checks that a secret of this form can be read now.
+    pub(super) fn check(&self, secret: &Secret, form: Form) -> Result<(), Error> {
+        self.read_form(secret, form).map(drop)
     }
 
     fn read_form(&self, secret: &Secret, form: Form) -> Result<Revealed, Error> {

@@ -32,20 +32,33 @@ pub fn trusting_client(ca_file: Option<&Path>) -> Result<Client, String> {
 
 /// Returns the TLS configuration of all HTTP requests.
 pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut config = config_trusting(ca_file.as_slice())?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Returns a TLS configuration that trusts the public authorities and those of these files.
+///
+/// # Errors
+/// A file cannot be read, or holds no certificates.
+pub(super) fn config_trusting(ca_files: &[&Path]) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = ca_file {
+    for path in ca_files {
         let wrong = |error: &dyn std::fmt::Display| format!("ca_file {}: {error}", path.display());
+        let known = roots.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
             let certificate = certificate.map_err(|error| wrong(&error))?;
             roots.add(certificate).map_err(|error| wrong(&error))?;
         }
+        if roots.len() == known {
+            return Err(wrong(&"there is no certificate in it"));
+        }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -16,6 +16,7 @@ fn access(peer: &Peer, password: &str) -> Access {
     let account = MailAccount {
         from: "Price drops <alerts@shop.test>".into(),
         host: "localhost".into(),
+        hello: None,
         port: peer.port,
         tls: MailTls::Starttls,
         username: Some("shop".into()),
@@ -66,6 +67,35 @@ async fn a_mail_goes_through_starttls_and_auth_and_arrives_as_written() {
     assert!(!header("Date").is_empty());
     assert_eq!(record["parts"][0][0], "text/plain");
     assert_eq!(record["parts"][1][1].as_str().unwrap().trim(), "<b>79,90</b>");
+}
+
+#[tokio::test]
+async fn a_title_that_looks_like_an_encoded_word_is_shown_as_it_is() {
+    let peer = Peer::smtp(&AUTH).unwrap();
+    let (outbound, access) = (outbound(), access(&peer, "s3cret"));
+    let long = format!("=?utf-8?q?{}?= \u{1f45f}", "\u{1f45f}x".repeat(40));
+    let titles = [
+        "=?utf-8?q?fake?=",
+        "Shoes =?UTF-8?B?ZmFrZQ==?= now 79.90",
+        "=?utf-8?q?fake f\u{fc}r 79,90",
+        "=?utf-8?q?two words?=",
+        "a=?b and ?=",
+        "=?=?=?",
+        long.as_str(),
+    ];
+    for title in titles {
+        let headers = vec![("X-Title".into(), title.chars().take(100).collect::<String>())];
+        let written = Mail { subject: title.into(), headers, ..mail() };
+        let reply = send(&outbound, &access, "ann@example.test", Outgoing::Mail(written)).await;
+        assert_eq!(code(reply), 250, "{title}");
+    }
+    for (record, title) in peer.records().iter().zip(titles) {
+        let headers = record["headers"].as_array().unwrap();
+        let header = |name: &str| headers.iter().find(|header| header[0] == name).unwrap()[1].clone();
+        assert_eq!(header("Subject"), title);
+        assert_eq!(header("X-Title"), title.chars().take(100).collect::<String>());
+    }
+    assert_eq!(peer.records().len(), titles.len());
 }
 
 #[tokio::test]

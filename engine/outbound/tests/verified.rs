@@ -135,6 +135,7 @@ async fn is_signed(key: Secret, public: &str) {
     let account = MailAccount {
         from: "Price drops <alerts@shop.test>".into(),
         host: "localhost".into(),
+        hello: None,
         port: peer.port,
         tls: MailTls::None,
         username: None,

@@ -1,10 +1,11 @@
 //! Checks the values of a credential that are not secret, when its sidecar is loaded.
 
-use pricedrop_model::channel::CredentialScheme;
+use pricedrop_model::channel::{CredentialScheme, Secret};
 use reqwest::header::HeaderName;
 
 use super::{oauth, vapid};
 use crate::hosts::Hosts;
+use crate::secret::Form;
 
 /// Checks a scheme's values without reading its secrets.
 ///
@@ -36,6 +37,31 @@ pub(super) fn check(scheme: &CredentialScheme, hosts: &Hosts) -> Result<(), Stri
             plain("region", region).and(plain("service", service))
         }
         _ => Ok(()),
+    }
+}
+
+/// Returns the secrets of a scheme, each with its key in the sidecar and its form.
+pub(crate) fn secrets(scheme: &CredentialScheme) -> Vec<(&'static str, &Secret, Form)> {
+    match scheme {
+        CredentialScheme::Bearer { token } => vec![("token", token, Form::Line)],
+        CredentialScheme::Basic { password, .. } => vec![("password", password, Form::Line)],
+        CredentialScheme::Hmac { key, .. } => vec![("key", key, Form::Line)],
+        CredentialScheme::StandardWebhooks { keys } => {
+            keys.iter().map(|key| ("keys", key, Form::Line)).collect()
+        }
+        CredentialScheme::Oauth2 { client_secret, .. } => vec![("client_secret", client_secret, Form::Line)],
+        CredentialScheme::ServiceAccount { key, .. } | CredentialScheme::Apns { key, .. } => {
+            vec![("key", key, Form::Text)]
+        }
+        CredentialScheme::Vapid { private_key, .. } => vec![("private_key", private_key, Form::Text)],
+        CredentialScheme::AwsSigv4 { access_key_id, secret_access_key, session_token, .. } => {
+            let mut secrets = vec![
+                ("access_key_id", access_key_id, Form::Line),
+                ("secret_access_key", secret_access_key, Form::Line),
+            ];
+            secrets.extend(session_token.iter().map(|token| ("session_token", token, Form::Line)));
+            secrets
+        }
     }
 }
 

@@ -23,4 +23,5 @@ mod webhooks;
 
 pub(crate) use bound::Bound;
 pub(crate) use call::Call;
+pub(crate) use check::secrets;
 pub(crate) use error::Error;

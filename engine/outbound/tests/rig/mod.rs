@@ -1,6 +1,8 @@
 //! Builds requests, access rules and a sender for tests against the servers of dev/peers.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod script;
+
 pub use pricedrop_harness::peers::Peer;
 use pricedrop_model::UserId;
 use pricedrop_model::channel::{

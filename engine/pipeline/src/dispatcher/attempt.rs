@@ -107,8 +107,9 @@ impl Attempt {
         let began = Instant::now();
         let sent = shared.sender.send(request).await;
         self.context.metrics.attempt_seconds.observe(began.elapsed().as_secs_f64());
-        if let Ok(reply) = &sent {
-            shared.breakers.record(&provider, breaker::failed(reply), shared.clock.now());
+        match &sent {
+            Ok(reply) => shared.breakers.record(&provider, breaker::failure(reply), shared.clock.now()),
+            Err(_) => shared.breakers.record_not_sent(&provider, shared.clock.now()),
         }
         sent.map_err(|error| match error {
             SendError::Refused(reason) => self.dead(reason),

@@ -1,5 +1,5 @@
 //! One circuit breaker per provider, so that a provider that is down delays only its own
-//! messages.
+//! messages. Each opening, failed trial and closing is logged once, with the provider's words.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,6 +10,8 @@ use pricedrop_model::backoff::Backoff;
 use pricedrop_model::breaker::{self, Breaker};
 use pricedrop_model::dispatch::{Access, Outgoing, Reply};
 use pricedrop_model::sync::lock;
+
+use super::classification::describe;
 
 /// Maximum number of providers with a breaker. While this many fail, requests to others are always sent.
 const PROVIDERS: usize = 4_096;
@@ -25,6 +27,17 @@ pub enum State {
     HalfOpen,
 }
 
+/// A provider that has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingProvider {
+    /// Its name: `channel host`.
+    pub name: String,
+    /// The state of its breaker.
+    pub state: State,
+    /// Why its last request failed: its reply, or why there was none.
+    pub reason: String,
+}
+
 /// Whether a request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -35,9 +48,15 @@ pub(super) enum Admission {
 
 /// The breakers of all providers that fail; a healthy provider has none.
 pub(super) struct Breakers {
-    failing: Mutex<HashMap<String, Breaker>>,
+    failing: Mutex<HashMap<String, Failing>>,
     /// The breaker of a provider that has not failed yet.
     closed: Breaker,
+}
+
+struct Failing {
+    breaker: Breaker,
+    /// Why the last request failed.
+    reason: String,
 }
 
 impl Breakers {
@@ -49,41 +68,71 @@ impl Breakers {
     /// Whether a request to this provider may be sent now.
     pub(super) fn admit(&self, provider: &str, now: WallTime) -> Admission {
         let mut failing = self.lock();
-        let Some(breaker) = failing.get_mut(provider) else { return Admission::Send };
-        match breaker.admit(since_epoch(now)) {
+        let Some(failing) = failing.get_mut(provider) else { return Admission::Send };
+        match failing.breaker.admit(since_epoch(now)) {
             breaker::Admission::Admitted => Admission::Send,
             breaker::Admission::RefusedUntil(until) => Admission::Wait(wall_time(until)),
         }
     }
 
-    /// Records the result of a request. A success closes the breaker and forgets the provider.
-    pub(super) fn record(&self, provider: &str, failed: bool, now: WallTime) {
-        let mut failing = self.lock();
-        if !failed {
-            failing.remove(provider);
+    /// Records the result of a request: none, or the [`failure`] of the provider. A success closes the
+    /// breaker and forgets the provider.
+    pub(super) fn record(&self, provider: &str, failure: Option<String>, now: WallTime) {
+        let mut all = self.lock();
+        let Some(reason) = failure else {
+            let before = all.remove(provider).map(|failing| failing.breaker.state());
+            drop(all);
+            if before.is_some_and(|before| !matches!(before, breaker::State::Closed { .. })) {
+                tracing::info!(provider, "the provider works again; its circuit breaker closed");
+            }
+            return;
+        };
+        if all.len() >= PROVIDERS && !all.contains_key(provider) {
             return;
         }
-        if failing.len() >= PROVIDERS && !failing.contains_key(provider) {
-            return;
+        let new = || Failing { breaker: self.closed, reason: String::new() };
+        let failing = all.entry(provider.to_owned()).or_insert_with(new);
+        let before = failing.breaker.state();
+        let is_open = failing.breaker.record_failure(since_epoch(now));
+        failing.reason.clone_from(&reason);
+        drop(all);
+        match before {
+            breaker::State::Closed { .. } if is_open => {
+                tracing::warn!(provider, %reason, "the provider fails; its circuit breaker opened, and its deliveries wait");
+            }
+            breaker::State::HalfOpen { .. } => {
+                tracing::warn!(provider, %reason, "the provider still fails; its circuit breaker stays open");
+            }
+            _ => {}
         }
-        let breaker = failing.entry(provider.to_owned()).or_insert(self.closed);
-        breaker.record_failure(since_epoch(now));
     }
 
-    /// Every failing provider with its state, by name.
-    pub(super) fn states(&self) -> Vec<(String, State)> {
+    /// Records that a request was not sent because of its message or recipient, which says nothing about
+    /// the provider. If it was the trial, the next request is.
+    pub(super) fn record_not_sent(&self, provider: &str, now: WallTime) {
+        if let Some(failing) = self.lock().get_mut(provider) {
+            failing.breaker.record_no_outcome(since_epoch(now));
+        }
+    }
+
+    /// Every failing provider, by name.
+    pub(super) fn states(&self) -> Vec<FailingProvider> {
         let state = |breaker: &Breaker| match breaker.state() {
             breaker::State::Closed { .. } => State::Failing,
             breaker::State::HalfOpen { .. } => State::HalfOpen,
             breaker::State::Open { .. } => State::Open,
         };
-        let mut states: Vec<_> =
-            self.lock().iter().map(|(provider, breaker)| (provider.clone(), state(breaker))).collect();
-        states.sort_by(|a, b| a.0.cmp(&b.0));
+        let provider = |(name, failing): (&String, &Failing)| FailingProvider {
+            name: name.clone(),
+            state: state(&failing.breaker),
+            reason: failing.reason.clone(),
+        };
+        let mut states: Vec<_> = self.lock().iter().map(provider).collect();
+        states.sort_by(|a, b| a.name.cmp(&b.name));
         states
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Breaker>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Failing>> {
         lock(&self.failing)
     }
 }
@@ -115,15 +164,17 @@ fn authority(url: &str) -> &str {
     rest[..end].rsplit('@').next().unwrap_or_default()
 }
 
-/// Whether a reply means that the provider is failing, and not only that it refused one message.
-pub(super) fn failed(reply: &Reply) -> bool {
-    match reply {
+/// Returns the provider's words if a reply means that the provider is failing. None if it works, also
+/// if it refused this message or its recipient.
+pub(super) fn failure(reply: &Reply) -> Option<String> {
+    let is_failing = match reply {
         Reply::Unanswered(_) => true,
         Reply::Http { status, .. } => *status >= 500,
         // 421: the service is not available.
         Reply::Smtp(code, _) => *code == 421,
         Reply::Done => false,
-    }
+    };
+    is_failing.then(|| describe(reply))
 }
 
 #[cfg(test)]
@@ -134,28 +185,37 @@ mod tests {
     fn nothing_is_sent_to_a_failing_provider_until_a_trial_request_succeeds() {
         let breakers = Breakers::new(2, 1_000);
         let at = WallTime;
-        breakers.record("c a", true, at(0));
+        let failed = |reason: &str| Some(reason.to_owned());
+        let states = || -> Vec<_> {
+            let states = breakers.states().into_iter();
+            states.map(|provider| (provider.name, provider.state, provider.reason)).collect()
+        };
+        breakers.record("c a", failed("refused"), at(0));
         assert_eq!(breakers.admit("c a", at(1)), Admission::Send);
-        breakers.record("c a", true, at(1));
+        breakers.record("c a", failed("SMTP 421 busy"), at(1));
         assert_eq!(breakers.admit("c a", at(2)), Admission::Wait(at(1_001)));
         assert_eq!(breakers.admit("c b", at(2)), Admission::Send);
-        assert_eq!(breakers.states(), [("c a".to_string(), State::Open)]);
+        let expected = |state, reason: &str| [("c a".to_string(), state, reason.to_string())];
+        assert_eq!(states(), expected(State::Open, "SMTP 421 busy"));
         // One trial request at a time.
         assert_eq!(breakers.admit("c a", at(1_001)), Admission::Send);
         assert_eq!(breakers.admit("c a", at(1_002)), Admission::Wait(at(2_001)));
-        assert_eq!(breakers.states(), [("c a".to_string(), State::HalfOpen)]);
-        breakers.record("c a", true, at(1_500));
+        assert_eq!(states(), expected(State::HalfOpen, "SMTP 421 busy"));
+        breakers.record("c a", failed("HTTP 502"), at(1_500));
+        assert_eq!(states(), expected(State::Open, "HTTP 502"));
         assert_eq!(breakers.admit("c a", at(2_002)), Admission::Wait(at(2_500)));
         assert_eq!(breakers.admit("c a", at(2_500)), Admission::Send);
-        breakers.record("c a", false, at(2_501));
+        breakers.record_not_sent("c a", at(2_500));
         assert_eq!(breakers.admit("c a", at(2_501)), Admission::Send);
-        assert_eq!(breakers.states(), []);
+        breakers.record("c a", None, at(2_501));
+        assert_eq!(breakers.admit("c a", at(2_501)), Admission::Send);
+        assert_eq!(states(), []);
     }
 
     #[test]
     fn a_clock_that_is_set_back_does_not_block_a_provider() {
         let breakers = Breakers::new(1, 1_000);
-        breakers.record("c a", true, WallTime(1_000_000));
+        breakers.record("c a", Some("refused".into()), WallTime(1_000_000));
         assert_eq!(breakers.admit("c a", WallTime(0)), Admission::Send);
     }
 

@@ -20,8 +20,22 @@ pub fn standard(reply: &Reply, now: WallTime) -> Classification {
     }
 }
 
+/// Returns a reply in words: its code and the first line of its text, or why there was none.
+pub(super) fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::Http { status, body, .. } => coded("HTTP", *status, body),
+        Reply::Smtp(code, text) => coded("SMTP", *code, text),
+        Reply::Unanswered(reason) => first_line(reason),
+        Reply::Done => "done".into(),
+    }
+}
+
+fn coded(protocol: &str, code: u16, text: &str) -> String {
+    format!("{protocol} {code} {}", first_line(text)).trim_end().to_owned()
+}
+
 fn http(status: u16, headers: &[(String, String)], body: &str, now: WallTime) -> Classification {
-    let reason = || format!("HTTP {status} {}", first_line(body)).trim_end().to_owned();
+    let reason = || coded("HTTP", status, body);
     match status {
         200..=299 => Classification::Delivered(None),
         408 | 425 | 429 | 500..=599 => {
@@ -36,7 +50,7 @@ fn http(status: u16, headers: &[(String, String)], body: &str, now: WallTime) ->
 }
 
 fn smtp(code: u16, text: &str) -> Classification {
-    let reason = || format!("SMTP {code} {}", first_line(text)).trim_end().to_owned();
+    let reason = || coded("SMTP", code, text);
     match code {
         200..=299 => Classification::Delivered(None),
         421 => temporary(reason(), None, Scope::Provider),
@@ -49,14 +63,27 @@ fn temporary(reason: String, retry_after_ms: Option<u64>, scope: Scope) -> Class
     Classification::Temporary { reason, retry_after_ms, scope }
 }
 
-/// The wait that `Retry-After` asks for, milliseconds. The header has seconds or an HTTP date.
+/// The wait that `Retry-After` asks for, milliseconds. The header has seconds or an HTTP date. None if
+/// it has neither, such as a negative number.
 fn retry_after_ms(headers: &[(String, String)], now: WallTime) -> Option<u64> {
     let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
-    if let Ok(seconds) = value.trim().parse::<u64>() {
+    if let Some(seconds) = seconds(value.trim()) {
         return Some(seconds.saturating_mul(1000));
     }
     let at = time::parse_http_date(value, now)?;
     Some(u64::try_from(at.saturating_sub(now.0)).unwrap_or(0))
+}
+
+/// Parses seconds. A fraction, which RFC 9110 does not allow but some providers send, is rounded up. A
+/// number that is too large is `u64::MAX`.
+fn seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole = whole.parse::<u64>().unwrap_or(u64::MAX);
+    Some(whole.saturating_add(u64::from(fraction.bytes().any(|digit| digit != b'0'))))
 }
 
 fn first_line(text: &str) -> String {
@@ -108,6 +135,13 @@ mod tests {
             ("7", Some(7_000)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7_000)),
             ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("1.5", Some(2_000)),
+            ("2.0", Some(2_000)),
+            ("18446744073709551616", Some(u64::MAX)),
+            ("18446744073709551615.5", Some(u64::MAX)),
+            ("-5", None),
+            ("1e3", None),
+            (".5", None),
             ("soon", None),
         ] {
             let classification = answer(429, &[("Retry-After", value)]);

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::breaker::{Breakers, State};
+use super::breaker::{Breakers, FailingProvider};
 
 type OfChannel = [(&'static str, String); 1];
 type OfOutcome = [(&'static str, String); 2];
@@ -154,9 +154,8 @@ impl Metrics {
         channels.iter().map(|(name, metrics)| (name.clone(), Arc::clone(metrics))).collect()
     }
 
-    /// Every failing provider (`channel host`) with the state of its breaker. Healthy providers are
-    /// not listed.
-    pub fn breakers(&self) -> Vec<(String, State)> {
+    /// Every failing provider, with the state of its breaker. Healthy providers are not listed.
+    pub fn breakers(&self) -> Vec<FailingProvider> {
         let breakers = lock(&self.breakers);
         breakers.as_ref().map(|breakers| breakers.states()).unwrap_or_default()
     }

@@ -51,7 +51,7 @@ use pricedrop_model::plugin::Plugins;
 use pricedrop_model::{Cause, Clock};
 use tokio::sync::mpsc;
 
-pub use breaker::State as BreakerState;
+pub use breaker::{FailingProvider, State as BreakerState};
 pub use classification::standard;
 pub use key::{Keys, idempotency_key, notification_name};
 pub use metrics::{ChannelMetrics, Metrics};

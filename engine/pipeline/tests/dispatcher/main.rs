@@ -8,7 +8,7 @@ use pricedrop_model::dispatch::{
     Access, Claim, Classification, DeadWhat, Leases, RenderError, Reply, RetryQueue, SendError,
 };
 use pricedrop_model::{Clock, Currency, Evaluated, Price, ProductId, WallTime};
-use pricedrop_pipeline::dispatcher::{BreakerState, Options, replay};
+use pricedrop_pipeline::dispatcher::{BreakerState, FailingProvider, Options, replay};
 use pricedrop_testing::channel::{FakeChannel, NEVER, http, post, trap};
 use rig::{CHANNEL, LEASE_MS, Rig, key, notification, recipient};
 
@@ -122,7 +122,9 @@ fn an_open_breaker_delays_only_its_provider_until_a_trial_request_succeeds() {
     rig.until("the healthy provider got all", |rig| rig.delivered() == 20);
     rig.until("all of the failing one wait", |rig| rig.stores.retries().len() == 20);
     rig.until("what waits is safe", |rig| rig.stores.committed() == 40);
-    assert_eq!(rig.metrics.breakers(), [(format!("{CHANNEL} down.test"), BreakerState::Open)]);
+    let open = &rig.metrics.breakers()[..];
+    let [FailingProvider { name, state: BreakerState::Open, reason }] = open else { panic!("{open:?}") };
+    assert_eq!((name.as_str(), reason.as_str()), (&*format!("{CHANNEL} down.test"), "connection refused"));
     let tried = rig.sender.sent().iter().filter(|sent| sent.address == "down").count();
     assert!(tried <= 20, "{tried}");
 
@@ -162,6 +164,56 @@ fn retry_after_of_a_provider_is_honored() {
     rig.clock.advance(122_000);
     rig.until("it is delivered", |rig| rig.delivered() == 1);
     running.stop().unwrap();
+}
+
+#[test]
+fn a_longer_retry_after_than_the_limit_waits_for_the_limit() {
+    for (value, expected) in [
+        ("3600", Some(3_600_000)),
+        ("86400", Some(3_600_000)),
+        ("18446744073709551", Some(3_600_000)),
+        ("99999999999999999999999999", Some(3_600_000)),
+        (" 7 ", Some(7_000)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some(3_600_000)),
+        ("-5", None),
+        ("-86400", None),
+        ("1.5", Some(2_000)),
+        ("86400.5", Some(3_600_000)),
+        ("", None),
+    ] {
+        let rig = Rig::new(move |_| Ok(http(429, &[("retry-after", value)])));
+        rig.stores.notify([notification(1, "u1")]);
+        let running = rig.start();
+        rig.until("it waits", |rig| rig.stores.retries().len() == 1);
+        let wait = rig.stores.retries()[0].due.0 - rig.clock.now().0;
+        let allowed = match expected {
+            Some(ms) => ms..=ms + 1_000,
+            // A value that is neither seconds nor a date: the first backoff.
+            None => 0..=1_000,
+        };
+        assert!(allowed.contains(&wait), "{value:?}: {wait}");
+        running.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_refused_recipient_never_opens_the_breaker_of_a_provider() {
+    for reply in [
+        || Ok(http(404, &[])),
+        || Ok(http(410, &[])),
+        || Ok(http(400, &[])),
+        || Ok(http(422, &[])),
+        || Ok(Reply::Smtp(550, "no such mailbox".into())),
+        || Ok(Reply::Smtp(571, String::new())),
+        || Err(SendError::BadRecipient("no SMTPUTF8".into())),
+    ] {
+        let rig = Rig::new(move |_| reply());
+        rig.stores.notify((0..5).map(|n| notification(n, "u1")));
+        let running = rig.start_with(Options { breaker_threshold: 1, ..Rig::options() });
+        rig.until("all are dead", |rig| rig.stores.dead().len() == 5);
+        assert_eq!(rig.metrics.breakers(), [], "{:?}", reply());
+        running.stop().unwrap();
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::printable::{printable, printable_json, printable_lines};
 use crate::report::CliError;
-use crate::run::refused;
+use crate::run::{access_check, refused};
 
 /// Runs the subcommand.
 ///
@@ -32,7 +32,8 @@ pub fn execute(config: &Config, args: cli::Plugin) -> Result<(), CliError> {
 
 /// Prints what the plugin is, and every problem with it.
 fn check(config: &Config, file: &Path) -> Result<(), CliError> {
-    let report = pricedrop_host::check(file, None, &config.host_options().limits).map_err(refused)?;
+    let limits = config.host_options().limits;
+    let report = pricedrop_host::check(file, None, &limits, Some(&access_check(config))).map_err(refused)?;
     let mut out = anstream::stdout();
     if let (Some(plugin), Some(kind)) = (&report.plugin, report.kind) {
         writeln!(out, "{}, a {kind} plugin, {} cases", printable(&plugin.to_string()), report.cases)?;

@@ -78,6 +78,7 @@ impl Config {
             bucketing: table.bucketing.clone().or_else(|| self.shipped_policy()),
             throttling: table.throttling.clone(),
             active_policy: None,
+            access_check: None,
             reload: table.reload,
             allow_digests: Some(table.allow.clone()).filter(|allowed| !allowed.is_empty()),
             debounce_ms: to_millis(table.debounce),

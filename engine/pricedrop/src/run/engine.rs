@@ -42,15 +42,14 @@ impl Engine for Status {
         let mut reasons = self.health.reasons();
         let troubles = self.notifiers.iter().filter_map(notifier::Trouble::get);
         reasons.extend(troubles.map(|why| reason("notifier", Severity::Error, why)));
-        for (provider, state) in self.dispatcher.breakers() {
-            let why = match state {
+        for provider in self.dispatcher.breakers() {
+            let why = match provider.state {
                 BreakerState::Failing => continue,
-                BreakerState::Open => {
-                    "the provider fails: its deliveries wait, other channels are not affected"
-                }
-                BreakerState::HalfOpen => "the provider failed: one delivery tests whether it works again",
+                BreakerState::Open => "its deliveries wait, other channels are not affected",
+                BreakerState::HalfOpen => "one delivery tests whether it works again",
             };
-            reasons.push(reason(provider, Severity::Warning, why));
+            let why = format!("the provider fails ({}): {why}", provider.reason);
+            reasons.push(reason(provider.name, Severity::Warning, why));
         }
         let archive = self.archive.reasons().into_iter();
         reasons.extend(archive.map(|why| reason("archive", Severity::Warning, why)));

@@ -18,7 +18,7 @@ mod plugins;
 mod stores;
 mod threads;
 
-pub use plugins::refused;
+pub use plugins::{access_check, refused};
 pub use stores::embedded;
 pub use threads::spawn;
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pricedrop_host::{Error as HostError, Host, Watching};
+use pricedrop_host::{AccessCheck, Error as HostError, Host, Watching};
 use pricedrop_model::engine::{Buckets, BucketsError, Migrated};
 use pricedrop_model::health::{Reason, Severity};
 use pricedrop_model::migration::{PolicyMigration, Repaired};
@@ -42,6 +42,7 @@ pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result
         .map_err(|error| CliError::failed(error, "start the engine again when the store is available"))?;
     let mut options = config.host_options();
     options.active_policy = active;
+    options.access_check = Some(access_check(config));
     let host = tokio::task::spawn_blocking(move || options.build()).await;
     let host = host.map_err(|error| CliError::failed(error, ""))?.map_err(refused)?;
     let watching = host.watch().map_err(refused)?;
@@ -54,6 +55,12 @@ pub async fn load(config: &Config, policies: Arc<dyn PolicyMigration>) -> Result
         sync: Arc::new(sync),
         migration: Arc::default(),
     })
+}
+
+/// Returns the check of sidecars by the component that sends.
+pub fn access_check(config: &Config) -> AccessCheck {
+    let options = config.outbound_options();
+    AccessCheck::new(move |access| pricedrop_outbound::check(access, &options))
 }
 
 /// Reports why the host cannot start. The operator has to correct it.
