@@ -181,6 +181,34 @@ fn two_candidates_are_refused_at_the_start_and_ignored_later() {
 }
 
 #[test]
+fn a_copy_beside_a_policy_is_announced_as_the_end_of_the_next_start() {
+    let place = Place::new();
+    place.put_floor("bucketing-floor", "10");
+    place.put_plugin("throttling-coalesce", &built("throttling-coalesce"));
+    let host = place.host();
+    assert_eq!(host.status().warnings, Vec::<String>::new());
+    place.put_floor("bucketing-floor (1)", "10");
+    place.put_plugin("throttling-coalesce (1)", &built("throttling-coalesce"));
+    host.reload();
+    let warnings = host.status().warnings;
+    for (warning, kind, stem) in
+        [(&warnings[0], "bucketing", "bucketing-floor"), (&warnings[1], "throttling", "throttling-coalesce")]
+    {
+        let remedy = format!(
+            "The next start will be refused: remove {stem} (1).wasm from the plugin folder, or name the plugin to use under [plugins] ({kind} = \"{stem}\")"
+        );
+        assert!(warning.ends_with(&remedy), "{warning}");
+    }
+    assert!(place.options().build().is_err());
+    for file in ["bucketing-floor (1).wasm", "bucketing-floor (1).toml", "throttling-coalesce (1).wasm"] {
+        fs::remove_file(place.file(file)).unwrap();
+    }
+    host.reload();
+    assert!(host.status().warnings.iter().all(|warning| !warning.contains("next start")));
+    assert!(place.options().build().is_ok(), "the remedy mends the start");
+}
+
+#[test]
 fn with_reload_off_the_folder_is_read_only_on_request() {
     let place = Place::new();
     place.put_plugin("hook", &built("channel-console"));

@@ -1,7 +1,7 @@
 //! What is wrong with a sidecar is said when it is loaded.
 #![allow(clippy::unwrap_used)]
 
-use pricedrop_model::channel::{Access, Credential, CredentialScheme, MailAccount, MailTls, Secret};
+use pricedrop_model::channel::{Access, Credential, CredentialScheme, Dkim, MailAccount, MailTls, Secret};
 use pricedrop_outbound::{Options, check};
 
 fn account() -> MailAccount {
@@ -49,6 +49,14 @@ fn every_mistake_in_a_sidecar_is_named_with_its_remedy() {
         (
             problem(|access| mail(access, |mail| mail.password = Some(Secret::File("/no/such".into())))),
             "mail: password: /no/such",
+        ),
+        (
+            problem(|access| {
+                let key = Secret::File("/no/such.pem".into());
+                let dkim = Dkim { domain: "shop.test".into(), selector: "prices".into(), key };
+                access.mail.as_mut().unwrap().dkim = Some(dkim);
+            }),
+            "mail: dkim.key: /no/such.pem",
         ),
         (problem(|access| access.hosts = vec!["https://h.example".into()]), "without a scheme"),
         (
