@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use pricedrop_model::entries::{Splitter, Step, foreign_encoding};
 
-use super::Error;
+use super::format::Error;
 
 /// Longest entry, in bytes. Of a longer one the start is an invalid entry.
 const MAX_ENTRY: usize = 16 << 20;

@@ -4,8 +4,8 @@
 
 use std::io::{BufRead, Read};
 
+use super::format::{Error, Input, peek};
 use super::line::fields;
-use super::{Error, Input, peek};
 
 /// Longest line that is read, in bytes; a longer one is refused.
 const LINE_BYTES: u64 = 64 << 10;

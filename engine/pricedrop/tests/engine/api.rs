@@ -42,7 +42,7 @@ fn an_unreadable_update_is_a_dead_letter_and_can_be_replayed() {
     let engine = home.start().unwrap();
     let alone = post(&engine, "/v1/prices", "nonsense");
     assert_eq!(alone.status, 400);
-    assert!(alone.json()["remedy"].as_str().unwrap().contains("dead letters"));
+    assert!(alone.json()["remedy"].as_str().unwrap().contains("pricedrop dlq list"));
     let many = post(&engine, "/v1/prices", "{\"productId\":\"P\",\"newPrice\":1}\n\n{\"productId\":\"P\"}\n");
     let errors = many.json()["errors"].clone();
     assert_eq!((many.status, errors), (200, json!([{"line": 3, "reason": "newPrice is missing"}])));
