@@ -13,7 +13,9 @@ use crate::sidecar::Sidecar;
 /// Checks hosts, credentials and a mail account when a sidecar is loaded. The error says what is wrong
 /// and how to mend it.
 #[derive(Clone)]
-pub struct AccessCheck(Arc<dyn Fn(&Access) -> Result<(), String> + Send + Sync>);
+pub struct AccessCheck(Arc<Check>);
+
+type Check = dyn Fn(&Access) -> Result<(), String> + Send + Sync;
 
 impl AccessCheck {
     /// Makes a check of a function.

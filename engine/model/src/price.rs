@@ -342,7 +342,12 @@ mod tests {
             ("9e15", "9000000000000000"),
             ("12e9", "12000000000"),
         ] {
-            assert_eq!(Price::parse(text).unwrap().to_string(), written, "{text}");
+            let price = Price::parse(text).unwrap();
+            assert_eq!(
+                (price.to_string(), format!("{price:?}")),
+                (written.to_owned(), written.to_owned()),
+                "{text}"
+            );
         }
     }
 
@@ -413,6 +418,7 @@ mod tests {
             ("6e-10", 9, "0.000000001"),
             ("1e-99", 9, "0"),
             ("79.9", 2, "79.9"),
+            ("71.91", 2, "71.91"),
             ("9007199254740991.4", 0, "9007199254740991"),
         ] {
             let price = Price::parse_rounded(text, Some(decimals)).unwrap();

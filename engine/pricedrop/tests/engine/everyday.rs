@@ -78,9 +78,9 @@ fn no_name_reaches_the_terminal_with_control_characters() {
     let mut all = out;
     for price in [90, 70] {
         let update = serde_json::json!({"productId": name, "newPrice": price});
-        post(&engine, "/v1/prices", &update.to_string());
+        post(&engine, "/v1/prices", update.to_string());
     }
-    post(&engine, "/v1/prices", &serde_json::json!({"productId": name, "newPrice": "\u{1b}[2J"}).to_string());
+    post(&engine, "/v1/prices", serde_json::json!({"productId": name, "newPrice": "\u{1b}[2J"}).to_string());
     for command in ["watch", "notifications", "dlq"] {
         for arguments in [&[command, "list"][..], &[command, "list", "--json"]] {
             let (out, err) = run(&home, arguments);

@@ -73,7 +73,7 @@ fn with_http(line: &str) -> (TempDir, Engine) {
 #[test]
 fn a_body_larger_than_the_limit_is_refused() {
     let (_folder, engine) = with_http("max_body = \"1KiB\"");
-    let answer = ask(&engine, "POST", "/v1/prices", "", &" ".repeat(1025));
+    let answer = ask(&engine, "POST", "/v1/prices", "", " ".repeat(1025));
     assert_eq!(answer.status, 413, "{answer:?}");
     assert!(answer.json()["remedy"].as_str().unwrap().contains("http.max_body"));
 }
@@ -82,11 +82,11 @@ fn a_body_larger_than_the_limit_is_refused() {
 fn a_body_of_too_many_entries_is_refused_completely() {
     let (_folder, engine) = with_http("body_entries = 2");
     let line = r#"{"productId":"P","newPrice":1}"#;
-    assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["records"], 2);
-    let answer = ask(&engine, "POST", "/v1/prices", "", &[line; 3].join("\n"));
+    assert_eq!(ask(&engine, "POST", "/v1/prices", "", [line; 2].join("\n")).json()["records"], 2);
+    let answer = ask(&engine, "POST", "/v1/prices", "", [line; 3].join("\n"));
     assert_eq!(answer.status, 413, "{answer:?}");
     assert!(answer.json()["remedy"].as_str().unwrap().contains("http.body_entries"));
-    assert_eq!(ask(&engine, "POST", "/v1/prices", "", &[line; 2].join("\n")).json()["offset"], 2);
+    assert_eq!(ask(&engine, "POST", "/v1/prices", "", [line; 2].join("\n")).json()["offset"], 2);
 }
 
 #[test]
