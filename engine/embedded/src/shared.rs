@@ -57,7 +57,7 @@ impl Shared {
         self.options.archived.contains(&topic)
     }
 
-    /// Sets who holds the records that are not committed yet.
+    /// Sets the source of the records that were accepted but not committed yet.
     pub(super) fn set_uncommitted(&self, records: Weak<dyn Uncommitted>) {
         *lock(&self.uncommitted) = Some(records);
     }

@@ -12,9 +12,11 @@ use pricedrop_model::{Currency, Partition, ProductId, ProductState, StateKey, Wa
 use pricedrop_testing::conformance::commits::block;
 use pricedrop_testing::conformance::watches::watch;
 
-/// The variable that names the folder of a child process on a small disk.
+/// Environment variable of a child process that runs a test on a small disk: the path of the folder
+/// where that disk is mounted.
 const SMALL_DISK: &str = "PRICEDROP_TEST_SMALL_DISK";
-/// The variable that names the folder of a child process with limited files.
+/// Environment variable of a child process that runs a test with a limit on the size of files: the
+/// path of its data folder.
 const LIMITED: &str = "PRICEDROP_TEST_LIMITED";
 const DISK_BYTES: u64 = 160 << 20;
 /// The free space of the last round, in bytes: less than a journal and the table written from

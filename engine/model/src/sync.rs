@@ -1,4 +1,5 @@
-//! Mutexes without poisoning. For values that no panic leaves half changed.
+//! Locks mutexes and ignores poisoning. Use it only for values that stay consistent if a thread
+//! panics while it holds the lock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 

@@ -1,4 +1,5 @@
-//! What is wrong with a sidecar is said when it is loaded.
+//! Tests that mistakes in a plugin's sidecar file are reported when the file is loaded: in its
+//! hosts, credentials and mail account.
 #![allow(clippy::unwrap_used)]
 
 use pricedrop_model::channel::{Access, Credential, CredentialScheme, Dkim, MailAccount, MailTls, Secret};

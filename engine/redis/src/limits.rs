@@ -4,7 +4,7 @@
 pub const CACHE_TTL_MS: u64 = 300_000;
 /// Time to live of a mark, milliseconds: longer than any write of watches and any fill takes.
 pub const MARK_TTL_MS: u64 = 60_000;
-/// Time to live of a fill token, milliseconds: how long a reader may take to fill a cache entry.
+/// Time to live of a fill lease, milliseconds: how long a reader may take to fill a cache entry.
 pub const FILL_LEASE_MS: u64 = 15_000;
 /// Largest cache entry, bytes.
 pub const ENTRY_BYTES: usize = 32 * 1024 * 1024;

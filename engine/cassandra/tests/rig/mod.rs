@@ -1,5 +1,5 @@
-//! Tables of one test alone in the shared Cassandra, a cache that obeys the contract of its
-//! port, and a bucketing policy.
+//! Test fixtures: separate tables for each test in the shared Cassandra, an in-memory `WatchCache`,
+//! and a bucketing policy.
 #![allow(dead_code)]
 
 use std::collections::HashMap;

@@ -16,7 +16,8 @@ use pricedrop_model::dispatch::Retry;
 use crate::client::raw::{Records, Value};
 use crate::client::reserved_keys::{MARKER, POSITION, Position};
 
-/// The header of a retry that another instance wrote.
+/// The header of a retry that an operator requested. Any instance may write such a retry, not only
+/// the owner of its partition.
 pub const REPLAY: &str = "pricedrop.replay";
 
 /// The content of a record of the topic.

@@ -1,8 +1,9 @@
 //! An SMTP client (RFC 5321) for one connection that sends one mail at a time.
 //!
-//! Mails are built by lettre, but the session is here: lettre's transport reads a reply as UTF-8
-//! with a text after the code, and returns every other reply as an error without its code. A
-//! server that replied `250` and nothing else got the same mail again. Here the code decides.
+//! lettre builds the mails, but this module implements the session. lettre's transport expects each
+//! reply to be UTF-8 with a text after the code, and returns any other reply as an error without
+//! its code. With it, a mail was sent again if the server accepted it with a bare `250`. This
+//! module classifies a reply by its code only.
 
 mod connection;
 mod reply;

@@ -29,7 +29,8 @@ pub enum Reach {
     Part,
 }
 
-/// Whether a row was last written before the fan-out began, and not while it was being read.
+/// Returns whether a row was last written before the fan-out began, and not during the fan-out. A
+/// row without `updated_at` counts as written before.
 fn existed_before(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
     row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
 }

@@ -50,8 +50,8 @@ fn read_tombstone(key: Option<&[u8]>) -> Result<ProductId, Unreadable> {
     text.and_then(|text| ProductId::new(text).ok()).ok_or(Unreadable::TombstoneKey)
 }
 
-/// Returns the key of the state that an update changes. An update without a currency has that of
-/// the rules.
+/// Returns the key of the state that an update changes. If the update names no currency, the key
+/// has the currency of the rules.
 pub fn state_key(partition: Partition, update: &Update, rules: &Rules) -> StateKey {
     let currency = update.currency.unwrap_or(rules.currency);
     StateKey { partition, product: update.product.clone(), currency }

@@ -1,7 +1,8 @@
 //! `pricedrop replay`: publishes archived records to their topic again, or simulates them.
 //!
-//! It reads the archive twice. The first pass counts, so that the operator can decide; the second
-//! publishes what the topic does not hold yet. So an interrupted replay can be started again.
+//! The first pass over the archive counts the selected records. With `--publish`, and after the
+//! operator has confirmed on a terminal, a second pass publishes them. It skips the records that an
+//! earlier replay published, so an interrupted replay can be started again.
 
 use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write};

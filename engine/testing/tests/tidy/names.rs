@@ -1,5 +1,5 @@
-//! Checks that what documents for engineers name exists: files, tests, functions, constants and
-//! options. It fails if a rename forgets a document.
+//! Checks that the names in the documents for engineers exist: files, tests, functions, constants
+//! and options. It fails if something was renamed and a document still has the old name.
 
 use std::collections::HashSet;
 

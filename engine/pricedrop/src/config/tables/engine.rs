@@ -1,5 +1,5 @@
-//! `[rules]`, `[plugins]`, `[bucketing]`, `[http]` and `[data]`: what the engine is by
-//! itself, whatever servers it uses.
+//! The tables `[rules]`, `[plugins]`, `[bucketing]`, `[http]` and `[data]`: settings that do not
+//! depend on the servers that the engine uses.
 
 use std::path::PathBuf;
 use std::time::Duration;
