@@ -148,7 +148,7 @@ impl ToldUsers {
 /// Returns the index of a hash's set. Each set is larger than the one before by the same factor,
 /// and the last is almost twice as large as the first.
 fn set_index(hash: UserHash) -> usize {
-    // Independent of the single two words, which are the hash inside the set.
+    // Independent of the first two words, which are the hash inside the set.
     let share = (hash.0[2] >> 8) as f32 / (1u32 << 24) as f32;
     (((1.0 + share).log2() * SET_COUNT as f32) as usize).min(SET_COUNT - 1)
 }
@@ -172,6 +172,17 @@ impl Hasher for AlreadyHashed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_are_split_into_sets_once_they_are_too_many_for_one() {
+        let mut told = ToldUsers::default();
+        (0..SINGLE_SET_USERS).for_each(|user| assert!(told.add(UserHash::of(&user.to_string()))));
+        assert_eq!((told.single.len(), told.sets.len()), (SINGLE_SET_USERS, 0));
+        told.add(UserHash::of("one more"));
+        assert_eq!((told.single.len(), told.sets.len()), (0, SET_COUNT));
+        let ends = [0, u32::MAX].map(|last| set_index(UserHash([0, 0, last])));
+        assert_eq!(ends, [0, SET_COUNT - 1]);
+    }
 
     /// Sets of hashes are fast only if the hashes differ, in each part that they use.
     #[test]
