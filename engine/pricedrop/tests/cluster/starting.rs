@@ -40,14 +40,17 @@ fn without_redis_the_engine_starts_and_delivers_as_soon_as_redis_is_available() 
     let setting = Setting { redis: redis.address().into(), ..Setting::new() }.prepared();
     let (_folder, home) = setting.home();
     let product = format!("{}-P", setting.name);
-    let engine = home.start().unwrap();
+    let mut engine = home.launch().unwrap();
     engine.wait_until_notifying().unwrap();
+    let reasons = engine.reasons().unwrap();
+    assert!(reasons.iter().any(|reason| reason.starts_with("redis: ")), "{reasons:?}");
     let added = run_cli(&setting, &home, &["watch", "add", &product, "80", "u1"]);
     assert!(added.contains("exit code 0"), "{added}");
     post(&engine, &format!(r#"{{"productId":"{product}","newPrice":79.9}}"#));
     wait_for("the notification", || (notifications(&home).len() == 1).then_some(())).unwrap();
     assert!(engine.take_lines().is_empty());
     redis.start().unwrap();
+    engine.wait_until_ready().unwrap();
     let line = wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
     assert!(line.contains("u1 told about"), "{line}");
 }

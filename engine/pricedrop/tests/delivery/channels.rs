@@ -76,7 +76,8 @@ fn a_push_message_reaches_the_browser_and_the_key_is_shown_to_nobody() {
 #[test]
 fn an_address_is_kept_in_its_canonical_form_and_a_wrong_one_is_refused() {
     let peer = Peer::http().unwrap();
-    let (_folder, home) = home("channel-webpush", &webpush_sidecar(&peer));
+    let (_folder, mut home) = home("channel-webpush", &webpush_sidecar(&peer));
+    home.environment.push(("VAPID_KEY".into(), VAPID_PRIVATE.into()));
     let _engine = home.start().unwrap();
     home.run(&["recipient", "add", "ann", "channel-webpush", &subscription(&peer, "push/ann")]).unwrap();
     let listed = run_cli(&home, &["recipient", "list", "ann", "--json"]);

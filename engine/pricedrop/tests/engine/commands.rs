@@ -106,7 +106,8 @@ fn a_plugin_is_checked_without_an_engine() {
 
 #[test]
 fn the_sidecar_of_the_reference_is_accepted() {
-    let (folder, home) = home("");
+    let (folder, mut home) = home("");
+    home.environment.push(("HOOK_TOKEN".into(), "s3cret".into()));
     let page = pricedrop::config::markdown();
     let sidecar = page.rsplit("```toml\n").next().unwrap().trim_end().trim_end_matches("```");
     // The console has other settings than the policy in the example.
