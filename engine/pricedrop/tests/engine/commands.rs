@@ -112,6 +112,8 @@ fn the_sidecar_of_the_reference_is_accepted() {
     let sidecar = page.rsplit("```toml\n").next().unwrap().trim_end().trim_end_matches("```");
     // The console has other settings than the policy in the example.
     let sidecar = sidecar.replace("width = \"10\"\n", "");
+    std::fs::write(folder.path().join("smtp"), "s3cret").unwrap();
+    let sidecar = sidecar.replace("/run/secrets", folder.path().to_str().unwrap());
     std::fs::write(folder.path().join("plugins/channel-console.toml"), sidecar).unwrap();
     let report = run_cli(&home, &["plugin", "check", "plugins/channel-console.wasm"]);
     assert!(report.contains("no problems were found"), "{report}");
