@@ -382,7 +382,7 @@ impl Shared {
     }
 }
 
-/// The kinds of which one plugin serves.
+/// The kinds of plugins of which only one can be active.
 const KINDS: [Kind; 2] = [Kind::Bucketing, Kind::Throttling];
 
 /// Longest `.wasm` file that is read, bytes, unless the configured `wasm_bytes` is higher. A

@@ -1,5 +1,5 @@
-//! Decides which generation of which plugin serves: one entry per file stem, and the rules that
-//! choose one policy of a kind. Nothing here reads a file or calls a plugin.
+//! Records which generation of each plugin is active, one entry per file stem, and chooses the
+//! active policy of each kind. Nothing here reads a file or calls a plugin.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

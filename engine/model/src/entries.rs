@@ -9,9 +9,9 @@
 use serde::de::IgnoredAny;
 
 /// The byte order mark of UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The record separator of RFC 7464.
-const RECORD_SEPARATOR: u8 = 0x1e;
+pub const RECORD_SEPARATOR: u8 = 0x1e;
 /// An array on one line is taken as a whole up to this length in bytes; a longer one, item by item.
 const LONG_LINE: usize = 1 << 20;
 

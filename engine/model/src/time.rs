@@ -49,24 +49,27 @@ pub struct OutsideLimits {
     pub looks_like: Option<&'static str>,
 }
 
+/// Returns whether a time is from 2000-01-01 to before 2200-01-01.
+pub fn is_within_limits(millis: i64) -> bool {
+    (EARLIEST_MS..LATEST_MS).contains(&millis)
+}
+
 /// Checks that a time is from 2000-01-01 to before 2200-01-01. `value` is the text from which the
 /// time was read; the error quotes it.
 ///
 /// # Errors
 /// The time is outside these limits.
 pub fn within_limits(millis: i64, value: &str) -> Result<i64, OutsideLimits> {
-    let is_within = |millis: i128| (EARLIEST_MS.into()..LATEST_MS.into()).contains(&millis);
-    let millis_wide = i128::from(millis);
-    if is_within(millis_wide) {
+    if is_within_limits(millis) {
         return Ok(millis);
     }
     let units = [
-        ("seconds", millis_wide * 1_000),
-        ("microseconds", millis_wide / 1_000),
-        ("nanoseconds", millis_wide / 1_000_000),
+        ("seconds", millis.saturating_mul(1_000)),
+        ("microseconds", millis / 1_000),
+        ("nanoseconds", millis / 1_000_000),
     ];
     let is_number = value.parse::<i64>().is_ok();
-    let unit = units.iter().find(|(_, millis)| is_number && is_within(*millis));
+    let unit = units.iter().find(|(_, millis)| is_number && is_within_limits(*millis));
     Err(OutsideLimits { value: value.to_owned(), looks_like: unit.map(|(unit, _)| *unit) })
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::limits::{ATTRIBUTE_BYTES, EARLIEST_MS, LATEST_MS, UPDATE_BYTES};
+use crate::limits::{ATTRIBUTE_BYTES, UPDATE_BYTES};
 use crate::{Currency, EventTime, Position, Price, ProductId, WallTime, names, price, time};
 
 /// One record of `price_updates`, with unparsed key and value.
@@ -181,7 +181,7 @@ impl Update {
     /// Returns the price with the fields that a notification repeats. A timestamp of the record outside
     /// the limits of a time is replaced by `now`.
     pub fn priced(&self, record: &Record, now: WallTime) -> Priced {
-        let timestamp = match (EARLIEST_MS..LATEST_MS).contains(&record.timestamp.0) {
+        let timestamp = match time::is_within_limits(record.timestamp.0) {
             true => record.timestamp,
             false => EventTime(now.0),
         };
@@ -262,6 +262,7 @@ fn attribute(json: &str) -> Option<String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::limits::EARLIEST_MS;
 
     fn parse(json: &str) -> Result<Update, Unreadable> {
         Update::parse(json.as_bytes(), None)

@@ -84,13 +84,13 @@ impl Connection {
         }))
     }
 
-    /// Sends a request, and waits for the answer for at most `patience`.
+    /// Sends a request, and waits for the answer for at most `timeout`.
     ///
     /// # Errors
     /// The server did not answer in time, is down, or refused; or the breaker is open.
     pub(super) async fn call<T, F>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         ask: impl FnOnce(Session) -> F,
     ) -> Result<T, Error>
     where
@@ -109,7 +109,7 @@ impl Connection {
             let number = session.number;
             ask(session).await.map_err(|error| Failure::Refused(number, error))
         };
-        match tokio::time::timeout(patience, asked).await {
+        match tokio::time::timeout(timeout, asked).await {
             Ok(Ok(answer)) => {
                 metrics.answered.inc();
                 self.0.record_success();
@@ -121,7 +121,7 @@ impl Connection {
             }
             Err(_) => {
                 metrics.timed_out.inc();
-                let reason = format!("Redis did not answer within {} ms", patience.as_millis());
+                let reason = format!("Redis did not answer within {} ms", timeout.as_millis());
                 self.timed_out(&reason);
                 Err(Error::Unavailable(reason.into()))
             }

@@ -85,9 +85,8 @@ impl Redis {
     /// # Errors
     /// The server is down, or refuses access.
     pub async fn facts(&self) -> Result<Facts, Error> {
-        let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move { session::facts(&mut session.link).await };
-        self.connection().call(patience, ask).await
+        self.call_once(ask).await
     }
 
     /// Checks that the server can be used: it is reachable, suitable, and accepts writes.
@@ -96,13 +95,12 @@ impl Redis {
     /// `Fatal`: it is unsuitable, for example in cluster mode, or refuses access. `Unavailable`: it is
     /// down, or refuses writes, for example because its memory is full.
     pub async fn check(&self) -> Result<(), Error> {
-        let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let key = format!("{}:doctor", self.options.prefix);
         let write = |mut session: session::Session| async move {
             redis::cmd("SET").arg(&key).arg(1).arg("PX").arg(1_000).exec_async(&mut session.link).await?;
             redis::cmd("DEL").arg(&key).exec_async(&mut session.link).await
         };
-        self.connection().call(patience, write).await
+        self.call_once(write).await
     }
 
     /// Reads the time of the server's clock.
@@ -110,12 +108,20 @@ impl Redis {
     /// # Errors
     /// The server is down, or refuses access.
     pub async fn clock(&self) -> Result<WallTime, Error> {
-        let patience = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
         let ask = |mut session: session::Session| async move {
             let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut session.link).await?;
             Ok(WallTime(seconds * 1_000 + micros / 1_000))
         };
-        self.connection().call(patience, ask).await
+        self.call_once(ask).await
+    }
+
+    /// Makes a call over a new connection.
+    async fn call_once<T, F>(&self, call: impl FnOnce(session::Session) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = redis::RedisResult<T>>,
+    {
+        let timeout = Duration::from_millis(self.options.connect_timeout_ms + self.options.timeout_ms);
+        self.connection().call(timeout, call).await
     }
 
     /// Finds the rights that the engine's user does not have, in the notation of `ACL SETUSER`.

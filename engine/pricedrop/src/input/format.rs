@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Cursor, Read};
 
-use pricedrop_model::entries::foreign_encoding;
+use pricedrop_model::entries::{BYTE_ORDER_MARK, RECORD_SEPARATOR, foreign_encoding};
 
 /// An input whose first bytes were looked at.
 pub type Input = Box<dyn BufRead>;
@@ -67,8 +67,8 @@ impl Error {
 /// The input fails, or is not UTF-8.
 pub fn format(input: Input) -> Result<Format, Error> {
     let (start, input) = peek(input)?;
-    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace() && **byte != 0x1e);
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&start);
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace() && **byte != RECORD_SEPARATOR);
     Ok(match first {
         Some(b'{' | b'[') => Format::Json(input),
         _ => Format::Table(input),
