@@ -1,10 +1,10 @@
 //! Detects drops: compares a price with the last evaluated price of the product, and updates the
 //! product's state.
 
-use pricedrop_model::limits::{LEDGER_ENTRIES, ONCE_RANGE_MS, ONCE_RANGES};
+use pricedrop_model::limits::{LEDGER_ENTRIES, ONCE_RANGES};
 use pricedrop_model::{
     Evaluated, EventTime, FanOut, FirstPrice, LedgerEntry, OnceRange, Priced, ProductState, ReadPath, Rules,
-    WallTime,
+    ViewTime,
 };
 
 /// The result of an evaluation.
@@ -18,10 +18,10 @@ pub enum Evaluation {
     Drop(Box<FanOut>),
 }
 
-/// Evaluates a price. `wall_time` is that of the view from which its watches are read.
-pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, wall_time: WallTime) -> Evaluation {
+/// Evaluates a price. `now` is the time of the view from which its watches are read.
+pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, now: ViewTime) -> Evaluation {
     let price = priced.price;
-    let here = Evaluated { price, at: wall_time };
+    let here = Evaluated { price, at: now.wall_time };
     match state.last {
         None if rules.first_price == FirstPrice::Baseline => {
             state.last = Some(here);
@@ -38,7 +38,7 @@ pub fn evaluate(state: &mut ProductState, priced: &Priced, rules: &Rules, wall_t
             previous: previous.map(|last| last.price),
             floor: state.floor,
             told_before: told_before(state, priced, rules.dedup_window_ms),
-            wall_time,
+            began: now,
             mode: rules.mode,
             hysteresis: rules.hysteresis,
             path: ReadPath::Plain,
@@ -65,7 +65,7 @@ fn expired(entry: &LedgerEntry, now: EventTime, window_ms: i64) -> bool {
 /// full ledger before their window ended: drops to them may notify the same users again.
 pub fn finish(state: &mut ProductState, fan_out: &FanOut, dedup_window_ms: i64) -> usize {
     let priced = &fan_out.priced;
-    state.last = Some(Evaluated { price: priced.price, at: fan_out.wall_time });
+    state.last = Some(Evaluated { price: priced.price, at: fan_out.began.wall_time });
     state.floor = fan_out.floor.drop_to(priced.price, fan_out.hysteresis);
     let forgotten = set_ledger(state, fan_out, dedup_window_ms);
     add_once_range(state, fan_out);
@@ -79,7 +79,7 @@ fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) -> usi
     let (price, event_time) = (fan_out.priced.price, fan_out.priced.event_time);
     state.ledger.retain(|entry| entry.price != price && !expired(entry, event_time, window_ms));
     if fan_out.told_every_drop || fan_out.told_before.is_some() {
-        state.ledger.push(LedgerEntry { price, event_time, wall_time: fan_out.wall_time });
+        state.ledger.push(LedgerEntry { price, event_time, evaluated: fan_out.began });
     }
     let over = state.ledger.len().saturating_sub(LEDGER_ENTRIES);
     state.ledger.drain(..over);
@@ -87,13 +87,13 @@ fn set_ledger(state: &mut ProductState, fan_out: &FanOut, window_ms: i64) -> usi
 }
 
 fn add_once_range(state: &mut ProductState, fan_out: &FanOut) {
-    state.once_ranges.retain(|range| fan_out.wall_time.0.saturating_sub(range.wall_time.0) < ONCE_RANGE_MS);
+    state.once_ranges.retain(|range| range.is_kept(fan_out.began));
     if fan_out.told_once {
         state.once_ranges.push(OnceRange {
             from: fan_out.priced.price,
             below: fan_out.floor,
             hysteresis: fan_out.hysteresis,
-            wall_time: fan_out.wall_time,
+            evaluated: fan_out.began,
         });
     }
     let over = state.once_ranges.len().saturating_sub(ONCE_RANGES);

@@ -35,7 +35,7 @@ pub fn lookup(fan_out: &FanOut, known: &Summary) -> Lookup {
 /// Whether the price was notified within the window and no watch of the product changed since.
 fn all_told_before(fan_out: &FanOut, known: &Summary) -> bool {
     match (fan_out.told_before, known.last_changed) {
-        (Some(entry), Some(changed)) => changed <= entry.wall_time,
+        (Some(entry), Some(changed)) => changed <= entry.evaluated.wall_time,
         _ => false,
     }
 }
@@ -66,8 +66,11 @@ mod tests {
     /// Returns a drop to 10, after a drop to 20.
     fn drop_to_10(mode: Mode, told_before: Option<i64>) -> FanOut {
         let position = Position { partition: Partition(0), offset: 0 };
-        let entry =
-            |wall| LedgerEntry { price: price("10"), event_time: EventTime(1), wall_time: WallTime(wall) };
+        let entry = |wall| LedgerEntry {
+            price: price("10"),
+            event_time: EventTime(1),
+            evaluated: WallTime(wall).into(),
+        };
         FanOut {
             priced: Priced {
                 price: price("10"),
@@ -81,7 +84,7 @@ mod tests {
             previous: Some(price("20")),
             floor: Floor::Drop(price("20")),
             told_before: told_before.map(entry),
-            wall_time: WallTime(100),
+            began: WallTime(100).into(),
             mode,
             hysteresis: Hysteresis::NONE,
             path: ReadPath::Plain,

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use pricedrop_model::limits::ONCE_RANGE_MS;
 use pricedrop_model::{Currency, FanOut, Mode, OnceRange, WatchRow};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -76,16 +75,13 @@ impl Matcher {
 fn silence(fan_out: &FanOut, once_ranges: &[OnceRange], mode: Mode, row: &WatchRow<'_>) -> Option<Silence> {
     if mode == Mode::EveryDrop {
         let entry = fan_out.told_before?;
-        let changed_since = row.updated_at.is_some_and(|at| at > entry.wall_time);
-        return (!changed_since).then_some(Silence::ToldBefore);
+        return (!entry.evaluated.is_before(row)).then_some(Silence::ToldBefore);
     }
     if fan_out.floor.spends(row.threshold, fan_out.hysteresis) {
         return Some(Silence::Spent);
     }
     let told_once = |range: &OnceRange| {
-        let kept = fan_out.wall_time.0.saturating_sub(range.wall_time.0) < ONCE_RANGE_MS;
-        let changed_since = row.updated_at.is_some_and(|at| at > range.wall_time);
-        kept && range.contains(row.threshold) && !changed_since
+        range.is_kept(fan_out.began) && range.contains(row.threshold) && !range.evaluated.is_before(row)
     };
     (mode == Mode::Once && once_ranges.iter().any(told_once)).then_some(Silence::Gone)
 }

@@ -251,7 +251,7 @@ fn unfinished(price: &str) -> ProductState {
         previous: None,
         floor: Floor::Infinite,
         told_before: None,
-        wall_time: WallTime(0),
+        began: WallTime(0).into(),
         mode: Mode::EveryDrop,
         hysteresis: Hysteresis::NONE,
         path: ReadPath::Plain,

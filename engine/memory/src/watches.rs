@@ -9,8 +9,8 @@ use pricedrop_model::plugin::Bucketing;
 use pricedrop_model::ports::{Error, Scan, Summary, WatchStore, WatchView};
 use pricedrop_model::sync::lock;
 use pricedrop_model::{
-    BucketId, Clock, Cursor, Mode, Price, ProductId, Removal, UserId, WallTime, Watch, WatchPage, WatchRow,
-    WriteTime,
+    BucketId, Clock, Cursor, Mode, Price, ProductId, Removal, UserId, ViewTime, WallTime, Watch, WatchPage,
+    WatchRow, WriteTime,
 };
 
 type RowKey = (Price, UserId);
@@ -41,6 +41,7 @@ pub(crate) struct Product {
     every_drop: u64,
     crossing: u64,
     modeless: u64,
+    /// After each `updated_at` of a row, because a write may follow a view at the same wall time.
     last_changed: Option<WallTime>,
     index: Option<Buckets>,
 }
@@ -125,11 +126,11 @@ impl Inner {
         self.last_write
     }
 
-    /// Returns the wall time of a new view: not before any write through the port.
-    fn view_time(&mut self, now: WallTime) -> WallTime {
+    /// Returns the time of a new view: not before any write through the port.
+    fn view_time(&mut self, now: WallTime) -> ViewTime {
         let wall_time = now.max(self.last_write);
         self.last_view = self.last_view.max(wall_time);
-        wall_time
+        ViewTime::after(wall_time, WriteTime(self.writes))
     }
 
     /// Returns the bucket of a price; `None` if the product has no index or the policy fails.
@@ -173,7 +174,8 @@ impl Product {
     /// Adds a row. Without its bucket the index would be incomplete, so it is dropped.
     fn add(&mut self, key: RowKey, row: Row, bucket: Option<BucketId>) {
         *self.count(row.watch.mode) += 1;
-        self.last_changed = self.last_changed.max(row.watch.updated_at);
+        let after = row.watch.updated_at.map(|at| WallTime(at.0.saturating_add(1)));
+        self.last_changed = self.last_changed.max(after);
         match (&mut self.index, bucket) {
             (Some(index), Some(bucket)) => {
                 index.entry(bucket).or_default().insert(key.clone());
@@ -219,20 +221,24 @@ impl Product {
 #[async_trait]
 impl WatchStore for MemoryWatches {
     async fn view(&self) -> Result<Box<dyn WatchView>, Error> {
-        let wall_time = self.lock().view_time(self.clock.now());
-        Ok(Box::new(View { inner: self.inner.clone(), wall_time }))
+        let time = self.lock().view_time(self.clock.now());
+        Ok(Box::new(View { inner: self.inner.clone(), time }))
     }
 }
 
 struct View {
     inner: Arc<Mutex<Inner>>,
-    wall_time: WallTime,
+    time: ViewTime,
 }
 
 #[async_trait]
 impl WatchView for View {
     fn wall_time(&self) -> WallTime {
-        self.wall_time
+        self.time.wall_time
+    }
+
+    fn time(&self) -> ViewTime {
+        self.time
     }
 
     async fn summary(&mut self, id: &ProductId) -> Result<Summary, Error> {

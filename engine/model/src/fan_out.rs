@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BucketId, Currency, Floor, Hysteresis, LedgerEntry, Mode, Price, Priced, ProductId, UserId, WallTime,
+    BucketId, Currency, Floor, Hysteresis, LedgerEntry, Mode, Price, Priced, ProductId, UserId, ViewTime,
 };
 
 /// One drop whose watchers are being notified. It contains everything that its decisions depend on,
@@ -18,8 +18,8 @@ pub struct FanOut {
     pub floor: Floor,
     /// The ledger's unexpired entry of this price before the drop.
     pub told_before: Option<LedgerEntry>,
-    /// When the fan-out began. Every watch updated up to then is visible to it.
-    pub wall_time: WallTime,
+    /// When the fan-out began. Every watch written up to then is visible to it.
+    pub began: ViewTime,
     /// The rules' mode when the fan-out began.
     pub mode: Mode,
     /// The rules' hysteresis when the fan-out began.

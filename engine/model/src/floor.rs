@@ -4,7 +4,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventTime, Hysteresis, Price, WallTime};
+use crate::{EventTime, Hysteresis, Price, ViewTime};
 
 /// One number per product that says which `crossing` and `once` watches have fired (are *spent*):
 /// exactly those with a threshold at or above it.
@@ -65,8 +65,8 @@ pub struct LedgerEntry {
     pub price: Price,
     /// The event time of the last drop to it. The deduplication window starts here.
     pub event_time: EventTime,
-    /// The wall time of that drop. Watches updated later were not notified.
-    pub wall_time: WallTime,
+    /// When that drop was evaluated. Watches written later were not notified.
+    pub evaluated: ViewTime,
 }
 
 #[cfg(test)]

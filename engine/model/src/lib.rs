@@ -51,4 +51,4 @@ pub use rules::{FirstPrice, Hysteresis, Mode, Rules};
 pub use state::{Evaluated, OnceRange, Pending, ProductState, StateKey};
 pub use time::{Clock, EventTime, WallTime};
 pub use update::{Priced, Record, Unreadable, Update};
-pub use watch::{Removal, Watch, WatchPage, WatchRow, WriteTime};
+pub use watch::{Removal, ViewTime, Watch, WatchPage, WatchRow, WriteTime};

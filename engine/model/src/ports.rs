@@ -13,7 +13,7 @@ use crate::plugin::PolicyIdentity;
 use crate::state::DecodeError;
 use crate::{
     BucketId, Cause, Cursor, FanOutBlock, Floor, Hysteresis, Partition, Position, Price, ProductId,
-    ProductState, Record, Removal, StateKey, UserId, WallTime, Watch, WatchPage,
+    ProductState, Record, Removal, StateKey, UserId, ViewTime, WallTime, Watch, WatchPage,
 };
 
 /// Why a store did not do what was asked. The variant says what a caller can do.
@@ -112,6 +112,11 @@ pub trait WatchStore: Send + Sync {
 pub trait WatchView: Send {
     /// Returns the wall time of the view.
     fn wall_time(&self) -> WallTime;
+
+    /// Returns the moment of the view among the writes.
+    fn time(&self) -> ViewTime {
+        self.wall_time().into()
+    }
 
     /// Returns what is known of a product's watches without reading them.
     ///

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::ONCE_RANGE_MS;
 use crate::{
     Currency, EventTime, FanOut, Floor, Hysteresis, LedgerEntry, Partition, Price, Priced, ProductId,
-    WallTime,
+    ViewTime, WallTime,
 };
 
 /// The key of a product's state.
@@ -69,14 +70,19 @@ pub struct OnceRange {
     pub below: Floor,
     /// The hysteresis at that drop.
     pub hysteresis: Hysteresis,
-    /// The wall time of that drop. Watches updated later were not notified.
-    pub wall_time: WallTime,
+    /// When that drop was evaluated. Watches written later were not notified.
+    pub evaluated: ViewTime,
 }
 
 impl OnceRange {
     /// Returns whether a threshold is in the range.
     pub fn contains(&self, threshold: Price) -> bool {
         threshold >= self.from && !self.below.spends(threshold, self.hysteresis)
+    }
+
+    /// Returns whether the range still counts for a drop at this time.
+    pub fn is_kept(&self, now: ViewTime) -> bool {
+        now.wall_time.0.saturating_sub(self.evaluated.wall_time.0) < ONCE_RANGE_MS
     }
 }
 
@@ -166,7 +172,7 @@ mod tests {
 
     fn range() -> OnceRange {
         let below = Floor::Drop(price("20"));
-        OnceRange { from: price("10"), below, hysteresis: Hysteresis::NONE, wall_time: WallTime(5) }
+        OnceRange { from: price("10"), below, hysteresis: Hysteresis::NONE, evaluated: WallTime(5).into() }
     }
 
     fn fan_out() -> FanOut {
@@ -183,7 +189,7 @@ mod tests {
             previous: None,
             floor: Floor::Infinite,
             told_before: None,
-            wall_time: WallTime(100),
+            began: WallTime(100).into(),
             mode: Mode::Once,
             hysteresis: Hysteresis::NONE,
             path: ReadPath::Plain,

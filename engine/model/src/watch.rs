@@ -61,6 +61,42 @@ pub struct WatchRow<'a> {
     pub write_time: WriteTime,
 }
 
+/// The moment of a view among the writes of watches. Decisions store it, to tell later which
+/// versions of the watches they were made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WallTime", into = "WallTime")]
+pub struct ViewTime {
+    /// The wall time of the view.
+    pub wall_time: WallTime,
+    /// Of the writes at the same wall time, the last one that the view shows. It is not stored: in
+    /// stores that outlive the process, a view shows all writes at its wall time.
+    last_write: WriteTime,
+}
+
+impl ViewTime {
+    /// The moment after this write, for a store that lets a write follow a view at the same wall time.
+    pub fn after(wall_time: WallTime, last_write: WriteTime) -> ViewTime {
+        ViewTime { wall_time, last_write }
+    }
+
+    /// Returns whether this version of a watch was written after the view.
+    pub fn is_before(&self, row: &WatchRow<'_>) -> bool {
+        row.updated_at.is_some_and(|at| (at, row.write_time) > (self.wall_time, self.last_write))
+    }
+}
+
+impl From<WallTime> for ViewTime {
+    fn from(wall_time: WallTime) -> ViewTime {
+        ViewTime { wall_time, last_write: WriteTime(i64::MAX) }
+    }
+}
+
+impl From<ViewTime> for WallTime {
+    fn from(view: ViewTime) -> WallTime {
+        view.wall_time
+    }
+}
+
 /// Rows of one scan, ordered by threshold, then by the bytes of the user. If the scan reads by
 /// bucket, each bucket has this order. All user names share one buffer, so a row needs no
 /// allocation.

@@ -8,7 +8,7 @@ use pricedrop_model::limits::FUTURE_MS;
 use pricedrop_model::plugin::{Decision, Plugins, Release};
 use pricedrop_model::ports::{Outcome, RejectedRecord, Summary, WatchView};
 use pricedrop_model::{
-    FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, WallTime,
+    FanOut, OnceRange, Partition, Position, Priced, ProductId, ProductState, StateKey, ViewTime, WallTime,
 };
 
 use super::decided::{FutureUpdate, Work};
@@ -31,7 +31,9 @@ const YIELD_RECORDS: usize = 32;
 /// The working copies of one batch.
 pub struct Batch<'a> {
     options: &'a Options,
-    /// The wall time of the view.
+    /// The time of the view.
+    view_time: ViewTime,
+    /// Its wall time.
     now: WallTime,
     states: States,
     throttle: Throttle<'a>,
@@ -53,6 +55,7 @@ impl<'a> Batch<'a> {
         let now = view.wall_time();
         Batch {
             options,
+            view_time: view.time(),
             now,
             states: States::new(states),
             throttle: Throttle::new(plugins.throttling(), metrics, now),
@@ -282,8 +285,7 @@ impl<'a> Batch<'a> {
     /// Evaluates a price. `answer`: whether to report that it was no drop; held updates were already
     /// reported as held.
     async fn evaluate(&mut self, key: &StateKey, priced: &Priced, answer: bool) -> Result<(), Failure> {
-        let (rules, now) = (&self.options.rules, self.now);
-        match evaluate(self.states.change(key), priced, rules, now) {
+        match evaluate(self.states.change(key), priced, &self.options.rules, self.view_time) {
             Evaluation::Baseline | Evaluation::NotLower => {
                 if answer {
                     self.work.record_outcome(priced.position, Outcome::NotLower);

@@ -32,7 +32,7 @@ pub enum Reach {
 /// Returns whether a row was last written before the fan-out began, and not during the fan-out. A
 /// row without `updated_at` counts as written before.
 fn existed_before(row: &WatchRow<'_>, fan_out: &FanOut) -> bool {
-    row.updated_at.is_none_or(|at| at <= fan_out.wall_time)
+    !fan_out.began.is_before(row)
 }
 
 /// How much of the commit's budget each watch costs. A long title or URL makes long notifications,

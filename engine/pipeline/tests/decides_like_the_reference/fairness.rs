@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use pricedrop_memory::{MemoryCommitter, MemoryWatches};
 use pricedrop_model::ports::{Error, Outcome, Scan, Summary, UpdateSource, WatchStore, WatchView};
 use pricedrop_model::{
-    Cursor, EventTime, Partition, Position, Price, ProductId, Record, UserId, WallTime, Watch, WatchPage,
+    Cursor, EventTime, Partition, Position, Price, ProductId, Record, UserId, ViewTime, WallTime, Watch,
+    WatchPage,
 };
 use pricedrop_pipeline::notifier::Options;
 
@@ -73,6 +74,10 @@ impl WatchStore for Counting {
 impl WatchView for CountingView {
     fn wall_time(&self) -> WallTime {
         self.inner.wall_time()
+    }
+
+    fn time(&self) -> ViewTime {
+        self.inner.time()
     }
 
     async fn prefetch(&mut self, scans: &[Scan<'_>]) -> Result<(), Error> {

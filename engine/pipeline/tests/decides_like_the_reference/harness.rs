@@ -13,7 +13,7 @@ use pricedrop_model::ports::{Committer, Outcome};
 use pricedrop_model::{Clock, Currency, FanOutBlock, Pending, Price, ProductId, WallTime};
 use pricedrop_pipeline::notifier::{Metrics, Options};
 use pricedrop_testing::history::History;
-use pricedrop_testing::reference::Told;
+use pricedrop_testing::reference::{Times, Told};
 
 use crate::faults::{Faults, FaultyCommitter, FaultyWatches, Lots};
 use crate::group::{Group, Member};
@@ -149,6 +149,7 @@ impl Stage {
             member: member.clone(),
             commits: self.commits.clone(),
             dead: Arc::default(),
+            encodes: history.times == Times::Given,
         };
         let options = Options {
             rules: history.rules.clone(),

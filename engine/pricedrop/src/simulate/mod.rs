@@ -2,6 +2,8 @@
 //! engine, over two files. Deterministic: the records set the clock, and no server is needed.
 
 mod events;
+#[cfg(test)]
+mod histories;
 mod watches;
 
 use std::io::{BufRead, Write};

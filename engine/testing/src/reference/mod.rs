@@ -20,7 +20,8 @@ use pricedrop_model::{FirstPrice, Mode, Rules};
 use prices::Prices;
 use read::{Read, Update};
 
-/// One event of a history. The order of the events is the order in which they happen.
+/// One event of a history. The order of the events is the order in which they happen; it also
+/// decides which of two events with the same time is the later one.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// A record of the input.
@@ -181,9 +182,13 @@ struct Row {
     mode: Mode,
     currency: String,
     updated_at: Option<i64>,
-    /// Changes each time the row is written.
+    /// The number of the event that wrote it.
     version: u64,
 }
+
+/// A wall time, epoch milliseconds, and the number of the event. The number decides between events
+/// with the same time.
+type Moment = (i64, u64);
 
 /// Product, threshold and user. Rows are read in this order.
 type RowKey = (String, i128, String);
@@ -192,7 +197,8 @@ struct World<'a> {
     rules: &'a Rules,
     times: Times,
     rows: BTreeMap<RowKey, Row>,
-    versions: u64,
+    /// How many events have happened.
+    happened: u64,
     /// Once-watches that were notified, with the versions that were.
     removals: Vec<(RowKey, u64)>,
     /// The prices by product and currency.
@@ -215,7 +221,7 @@ impl<'a> World<'a> {
             rules,
             times,
             rows: BTreeMap::new(),
-            versions: 0,
+            happened: 0,
             removals: Vec::new(),
             prices: BTreeMap::new(),
             accepted_times: Vec::new(),
@@ -224,18 +230,18 @@ impl<'a> World<'a> {
     }
 
     fn happen(&mut self, event: &Event) {
+        self.happened += 1;
         match event {
             Event::Record { key, value, timestamp_ms, wall_ms } => {
                 let given = Now { event_ms: *timestamp_ms, wall_ms: *wall_ms };
                 self.record(key.as_deref(), value.as_deref(), given);
             }
             Event::Put { product, user, threshold, mode, currency, at } => {
-                self.versions += 1;
                 let row = Row {
                     mode: mode.unwrap_or(self.rules.mode),
                     currency: currency.clone().unwrap_or_else(|| self.rules.currency.to_string()),
                     updated_at: *at,
-                    version: self.versions,
+                    version: self.happened,
                 };
                 self.rows.insert((product.clone(), *threshold, user.clone()), row);
             }
@@ -305,6 +311,7 @@ impl<'a> World<'a> {
     fn drop(&mut self, update: &Update, currency: &str, previous: Option<i128>, now: Now) -> Verdict {
         let key = (update.product.clone(), currency.to_owned());
         let prices = self.prices.get_mut(&key).expect("the update was accepted there");
+        let moment = (now.wall_ms, self.happened);
         prices.age_once_drops(now.wall_ms);
         let told_before = prices.told_before(update.price, now.event_ms, self.rules);
         let (mut told_every_drop, mut told_once) = (false, false);
@@ -314,15 +321,16 @@ impl<'a> World<'a> {
             if *product != update.product || row.currency != currency || *threshold < update.price {
                 continue;
             }
+            let written = row.updated_at.map(|at| (at, row.version));
             let fires = match row.mode {
                 Mode::EveryDrop => match told_before {
-                    Some(wall_ms) => row.updated_at.is_some_and(|at| at > wall_ms),
+                    Some(drop) => written.is_some_and(|written| written > drop),
                     None => true,
                 },
                 Mode::Crossing => prices.armed(*threshold, self.rules),
                 Mode::Once => {
                     prices.armed(*threshold, self.rules)
-                        && !prices.fired_once(*threshold, row.updated_at, self.rules)
+                        && !prices.fired_once(*threshold, written, self.rules)
                 }
             };
             if !fires {
@@ -345,7 +353,7 @@ impl<'a> World<'a> {
                 });
             }
         }
-        prices.fell(update.price, now.event_ms, now.wall_ms, told_every_drop, told_once);
+        prices.fell(update.price, now.event_ms, moment, told_every_drop, told_once);
         let count = told.len() as u64;
         self.answer.told.append(&mut told);
         Verdict::Drop { told: count, told_before: told_before.is_some() }

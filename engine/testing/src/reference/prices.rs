@@ -3,6 +3,7 @@
 
 use pricedrop_model::Rules;
 
+use super::Moment;
 use super::read::Update;
 
 /// The reference has its own copies of the limits.
@@ -30,14 +31,14 @@ struct Evaluated {
 #[derive(Debug, Clone, Copy)]
 struct Drop {
     event_ms: i64,
-    wall_ms: i64,
+    moment: Moment,
     told_every_drop: bool,
 }
 
 #[derive(Debug)]
 struct OnceDrop {
     price: i128,
-    wall_ms: i64,
+    moment: Moment,
     /// All evaluated prices before it.
     before: Vec<i128>,
 }
@@ -46,7 +47,7 @@ struct OnceDrop {
 struct LastDrop {
     price: i128,
     event_ms: i64,
-    wall_ms: i64,
+    moment: Moment,
 }
 
 impl Prices {
@@ -78,15 +79,22 @@ impl Prices {
         self.evaluated.push(Evaluated { price, drop: None });
     }
 
-    pub fn fell(&mut self, price: i128, event_ms: i64, wall_ms: i64, told_every_drop: bool, told_once: bool) {
+    pub fn fell(
+        &mut self,
+        price: i128,
+        event_ms: i64,
+        moment: Moment,
+        told_every_drop: bool,
+        told_once: bool,
+    ) {
         if told_once {
             let before = self.evaluated.iter().map(|evaluated| evaluated.price).collect();
-            self.once_drops.push(OnceDrop { price, wall_ms, before });
+            self.once_drops.push(OnceDrop { price, moment, before });
             if self.once_drops.len() > ONCE_DROPS {
                 self.once_drops.remove(0);
             }
         }
-        let drop = Some(Drop { event_ms, wall_ms, told_every_drop });
+        let drop = Some(Drop { event_ms, moment, told_every_drop });
         self.evaluated.push(Evaluated { price, drop });
     }
 
@@ -98,24 +106,24 @@ impl Prices {
 
     /// Removes once-drops that are seven days old or older.
     pub fn age_once_drops(&mut self, now_ms: i64) {
-        self.once_drops.retain(|drop| i128::from(now_ms) - i128::from(drop.wall_ms) < ONCE_DROP_MS);
+        self.once_drops.retain(|drop| i128::from(now_ms) - i128::from(drop.moment.0) < ONCE_DROP_MS);
     }
 
     /// Returns whether one of the once-drops notified a once-watch with this threshold, and the
     /// watch was not written since.
-    pub fn fired_once(&self, threshold: i128, updated_at: Option<i64>, rules: &Rules) -> bool {
+    pub fn fired_once(&self, threshold: i128, written: Option<Moment>, rules: &Rules) -> bool {
         self.once_drops.iter().any(|drop| {
             let fired = threshold >= drop.price && armed_after(drop.before.iter().copied(), threshold, rules);
-            let older = updated_at.is_none_or(|at| at <= drop.wall_ms);
+            let older = written.is_none_or(|written| written < drop.moment);
             fired && older
         })
     }
 
-    /// Returns the wall time of the last drop to this price, if the price has an entry that has not
+    /// Returns the moment of the last drop to this price, if the price has an entry that has not
     /// expired. A drop that notifies an `every-drop` watch enters its price. Each further drop to it
     /// within the deduplication window renews the entry. The entry expires one window after its last
     /// drop, or once `TOLD_PRICES` other prices were entered or renewed after it.
-    pub fn told_before(&self, price: i128, now_ms: i64, rules: &Rules) -> Option<i64> {
+    pub fn told_before(&self, price: i128, now_ms: i64, rules: &Rules) -> Option<Moment> {
         let expired = |last: &LastDrop, now_ms: i64| {
             i128::from(now_ms) - i128::from(last.event_ms) >= i128::from(rules.dedup_window_ms)
         };
@@ -127,13 +135,13 @@ impl Prices {
             let in_chain = told.iter().any(|last| last.price == *price);
             if drop.told_every_drop || in_chain {
                 told.retain(|last| last.price != *price);
-                told.push(LastDrop { price: *price, event_ms: drop.event_ms, wall_ms: drop.wall_ms });
+                told.push(LastDrop { price: *price, event_ms: drop.event_ms, moment: drop.moment });
             }
             if told.len() > TOLD_PRICES {
                 told.remove(0);
             }
         }
-        told.iter().find(|last| last.price == price && !expired(last, now_ms)).map(|last| last.wall_ms)
+        told.iter().find(|last| last.price == price && !expired(last, now_ms)).map(|last| last.moment)
     }
 }
 

@@ -91,6 +91,29 @@ fn a_crossing_watch_fires_again_after_a_rise_above_its_threshold_and_the_hystere
 }
 
 #[test]
+fn of_a_watch_and_a_drop_at_the_same_time_the_one_later_in_the_file_is_later() {
+    let events = [
+        put("every", "80", Mode::EveryDrop, 1),
+        put("once", "90", Mode::Once, 1),
+        price("80", 1),
+        Event::ApplyRemovals,
+        put("every2", "80", Mode::EveryDrop, 1),
+        put("once", "90", Mode::Once, 1),
+        price("95", 1),
+        price("80", 1),
+        Event::ApplyRemovals,
+        price("95", 1),
+        price("80", 1),
+        // Changed before that drop, by its own time.
+        put("earlier", "80", Mode::EveryDrop, 0),
+        price("95", 1),
+        price("80", 1),
+    ];
+    let expected = ["every<=80 once<=90", "", "every2<=80 once<=90", "", "", "", ""];
+    assert_eq!(told(&Rules::default(), &events), expected);
+}
+
+#[test]
 fn a_new_watch_starts_in_the_state_of_its_threshold() {
     let events = [
         price("50", 0),
