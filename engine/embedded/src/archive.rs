@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fjall::PersistMode;
 use pricedrop_model::archive::{ArchiveSource, ArchivedRecord};
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Partition, Record, WallTime};
@@ -116,16 +115,16 @@ pub(super) fn keep_dead_letter(txn: &mut Txn<'_>, offset: i64, at: WallTime, jso
 /// Starts keeping the records of archived topics, and stops keeping those of the others. It runs
 /// while the store opens, before anything else writes.
 pub(super) fn begin(store: &Store, archived: &[ArchivedTopic]) -> Result<(), ReadError> {
-    let mut batch = store.db.batch().durability(Some(PersistMode::SyncAll));
+    let mut changes = Vec::new();
     for topic in ArchivedTopic::ALL {
         let cursor = topic.cursor();
         match (archived.contains(&topic), store.get(Table::Meta, &cursor)?) {
-            (true, None) => batch.insert(store.table(Table::Meta), cursor, keys::number(0)),
-            (false, Some(_)) => batch.remove(store.table(Table::Meta), cursor),
+            (true, None) => changes.push((Table::Meta, cursor.into(), Some(keys::number(0).into()))),
+            (false, Some(_)) => changes.push((Table::Meta, cursor.into(), None)),
             _ => {}
         }
     }
-    Ok(batch.commit()?)
+    if changes.is_empty() { Ok(()) } else { Ok(store.commit(changes)?) }
 }
 
 /// Returns the random id of this store, which is created when it first opens. The archive is tied
@@ -136,9 +135,7 @@ pub(super) fn store_id(store: &Store) -> Result<String, ReadError> {
         return Ok(String::from_utf8_lossy(&id).into_owned());
     }
     let id = format!("{:032x}", rand::random::<u128>());
-    let mut batch = store.db.batch().durability(Some(PersistMode::SyncAll));
-    batch.insert(store.table(Table::Meta), STORE_ID, id.as_bytes());
-    batch.commit()?;
+    store.commit([(Table::Meta, STORE_ID.into(), Some(id.as_bytes().into()))])?;
     Ok(id)
 }
 

@@ -71,7 +71,7 @@ impl EmbeddedCommitter {
 }
 
 /// Returns what a state has pending, one bit each. This is the value of its row in `Unfinished`.
-fn pending(state: &ProductState) -> u8 {
+pub(super) fn pending(state: &ProductState) -> u8 {
     u8::from(state.pending.is_some()) | (u8::from(state.holds_removals()) << 1)
 }
 

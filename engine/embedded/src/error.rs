@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use pricedrop_model::{Cause, ports};
 
+use super::damage::Finding;
+
 /// Why the store does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +20,14 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// Files of the store are damaged or missing. Nothing was changed; see [`crate::salvage`].
+    #[error("the store in {} is damaged: {}", .folder.display(), listed(.findings))]
+    Damaged {
+        /// The data folder.
+        folder: PathBuf,
+        /// The damage, with its places.
+        findings: Vec<Finding>,
+    },
     /// The database cannot be opened. Free disk space or restore the folder; nothing was changed.
     #[error("the store in {} cannot be opened: {reason}", .folder.display())]
     Store {
@@ -27,6 +37,18 @@ pub enum Error {
         #[source]
         reason: Cause,
     },
+}
+
+/// How many findings a message lists.
+const LISTED: usize = 3;
+
+/// Lists the first findings in one line.
+pub(crate) fn listed(findings: &[Finding]) -> String {
+    let mut text: Vec<String> = findings.iter().take(LISTED).map(Finding::to_string).collect();
+    if findings.len() > LISTED {
+        text.push(format!("and {} more", findings.len() - LISTED));
+    }
+    text.join("; ")
 }
 
 /// A stored row that cannot be decoded.

@@ -36,11 +36,18 @@ fn read(txn: &Txn<'_>, key: &[u8]) -> Result<Option<(u8, WallTime)>, ReadError> 
     Ok(Some((kind, WallTime(keys::split_number(&value)?))))
 }
 
+/// Returns the key of the row in `Forgettable` for a stored row.
+pub(super) fn forget_key(key: &[u8], value: &[u8], kept_ms: i64) -> Option<Vec<u8>> {
+    let time = keys::split_number(value.get(1..)?).ok()?;
+    Some([&keys::number(time.saturating_add(kept_ms))[..], key].concat())
+}
+
 fn write(txn: &mut Txn<'_>, key: Vec<u8>, kind: u8, time: WallTime, kept_ms: i64) {
-    let forget = [&keys::number(time.0.saturating_add(kept_ms))[..], &key].concat();
-    txn.append(Table::Forgettable, forget, []);
     let mut value = vec![kind];
     value.extend(keys::number(time.0));
+    if let Some(forget) = forget_key(&key, &value, kept_ms) {
+        txn.append(Table::Forgettable, forget, []);
+    }
     txn.put(Table::Leases, key, value);
 }
 

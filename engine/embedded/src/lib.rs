@@ -18,7 +18,9 @@
 
 mod archive;
 mod commit;
+mod damage;
 mod dead_letters;
+mod derived;
 mod error;
 mod index;
 mod indexing;
@@ -37,6 +39,7 @@ mod recipients;
 mod reopen;
 mod retries;
 mod rows;
+pub mod salvage;
 mod shared;
 mod store;
 mod store_handle;
@@ -59,6 +62,7 @@ use tokio::sync::watch;
 
 pub use archive::EmbeddedArchiveSource;
 pub use commit::EmbeddedCommitter;
+pub use damage::Finding;
 pub use dead_letters::EmbeddedDeadLetters;
 pub use error::Error;
 pub use intake::{EmbeddedSource, PriceIntake};
@@ -73,6 +77,7 @@ pub use topics::{ArchivedTopic, INPUT_TOPIC, PARTITION};
 pub use watches::EmbeddedWatches;
 
 use shared::{Inner, Shared};
+use store::OpenError;
 use store_handle::StoreHandle;
 use watch_clock::WatchClock;
 use work::Work;
@@ -87,8 +92,10 @@ impl Options {
         let folder = self.folder.clone();
         let lock = lock_folder(&folder)?;
         let store_error = |reason| Error::Store { folder: folder.clone(), reason };
-        let store = StoreHandle::open(folder.clone(), self.cache_bytes)
-            .map_err(|error| store_error(store::cause(error)))?;
+        let store = StoreHandle::open(folder.clone(), self.cache_bytes).map_err(|error| match error {
+            OpenError::Damaged(findings) => Error::Damaged { folder: folder.clone(), findings },
+            other => store_error(other.into()),
+        })?;
         let (store, watch_clock) = (Arc::new(store), Arc::new(WatchClock::new(self.clock.clone())));
         let start = store.read(|store| {
             watch_clock.start_after(txn::stored_times(store)?);

@@ -25,7 +25,7 @@ impl EmbeddedRetries {
     }
 }
 
-fn due_key(retry: &Retry) -> Vec<u8> {
+pub(super) fn due_key(retry: &Retry) -> Vec<u8> {
     let mut key = keys::name(&retry.to.channel);
     key.extend(keys::number(retry.due.0.max(0)));
     keys::push_name(&mut key, &retry.key);

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use pricedrop_model::{Cause, ports};
 
 use super::error::Broken;
-use super::store::{Store, cause};
+use super::store::{GONE, OpenError, Store, cause};
 
 /// The open store, or why there is none.
 pub(super) struct StoreHandle {
@@ -20,6 +20,8 @@ pub(super) struct StoreHandle {
 }
 
 struct State {
+    /// Whether its files were deleted or replaced while it was open. Then it must not be opened again.
+    is_gone: bool,
     /// How often the store was opened again; marks snapshots of an earlier opening.
     generation: u64,
     store: Result<Store, Cause>,
@@ -55,9 +57,9 @@ impl From<ReadError> for ports::Error {
 
 impl StoreHandle {
     /// Opens the store.
-    pub(super) fn open(folder: PathBuf, cache_bytes: u64) -> fjall::Result<StoreHandle> {
+    pub(super) fn open(folder: PathBuf, cache_bytes: u64) -> Result<StoreHandle, OpenError> {
         let store = Store::open(&folder, cache_bytes)?;
-        let state = RwLock::new(State { generation: 0, store: Ok(store) });
+        let state = RwLock::new(State { is_gone: false, generation: 0, store: Ok(store) });
         Ok(StoreHandle { folder, cache_bytes, state })
     }
 
@@ -98,16 +100,22 @@ impl StoreHandle {
     /// Closes the store, with the reason that callers get.
     pub(super) fn close(&self, reason: Cause) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.is_gone |= state.store.as_ref().is_ok_and(|store| !store.is_in_place());
         state.store = Err(reason);
     }
 
     /// Opens a closed store again, or returns why it does not open.
     pub(super) fn reopen(&self) -> Result<(), Cause> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.is_gone {
+            return Err(GONE.into());
+        }
+        drop(state);
         // A database damaged by a full disk may panic while it opens. That is a failure like
         // others, and the next attempt reads the disk again.
         let opened = std::panic::catch_unwind(|| {
             super::reopen::probe(&self.folder).map_err(Cause::of)?;
-            Store::open(&self.folder, self.cache_bytes).map_err(cause)
+            Store::open(&self.folder, self.cache_bytes).map_err(Cause::from)
         });
         let opened = opened.unwrap_or_else(|_| Err("the database could not be opened".into()));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

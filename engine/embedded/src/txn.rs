@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use fjall::{PersistMode, Slice};
+use fjall::Slice;
 
 use super::error::Broken;
 use super::keys;
@@ -144,16 +144,9 @@ impl<'a> Txn<'a> {
         if self.changes.is_empty() {
             return Ok(());
         }
-        let mut batch = self.store.db.batch().durability(Some(PersistMode::SyncAll));
-        batch.insert(self.store.table(Table::Meta), CLOCK, encode_pair(latest_times));
-        for change in self.changes {
-            let table = self.store.table(change.table);
-            match change.value {
-                Some(value) => batch.insert(table, change.key, value),
-                None => batch.remove(table, change.key),
-            }
-        }
-        batch.commit()
+        let clock = (Table::Meta, Slice::from(CLOCK), Some(Slice::from(encode_pair(latest_times))));
+        let changes = self.changes.into_iter().map(|change| (change.table, change.key, change.value));
+        self.store.commit(std::iter::once(clock).chain(changes))
     }
 }
 
