@@ -45,6 +45,8 @@ test-faults:
 	PRICEDROP_TEST_SECONDS=$(or $(SECONDS),600) PRICEDROP_TEST_SEED=$(or $(SEED),1) \
 		$(if $(UPDATES),PRICEDROP_TEST_UPDATES=$(abspath $(UPDATES))) \
 		PRICEDROP_TEST_CROWD=1000000 $(CARGO) test --release --locked -p pricedrop --test campaigns -- --nocapture --test-threads 1
+	PRICEDROP_TEST_DAMAGES=5000 PRICEDROP_TEST_SEED=$(or $(SEED),1) \
+		$(CARGO) test --release --locked -p pricedrop-embedded --test damaged_files damage_is_never_silent
 	PRICEDROP_TEST_KILLS=50 $(CARGO) test --release --locked -p pricedrop --test cluster --test live -- archive
 
 ## plugins: builds every plugin of this repository and writes the manifests

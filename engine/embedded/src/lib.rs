@@ -92,7 +92,7 @@ impl Options {
         let folder = self.folder.clone();
         let lock = lock_folder(&folder)?;
         let store_error = |reason| Error::Store { folder: folder.clone(), reason };
-        let store = StoreHandle::open(folder.clone(), self.cache_bytes).map_err(|error| match error {
+        let store = StoreHandle::open(folder.clone(), self.sizes()).map_err(|error| match error {
             OpenError::Damaged(findings) => Error::Damaged { folder: folder.clone(), findings },
             other => store_error(other.into()),
         })?;
@@ -234,6 +234,11 @@ impl Embedded {
     /// Returns why nothing can be read or written now, or `None` if the store is open.
     pub fn down(&self) -> Option<String> {
         self.0.shared.store.down().map(|cause| cause.to_string())
+    }
+
+    /// Returns the damaged files that a read has met, or `None`.
+    pub fn damaged(&self) -> Option<String> {
+        self.0.shared.store.damaged().map(str::to_owned)
     }
 
     /// Returns the bytes on disk, journals included.

@@ -2,6 +2,8 @@
 
 /// Size of the cache of disk blocks, in bytes.
 pub const CACHE_BYTES: u64 = 64 << 20;
+/// Files of tables that are kept open.
+pub const TABLE_FILES: usize = 900;
 /// Size of all journals together, in bytes. Past it, the keyspaces that still need the oldest
 /// journal write their rows to tables.
 pub const JOURNAL_BYTES: u64 = 128 << 20;

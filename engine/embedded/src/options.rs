@@ -16,6 +16,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// The size of the cache of disk blocks, in bytes.
     pub cache_bytes: u64,
+    /// How many files of tables are kept open.
+    pub table_files: usize,
     /// A product with more watches than this is read by bucket.
     pub bucket_threshold: u64,
     /// How long the outbox keeps notifications, in milliseconds. Those not dispatched stay
@@ -37,12 +39,30 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What the database may keep in memory and open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) cache_bytes: u64,
+    pub(crate) table_files: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { cache_bytes: limits::CACHE_BYTES, table_files: limits::TABLE_FILES }
+    }
+}
+
 impl Options {
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes { cache_bytes: self.cache_bytes, table_files: self.table_files }
+    }
+
     /// Returns the defaults for this folder.
     pub fn new(folder: impl Into<PathBuf>) -> Options {
         Options {
             folder: folder.into(),
             cache_bytes: limits::CACHE_BYTES,
+            table_files: limits::TABLE_FILES,
             bucket_threshold: limits::BUCKET_THRESHOLD,
             outbox_retention_ms: limits::OUTBOX_RETENTION_MS,
             confirmation_ms: limits::CONFIRMATION_MS,

@@ -17,8 +17,9 @@ use fjall::Slice;
 use super::damage::{self, Checked, Finding, mark};
 use super::derived::{Derived, Row as DerivedRow};
 use super::error::Error;
-use super::limits::{CACHE_BYTES, GROUP_ROWS};
+use super::limits::GROUP_ROWS;
 use super::lock_folder;
+use super::options::Sizes;
 use super::store::{COMMIT, OpenError, Store, TABLES, Table};
 
 /// The state of a store's files.
@@ -57,6 +58,14 @@ pub fn check(folder: &Path) -> Result<Report, Error> {
 }
 
 fn read(folder: &Path) -> Result<Checked, Error> {
+    if !folder
+        .join("store")
+        .try_exists()
+        .and_then(|there| Ok(there || mark::read(folder)?.is_some()))
+        .unwrap_or(true)
+    {
+        return Err(unusable(folder, io::Error::new(io::ErrorKind::NotFound, "there is no store in it")));
+    }
     let keyspaces = TABLES.len() as u64 + 1;
     damage::check(&folder.join("store"), keyspaces, true).map_err(|source| unusable(folder, source))
 }
@@ -152,7 +161,7 @@ fn try_copy(
     if copy.try_exists()? {
         fs::remove_dir_all(copy)?;
     }
-    drop(Store::open_at(copy, CACHE_BYTES)?);
+    drop(Store::open_at(copy, Sizes::default())?);
     for id in keyspaces {
         let place = Path::new("keyspaces").join(id.to_string());
         fs::remove_dir_all(copy.join(&place))?;
@@ -171,7 +180,7 @@ fn try_copy(
         }
     }
     // The database may panic on damaged files.
-    std::panic::catch_unwind(AssertUnwindSafe(|| Store::open_at(copy, CACHE_BYTES)))
+    std::panic::catch_unwind(AssertUnwindSafe(|| Store::open_at(copy, Sizes::default())))
         .unwrap_or_else(|_| Err(io::Error::other("the database cannot read its files").into()))
         .map_err(OpenError::from)
 }
@@ -198,7 +207,7 @@ fn copy_rows(old: &Store, new: &Path) -> Result<(Rows, Vec<&'static str>), OpenE
     if new.try_exists()? {
         fs::remove_dir_all(new)?;
     }
-    let new = Store::open_at(new, CACHE_BYTES)?;
+    let new = Store::open_at(new, Sizes::default())?;
     let mut copy = Copy { new: &new, waiting: Vec::new(), derived: Derived::default() };
     let (mut rows, mut incomplete) = (Vec::new(), Vec::new());
     for (table, name) in TABLES.into_iter().filter(|(table, _)| !Derived::TABLES.contains(table)) {

@@ -15,6 +15,7 @@ use pricedrop_model::sync::lock;
 
 use super::damage::mark::{self, Mark, Marked};
 use super::damage::{self, Finding};
+use super::options::Sizes;
 use super::{error, limits};
 
 /// A kind of rows. The names are on disk and must never change.
@@ -125,17 +126,17 @@ pub(super) struct Store {
 impl Store {
     /// Opens the database in this folder, and creates it if there never was one. A new one is
     /// created under another name and then renamed, so that a crash never leaves an incomplete one.
-    pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Store, OpenError> {
+    pub(super) fn open(folder: &Path, sizes: Sizes) -> Result<Store, OpenError> {
         let home = folder.join("store");
         let marked = read_mark(folder)?;
         if !home.try_exists()? {
             if marked.is_some() {
                 return Err(missing());
             }
-            create(folder, &home, cache_bytes)?;
+            create(folder, &home, sizes)?;
         }
         check(&home, marked, false)?;
-        let mut store = match Store::open_at(&home, cache_bytes) {
+        let mut store = match Store::open_at(&home, sizes) {
             Ok(store) => store,
             Err(error) => {
                 // The database does not name the file.
@@ -153,9 +154,10 @@ impl Store {
     }
 
     /// Opens the database in this folder without checking it.
-    pub(super) fn open_at(path: &Path, cache_bytes: u64) -> fjall::Result<Store> {
+    pub(super) fn open_at(path: &Path, sizes: Sizes) -> fjall::Result<Store> {
         let db = Database::builder(path)
-            .cache_size(cache_bytes)
+            .cache_size(sizes.cache_bytes)
+            .max_cached_files(Some(sizes.table_files))
             .max_journaling_size(limits::JOURNAL_BYTES)
             .worker_threads(limits::WORKER_THREADS)
             .open()?;
@@ -254,12 +256,12 @@ pub(super) const GONE: &str = "the files of the store were deleted or replaced w
                     is lost: restore the data folder and restart the engine";
 
 /// Creates the database in the data folder.
-fn create(folder: &Path, home: &Path, cache_bytes: u64) -> fjall::Result<()> {
+fn create(folder: &Path, home: &Path, sizes: Sizes) -> fjall::Result<()> {
     let aside = folder.join("store.new");
     if aside.try_exists()? {
         fs::remove_dir_all(&aside)?;
     }
-    drop(Store::open_at(&aside, cache_bytes)?);
+    drop(Store::open_at(&aside, sizes)?);
     fs::rename(&aside, home)?;
     Ok(fs::File::open(folder)?.sync_all()?)
 }
@@ -297,9 +299,33 @@ fn lost_commits(last: u64, synced: u64) -> Finding {
     Finding { file: "store".into(), at: None, what }
 }
 
+/// Describes a damage without the checksums, which help nobody.
+fn short(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Storage(fjall::LsmError::ChecksumMismatch { .. }) => {
+            "a block has another checksum".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Whether the error says that a file is damaged.
+pub(super) fn is_damage(error: &fjall::Error) -> bool {
+    !matches!(error, fjall::Error::Storage(fjall::LsmError::Io(_)))
+        && matches!(
+            error,
+            fjall::Error::Storage(_) | fjall::Error::Decompress(_) | fjall::Error::JournalRecovery(_)
+        )
+}
+
 /// Returns why a database failed, in one line: the operating system's message if there is one.
 pub(super) fn cause(error: fjall::Error) -> Cause {
     let text = match &error {
+        damage if is_damage(damage) => format!(
+            "a file of the store is damaged ({}): `pricedrop store check` names it; stop the engine and save the rest \
+             with `pricedrop store salvage`",
+            short(damage)
+        ),
         fjall::Error::Poisoned => "the database stopped after a failed write".into(),
         fjall::Error::Io(error) => error.to_string(),
         fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),

@@ -5,18 +5,30 @@
 //! store locked.
 
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use pricedrop_model::{Cause, ports};
 
-use super::error::Broken;
-use super::store::{GONE, OpenError, Store, cause};
+use super::error::{Broken, listed};
+use super::options::Sizes;
+use super::store::{GONE, OpenError, Store, cause, is_damage};
 
 /// The open store, or why there is none.
 pub(super) struct StoreHandle {
     folder: PathBuf,
-    cache_bytes: u64,
+    sizes: Sizes,
     state: RwLock<State>,
+    damage: Arc<Damage>,
+}
+
+/// The damaged files of an open store. They are searched once, when a read finds the first of them,
+/// because the database does not name the file.
+#[derive(Default)]
+struct Damage {
+    is_searched: AtomicBool,
+    found: OnceLock<String>,
 }
 
 struct State {
@@ -57,10 +69,10 @@ impl From<ReadError> for ports::Error {
 
 impl StoreHandle {
     /// Opens the store.
-    pub(super) fn open(folder: PathBuf, cache_bytes: u64) -> Result<StoreHandle, OpenError> {
-        let store = Store::open(&folder, cache_bytes)?;
+    pub(super) fn open(folder: PathBuf, sizes: Sizes) -> Result<StoreHandle, OpenError> {
+        let store = Store::open(&folder, sizes)?;
         let state = RwLock::new(State { is_gone: false, generation: 0, store: Ok(store) });
-        Ok(StoreHandle { folder, cache_bytes, state })
+        Ok(StoreHandle { folder, sizes, state, damage: Arc::default() })
     }
 
     /// Runs a read on the open store.
@@ -78,9 +90,44 @@ impl StoreHandle {
     ) -> Result<T, ports::Error> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match &state.store {
-            Ok(store) => Ok(read(store, state.generation)?),
+            Ok(store) => read(store, state.generation).map_err(|error| self.explain(error)),
             Err(reason) => Err(ports::Error::Unavailable(reason.clone())),
         }
+    }
+
+    /// Converts an error of a read. If a file is damaged, it starts the search for it.
+    pub(super) fn explain<E: From<ReadError>>(&self, error: ReadError) -> E {
+        if matches!(&error, ReadError::Database(error) if is_damage(error)) {
+            self.search_damage();
+        }
+        error.into()
+    }
+
+    /// Reads all files on a thread of its own, and logs those that are damaged.
+    fn search_damage(&self) {
+        if self.damage.is_searched.swap(true, Relaxed) {
+            return;
+        }
+        let (folder, damage) = (self.folder.clone(), self.damage.clone());
+        let search = move || {
+            let findings = match super::salvage::check(&folder) {
+                Ok(report) => listed(&report.findings),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(
+                %findings,
+                "files of the store are damaged; stop the engine and save the rest with `pricedrop store salvage`"
+            );
+            let _ = damage.found.set(findings);
+        };
+        if let Err(error) = std::thread::Builder::new().name("embedded-damage".into()).spawn(search) {
+            tracing::error!(%error, "the damaged files cannot be searched");
+        }
+    }
+
+    /// Returns the damaged files that a read has met, or `None`.
+    pub(super) fn damaged(&self) -> Option<&str> {
+        self.damage.found.get().map(String::as_str)
     }
 
     /// Returns why the store is closed, or `None` if it is open.
@@ -115,7 +162,7 @@ impl StoreHandle {
         // others, and the next attempt reads the disk again.
         let opened = std::panic::catch_unwind(|| {
             super::reopen::probe(&self.folder).map_err(Cause::of)?;
-            Store::open(&self.folder, self.cache_bytes).map_err(Cause::from)
+            Store::open(&self.folder, self.sizes).map_err(Cause::from)
         });
         let opened = opened.unwrap_or_else(|_| Err("the database could not be opened".into()));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

@@ -59,7 +59,7 @@ impl From<ReadError> for WriteError {
 /// A write in the queue.
 trait Job: Send {
     /// Adds its changes to the group.
-    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), WriteError>;
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), ReadError>;
     /// Sends the outcome to the caller.
     fn finish(self: Box<Self>, outcome: Result<(), WriteError>);
 }
@@ -76,7 +76,7 @@ where
     F: FnOnce(&mut Txn<'_>) -> Result<T, ReadError> + Send,
     T: Send,
 {
-    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), WriteError> {
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), ReadError> {
         let work = self.work.take().expect("a job runs once");
         self.value = Some(work(txn)?);
         Ok(())
@@ -259,7 +259,7 @@ impl Thread {
                 Ok(()) => ran.push(job),
                 Err(error) => {
                     txn.undo_to(kept);
-                    job.finish(Err(error));
+                    job.finish(Err(self.store.explain(error)));
                 }
             }
             if txn.len() < GROUP_ROWS {

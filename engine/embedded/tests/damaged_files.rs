@@ -357,3 +357,27 @@ async fn files_deleted_under_an_open_store_are_noticed_by_the_next_write() {
     assert!(embedded.down().unwrap().contains("were deleted or replaced"));
     assert!(!folder.path().join("store").exists(), "it is not created anew");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_that_a_read_meets_is_named() {
+    let base = tempfile::tempdir().unwrap();
+    fixture(base.path()).await;
+    let tables =
+        files(base.path()).into_iter().filter(|(path, _)| path.parent().unwrap().ends_with("2/tables"));
+    let (table, size) = tables.max_by_key(|(_, size)| *size).unwrap();
+    let mut bytes = fs::read(&table).unwrap();
+    bytes[size as usize / 2] ^= 1;
+    fs::write(&table, bytes).unwrap();
+    let embedded = open(base.path()).unwrap();
+    let error = read(&embedded).await.unwrap_err().to_string();
+    assert!(error.contains("a file of the store is damaged"), "{error}");
+    assert!(error.contains("`pricedrop store check` names it"), "{error}");
+    while embedded.damaged().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let name = table.file_name().unwrap().to_str().unwrap();
+    let expected = format!("store/keyspaces/2/tables/{name}: the table has another checksum");
+    assert_eq!(embedded.damaged(), Some(expected));
+    // Other products go on.
+    embedded.watches().put(vec![watch("other", "80", "u")]).await.unwrap();
+}

@@ -14,11 +14,12 @@ pub struct Options {
     pub max_body: usize,
     /// Maximum number of entries of a body.
     pub body_entries: usize,
-    /// How long a body may take to arrive.
+    /// How long a body may take to arrive, and how long a client may read nothing of a response.
     pub body_timeout: Duration,
     /// How long a connection may take to send the head of its next request, also when it is idle.
     pub head_timeout: Duration,
-    /// Maximum number of open connections; further ones wait to be accepted.
+    /// Maximum number of open connections. One too many closes the connection that has been idle for
+    /// longest; if all are being served, it waits.
     pub max_connections: usize,
     /// Maximum number of requests served at a time, besides health and metrics; further ones are answered with 503.
     pub max_concurrent_requests: usize,

@@ -2,6 +2,7 @@
 
 mod archive;
 mod servers;
+mod store;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use pricedrop_model::dispatch::DeadLetterId;
 
 pub use archive::{Archive, ArchiveStatus, ArchiveVerify, Replay, ReplayTopic};
 pub use servers::{OffsetTarget, Offsets, Schema, Topics};
+pub use store::Store;
 
 use crate::config::CONFIG_VARIABLE;
 use crate::input::Separator;
@@ -54,6 +56,9 @@ pub enum Command {
     /// Set the offsets at which the engine continues.
     #[command(subcommand)]
     Offsets(Offsets),
+    /// Check the files of the embedded store, and save what can be read from a damaged one.
+    #[command(subcommand)]
+    Store(Store),
     /// Publish archived records again: rebuild a topic, or repeat deliveries that a provider lost.
     Replay(Replay),
     /// Show and verify the archive, or record that records were lost.

@@ -35,6 +35,7 @@ fn execute(cli: Cli) -> Result<(), CliError> {
         Command::Buckets(args) => commands::buckets::execute(&config, args),
         Command::Topics(args) => commands::topics::execute(&config, args),
         Command::Offsets(args) => commands::offsets::execute(&config, &args),
+        Command::Store(args) => commands::store::execute(&config, &args),
         Command::Replay(args) => commands::replay::execute(&config, &args),
         Command::Archive(args) => commands::archive::execute(&config, &args),
         Command::Schema(args) => commands::schema::execute(&config, args),

@@ -9,6 +9,10 @@ use crate::report::CliError;
 pub const SEE_STORE: &str =
     "see the log above; start the engine again when the store is available: nothing is lost";
 
+/// The remedy for damaged files of the embedded store.
+pub const SALVAGE: &str = "`pricedrop store check` lists the damage; restore the data folder from a backup, or stop \
+                           the engine and save what can be read with `pricedrop store salvage`";
+
 /// Reports an error of the Kafka adapter.
 pub fn kafka(error: ports::Error) -> CliError {
     let remedy = match &error {

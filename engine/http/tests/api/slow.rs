@@ -52,9 +52,33 @@ async fn a_connection_whose_next_head_does_not_arrive_in_time_is_closed() {
 }
 
 #[tokio::test]
-async fn a_connection_past_the_limit_is_served_when_another_is_closed() {
+async fn a_connection_past_the_limit_closes_the_one_that_has_been_idle_for_longest() {
+    let served = serve(Options { max_connections: 2, ..options() }, Rules::default()).await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(began(&served, "GET /livez HTTP/1.1\r\nhost: ").await);
+        assert_eq!(served.get("/livez").await.status, 200);
+    }
+    let mut answer = String::new();
+    idle[0].read_to_string(&mut answer).await.unwrap_or(0);
+    assert_eq!(answer, "", "the oldest is closed");
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_reads_nothing_is_closed() {
+    let hasty = Options { body_timeout: Duration::from_millis(100), ..options() };
+    let served = serve(hasty, Rules::default()).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    // Requests go in and no response is read, until the buffers of the system are full.
+    let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    while stream.write_all(requests.as_bytes()).await.is_ok() {}
+    assert_eq!(served.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_past_the_limit_waits_while_all_are_being_served() {
     let served = serve(Options { max_connections: 1, ..options() }, Rules::default()).await;
-    let mut first = began(&served, "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut first = began(&served, SLOW_BODY).await;
     first.read_exact(&mut [0; 12]).await.unwrap();
     let mut second =
         began(&served, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;

@@ -65,11 +65,12 @@ impl Notifier {
         self.trouble.clone()
     }
 
-    /// Runs until the input ends or `shutdown` becomes true, then commits the prepared batch.
+    /// Runs until the input ends or `shutdown` becomes true, then commits the prepared batch. If the
+    /// sender of `shutdown` is dropped, it goes on until the input ends or a store fails.
     ///
     /// # Errors
     /// A store failed in a way that an operator has to fix.
-    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), Stop> {
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), Stop> {
         let mut restored = false;
         let (initial_ms, max_ms) = self.pause_ms;
         let mut backoff = Backoff::from_millis(initial_ms, max_ms);
@@ -90,7 +91,14 @@ impl Notifier {
                     self.trouble.set(None);
                     true
                 }
-                Err(failure) => self.recover(failure, restored, &mut backoff).await? && restored,
+                Err(failure) => {
+                    let pause = self.recover(failure, restored, &mut backoff)?;
+                    let stops = pause_or_stop(pause.length, &mut shutdown).await;
+                    if stops {
+                        break;
+                    }
+                    pause.keeps_state && restored
+                }
             };
         }
         if let Err(failure) = self.cycles.commit_prepared().await {
@@ -99,41 +107,45 @@ impl Notifier {
         Ok(())
     }
 
-    /// Handles a failure of a cycle or of a restore, with a pause if necessary. Returns false if the
-    /// stored state must be restored.
-    async fn recover(
-        &mut self,
-        failure: Failure,
-        restored: bool,
-        backoff: &mut Backoff,
-    ) -> Result<bool, Stop> {
-        let (why, restored) = match failure {
+    /// Handles a failure of a cycle or of a restore. Returns how it goes on.
+    fn recover(&mut self, failure: Failure, restored: bool, backoff: &mut Backoff) -> Result<Pause, Stop> {
+        let (why, keeps_state) = match failure {
             Failure::Stop(stop) => {
                 self.trouble.set(Some(stop.to_string()));
                 return Err(stop);
             }
             Failure::Rebalanced(why) => {
-                // The restore itself was interrupted by a rebalance. Give the rebalance time.
-                if !restored {
-                    tokio::time::sleep(Duration::from_millis(self.pause_ms.0)).await;
-                }
-                return Ok(rebalanced(&why));
+                // If the restore itself was interrupted, give the rebalance time.
+                let length = if restored { Duration::ZERO } else { Duration::from_millis(self.pause_ms.0) };
+                return Ok(rebalanced(&why, length));
             }
             // Fenced once: partitions were reassigned. Twice without a commit in between: a failure.
             Failure::Fenced(why) if !std::mem::replace(&mut self.fenced, true) => {
-                return Ok(rebalanced(&why));
+                return Ok(rebalanced(&why, Duration::ZERO));
             }
             Failure::Retry(why) => (why, true),
             Failure::Fenced(why) | Failure::Restore(why) => (why, false),
         };
         tracing::warn!(reason = %why, "the notifier pauses after a failure, then tries again");
         self.trouble.set(Some(why.to_string()));
-        tokio::time::sleep(backoff.next_pause()).await;
-        Ok(restored)
+        Ok(Pause { length: backoff.next_pause(), keeps_state })
     }
 }
 
-fn rebalanced(why: &Cause) -> bool {
+/// How the loop goes on after a failure.
+struct Pause {
+    length: Duration,
+    /// Whether the state in memory is still valid. If not, the stored state must be restored.
+    keeps_state: bool,
+}
+
+fn rebalanced(why: &Cause, length: Duration) -> Pause {
     tracing::info!(reason = %why, "partitions were reassigned; the stored progress is restored");
-    false
+    Pause { length, keeps_state: false }
+}
+
+/// Waits. Returns whether the notifier is to stop: then it does not try again.
+async fn pause_or_stop(length: Duration, shutdown: &mut watch::Receiver<bool>) -> bool {
+    let told_to_stop = async { while shutdown.changed().await.is_ok_and(|()| !*shutdown.borrow()) {} };
+    tokio::time::timeout(length, told_to_stop).await.is_ok()
 }

@@ -17,6 +17,7 @@ pub mod recipient;
 pub mod replay;
 pub mod schema;
 pub mod simulate;
+pub mod store;
 pub mod topics;
 pub mod watch;
 

@@ -11,6 +11,7 @@
 
 mod archive;
 mod banner;
+mod descriptors;
 mod engine;
 mod logging;
 mod metrics;
@@ -42,6 +43,7 @@ use crate::config::Config;
 use crate::remedies::SEE_STORE;
 use crate::report::CliError;
 
+use descriptors::Shares;
 use engine::Status;
 use stores::{Dispatch, RunRoles, SharedPorts};
 
@@ -213,7 +215,8 @@ impl Running {
     async fn stop(mut self) -> Result<(), CliError> {
         // The send fails if the part has ended already.
         let _ = self.stop_http.send(());
-        let http = self.http.join_next().await;
+        // Posts wait for the notifier. If it makes no progress, because a store fails, they are given up.
+        let posts = tokio::time::timeout(self.limit / 2, self.http.join_next()).await;
         (self.end_input)();
         let mut notified = Ok(());
         while let Some(ended) = self.notifiers_ended.join_next().await {
@@ -222,6 +225,10 @@ impl Running {
         for notifier in self.notifiers {
             let _ = notifier.join();
         }
+        let http = match posts {
+            Ok(http) => http,
+            Err(_) => self.http.join_next().await,
+        };
         self.stop_dispatcher.send_replace(true);
         let dispatched = self.dispatcher.join_next().await;
         self.archive.stop().await;
@@ -312,7 +319,11 @@ fn reason<T, E: std::fmt::Display, J: std::fmt::Display>(ended: Result<Result<T,
 }
 
 async fn bind(config: &Config) -> Result<Bound, CliError> {
-    let bound = pricedrop_http::bind(config.http_options()?).await;
+    let mut options = config.http_options()?;
+    let shares = Shares::claim();
+    shares.warn(options.max_connections);
+    options.max_connections = shares.connections(options.max_connections);
+    let bound = pricedrop_http::bind(options).await;
     bound.map_err(|error| CliError::usage(&error, error.remedy()))
 }
 

@@ -4,6 +4,7 @@
 mod api;
 mod buckets;
 mod commands;
+mod damaged;
 mod everyday;
 mod guarding;
 mod inputs;

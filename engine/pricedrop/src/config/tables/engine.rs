@@ -134,14 +134,16 @@ table! {
         /// and others wait for it.
         body_entries: usize = 100_000, in 1..=10_000_000;
 
-        /// The longest time a body may take to arrive. A slower one is refused with 408.
+        /// The longest time a body may take to arrive; a slower one is refused with 408. A client that reads
+        /// nothing of a response for so long is disconnected.
         body_timeout: Duration = seconds(20), in millis(100)..=hours(1), was "body_wait";
 
         /// The longest time that a connection may take to send the head of its next request. It is closed
         /// then, also if it is idle.
         head_timeout: Duration = seconds(10), in millis(100)..=hours(1);
 
-        /// The most open connections. Further ones wait until one is closed.
+        /// The most open connections. One more closes the connection that has been idle for longest. At
+        /// most half of the process's limit on open files is used for them.
         max_connections: usize = 1_024, in 1..=1_000_000;
 
         /// The most requests served at a time. More are answered 503. /livez, /readyz and /metrics do not

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use super::adapters::{Dispatch, Health, Opened, SharedPorts, Stores, Worker};
 use super::roles::RunRoles;
 use crate::config::Config;
-use crate::remedies::SEE_STORE;
+use crate::remedies::{SALVAGE, SEE_STORE};
 use crate::report::CliError;
+use crate::run::descriptors::Shares;
 
 /// The name under which the dispatcher's position in the outbox is stored.
 const DISPATCHER: &str = "dispatcher";
@@ -33,20 +34,22 @@ pub fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, CliErro
 /// # Errors
 /// Another process has it open, or the disk fails.
 pub fn build(config: &Config) -> Result<Embedded, CliError> {
-    config.embedded_options().build().map_err(|error| {
-        let remedy = match &error {
-            pricedrop_embedded::Error::InUse(_) => {
-                "stop the engine that runs there, or name another data.folder"
-            }
-            pricedrop_embedded::Error::Folder { .. } => {
-                "make the folder writable, or name another data.folder"
-            }
-            pricedrop_embedded::Error::Store { .. } => {
-                "free disk space or restore the folder; nothing was changed"
-            }
-        };
-        CliError::failed(&error, remedy)
-    })
+    let mut options = config.embedded_options();
+    options.table_files = Shares::claim().tables(options.table_files);
+    options.build().map_err(store_error)
+}
+
+/// Reports an error of the embedded store, with its remedy.
+pub fn store_error(error: pricedrop_embedded::Error) -> CliError {
+    let remedy = match &error {
+        pricedrop_embedded::Error::InUse(_) => "stop the engine that runs there, or name another data.folder",
+        pricedrop_embedded::Error::Folder { .. } => "make the folder writable, or name another data.folder",
+        pricedrop_embedded::Error::Damaged { .. } => SALVAGE,
+        pricedrop_embedded::Error::Store { .. } => {
+            "free disk space or restore the folder; nothing was changed"
+        }
+    };
+    CliError::failed(&error, remedy)
 }
 
 /// Returns the archive owner of an embedded store.
@@ -118,8 +121,9 @@ struct Disk {
 
 impl Health for Disk {
     fn reasons(&self) -> Vec<Reason> {
-        let down = self.store.down().into_iter();
-        down.map(|reason| Reason { part: "store".into(), severity: Severity::Error, reason }).collect()
+        let damaged = self.store.damaged().map(|findings| format!("damaged files: {findings}; {SALVAGE}"));
+        let reasons = self.store.down().into_iter().chain(damaged);
+        reasons.map(|reason| Reason { part: "store".into(), severity: Severity::Error, reason }).collect()
     }
 
     fn register_metrics(&self, registry: &mut Registry) {
