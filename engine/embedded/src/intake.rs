@@ -320,6 +320,16 @@ impl pricedrop_model::intake::PriceIntake for PriceIntake {
 /// Hands accepted prices to the notifier.
 pub struct EmbeddedSource(Arc<Intake>);
 
+/// Without a notifier, no post gets its outcome any more.
+impl Drop for EmbeddedSource {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.posts.clear();
+        self.0.taken.notify_waiters();
+    }
+}
+
 #[async_trait]
 impl UpdateSource for EmbeddedSource {
     async fn next_batch(&mut self, most: usize, wait_ms: u64) -> Result<Option<Vec<Record>>, Error> {

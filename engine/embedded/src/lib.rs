@@ -158,6 +158,15 @@ impl Embedded {
         intake::open(&self.0.shared)
     }
 
+    /// Keeps the data folder locked until the process exits, even if the store is closed before. Work that
+    /// a stop did not wait for may still be running then.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn lock_until_exit(&self) -> std::io::Result<()> {
+        self.0._lock.try_clone().map(std::mem::forget)
+    }
+
     /// Returns the adapter of the notifier's commits.
     pub fn committer(&self) -> EmbeddedCommitter {
         EmbeddedCommitter::new(self.0.clone())

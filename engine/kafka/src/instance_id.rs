@@ -58,6 +58,12 @@ impl InstanceId {
         Ok(InstanceId { name, _locked: Arc::new(file) })
     }
 
+    /// Keeps it locked until the process exits. Work that a stop did not wait for may still be running
+    /// when the last copy is dropped.
+    pub fn lock_until_exit(&self) {
+        std::mem::forget(self._locked.clone());
+    }
+
     /// Returns the transactional id of one of its workers.
     pub fn transactional_id(&self, group: &str, worker: usize) -> String {
         format!("{group}-{}-{worker}", self.name)

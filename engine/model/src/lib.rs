@@ -23,6 +23,7 @@ pub mod engine;
 pub mod entries;
 pub mod fan_out;
 pub mod floor;
+pub mod foreign_format;
 pub mod health;
 pub mod histogram;
 pub mod intake;

@@ -137,6 +137,11 @@ impl Update {
         if value.len() > UPDATE_BYTES {
             return Err(Unreadable::TooLong(value.len()));
         }
+        let start = value.trim_ascii_start();
+        if start.first() != Some(&b'{') {
+            let what = foreign_format::looks_like(start).unwrap_or_else(|| "it does not start with {".into());
+            return Err(Unreadable::Json(what));
+        }
         match std::str::from_utf8(value) {
             Ok(json) => Update::parse_text(json, round_decimals, false),
             // A title or URL with invalid bytes is left out; the price counts all the same.
@@ -144,15 +149,10 @@ impl Update {
         }
     }
 
-    /// Parses a text. If it `is_lossy`, U+FFFD stands for invalid bytes, and a field that contains it
+    /// Parses a text that starts with `{`: a derived struct would also accept an array of its fields. If it `is_lossy`, U+FFFD stands for invalid bytes, and a field that contains it
     /// is not used.
     fn parse_text(json: &str, round_decimals: Option<u8>, is_lossy: bool) -> Result<Update, Unreadable> {
         let optional = |raw| present(raw).filter(|json| !is_lossy || !is_damaged(json)).and_then(attribute);
-        // A derived struct would also accept an array of its fields.
-        let first = json.bytes().find(|byte| !byte.is_ascii_whitespace());
-        if first != Some(b'{') {
-            return Err(Unreadable::Json("it does not start with {".into()));
-        }
         let fields: Fields<'_> =
             serde_json::from_str(json).map_err(|error| Unreadable::Json(error.to_string()))?;
         let product =

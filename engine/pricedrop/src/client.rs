@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use pricedrop_http::ProblemBody;
+use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -18,6 +19,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a write is retried while the store is unavailable or busy.
 const RETRY_WRITES_FOR: Duration = Duration::from_secs(60);
+/// Longest pause before a write is tried again, whatever the response asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Largest body of a response. A page of a list is smaller.
+const RESPONSE_BYTES: usize = 64 << 20;
 /// Timeout for a migration of all buckets.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const START_IT: &str = "start it with `pricedrop run`, or name another address with --url or PRICEDROP_URL; \
@@ -62,7 +67,9 @@ impl Client {
         })?;
         // Fails if the process has a crypto provider already; any provider will do.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        // A proxy would get the token.
+        let http = http.no_proxy().redirect(Policy::none()).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = http.map_err(|error| CliError::failed(error, ""))?;
         Ok(Client { runtime, http, base, token: config.token()?, response_timeout: RESPONSE_TIMEOUT })
@@ -139,11 +146,18 @@ impl Client {
         })
     }
 
-    async fn read(&self, response: Response) -> Result<ApiResponse, CliError> {
+    async fn read(&self, mut response: Response) -> Result<ApiResponse, CliError> {
         let status = response.status();
         let number = |name| response.headers().get(name)?.to_str().ok()?.parse().ok();
         let (next_offset, partitions) = (number("pricedrop-next-offset"), number("pricedrop-partitions"));
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec();
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            body.extend_from_slice(&part);
+            if body.len() > RESPONSE_BYTES {
+                let what = format!("{} sent a response of more than {RESPONSE_BYTES} bytes", self.base);
+                return Err(CliError::failed(what, "check that an engine listens at this address"));
+            }
+        }
         match status.is_success() {
             true => Ok(ApiResponse { body, next_offset, partitions }),
             false => Err(refused(status, &body)),
@@ -168,7 +182,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     let busy = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let seconds =
         response.headers().get(header::RETRY_AFTER).filter(|_| busy)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
 fn duration_text(span: Duration) -> String {

@@ -3,10 +3,15 @@
 //! Invariant: commands contain no line break except their own, because every value in them was
 //! checked before.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pricedrop_model::channel::MailTls;
-use tokio::io::{AsyncWriteExt, BufStream};
+use tokio::io::{AsyncBufRead, AsyncWriteExt, BufStream};
 
 use super::Error;
 use super::reply::{ServerReply, read_reply};
@@ -73,12 +78,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Encrypts the connection. What was read before does not count after it (RFC 3207).
+    /// Encrypts the connection. Nothing that was sent before counts after it (RFC 3207).
     async fn starttls(mut self, server: &Server) -> Result<Connection, Error> {
         if !self.extensions.starttls {
             return Err(Error::Missing("STARTTLS"));
         }
         self.command("STARTTLS", "STARTTLS", 2).await?;
+        // Anybody on the way could have sent it.
+        self.expect_silence().await?;
         let mut connection = Connection::of(server.encrypt(self.stream.into_inner()).await?);
         connection.say_hello(server).await?;
         Ok(connection)
@@ -115,6 +122,8 @@ impl Connection {
         self.stream.write_all(&with_dots_doubled(mail)).await?;
         let reply = self.reply_to("\r\n.\r\n").await?;
         let reply = expect("the mail", 2, reply)?;
+        // The mail is accepted; what follows unasked would be taken for the reply to the next one.
+        self.is_broken |= self.expect_silence().await.is_err();
         Ok((reply.code, reply.text()))
     }
 
@@ -156,9 +165,26 @@ impl Connection {
 
     /// Sends a command. The first digit of the reply's code must be `class`.
     async fn command(&mut self, name: &'static str, line: &str, class: u16) -> Result<ServerReply, Error> {
+        self.expect_silence().await?;
         self.stream.write_all(line.as_bytes()).await?;
         let reply = self.reply_to("\r\n").await?;
         expect(name, class, reply)
+    }
+
+    /// Fails if the server has sent something that no command asked for, or has closed the
+    /// connection. Its replies no longer belong to the commands then.
+    async fn expect_silence(&mut self) -> Result<(), Error> {
+        let arrived = poll_fn(|context| match Pin::new(&mut self.stream).poll_fill_buf(context) {
+            Poll::Pending => Poll::Ready(Ok(None)),
+            Poll::Ready(read) => Poll::Ready(read.map(|bytes| Some(bytes.len()))),
+        });
+        let why = match arrived.await? {
+            None => return Ok(()),
+            Some(0) => "the mail server closed the connection",
+            Some(_) => "the mail server sent a reply that no command asked for",
+        };
+        self.is_broken = true;
+        Err(io::Error::new(io::ErrorKind::InvalidData, why).into())
     }
 
     async fn reply_to(&mut self, end: &str) -> Result<ServerReply, Error> {

@@ -38,10 +38,10 @@ pub fn pages(
     limit: usize,
     mut each: impl FnMut(Value) -> Result<(), CliError>,
 ) -> Result<usize, CliError> {
-    let (mut seen, mut after) = (0, None);
+    let (mut seen, mut after) = (0, None::<String>);
     loop {
         let mut query = source.query.clone();
-        query.extend(after.take().map(|after| ("after", after)));
+        query.extend(after.clone().map(|after| ("after", after)));
         if limit > 0 {
             query.push(("limit", (limit - seen).to_string()));
         }
@@ -53,7 +53,12 @@ pub fn pages(
             each(entry)?;
             seen += 1;
         }
-        after = page.next.filter(|next| !next.is_null()).map(as_text);
+        let next = page.next.filter(|next| !next.is_null()).map(as_text);
+        if next.is_some() && next == after {
+            let what = format!("{} sent the same page twice", source.path);
+            return Err(CliError::failed(what, "check that an engine listens at this address"));
+        }
+        after = next;
         if after.is_none() || (limit > 0 && seen >= limit) {
             return Ok(seen);
         }

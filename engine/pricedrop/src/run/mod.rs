@@ -23,6 +23,7 @@ pub use plugins::{access_check, refused};
 pub use stores::embedded;
 pub use threads::spawn;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -101,6 +102,7 @@ struct Running {
     archive: archive::Archive,
     plugins: plugins::Loaded,
     address_file: PathBuf,
+    address: SocketAddr,
     limit: Duration,
 }
 
@@ -182,7 +184,7 @@ impl Running {
             plugins: plugins.clone(),
         };
         let api = api(config, stores.ports, status, registry);
-        let address_file = write_address(config, &bound)?;
+        let (address_file, address) = (write_address(config, &bound)?, bound.address());
         banner::print(config, bound.address(), &plugins, roles);
         let (stop_http, http_stop) = oneshot::channel();
         let (notifiers, notifiers_ended) = start_notifiers(parts, &stores.stop_workers)?;
@@ -198,6 +200,7 @@ impl Running {
             archive,
             plugins,
             address_file,
+            address,
             limit: config.limits.shutdown_timeout,
         })
     }
@@ -233,7 +236,7 @@ impl Running {
         let dispatched = self.dispatcher.join_next().await;
         self.archive.stop().await;
         self.plugins.stop().await;
-        let _ = std::fs::remove_file(&self.address_file);
+        remove_address(&self.address_file, self.address);
         let failed =
             |what: &str, why: String| Err(CliError::failed(format!("{what}: {why}"), NOTHING_IS_LOST));
         match (http, notified, dispatched) {
@@ -334,6 +337,13 @@ fn write_address(config: &Config, bound: &Bound) -> Result<PathBuf, CliError> {
         CliError::failed(format!("{}: {error}", path.display()), "make the folder writable")
     })?;
     Ok(path)
+}
+
+/// Removes the file, unless it has the address of another engine.
+fn remove_address(path: &Path, address: SocketAddr) {
+    if std::fs::read_to_string(path).is_ok_and(|text| text.trim() == address.to_string()) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Replaces a file by rename, so that readers see either all of it or nothing.

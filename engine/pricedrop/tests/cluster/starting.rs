@@ -1,5 +1,7 @@
 //! The errors of an engine on servers that cannot start.
 
+use std::time::{Duration, Instant};
+
 use pricedrop_harness::kafka::Kafka;
 use pricedrop_harness::servers::Own;
 use pricedrop_harness::{Home, wait_for};
@@ -53,6 +55,23 @@ fn without_redis_the_engine_starts_and_delivers_as_soon_as_redis_is_available() 
     engine.wait_until_ready().unwrap();
     let line = wait_for("the console to tell", || engine.take_lines().into_iter().next()).unwrap();
     assert!(line.contains("u1 told about"), "{line}");
+}
+
+#[test]
+fn a_folder_stays_locked_until_the_process_that_stops_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = Own::redis(folder.path()).unwrap();
+    let setting = Setting { redis: redis.address().into(), ..Setting::new() }.prepared();
+    let (_folder, home) = setting.home();
+    let mut engine = home.start().unwrap();
+    redis.all().pause().unwrap();
+    engine.signal("TERM").unwrap();
+    let lock = std::fs::File::open(home.folder.join("data/kafka-instance")).unwrap();
+    wait_for("the lock", || lock.try_lock().ok()).unwrap();
+    let unlocked = Instant::now();
+    wait_for("the end of the process", || engine.ended()).unwrap();
+    assert!(unlocked.elapsed() < Duration::from_secs(1), "{:?} before its end", unlocked.elapsed());
+    redis.all().resume().unwrap();
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub async fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, C
     let instance_id = pricedrop_kafka::InstanceId::take(&config.data.folder).map_err(|error| {
         CliError::failed(&error, "every instance needs a folder of its own: name another data.folder")
     })?;
+    instance_id.lock_until_exit();
     check_topics(&settings, roles).await?;
     let stores = &config.stores;
     let redis = stores.redis().then(|| config.redis_options()).transpose()?;

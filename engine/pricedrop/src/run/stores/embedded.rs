@@ -36,7 +36,9 @@ pub fn open(config: &Config, roles: RunRoles) -> Result<Box<dyn Opened>, CliErro
 pub fn build(config: &Config) -> Result<Embedded, CliError> {
     let mut options = config.embedded_options();
     options.table_files = Shares::claim().tables(options.table_files);
-    options.build().map_err(store_error)
+    let store = options.build().map_err(store_error)?;
+    store.lock_until_exit()?;
+    Ok(store)
 }
 
 /// Reports an error of the embedded store, with its remedy.
