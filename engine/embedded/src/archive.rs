@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{ARCHIVE_BATCH, ARCHIVE_BATCH_BYTES, STEP_ROWS};
 use super::shared::Inner;
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::topics::{ArchivedTopic, PARTITION};
 use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION, Txn, stored_number};
 use super::{keys, offsets, outbox, rows};

@@ -7,8 +7,8 @@ use pricedrop_model::dispatch::{DeadLetter, DeadLetterId, DeadLetters, NewDeadLe
 use pricedrop_model::ports::Error;
 
 use super::shared::Inner;
-use super::store::Table;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::topics::{ArchivedTopic, DEAD_LETTER_TOPIC, PARTITION};
 use super::txn::{NEXT_DEAD_LETTER, Txn};
 use super::{archive, keys, rows};

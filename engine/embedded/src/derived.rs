@@ -17,7 +17,8 @@ use pricedrop_model::dispatch::Retry;
 
 use super::limits::{BLOCK_NOTIFICATIONS, CONFIRMATION_MS};
 use super::rows::{self, ProductRow, WatchValue};
-use super::store::{Store, Table};
+use super::store::Store;
+use super::tables::Table;
 use super::txn::{NEXT_DEAD_LETTER, NEXT_NOTIFICATION};
 use super::{commit, keys, leases, retries};
 

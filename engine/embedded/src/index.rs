@@ -19,8 +19,9 @@ use super::error::Broken;
 use super::keys;
 use super::rows::{self, IndexSlot, ProductRow};
 use super::shared::Shared;
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::txn::{NEXT_INDEX, Txn};
 
 /// The active policy, as it is stored.

@@ -8,8 +8,8 @@ use super::keys;
 use super::limits::STEP_ROWS;
 use super::rows::{self, ProductRow};
 use super::shared::Shared;
-use super::store::Table;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::txn::Txn;
 
 /// The next step of building an index.

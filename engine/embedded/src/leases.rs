@@ -13,8 +13,8 @@ use super::error::Broken;
 use super::keys;
 use super::limits::STEP_ROWS;
 use super::shared::Inner;
-use super::store::Table;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::txn::Txn;
 
 const LEASED: u8 = 1;

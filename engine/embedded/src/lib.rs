@@ -22,6 +22,7 @@ mod damage;
 mod dead_letters;
 mod derived;
 mod error;
+mod folder_lock;
 mod index;
 mod indexing;
 mod intake;
@@ -43,6 +44,7 @@ pub mod salvage;
 mod shared;
 mod store;
 mod store_handle;
+mod tables;
 mod topics;
 mod txn;
 mod view;
@@ -51,7 +53,6 @@ mod watches;
 mod work;
 mod writer;
 
-use std::fs::{self, File, TryLockError};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
@@ -76,6 +77,7 @@ pub use retries::EmbeddedRetries;
 pub use topics::{ArchivedTopic, INPUT_TOPIC, PARTITION};
 pub use watches::EmbeddedWatches;
 
+use folder_lock::lock_folder;
 use shared::{Inner, Shared};
 use store::OpenError;
 use store_handle::StoreHandle;
@@ -122,18 +124,6 @@ impl Options {
             .map_err(|source| Error::Folder { folder, source })?;
         let inner = Inner { shared, writer: Some(writer), threads: vec![maintenance, thread], _lock: lock };
         Ok(Embedded(Arc::new(inner)))
-    }
-}
-
-fn lock_folder(folder: &std::path::Path) -> Result<File, Error> {
-    let refuse = |source| Error::Folder { folder: folder.into(), source };
-    fs::create_dir_all(folder).map_err(refuse)?;
-    let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(refuse)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse(folder.into())),
-        Err(TryLockError::Error(source)) => Err(refuse(source)),
     }
 }
 

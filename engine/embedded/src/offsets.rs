@@ -4,8 +4,9 @@ use pricedrop_model::Partition;
 
 use super::error::Broken;
 use super::keys;
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::topics::PARTITION;
 
 const OFFSET: &[u8] = b"offset/";

@@ -20,7 +20,7 @@ use super::index::{self, ReadPolicies as _};
 use super::indexing::{self, Step};
 use super::limits::STEP_ROWS;
 use super::shared::{Inner, Shared};
-use super::store::Table;
+use super::tables::Table;
 use super::{keys, rows};
 
 /// The bucketing policies of the store.

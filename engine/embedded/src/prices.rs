@@ -14,7 +14,7 @@ use pricedrop_model::{Currency, Evaluated, Floor, ProductId, ProductState, State
 
 use super::keys;
 use super::shared::Inner;
-use super::store::Table;
+use super::tables::Table;
 use super::topics::PARTITION;
 
 /// Encoded states by key. `None` deletes the row.

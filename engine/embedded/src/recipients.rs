@@ -8,7 +8,7 @@ use pricedrop_model::dispatch::{Recipient, Recipients};
 use pricedrop_model::ports::Error;
 
 use super::shared::Inner;
-use super::store::Table;
+use super::tables::Table;
 use super::{keys, rows};
 
 /// The addresses in the store.

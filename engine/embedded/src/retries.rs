@@ -10,8 +10,9 @@ use pricedrop_model::dispatch::{Retry, RetryQueue};
 use pricedrop_model::ports::Error;
 
 use super::shared::Inner;
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::txn::Txn;
 use super::{keys, rows};
 

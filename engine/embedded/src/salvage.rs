@@ -17,10 +17,11 @@ use fjall::Slice;
 use super::damage::{self, Checked, Finding, mark};
 use super::derived::{Derived, Row as DerivedRow};
 use super::error::Error;
+use super::folder_lock::lock_folder;
 use super::limits::GROUP_ROWS;
-use super::lock_folder;
 use super::options::Sizes;
-use super::store::{COMMIT, OpenError, Store, TABLES, Table};
+use super::store::{OpenError, Store};
+use super::tables::{COMMIT, KEYSPACES, TABLES, Table};
 
 /// The state of a store's files.
 #[derive(Debug)]
@@ -66,8 +67,7 @@ fn read(folder: &Path) -> Result<Checked, Error> {
     {
         return Err(unusable(folder, io::Error::new(io::ErrorKind::NotFound, "there is no store in it")));
     }
-    let keyspaces = TABLES.len() as u64 + 1;
-    damage::check(&folder.join("store"), keyspaces, true).map_err(|source| unusable(folder, source))
+    damage::check(&folder.join("store"), KEYSPACES, true).map_err(|source| unusable(folder, source))
 }
 
 fn unusable(folder: &Path, source: io::Error) -> Error {

@@ -11,9 +11,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use pricedrop_model::{Cause, ports};
 
+use super::damage;
 use super::error::{Broken, listed};
 use super::options::Sizes;
 use super::store::{GONE, OpenError, Store, cause, is_damage};
+use super::tables::KEYSPACES;
 
 /// The open store, or why there is none.
 pub(super) struct StoreHandle {
@@ -110,8 +112,8 @@ impl StoreHandle {
         }
         let (folder, damage) = (self.folder.clone(), self.damage.clone());
         let search = move || {
-            let findings = match super::salvage::check(&folder) {
-                Ok(report) => listed(&report.findings),
+            let findings = match damage::check(&folder.join("store"), KEYSPACES, true) {
+                Ok(checked) => listed(&checked.findings),
                 Err(error) => error.to_string(),
             };
             tracing::error!(

@@ -7,8 +7,9 @@ use fjall::Slice;
 
 use super::error::Broken;
 use super::keys;
-use super::store::{Store, TABLES, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::{TABLES, Table};
 use super::watch_clock::{Stamp, WatchClock};
 
 /// Numbers that the writer assigns. They are read from the store when it opens.

@@ -12,8 +12,9 @@ use super::index::{ActivePolicy, ReadPolicies};
 use super::keys;
 use super::rows::{self, ProductRow, WatchValue};
 use super::shared::Shared;
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 
 /// A snapshot, valid until the store is opened again.
 pub(super) struct View {

@@ -11,8 +11,9 @@ use pricedrop_model::{Price, ProductId, Removal, UserId, WallTime, Watch};
 use super::index::{self, BucketPolicies, Changed, ReadPolicies as _};
 use super::rows::{self, ProductRow, WatchValue, encode_watch};
 use super::shared::{Inner, Shared};
-use super::store::{Store, Table};
+use super::store::Store;
 use super::store_handle::ReadError;
+use super::tables::Table;
 use super::txn::Txn;
 use super::{keys, view};
 

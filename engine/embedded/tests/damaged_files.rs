@@ -225,8 +225,8 @@ async fn small(folder: &Path, watches: usize) {
 }
 
 fn journal(folder: &Path) -> PathBuf {
-    let journals = files(folder).into_keys().filter(|path| path.extension().is_some_and(|end| end == "jnl"));
-    journals.last().unwrap()
+    let mut journals = files(folder).into_keys().filter(|path| path.extension().is_some_and(|end| end == "jnl"));
+    journals.next_back().unwrap()
 }
 
 async fn watches(folder: &Path) -> usize {

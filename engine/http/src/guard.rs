@@ -65,7 +65,8 @@ fn require_token(headers: &HeaderMap, token: &str) -> Result<()> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // The name of the scheme has no case (RFC 9110).
     let given = given.and_then(|value| value.split_once(' '));
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    let given =
+        given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     match given.is_some_and(|given| same_secret(given.as_bytes(), token.as_bytes())) {
         true => Ok(()),
         false => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::limits::{ATTRIBUTE_BYTES, UPDATE_BYTES};
-use crate::{Currency, EventTime, Position, Price, ProductId, WallTime, names, price, time};
+use crate::{Currency, EventTime, Position, Price, ProductId, WallTime, foreign_format, names, price, time};
 
 /// One record of `price_updates`, with unparsed key and value.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 mod rig;
 
-use pricedrop_model::channel::{Outgoing, Reply, SendError};
+use pricedrop_model::channel::{MailTls, Outgoing, Reply, SendError};
 use rig::script::{Replies, Script};
 use rig::{mail, outbound, send};
 
@@ -120,4 +120,40 @@ async fn the_sidecar_names_the_engine_and_a_refusal_shows_the_words_of_the_serve
     assert_eq!(code(&post("[192.0.2.1]").await), 250);
     assert_eq!(server.commands("EHLO")[1..], ["EHLO mail.shop.test", "EHLO [192.0.2.1]"]);
     assert!(matches!(post("shop test").await, Err(SendError::Refused(reason)) if reason.contains("hello")));
+}
+
+#[tokio::test]
+async fn a_reply_that_no_command_asked_for_ends_the_connection_and_is_nobody_elses() {
+    let extra = b"250 accepted\r\n550 5.1.1 no such user\r\n".to_vec();
+    let server = Script::start(vec![(".", extra)]).await;
+    let outbound = outbound();
+    for _ in 0..2 {
+        let reply = send(&outbound, &server.access(), "ann@example.test", Outgoing::Mail(mail())).await;
+        assert_eq!(code(&reply), 250);
+    }
+    assert_eq!(server.commands("EHLO").len(), 2);
+    for command in ["<", "EHLO", "MAIL", "RCPT"] {
+        let usual = if command == "<" { "220 mx.test\r\n" } else { "250 ok\r\n" };
+        let twice = [usual, "250 more\r\n"].concat().into_bytes();
+        let (server, reply) = reply_with(vec![(command, twice)], "ann@example.test").await;
+        assert!(
+            matches!(&reply, Ok(Reply::Unanswered(reason)) if reason.contains("no command asked for")),
+            "{command}: {reply:?}"
+        );
+        assert_eq!(server.commands("DATA").len(), 0, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_before_the_encryption_begins_ends_the_connection() {
+    let offer = b"250-mx.test\r\n250 STARTTLS\r\n".to_vec();
+    let injected = b"220 go on\r\n250-mx.test\r\n250 AUTH PLAIN\r\n".to_vec();
+    let server = Script::start(vec![("EHLO", offer), ("STARTTLS", injected)]).await;
+    let mut access = server.access();
+    access.mail.as_mut().unwrap().tls = MailTls::Starttls;
+    let reply = send(&outbound(), &access, "ann@example.test", Outgoing::Mail(mail())).await;
+    assert!(
+        matches!(&reply, Ok(Reply::Unanswered(reason)) if reason.contains("no command asked for")),
+        "{reply:?}"
+    );
 }

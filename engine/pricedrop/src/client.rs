@@ -20,7 +20,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a write is retried while the store is unavailable or busy.
 const RETRY_WRITES_FOR: Duration = Duration::from_secs(60);
 /// Longest pause before a write is tried again, whatever the response asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Largest body of a response. A page of a list is smaller.
 const RESPONSE_BYTES: usize = 64 << 20;
 /// Timeout for a migration of all buckets.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Finding;
-use crate::store::{COMMIT, META_KEYSPACE};
+use super::finding::Finding;
+use crate::tables::{COMMIT, META_KEYSPACE};
 
 const START: u8 = 1;
 const ROW: u8 = 2;

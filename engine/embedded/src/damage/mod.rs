@@ -14,42 +14,16 @@
 //!
 //! Nothing is changed by a check.
 
+mod finding;
 mod journal;
 pub(super) mod mark;
 mod tables;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use finding::Finding;
 pub(super) use journal::{Scan, files as journals};
-
-/// One damage, with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The file or folder, relative to the data folder.
-    pub file: PathBuf,
-    /// The position of the first invalid byte, if it is known.
-    pub at: Option<u64>,
-    /// What is wrong there, and what can be read after it.
-    pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(at) = self.at {
-            write!(f, " at byte {at}")?;
-        }
-        write!(f, ": {}", self.what)
-    }
-}
-
-impl Finding {
-    fn new(file: impl Into<PathBuf>, at: Option<u64>, what: impl Into<String>) -> Finding {
-        Finding { file: file.into(), at, what: what.into() }
-    }
-}
 
 /// The result of reading the files of a store.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Checks one keyspace: its list of tables, and with `contents` the tables.
 pub fn check(home: &Path, id: u64, contents: bool) -> io::Result<Vec<Finding>> {

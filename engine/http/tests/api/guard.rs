@@ -32,6 +32,8 @@ async fn with_a_token_every_request_except_livez_needs_it() {
 async fn a_request_with_the_token_may_use_any_host() {
     let served = serve(with_token(), Rules::default()).await;
     for host in ["host: localhost", "host: prices.example:8080"] {
+        let in_lower_case = [host, "authorization: bearer  s3cret"];
+        assert_eq!(served.ask_with(&in_lower_case, "GET /v1/watches", "").await.status, 200);
         let reply = served.ask_with(&[host, "authorization: Bearer s3cret"], "GET /v1/watches", "").await;
         assert_eq!(reply.status, 200, "{host}: {}", reply.text);
     }

@@ -7,6 +7,7 @@ mod commands;
 mod damaged;
 mod everyday;
 mod guarding;
+mod hostile_server;
 mod inputs;
 mod metrics;
 mod stopping;

@@ -186,10 +186,6 @@ struct Row {
     version: u64,
 }
 
-/// A wall time, epoch milliseconds, and the number of the event. The number decides between events
-/// with the same time.
-type Moment = (i64, u64);
-
 /// Product, threshold and user. Rows are read in this order.
 type RowKey = (String, i128, String);
 

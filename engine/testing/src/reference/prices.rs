@@ -3,13 +3,16 @@
 
 use pricedrop_model::Rules;
 
-use super::Moment;
 use super::read::Update;
 
 /// The reference has its own copies of the limits.
 const TOLD_PRICES: usize = 128;
 const ONCE_DROPS: usize = 16;
 const ONCE_DROP_MS: i128 = 7 * 24 * 3600 * 1000;
+
+/// A wall time, epoch milliseconds, and the number of the event. The number decides between events
+/// with the same time.
+pub(super) type Moment = (i64, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Prices {
