@@ -225,7 +225,8 @@ async fn small(folder: &Path, watches: usize) {
 }
 
 fn journal(folder: &Path) -> PathBuf {
-    let mut journals = files(folder).into_keys().filter(|path| path.extension().is_some_and(|end| end == "jnl"));
+    let mut journals =
+        files(folder).into_keys().filter(|path| path.extension().is_some_and(|end| end == "jnl"));
     journals.next_back().unwrap()
 }
 

@@ -47,8 +47,10 @@ pub(crate) struct Listing {
     templates: BTreeMap<String, BTreeMap<String, FileStat>>,
     /// Why the folder cannot be read, for example because it does not exist. `None` if it was read.
     pub(crate) missing: Option<String>,
-    /// The folder has more than [`FOLDER_ENTRIES`] entries; the rest was ignored.
+    /// The folder has more than [`FOLDER_ENTRIES`] files and folders of plugins; the rest was ignored.
     pub(crate) truncated: bool,
+    /// Entries that have the name of a plugin's file and are no regular files.
+    pub(crate) irregular: BTreeSet<String>,
 }
 
 impl Listing {
@@ -61,7 +63,9 @@ impl Listing {
 
     fn read(folder: &Path) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for name in names(folder, FOLDER_ENTRIES)? {
+        let is_of_a_plugin =
+            |name: &str| [".wasm", ".toml", ".d"].iter().any(|ending| name.ends_with(ending));
+        for name in names(folder, FOLDER_ENTRIES, is_of_a_plugin)? {
             let Some(name) = name else {
                 listing.truncated = true;
                 break;
@@ -72,12 +76,14 @@ impl Listing {
                 let stats = template_stats(&path).unwrap_or_default();
                 listing.templates.insert(stem.to_owned(), stats);
             }
-            if !(name.ends_with(".wasm") || name.ends_with(".toml")) {
+            if name.ends_with(".d") {
                 continue;
             }
             // Deleted files and dangling links are ignored.
-            if let (true, Ok(stat)) = (path.is_file(), FileStat::of(&path)) {
-                listing.files.insert(name, stat);
+            match (path.is_file(), FileStat::of(&path)) {
+                (true, Ok(stat)) => drop(listing.files.insert(name, stat)),
+                (false, Ok(_)) => drop(listing.irregular.insert(name)),
+                (_, Err(_)) => {}
             }
         }
         Ok(listing)
@@ -107,19 +113,21 @@ impl Listing {
     }
 }
 
-/// Lists the names in a folder, without dot files. If it has more than `most` entries, the last
-/// element is `None`.
-fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
+/// Lists the names in a folder that count, without dot files. If there are more than `most`, the
+/// last element is `None`.
+fn names(folder: &Path, most: usize, counts: impl Fn(&str) -> bool) -> io::Result<Vec<Option<String>>> {
     let mut names = Vec::new();
-    for (at, entry) in fs::read_dir(folder)?.enumerate() {
-        if at == most {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') || !counts(&name) {
+            continue;
+        }
+        if names.len() == most {
             names.push(None);
             break;
         }
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(Some(name));
-        }
+        names.push(Some(name.into_owned()));
     }
     Ok(names)
 }
@@ -127,7 +135,7 @@ fn names(folder: &Path, most: usize) -> io::Result<Vec<Option<String>>> {
 /// Lists the templates, at most one more than [`TEMPLATES`]; `read_templates` refuses that many.
 fn template_stats(folder: &Path) -> io::Result<BTreeMap<String, FileStat>> {
     let mut stats = BTreeMap::new();
-    for name in names(folder, TEMPLATES + 1)?.into_iter().flatten() {
+    for name in names(folder, TEMPLATES + 1, |_| true)?.into_iter().flatten() {
         let path = folder.join(&name);
         // Backup and lock files of editors are ignored.
         let is_left_over = name.ends_with('~') || name.starts_with('#');
@@ -156,6 +164,11 @@ pub(crate) fn read_files(
 ) -> Result<PluginFiles, ReadError> {
     let paths = ["wasm", "toml"].map(|extension| folder.join(format!("{stem}.{extension}")));
     let [wasm_stat, sidecar_stat] = listing.stats(stem);
+    let sidecar_name = format!("{stem}.toml");
+    if listing.irregular.contains(&sidecar_name) {
+        let remedy = "replace it by a file, or remove it";
+        return Err(ReadError::Refused(LoadError::of_file(sidecar_name, "is not a regular file", remedy)));
+    }
     let wasm = read_file(&paths[0], most)?;
     let sidecar = match sidecar_stat {
         Some(_) => Some(text(&format!("{stem}.toml"), read_file(&paths[1], SIDECAR_BYTES)?)?),

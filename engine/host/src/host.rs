@@ -247,6 +247,9 @@ impl Shared {
         if listing.truncated {
             problems.push(format!("plugin folder {folder}: too many files; some were ignored"));
         }
+        for name in listing.irregular.iter().filter(|name| name.ends_with(".wasm")) {
+            problems.push(format!("{name}: it is not a regular file; it is ignored"));
+        }
         for orphan in listing.orphans() {
             problems.push(format!("{orphan}: there is no {} beside it", orphan.replace(".toml", ".wasm")));
         }

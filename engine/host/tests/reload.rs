@@ -50,6 +50,35 @@ fn a_changed_sidecar_alone_reloads_the_plugin() {
 }
 
 #[test]
+fn entries_that_are_no_regular_files_are_named_and_nothing_waits_for_them() {
+    let place = Place::new();
+    place.put_plugin("hook", &built("channel-webhook"));
+    fs::create_dir(place.file("hook.toml")).unwrap();
+    symlink("/dev/zero", place.file("zero.wasm")).unwrap();
+    let host = place.host();
+    let _watching = host.watch().unwrap();
+    let problem_of_hook = problem(&host, "hook");
+    assert!(
+        problem_of_hook.contains("hook.toml") && problem_of_hook.contains("is not a regular file"),
+        "{problem_of_hook}"
+    );
+    let folder = host.status().warnings.join("; ");
+    assert!(folder.contains("zero.wasm: it is not a regular file"), "{folder}");
+    fs::remove_dir(place.file("hook.toml")).unwrap();
+    eventually("the plugin serves", || host.channel("hook").is_some() && problem(&host, "hook").is_empty());
+}
+
+#[test]
+fn files_of_other_kinds_do_not_hide_plugins() {
+    let place = Place::new();
+    for number in 0..3_000 {
+        place.put(&format!("{number}.tmp"), "");
+    }
+    place.put_plugin("hook", &built("channel-webhook"));
+    assert!(place.host().channel("hook").is_some());
+}
+
+#[test]
 fn a_half_written_file_keeps_the_old_one_serving() {
     let place = Place::new();
     place.put_plugin("hook", &built("channel-console"));
@@ -134,7 +163,7 @@ fn other_files_in_the_folder_do_not_affect_the_plugins() {
     let host = place.host();
     assert!(has_width(&host, 10));
     let warnings = host.status().warnings;
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings[0].contains("alone.toml: there is no alone.wasm"), "{warnings:?}");
     assert!(warnings[1].starts_with("noise.wasm: not WebAssembly"), "{warnings:?}");
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -86,7 +87,12 @@ impl Secrets {
 
     fn read_file(&self, secret: &Secret, path: &Path, form: Form) -> Result<Revealed, Error> {
         let failed = |source| Error::File { path: path.to_owned(), source };
-        let version = version(&fs::metadata(path).map_err(failed)?);
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            // Reading a pipe could wait for ever.
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
+        let version = version(&metadata);
         let mut known = lock(&self.0);
         if let Some((known_version, value)) = known.get(&(path.to_owned(), form))
             && *known_version == version
@@ -135,6 +141,9 @@ mod tests {
         assert_eq!((first.reveal(), format!("{first:?}").as_str()), ("first", "(secret)"));
         fs::write(&path, "the second\n").unwrap();
         assert_eq!(secrets.read(&secret).unwrap().reveal(), "the second");
+        // Opening a device or a pipe could wait for ever.
+        let device = secrets.read(&Secret::File("/dev/zero".into())).unwrap_err().to_string();
+        assert!(device.contains("not a regular file"), "{device}");
         fs::write(&path, "two\nlines").unwrap();
         let shown = secrets.read(&secret).unwrap_err().to_string();
         assert!(shown.contains("control characters") && !shown.contains("two"), "{shown}");

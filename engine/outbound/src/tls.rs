@@ -45,6 +45,10 @@ pub(super) fn config_trusting(ca_files: &[&Path]) -> Result<ClientConfig, String
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for path in ca_files {
         let wrong = |error: &dyn std::fmt::Display| format!("ca_file {}: {error}", path.display());
+        // Reading a pipe could wait for ever.
+        if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(wrong(&"it is not a regular file"));
+        }
         let known = roots.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
             let certificate = certificate.map_err(|error| wrong(&error))?;

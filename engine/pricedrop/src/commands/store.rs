@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::remedies::SALVAGE;
 use crate::report::CliError;
 use crate::run::embedded::store_error;
+use crate::run::keep_private;
 
 /// Runs the subcommand.
 ///
@@ -43,6 +44,7 @@ fn check(config: &Config) -> Result<(), CliError> {
 }
 
 fn save(config: &Config) -> Result<(), CliError> {
+    keep_private(&config.data.folder)?;
     let Salvaged { findings, rows, incomplete, damaged } =
         salvage::salvage(&config.data.folder).map_err(store_error)?;
     let mut out = anstream::stdout();

@@ -16,6 +16,7 @@ mod engine;
 mod logging;
 mod metrics;
 mod plugins;
+mod privacy;
 mod stores;
 mod threads;
 
@@ -46,6 +47,7 @@ use crate::report::CliError;
 
 use descriptors::Shares;
 use engine::Status;
+pub use privacy::keep_private;
 use stores::{Dispatch, RunRoles, SharedPorts};
 
 /// How long Kafka clients may take to leave their groups.
@@ -63,6 +65,10 @@ pub fn run(config: &Config, args: &cli::Run) -> Result<(), CliError> {
         return Err(CliError::usage("a shadow sends nothing, so it has no dispatcher", "omit --role"));
     }
     logging::start(config)?;
+    keep_private(&config.data.folder).map_err(|error| {
+        let what = format!("the data folder {}: {error}", config.data.folder.display());
+        CliError::failed(what, "give the folder and everything in it to the user of the engine")
+    })?;
     let roles = RunRoles::of(config, args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(Running::until_stopped(config, roles));

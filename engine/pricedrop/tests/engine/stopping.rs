@@ -77,3 +77,27 @@ fn a_second_engine_on_the_same_folder_is_refused() {
     assert_eq!(second.status.code(), Some(1), "{report}");
     assert!(report.contains("in use by another process"), "{report}");
 }
+
+#[test]
+fn nobody_else_can_read_the_data_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, home) = home("");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("old"), "").unwrap();
+    std::fs::set_permissions(data.join("old"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let engine = home.start().unwrap();
+    put(&engine, "/v1/watches", r#"{"productId":"P","userId":"u","priceWatchValue":9}"#);
+    let mut open = vec![data];
+    let mut seen = 0;
+    while let Some(path) = open.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(mode, if metadata.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        if metadata.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen} files");
+}
