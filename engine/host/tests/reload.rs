@@ -164,8 +164,9 @@ fn other_files_in_the_folder_do_not_affect_the_plugins() {
     assert!(has_width(&host, 10));
     let warnings = host.status().warnings;
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert!(warnings[0].contains("alone.toml: there is no alone.wasm"), "{warnings:?}");
-    assert!(warnings[1].starts_with("noise.wasm: not WebAssembly"), "{warnings:?}");
+    assert!(warnings[0].starts_with("folder.wasm: it is not a regular file"), "{warnings:?}");
+    assert!(warnings[1].contains("alone.toml: there is no alone.wasm"), "{warnings:?}");
+    assert!(warnings[2].starts_with("noise.wasm: not WebAssembly"), "{warnings:?}");
 }
 
 #[test]
