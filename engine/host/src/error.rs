@@ -103,5 +103,10 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
+/// Part of the operating system's message for ENOMEM.
+pub(crate) const OUT_OF_MEMORY: &str = "(os error 12)";
+/// The remedy if the operating system refuses memory.
+pub(crate) const RAISE_MEMORY: &str = "it is not the plugin: the process may use too little memory or address space; \
+                                       raise the limit (ulimit -v, LimitAS of systemd)";
 /// The remedy for a plugin that breaks its contract.
 pub(crate) const FIX_PLUGIN: &str = "fix the plugin";

@@ -15,7 +15,7 @@ use crate::contract::throttling::{Throttling, ThrottlingPolicy};
 use crate::contract::{Contract, Description, bindings};
 use crate::digest::Digest;
 use crate::engine::Engine;
-use crate::error::{FIX_PLUGIN, LoadError};
+use crate::error::{FIX_PLUGIN, LoadError, OUT_OF_MEMORY, RAISE_MEMORY};
 use crate::files::PluginFiles;
 use crate::health::Health;
 use crate::limits::Limits;
@@ -258,7 +258,11 @@ impl Loader {
         wasi: bool,
     ) -> Result<Description, LoadError> {
         let mut instance: Instance<C> = Instance::unconfigured(&self.engine, linked, limits, log, wasi)
-            .map_err(|error| LoadError::of_function(file, "instantiate", explain(&error), FIX_PLUGIN))?;
+            .map_err(|error| {
+                let reason = explain(&error);
+                let remedy = if reason.contains(OUT_OF_MEMORY) { RAISE_MEMORY } else { FIX_PLUGIN };
+                LoadError::of_function(file, "instantiate", reason, remedy)
+            })?;
         let description = C::describe(&instance.exports, &mut instance.store)
             .map_err(|error| LoadError::of_function(file, "describe", explain(&error), FIX_PLUGIN))?;
         check_about(&description.about)

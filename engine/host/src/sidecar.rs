@@ -59,6 +59,15 @@ impl Sidecar {
         let read: File = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;
         check_keys(&read.limits, &Limits::KEYS, "limits.").map_err(refuse)?;
         let limits = read_limits(&read.limits, defaults).map_err(refuse)?;
+        for (key, number) in [
+            ("rate_per_second", read.rate_per_second.map(u64::from)),
+            ("concurrency", read.concurrency.map(u64::from)),
+            ("timeout_ms", read.timeout_ms),
+        ] {
+            if number == Some(0) {
+                return Err(refuse(format!("{key} must be a whole number above 0, not 0: nothing could be sent")));
+            }
+        }
         let access = Access {
             hosts: read.hosts,
             credentials: read.credentials,

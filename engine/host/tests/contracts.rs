@@ -109,6 +109,9 @@ fn the_error_for_a_wrong_setting_suggests_the_nearest_name() {
         ("[seting]\nwidth = \"10\"", "unknown key seting; did you mean settings?"),
         ("[limits]\ncpu = 5", "unknown key limits.cpu; did you mean limits.cpu_ms?"),
         ("[limits]\ncpu_ms = \"5\"", "limits.cpu_ms must be a whole number above 0"),
+        ("timeout_ms = 0", "timeout_ms must be a whole number above 0"),
+        ("concurrency = 0", "concurrency must be a whole number above 0"),
+        ("rate_per_second = 0", "rate_per_second must be a whole number above 0"),
         ("width = ", "line 1, column"),
         (
             "[[cases]]\nproduct = \"P\"\nprices = [\"79.90\"]\nbuckets = [8]",

@@ -1,8 +1,8 @@
 //! The commands against a running engine, and without one.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
-use pricedrop_harness::Home;
+use pricedrop_harness::{Home, shipped};
 
 use crate::support::{home, post};
 
@@ -102,6 +102,21 @@ fn a_plugin_is_checked_without_an_engine() {
     std::fs::write(folder.path().join("plugins/x.wasm"), "nonsense").unwrap();
     let report = run_cli(&home, &["plugin", "check", "plugins/x.wasm"]);
     assert!(report.contains("exit code 1") && report.contains("x.wasm"), "{report}");
+}
+
+#[test]
+fn too_little_address_space_is_not_the_fault_of_the_plugin() {
+    let (folder, _home) = home("");
+    let plugin = shipped("channel-webhook");
+    let output = Command::new("prlimit")
+        .args(["--as=1000000000", env!("CARGO_BIN_EXE_pricedrop"), "plugin", "check"])
+        .arg(plugin)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = in_words(&output);
+    assert!(!output.status.success() && text.contains("it is not the plugin"), "{text}");
+    assert!(text.contains("ulimit -v"), "{text}");
 }
 
 #[test]
