@@ -65,7 +65,9 @@ impl Sidecar {
             ("timeout_ms", read.timeout_ms),
         ] {
             if number == Some(0) {
-                return Err(refuse(format!("{key} must be a whole number above 0, not 0: nothing could be sent")));
+                return Err(refuse(format!(
+                    "{key} must be a whole number above 0, not 0: nothing could be sent"
+                )));
             }
         }
         let access = Access {

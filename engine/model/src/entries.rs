@@ -26,6 +26,41 @@ pub struct Splitter {
     arrays: u64,
     /// So many of the next bytes belong to an invalid value: no value in them exceeds its line.
     single_lines: usize,
+    /// The end of the line of the next byte, as far as it was searched.
+    line_end: LineEnd,
+}
+
+/// Remembers the end of a line, so that a line with many entries is searched once.
+#[derive(Debug, Clone, Copy, Default)]
+struct LineEnd {
+    /// Up to here the bytes were searched.
+    searched: usize,
+    /// Whether the line ends there.
+    found: bool,
+}
+
+impl LineEnd {
+    /// Returns the end of the line in which `at` is, if it is known.
+    fn of(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        if self.searched < at {
+            *self = LineEnd { searched: at, found: false };
+        }
+        if !self.found {
+            let rest = &bytes[self.searched.min(bytes.len())..];
+            let end = rest.iter().position(|byte| matches!(*byte, b'\n' | RECORD_SEPARATOR));
+            self.searched += end.unwrap_or(rest.len());
+            self.found = end.is_some();
+        }
+        self.found.then_some(self.searched)
+    }
+
+    /// The same after the first `bytes` were read.
+    fn after(self, bytes: usize) -> LineEnd {
+        match self.searched.checked_sub(bytes) {
+            Some(searched) => LineEnd { searched, ..self },
+            None => LineEnd::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +111,7 @@ enum Invalid {
 
 impl Default for Splitter {
     fn default() -> Splitter {
-        Splitter { line: 1, array: None, arrays: 0, single_lines: 0 }
+        Splitter { line: 1, array: None, arrays: 0, single_lines: 0, line_end: LineEnd::default() }
     }
 }
 
@@ -99,7 +134,7 @@ impl Splitter {
                 _ if rest.starts_with(BYTE_ORDER_MARK) => at += 2,
                 [b',', ..] if array.is_some() => {}
                 [b']', ..] if array.is_some() => array = None,
-                [b'[', ..] if array.is_none() => match begins_array(bytes, at, ended) {
+                [b'[', ..] if array.is_none() => match self.begins_array(bytes, at, ended) {
                     None => return Step::More,
                     Some(false) => break,
                     Some(true) => {
@@ -119,8 +154,23 @@ impl Splitter {
             array.items
         });
         let newlines = bytes[at..end].iter().filter(|byte| **byte == b'\n').count() as u64;
-        *self = Splitter { line: line + newlines, array, arrays, single_lines: remaining(single_lines, end) };
+        let (single_lines, line_end) = (remaining(single_lines, end), self.line_end.after(end));
+        *self = Splitter { line: line + newlines, array, arrays, single_lines, line_end };
         Step::Entry(Entry { line, index, start: at, end })
+    }
+
+    /// Whether the bracket begins an array of entries, not a line that is no JSON, such as
+    /// `[info] started`; `None`: more bytes have to come. Only the first line is read, because an array
+    /// of many lines is taken item by item.
+    fn begins_array(&mut self, bytes: &[u8], at: usize, ended: bool) -> Option<bool> {
+        let end = self.line_end.of(bytes, at);
+        let line = &bytes[at..end.unwrap_or(bytes.len())];
+        match value_end(line) {
+            Ok(_) => Some(true),
+            Err(Invalid::OnLine(_)) => Some(false),
+            Err(Invalid::Incomplete) if end.is_some() || line.len() > LONG_LINE => Some(true),
+            Err(Invalid::Incomplete) => ended.then_some(false),
+        }
     }
 
     /// Whether all entries so far are items of one array.
@@ -139,9 +189,8 @@ impl Splitter {
 
     /// Returns where the entry that begins at `at` ends, and how many bytes have to be read line by
     /// line; `None`: more bytes have to come.
-    fn entry_end(&self, bytes: &[u8], at: usize, ended: bool, in_array: bool) -> Option<(usize, usize)> {
-        let line_end = line_end(bytes, at);
-        let end_of_line = || line_end.or(ended.then_some(bytes.len()));
+    fn entry_end(&mut self, bytes: &[u8], at: usize, ended: bool, in_array: bool) -> Option<(usize, usize)> {
+        let mut end_of_line = || self.line_end.of(bytes, at).or(ended.then_some(bytes.len()));
         if !in_array && !matches!(bytes[at], b'{' | b'[') {
             return Some((end_of_line()?, self.single_lines));
         }
@@ -163,20 +212,6 @@ impl Splitter {
     }
 }
 
-/// Whether the bracket begins an array of entries, not a line that is no JSON, such as
-/// `[info] started`; `None`: more bytes have to come. Only the first line is read, because an array
-/// of many lines is taken item by item.
-fn begins_array(bytes: &[u8], at: usize, ended: bool) -> Option<bool> {
-    let end = line_end(bytes, at);
-    let line = &bytes[at..end.unwrap_or(bytes.len())];
-    match value_end(line) {
-        Ok(_) => Some(true),
-        Err(Invalid::OnLine(_)) => Some(false),
-        Err(Invalid::Incomplete) if end.is_some() || line.len() > LONG_LINE => Some(true),
-        Err(Invalid::Incomplete) => ended.then_some(false),
-    }
-}
-
 /// Returns the bytes that still have to be read line by line after `end` bytes were read.
 fn remaining(single_lines: usize, end: usize) -> usize {
     if single_lines == usize::MAX { usize::MAX } else { single_lines.saturating_sub(end) }
@@ -190,12 +225,6 @@ fn value_end(bytes: &[u8]) -> Result<usize, Invalid> {
         Some(Err(error)) if !error.is_eof() => Err(Invalid::OnLine(error.line().saturating_sub(1))),
         Some(Err(_)) | None => Err(Invalid::Incomplete),
     }
-}
-
-/// Returns the end of the line in which `at` is, if it is known.
-fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let end = bytes[at..].iter().position(|byte| matches!(*byte, b'\n' | RECORD_SEPARATOR));
-    end.map(|length| at + length)
 }
 
 /// Returns the encoding of a text that is not UTF-8, judged by its first bytes.
@@ -246,6 +275,24 @@ mod tests {
         check("\u{1e}{}\n\u{1e}{}\n", &[(1, "{}"), (2, "{}")]);
         check("{\n \"a\": {\n }\n}\n{\n}", &[(1, "{\n \"a\": {\n }\n}"), (5, "{\n}")]);
         check("", &[]);
+    }
+
+    /// If every entry searched the rest of its line, each of these would take hours.
+    #[test]
+    fn many_entries_on_one_line_take_time_in_proportion_to_their_length() {
+        const COUNT: usize = 500_000;
+        for (text, entries) in [
+            (format!("[{}1]", "1,".repeat(COUNT - 1)), COUNT),
+            (format!("[{}{{}}]\n{{}}", "{},".repeat(COUNT - 1)), COUNT + 1),
+            ("{}".repeat(COUNT), COUNT),
+            ("[1]".repeat(COUNT), COUNT),
+            // The first object is invalid, so the next line is read as a line.
+            (format!("{{\"a\":\n{}x\n", "{}".repeat(COUNT)), COUNT + 2),
+        ] {
+            for piece in [64 << 10, text.len()] {
+                assert_eq!(split(&text, piece).len(), entries, "{}...", &text[..9]);
+            }
+        }
     }
 
     #[test]
