@@ -44,7 +44,7 @@ fn check(config: &Config) -> Result<(), CliError> {
 }
 
 fn save(config: &Config) -> Result<(), CliError> {
-    keep_private(&config.data.folder)?;
+    keep_private(&config.data.folder);
     let Salvaged { findings, rows, incomplete, damaged } =
         salvage::salvage(&config.data.folder).map_err(store_error)?;
     let mut out = anstream::stdout();

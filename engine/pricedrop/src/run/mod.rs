@@ -65,10 +65,7 @@ pub fn run(config: &Config, args: &cli::Run) -> Result<(), CliError> {
         return Err(CliError::usage("a shadow sends nothing, so it has no dispatcher", "omit --role"));
     }
     logging::start(config)?;
-    keep_private(&config.data.folder).map_err(|error| {
-        let what = format!("the data folder {}: {error}", config.data.folder.display());
-        CliError::failed(what, "give the folder and everything in it to the user of the engine")
-    })?;
+    keep_private(&config.data.folder);
     let roles = RunRoles::of(config, args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(Running::until_stopped(config, roles));
