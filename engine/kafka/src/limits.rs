@@ -94,3 +94,7 @@ pub const DEAD_TEXT_BYTES: usize = 64 * 1024;
 pub const ACK_MS: u64 = 30_000;
 /// Pause before a full producer queue is tried again, milliseconds.
 pub const ROOM_POLL_MS: u64 = 5;
+/// How long the end of a log may be before the group's offset until it is believed, milliseconds.
+pub const END_SETTLES_MS: u64 = 5_000;
+/// Pause before the end of such a log is asked for again, milliseconds.
+pub const END_AGAIN_MS: u64 = 100;

@@ -6,7 +6,7 @@
 //! that offset, and that the partition count of the input has not changed.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pricedrop_model::ports::Error;
 use pricedrop_model::{Cause, Partition};
@@ -21,6 +21,7 @@ use crate::client::token::fresh_token;
 use crate::group::acquisition::{Acquired, Acquisition, FirstOffsets, Owner};
 use crate::group::group_consumer::{GroupConsumer, PartitionEpoch};
 use crate::group::transactions::Transactions;
+use crate::limits::{END_AGAIN_MS, END_SETTLES_MS};
 use crate::notifier::changelog::{self, ACCEPTED, Entry, PARTITIONS};
 use crate::notifier::offset_check::{describe_outgrown, is_committed_in_part, stored_partition_count};
 use crate::notifier::options::Options;
@@ -277,6 +278,19 @@ impl Notifier<'_> {
         }
     }
 
+    /// Returns the start and the end of a log. A broker that was restarted may report an earlier end
+    /// for a moment, so an end before the group's offset is asked for again.
+    fn settled_watermarks(&self, partition: Partition, offset: i64) -> Result<(i64, i64), Error> {
+        let until = Instant::now() + Duration::from_millis(END_SETTLES_MS);
+        loop {
+            let (low, high) = self.member.watermarks(partition)?;
+            if offset <= high || Instant::now() >= until {
+                return Ok((low, high));
+            }
+            std::thread::sleep(Duration::from_millis(END_AGAIN_MS));
+        }
+    }
+
     /// Decides the next offset of a partition, or the reason why an operator has to decide.
     fn next_offset(&self, acquired: &Acquired<Stored>) -> Result<Result<i64, String>, Error> {
         let Acquired { held: (partition, _), offset: group, first, stored } = acquired;
@@ -284,7 +298,7 @@ impl Notifier<'_> {
         if let Some(accepted) = stored.accepted {
             return Ok(Ok(accepted));
         }
-        let (low, high) = self.member.watermarks(partition)?;
+        let (low, high) = self.settled_watermarks(partition, offset)?;
         let (topic, number) = (&self.options.settings.topics.prices, partition.0);
         let remedy = format!("then set the offset with {}", self.accept_command(partition));
         let exact = self.options.delivery.is_exact();
