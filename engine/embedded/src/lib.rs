@@ -122,7 +122,7 @@ impl Options {
         let shared = Arc::new(shared);
         let maintenance = maintenance::start(shared.clone(), writer.clone())
             .map_err(|source| Error::Folder { folder, source })?;
-        let inner = Inner { shared, writer: Some(writer), threads: vec![maintenance, thread], _lock: lock };
+        let inner = Inner { shared, writer: Some(writer), threads: vec![maintenance, thread], lock };
         Ok(Embedded(Arc::new(inner)))
     }
 }
@@ -154,7 +154,7 @@ impl Embedded {
     /// # Errors
     /// The system has no descriptor left.
     pub fn lock_until_exit(&self) -> std::io::Result<()> {
-        self.0._lock.try_clone().map(std::mem::forget)
+        self.0.lock.try_clone().map(std::mem::forget)
     }
 
     /// Returns the adapter of the notifier's commits.

@@ -10,7 +10,6 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use fjall::Slice;
 
@@ -39,7 +38,7 @@ pub struct Salvaged {
     pub findings: Vec<Finding>,
     /// The rows of each table of the new store.
     pub rows: Vec<(&'static str, u64)>,
-    /// The tables of which rows are missing.
+    /// The tables with missing rows.
     pub incomplete: Vec<&'static str>,
     /// Where the damaged store is now.
     pub damaged: PathBuf,
@@ -52,19 +51,15 @@ pub struct Salvaged {
 pub fn check(folder: &Path) -> Result<Report, Error> {
     let Checked { mut findings, journals } = read(folder)?;
     if let Err(error) = mark::read(folder) {
-        findings.push(Finding { file: mark::NAME.into(), at: None, what: error.to_string() });
+        findings.push(Finding::new(mark::NAME, None, error.to_string()));
     }
     let commits = journals.iter().map(|(_, scan)| scan.batches.len()).sum();
     Ok(Report { findings, commits })
 }
 
 fn read(folder: &Path) -> Result<Checked, Error> {
-    if !folder
-        .join("store")
-        .try_exists()
-        .and_then(|there| Ok(there || mark::read(folder)?.is_some()))
-        .unwrap_or(true)
-    {
+    let is_there = |name| folder.join(name).try_exists().unwrap_or(true);
+    if !is_there("store") && !is_there(mark::NAME) {
         return Err(unusable(folder, io::Error::new(io::ErrorKind::NotFound, "there is no store in it")));
     }
     damage::check(&folder.join("store"), KEYSPACES, true).map_err(|source| unusable(folder, source))
@@ -100,9 +95,10 @@ pub fn salvage(folder: &Path) -> Result<Salvaged, Error> {
 /// Puts the new store in the place of the old one.
 fn replace(folder: &Path, new: &Path, copy: &Path) -> io::Result<PathBuf> {
     let (home, damaged) = (folder.join("store"), unused(&folder.join("store.damaged"))?);
-    remove_if_there(&folder.join(mark::NAME))?;
     fs::rename(&home, &damaged)?;
     fs::rename(new, &home)?;
+    // Last: without the mark, a crash before this would let the damaged store start.
+    remove_if_there(&folder.join(mark::NAME))?;
     fs::File::open(folder)?.sync_all()?;
     fs::remove_dir_all(copy)?;
     Ok(damaged)
@@ -202,7 +198,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 type Rows = Vec<(&'static str, u64)>;
 
 /// Copies the readable rows into a new database. Returns how many rows each table has, and the tables
-/// of which rows are missing.
+/// with missing rows.
 fn copy_rows(old: &Store, new: &Path) -> Result<(Rows, Vec<&'static str>), OpenError> {
     if new.try_exists()? {
         fs::remove_dir_all(new)?;
@@ -277,10 +273,7 @@ impl Copy<'_> {
     }
 
     fn flush(&mut self) -> fjall::Result<()> {
-        while self.new.is_congested() {
-            self.new.check()?;
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.new.wait_for_room(None)?;
         self.new.commit(std::mem::take(&mut self.waiting))
     }
 }

@@ -95,7 +95,8 @@ pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     /// Maintenance, then the writer that it uses.
     pub(super) threads: Vec<JoinHandle<()>>,
-    pub(super) _lock: File,
+    /// Locks the data folder.
+    pub(super) lock: File,
 }
 
 impl Inner {

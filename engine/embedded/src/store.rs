@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use pricedrop_model::Cause;
@@ -172,9 +173,21 @@ impl Store {
         self.db.persist(PersistMode::Buffer)
     }
 
+    /// Waits until a write cannot block inside the database. Returns false if that lasts past `until`.
+    pub(super) fn wait_for_room(&self, until: Option<Instant>) -> fjall::Result<bool> {
+        while self.is_congested() {
+            self.check()?;
+            if until.is_some_and(|until| Instant::now() > until) {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(true)
+    }
+
     /// Returns whether background work lags so far that a write would block inside the database.
     /// If that work failed, nothing would wake the write.
-    pub(super) fn is_congested(&self) -> bool {
+    fn is_congested(&self) -> bool {
         self.keyspaces
             .iter()
             .any(|keyspace| keyspace.sealed_memtable_count() > 1 || keyspace.l0_table_count() >= 16)
@@ -206,7 +219,7 @@ fn read_mark(folder: &Path) -> Result<Option<Marked>, OpenError> {
         io::ErrorKind::InvalidData => {
             let what = "the checksums of the mark are wrong; if `pricedrop store check` finds nothing else, delete \
                         this file";
-            OpenError::Damaged(vec![Finding { file: mark::NAME.into(), at: None, what: what.into() }])
+            OpenError::Damaged(vec![Finding::new(mark::NAME, None, what)])
         }
         _ => OpenError::Io(error),
     })
@@ -223,7 +236,7 @@ fn check(home: &Path, marked: Option<Marked>, contents: bool) -> Result<(), Open
 fn missing() -> OpenError {
     let what = "the folder is missing, and its mark is there; restore it, or delete store.mark to begin with an \
                 empty store";
-    OpenError::Damaged(vec![Finding { file: "store".into(), at: None, what: what.into() }])
+    OpenError::Damaged(vec![Finding::new("store", None, what)])
 }
 
 fn lost_commits(last: u64, synced: u64) -> Finding {
@@ -231,7 +244,7 @@ fn lost_commits(last: u64, synced: u64) -> Finding {
         "the journals end at commit {last}, but commit {synced} was acknowledged: what was written after {last} is \
          missing"
     );
-    Finding { file: "store".into(), at: None, what }
+    Finding::new("store", None, what)
 }
 
 /// Describes a damage without the checksums, which help nobody.

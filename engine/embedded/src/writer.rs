@@ -278,13 +278,9 @@ impl Thread {
     /// Waits until a write cannot block inside the database, and reads the counters if needed.
     fn ready(&self, store: &Store, counters: &mut Option<Counters>) -> Result<Counters, GroupOutcome> {
         let until = Instant::now() + Duration::from_millis(CONGESTED_MS);
-        while store.is_congested() {
-            store.check().map_err(GroupOutcome::Failed)?;
-            if Instant::now() > until {
-                let busy = "the store is busy writing tables";
-                return Err(GroupOutcome::Refused(WriteError::NotCommitted(busy.into())));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if !store.wait_for_room(Some(until)).map_err(GroupOutcome::Failed)? {
+            let busy = "the store is busy writing tables";
+            return Err(GroupOutcome::Refused(WriteError::NotCommitted(busy.into())));
         }
         if let Some(counters) = *counters {
             return Ok(counters);

@@ -224,6 +224,16 @@ async fn small(folder: &Path, watches: usize) {
     trim_journals(folder);
 }
 
+/// Flips a bit in the middle of the largest table of watches. Returns its path.
+fn damage_a_table_of_watches(folder: &Path) -> PathBuf {
+    let tables = files(folder).into_iter().filter(|(path, _)| path.parent().unwrap().ends_with("2/tables"));
+    let (table, size) = tables.max_by_key(|(_, size)| *size).unwrap();
+    let mut bytes = fs::read(&table).unwrap();
+    bytes[size as usize / 2] ^= 1;
+    fs::write(&table, bytes).unwrap();
+    table
+}
+
 fn journal(folder: &Path) -> PathBuf {
     let mut journals =
         files(folder).into_keys().filter(|path| path.extension().is_some_and(|end| end == "jnl"));
@@ -328,12 +338,7 @@ async fn lost_journals_and_lost_folders_are_no_empty_store() {
 async fn of_a_table_with_a_damaged_block_the_rows_before_and_after_it_are_saved() {
     let base = tempfile::tempdir().unwrap();
     let expected = fixture(base.path()).await;
-    let tables =
-        files(base.path()).into_iter().filter(|(path, _)| path.parent().unwrap().ends_with("2/tables"));
-    let (table, size) = tables.max_by_key(|(_, size)| *size).unwrap();
-    let mut bytes = fs::read(&table).unwrap();
-    bytes[size as usize / 2] ^= 1;
-    fs::write(&table, bytes).unwrap();
+    let table = damage_a_table_of_watches(base.path());
     let name = Path::new("store").join(table.strip_prefix(base.path().join("store")).unwrap());
     let report = salvage::check(base.path()).unwrap();
     assert_eq!(report.findings[0].file, name);
@@ -363,12 +368,7 @@ async fn files_deleted_under_an_open_store_are_noticed_by_the_next_write() {
 async fn a_damaged_block_that_a_read_meets_is_named() {
     let base = tempfile::tempdir().unwrap();
     fixture(base.path()).await;
-    let tables =
-        files(base.path()).into_iter().filter(|(path, _)| path.parent().unwrap().ends_with("2/tables"));
-    let (table, size) = tables.max_by_key(|(_, size)| *size).unwrap();
-    let mut bytes = fs::read(&table).unwrap();
-    bytes[size as usize / 2] ^= 1;
-    fs::write(&table, bytes).unwrap();
+    let table = damage_a_table_of_watches(base.path());
     let embedded = open(base.path()).unwrap();
     let error = read(&embedded).await.unwrap_err().to_string();
     assert!(error.contains("a file of the store is damaged"), "{error}");

@@ -25,7 +25,7 @@ pub enum InstanceIdError {
 #[derive(Debug, Clone)]
 pub struct InstanceId {
     name: String,
-    _locked: Arc<File>,
+    locked: Arc<File>,
 }
 
 impl InstanceId {
@@ -55,13 +55,13 @@ impl InstanceId {
             file.rewind().and_then(|()| file.write_all(name.as_bytes())).map_err(broken)?;
             file.sync_all().map_err(broken)?;
         }
-        Ok(InstanceId { name, _locked: Arc::new(file) })
+        Ok(InstanceId { name, locked: Arc::new(file) })
     }
 
     /// Keeps it locked until the process exits. Work that a stop did not wait for may still be running
     /// when the last copy is dropped.
     pub fn lock_until_exit(&self) {
-        std::mem::forget(self._locked.clone());
+        std::mem::forget(self.locked.clone());
     }
 
     /// Returns the transactional id of one of its workers.

@@ -149,8 +149,8 @@ impl Update {
         }
     }
 
-    /// Parses a text that starts with `{`: a derived struct would also accept an array of its fields. If it `is_lossy`, U+FFFD stands for invalid bytes, and a field that contains it
-    /// is not used.
+    /// Parses a text that starts with `{`: a derived struct would also accept an array of its fields.
+    /// If it `is_lossy`, U+FFFD stands for invalid bytes, and a field that contains it is not used.
     fn parse_text(json: &str, round_decimals: Option<u8>, is_lossy: bool) -> Result<Update, Unreadable> {
         let optional = |raw| present(raw).filter(|json| !is_lossy || !is_damaged(json)).and_then(attribute);
         let fields: Fields<'_> =

@@ -33,10 +33,6 @@ pub struct Batch {
     pub bytes: Range<usize>,
     /// Its number, which increases from batch to batch.
     pub number: u64,
-    /// How many rows it changes.
-    pub rows: u32,
-    /// The value of its commit row, if it has one.
-    pub commit: Option<u64>,
 }
 
 /// What one journal contains.
@@ -120,7 +116,7 @@ fn batch_at(bytes: &[u8], start: usize) -> Option<Batch> {
     let ends =
         reader.u8()? == END && reader.u64()? == xxh3_64(rows) && reader.take(TRAILER.len())? == TRAILER;
     let plausible = commit.is_none_or(|commit| number >= commit && number - commit < NUMBERS_BETWEEN);
-    (ends && count > 0 && plausible).then_some(Batch { bytes: start..reader.at, number, rows: count, commit })
+    (ends && count > 0 && plausible).then_some(Batch { bytes: start..reader.at, number })
 }
 
 struct Reader<'a> {

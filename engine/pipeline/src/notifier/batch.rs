@@ -33,8 +33,6 @@ pub struct Batch<'a> {
     options: &'a Options,
     /// The time of the view.
     view_time: ViewTime,
-    /// Its wall time.
-    now: WallTime,
     states: States,
     throttle: Throttle<'a>,
     reader: FanOutReader<'a>,
@@ -52,13 +50,12 @@ impl<'a> Batch<'a> {
         metrics: &'a Metrics,
         states: Vec<(StateKey, ProductState)>,
     ) -> Batch<'a> {
-        let now = view.wall_time();
+        let view_time = view.time();
         Batch {
             options,
-            view_time: view.time(),
-            now,
+            view_time,
             states: States::new(states),
-            throttle: Throttle::new(plugins.throttling(), metrics, now),
+            throttle: Throttle::new(plugins.throttling(), metrics, view_time.wall_time),
             reader: FanOutReader::new(options, metrics, plugins.bucketing(), view),
             work: Work::default(),
             since_yield: 0,
@@ -195,8 +192,9 @@ impl<'a> Batch<'a> {
                         self.work.record_outcome(position, Outcome::Stale);
                         continue;
                     }
-                    let priced = update.priced(&incoming.record, self.now);
-                    if is_future(&priced, incoming, self.now) {
+                    let now = self.view_time.wall_time;
+                    let priced = update.priced(&incoming.record, now);
+                    if is_future(&priced, incoming, now) {
                         let product = update.product.clone();
                         self.work.future.push(FutureUpdate { product, position, at: priced.event_time });
                     }
@@ -215,7 +213,7 @@ impl<'a> Batch<'a> {
         priced: Priced,
         decision: Decision,
     ) -> Result<(), Failure> {
-        let now = self.now;
+        let now = self.view_time.wall_time;
         match decision {
             Decision::Pass => {
                 self.states.change(key).pending = None;
