@@ -154,10 +154,7 @@ fn try_copy(
     keyspaces: &[u64],
     journals: &[&(PathBuf, damage::Scan)],
 ) -> Result<Store, OpenError> {
-    if copy.try_exists()? {
-        fs::remove_dir_all(copy)?;
-    }
-    drop(Store::open_at(copy, Sizes::default())?);
+    drop(Store::open_empty(copy, Sizes::default())?);
     for id in keyspaces {
         let place = Path::new("keyspaces").join(id.to_string());
         fs::remove_dir_all(copy.join(&place))?;
@@ -200,10 +197,7 @@ type Rows = Vec<(&'static str, u64)>;
 /// Copies the readable rows into a new database. Returns how many rows each table has, and the tables
 /// with missing rows.
 fn copy_rows(old: &Store, new: &Path) -> Result<(Rows, Vec<&'static str>), OpenError> {
-    if new.try_exists()? {
-        fs::remove_dir_all(new)?;
-    }
-    let new = Store::open_at(new, Sizes::default())?;
+    let new = Store::open_empty(new, Sizes::default())?;
     let mut copy = Copy { new: &new, waiting: Vec::new(), derived: Derived::default() };
     let (mut rows, mut incomplete) = (Vec::new(), Vec::new());
     for (table, name) in TABLES.into_iter().filter(|(table, _)| !Derived::TABLES.contains(table)) {

@@ -89,6 +89,14 @@ impl Store {
         Ok(store)
     }
 
+    /// Creates an empty database in this folder, and deletes what is there.
+    pub(super) fn open_empty(path: &Path, sizes: Sizes) -> fjall::Result<Store> {
+        if path.try_exists()? {
+            fs::remove_dir_all(path)?;
+        }
+        Store::open_at(path, sizes)
+    }
+
     /// Opens the database in this folder without checking it.
     pub(super) fn open_at(path: &Path, sizes: Sizes) -> fjall::Result<Store> {
         let db = Database::builder(path)
@@ -206,10 +214,7 @@ pub(super) const GONE: &str = "the files of the store were deleted or replaced w
 /// Creates the database in the data folder.
 fn create(folder: &Path, home: &Path, sizes: Sizes) -> fjall::Result<()> {
     let aside = folder.join("store.new");
-    if aside.try_exists()? {
-        fs::remove_dir_all(&aside)?;
-    }
-    drop(Store::open_at(&aside, sizes)?);
+    drop(Store::open_empty(&aside, sizes)?);
     fs::rename(&aside, home)?;
     Ok(fs::File::open(folder)?.sync_all()?)
 }
